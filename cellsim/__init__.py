@@ -1,0 +1,62 @@
+"""One patient's few laboratory visits, turned into an honest answer about dosing schedules.
+
+The public names are resolved when first used, so that ``import cellsim`` does no work.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from cellsim import errors, plots
+    from cellsim.case import Case, load_case
+    from cellsim.fitting import Calibration, calibrate
+    from cellsim.model import Model, load_model
+    from cellsim.schedule import Schedule
+    from cellsim.simulation import simulate
+    from cellsim.sweeps import Sweep, sweep
+    from cellsim.trajectory import Trajectory
+
+__version__ = "0.1.0"
+
+_HOME_OF = {
+    "Calibration": "fitting",
+    "Case": "case",
+    "Model": "model",
+    "Schedule": "schedule",
+    "Sweep": "sweeps",
+    "Trajectory": "trajectory",
+    "calibrate": "fitting",
+    "load_case": "case",
+    "load_model": "model",
+    "simulate": "simulation",
+    "sweep": "sweeps",
+}
+_MODULES = ("errors", "plots")
+
+__all__ = [
+    "Calibration",
+    "Case",
+    "Model",
+    "Schedule",
+    "Sweep",
+    "Trajectory",
+    "calibrate",
+    "errors",
+    "load_case",
+    "load_model",
+    "plots",
+    "simulate",
+    "sweep",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOME_OF:
+        return getattr(import_module(f"cellsim.{_HOME_OF[name]}"), name)
+    if name in _MODULES:
+        return import_module(f"cellsim.{name}")
+    raise AttributeError(f"module 'cellsim' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*__all__, "__version__"])

@@ -1,0 +1,55 @@
+"""Where the shipped models and cases stand: beside the package in a clone, inside it once installed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+__all__ = ["case_folder", "model_file", "shipped_cases", "shipped_models"]
+
+_PACKAGE = Path(__file__).resolve().parent
+
+
+def _shelf(name: str, proof: str) -> Path:
+    """The data folder `name`; `proof` tells ours from a stranger's folder beside site-packages."""
+    beside = _PACKAGE.parent / name
+    return beside if (beside / proof).exists() else _PACKAGE / name
+
+
+def _models() -> Path:
+    return _shelf("models", "sjogren_rfib.ant")
+
+
+def _cases() -> Path:
+    return _shelf("calibration", "sjogren_rfib/problem.yaml")
+
+
+def shipped_models() -> tuple[str, ...]:
+    """Names of the models that come with the library.
+
+    Examples
+    --------
+    >>> "sjogren_rfib" in shipped_models()
+    True
+    """
+    return tuple(sorted(path.stem for path in _models().glob("*.ant")))
+
+
+def shipped_cases() -> tuple[str, ...]:
+    """Names of the cases that come with the library.
+
+    Examples
+    --------
+    >>> shipped_cases()
+    ('sjogren_rfib',)
+    """
+    return tuple(sorted(path.parent.name for path in _cases().glob("*/problem.yaml")))
+
+
+def model_file(name: str) -> Path:
+    """The Antimony file of a shipped model (it may not exist: the caller says so in its own words)."""
+    return _models() / f"{name}.ant"
+
+
+def case_folder(name: str) -> Path:
+    """The folder of a shipped case (it may not exist: the caller says so in its own words)."""
+    return _cases() / name
