@@ -11,10 +11,10 @@ import pytest
 PACKAGE = Path(__file__).resolve().parents[1] / "cellsim"
 FLOORS = (
     ("errors", "units"),
-    ("schedule", "model", "formats", "case", "library"),
+    ("schedule", "quantities", "balance", "model", "formats", "case", "library"),
     ("equations", "kernels"),
     ("solver", "trajectory", "simulation"),
-    ("noise", "likelihood"),
+    ("noise", "priors", "likelihood"),
     ("fitting", "identifiability", "profiles", "posterior", "variants"),
     ("sweeps", "visits"),
     ("plots", "report", "cli"),

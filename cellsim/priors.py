@@ -1,0 +1,141 @@
+"""Priors, and the coordinate in which every one of them is a standard normal.
+
+A parameter x with prior distribution function F is carried as theta with F(x) = Phi(theta), Phi the standard
+normal distribution function. In theta every prior, truncated or not, is N(0, 1): its residual is theta itself,
+contraction is 1 - var(theta), and a shift of one is one prior standard deviation. For a normal prior theta is
+(x - mean)/sd, for a log-normal one (ln x - mean)/sd; both are used in that closed form.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from cellsim.errors import CaseError, did_you_mean
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+__all__ = ["FAMILIES", "Prior"]
+
+# PEtab's families: how many parameters each takes, and the scipy distribution they mean
+FAMILIES: dict[str, tuple[int, Callable[..., Any]]] = {
+    "cauchy": (2, lambda stats, a, b: stats.cauchy(a, b)),
+    "chisquare": (1, lambda stats, a: stats.chi2(a)),
+    "exponential": (1, lambda stats, a: stats.expon(scale=a)),
+    "gamma": (2, lambda stats, a, b: stats.gamma(a, scale=b)),
+    "laplace": (2, lambda stats, a, b: stats.laplace(a, b)),
+    "log-laplace": (2, lambda stats, a, b: stats.loglaplace(1 / b, scale=np.exp(a))),
+    "log-normal": (2, lambda stats, a, b: stats.lognorm(b, scale=np.exp(a))),
+    "log-uniform": (2, lambda stats, a, b: stats.loguniform(a, b)),
+    "normal": (2, lambda stats, a, b: stats.norm(a, b)),
+    "rayleigh": (1, lambda stats, a: stats.rayleigh(scale=a)),
+    "uniform": (2, lambda stats, a, b: stats.uniform(a, b - a)),
+}
+
+
+@dataclass(frozen=True)
+class Prior:
+    """One parameter's prior: a PEtab family, truncated to its bounds.
+
+    Parameters
+    ----------
+    family : str
+        One of PEtab v2's: cauchy, chisquare, exponential, gamma, laplace, log-laplace, log-normal,
+        log-uniform, normal, rayleigh, uniform.
+    parameters : tuple of float
+        In PEtab's order (log-normal: mean and sd of the logarithm), in the parameter's own unit.
+    lower, upper : float
+        Truncation, default none.
+
+    Raises
+    ------
+    CaseError
+        For an unknown family, a wrong number of parameters, or bounds that leave no probability.
+
+    Examples
+    --------
+    >>> half_life = Prior("log-normal", (0.0, 0.5))
+    >>> float(half_life.value(np.array(0.0)))
+    1.0
+    """
+
+    family: str
+    parameters: tuple[float, ...]
+    lower: float = -np.inf
+    upper: float = np.inf
+
+    def __post_init__(self) -> None:
+        if self.family not in FAMILIES:
+            raise CaseError(f"no prior family {self.family!r}. {did_you_mean(self.family, FAMILIES)}")
+        wanted = FAMILIES[self.family][0]
+        if len(self.parameters) != wanted or not np.all(np.isfinite(self.parameters)):
+            raise CaseError(f"a {self.family} prior takes {wanted} finite numbers, seen {self.parameters}.")
+        if not self._share() > 0:
+            raise CaseError(
+                f"{self.family} prior {self.parameters} leaves nothing between {self.lower} and {self.upper}."
+            )
+
+    def _distribution(self) -> Any:
+        from scipy import stats
+
+        return FAMILIES[self.family][1](stats, *self.parameters)
+
+    def _share(self) -> float:
+        """Probability between the bounds, which the truncated density is divided by."""
+        whole = self._distribution()
+        return float(whole.cdf(self.upper) - whole.cdf(self.lower))
+
+    @property
+    def _closed(self) -> bool:
+        natural = 0.0 if self.family == "log-normal" else -np.inf
+        return (
+            self.family in ("normal", "log-normal") and self.lower <= natural and not np.isfinite(self.upper)
+        )
+
+    def value(self, theta: NDArray[np.float64]) -> NDArray[np.float64]:
+        """The parameter at prior-whitened coordinate `theta` (any shape), in its own unit."""
+        if self._closed:
+            mean, sd = self.parameters
+            x = mean + sd * np.asarray(theta, float)
+            return np.exp(x) if self.family == "log-normal" else x
+        from scipy.special import ndtr
+
+        whole, theta = self._distribution(), np.asarray(theta, float)
+        below, above = whole.cdf(self.lower), whole.sf(self.upper)
+        share = self._share()
+        # from the nearer tail, so that neither loses its digits
+        low = whole.ppf(below + share * ndtr(np.minimum(theta, 0.0)))
+        high = whole.isf(above + share * ndtr(-np.maximum(theta, 0.0)))
+        return np.asarray(np.where(theta < 0, low, high))
+
+    def slope(self, theta: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Derivative of :meth:`value` with respect to `theta`."""
+        if self._closed:
+            sd = self.parameters[1]
+            return sd * self.value(theta) if self.family == "log-normal" else np.full(np.shape(theta), sd)
+        x = self.value(theta)
+        return np.exp(-0.5 * np.asarray(theta) ** 2 - 0.5 * np.log(2 * np.pi) - self.log_density(x))
+
+    def whitened(self, value: float) -> float:
+        """The prior-whitened coordinate of `value`; infinite outside the prior's support."""
+        from scipy.special import ndtri
+
+        if self._closed:
+            mean, sd = self.parameters
+            with np.errstate(invalid="ignore", divide="ignore"):
+                x = np.log(value) if self.family == "log-normal" else value
+            return float((x - mean) / sd)
+        whole, share = self._distribution(), self._share()
+        under = (whole.cdf(value) - whole.cdf(self.lower)) / share
+        over = (whole.sf(value) - whole.sf(self.upper)) / share
+        return float(ndtri(under) if under < over else -ndtri(over))
+
+    def log_density(self, value: NDArray[np.float64] | float) -> NDArray[np.float64]:
+        """Log of the truncated density at `value`, in the parameter's own unit, as PEtab defines it."""
+        inside = (np.asarray(value) >= self.lower) & (np.asarray(value) <= self.upper)
+        logged = np.asarray(self._distribution().logpdf(value)) - np.log(self._share())
+        return np.where(inside, logged, -np.inf)
