@@ -10,8 +10,8 @@ import pytest
 
 PACKAGE = Path(__file__).resolve().parents[1] / "cellsim"
 FLOORS = (
-    ("errors", "units"),
-    ("schedule", "quantities", "balance", "model", "formats", "case", "library"),
+    ("errors", "dates", "units"),
+    ("doses", "dosing_tables", "dosing_words", "schedule", "quantities", "balance", "model", "formats", "case", "library"),
     ("equations", "kernels"),
     ("solver", "trajectory", "simulation"),
     ("noise", "priors", "likelihood"),

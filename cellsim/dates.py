@@ -1,0 +1,130 @@
+"""Calendar dates and study days: day 0 begins at midnight of `day_zero`, and half a day is 0.5."""
+
+from __future__ import annotations
+
+import math
+import re
+from datetime import date, datetime, time, timedelta
+from numbers import Real
+
+__all__ = ["as_date", "date_of", "day_of"]
+
+_ISO = re.compile(r"\d{4}-\d{2}-\d{2}([T ].+)?")
+_SECONDS_PER_DAY = 86400.0
+
+
+def _moment(value: object) -> datetime:
+    """A date, a date with a time, or the ISO text of either, as a naive moment; ValueError says why not."""
+    if isinstance(value, str):
+        if not _ISO.fullmatch(value.strip()):
+            raise ValueError(f"{value!r} is not a date as year-month-day, such as 2023-10-06")
+        try:
+            value = datetime.fromisoformat(value.strip())
+        except ValueError as error:
+            raise ValueError(f"{value!r} is not a date that exists ({error})") from None
+    if not isinstance(value, date) or value != value:  # pandas' NaT is a datetime that differs from itself
+        raise ValueError(f"{value!r} is not a date")
+    if not isinstance(value, datetime):
+        return datetime.combine(value, time())
+    if value.tzinfo is not None:
+        raise ValueError(f"{value!r} carries a time zone, and study days do not; give local time")
+    return value
+
+
+def as_date(value: object) -> date:
+    """Read a calendar date.
+
+    Parameters
+    ----------
+    value : datetime.date or str
+        A date, or ISO text such as ``"2023-10-06"``. A time of day is refused.
+
+    Returns
+    -------
+    datetime.date
+
+    Raises
+    ------
+    ValueError
+        In words, when it is no date, or not one that exists.
+
+    Examples
+    --------
+    >>> as_date("2023-10-06")
+    datetime.date(2023, 10, 6)
+    """
+    moment = _moment(value)
+    if moment.time() != time():
+        raise ValueError(f"{value!r} has a time of day where a whole date is meant")
+    return moment.date()
+
+
+def day_of(value: object, day_zero: date | None) -> float:
+    """The study day of a number of days or of a calendar date.
+
+    Parameters
+    ----------
+    value : float, datetime.date or str
+        A day number is returned as it is; a date (or its ISO text) is counted from `day_zero`.
+    day_zero : datetime.date or None
+        The date of day 0.
+
+    Returns
+    -------
+    float
+        Days since midnight of `day_zero`.
+
+    Raises
+    ------
+    ValueError
+        In words: not a day, an impossible date, or a date without `day_zero`.
+
+    Examples
+    --------
+    >>> from datetime import date
+    >>> day_of("2023-10-13", date(2023, 10, 6))
+    7.0
+    """
+    if isinstance(value, Real) and not isinstance(value, bool):
+        try:
+            day = float(value)
+        except OverflowError:
+            day = math.inf
+        if not math.isfinite(day):
+            raise ValueError(f"day {value!r} is not a finite number of days")
+        return day + 0.0  # so that -0.0 and 0.0 print alike
+    moment = _moment(value)
+    if day_zero is None:
+        raise ValueError(f"{value!r} is a calendar date, but no day_zero says which date is day 0")
+    return (moment - datetime.combine(day_zero, time())) / timedelta(seconds=_SECONDS_PER_DAY)
+
+
+def date_of(day: float, day_zero: date) -> date:
+    """The calendar date on which a study day falls.
+
+    Parameters
+    ----------
+    day : float
+        Study day; day 0.5 is noon of day 0.
+    day_zero : datetime.date
+        The date of day 0.
+
+    Returns
+    -------
+    datetime.date
+
+    Raises
+    ------
+    ValueError
+        When the calendar does not reach that far.
+
+    Examples
+    --------
+    >>> from datetime import date
+    >>> date_of(245, date(2023, 10, 6))
+    datetime.date(2024, 6, 7)
+    """
+    try:
+        return day_zero + timedelta(days=math.floor(day))
+    except OverflowError:
+        raise ValueError(f"day {day:g} after {day_zero} is beyond the calendar") from None
