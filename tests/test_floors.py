@@ -11,9 +11,9 @@ import pytest
 PACKAGE = Path(__file__).resolve().parents[1] / "cellsim"
 FLOORS = (
     ("errors", "dates", "units"),
-    ("doses", "dosing_tables", "dosing_words", "schedule", "quantities", "balance", "model", "formats", "case", "library"),
+    ("doses", "dosing_tables", "dosing_words", "schedule", "delivery", "quantities", "balance", "model", "formats", "case", "library"),
     ("equations", "kernels"),
-    ("solver", "trajectory", "simulation"),
+    ("solver", "witness", "trajectory", "simulation"),
     ("noise", "priors", "likelihood"),
     ("fitting", "identifiability", "profiles", "posterior", "variants"),
     ("sweeps", "visits"),

@@ -1,0 +1,256 @@
+"""The second solver: SciPy's LSODA on the same right-hand side, slow and independent.
+
+It restarts at every dose, at every change of an inflow and at every instant that a condition on time
+alone turns; events that depend on states are located on the dense output of each step.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from scipy.integrate import LSODA
+
+from cellsim.errors import SimulationError
+
+__all__ = ["Events", "Motion", "integrate"]
+
+Array = np.ndarray[Any, np.dtype[np.float64]]
+Interpolant = Callable[[Array], Array]
+
+_LOOKS = (0.25, 0.5, 0.75, 1.0)  # where a step is searched for a condition that turned
+_TINY = 1e-9  # a stretch this short (relative to the day) is crossed in one explicit step
+_MOST_ROUNDS = 100  # events that set off events at one instant
+
+
+class Motion(Protocol):
+    """What a solver asks of a model whose parameters are settled."""
+
+    @property
+    def names(self) -> Sequence[str]:
+        """Names of the states, in order."""
+
+    def rates(self, t: float, y: Array) -> Array:
+        """Rate of change of each state, shape (n_states,)."""
+
+    def jacobian(self, t: float, y: Array) -> Array:
+        """d rate / d state, shape (n_states, n_states)."""
+
+
+class Events(Protocol):
+    """Conditions that set states anew when they turn true; all of them asked together."""
+
+    @property
+    def by_time(self) -> Sequence[bool]:
+        """Whether each condition depends on time alone: these turn at breaks, and are not searched for."""
+
+    @property
+    def initially(self) -> Sequence[bool]:
+        """What each condition is taken to have been just before the start."""
+
+    def truths(self, t: float, y: Array) -> np.ndarray[Any, np.dtype[np.bool_]]:
+        """Which conditions hold, shape (n_events,)."""
+
+    def fire(self, which: Iterable[int], t: float, y: Array) -> Array:
+        """States after these events, all new values computed from `y`."""
+
+
+class _NotFiniteError(Exception):
+    """The right-hand side gave an infinite or undefined rate."""
+
+    def __init__(self, t: float, y: Array, rates: Array) -> None:
+        super().__init__("not finite")
+        self.t, self.y, self.rates = t, y, rates
+
+
+@dataclass
+class _Steps:
+    starts: list[float]
+    ends: list[float]
+    curves: list[Interpolant]
+
+    def add(self, start: float, end: float, curve: Interpolant) -> None:
+        self.starts.append(start)
+        self.ends.append(end)
+        self.curves.append(curve)
+
+    def states(self, steps: np.ndarray[Any, Any], times: Array) -> Array:
+        """States at days inside given steps, shape (n, n_states)."""
+        found = None
+        for step in np.unique(steps):
+            here = steps == step
+            curve = np.atleast_2d(self.curves[step](times[here]).T)
+            if found is None:
+                found = np.empty((len(times), curve.shape[1]))
+            found[here] = curve
+        assert found is not None
+        return found
+
+
+def _complaint(
+    motion: Motion, t: float, y: Array, rates: Array, tolerances: tuple[float, float], why: str
+) -> str:
+    """Time, state and the fastest-changing name of a run that cannot go on."""
+    weight = np.abs(rates) / (tolerances[1] + tolerances[0] * np.abs(y))
+    fastest = int(np.argmax(np.where(np.isfinite(rates) & np.isfinite(y), weight, np.inf)))
+    name = motion.names[fastest]
+    return (
+        f"The solution cannot be carried past day {t:.6g}: {why} "
+        f"{name} changes fastest, at {rates[fastest]:.4g} per day, and stands at {y[fastest]:.4g}."
+    )
+
+
+def _after(t: float) -> float:
+    """The instant just after `t`: what a condition such as ``time > 7`` is asked at a restart on day 7."""
+    return float(np.nextafter(t, np.inf))
+
+
+def _settle(
+    events: Events, held: np.ndarray[Any, Any], t: float, y: Array
+) -> tuple[np.ndarray[Any, Any], Array]:
+    """Let everything fire that turned true at this instant, and what that sets off."""
+    for _ in range(_MOST_ROUNDS):
+        holds = events.truths(_after(t), y)
+        turned = np.flatnonzero(holds & ~held)
+        held = holds
+        if not len(turned):
+            return held, y
+        y = events.fire(turned, t, y)
+    raise SimulationError(f"Events set each other off without end on day {t:g}.")
+
+
+def _turning(
+    events: Events, held: np.ndarray[Any, Any], curve: Interpolant, start: float, end: float
+) -> tuple[float | None, np.ndarray[Any, Any]]:
+    """First day in (start, end] on which a condition on states has turned true, and what held before."""
+    watched = ~np.array(events.by_time, dtype=bool)
+    before = start
+    for look in _LOOKS:
+        day = start + look * (end - start)
+        holds = events.truths(day, curve(np.array([day]))[:, 0])
+        if (watched & holds & ~held).any():
+            low, high = before, day
+            while (middle := 0.5 * (low + high)) not in (low, high):
+                there = events.truths(middle, curve(np.array([middle]))[:, 0])
+                low, high = (low, middle) if (watched & there & ~held).any() else (middle, high)
+            return high, held
+        held = np.where(watched, holds, held)  # what has turned false is armed again
+        before = day
+    return None, held
+
+
+def integrate(
+    motion: Motion,
+    events: Events | None,
+    y: Array,
+    *,
+    start: float,
+    end: float,
+    boluses: Sequence[tuple[float, int, float]],
+    inflows: Sequence[tuple[float, float, int, float]],
+    breaks: Iterable[float] = (),
+    rtol: float,
+    atol: float,
+) -> tuple[Array, Array, Callable[[np.ndarray[Any, Any], Array], Array]]:
+    """Carry the states from `start` to `end` through all doses and events.
+
+    Parameters
+    ----------
+    motion, events
+        The model with its parameters settled.
+    y : numpy.ndarray, shape (n_states,)
+        States at `start`, before any dose of that day.
+    start, end : float
+        Days. Doses outside them are not given.
+    boluses : sequence of (day, state index, amount)
+        Jumps.
+    inflows : sequence of (on, off, state index, rate)
+        Constant inflows, in units of the state per day.
+    breaks : iterable of float
+        Other days on which the right-hand side may jump.
+    rtol, atol : float
+        Error allowed per step, relative and absolute.
+
+    Returns
+    -------
+    starts, ends : numpy.ndarray
+        Days each step begins and ends; the last step has no length.
+    states : callable
+        From step numbers and days to states.
+
+    Raises
+    ------
+    SimulationError
+        With time, state and the fastest-changing name.
+    """
+    days = {*breaks, *(day for day, _, _ in boluses)}
+    days |= {day for on, off, _, _ in inflows for day in (on, off)}
+    stops = [start, *sorted(day for day in days if start < day < end)]
+    stops += [end] if end > start else []
+    steps = _Steps([], [], [])
+    held = np.array(events.initially, dtype=bool) if events else np.empty(0, dtype=bool)
+    y = np.array(y, dtype=float)
+    for place, t in enumerate(stops):
+        for day, state, amount in boluses:
+            if day == t:
+                y[state] += amount
+        if events:
+            held, y = _settle(events, held, t, y)
+        if place + 1 < len(stops):
+            inflow = np.zeros_like(y)
+            for on, off, state, rate in inflows:
+                if on <= t < off:
+                    inflow[state] += rate
+            now, until = t, stops[place + 1]
+            while now < until:
+                now, y, held = _stretch(motion, events, held, steps, now, until, y, inflow, (rtol, atol))
+    last = y.copy()
+    steps.add(end, end, lambda times: np.repeat(last[:, None], len(times), axis=1))
+    return np.array(steps.starts), np.array(steps.ends), steps.states
+
+
+def _stretch(
+    motion: Motion,
+    events: Events | None,
+    held: np.ndarray[Any, Any],
+    steps: _Steps,
+    t: float,
+    until: float,
+    y: Array,
+    inflow: Array,
+    tolerances: tuple[float, float],
+) -> tuple[float, Array, np.ndarray[Any, Any]]:
+    """Go on until the next stop or the next event, whichever comes first."""
+
+    def rates(day: float, states: Array) -> Array:
+        found = motion.rates(day, states) + inflow
+        if not np.isfinite(found).all():
+            raise _NotFiniteError(day, states.copy(), found)
+        return found
+
+    try:
+        if until - t <= _TINY * max(1.0, abs(t)):
+            slope, first, begin = rates(t, y), y.copy(), t
+            steps.add(t, until, lambda times: first[:, None] + slope[:, None] * (times - begin))
+            return until, first + slope * (until - t), held
+        solver = LSODA(rates, t, y, until, rtol=tolerances[0], atol=tolerances[1], jac=motion.jacobian)
+        while solver.status == "running":
+            message = solver.step()
+            if solver.status == "failed":
+                found = motion.rates(solver.t, solver.y) + inflow
+                why = f"the step became too small ({(message or 'no reason given').rstrip('.')})."
+                raise SimulationError(_complaint(motion, solver.t, solver.y, found, tolerances, why))
+            before, now, curve = solver.t_old, solver.t, solver.dense_output()
+            if events:
+                day, held = _turning(events, held, curve, before, now)
+                if day is not None:
+                    steps.add(before, day, curve)
+                    held, y = _settle(events, held, day, curve(np.array([day]))[:, 0])
+                    return day, y, held
+            steps.add(before, now, curve)
+    except _NotFiniteError as error:
+        why = "a rate is not finite."
+        raise SimulationError(_complaint(motion, error.t, error.y, error.rates, tolerances, why)) from None
+    return until, np.array(solver.y), held
