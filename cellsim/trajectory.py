@@ -240,10 +240,10 @@ class Trajectory:
         """
         first, last = self._span(start, end)
         steps, days, seen = self._looked_at(name, first, last)
-        if last == self.end:  # a dose on the very last day
-            steps = np.append(steps, len(self.path.starts) - 1)
-            days = np.vstack([days, np.full(len(_LOOKS), last)])
-            seen = np.vstack([seen, np.full(len(_LOOKS), self.at(name, last))])
+        # a dose on the last day asked about counts, as it does for a sample on that day
+        steps = np.append(steps, self.path.step_of(np.array([last])))
+        days = np.vstack([days, np.full(len(_LOOKS), last)])
+        seen = np.vstack([seen, np.full(len(_LOOKS), self.at(name, last))])
         best_row, best_look = np.unravel_index(np.argmax(seen), seen.shape)
         best = float(seen[best_row, best_look]), -float(days[best_row, best_look])
         for row in np.argsort(-seen.max(axis=1), kind="stable")[:_REFINED]:
