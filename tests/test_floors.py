@@ -12,7 +12,7 @@ PACKAGE = Path(__file__).resolve().parents[1] / "cellsim"
 FLOORS = (
     ("errors", "dates", "units"),
     ("doses", "dosing_tables", "dosing_words", "schedule", "delivery", "quantities", "balance", "model", "formats", "case", "library"),
-    ("equations", "kernels"),
+    ("graph", "sparse", "tableau", "equations", "emit", "kernels"),
     ("solver", "witness", "trajectory", "simulation"),
     ("noise", "priors", "likelihood"),
     ("fitting", "identifiability", "profiles", "posterior", "variants"),

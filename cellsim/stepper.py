@@ -1,0 +1,457 @@
+"""The step loop, compiled once per installation: it knows slots and addresses, never a model.
+
+Everything a kernel reads or writes lies in one workspace ``w`` (see `cellsim.kernels`); this loop sees it as a flat
+array in which a value of W lanes takes W neighbouring doubles.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numba import njit, types
+from numba.extending import intrinsic
+
+__all__ = ["OP_EVENT", "OP_JUMP", "OP_RATE", "observe_group", "run_group"]
+
+OP_JUMP, OP_RATE, OP_EVENT = 0, 1, 2
+OK, STEP_UNDERFLOW, TOO_MANY_STEPS, NOT_FINITE = 0, 1, 2, 3
+
+
+@intrinsic
+def _call(typing: Any, address: Any, w: Any, v: Any) -> Any:
+    """Call ``void kernel(double *, double *)`` at an address; all three are integers."""
+    from llvmlite import ir
+
+    signature = types.void(types.intp, types.intp, types.intp)
+
+    def build(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        word = ir.IntType(64)
+        kind = ir.FunctionType(ir.VoidType(), [word, word])
+        function = builder.inttoptr(args[0], kind.as_pointer())
+        builder.call(function, [args[1], args[2]])
+        return context.get_dummy_value()
+
+    return signature, build
+
+
+# what `addr`, `off` and `opt` hold, in order
+KERNELS = (
+    "prepare",
+    "initial",
+    "rhs",
+    "rhs_at_sample",
+    "jac",
+    "lu",
+    "step",
+    "dense",
+    "observe",
+    "observe_rate",
+    "conditions",
+)
+SLOTS = (
+    "control",
+    "error",
+    "p",
+    "q",
+    "y",
+    "y1",
+    "u",
+    "atol",
+    "f",
+    "ys",
+    "dense",
+    "g",
+    "gdot",
+    "k",
+    "stages",
+    "roots",
+)
+PREPARE, INITIAL, RHS, RHS_AT_SAMPLE, JAC, LU, STEP, DENSE, OBSERVE, OBSERVE_RATE, CONDITIONS = range(11)
+(
+    S_CONTROL,
+    S_ERROR,
+    S_P,
+    S_Q,
+    S_Y,
+    S_Y1,
+    S_U,
+    S_ATOL,
+    S_F,
+    S_YS,
+    S_DENSE,
+    S_G,
+    S_GDOT,
+    S_K,
+    S_STAGES,
+    S_ROOTS,
+) = range(16)
+N_STATES, N_LANES, N_PADDED, N_OUTPUTS, N_ROOTS, N_CLOCK, N_FIXED = range(16, 23)
+RTOL, H_MAX, MAX_STEPS, WANT_RATES = range(4)
+ACCEPTED, REJECTED, FACTORED = range(3)
+
+
+@njit(cache=True, nogil=True)
+def _initial_step(addr, off, opt, w, span):  # type: ignore[no-untyped-def]
+    """Hairer, Norsett & Wanner I, section II.4, for order 5, in the largest scaled component."""
+    size, y, f, u, atol = off[N_STATES] * off[N_LANES], off[S_Y], off[S_F], off[S_U], off[S_ATOL]
+    ys, base = off[S_YS], w.ctypes.data
+    _call(addr[RHS], base, base)
+    d0 = d1 = 0.0
+    for i in range(size):
+        scale = w[atol + i] + opt[RTOL] * abs(w[y + i])
+        d0 = max(d0, abs(w[y + i]) / scale)
+        d1 = max(d1, abs(w[f + i]) / scale)
+    if not (d1 > 1e-10 and d1 < 1e300):
+        return span
+    h = min(0.01 * max(d0, 1.0) / d1, span)
+    for i in range(size):
+        w[ys + i] = w[y + i] + h * w[f + i]
+        w[off[S_Y1] + i] = w[f + i]
+    _call(addr[RHS_AT_SAMPLE], base, base)
+    d2 = 0.0
+    for i in range(size):
+        scale = w[atol + i] + opt[RTOL] * abs(w[y + i])
+        d2 = max(d2, abs(w[f + i] - w[off[S_Y1] + i]) / scale)
+    d2 /= h
+    if not d2 < 1e300:
+        return h
+    return min(100.0 * h, (0.01 / max(d1, d2, 1e-15)) ** (1.0 / 5.0), span)
+
+
+@njit(cache=True, nogil=True)
+def _interpolate(off, w, theta, into):  # type: ignore[no-untyped-def]
+    """Dense output at t + theta h for all lanes."""
+    size, y, y1, k = off[N_STATES] * off[N_LANES], off[S_Y], off[S_Y1], off[S_DENSE]
+    step = off[N_PADDED]
+    rest = 1.0 - theta
+    for i in range(size):
+        inner = w[k + i] + theta * (w[k + step + i] + theta * w[k + 2 * step + i])
+        w[into + i] = rest * w[y + i] + theta * (w[y1 + i] + rest * inner)
+
+
+@njit(cache=True, nogil=True)
+def _read_conditions(addr, off, w, source, now):  # type: ignore[no-untyped-def]
+    """Whether each state-triggered event's condition holds (one lane only)."""
+    for i in range(off[N_STATES]):
+        w[off[S_YS] + i] = w[source + i]
+    _call(addr[CONDITIONS], w.ctypes.data, w.ctypes.data)
+    for e in range(off[N_ROOTS]):
+        now[e] = w[off[S_ROOTS] + e] > 0.5
+
+
+@njit(cache=True, nogil=True)
+def _apply_event(addr, off, w, event, targets, target_ptr, mask):  # type: ignore[no-untyped-def]
+    """New values of the event's targets, in the lanes where the mask is set."""
+    W = off[N_LANES]
+    _call(addr[len(KERNELS) + event], w.ctypes.data, w.ctypes.data)
+    for j in range(target_ptr[event], target_ptr[event + 1]):
+        i = targets[j]
+        for lane in range(W):
+            if mask[lane if mask.size > 1 else 0] != 0.0:
+                w[off[S_Y] + i * W + lane] = w[off[S_YS] + i * W + lane]
+
+
+@njit(cache=True, nogil=True)
+def _settle(addr, off, w, root_event, targets, target_ptr, held, now):  # type: ignore[no-untyped-def]
+    """Fire state-triggered events whose condition has just become true, and those that these set off."""
+    one = np.ones(1)
+    for _ in range(16):
+        _read_conditions(addr, off, w, off[S_Y], now)
+        fired = -1
+        for e in range(off[N_ROOTS]):
+            if now[e] and not held[e] and fired < 0:
+                fired = e
+            elif not now[e]:
+                held[e] = False
+        if fired < 0:
+            return
+        held[fired] = True
+        _apply_event(addr, off, w, root_event[fired], targets, target_ptr, one)
+
+
+@njit(cache=True, nogil=True)
+def _give_up(off, w, status, source, t, fail_time, culprit, code):  # type: ignore[no-untyped-def]
+    """Mark lanes that cannot go on and let a healthy lane stand in for them; False if none is left."""
+    W, size = off[N_LANES], off[N_STATES] * off[N_LANES]
+    healthy = -1
+    for lane in range(W):
+        worst = 0.0
+        where = -1
+        for i in range(off[N_STATES]):
+            at = i * W + lane
+            k = w[off[S_F] + at]
+            scale = w[off[S_ATOL] + at] + abs(w[off[S_Y] + at])
+            e = abs(k) / scale
+            if not e <= worst:
+                worst = e if e == e else np.inf
+                where = i
+        bad = code == TOO_MANY_STEPS
+        for i in range(8):
+            if i % W == lane and not w[off[S_ERROR] + i] <= 1.0:
+                bad = True
+        if bad and source[lane] == lane:
+            source[lane] = -1
+            status[lane] = code
+            fail_time[lane] = t
+            culprit[lane] = where
+        if source[lane] == lane:
+            healthy = lane
+    if healthy < 0:
+        return False
+    for lane in range(W):
+        if source[lane] < 0 or source[source[lane]] < 0 or source[source[lane]] != source[lane]:
+            source[lane] = healthy
+            for i in range(off[N_STATES]):
+                for slot in (S_Y, S_U, S_ATOL):
+                    w[off[slot] + i * W + lane] = w[off[slot] + i * W + healthy]
+            for i in range(off[N_FIXED]):
+                w[off[S_Q] + i * W + lane] = w[off[S_Q] + i * W + healthy]
+    return size > 0
+
+
+@njit(cache=True, nogil=True)
+def run_group(  # type: ignore[no-untyped-def]
+    addr,
+    off,
+    opt,
+    w,
+    given_start,
+    breaks,
+    op_ptr,
+    op_kind,
+    op_index,
+    op_amount,
+    root_event,
+    held,
+    targets,
+    target_ptr,
+    times,
+    samples,
+    inputs,
+    status,
+    fail_time,
+    culprit,
+    counts,
+):
+    """Carry W simulations from the first break to the last.
+
+    Parameters
+    ----------
+    addr, off, opt : arrays
+        Addresses of kernels, offsets of slots and sizes, options, in the order of the constants above.
+    w : (layout size,) array
+        Workspace; slots p, atol (and y if `given_start`) are filled.
+    breaks : (n_breaks,) array
+        Times at which something changes; first and last are start and end.
+    op_ptr, op_kind, op_index, op_amount
+        What changes: operations ``op_ptr[b]:op_ptr[b+1]`` of break b; index is a state, or an event; amount
+        (n_ops, W or 1) is a jump, a change of rate, or whether the event fires.
+    root_event, held : (n_roots,) arrays
+        State-triggered events, and whether their condition counts as true before the start.
+    times, samples, inputs
+        (n_times, W) ascending per lane; (n_times, n W) receives states; (n_times, n W) receives zero-order inputs.
+    status, fail_time, culprit : (W,) arrays
+        Outcome per lane.
+    counts : (3,) array
+        Steps accepted, steps rejected, factorisations.
+    """
+    W, n, base = off[N_LANES], off[N_STATES], w.ctypes.data
+    size, Y, Y1 = n * W, off[S_Y], off[S_Y1]
+    control, roots = off[S_CONTROL], off[N_ROOTS]
+    source = np.arange(W)
+    ptr = np.zeros(W, np.int64)
+    now = np.zeros(max(roots, 1), np.bool_)
+    now2 = np.zeros(max(roots, 1), np.bool_)
+    _call(addr[PREPARE], base, base)
+    if not given_start:
+        _call(addr[INITIAL], base, base)
+    w[control + 1] = opt[RTOL]
+    n_times = times.shape[0]
+    remembered = 0.0
+    steps = 0
+    for b in range(breaks.size):
+        t = breaks[b]
+        if off[N_CLOCK] >= 0:  # the clock never drifts from the time
+            for lane in range(W):
+                w[Y + off[N_CLOCK] * W + lane] = t
+        for o in range(op_ptr[b], op_ptr[b + 1]):
+            i = op_index[o]
+            if op_kind[o] == OP_EVENT:
+                _apply_event(addr, off, w, i, targets, target_ptr, op_amount[o])
+            else:
+                slot = Y if op_kind[o] == OP_JUMP else off[S_U]
+                for lane in range(W):
+                    w[slot + i * W + lane] += op_amount[o, source[lane] if op_amount.shape[1] > 1 else 0]
+        if roots:
+            _settle(addr, off, w, root_event, targets, target_ptr, held, now)
+        for i in range(size):
+            if not abs(w[Y + i]) < 1e300 and source[i % W] == i % W:
+                for e in range(8):
+                    w[off[S_ERROR] + e] = 0.0
+                for j in range(size):
+                    w[off[S_F] + j] = np.nan if not abs(w[Y + j]) < 1e300 else 0.0
+                    if not abs(w[Y + j]) < 1e300:
+                        w[off[S_ERROR] + j % W] = np.nan
+                if not _give_up(off, w, status, source, t, fail_time, culprit, NOT_FINITE):
+                    return
+        for lane in range(W):
+            while ptr[lane] < n_times and times[ptr[lane], lane] <= t:
+                if source[lane] == lane:
+                    for i in range(n):
+                        samples[ptr[lane], i * W + lane] = w[Y + i * W + lane]
+                        if opt[WANT_RATES] != 0.0:
+                            inputs[ptr[lane], i * W + lane] = w[off[S_U] + i * W + lane]
+                ptr[lane] += 1
+        if b == breaks.size - 1:
+            return
+        end = breaks[b + 1]
+        h = min(_initial_step(addr, off, opt, w, end - t), opt[H_MAX])
+        fresh, grown, old_error = True, True, 1e-4
+        while t < end:
+            left = end - t
+            last = h * 1.000001 >= left
+            if last:
+                h = left
+            elif 2.0 * h > left:
+                h = 0.5 * left
+            if steps >= opt[MAX_STEPS]:
+                _call(addr[RHS], base, base)
+                _give_up(off, w, status, source, t, fail_time, culprit, TOO_MANY_STEPS)
+                return
+            if fresh:
+                _call(addr[JAC], base, base)
+                fresh = False
+            w[control] = h
+            _call(addr[LU], base, base)
+            _call(addr[STEP], base, base)
+            steps += 1
+            counts[FACTORED] += 1
+            error = 0.0
+            for i in range(8):
+                e = w[off[S_ERROR] + i]
+                if not e <= error:
+                    error = e if e == e else np.inf
+            if not error <= 1.0:
+                counts[REJECTED] += 1
+                grown = False
+                h *= max(0.15, 0.9 * error**-0.2) if error < 1e300 else 0.15
+                if h <= 4e-16 * abs(t) or h < 1e-290:
+                    _call(addr[RHS], base, base)
+                    code = STEP_UNDERFLOW if error < 1e300 else NOT_FINITE
+                    if not _give_up(off, w, status, source, t, fail_time, culprit, code):
+                        return
+                    fresh = True
+                    h = min(_initial_step(addr, off, opt, w, left), opt[H_MAX])
+                continue
+            counts[ACCEPTED] += 1
+            new = end if last else t + h
+            dense = False
+            hit = -1
+            if roots:
+                hit_theta = 1.0
+                for probe in range(1, 5):
+                    theta = 0.25 * probe
+                    if probe < 4:
+                        if not dense:
+                            _call(addr[DENSE], base, base)
+                            dense = True
+                        _interpolate(off, w, theta, off[S_YS])
+                        _read_conditions(addr, off, w, off[S_YS], now)
+                    else:
+                        _read_conditions(addr, off, w, Y1, now)
+                    for e in range(roots):
+                        if now[e] and not held[e]:
+                            hit = e
+                        elif not now[e]:
+                            held[e] = False
+                    if hit >= 0:
+                        low, high = theta - 0.25, theta
+                        for _ in range(60):
+                            theta = 0.5 * (low + high)
+                            if theta <= low or theta >= high:
+                                break
+                            _interpolate(off, w, theta, off[S_YS])
+                            _read_conditions(addr, off, w, off[S_YS], now2)
+                            found = False
+                            for e in range(roots):
+                                found = found or (now2[e] and not held[e])
+                            if found:
+                                high = theta
+                            else:
+                                low = theta
+                        hit_theta = high
+                        break
+                if hit >= 0:
+                    new = t + hit_theta * h
+            for lane in range(W):
+                while ptr[lane] < n_times:
+                    s = times[ptr[lane], lane]
+                    if not (s < new or (s <= new and new < end and hit < 0)):
+                        break
+                    if source[lane] == lane:
+                        if not dense:
+                            _call(addr[DENSE], base, base)
+                            dense = True
+                        theta = (s - t) / h
+                        rest = 1.0 - theta
+                        for i in range(n):
+                            at = i * W + lane
+                            k, step = off[S_DENSE] + at, off[N_PADDED]
+                            inner = w[k] + theta * (w[k + step] + theta * w[k + 2 * step])
+                            samples[ptr[lane], at] = rest * w[Y + at] + theta * (w[Y1 + at] + rest * inner)
+                            if opt[WANT_RATES] != 0.0:
+                                inputs[ptr[lane], at] = w[off[S_U] + at]
+                    ptr[lane] += 1
+            if hit >= 0:
+                _interpolate(off, w, hit_theta, Y1)
+            for i in range(size):
+                w[Y + i] = w[Y1 + i]
+            fresh = True
+            t = new
+            if hit >= 0:
+                _settle(addr, off, w, root_event, targets, target_ptr, held, now)
+                if t < end:
+                    h = min(_initial_step(addr, off, opt, w, end - t), opt[H_MAX])
+                    old_error = 1e-4
+                for lane in range(W):
+                    while ptr[lane] < n_times and times[ptr[lane], lane] <= t and t < end:
+                        for i in range(n):
+                            samples[ptr[lane], i * W + lane] = w[Y + i * W + lane]
+                        ptr[lane] += 1
+                continue
+            error = max(error, 1e-6)
+            factor = 0.9 * error**-0.17 * old_error**0.03
+            factor = min(6.0, max(0.2, factor))
+            if not grown:
+                factor = min(factor, 1.0)
+            grown = True
+            old_error = error
+            remembered = h
+            h = min(h * factor, opt[H_MAX])
+
+
+@njit(cache=True, nogil=True)
+def observe_group(addr, off, opt, w, samples, inputs, lanes, states, outputs, rates):  # type: ignore[no-untyped-def]
+    """Outputs (and their rates of change) at the samples of a group, into result arrays by simulation."""
+    W, n, base, n_out = off[N_LANES], off[N_STATES], w.ctypes.data, off[N_OUTPUTS]
+    for s in range(samples.shape[0]):
+        for i in range(n * W):
+            w[off[S_YS] + i] = samples[s, i]
+        if n_out:
+            _call(addr[OBSERVE], base, base)
+        if opt[WANT_RATES] != 0.0:
+            for i in range(n * W):
+                w[off[S_U] + i] = inputs[s, i]
+            _call(addr[RHS_AT_SAMPLE], base, base)
+            _call(addr[OBSERVE_RATE], base, base)
+        for lane in range(lanes.size):
+            at = lanes[lane]
+            if states.shape[0]:
+                for i in range(states.shape[2]):
+                    states[at, s, i] = samples[s, i * W + lane]
+            missing = samples[s, lane] != samples[s, lane]
+            for o in range(n_out):
+                outputs[at, s, o] = np.nan if missing else w[off[S_G] + o * W + lane]
+                if opt[WANT_RATES] != 0.0:
+                    rates[at, s, o] = np.nan if missing else w[off[S_GDOT] + o * W + lane]
