@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from numbers import Real
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-import sympy as sp
 from numpy.typing import ArrayLike
 
+from cellsim.conditions import Conditions, turning_days
 from cellsim.delivery import Delivery, deliver
-from cellsim.equations import TIME, Equations, equations_of
+from cellsim.equations import equations_of
 from cellsim.errors import Problem, SimulationError, did_you_mean
 from cellsim.kernels import Kernels, compile_equations
-from cellsim.trajectory import Path, Trajectory
+from cellsim.path import Path, panelled
+from cellsim.solver import Doses, Solution
+from cellsim.solver import integrate as integrate_rodas
+from cellsim.trajectory import Trajectory
 from cellsim.witness import integrate as integrate_scipy
 
 if TYPE_CHECKING:
@@ -52,7 +57,7 @@ def simulate(
     values: Mapping[str, float] | None = None,
     start: float | None = None,
     outputs: Sequence[str] | None = None,
-    solver: Literal["rodas", "scipy"] = "scipy",
+    solver: Literal["rodas", "scipy"] = "rodas",
     rtol: float = 1e-6,
     atol: float = 1e-9,
 ) -> Trajectory:
@@ -103,24 +108,26 @@ def simulate(
     7.483
     """
     days = _checked_times(times)
-    values = dict(values or {})
-    model = model.with_values(values)
     begin = start_of(schedule, days) if start is None else float(start)
     _refuse(_span_problems(schedule, days, begin, solver, rtol, atol))
-    delivery = deliver(schedule, model)
-    names = _kept(model, outputs)
-    path = _scipy_path(model, names, delivery, begin, float(days[-1]), rtol=rtol, atol=atol)
+    given = dict(values or {})
+    run = _Run(
+        model, _kept(model, outputs), deliver(schedule, model), given, begin, float(days[-1]), rtol, atol
+    )
+    y, between = (run.by_rodas if solver == "rodas" else run.by_scipy)(days)
+    described = {each.name: each for each in model.quantities}
     return Trajectory(
         model=model,
         schedule=schedule,
-        values=MappingProxyType(values),
+        values=MappingProxyType(given),
         times=days,
-        names=names,
-        units=MappingProxyType({name: model[name].unit for name in names}),
-        labels=MappingProxyType({name: model[name].label for name in names}),
-        y=path.values(path.step_of(days), days),
-        path=path,
+        names=run.names,
+        units=MappingProxyType({name: described[name].unit for name in run.names}),
+        labels=MappingProxyType({name: described[name].label for name in run.names}),
+        y=y,
+        start=begin,
         solver=solver,
+        between=between,
     )
 
 
@@ -177,7 +184,7 @@ def _kept(model: Model, outputs: Sequence[str] | None) -> tuple[str, ...]:
     return asked
 
 
-# ---- the witness --------------------------------------------------------------------------------------
+# ---- one run ------------------------------------------------------------------------------------------
 
 
 class _Motion:
@@ -194,111 +201,98 @@ class _Motion:
         return self.kernels.jacobian(t, y, self.p)
 
 
-class _Events:
-    """The model's events; conditions and new values are the outputs of kernels of their own."""
+@dataclass
+class _Run:
+    """Everything settled about one simulation, and the two ways to carry it out."""
 
-    def __init__(self, equations: Equations, p: Array) -> None:
-        self.p = p
-        self.places: list[list[tuple[int, int]]] = []  # of each event: state, and output with its new value
-        outputs: dict[str, sp.Expr] = {}
-        for number, event in enumerate(equations.events):
-            outputs[f"condition {number}"] = sp.Piecewise(
-                (sp.Integer(1), event.condition), (sp.Integer(0), True)
-            )
-        for number, event in enumerate(equations.events):
-            self.places.append([])
-            for target, value in event.assignments:
-                self.places[-1].append((equations.states.index(target), len(outputs)))
-                outputs[f"value {number} {target}"] = value
-        self.kernels = compile_equations(
-            Equations(
-                states=equations.states,
-                parameters=equations.parameters,
-                rates=equations.rates,
-                initials=equations.initials,
-                outputs=tuple(outputs.values()),
-                output_names=tuple(outputs),
-                definitions=equations.definitions,
-            )
+    model: Model
+    names: tuple[str, ...]
+    delivery: Delivery
+    values: Mapping[str, float]
+    begin: float
+    end: float
+    rtol: float
+    atol: float
+
+    def __post_init__(self) -> None:
+        self.equations = equations_of(self.model, self.names)
+        self.kernels = compile_equations(self.equations)
+        of_parameter = {name: place for place, name in enumerate(self.equations.parameters)}
+        self.place = {name: place for place, name in enumerate(self.equations.states)}
+        if not all(
+            name in {**of_parameter, **self.place} and isinstance(value, Real) and math.isfinite(value)
+            for name, value in self.values.items()
+        ):
+            self.model.with_values(self.values)  # it refuses, in its own words
+        self.p = np.array([parameter.value for parameter in self.model.parameters])
+        for name, value in self.values.items():
+            if name in of_parameter:
+                self.p[of_parameter[name]] = value
+        self.y0 = self.kernels.initial(self.p, self.begin)
+        for name, value in self.values.items():
+            if name in self.place:
+                self.y0[self.place[name]] = value
+
+    def read(self, days: Array, states: Array) -> Array:
+        """Named quantities from days (n,) and states (n, n_states)."""
+        return np.array([self.kernels.outputs(day, y, self.p) for day, y in zip(days.tolist(), states)])
+
+    def breaks(self) -> list[float]:
+        """Start, end, and the known days between on which something jumps."""
+        days = {day for day, _, _ in self.delivery.boluses} | {*turning_days(self.equations, self.p)}
+        days |= {day for on, off, _, _ in self.delivery.inflows for day in (on, off)}
+        return [self.begin, *sorted(day for day in days if self.begin < day < self.end), self.end]
+
+    def by_scipy(self, days: Array) -> tuple[Array, Callable[[], Path]]:
+        """Samples at `days`, and the path between them."""
+        path = Path(
+            *integrate_scipy(
+                _Motion(self.kernels, self.p),
+                Conditions(self.equations, self.p) if self.equations.events else None,
+                self.y0,
+                start=self.begin,
+                end=self.end,
+                boluses=[(day, self.place[state], amount) for day, state, amount in self.delivery.boluses],
+                inflows=[
+                    (on, off, self.place[state], rate) for on, off, state, rate in self.delivery.inflows
+                ],
+                breaks=self.breaks(),
+                rtol=self.rtol,
+                atol=self.atol,
+            ),
+            self.read,
         )
-        fixed = {TIME.name, *equations.parameters}
-        self.by_time = [_reach(event.condition, equations) <= fixed for event in equations.events]
-        self.initially = [event.initially for event in equations.events]
+        return path.values(path.step_of(days), days), lambda: path
 
-    def truths(self, t: float, y: Array) -> np.ndarray[Any, np.dtype[np.bool_]]:
-        return self.kernels.outputs(t, y, self.p)[: len(self.by_time)] > 0.5  # 1 is true, 0 is false
+    def by_rodas(self, days: Array) -> tuple[Array, Callable[[], Path]]:
+        """Samples at `days`, and what makes the path between them when it is first asked for."""
 
-    def fire(self, which: Iterable[int], t: float, y: Array) -> Array:
-        values, after = self.kernels.outputs(t, y, self.p), y.copy()
-        for event in which:
-            for state, place in self.places[event]:
-                after[state] = values[place]
-        return after
+        def between() -> Path:
+            # the engine's dense output bends by about rtol from step to step: closer cannot be foretold
+            return panelled(
+                lambda each: self.solve(each).states[0],
+                self.read,
+                self.breaks(),
+                rtol=self.rtol,
+                atol=self.atol,
+            )
 
+        return self.solve(days).outputs[0], between
 
-def _reach(formula: sp.Basic, equations: Equations) -> set[str]:
-    """States, parameters and time that a formula uses, its definitions looked into."""
-    definitions = dict(equations.definitions)
-    found: set[str] = set()
-    waiting = [symbol.name for symbol in formula.free_symbols]
-    while waiting:
-        name = waiting.pop()
-        if name in found:
-            continue
-        found.add(name)
-        if name in definitions:
-            waiting += [symbol.name for symbol in definitions[name].free_symbols]
-    return found - set(definitions)
-
-
-def _time_breaks(equations: Equations, p: Array) -> Iterator[float]:
-    """Days on which a condition on time alone turns, wherever it stands in the model."""
-    formulas = [*equations.rates, *(event.condition for event in equations.events)]
-    formulas += [formula for _, formula in equations.definitions]
-    relations = {each for formula in formulas for each in formula.atoms(sp.core.relational.Relational)}
-    fixed = {TIME.name, *equations.parameters}
-    numbers = {sp.Symbol(name): float(value) for name, value in zip(equations.parameters, p)}
-    for relation in sorted(relations, key=str):
-        reach = _reach(relation, equations)
-        if TIME.name not in reach or not reach <= fixed:
-            continue
-        gap = relation.lhs - relation.rhs
-        for name, formula in reversed(equations.definitions):
-            gap = gap.subs(sp.Symbol(name), formula)
-        gap = gap.subs(numbers)
-        slope = sp.diff(gap, TIME)
-        if slope.is_number and slope != 0:  # others are left to the solver's error control
-            yield float(-gap.subs(TIME, 0) / slope)
-
-
-def _scipy_path(
-    model: Model,
-    names: tuple[str, ...],
-    delivery: Delivery,
-    begin: float,
-    end: float,
-    *,
-    rtol: float,
-    atol: float,
-) -> Path:
-    equations = equations_of(model, names)
-    kernels = compile_equations(equations)
-    p = np.array([parameter.value for parameter in model.parameters])
-    place = {name: index for index, name in enumerate(equations.states)}
-    starts, ends, states = integrate_scipy(
-        _Motion(kernels, p),
-        _Events(equations, p) if equations.events else None,
-        kernels.initial(p, begin),
-        start=begin,
-        end=end,
-        boluses=[(day, place[state], amount) for day, state, amount in delivery.boluses],
-        inflows=[(on, off, place[state], rate) for on, off, state, rate in delivery.inflows],
-        breaks=_time_breaks(equations, p),
-        rtol=rtol,
-        atol=atol,
-    )
-
-    def read(days: Array, found: Array) -> Array:
-        return np.array([kernels.outputs(day, y, p) for day, y in zip(days.tolist(), found)])
-
-    return Path(starts, ends, states, read)
+    def solve(self, days: Array) -> Solution:
+        """Samples at `days` by the engine; refused where it did not reach the last."""
+        solution = integrate_rodas(
+            self.kernels,
+            self.p,
+            Doses(self.delivery.boluses, self.delivery.inflows),
+            days,
+            start=self.begin,
+            start_states=self.y0,
+            rtol=self.rtol,
+            atol=self.atol,
+        )
+        if solution.status[0]:
+            raise SimulationError(
+                f"The solution cannot be carried to day {self.end:g}. {solution.messages[0]}"
+            )
+        return solution

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy.optimize import brentq, minimize_scalar
 
 from cellsim.errors import SimulationError, did_you_mean
+from cellsim.path import Array, Path
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -21,48 +23,11 @@ if TYPE_CHECKING:
     from cellsim.model import Model
     from cellsim.schedule import Schedule
 
-__all__ = ["Path", "Trajectory"]
-
-Array = np.ndarray[Any, np.dtype[np.float64]]
+__all__ = ["Trajectory"]
 
 _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(8)  # exact for the dense output of every solver here
 _LOOKS = 0.5 - 0.5 * np.cos(np.linspace(0, np.pi, 9))  # where a step is looked at, its two ends included
 _REFINED = 8  # so many of the highest steps are searched for the peak
-
-
-@dataclass(frozen=True, eq=False)
-class Path:
-    """A solution as the solver saw it: steps in a row, each with an interpolant.
-
-    Parameters
-    ----------
-    starts, ends : numpy.ndarray, shape (n_steps,)
-        Days each step begins and ends. A dose or event lies between two steps; the last step may have
-        no length, when one falls on the last day.
-    states : callable
-        From step numbers and days, both of shape (n,), to states of shape (n, n_states).
-    read : callable
-        From days (n,) and states (n, n_states) to the named quantities (n, n_names).
-    """
-
-    starts: Array
-    ends: Array
-    states: Callable[[np.ndarray[Any, Any], Array], Array]
-    read: Callable[[Array, Array], Array]
-
-    def step_of(self, times: Array) -> np.ndarray[Any, Any]:
-        """The step each day belongs to; at a dose the one after it."""
-        return np.searchsorted(self.starts, times, side="right") - 1
-
-    def values(self, steps: np.ndarray[Any, Any], times: Array) -> Array:
-        """All named quantities at days inside given steps, shape (n, n_names)."""
-        return self.read(times, self.states(steps, times))
-
-    def within(self, start: float, end: float) -> tuple[np.ndarray[Any, Any], Array, Array]:
-        """The steps that lie between two days, with where each begins and ends there."""
-        lower, upper = np.maximum(self.starts, start), np.minimum(self.ends, end)
-        steps = np.flatnonzero(lower < upper)
-        return steps, lower[steps], upper[steps]
 
 
 def _crossing(curve: Callable[[float], float], level: float, left: float, right: float) -> float:
@@ -91,10 +56,12 @@ class Trajectory:
         By name; empty where the model has none.
     y : numpy.ndarray, shape (n_times, n_names)
         The samples.
-    path : Path
-        The solution between samples.
+    start : float
+        Day on which the initial values held.
     solver : str
         Which solver it was.
+    between : callable
+        Makes the solution between samples, when it is first asked for.
     """
 
     model: Model
@@ -105,8 +72,9 @@ class Trajectory:
     units: Mapping[str, str]
     labels: Mapping[str, str]
     y: Array
-    path: Path
+    start: float
     solver: str
+    between: Callable[[], Path]
     _places: dict[str, int] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -114,15 +82,15 @@ class Trajectory:
         self.times.setflags(write=False)
         self.y.setflags(write=False)
 
-    @property
-    def start(self) -> float:
-        """The day the simulation began."""
-        return float(self.path.starts[0])
+    @cached_property
+    def path(self) -> Path:
+        """The solution between samples."""
+        return self.between()
 
     @property
     def end(self) -> float:
         """The last day that was simulated."""
-        return float(self.path.ends[-1])
+        return float(self.times[-1])
 
     def _place(self, name: str) -> int:
         if name not in self._places:
