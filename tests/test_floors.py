@@ -14,9 +14,9 @@ FLOORS = (
     ("doses", "dosing_tables", "dosing_words", "schedule", "delivery", "quantities", "balance", "model", "formats", "case", "case_audit", "case_checks", "case_reading", "case_rows", "case_tables", "case_treatment", "library"),
     ("graph", "sparse", "tableau", "equations", "emit", "kernels"),
     ("solver", "witness", "conditions", "path", "trajectory", "simulation"),
-    ("noise", "priors", "likelihood"),
-    ("fitting", "identifiability", "profiles", "posterior", "variants"),
-    ("sweeps", "visits"),
+    ("noise", "priors", "terms", "likelihood"),
+    ("fitting", "fitted", "diagnosis", "words", "identifiability", "profiles", "posterior", "variants"),
+    ("measures", "sweeps", "visits"),
     ("plots", "report", "cli"),
 )
 FLOOR_OF = {module: level for level, modules in enumerate(FLOORS) for module in modules}

@@ -88,6 +88,17 @@ def _shallow(text: str) -> bool:
     return deepest <= _DEEPEST
 
 
+def literal(value: float) -> sp.Expr:
+    """A number as an expression: whole numbers exact, others as the float they are.
+
+    Examples
+    --------
+    >>> literal(3.0), literal(0.5)
+    (3, 0.500000000000000)
+    """
+    return sp.Integer(int(value)) if float(value).is_integer() and abs(value) < 2**53 else sp.Float(value)
+
+
 def parse_formula(text: str, *, where: str = "") -> sp.Expr:
     """Read a formula into sympy; every name becomes a plain symbol.
 
@@ -114,7 +125,7 @@ def parse_formula(text: str, *, where: str = "") -> sp.Expr:
     >>> parse_formula("log(x) + S^2")
     S**2 + log(x)
     """
-    return _number(from_ast(to_ast(text, where=where), where=where))
+    return as_number(from_ast(to_ast(text, where=where), where=where))
 
 
 Functions = Mapping[str, tuple[tuple[str, ...], sp.Basic]]
@@ -138,34 +149,34 @@ def _factorial(n: sp.Expr) -> sp.Expr:
 
 def _piecewise(*parts: sp.Basic) -> sp.Basic:
     # infix order is value, condition, value, condition, ..., otherwise
-    pairs = [(_number(parts[i]), _boolean(parts[i + 1])) for i in range(0, len(parts) - 1, 2)]
+    pairs = [(as_number(parts[i]), as_condition(parts[i + 1])) for i in range(0, len(parts) - 1, 2)]
     if len(parts) % 2:
-        pairs.append((_number(parts[-1]), sp.true))
+        pairs.append((as_number(parts[-1]), sp.true))
     return sp.Piecewise(*pairs)
 
 
 def _chain(relation: Callable[..., sp.Basic]) -> Callable[..., sp.Basic]:
     def build(*parts: sp.Basic) -> sp.Basic:
-        numbers = [_number(part) for part in parts]
+        numbers = [as_number(part) for part in parts]
         return sp.And(*(relation(a, b) for a, b in pairwise(numbers)))
 
     return build
 
 
 def _numeric(function: Callable[..., sp.Basic]) -> Callable[..., sp.Basic]:
-    return lambda *parts: function(*(_number(part) for part in parts))
+    return lambda *parts: function(*(as_number(part) for part in parts))
 
 
 def _logical(function: Callable[..., sp.Basic]) -> Callable[..., sp.Basic]:
-    return lambda *parts: function(*(_boolean(part) for part in parts))
+    return lambda *parts: function(*(as_condition(part) for part in parts))
 
 
-def _number(value: sp.Basic) -> sp.Expr:
+def as_number(value: sp.Basic) -> sp.Expr:
     """A condition used as a number counts 1 or 0."""
     return sp.Piecewise((1, value), (0, True)) if _is_condition(value) else value
 
 
-def _boolean(value: sp.Basic) -> sp.Basic:
+def as_condition(value: sp.Basic) -> sp.Basic:
     """A number used as a condition is true unless 0."""
     return value if _is_condition(value) else sp.Ne(value, 0)
 
@@ -302,9 +313,8 @@ def from_ast(
             return operation(*parts)
         except (TypeError, ValueError, IndexError, OverflowError) as trouble:
             shown = name or "an operation"
-            raise ModelError(
-                f"The formula{place} gives {shown} {len(parts)} argument(s) it cannot use (or too large a number)."
-            ) from trouble
+            said = f"{len(parts)} argument(s) it cannot use, or too large a number"
+            raise ModelError(f"The formula{place} gives {shown} {said}.") from trouble
     import libsbml
 
     if node.getType() != libsbml.AST_FUNCTION:
