@@ -1,0 +1,264 @@
+"""Tables of a case as text: every row knows its file and line, and complaints are collected, not raised."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from difflib import get_close_matches
+from typing import TypeVar
+
+from cellsim.errors import Problem, did_you_mean
+
+__all__ = ["REMARKS", "Desk", "Line", "kept", "listed", "number_text", "table_text"]
+
+Record = TypeVar("Record")
+
+REMARKS = ("note", "doubt", "source")
+"""Columns that any of our tables may have."""
+
+
+class Line(dict[str, str]):
+    """One row of a table: its cells by column, and where it stands.
+
+    Attributes
+    ----------
+    file : str
+        Name of the table.
+    row : int or None
+        Line of the file as an editor counts it (the header is line 1).
+
+    Examples
+    --------
+    >>> Line({"visitId": " before "}, file="visits.tsv", row=2).of("visitId")
+    'before'
+    """
+
+    def __init__(self, cells: Mapping[str, str], *, file: str = "", row: int | None = None) -> None:
+        super().__init__(cells)
+        self.file = file
+        self.row = row
+
+    def of(self, column: str) -> str:
+        """The cell without blanks around it; empty when the column is not there."""
+        return self.get(column, "").strip()
+
+    def problem(self, what: str, remedy: str = "", *, severity: str = "error") -> Problem:
+        """A complaint about this row."""
+        return Problem(what=what, remedy=remedy, file=self.file, row=self.row, severity=severity)
+
+
+def number_text(value: float) -> str:
+    """A number as our tables write it: whole ones without a point, others so that they read back exactly.
+
+    Examples
+    --------
+    >>> number_text(50.0), number_text(0.1)
+    ('50', '0.1')
+    """
+    return str(int(value)) if value == int(value) and abs(value) < 1e15 else repr(float(value))
+
+
+def table_text(columns: Sequence[str], rows: Iterable[Mapping[str, str]]) -> str:
+    """Tab-separated text with a header; a cell not given is empty.
+
+    Examples
+    --------
+    >>> table_text(["a", "b"], [{"a": "1"}])
+    'a\\tb\\n1\\t\\n'
+    """
+    out = io.StringIO()
+    writer = csv.writer(out, delimiter="\t", lineterminator="\n")
+    writer.writerow(columns)
+    writer.writerows([row.get(column, "") for column in columns] for row in rows)
+    return out.getvalue()
+
+
+class Desk:
+    """The texts of a case, and the complaints about them as they are read.
+
+    Parameters
+    ----------
+    texts : mapping
+        File name to text.
+    problems : list of Problem
+        Complaints already known; more are added here.
+    """
+
+    def __init__(self, texts: Mapping[str, str], problems: Iterable[Problem] = ()) -> None:
+        self.texts = dict(texts)
+        self.problems = list(problems)
+
+    def complain(self, line: Line, what: str, remedy: str = "", *, severity: str = "error") -> None:
+        """Add a complaint about a row."""
+        self.problems.append(line.problem(what, remedy, severity=severity))
+
+    def table(self, file: str, required: Sequence[str], optional: Sequence[str] = ()) -> list[Line]:
+        """Read one table; an absent file, column or cell is complained about, and what is there is returned.
+
+        Parameters
+        ----------
+        file : str
+            Its name.
+        required, optional : sequence of str
+            Columns. Any other column is said not to be read, or taken for a slip of the pen when it
+            is close to one of these that is not there.
+
+        Returns
+        -------
+        list of Line
+            The rows that have as many cells as the header.
+        """
+        if file not in self.texts:
+            remedy = "Every case has it; a table with nothing to say has its header line only."
+            self.problems.append(Problem(what="the file is missing.", remedy=remedy, file=file))
+            return []
+        reader = csv.reader(io.StringIO(self.texts[file].removeprefix("\ufeff"), newline=""), delimiter="\t")
+        lines: list[Line] = []
+        header: list[str] = []
+        try:
+            for cells in reader:
+                if not any(cell.strip() for cell in cells):
+                    continue
+                if not header:
+                    header = [cell.strip() for cell in cells]
+                    continue
+                # editors drop the tabs at the end of a line
+                padded = cells + [""] * (len(header) - len(cells))
+                line = Line(dict(zip(header, padded)), file=file, row=reader.line_num)
+                if len(cells) > len(header):
+                    self.complain(line, f"{len(cells)} cells under {len(header)} columns.", "Check the tabs.")
+                    continue
+                lines.append(line)
+        except csv.Error as error:
+            self.problems.append(Problem(what=f"{error}.", file=file, row=reader.line_num))
+        self._judge_header(file, header, required, optional)
+        return lines
+
+    def rows(self, names: Iterable[str], required: Sequence[str], optional: Sequence[str] = ()) -> list[Line]:
+        """The rows of one table or of several of one kind; what their column ``doubt`` says is kept."""
+        lines = [line for name in names for line in self.table(name, required, optional)]
+        for line in lines:
+            if line.of("doubt"):
+                self.complain(line, f"{_topic(line)}: {line.of('doubt')}.", severity="doubt")
+        return lines
+
+    def _judge_header(
+        self, file: str, header: list[str], required: Sequence[str], optional: Sequence[str]
+    ) -> None:
+        def say(what: str, remedy: str = "", severity: str = "error") -> None:
+            self.problems.append(Problem(what=what, remedy=remedy, file=file, row=1, severity=severity))
+
+        absent = [column for column in (*required, *optional) if column not in header]
+        for column in sorted({each for each in header if header.count(each) > 1}):
+            say(f"two columns are called {column!r}.", "Keep one.")
+        taken = set()
+        for column in header:
+            if column in required or column in optional:
+                continue
+            close = get_close_matches(column.lower(), [each.lower() for each in absent], n=1, cutoff=0.75)
+            if close:
+                meant = next(each for each in absent if each.lower() == close[0])
+                taken.add(meant)
+                say(f"unknown column {column!r}.", f"Did you mean {meant!r}?")
+            else:
+                say(f"column {column!r} is kept but not read.", severity="doubt")
+        for column in required:
+            if column in absent and column not in taken:
+                say(f"no column {column!r}.", f"Columns here: {', '.join(header) or 'none'}.")
+
+    def text(self, line: Line, column: str) -> str:
+        """A cell that must not be empty."""
+        value = line.of(column)
+        if not value and column in line:
+            self.complain(line, f"no {column}.")
+        return value
+
+    def number(
+        self,
+        line: Line,
+        column: str,
+        *,
+        default: float | None = None,
+        infinite: bool = False,
+        unit: str = "",
+    ) -> float | None:
+        """A cell that is a number; `default` where it is empty (complained about when that is None).
+
+        Returns
+        -------
+        float or None
+            None when it cannot be read.
+        """
+        text = line.of(column)
+        if not text:
+            if default is None and column in line:
+                self.complain(line, f"no {column}.", f"Write a number{f' in {unit}' if unit else ''}.")
+            return default
+        try:
+            value = float(text)
+        except ValueError:
+            self.complain(
+                line, f"{column} {text!r} is not a number.", "Write 12.5, not '12,5' or '12.5 pg/mL'."
+            )
+            return None
+        if math.isnan(value) or (math.isinf(value) and not infinite):
+            self.complain(line, f"{column} {text} is not a finite number.")
+            return None
+        return value
+
+    def choice(self, line: Line, column: str, known: Collection[str], default: str = "") -> str:
+        """A cell that is one of `known`; `default` where it is empty and where it is another word."""
+        text = line.of(column)
+        if not text and default:
+            return default
+        if text not in known:
+            if column in line:
+                self.complain(
+                    line, f"{column} {text!r} is not one of the words used here.", did_you_mean(text, known)
+                )
+            return default
+        return text
+
+    def truth(self, line: Line, column: str, default: str = "false") -> bool:
+        """A cell that is true or false."""
+        return (
+            self.choice(
+                Line({**line, column: line.of(column).lower()}, file=line.file, row=line.row),
+                column,
+                ("true", "false"),
+                default,
+            )
+            == "true"
+        )
+
+
+def kept(records: Iterable[Record | None]) -> tuple[Record, ...]:
+    """The records that could be read."""
+    return tuple(each for each in records if each is not None)
+
+
+def listed(text: str) -> tuple[str, ...]:
+    """The parts of a cell that holds a list, as PEtab writes it.
+
+    Examples
+    --------
+    >>> listed("a; b")
+    ('a', 'b')
+    """
+    return tuple(part.strip() for part in text.split(";")) if text else ()
+
+
+def _topic(line: Line) -> str:
+    """What a row is about, for a doubt."""
+    name = next(
+        (
+            line.of(column)
+            for column in ("analyte", "observableId", "parameterId", "productId", "experimentId")
+            if line.of(column)
+        ),
+        "",
+    )
+    when = line.of("visitId") or line.of("calendar") or (f"day {line.of('time')}" if line.of("time") else "")
+    return f"{name} {when}".strip() or "this row"
