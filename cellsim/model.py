@@ -321,9 +321,9 @@ class Model:
 
         Examples
         --------
-        >>> for problem in load_model("x = 10; x' = -k*y; k = 0.5").check():
+        >>> for problem in load_model("x = 10; x' = -k*x; k = 0.5; K = 3").check():
         ...     print(problem.what)
-        x' uses 'y', which the model does not have.
+        Parameter K is used nowhere.
         No quantity of this model has a unit, so units were not checked.
         """
         return check_model(self)

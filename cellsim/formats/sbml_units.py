@@ -16,9 +16,9 @@ from cellsim.units import Factor, Unit, parse_unit, unit_factors
 __all__ = ["KINDS", "base_factors", "definition_text", "identifier", "text_of_definition"]
 
 _WORDS = (
-    "ampere avogadro becquerel candela coulomb dimensionless farad gram gray henry hertz item joule katal kelvin "
-    "kilogram litre lumen lux metre mole newton ohm pascal radian second siemens sievert steradian tesla volt "
-    "watt weber"
+    "ampere avogadro becquerel candela coulomb dimensionless farad gram gray henry hertz item joule "
+    "katal kelvin kilogram litre lumen lux metre mole newton ohm pascal radian second siemens sievert "
+    "steradian tesla volt watt weber"
 )
 KINDS = frozenset(_WORDS.split())
 """The units that every SBML model knows without defining them."""
