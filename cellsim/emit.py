@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable, Iterable, Mapping
 
-from cellsim.graph import FLOOR_OF_BASES, STATE, Graph
+from cellsim.graph import BOOLEAN, FLOOR_OF_BASES, STATE, Graph
 
 __all__ = ["BLOCK", "Code", "emit_nodes", "fixed_nodes", "padded"]
 
@@ -273,7 +273,6 @@ class Code:
         return f"define {linkage}void @{name}({arguments}) #0 {{\n{body}\n  ret void\n}}\n"
 
 
-_BOOLEAN = ("lt", "le", "eq", "ne", "and", "or", "not")
 _COMPARE = {"lt": "olt", "le": "ole", "eq": "oeq", "ne": "une"}
 
 
@@ -409,7 +408,7 @@ def fixed_nodes(graph: Graph, targets: Iterable[int]) -> list[int]:
         if node in seen or graph.ops[node] in ("const", "y", "k"):
             continue
         seen.add(node)
-        if not graph.depends[node] & STATE and graph.ops[node] not in _BOOLEAN:
+        if not graph.depends[node] & STATE and graph.ops[node] not in BOOLEAN:
             found.add(node)
         else:
             stack.extend(graph.args[node])

@@ -202,7 +202,7 @@ class System:
         memo: dict = {}
 
         def lower(expr: sp.Basic, where: str) -> int:
-            return graph.lower(expr, names, memo, where=where)
+            return graph.numeric(graph.lower(expr, names, memo, where=where))
 
         for name, expr in equations.definitions:
             names[name] = lower(expr, name)
@@ -213,7 +213,7 @@ class System:
             lower(expr, f"output {name}")
             for name, expr in zip(equations.output_names, equations.outputs, strict=True)
         ]
-        self.conditions = [lower(event.condition, f"event {event.name}") for event in equations.events]
+        self.conditions = [graph.truth(lower(each.condition, f"event {each.name}")) for each in equations.events]
         self.assignments = [
             [
                 (equations.states.index(name), lower(expr, f"event {event.name}"))

@@ -64,6 +64,7 @@ _LARGEST_UNROLLED_POWER = 64
 
 # what a node depends on, as bits
 PARAMETER, STATE = 1, 2
+BOOLEAN = ("lt", "le", "eq", "ne", "and", "or", "not")
 
 
 class Graph:
@@ -294,6 +295,19 @@ class Graph:
         known = self.value(a)
         return self.const(not known) if known is not None else self._node("not", a)
 
+    def truth(self, a: int) -> int:
+        """A node that can be branched on; numbers count as true unless zero."""
+        if self.ops[a] in BOOLEAN:
+            return a
+        if self.ops[a] == "select" and self.args[a][1:] == (self.one, self.zero):
+            return self.args[a][0]
+        known = self.value(a)
+        return self.const(known != 0.0) if known is not None else self.relation("ne", a, self.zero)
+
+    def numeric(self, a: int) -> int:
+        """A node that can be calculated with; truth is 1, its opposite 0."""
+        return self.select(a, self.one, self.zero) if self.ops[a] in BOOLEAN else a
+
     def total(self, nodes: Iterable[int]) -> int:
         result = self.zero
         for node in nodes:
@@ -371,22 +385,23 @@ class Graph:
         if isinstance(expr, sp.Piecewise):
             result = self.const(math.nan)
             for value, condition in reversed(expr.args):
-                result = self.select(lower(condition), lower(value), result)
+                result = self.select(self.truth(lower(condition)), self.numeric(lower(value)), result)
             return result
         if type(expr) in _RELATIONS:
             op, swapped = _RELATIONS[type(expr)]
-            a, b = (lower(arg) for arg in expr.args)
+            a, b = (self.numeric(lower(arg)) for arg in expr.args)
             return self.relation(op, b, a) if swapped else self.relation(op, a, b)
         if isinstance(expr, sp.And | sp.Or):
             op = "and" if isinstance(expr, sp.And) else "or"
-            result = lower(expr.args[0])
+            result = self.truth(lower(expr.args[0]))
             for arg in expr.args[1:]:
-                result = self.logic(op, result, lower(arg))
+                result = self.logic(op, result, self.truth(lower(arg)))
             return result
         if isinstance(expr, sp.Not):
-            return self.invert(lower(expr.args[0]))
+            return self.invert(self.truth(lower(expr.args[0])))
         if isinstance(expr, sp.ITE):
-            return self.select(*(lower(arg) for arg in expr.args))
+            condition, a, b = (lower(arg) for arg in expr.args)
+            return self.select(self.truth(condition), a, b)
         if expr in (sp.true, sp.false):
             return self.const(bool(expr))
         raise ModelError(f"{type(expr).__name__} in {expr} cannot be compiled{place}.")

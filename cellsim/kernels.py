@@ -542,7 +542,18 @@ class Kernels:
     _units: dict[int, Unit] = field(default_factory=dict, repr=False)
 
     @property
+    def states(self) -> tuple[str, ...]:
+        """Order of ``y``."""
+        return self.equations.states
+
+    @property
+    def parameters(self) -> tuple[str, ...]:
+        """Order of ``p``."""
+        return self.equations.parameters
+
+    @property
     def system(self) -> System:
+        """The graph and its derivatives."""
         return self.equations.system
 
     def unit(self, width: int = 1) -> Unit:

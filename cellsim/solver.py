@@ -20,7 +20,7 @@ from numpy.typing import ArrayLike, NDArray
 from cellsim.errors import Problem, SimulationError, did_you_mean
 from cellsim.kernels import Kernels, Unit, aligned, lane_width
 
-__all__ = ["Doses", "Solution", "integrate"]
+__all__ = ["Doses", "Solution", "Steps", "integrate", "observe"]
 
 Array = NDArray[np.float64]
 MEANING = {
@@ -53,6 +53,42 @@ class Doses:
 
 
 @dataclass(frozen=True)
+class Steps:
+    """The steps of one simulation, each with its continuous extension (order 4).
+
+    Attributes
+    ----------
+    starts, ends : (n_steps,) array
+        A dose or event lies between two steps; the last has no length when something happens at the very end.
+    rows : (n_steps, 3 + 5 n) array
+        Start, end, step length, then y, y1, K_1, K_2, K_3 of `cellsim.tableau`.
+    n_states : int
+    """
+
+    rows: Array
+    n_states: int
+
+    @property
+    def starts(self) -> Array:
+        """When each step begins."""
+        return self.rows[:, 0]
+
+    @property
+    def ends(self) -> Array:
+        """When each step ends."""
+        return self.rows[:, 1]
+
+    def states(self, steps: NDArray[np.integer], times: Array) -> Array:
+        """States at times inside given steps, both of shape (k,); shape (k, n_states)."""
+        row = self.rows[steps]
+        n = (self.rows.shape[1] - 3) // 5
+        theta = ((times - row[:, 0]) / row[:, 2])[:, None]
+        y, y1, k1, k2, k3 = (row[:, 3 + m * n : 3 + m * n + self.n_states] for m in range(5))
+        rest = 1.0 - theta
+        return np.asarray(rest * y + theta * (y1 + rest * (k1 + theta * (k2 + theta * k3))))
+
+
+@dataclass(frozen=True)
 class Solution:
     """What `integrate` found. Simulations that failed hold NaN from the failure on.
 
@@ -71,6 +107,8 @@ class Solution:
         One per set, empty where all went well; tells time and state.
     steps, rejected : int
         Work done, over all lane groups.
+    paths : tuple of Steps
+        With ``dense=True``: every step of every set.
     """
 
     times: Array
@@ -82,6 +120,7 @@ class Solution:
     messages: tuple[str, ...]
     steps: int
     rejected: int
+    paths: tuple[Steps, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -270,6 +309,8 @@ def integrate(
     rtol: float = 1e-6,
     atol: ArrayLike = 1e-9,
     output_rates: bool = False,
+    dense: bool = False,
+    end: float | None = None,
     max_steps: int = 200_000,
     max_step: float = np.inf,
     lanes: int | None = None,
@@ -297,6 +338,10 @@ def integrate(
         Absolute error allowed in a step, in the unit of each state.
     output_rates : bool
         Also return the time derivative of outputs.
+    dense : bool
+        Also return every step, for interpolation anywhere (one lane).
+    end : float, optional
+        Go on to this time even if the last sample is earlier.
     max_steps : int
         Limit for each lane group.
     max_step : float
@@ -355,7 +400,7 @@ def integrate(
     if problems:
         raise SimulationError(problems)
     t2 = np.broadcast_to(t, (n_sets, t.shape[-1]))
-    width = _width_for(kernels, n_sets, lanes)
+    width = 1 if dense else _width_for(kernels, n_sets, lanes)
     machine = _machine(kernels, width)
     lay, n = machine.unit.layout, system.n
     states = np.full((n_sets, t2.shape[1], n_states), np.nan)
@@ -378,6 +423,8 @@ def integrate(
         order = np.argsort([first.setdefault(each, len(first)) for each in several], kind="stable")
     groups = [order[i : i + width] for i in range(0, n_sets, width)]
 
+    paths: dict[int, Steps] = {}
+
     def run(group: NDArray[np.intp]) -> tuple[int, int]:
         filled = np.concatenate([group, np.repeat(group[-1:], width - len(group))])
         group_doses = several if len(several) == 1 else tuple(several[i] for i in filled)
@@ -387,9 +434,9 @@ def integrate(
         if len(group_events) > 1 and np.all((group_events == group_events[0]) | np.isnan(group_events)):
             group_events = group_events[:1]
         sample_times = np.ascontiguousarray(t2[filled].T)
-        end = float(sample_times.max()) if sample_times.size else start
+        last = max(float(sample_times.max()) if sample_times.size else start, start if end is None else end)
         table = _timetable(
-            group_doses, equations.states, start, end, tuple(map(tuple, group_events.tolist())), initially
+            group_doses, equations.states, start, last, tuple(map(tuple, group_events.tolist())), initially
         )
         w = aligned(lay.size)
 
@@ -406,18 +453,21 @@ def integrate(
         samples = np.full((len(sample_times), n * width), np.nan)
         inputs = np.zeros((len(sample_times) if output_rates else 0, n * width))
         group_status, group_culprit = np.zeros(width, np.int64), np.zeros(width, np.int64)
-        group_time, counts = np.zeros(width), np.zeros(3, np.int64)
-        run_group(
+        group_time, counts = np.zeros(width), np.zeros(4, np.int64)
+        path = np.empty((256, 3 + 5 * n) if dense else (0, 0))
+        path = run_group(
             machine.addresses, machine.offsets, options, w, given is not None,
             table.breaks, table.op_ptr, table.op_kind, table.op_index, table.op_amount,
             machine.root_event, machine.held.copy(), machine.targets, machine.target_ptr,
-            sample_times, samples, inputs, group_status, group_time, group_culprit, counts,
+            sample_times, samples, inputs, group_status, group_time, group_culprit, counts, path,
         )  # fmt: skip
         observe_group(
             machine.addresses, machine.offsets, options, w, samples, inputs, group, states, outputs, slopes
         )
         status[group], culprit[group] = group_status[: len(group)], group_culprit[: len(group)]
         fail_time[group] = group_time[: len(group)]
+        if dense:
+            paths[group[0]] = Steps(path[: counts[3]], n_states)
         return int(counts[0]), int(counts[1])
 
     if threads > 1 and len(groups) > 1:
@@ -440,4 +490,32 @@ def integrate(
         messages=messages,
         steps=sum(a for a, _ in counted),
         rejected=sum(r for _, r in counted),
+        paths=tuple(paths[i] for i in sorted(paths)),
     )
+
+
+def observe(kernels: Kernels, times: ArrayLike, states: ArrayLike, parameters: ArrayLike) -> Array:
+    """Outputs at many times at once.
+
+    Parameters
+    ----------
+    kernels : Kernels
+    times : (k,) array
+    states : (k, n_states) array
+    parameters : (n_parameters,) array
+
+    Returns
+    -------
+    (k, n_outputs) array
+    """
+    from cellsim.stepper import observe_states
+
+    machine = _machine(kernels, 1)
+    w, lay = machine.unit.workspace(), machine.unit.layout
+    p = np.asarray(parameters, float)
+    w[lay["p"] : lay["p"] + p.size] = p
+    machine.unit.call("prepare", w)
+    t, y = np.asarray(times, float), np.ascontiguousarray(states, float)
+    found = np.empty((t.size, len(kernels.system.outputs)))
+    observe_states(machine.addresses, machine.offsets, w, t, y, found)
+    return found

@@ -15,6 +15,7 @@ from numba.extending import intrinsic
 __all__ = ["OP_EVENT", "OP_JUMP", "OP_RATE", "observe_group", "run_group"]
 
 OP_JUMP, OP_RATE, OP_EVENT = 0, 1, 2
+START = 1.2
 OK, STEP_UNDERFLOW, TOO_MANY_STEPS, NOT_FINITE = 0, 1, 2, 3
 
 
@@ -88,23 +89,27 @@ PREPARE, INITIAL, RHS, RHS_AT_SAMPLE, JAC, LU, STEP, DENSE, OBSERVE, OBSERVE_RAT
 ) = range(16)
 N_STATES, N_LANES, N_PADDED, N_OUTPUTS, N_ROOTS, N_CLOCK, N_FIXED = range(16, 23)
 RTOL, H_MAX, MAX_STEPS, WANT_RATES = range(4)
-ACCEPTED, REJECTED, FACTORED = range(3)
+ACCEPTED, REJECTED, FACTORED, RECORDED = range(4)
 
 
 @njit(cache=True, nogil=True)
 def _initial_step(addr, off, opt, w, span):  # type: ignore[no-untyped-def]
-    """Hairer, Norsett & Wanner I, section II.4, for order 5, in the largest scaled component."""
-    size, y, f, u, atol = off[N_STATES] * off[N_LANES], off[S_Y], off[S_F], off[S_U], off[S_ATOL]
+    """First step after a restart: rtol^(1/5) of the fastest time scale that is moving.
+
+    The time scale is |y'| / |y''| in the largest scaled component, y'' by a small Euler step (as in Hairer, Norsett &
+    Wanner I, section II.4). Their bound by |y| / |y'| is left out: a compartment that a dose begins to fill starts
+    from zero, and would ask for a step a thousand times too small. A rejected first step costs less.
+    """
+    size, y, f, atol = off[N_STATES] * off[N_LANES], off[S_Y], off[S_F], off[S_ATOL]
     ys, base = off[S_YS], w.ctypes.data
     _call(addr[RHS], base, base)
-    d0 = d1 = 0.0
+    d1 = 0.0
     for i in range(size):
         scale = w[atol + i] + opt[RTOL] * abs(w[y + i])
-        d0 = max(d0, abs(w[y + i]) / scale)
         d1 = max(d1, abs(w[f + i]) / scale)
     if not (d1 > 1e-10 and d1 < 1e300):
         return span
-    h = min(0.01 * max(d0, 1.0) / d1, span)
+    h = min(1e-4 / d1, span)
     for i in range(size):
         w[ys + i] = w[y + i] + h * w[f + i]
         w[off[S_Y1] + i] = w[f + i]
@@ -116,7 +121,7 @@ def _initial_step(addr, off, opt, w, span):  # type: ignore[no-untyped-def]
     d2 /= h
     if not d2 < 1e300:
         return h
-    return min(100.0 * h, (0.01 / max(d1, d2, 1e-15)) ** (1.0 / 5.0), span)
+    return min(START * opt[RTOL] ** 0.2 * d1 / max(d2, 1e-300), span)
 
 
 @njit(cache=True, nogil=True)
@@ -211,6 +216,24 @@ def _give_up(off, w, status, source, t, fail_time, culprit, code):  # type: igno
 
 
 @njit(cache=True, nogil=True)
+def _record(off, w, path, counts, start, end, h):  # type: ignore[no-untyped-def]
+    """Keep a step for later interpolation."""
+    n, row = off[N_STATES], counts[RECORDED]
+    if row == path.shape[0]:
+        longer = np.empty((2 * row, path.shape[1]))
+        longer[:row] = path
+        path = longer
+    path[row, 0], path[row, 1], path[row, 2] = start, end, h
+    for i in range(n):
+        path[row, 3 + i] = w[off[S_Y] + i]
+        path[row, 3 + n + i] = w[off[S_Y1] + i]
+        for m in range(3):
+            path[row, 3 + (2 + m) * n + i] = w[off[S_DENSE] + m * off[N_PADDED] + i]
+    counts[RECORDED] += 1
+    return path
+
+
+@njit(cache=True, nogil=True)
 def run_group(  # type: ignore[no-untyped-def]
     addr,
     off,
@@ -233,6 +256,7 @@ def run_group(  # type: ignore[no-untyped-def]
     fail_time,
     culprit,
     counts,
+    path,
 ):
     """Carry W simulations from the first break to the last.
 
@@ -253,8 +277,15 @@ def run_group(  # type: ignore[no-untyped-def]
         (n_times, W) ascending per lane; (n_times, n W) receives states; (n_times, n W) receives zero-order inputs.
     status, fail_time, culprit : (W,) arrays
         Outcome per lane.
-    counts : (3,) array
-        Steps accepted, steps rejected, factorisations.
+    counts : (4,) array
+        Steps accepted, steps rejected, factorisations, rows of `path`.
+    path : (0, 0) array, or (some, 3 + 5 n) array
+        Receives every step (one lane only): start, end, step length, y, y1, K_1, K_2, K_3; grown as needed.
+
+    Returns
+    -------
+    array
+        `path`, its first ``counts[3]`` rows filled.
     """
     W, n, base = off[N_LANES], off[N_STATES], w.ctypes.data
     size, Y, Y1 = n * W, off[S_Y], off[S_Y1]
@@ -268,7 +299,6 @@ def run_group(  # type: ignore[no-untyped-def]
         _call(addr[INITIAL], base, base)
     w[control + 1] = opt[RTOL]
     n_times = times.shape[0]
-    remembered = 0.0
     steps = 0
     for b in range(breaks.size):
         t = breaks[b]
@@ -294,7 +324,7 @@ def run_group(  # type: ignore[no-untyped-def]
                     if not abs(w[Y + j]) < 1e300:
                         w[off[S_ERROR] + j % W] = np.nan
                 if not _give_up(off, w, status, source, t, fail_time, culprit, NOT_FINITE):
-                    return
+                    return path
         for lane in range(W):
             while ptr[lane] < n_times and times[ptr[lane], lane] <= t:
                 if source[lane] == lane:
@@ -304,7 +334,13 @@ def run_group(  # type: ignore[no-untyped-def]
                             inputs[ptr[lane], i * W + lane] = w[off[S_U] + i * W + lane]
                 ptr[lane] += 1
         if b == breaks.size - 1:
-            return
+            if path.shape[1] and op_ptr[b + 1] > op_ptr[b]:  # what happens at the end is a step without length
+                for i in range(size):
+                    w[Y1 + i] = w[Y + i]
+                    for m in range(3):
+                        w[off[S_DENSE] + m * off[N_PADDED] + i] = 0.0
+                path = _record(off, w, path, counts, t, t, 1.0)
+            return path
         end = breaks[b + 1]
         h = min(_initial_step(addr, off, opt, w, end - t), opt[H_MAX])
         fresh, grown, old_error = True, True, 1e-4
@@ -318,7 +354,7 @@ def run_group(  # type: ignore[no-untyped-def]
             if steps >= opt[MAX_STEPS]:
                 _call(addr[RHS], base, base)
                 _give_up(off, w, status, source, t, fail_time, culprit, TOO_MANY_STEPS)
-                return
+                return path
             if fresh:
                 _call(addr[JAC], base, base)
                 fresh = False
@@ -340,7 +376,7 @@ def run_group(  # type: ignore[no-untyped-def]
                     _call(addr[RHS], base, base)
                     code = STEP_UNDERFLOW if error < 1e300 else NOT_FINITE
                     if not _give_up(off, w, status, source, t, fail_time, culprit, code):
-                        return
+                        return path
                     fresh = True
                     h = min(_initial_step(addr, off, opt, w, left), opt[H_MAX])
                 continue
@@ -403,8 +439,14 @@ def run_group(  # type: ignore[no-untyped-def]
                             if opt[WANT_RATES] != 0.0:
                                 inputs[ptr[lane], at] = w[off[S_U] + at]
                     ptr[lane] += 1
+            if path.shape[1]:
+                if not dense:
+                    _call(addr[DENSE], base, base)
+                path = _record(off, w, path, counts, t, new, h)
             if hit >= 0:
-                _interpolate(off, w, hit_theta, Y1)
+                _interpolate(off, w, hit_theta, off[S_YS])
+                for i in range(size):
+                    w[Y1 + i] = w[off[S_YS] + i]
             for i in range(size):
                 w[Y + i] = w[Y1 + i]
             fresh = True
@@ -421,13 +463,12 @@ def run_group(  # type: ignore[no-untyped-def]
                         ptr[lane] += 1
                 continue
             error = max(error, 1e-6)
-            factor = 0.9 * error**-0.17 * old_error**0.03
+            factor = 0.95 * error**-0.17 * old_error**0.03
             factor = min(6.0, max(0.2, factor))
             if not grown:
                 factor = min(factor, 1.0)
             grown = True
             old_error = error
-            remembered = h
             h = min(h * factor, opt[H_MAX])
 
 
@@ -455,3 +496,17 @@ def observe_group(addr, off, opt, w, samples, inputs, lanes, states, outputs, ra
                 outputs[at, s, o] = np.nan if missing else w[off[S_G] + o * W + lane]
                 if opt[WANT_RATES] != 0.0:
                     rates[at, s, o] = np.nan if missing else w[off[S_GDOT] + o * W + lane]
+
+
+@njit(cache=True, nogil=True)
+def observe_states(addr, off, w, times, states, outputs):  # type: ignore[no-untyped-def]
+    """Outputs of one parameter set at given times and states (one lane)."""
+    base = w.ctypes.data
+    for s in range(times.size):
+        for i in range(states.shape[1]):
+            w[off[S_YS] + i] = states[s, i]
+        if off[N_CLOCK] >= 0:
+            w[off[S_YS] + off[N_CLOCK]] = times[s]
+        _call(addr[OBSERVE], base, base)
+        for o in range(off[N_OUTPUTS]):
+            outputs[s, o] = w[off[S_G] + o]
