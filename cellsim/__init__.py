@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from cellsim import errors, plots
     from cellsim.case import Case, load_case
-    from cellsim.fitting import Calibration, calibrate
+    from cellsim.fitted import Calibration
+    from cellsim.fitting import calibrate
     from cellsim.model import Model, load_model
     from cellsim.schedule import Schedule
     from cellsim.simulation import simulate
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOME_OF = {
-    "Calibration": "fitting",
+    "Calibration": "fitted",
     "Case": "case",
     "Model": "model",
     "Schedule": "schedule",

@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["censored_below", "gaussian", "graded"]
+__all__ = ["censored", "gaussian", "graded"]
 
 Array = NDArray[np.float64]
 _LOG_ROOT_TWO_PI = 0.5 * np.log(2 * np.pi)
@@ -51,10 +51,10 @@ def gaussian(measured: Array, predicted: Array, sd: Array, *, logged: Array) -> 
     return constant - 0.5 * residual**2, residual, 1.0 / sd
 
 
-def censored_below(limit: Array, predicted: Array, sd: Array) -> tuple[Array, Array, Array]:
-    """Log-normal probability that the value lies below the `limit` of the assay (left-censored, M3).
+def censored(limit: Array, predicted: Array, sd: Array, *, above: Array) -> tuple[Array, Array, Array]:
+    """Log-normal probability that a value lies beyond the `limit` of its assay (method M3).
 
-    l = ln Phi((ln limit - ln predicted)/sd),  l_max = 0.
+    l = ln Phi(+-(ln limit - ln predicted)/sd), plus for a value below the limit, minus for one above; l_max = 0.
 
     Parameters
     ----------
@@ -62,6 +62,8 @@ def censored_below(limit: Array, predicted: Array, sd: Array) -> tuple[Array, Ar
         In one unit, positive.
     sd : array
         Standard deviation of the natural logarithm.
+    above : array of bool
+        Whether the value is known to lie above the limit (right-censored) and not below it.
 
     Returns
     -------
@@ -74,11 +76,12 @@ def censored_below(limit: Array, predicted: Array, sd: Array) -> tuple[Array, Ar
     """
     from scipy.special import log_ndtr
 
-    z = (np.log(limit) - np.log(predicted)) / sd
+    sign = np.where(above, -1.0, 1.0)
+    z = sign * (np.log(limit) - np.log(predicted)) / sd
     log_likelihood = log_ndtr(z)
     residual = np.sqrt(-2 * log_likelihood)
     density = np.exp(-0.5 * z**2 - _LOG_ROOT_TWO_PI - log_likelihood)
-    return log_likelihood, residual, density / (sd * np.maximum(residual, 1e-150))
+    return log_likelihood, residual, sign * density / (sd * np.maximum(residual, 1e-150))
 
 
 def graded(

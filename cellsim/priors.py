@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,7 +20,9 @@ from cellsim.errors import CaseError, did_you_mean
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["FAMILIES", "Prior"]
+    Array = NDArray[np.float64]
+
+__all__ = ["FAMILIES", "Coordinates", "Prior"]
 
 # PEtab's families: how many parameters each takes, and the scipy distribution they mean
 FAMILIES: dict[str, tuple[int, Callable[..., Any]]] = {
@@ -96,6 +99,13 @@ class Prior:
             self.family in ("normal", "log-normal") and self.lower <= natural and not np.isfinite(self.upper)
         )
 
+    @property
+    def _ends(self) -> tuple[float, float] | None:
+        """Where a uniform prior, cut to its bounds, begins and ends; None for another family."""
+        if self.family != "uniform":
+            return None
+        return max(self.lower, self.parameters[0]), min(self.upper, self.parameters[1])
+
     def value(self, theta: NDArray[np.float64]) -> NDArray[np.float64]:
         """The parameter at prior-whitened coordinate `theta` (any shape), in its own unit."""
         if self._closed:
@@ -104,7 +114,11 @@ class Prior:
             return np.exp(x) if self.family == "log-normal" else x
         from scipy.special import ndtr
 
-        whole, theta = self._distribution(), np.asarray(theta, float)
+        theta = np.asarray(theta, float)
+        if (ends := self._ends) is not None:
+            reach = (ends[1] - ends[0]) * ndtr(-np.abs(theta))
+            return np.asarray(np.where(theta < 0, ends[0] + reach, ends[1] - reach))
+        whole = self._distribution()
         below, above = whole.cdf(self.lower), whole.sf(self.upper)
         share = self._share()
         # from the nearer tail, so that neither loses its digits
@@ -117,6 +131,8 @@ class Prior:
         if self._closed:
             sd = self.parameters[1]
             return sd * self.value(theta) if self.family == "log-normal" else np.full(np.shape(theta), sd)
+        if (ends := self._ends) is not None:
+            return (ends[1] - ends[0]) * np.exp(-0.5 * np.asarray(theta) ** 2) / np.sqrt(2 * np.pi)
         x = self.value(theta)
         return np.exp(-0.5 * np.asarray(theta) ** 2 - 0.5 * np.log(2 * np.pi) - self.log_density(x))
 
@@ -139,3 +155,54 @@ class Prior:
         inside = (np.asarray(value) >= self.lower) & (np.asarray(value) <= self.upper)
         logged = np.asarray(self._distribution().logpdf(value)) - np.log(self._share())
         return np.where(inside, logged, -np.inf)
+
+
+@dataclass(frozen=True)
+class Coordinates:
+    """Several priors at once: what :class:`Prior` does, along the last axis of an array.
+
+    Parameters
+    ----------
+    priors : tuple of Prior
+
+    Examples
+    --------
+    >>> both = Coordinates((Prior("normal", (1.0, 2.0)), Prior("log-normal", (0.0, 0.5))))
+    >>> both.values(np.array([[0.0, 0.0], [1.0, 0.0]])).tolist()
+    [[1.0, 1.0], [3.0, 1.0]]
+    """
+
+    priors: tuple[Prior, ...]
+
+    @cached_property
+    def _closed(self) -> tuple[NDArray[np.intp], Array, Array, NDArray[np.bool_]]:
+        """Positions, means, sds and log flags of the priors with a closed form, which go in one sweep."""
+        found = [j for j, prior in enumerate(self.priors) if prior._closed]
+        mean, sd = (np.array([self.priors[j].parameters[k] for j in found]) for k in (0, 1))
+        logged = np.array([self.priors[j].family == "log-normal" for j in found], dtype=bool)
+        return np.array(found, dtype=np.intp), mean, sd, logged
+
+    def values(self, theta: Array) -> Array:
+        """Parameters at `theta`, shape (..., n_priors), in their own units."""
+        theta = np.asarray(theta, float)
+        out = np.empty(theta.shape)
+        place, mean, sd, logged = self._closed
+        plain = mean + sd * theta[..., place]
+        out[..., place] = np.where(logged, np.exp(np.where(logged, plain, 0.0)), plain)
+        for j, prior in enumerate(self.priors):
+            if not prior._closed:
+                out[..., j] = prior.value(theta[..., j])
+        return out
+
+    def slopes(self, theta: Array) -> Array:
+        """Derivative of each value with respect to its own coordinate, same shape."""
+        theta = np.asarray(theta, float)
+        out = np.empty(theta.shape)
+        place, mean, sd, logged = self._closed
+        out[..., place] = sd * np.where(
+            logged, np.exp(np.where(logged, mean + sd * theta[..., place], 0.0)), 1.0
+        )
+        for j, prior in enumerate(self.priors):
+            if not prior._closed:
+                out[..., j] = prior.slope(theta[..., j])
+        return out

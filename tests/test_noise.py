@@ -6,8 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from cellsim.noise import censored_below, gaussian, graded
+from cellsim.noise import censored, gaussian, graded
 
+BELOW = np.array([False])
 positive = st.floats(0.05, 50)
 
 
@@ -23,12 +24,14 @@ def test_gaussian_is_scipys_normal_and_lognormal(measured: float, predicted: flo
 
 @given(limit=positive, predicted=positive, sd=st.floats(0.05, 2))
 def test_censoring_is_scipys_distribution_function(limit: float, predicted: float, sd: float) -> None:
-    l, r, slope = (v[0] for v in censored_below(np.array([limit]), np.array([predicted]), np.array([sd])))
+    l, r, slope = (
+        v[0] for v in censored(np.array([limit]), np.array([predicted]), np.array([sd]), above=BELOW)
+    )
     assert l == pytest.approx(stats.norm.logcdf((np.log(limit) - np.log(predicted)) / sd), rel=1e-10)
     assert r**2 == pytest.approx(-2 * l)
     step = 1e-5
     up, down = (
-        censored_below(np.array([limit]), np.array([predicted * np.exp(h)]), np.array([sd]))[1][0]
+        censored(np.array([limit]), np.array([predicted * np.exp(h)]), np.array([sd]), above=BELOW)[1][0]
         for h in (step, -step)
     )
     assert slope == pytest.approx((up - down) / (2 * step), rel=1e-4, abs=1e-12)
@@ -38,7 +41,7 @@ def test_censoring_is_scipys_distribution_function(limit: float, predicted: floa
 def test_censored_likelihood_is_monotone_in_the_limit(limits: list[float], predicted: float) -> None:
     """Invariant 14: a higher limit leaves more room, so never less likelihood."""
     low, high = sorted(limits)
-    l = censored_below(np.array([low, high]), np.array([predicted] * 2), np.array([0.5] * 2))[0]
+    l = censored(np.array([low, high]), np.array([predicted] * 2), np.array([0.5] * 2), above=BELOW)[0]
     assert l[0] <= l[1]
 
 
@@ -67,3 +70,12 @@ def test_grade_slopes_are_difference_quotients(level: float, low: float, gap: fl
     for k, slope in enumerate(slopes):
         up, down = (tuple(x + (h if i == k else 0) for i, x in enumerate(here)) for h in (step, -step))
         assert slope == pytest.approx((residual(*up) - residual(*down)) / (2 * step), rel=1e-3, abs=1e-6)
+
+
+@given(limit=positive, predicted=positive, sd=st.floats(0.05, 2))
+def test_a_value_lies_below_or_above_its_limit(limit: float, predicted: float, sd: float) -> None:
+    """The two chances sum to one, and the two residuals pull in opposite directions."""
+    both = [np.array([each] * 2) for each in (limit, predicted, sd)]
+    l, _, slope = censored(*both, above=np.array([False, True]))
+    assert np.exp(l).sum() == pytest.approx(1)
+    assert slope[0] >= 0 >= slope[1]

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from scipy import integrate, stats
 
 from cellsim.errors import CaseError
-from cellsim.priors import Prior
+from cellsim.priors import Coordinates, Prior
 
 PRIORS = [
     Prior("normal", (1.0, 2.0)),
@@ -92,3 +92,11 @@ def test_nonsense_is_refused() -> None:
     with pytest.raises(CaseError, match="leaves nothing"):
         Prior("uniform", (0.0, 1.0), 2.0, 3.0)
     assert not np.isfinite(Prior("log-normal", (0.0, 1.0)).whitened(-1.0))
+
+
+def test_several_at_once_are_the_same_one_by_one() -> None:
+    theta = np.random.default_rng(3).standard_normal((5, len(PRIORS)))
+    both = Coordinates(tuple(PRIORS))
+    for j, prior in enumerate(PRIORS):
+        assert both.values(theta)[:, j] == pytest.approx(prior.value(theta[:, j]), rel=1e-14)
+        assert both.slopes(theta)[:, j] == pytest.approx(prior.slope(theta[:, j]), rel=1e-14)

@@ -1,0 +1,310 @@
+"""What a calibration found: estimates with their spread, the fit of every row, and a diagnosis; in one file."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from cellsim.errors import CalibrationError
+from cellsim.identifiability import verdict
+from cellsim.likelihood import Objective, objective_of
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from lmfit.minimizer import MinimizerResult
+    from numpy.typing import NDArray
+
+    from cellsim.case import Case
+    from cellsim.model import Model
+
+    Array = NDArray[np.float64]
+
+__all__ = ["Calibration", "Start"]
+
+FORMAT = "cellsim calibration 1"
+GUESTS = ("numpy", "scipy", "sympy", "lmfit", "llvmlite", "numba")
+
+
+@dataclass(frozen=True)
+class Start:
+    """How one start ended.
+
+    Attributes
+    ----------
+    objective : float
+        Sum of squares reached (-2 ln posterior up to a constant); inf when it failed.
+    evaluations : int
+        Simulations without those of gradients.
+    converged : bool
+    message : str
+        lmfit's, or why the start was given up.
+    """
+
+    objective: float
+    evaluations: int
+    converged: bool
+    message: str
+
+
+@dataclass(frozen=True, eq=False)
+class Calibration:
+    """The most probable parameters of a model given a case, with their Laplace spread.
+
+    Made by :func:`cellsim.calibrate`. Coordinates are prior-whitened (see :mod:`cellsim.priors`).
+
+    Attributes
+    ----------
+    objective : Objective
+        What was minimised: case, model, variant, rows, priors.
+    theta : array, shape (n,)
+        The optimum.
+    covariance : array, shape (n, n)
+        Inverse Hessian of -ln posterior at the optimum.
+    starts : tuple of Start
+    seed : int
+    diagnosis : mapping
+        Rows scored, priors used, doses delivered, agreement of starts, gradient check, ledger, doubts.
+    lmfit : MinimizerResult or None
+        lmfit's own result (None after loading from a file). Its chi-square counts prior rows as data:
+        use the numbers of this class.
+    versions : mapping
+        Of cellsim, Python's guests and the model text's digest.
+    """
+
+    objective: Objective
+    theta: Array
+    covariance: Array
+    starts: tuple[Start, ...]
+    seed: int
+    diagnosis: Mapping[str, Any]
+    lmfit: MinimizerResult | None = None
+    versions: Mapping[str, str] = field(default_factory=dict)
+
+    # ---- what it is about -------------------------------------------------------------------------
+
+    @property
+    def case(self) -> Case:
+        """The case."""
+        return self.objective.case
+
+    @property
+    def model(self) -> Model:
+        """The model, before the variant's fixed values are put in."""
+        return self.objective.model
+
+    @property
+    def variant(self) -> str:
+        """The variant's id."""
+        return self.objective.variant
+
+    @property
+    def values(self) -> dict[str, float]:
+        """Every parameter at the optimum, fixed ones included, in its own unit."""
+        return self.objective.values(self.theta)
+
+    @property
+    def sum_of_squares(self) -> float:
+        """-2 ln posterior up to :attr:`Objective.constant`."""
+        return self._best.objective
+
+    @cached_property
+    def _best(self) -> Any:
+        return self.objective.evaluate(self.theta, gradient=True)
+
+    @property
+    def log_evidence(self) -> float:
+        """Laplace's approximation of ln p(data | variant), natural log, all constants included."""
+        half = 0.5 * float(np.linalg.slogdet(self.covariance)[1])
+        return float(self._best.log_likelihood.sum()) - 0.5 * float(self.theta @ self.theta) + half
+
+    @property
+    def effective_parameters(self) -> float:
+        """Sum of all contractions: how many numbers the data really determined."""
+        return float(len(self.theta) - np.trace(self.covariance))
+
+    # ---- tables -----------------------------------------------------------------------------------
+
+    def table(self) -> pd.DataFrame:
+        """One row a parameter.
+
+        Returns
+        -------
+        DataFrame
+            Columns parameter, group, meaning, unit, prior_median, prior_low, prior_high, estimate, low, high
+            (95 % intervals, in the unit), contraction, shift (prior sd), verdict, mark, source.
+        """
+        import pandas as pd
+
+        sd = np.sqrt(np.diag(self.covariance))
+        touched = np.any(self._best.jacobian[: len(self.objective.terms)] != 0, axis=0)
+        rows = []
+        for j, (name, prior) in enumerate(zip(self.objective.names, self.objective.priors, strict=True)):
+            about = self.case.prior(name)
+            at = {key: float(prior.value(np.array(x))) for key, x in _places(self.theta[j], sd[j]).items()}
+            contraction, shift = float(1 - sd[j] ** 2), float(self.theta[j])
+            rows.append(
+                {
+                    "parameter": name,
+                    "group": about.group,
+                    "meaning": about.meaning,
+                    "unit": about.unit,
+                    **at,
+                    "contraction": contraction,
+                    "shift": shift,
+                    "verdict": verdict(contraction, shift, touched=bool(touched[j])),
+                    "mark": about.mark,
+                    "source": about.source,
+                }
+            )
+        return pd.DataFrame(rows)
+
+    def rows(self) -> pd.DataFrame:
+        """One row a scored term: what was printed, what the model says, how many sigmas apart.
+
+        Returns
+        -------
+        DataFrame
+            Columns part, analyte, visit, day (as fitted), measured, upper, predicted, unit, residual (sigmas;
+            for censored and graded rows the square root of twice the lost log-likelihood), file, row.
+        """
+        import pandas as pd
+
+        days = self.objective.days(self.theta)
+        found = self._best
+        return pd.DataFrame(
+            {
+                "part": term.part,
+                "analyte": term.analyte,
+                "visit": term.visit,
+                "day": days[term.occasion],
+                "measured": term.measured,
+                "upper": term.upper,
+                "predicted": found.predicted[k],
+                "unit": term.unit,
+                "residual": found.residuals[k],
+                "file": term.file,
+                "row": term.row,
+            }
+            for k, term in enumerate(self.objective.terms)
+        )
+
+    def draws(self, n: int, *, seed: int) -> Array:
+        """Draws from the Laplace posterior, prior-whitened, shape (n, n_parameters)."""
+        root = np.linalg.cholesky(self.covariance)
+        normal = np.random.default_rng(seed).standard_normal((n, self.theta.size))
+        return np.asarray(self.theta + normal @ root.T)
+
+    # ---- words ------------------------------------------------------------------------------------
+
+    def report(self) -> str:
+        """The whole result as text: estimates, what is data- and what prior-driven, fit per analyte, diagnosis."""
+        from cellsim.words import report_text
+
+        return report_text(self)
+
+    def report_html(self) -> str:
+        """The same as one HTML fragment."""
+        from cellsim.words import report_html
+
+        return report_html(self)
+
+    def _repr_html_(self) -> str:
+        return self.report_html()
+
+    def __repr__(self) -> str:
+        rows = len(self.objective.terms)
+        return (
+            f"<Calibration of {self.case.name}, variant {self.variant}: {rows} rows, {self.theta.size} parameters, "
+            f"{self.effective_parameters:.1f} of them determined, ln evidence {self.log_evidence:.1f}>"
+        )
+
+    # ---- files ------------------------------------------------------------------------------------
+
+    def save(self, path: str | Path) -> None:
+        """Write everything needed to read it again, case and model included, as one JSON file."""
+        content = {
+            "format": FORMAT,
+            "case": dict(self.case.files),
+            "model": self.model.to_sbml(),
+            "variant": self.variant,
+            "names": self.objective.names,
+            "theta": self.theta.tolist(),
+            "covariance": self.covariance.tolist(),
+            "sum_of_squares": self.sum_of_squares,
+            "starts": [asdict(start) for start in self.starts],
+            "seed": self.seed,
+            "diagnosis": self.diagnosis,
+            "versions": dict(self.versions),
+        }
+        Path(path).write_text(json.dumps(content, indent=1, ensure_ascii=False), encoding="utf-8")
+
+    @classmethod
+    def load(cls, path: str | Path) -> Calibration:
+        """Read a saved calibration and check that it still says what it said.
+
+        Raises
+        ------
+        CalibrationError
+            If the file is no calibration, or the sum of squares it states is not found again.
+        """
+        from cellsim.case import load_case
+        from cellsim.model import load_model
+
+        try:
+            content = json.loads(Path(path).read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise CalibrationError(f"{path} is not JSON: {error}") from None
+        if not isinstance(content, dict) or content.get("format") != FORMAT:
+            raise CalibrationError(f"{path} is not a saved calibration (format {FORMAT!r} expected).")
+        case = load_case(content["case"])
+        objective = objective_of(case, load_model(content["model"]), variant=content["variant"])
+        if list(objective.names) != content["names"]:
+            raise CalibrationError(
+                f"{path} estimates other parameters than its own case lists; was it edited?"
+            )
+        found = cls(
+            objective=objective,
+            theta=np.array(content["theta"]),
+            covariance=np.array(content["covariance"]),
+            starts=tuple(Start(**start) for start in content["starts"]),
+            seed=content["seed"],
+            diagnosis=content["diagnosis"],
+            versions=content["versions"],
+        )
+        if not np.isclose(found.sum_of_squares, content["sum_of_squares"], rtol=1e-4):
+            raise CalibrationError(
+                f"{path} states a sum of squares of {content['sum_of_squares']:.4f}, but its case and model give "
+                f"{found.sum_of_squares:.4f}; it was made by {content['versions']}."
+            )
+        return found
+
+
+def _places(theta: float, sd: float) -> dict[str, float]:
+    """Where in whitened coordinates the printed numbers lie: medians and 95 % intervals."""
+    reach = 1.959963984540054
+    return {
+        "prior_median": 0.0,
+        "prior_low": -reach,
+        "prior_high": reach,
+        "estimate": theta,
+        "low": theta - reach * sd,
+        "high": theta + reach * sd,
+    }
+
+
+def versions() -> dict[str, str]:
+    """Versions of everything a result depends on."""
+    import platform
+
+    return {
+        "cellsim": version("cellsim"),
+        "python": platform.python_version(),
+        **{name: version(name) for name in GUESTS},
+    }

@@ -1,0 +1,387 @@
+"""The posterior of one case under one variant, as a sum of squares.
+
+Every scored row is a term with a residual r, r^2 = 2 (l_max - l); every estimated parameter is carried in its
+prior-whitened coordinate theta (see :mod:`cellsim.priors`), whose own residual is theta. Then
+
+    -2 ln posterior(theta) = sum r^2 + sum theta^2 + constant.
+
+Blood samples of one visit share one latent day; a sample is read wherever that day lies.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+from cellsim.errors import CalibrationError, CaseError, Problem, did_you_mean
+from cellsim.noise import censored, gaussian, graded
+from cellsim.priors import Coordinates, Prior
+from cellsim.terms import Term, terms_of
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from cellsim.case import Case
+    from cellsim.kernels import Kernels
+    from cellsim.model import Model
+    from cellsim.solver import Doses, Solution
+
+    Array = NDArray[np.float64]
+
+__all__ = ["Evaluation", "Objective", "objective_of"]
+
+# beyond any residual a patient could cause; makes a failed simulation lose every comparison without being nan
+_FAILED = 1e3
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What one set of parameters makes of the data.
+
+    Attributes
+    ----------
+    residuals : array, shape (n_terms + n_parameters,)
+        Of the terms, then of the priors.
+    jacobian : array, shape (n_terms + n_parameters, n_parameters), or None
+        Derivatives with respect to theta.
+    log_likelihood : array, shape (n_terms,)
+    predicted : array, shape (n_terms,)
+        In the unit of the term (the lesion level for grades).
+    failure : str
+        Why the simulation did not reach its end; empty when it did.
+    """
+
+    residuals: Array
+    jacobian: Array | None
+    log_likelihood: Array
+    predicted: Array
+    failure: str = ""
+
+    @property
+    def objective(self) -> float:
+        """The sum of squares: -2 ln posterior up to the constant of :attr:`Objective.constant`."""
+        return float(self.residuals @ self.residuals)
+
+    @property
+    def gradient(self) -> Array:
+        """Of half the objective, with respect to theta."""
+        if self.jacobian is None:
+            raise CalibrationError("this evaluation was made without a gradient; ask with gradient=True.")
+        return np.asarray(self.jacobian.T @ self.residuals)
+
+
+@dataclass(frozen=True, eq=False)
+class Objective:
+    """-2 log posterior of a case under a variant; made by :func:`objective_of`.
+
+    Attributes
+    ----------
+    names : tuple of str
+        The estimated parameters, in the order of theta.
+    priors : tuple of Prior
+    fixed : mapping
+        Every other parameter's value.
+    terms : tuple of Term
+    """
+
+    case: Case
+    model: Model
+    variant: str
+    names: tuple[str, ...]
+    priors: tuple[Prior, ...]
+    fixed: Mapping[str, float]
+    terms: tuple[Term, ...]
+    occasions: tuple[tuple[str, float], ...]
+    kernels: Kernels
+    doses: Doses
+    rtol: float = 1e-6
+
+    # ---- parameters -------------------------------------------------------------------------------
+
+    def values(self, theta: Array) -> dict[str, float]:
+        """Every parameter's value at `theta`, the fixed ones included."""
+        free = dict(zip(self.names, self._coordinates.values(theta).tolist(), strict=True))
+        return {**self.fixed, **free}
+
+    def theta(self, values: Mapping[str, float]) -> Array:
+        """Whitened coordinates of `values`; a parameter not named stays at its nominal value.
+
+        Raises
+        ------
+        CalibrationError
+            For unknown names and values outside a prior's support, all at once.
+        """
+        problems = [
+            Problem(what=f"no estimated parameter {name!r}.", remedy=did_you_mean(name, self.names))
+            for name in values
+            if name not in self.names
+        ]
+        nominal = self.case.nominal
+        theta = np.array(
+            [p.whitened(values.get(n, nominal[n])) for n, p in zip(self.names, self.priors, strict=True)]
+        )
+        problems += [
+            Problem(what=f"{name} = {values.get(name, nominal[name])} lies outside its prior's support.")
+            for name, each in zip(self.names, theta, strict=True)
+            if not np.isfinite(each)
+        ]
+        if problems:
+            raise CalibrationError(problems)
+        return theta
+
+    @cached_property
+    def _coordinates(self) -> Coordinates:
+        return Coordinates(self.priors)
+
+    @cached_property
+    def _slots(self) -> NDArray[np.intp]:
+        """Column of each estimated parameter among the kernels' parameters, -1 where it is none."""
+        column = {name: k for k, name in enumerate(self.kernels.equations.parameters)}
+        return np.array([column.get(name, -1) for name in self.names], dtype=np.intp)
+
+    @cached_property
+    def _frozen_vector(self) -> Array:
+        return np.array([self.fixed.get(name, np.nan) for name in self.kernels.equations.parameters])
+
+    def vector(self, theta: Array) -> Array:
+        """The kernels' parameters at `theta` (shape (n,) or (n_sets, n))."""
+        theta = np.asarray(theta, float)
+        free = self._coordinates.values(theta)
+        out = np.broadcast_to(self._frozen_vector, (*theta.shape[:-1], self._frozen_vector.size)).copy()
+        inside = self._slots >= 0
+        out[..., self._slots[inside]] = free[..., inside]
+        return out
+
+    def days(self, theta: Array) -> Array:
+        """The day of each sampling occasion."""
+        values = self.values(theta)
+        return np.array([values.get(f"day_{visit}", day) for visit, day in self.occasions])
+
+    # ---- evidence ---------------------------------------------------------------------------------
+
+    @property
+    def constant(self) -> float:
+        """-2 ln posterior density (of theta, times the probability of the data) minus the sum of squares.
+
+        The likelihood enters with all its constants, so differences between variants are meaningful.
+        """
+        here = self.evaluate(np.zeros(len(self.names)))
+        count = len(self.terms)
+        lost = -2 * here.log_likelihood.sum() - float(here.residuals[:count] @ here.residuals[:count])
+        return lost + len(self.names) * np.log(2 * np.pi)
+
+    def evaluate(self, theta: Array, *, gradient: bool = False, rtol: float | None = None) -> Evaluation:
+        """Simulate once and score every row.
+
+        Parameters
+        ----------
+        theta : array, shape (n_parameters,)
+            Prior-whitened coordinates.
+        gradient : bool
+            Whether to differentiate; the derivative is that of the scheme itself.
+        rtol : float, optional
+            Relative tolerance of the solver; the objective's own otherwise.
+
+        Returns
+        -------
+        Evaluation
+            With `failure` set and very large residuals where the simulation did not reach its end.
+        """
+        theta = np.asarray(theta, float)
+        count, free = len(self.terms), len(self.names)
+        days = self.days(theta)
+        order = np.argsort(days, kind="stable")
+        solution = self._solve(theta, days[order], gradient, rtol or self.rtol)
+        if solution.status[0]:
+            jacobian = np.vstack([np.zeros((count, free)), np.eye(free)]) if gradient else None
+            lost = np.full(count, np.nan)
+            return Evaluation(
+                np.append(np.full(count, _FAILED), theta), jacobian, lost, lost, solution.messages[0]
+            )
+        by_output = np.array([term.output for term in self.terms], dtype=np.intp)
+        by_occasion = np.argsort(order)[[term.occasion for term in self.terms]]
+        predicted = solution.outputs[0, by_occasion, by_output]
+        slopes = None
+        if gradient:
+            slopes = np.zeros((count, free))
+            inside = np.flatnonzero(self._slots >= 0)
+            slopes[:, inside] = solution.sensitivities[0, by_occasion, by_output]
+            stretch = self._coordinates.slopes(theta)
+            slopes *= stretch
+            rates = solution.output_rates[0, by_occasion, by_output]
+            for k, term in enumerate(self.terms):
+                if (name := f"day_{term.visit}") in self.names:
+                    column = self.names.index(name)
+                    slopes[k, column] = rates[k] * stretch[column]
+        return self._score(theta, predicted, slopes)
+
+    def _solve(self, theta: Array, days: Array, gradient: bool, rtol: float) -> Solution:
+        from cellsim.solver import integrate
+
+        directions = [self.kernels.equations.parameters[slot] for slot in self._slots if slot >= 0]
+        return integrate(
+            self.kernels,
+            self.vector(theta),
+            self.doses,
+            days,
+            start=self.case.start,
+            rtol=rtol,
+            atol=rtol * 1e-3,
+            output_rates=gradient,
+            **({"directions": directions} if gradient else {}),
+        )
+
+    def _score(self, theta: Array, predicted: Array, slopes: Array | None) -> Evaluation:
+        terms, values = self.terms, self.values(theta)
+        log_likelihood, residual = np.empty(len(terms)), np.empty(len(terms))
+        turn = np.empty(len(terms))
+        cuts_turn: list[tuple[int, float, float]] = []
+        measured = np.array([term.measured for term in terms])
+        sd = np.array([term.sd for term in terms])
+        logged = np.array([term.logged for term in terms])
+        part = np.array([term.part for term in terms])
+        with np.errstate(divide="ignore", invalid="ignore"):
+            inner = np.where(logged, 1.0 / predicted, 1.0)
+        plain, short, grade = part == "standard", part == "censored", part == "graded"
+        log_likelihood[plain], residual[plain], turn[plain] = gaussian(
+            measured[plain], predicted[plain], sd[plain], logged=logged[plain]
+        )
+        if short.any():
+            above = np.array([term.above for term in terms])
+            log_likelihood[short], residual[short], turn[short] = censored(
+                measured[short], predicted[short], sd[short], above=above[short]
+            )
+        if grade.any():
+            cuts = self._cuts(values)
+            low = np.array([int(term.measured) for term in terms if term.part == "graded"])
+            high = np.array([int(term.upper) for term in terms if term.part == "graded"])
+            scored = graded(np.log(predicted[grade]), cuts[low], cuts[high + 1], values["purpura_scale"])
+            log_likelihood[grade], residual[grade], turn[grade] = scored[:3]
+            cuts_turn = list(zip(np.flatnonzero(grade), scored[3], scored[4], strict=True))
+        jacobian = None
+        if slopes is not None:
+            jacobian = np.vstack([slopes * (turn * inner)[:, None], np.eye(theta.size)])
+            stretch = self._coordinates.slopes(theta)
+            for k, by_below, by_above in cuts_turn:
+                for cut, weight in ((int(terms[k].measured), by_below), (int(terms[k].upper) + 1, by_above)):
+                    for name, sign in _CUT_SLOPES.get(cut, ()):
+                        if name in self.names:
+                            column = self.names.index(name)
+                            jacobian[k, column] += sign * weight * stretch[column]
+        return Evaluation(np.concatenate([residual, theta]), jacobian, log_likelihood, predicted)
+
+    @staticmethod
+    def _cuts(values: Mapping[str, float]) -> Array:
+        """Cut-points of the grades 0 to 3 on the log lesion level, with the open ends."""
+        third = values["purpura_cut_3"]
+        second = third - values["purpura_gap_2"]
+        return np.array([-np.inf, second - values["purpura_gap_1"], second, third, np.inf])
+
+    def parts(self, theta: Array) -> dict[str, float]:
+        """The natural log of each part of the posterior, by name.
+
+        Returns
+        -------
+        dict
+            ``standard``, ``censored``, ``graded`` (log-likelihoods with all constants), ``prior`` (density of
+            the parameters in their own units, as PEtab defines it) and ``change of coordinates`` (what turns
+            that into the density of theta).
+        """
+        found = self.evaluate(theta)
+        out = {
+            part: float(
+                sum(l for l, term in zip(found.log_likelihood, self.terms, strict=True) if term.part == part)
+            )
+            for part in ("standard", "censored", "graded")
+        }
+        prior = float(
+            sum(float(p.log_density(p.value(each))) for p, each in zip(self.priors, theta, strict=True))
+        )
+        whitened = -0.5 * float(theta @ theta) - 0.5 * len(theta) * np.log(2 * np.pi)
+        return {**out, "prior": prior, "change of coordinates": whitened - prior}
+
+
+# how the cut-points move with the parameters they are made of
+_CUT_SLOPES: dict[int, tuple[tuple[str, float], ...]] = {
+    1: (("purpura_cut_3", 1.0), ("purpura_gap_2", -1.0), ("purpura_gap_1", -1.0)),
+    2: (("purpura_cut_3", 1.0), ("purpura_gap_2", -1.0)),
+    3: (("purpura_cut_3", 1.0),),
+}
+
+
+def objective_of(
+    case: Case, model: Model | None = None, *, variant: str | None = None, rtol: float = 1e-6
+) -> Objective:
+    """Bring a case, a model and a variant together.
+
+    Parameters
+    ----------
+    case : Case
+    model : Model, optional
+        The case's own by default.
+    variant : str, optional
+        A row of the model space; the default one otherwise. Ignored when the case has none.
+    rtol : float
+        Relative tolerance of the simulations.
+
+    Returns
+    -------
+    Objective
+
+    Raises
+    ------
+    CaseError
+        If the case does not fit the model.
+    CalibrationError
+        For measurement models that are not supported, all at once.
+
+    Examples
+    --------
+    >>> from cellsim.case import load_case
+    >>> objective = objective_of(load_case("sjogren_rfib"))
+    >>> sum(term.part == "standard" for term in objective.terms)
+    81
+    """
+    from cellsim.delivery import deliver
+    from cellsim.equations import equations_of
+    from cellsim.kernels import compile_equations
+    from cellsim.model import load_model
+    from cellsim.solver import Doses
+
+    if model is None:
+        model = load_model(case.model)
+    elif wrong := [problem for problem in case.check(model) if problem.severity == "error"]:
+        raise CaseError(wrong)
+    chosen = case.variant(variant or "") if case.variants else None
+    own = {each.name: each.value for each in model.parameters}
+    settled = {row.id: row.nominal for row in case.priors if not row.estimate}
+    fixed = {**own, **settled, **dict(chosen.fixed if chosen else ())}
+    free = [row for row in case.priors if row.estimate and row.id not in dict(chosen.fixed if chosen else ())]
+    for row in free:
+        fixed.pop(row.id, None)
+    outputs, terms, occasions = terms_of(case, fixed)
+    elsewhere = {each.name for each in outputs.values() for each in each.free_symbols} - set(_names(model))
+    delivery = deliver(case.timeline, model)
+    return Objective(
+        case=case,
+        model=model,
+        variant=chosen.id if chosen else "",
+        names=tuple(row.id for row in free),
+        priors=tuple(
+            Prior(row.family or "uniform", row.parameters or (row.lower, row.upper), row.lower, row.upper)
+            for row in free
+        ),
+        fixed=fixed,
+        terms=terms,
+        occasions=occasions,
+        kernels=compile_equations(equations_of(model, outputs, extra_parameters=sorted(elsewhere))),
+        doses=Doses(jumps=delivery.boluses, rates=delivery.inflows),
+        rtol=rtol,
+    )
+
+
+def _names(model: Model) -> list[str]:
+    return ["time", *(each.name for each in model.quantities)]

@@ -1,0 +1,417 @@
+"""Dosing questions: posterior draws times schedules, with the prior's answer beside the posterior's."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import combinations
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from cellsim.errors import CellsimError, Problem, ScheduleError, did_you_mean
+from cellsim.fitted import Calibration
+from cellsim.measures import Asked, Measure, Runs, default_measures
+from cellsim.schedule import Schedule
+from cellsim.words import LABEL
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import sympy as sp
+    from numpy.typing import NDArray
+
+    from cellsim.case import Case
+    from cellsim.likelihood import Objective
+    from cellsim.model import Model
+
+    Array = NDArray[np.float64]
+
+__all__ = ["Sweep", "sweep"]
+
+# hours after a dose that a daily grid would miss: where an acute pulse has its top
+_AFTER_DOSE = np.array([1.0, 2.0, 4.0, 6.0, 9.0, 12.0, 18.0, 36.0]) / 24
+_BANDS = (0.05, 0.25, 0.5, 0.75, 0.95)
+
+
+@dataclass(frozen=True, eq=False)
+class Sweep:
+    """Answers to a dosing question.
+
+    Made by :func:`cellsim.sweep`.
+
+    Attributes
+    ----------
+    case, variant, seed
+        Whose draws these are.
+    schedules : mapping of str to Schedule
+        The plans compared, from day 0 on.
+    history : Schedule
+        What every plan was put after.
+    until : float
+        Last day.
+    asked : tuple of Asked
+        What each number is.
+    posterior, prior : array, shape (n_schedules, n_asked, n_draws)
+        The numbers; draws are paired across schedules.
+    lost : tuple of int
+        How many posterior and prior draws could not be simulated and were left out everywhere.
+    times : array, shape (n_times,)
+    curves : mapping of str to array, shape (n_schedules, 5, n_times)
+        Posterior quantiles 5, 25, 50, 75, 95 % of every recorded quantity.
+    """
+
+    case: Case
+    variant: str
+    seed: int
+    schedules: Mapping[str, Schedule]
+    history: Schedule
+    until: float
+    asked: tuple[Asked, ...]
+    posterior: Array
+    prior: Array
+    lost: tuple[int, int]
+    times: Array
+    curves: Mapping[str, Array]
+
+    @property
+    def label(self) -> str:
+        """What must stand beside every number of a sweep."""
+        return LABEL
+
+    def table(self, *, level: float = 0.9) -> pd.DataFrame:
+        """One row a schedule and question.
+
+        Parameters
+        ----------
+        level : float
+            Of the intervals.
+
+        Returns
+        -------
+        DataFrame
+            Columns schedule, infusions, cells, measure, quantity, day, unit, estimate (median; mean for a chance),
+            low, high, prior_estimate, prior_low, prior_high. Chances have no interval when each draw is 0 or 1.
+        """
+        import pandas as pd
+
+        rows = []
+        for i, (name, plan) in enumerate(self.schedules.items()):
+            for k, asked in enumerate(self.asked):
+                rows.append(
+                    {
+                        "schedule": name,
+                        "infusions": plan.count,
+                        "cells": plan.total(),
+                        "measure": asked.measure,
+                        "quantity": asked.quantity,
+                        "day": asked.day,
+                        "unit": asked.unit,
+                        **_summary(self.posterior[i, k], asked, level, ""),
+                        **_summary(self.prior[i, k], asked, level, "prior_"),
+                    }
+                )
+        table = pd.DataFrame(rows)
+        table.attrs["label"] = self.label
+        return table
+
+    def contrasts(self, *, level: float = 0.9) -> pd.DataFrame:
+        """Every pair of schedules, draw by draw: how far apart, and how often the first is above the second.
+
+        Parameters
+        ----------
+        level : float
+            Of the intervals.
+
+        Returns
+        -------
+        DataFrame
+            Columns first, second, measure, quantity, day, unit, difference (median of first - second, mean for a
+            chance), low, high, above (share of posterior draws in which the first is larger, ties count half),
+            prior_difference, prior_above, note (says when the two give unequal numbers of cells, and when
+            posterior and prior agree so closely that the answer is the prior's).
+        """
+        import pandas as pd
+
+        rows = []
+        names = list(self.schedules)
+        for i, j in combinations(range(len(names)), 2):
+            cells = [self.schedules[names[each]].total() for each in (i, j)]
+            unequal = "" if np.isclose(*cells) else f"unequal cells: {cells[0]:.3g} and {cells[1]:.3g}"
+            for k, asked in enumerate(self.asked):
+                apart, before = (draws[i, k] - draws[j, k] for draws in (self.posterior, self.prior))
+                found, prior = _summary(apart, asked, level, ""), _summary(before, asked, level, "prior_")
+                above, above_before = _above(apart), _above(before)
+                assumed = "as the prior says" if abs(above - above_before) < 0.1 else ""
+                rows.append(
+                    {
+                        "first": names[i],
+                        "second": names[j],
+                        "measure": asked.measure,
+                        "quantity": asked.quantity,
+                        "day": asked.day,
+                        "unit": asked.unit,
+                        "difference": found["estimate"],
+                        "low": found["low"],
+                        "high": found["high"],
+                        "above": above,
+                        "prior_difference": prior["prior_estimate"],
+                        "prior_above": above_before,
+                        "note": "; ".join(filter(None, (unequal, assumed))),
+                    }
+                )
+        table = pd.DataFrame(rows)
+        table.attrs["label"] = self.label
+        return table
+
+    def draws(self) -> pd.DataFrame:
+        """All posterior draws, long: schedule, measure, quantity, day, unit, draw, value."""
+        import pandas as pd
+
+        n_draws = self.posterior.shape[2]
+        rows = [
+            pd.DataFrame(
+                {
+                    "schedule": name,
+                    "measure": asked.measure,
+                    "quantity": asked.quantity,
+                    "day": asked.day,
+                    "unit": asked.unit,
+                    "draw": np.arange(n_draws),
+                    "value": self.posterior[i, k],
+                }
+            )
+            for i, name in enumerate(self.schedules)
+            for k, asked in enumerate(self.asked)
+        ]
+        return pd.concat(rows, ignore_index=True)
+
+    def __repr__(self) -> str:
+        return (
+            f"<Sweep of {self.case.name}, variant {self.variant}: {len(self.schedules)} schedules, "
+            f"{self.posterior.shape[2]} draws, {len(self.asked)} questions. {self.label}>"
+        )
+
+
+def _summary(draws: Array, asked: Asked, level: float, prefix: str) -> dict[str, float]:
+    if draws.size == 0:
+        return {f"{prefix}{name}": np.nan for name in ("estimate", "low", "high")}
+    low, middle, high = np.quantile(draws, [(1 - level) / 2, 0.5, (1 + level) / 2])
+    if asked.chance:
+        return {f"{prefix}estimate": float(draws.mean()), f"{prefix}low": np.nan, f"{prefix}high": np.nan}
+    return {f"{prefix}estimate": float(middle), f"{prefix}low": float(low), f"{prefix}high": float(high)}
+
+
+def _above(apart: Array) -> float:
+    return float(np.mean(apart > 0) + 0.5 * np.mean(apart == 0)) if apart.size else np.nan
+
+
+def sweep(
+    source: Calibration,
+    schedules: Mapping[str, Schedule],
+    *,
+    until: float,
+    measures: Sequence[Measure] | None = None,
+    draws: int = 400,
+    seed: int = 0,
+    history: Schedule | None | str = "case",
+) -> Sweep:
+    """Compare dosing schedules under the uncertainty of a calibration.
+
+    Parameters
+    ----------
+    source : Calibration
+        Draws come from its Laplace posterior; the same number comes from its prior, for comparison.
+    schedules : mapping of str to Schedule
+        Plans from day 0 on; doses before day 0 belong into `history`.
+    until : float
+        Last day looked at.
+    measures : sequence of Measure, optional
+        See :mod:`cellsim.measures`; by default the usual ones on day `until`.
+    draws : int
+        How many posterior draws, and how many prior ones.
+    seed : int
+        Of both.
+    history : Schedule, None, or "case"
+        What came before: the case's own history by default, nothing when None.
+
+    Returns
+    -------
+    Sweep
+
+    Raises
+    ------
+    ScheduleError
+        All problems at once: plans with doses before day 0, unknown products.
+    CellsimError
+        If no draw could be simulated.
+
+    Examples
+    --------
+    >>> import cellsim as cs
+    >>> case = cs.load_case("sjogren_rfib")
+    >>> fit = cs.calibrate(case, starts=1)
+    >>> result = cs.sweep(fit, {"as given": case.schedule}, until=365, draws=20)
+    >>> bool((result.table()["cells"] == 7.25e8).all())
+    True
+    """
+    case, objective = source.case, source.objective
+    before = case.history if history == "case" else (history or Schedule())
+    if isinstance(before, str):
+        raise ScheduleError(
+            f"history={history!r}; give a Schedule, None, or leave it out for the case's own."
+        )
+    plans = {str(name): plan for name, plan in schedules.items()}
+    _judge(plans, case, until)
+    chosen = tuple(measures) if measures is not None else default_measures(objective.model)
+    asked = tuple(each for measure in chosen for each in measure.asked(case, objective.model, until))
+    sample = _Sample(objective, chosen, before, until)
+    sample.see_doses(tuple(plans.values()))
+    random = np.random.default_rng(seed + 1)
+    both = (source.draws(draws, seed=seed), random.standard_normal((draws, len(objective.names))))
+    simulated = [[sample.runs(plan, thetas) for plan in plans.values()] for thetas in both]
+    kept = [np.all([runs.fine for runs in per_plan], axis=0) for per_plan in simulated]
+    if not kept[0].any():
+        raise CellsimError(f"none of {draws} draws could be simulated: {simulated[0][0].why}")
+    numbers = [
+        np.array(
+            [
+                np.concatenate([measure.of(one.only(fine, seed), case, until) for measure in chosen])
+                for one in per_plan
+            ]
+        )
+        for per_plan, fine in zip(simulated, kept, strict=True)
+    ]
+    first = [one.only(kept[0], seed) for one in simulated[0]]
+    return Sweep(
+        case=case,
+        variant=source.variant,
+        seed=seed,
+        schedules=plans,
+        history=before,
+        until=until,
+        asked=asked,
+        posterior=numbers[0],
+        prior=numbers[1],
+        lost=(int((~kept[0]).sum()), int((~kept[1]).sum())),
+        times=sample.times,
+        curves={
+            name: np.array([np.quantile(runs.values[name], _BANDS, axis=0) for runs in first])
+            for name in first[0].values
+        },
+    )
+
+
+def _judge(plans: Mapping[str, Schedule], case: Case, until: float) -> None:
+    problems = []
+    if not plans:
+        problems.append(Problem(what="no schedules to compare."))
+    if not (np.isfinite(until) and until > 0):
+        problems.append(Problem(what=f"until = {until}; a day after day 0 is needed."))
+    for name, plan in plans.items():
+        if plan.count and plan.span[0] < 0:
+            problems.append(
+                Problem(
+                    what=f"{name!r} has a dose on day {plan.span[0]:g}; plans begin on day 0.",
+                    remedy="Give earlier doses as history=.",
+                )
+            )
+        known = {product.name for product in case.products}
+        for product in sorted({each.product for each in plan.infusions} - known):
+            problems.append(
+                Problem(what=f"{name!r} uses product {product!r}.", remedy=did_you_mean(product, known))
+            )
+    if problems:
+        raise ScheduleError(problems)
+
+
+@dataclass(frozen=True, eq=False)
+class _Simulated:
+    """All draws of one schedule; failed ones still among them."""
+
+    times: Array
+    values: dict[str, Array]
+    areas: dict[str, Array]
+    fine: NDArray[np.bool_]
+    why: str
+
+    def only(self, fine: NDArray[np.bool_], seed: int) -> Runs:
+        return Runs(
+            self.times,
+            {name: each[fine] for name, each in self.values.items()},
+            {name: each[fine] for name, each in self.areas.items()},
+            np.random.default_rng(seed),
+        )
+
+
+class _Sample:
+    """The compiled question: which quantities are recorded, when, and how draws become parameters."""
+
+    def __init__(
+        self, objective: Objective, measures: Sequence[Measure], history: Schedule, until: float
+    ) -> None:
+        from cellsim.equations import equations_of
+        from cellsim.kernels import compile_equations
+
+        self.objective, self.history, self.until = objective, history, until
+        self.formulas: dict[str, sp.Expr] = {}
+        for measure in measures:
+            self.formulas.update(measure.formulas(objective.case))
+        self.areas = tuple(
+            dict.fromkeys(name for measure in measures for name in measure.areas(objective.case))
+        )
+        self.model: Model = objective.model
+        for name in self.areas:
+            unit = f"{self.model[name].unit} {self.model.time_unit}"
+            self.model = self.model.with_state(f"area_of_{name}", name, unit=unit)
+        outputs = {
+            **self.formulas,
+            **{f"area_of_{name}": self._symbol(f"area_of_{name}") for name in self.areas},
+        }
+        self.kernels = compile_equations(equations_of(self.model, outputs))
+        wanted = [day for measure in measures for day in measure.days(until)]
+        self.times = np.unique(
+            [0.0, until, *np.arange(0.0, until), *(day for day in wanted if 0 <= day <= until)]
+        )
+
+    @staticmethod
+    def _symbol(name: str) -> sp.Expr:
+        import sympy as sp
+
+        return sp.Symbol(name)
+
+    def see_doses(self, plans: Sequence[Schedule]) -> None:
+        """Record the hours after every dose of every plan too, so that all plans share their days."""
+        days = np.array(sorted({each.day for plan in plans for each in plan.infusions}))
+        hours = (days[:, None] + _AFTER_DOSE).ravel()
+        self.times = np.unique([*self.times, *hours[hours < self.until]])
+
+    def runs(self, plan: Schedule, thetas: Array) -> _Simulated:
+        from cellsim.delivery import deliver
+        from cellsim.solver import Doses, integrate
+
+        case = self.objective.case
+        timeline = replace(self.history + plan, products=case.products)
+        delivery = deliver(timeline, self.model)
+        start = min([case.start, *(each.day for each in timeline.infusions)])
+        column = {name: k for k, name in enumerate(self.objective.kernels.equations.parameters)}
+        vectors = self.objective.vector(thetas)[
+            :, [column[name] for name in self.kernels.equations.parameters]
+        ]
+        solution = integrate(
+            self.kernels,
+            vectors,
+            Doses(jumps=delivery.boluses, rates=delivery.inflows),
+            self.times,
+            start=start,
+            threads=os.cpu_count() or 1,
+        )
+        names = [*self.formulas, *self.areas]
+        found = {name: solution.outputs[:, :, k] for k, name in enumerate(names)}
+        return _Simulated(
+            self.times,
+            {name: found[name] for name in self.formulas},
+            {name: found[name] for name in self.areas},
+            np.asarray(solution.status == 0),
+            next((message for message in solution.messages if message), ""),
+        )
