@@ -17,8 +17,8 @@ from cellsim.delivery import Delivery, deliver
 from cellsim.equations import equations_of
 from cellsim.errors import Problem, SimulationError, did_you_mean
 from cellsim.kernels import Kernels, compile_equations
-from cellsim.path import Path, panelled
-from cellsim.solver import Doses, Solution
+from cellsim.path import Path
+from cellsim.solver import Doses, Solution, observe
 from cellsim.solver import integrate as integrate_rodas
 from cellsim.trajectory import Trajectory
 from cellsim.witness import integrate as integrate_scipy
@@ -235,7 +235,7 @@ class _Run:
 
     def read(self, days: Array, states: Array) -> Array:
         """Named quantities from days (n,) and states (n, n_states)."""
-        return np.array([self.kernels.outputs(day, y, self.p) for day, y in zip(days.tolist(), states)])
+        return observe(self.kernels, days, states, self.p)
 
     def breaks(self) -> list[float]:
         """Start, end, and the known days between on which something jumps."""
@@ -268,18 +268,23 @@ class _Run:
         """Samples at `days`, and what makes the path between them when it is first asked for."""
 
         def between() -> Path:
-            # the engine's dense output bends by about rtol from step to step: closer cannot be foretold
-            return panelled(
-                lambda each: self.solve(each).states[0],
-                self.read,
-                self.breaks(),
-                rtol=self.rtol,
-                atol=self.atol,
-            )
+            solution = self.solve(days, dense=True)
+            steps = solution.paths[0]
+            if len(steps.starts) and steps.starts[-1] == self.end:
+                return Path(steps.starts, steps.ends, steps.states, self.read)
+            # an instant of its own for the last day, which a run without length consists of
+            last, count = solution.states[0, -1:], len(steps.starts)
+
+            def states(step: np.ndarray[Any, Any], times: Array) -> Array:
+                found = np.repeat(last, len(times), axis=0)
+                found[step < count] = steps.states(step[step < count], times[step < count])
+                return found
+
+            return Path(np.append(steps.starts, self.end), np.append(steps.ends, self.end), states, self.read)
 
         return self.solve(days).outputs[0], between
 
-    def solve(self, days: Array) -> Solution:
+    def solve(self, days: Array, *, dense: bool = False) -> Solution:
         """Samples at `days` by the engine; refused where it did not reach the last."""
         solution = integrate_rodas(
             self.kernels,
@@ -290,6 +295,7 @@ class _Run:
             start_states=self.y0,
             rtol=self.rtol,
             atol=self.atol,
+            dense=dense,
         )
         if solution.status[0]:
             raise SimulationError(

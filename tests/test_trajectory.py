@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cellsim.errors import SimulationError
-from cellsim.path import Path, panelled
+from cellsim.path import Path
 from cellsim.schedule import Schedule
 from cellsim.trajectory import Trajectory
 
@@ -54,31 +54,6 @@ def trajectory(dose_at_end=0.0) -> Trajectory:
         solver="by hand",
         between=lambda: path,
     )
-
-
-def panels(rtol=1e-10):
-    """The same curve, known only by sampling it after the doses, with one dose the panels are not told of."""
-    asked = []
-
-    def sample(days):
-        assert (np.diff(days) >= 0).all()
-        asked.append(len(days))
-        return np.column_stack([amount(days), np.sin(days)])
-
-    return panelled(sample, lambda _, y: y, [0.0, 4.0, END], rtol=rtol, atol=1e-12), asked
-
-
-def test_panels_foretell_a_sampled_curve_and_enclose_an_unknown_jump():
-    path, asked = panels()
-    days = np.sort(np.random.default_rng(0).uniform(0, END, 400))
-    found = path.values(path.step_of(days), days)
-    assert found[:, 0] == pytest.approx(amount(days), rel=1e-9)
-    assert found[:, 1] == pytest.approx(np.sin(days), abs=1e-9)
-    assert path.values(np.array([np.searchsorted(path.ends, 4.0)]), np.array([4.0]))[0, 0] == pytest.approx(
-        float(amount(4.0, before=True)), rel=1e-9
-    )
-    assert (path.starts[1:] == path.ends[:-1]).all()
-    assert sum(asked) < 5000
 
 
 def below_level(level, start, end):
