@@ -138,7 +138,7 @@ def read_variants(desk: Desk, priors: Iterable[PriorRow]) -> tuple[Variant, ...]
     -------
     tuple of Variant
     """
-    parameters = {each.id: each for each in priors}
+    parameters = {each.id: each for each in priors if each.standard}
     named = {line.of("variantId"): line for line in desk.rows(["variants.tsv"], *_VARIANTS)}
     lines = desk.rows(["model_space.tsv"], _SUBSPACE, _Anything())
     for name in sorted(set(lines[0] if lines else ()) - {*_SUBSPACE, *parameters}) if parameters else ():

@@ -116,9 +116,9 @@ def _row(case: Case, row: Measurement | Censored) -> Iterator[Problem]:
             if len(given) != len(wanted):
                 names = f" ({', '.join(wanted)})" if wanted else ""
                 yield _at(row, f"{len(given)} {kind}, but {row.observable} takes {len(wanted)}{names}.")
-            known = {each.id for each in case.priors}
+            known = {each.id for each in case.priors if each.standard}
             for name in given:
-                if not _is_number(name) and name not in known:
+                if known and not _is_number(name) and name not in known:
                     yield _at(row, f"{kind}: no parameter {name!r}.", did_you_mean(name, known))
     if visit is None and row.visit and case.visits:
         yield _at(row, f"no visit {row.visit!r}.", did_you_mean(row.visit, [each.id for each in case.visits]))
@@ -132,7 +132,7 @@ def _row(case: Case, row: Measurement | Censored) -> Iterator[Problem]:
         yield _at(row, what, "One visit has one day.")
     if isinstance(row, Measurement) and case.experiment not in ("", row.experiment):
         yield _at(row, f"no experiment {row.experiment!r}.", did_you_mean(row.experiment, [case.experiment]))
-    if row.day < case.start:
+    if case.experiment and row.day < case.start:
         yield _at(row, f"day {row.day:g} is before the simulation starts on day {case.start:g}.")
 
 

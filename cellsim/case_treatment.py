@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import date, timedelta
 from itertools import pairwise
 
@@ -66,7 +67,12 @@ class Treatment:
         timed = [(time, line) for line in experiment if (time := desk.number(line, "time")) is not None]
         self.start = self._start(timed)
         self.day_zero = self._day_zero(timed)
-        self.timeline = self._timeline([line for _, line in timed], conditions)
+        # one missing file is one complaint, not one for every dose
+        names = ["products.tsv", *tables.get("experiment_files", ()), *tables.get("condition_files", ())]
+        readable = all(name in desk.texts for name in names) and experiment and conditions
+        self.timeline = Schedule((), self.products, self.day_zero)
+        if readable:
+            self.timeline = self._timeline([line for _, line in timed], conditions)
 
     def _product(self, line: Line) -> Product | None:
         name, state = self.desk.text(line, "productId"), self.desk.text(line, "state")
@@ -137,7 +143,8 @@ class Treatment:
                 day_zero=self.day_zero,
             )
         except ScheduleError as error:
-            self.desk.problems += error.problems
+            file = experiment[0].file if experiment else ""
+            self.desk.problems += [each if each.file else replace(each, file=file) for each in error.problems]
             return Schedule((), self.products, self.day_zero)
         for product in self.products:
             self._keep_promise(product, timeline)
