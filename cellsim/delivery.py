@@ -6,7 +6,8 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from cellsim.errors import Problem, ScheduleError, did_you_mean
+from cellsim.errors import Problem, ScheduleError, UnitError, did_you_mean
+from cellsim.units import Unit, parse_unit
 
 if TYPE_CHECKING:
     from cellsim.model import Model
@@ -51,17 +52,36 @@ def cells_per_unit(unit: str, definitions: dict[str, str]) -> float | None:
     >>> cells_per_unit("pg_per_mL", {"pg_per_mL": "1e-9 gram / litre"}) is None
     True
     """
+    meaning = _meaning(unit, definitions)
+    return meaning.factor if meaning is not None and meaning.dimensions == (("cell", 1.0),) else None
+
+
+def _meaning(text: str, definitions: dict[str, str]) -> Unit | None:
+    """What a unit of the model means, its own definitions looked up; None when it means nothing to us."""
     scale = 1.0
     for _ in range(len(definitions) + 2):  # a definition may use another one, never itself
-        if unit in _CELL:
-            return scale
-        if not (match := _COUNT.fullmatch(definitions.get(unit, unit))):
-            return None
-        scale *= float(match[1] or 1.0)
-        if match[2] == unit:
-            return None
-        unit = match[2]
-    return None
+        if text in _CELL:  # the usual case, without the machinery of units
+            return Unit(scale, (("cell", 1.0),))
+        match = _COUNT.fullmatch(definitions.get(text, text))
+        if match is None or match[2] not in (*definitions, *_CELL) or match[2] == text:
+            break
+        scale, text = scale * float(match[1] or 1.0), match[2]
+    try:
+        found = parse_unit(definitions.get(text, text))
+    except UnitError:
+        return None
+    return Unit(scale * found.factor, found.dimensions)
+
+
+def _clock_problem(model: Model) -> Problem | None:
+    """A schedule counts days: a model whose clock counts something else would read them wrongly."""
+    if model.time_unit in ("", "day"):
+        return None
+    clock = _meaning(model.time_unit, dict(model.units))
+    if clock is None or clock == Unit(86400.0, (("second", 1.0),)):
+        return None
+    what = f"a schedule counts days, but the clock of {model.name} counts in {model.time_unit}."
+    return Problem(what=what, remedy="Write the model in days (unit time_unit = 86400 second).")
 
 
 def deliver(schedule: Schedule, model: Model) -> Delivery:
@@ -84,12 +104,14 @@ def deliver(schedule: Schedule, model: Model) -> Delivery:
     Raises
     ------
     ScheduleError
-        All at once: products that are neither known nor a state, entry states the model does not have.
+        All at once: products that are neither known nor a state, entry states the model does not have,
+        a model whose clock does not count days.
     """
     states = {state.name: state.unit for state in model.states}
     definitions = dict(model.units)
     products = {product.name: product for product in schedule.products}
-    problems, boluses, inflows = [], [], []
+    clock = _clock_problem(model) if schedule.infusions else None
+    problems, boluses, inflows = [clock] if clock else [], [], []
     entries: dict[str, tuple[str, float]] = {}
     for name in sorted({infusion.product for infusion in schedule.infusions}):
         state = products[name].state if name in products else name

@@ -26,7 +26,7 @@ AMOUNT_UNITS = {"cells": 1.0, "1e6 cells": 1e6, "Mcell": 1e6}
 TIME_UNITS = {"day": 1.0, "hour": 24.0}
 _OWN = ("day", "date", "product", "cells", "duration", "label")
 _NONMEM = ("time", "amt", "rate", "dur", "ii", "addl", "cmt", "evid", "ss")
-_OBSERVED = ("id", "dv", "mdv", "cens", "limit", "dvid", "row", "c")  # say nothing about a dose
+_OBSERVED = ("id", "dv", "mdv", "cens", "limit", "dvid", "row")  # say nothing about a dose
 _TOO_MANY = "(cells beyond the last column)"
 _MOST = 10_000  # further doses one row may ask for
 _SAME = 1e-6  # RATE, DUR and AMT of a printed table agree to so much, relative
@@ -72,9 +72,14 @@ def _lines(source: Any) -> tuple[str, list[str], list[tuple[int, dict[str, Any]]
         except (OSError, UnicodeDecodeError, csv.Error) as error:
             raise _UnreadableError(f"{source} cannot be read as a table: {error}.") from None
     columns = [str(name) for name in getattr(source, "columns", ())]
-    rows = list(source.to_dict("records") if columns else source)
-    if strange := next((row for row in rows if not isinstance(row, Mapping)), None):
-        raise _UnreadableError(f"A table is a path, a DataFrame or rows of name and value, not {strange!r}.")
+    try:
+        rows = list(source.to_dict("records") if columns else source)
+    except TypeError:
+        rows = [source]
+    if strange := [row for row in rows if not isinstance(row, Mapping)]:
+        raise _UnreadableError(
+            f"A table is a path, a DataFrame or rows of name and value, not {strange[0]!r}."
+        )
     columns = columns or list(dict.fromkeys(str(name) for row in rows for name in row))
     return "table", columns, [(number, dict(row)) for number, row in enumerate(rows, start=1)]
 

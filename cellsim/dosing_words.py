@@ -112,7 +112,8 @@ def _doses_text(infusions: Sequence[Infusion], day_zero: date | None) -> str:
     duration = f" over {_duration_text(dose.duration)}" if dose.duration else ""
     label = f' "{dose.label}"' if dose.label else ""
     days = _days_text([each.day for each in infusions], day_zero)
-    return f"{cells_text(dose.cells)} cells{duration}{label} {days}, {_count(len(infusions), 'dose')}"
+    noun = "cell" if dose.cells == 1 else "cells"
+    return f"{cells_text(dose.cells)} {noun}{duration}{label} {days}, {_count(len(infusions), 'dose')}"
 
 
 def _total_text(infusions: Sequence[Infusion]) -> str:

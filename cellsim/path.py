@@ -11,6 +11,7 @@ import numpy as np
 __all__ = ["Path"]
 
 Array = np.ndarray[Any, np.dtype[np.float64]]
+_PIECE = 2048  # days looked at together
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,6 +41,15 @@ class Path:
     def values(self, steps: np.ndarray[Any, Any], times: Array) -> Array:
         """All named quantities at days inside given steps, shape (n, n_names)."""
         return self.read(times, self.states(steps, times))
+
+    def one(self, place: int, steps: np.ndarray[Any, Any], times: Array) -> Array:
+        """One named quantity at days inside given steps, shaped like `times`, read a piece at a time."""
+        flat, of = times.reshape(-1), np.broadcast_to(steps, times.shape).reshape(-1)
+        found = np.empty(flat.size)
+        for begin in range(0, flat.size, _PIECE):
+            piece = slice(begin, begin + _PIECE)
+            found[piece] = self.values(of[piece], flat[piece])[:, place]
+        return found.reshape(times.shape)
 
     def within(self, start: float, end: float) -> tuple[np.ndarray[Any, Any], Array, Array]:
         """The steps that lie between two days, with where each begins and ends there."""

@@ -230,7 +230,7 @@ class Schedule:
         >>> [each.day for each in Schedule.at(dates, cells=5e7, product="rfib", day_zero=dates[0])]
         [0.0, 7.0]
         """
-        listed: list[Any] = [days] if isinstance(days, str | date | Real) else list(days)  # type: ignore[arg-type]
+        listed = [days] if (several := _listed(days)) is None else several
         products = tuple(products)
         harmless = {
             "product": products[0].name if products else "any",
@@ -241,12 +241,12 @@ class Schedule:
         columns: list[list[Any]] = []
         problems: list[Problem] = []
         for name, value in (("product", product), ("cells", cells), ("duration", duration), ("label", label)):
-            if isinstance(value, str | Real) or not hasattr(value, "__len__"):  # one for all is judged once
+            if (several := _listed(value)) is None:  # one for all is judged once
                 complaints = _judged(Row(0.0, **{**harmless, name: value}, row=0), None, products)
                 problems += [Problem(what=what) for what in complaints]
                 columns.append([harmless[name] if complaints else value] * len(listed))
                 continue
-            columns.append(list(value))  # type: ignore[arg-type]
+            columns.append(several)
             if len(columns[-1]) != len(listed):
                 problems.append(Problem(what=f"{len(listed)} days, but {len(columns[-1])} values of {name}."))
         zero = None if day_zero is None else _date_zero(day_zero)
@@ -542,6 +542,16 @@ class Schedule:
             f"<Schedule: {self.count} infusion{'s' * (self.count > 1)} of {named}, "
             f"{cells_text(self.total())} cells, days {self.span[0]:g} to {self.span[1]:g}>"
         )
+
+
+def _listed(value: Any) -> list[Any] | None:
+    """The members of a list, array or column; None for a single value."""
+    if isinstance(value, str | date | Real):
+        return None
+    try:
+        return list(value)
+    except TypeError:
+        return None
 
 
 def _refuse(complaints: Iterable[str]) -> None:

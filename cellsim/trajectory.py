@@ -62,6 +62,21 @@ class Trajectory:
         Which solver it was.
     between : callable
         Makes the solution between samples, when it is first asked for.
+
+    Examples
+    --------
+    >>> from cellsim.model import load_model
+    >>> from cellsim.schedule import Schedule
+    >>> from cellsim.simulation import simulate
+    >>> model = load_model("x = 0; x' = -0.1*x; twice := 2*x")
+    >>> seen = simulate(model, Schedule.every(7, cells=5, doses=2, product="x"), [0, 7, 30])
+    >>> seen["x"].round(3)
+    array([5.   , 7.483, 0.75 ])
+    >>> day, height = seen.peak("twice")
+    >>> print(f"{height:.3f} on day {day:g}")
+    14.966 on day 7
+    >>> print(f"area {seen.auc('x'):.3f}, {seen.time_below('x', 1.0):.3f} days below 1")
+    area 92.498, 2.874 days below 1
     """
 
     model: Model
@@ -140,9 +155,7 @@ class Trajectory:
             raise SimulationError(
                 f"day {outside[0]:g} was not simulated ({self.start:g} to {self.end:g} were)."
             )
-        if not flat.size:
-            return np.empty(days.shape)
-        return self.path.values(self.path.step_of(flat), flat)[:, place].reshape(days.shape)
+        return self.path.one(place, self.path.step_of(days), days)
 
     def _looked_at(self, name: str, first: float, last: float) -> tuple[np.ndarray[Any, Any], Array, Array]:
         """Steps between two days, the days each is looked at and the values there, (n_steps, n_looks)."""
@@ -151,7 +164,7 @@ class Trajectory:
         if not len(steps):  # one instant only
             steps, lower, upper = self.path.step_of(np.array([first])), np.array([first]), np.array([first])
         days = lower[:, None] + (upper - lower)[:, None] * _LOOKS
-        seen = self.path.values(np.repeat(steps, len(_LOOKS)), days.reshape(-1))[:, place].reshape(days.shape)
+        seen = self.path.one(place, steps[:, None], days)
         if not np.isfinite(seen).all():
             day = days[~np.isfinite(seen)][0]
             raise SimulationError(f"{name} has no finite value on day {day:g}.")
@@ -160,7 +173,7 @@ class Trajectory:
     def _curve(self, name: str, step: int) -> Callable[[float], float]:
         """One quantity within one step, as a function of the day."""
         place, number = self._place(name), np.array([step])
-        return lambda day: float(self.path.values(number, np.array([day]))[0, place])
+        return lambda day: float(self.path.one(place, number, np.array([day]))[0])
 
     def auc(self, name: str, start: float | None = None, end: float | None = None) -> float:
         """Area under one quantity: Gauss quadrature on each of the solver's steps.
@@ -188,7 +201,7 @@ class Trajectory:
             return 0.0
         half = 0.5 * (upper - lower)
         days = (0.5 * (upper + lower))[:, None] + half[:, None] * _NODES
-        seen = self.path.values(np.repeat(steps, len(_NODES)), days.reshape(-1))[:, place].reshape(days.shape)
+        seen = self.path.one(place, steps[:, None], days)
         return float(half @ (seen @ _WEIGHTS))
 
     def peak(self, name: str, *, start: float | None = None, end: float | None = None) -> tuple[float, float]:

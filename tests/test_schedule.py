@@ -86,7 +86,7 @@ def test_it_prints_dates_when_day_zero_is_known():
         ),
         (
             Schedule.every(0.1, cells=1, doses=5, duration=0.01, product="A"),
-            "A: 1 cells over 14.4 min every 0.1 days from day 0 to day 0.4, 5 doses; "
+            "A: 1 cell over 14.4 min every 0.1 days from day 0 to day 0.4, 5 doses; "
             "total 5 infusions, 5 cells",
         ),
     ],
@@ -242,6 +242,11 @@ def test_all_complaints_come_at_once_with_their_rows():
         lambda: Schedule.every(0, cells=1, doses=2, product="rfib"),
         lambda: Schedule.every(7, cells=1, doses=2.0, product="rfib"),
         lambda: Schedule.at([0, 7], cells=[1, 2, 3], product="rfib"),
+        lambda: Schedule.at([0, 7], cells=np.array(1.0), product="rfib"),
+        lambda: Schedule.at(None, cells=1, product="rfib"),
+        lambda: Schedule.from_table(None),
+        lambda: Schedule.from_table([1, 2]),
+        lambda: Schedule.from_table([{"C": "C", "TIME": 0, "AMT": 1}], amount_unit="cells", product="rfib"),
         lambda: Schedule.at([0], cells=1, product="rfib", day_zero="2023-10-06T10:00"),
     ],
 )

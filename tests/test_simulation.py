@@ -7,11 +7,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from cellsim.case import load_case
 from cellsim.delivery import cells_per_unit, deliver
 from cellsim.errors import ModelError, ScheduleError, SimulationError
 from cellsim.formats.formulas import parse_formula
-from cellsim.library import shipped_models
-from cellsim.model import Assignment, Event, Model, Parameter, State
+from cellsim.library import model_file, shipped_models
+from cellsim.model import Assignment, Event, Model, Parameter, State, load_model
 from cellsim.schedule import Infusion, Product, Schedule
 from cellsim.simulation import simulate
 
@@ -309,10 +310,30 @@ def test_cells_reach_the_state_in_its_unit():
 
 @pytest.mark.parametrize(
     ("unit", "cells"),
-    [("Mcell", 1e6), ("Gcell", 1e9), ("item", 1.0), ("cell", 1.0), ("1e6 cells", 1e6), ("1e6*item", 1e6)],
+    [
+        ("Mcell", 1e6),
+        ("heap", 3e6),
+        ("item", 1.0),
+        ("cell", 1.0),
+        ("1e6 cells", 1e6),
+        ("1e6*item", 1e6),
+        ("kcell", 1e3),
+    ],
 )
 def test_units_that_count_cells(unit, cells):
-    assert cells_per_unit(unit, {"Mcell": "1e6 item", "Gcell": "1e3 Mcell"}) == cells
+    assert cells_per_unit(unit, {"Mcell": "1e+06 item", "heap": "3 Mcell"}) == cells
+    undefined = {"Mcell": 1e6, "heap": None}.get(unit, cells)
+    assert cells_per_unit(unit, {}) == undefined  # the usual names are known without a definition
+
+
+def test_a_clock_that_does_not_count_days_is_refused():
+    schedule = Schedule.at([0], cells=1e6, product="x")
+    for unit in ("", "day", "d", "86400 second"):
+        assert deliver(schedule, replace(ONE, time_unit=unit)).boluses
+    hours = replace(ONE, time_unit="hour")
+    with pytest.raises(ScheduleError, match="counts in hour"):
+        simulate(hours, schedule, [1])
+    assert simulate(hours, Schedule(), [1])["x"] == [0.0]
 
 
 @pytest.mark.parametrize("unit", ["", "pg/mL", "mole", "Mcell_per_day", "loop", "percent", "1e6"])
@@ -392,6 +413,18 @@ def test_a_run_that_breaks_down_says_when_and_what(solver):
     assert "0.99" in str(caught.value) or " 1" in str(caught.value)
 
 
+# ---- the shipped case -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("solver", SOLVERS)
+def test_every_cell_of_the_case_is_accounted_for(solver):
+    case, model = load_case("sjogren_rfib"), load_model("sjogren_rfib")
+    found = simulate(model, case.timeline, [-500.0, 0.0, 245.0, 400.0], start=-931, solver=solver)
+    infused = [sum(each.cells for each in case.timeline if each.day <= day) / 1e6 for day in found.times]
+    assert infused[-1] == 1225
+    assert found["accounted"] == pytest.approx(infused, rel=1e-8)
+
+
 # ---- another tool as witness ----------------------------------------------------------------------------
 
 
@@ -419,9 +452,6 @@ def roadrunner(antimony_text, names, delivery, days, start):
 @pytest.mark.parametrize("name", [each for each in shipped_models() if each.startswith("persistence")])
 @pytest.mark.parametrize("solver", SOLVERS)
 def test_tutorial_models_match_libroadrunner(name, solver):
-    from cellsim.library import model_file
-    from cellsim.model import load_model
-
     model = load_model(name)
     entry = next(state.name for state in model.states if "infusate" in state.name)
     schedule = Schedule.at(DAYS[:6], cells=[5e7] * 6, product=entry)
