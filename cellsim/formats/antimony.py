@@ -54,8 +54,16 @@ class _Stash:
         while mark in text:
             mark += "x"
         self.mark = mark
-        out, before = [], ""
+        # the package does not count lines inside long strings and comments; this says where its lines begin
+        self.line_of = [0, 1]
+        here = 1
+        out: list[str] = []
+        before = ""
         for kind, piece in _pieces(text):
+            for _ in range(piece.count("\n")):
+                here += 1
+                if kind not in ("string", "comment"):
+                    self.line_of.append(here)
             if kind == "string" and before in ("is", "notes"):
                 out.append(self._put(piece))
                 before = ""
@@ -72,8 +80,7 @@ class _Stash:
             return '""'
         name = f"{self.mark}{len(self.words)}q"
         self.words[name] = said
-        # as many lines as before, so that the package's line numbers stay true
-        return f"```{name}" + "\n" * piece.count("\n") + "```"
+        return f'"{name}"'
 
     def restore(self, xml: str) -> str:
         def note(match: re.Match[str]) -> str:
@@ -121,7 +128,7 @@ def antimony_to_sbml(text: str) -> str:
         antimony.setBareNumbersAreDimensionless(False)
         try:
             if antimony.loadAntimonyString(stash.text) < 0:
-                raise _complaint(antimony.getLastError() or "", text)
+                raise _complaint(antimony.getLastError() or "", text, stash.line_of)
             sbml = antimony.getSBMLString(antimony.getMainModuleName())
         finally:
             antimony.clearPreviousLoads()
@@ -130,14 +137,15 @@ def antimony_to_sbml(text: str) -> str:
     return stash.restore(re.sub(r"<!--.*?-->\s*", "", sbml, count=1, flags=re.DOTALL))
 
 
-def _complaint(said: str, text: str) -> ModelError:
+def _complaint(said: str, text: str, line_of: list[int]) -> ModelError:
     found = re.match(r"Error in model string, line (\d+):\s*(.*)", said, flags=re.DOTALL)
     if not found:
         return ModelError(f"The Antimony text cannot be read: {' '.join(said.split())}")
     line, what = int(found[1]), " ".join(found[2].split())
+    line = line_of[line] if line < len(line_of) else line
     lines = text.splitlines()
     shown = f" The line reads: {lines[line - 1].strip()[:120]}" if 0 < line <= len(lines) else ""
-    return ModelError([Problem(what=f"Line {line}: {what}.".replace("..", ".") + shown, row=None)])
+    return ModelError([Problem(what=f"Line {line}: {what}.".replace("..", ".") + shown)])
 
 
 def _refuse_imports(text: str) -> None:
@@ -227,7 +235,14 @@ def write_antimony(model: Model) -> str:
         start = "" if event.initially else ", t0=false"
         changes = ", ".join(f"{name} = {formula_text(value)}" for name, value in event.assignments)
         lines.append(f"  {event.name}: at ({formula_text(event.trigger)}){start}: {changes}")
-    return "\n".join([*lines, "end", ""])
+    text = "\n".join([*lines, "end", ""])
+    try:
+        antimony_to_sbml(text)
+    except ModelError as trouble:
+        raise ModelError(
+            f"{model.name} cannot be written as Antimony, which refuses it: {trouble}"
+        ) from trouble
+    return text
 
 
 def _number(value: float) -> str:

@@ -73,6 +73,8 @@ def to_ast(text: str, *, where: str = "") -> Any:
     if tree is None:
         said = " ".join(libsbml.getLastParseL3Error().split())
         said = said.removeprefix(f"Error when parsing input '{' '.join(text.split())}' ").strip()
+        if "associate units" in said:
+            said = "a number is followed by letters, or too large"
         raise ModelError(
             f"The formula{place} cannot be read: {text.strip()!r} ({said}). "
             "Powers are written x^2, conditions piecewise(value, condition, otherwise)."
@@ -413,8 +415,9 @@ def _write_number(e: sp.Number, outer: int) -> str:
 
 def _write_sum(e: sp.Add, outer: int) -> str:
     text = ""
-    for term in e.as_ordered_terms():
-        negative = term.could_extract_minus_sign() and not isinstance(term, sp.Add)
+    signed = [(term.could_extract_minus_sign(), term) for term in e.as_ordered_terms()]
+    # what is gained stands before what is lost, as one would write it
+    for negative, term in sorted(signed, key=lambda pair: pair[0]):
         piece = _write(-term if negative else term, _PRODUCT)
         text += (" - " if negative else " + ") + piece if text else ("-" if negative else "") + piece
     return _bracket(text, _SUM, outer)
@@ -460,6 +463,8 @@ def _write_call(e: sp.Basic, outer: int) -> str:
         level, joint = (_AND, " && ") if name == "And" else (_OR, " || ")
         ordered = sorted(_write(part, _RELATION) for part in e.args)
         return _bracket(joint.join(ordered), level, outer)
+    if name == "ITE":  # sympy's own "if then else" of conditions
+        return _write(e.to_nnf(simplify=False), outer)
     if name == "Not":
         return f"!({_write(e.args[0], _OR)})"
     if name in ("Xor", "Implies"):

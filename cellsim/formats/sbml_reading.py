@@ -15,7 +15,7 @@ import sympy as sp
 from cellsim.errors import CellsimError, ModelError, Problem, did_you_mean
 from cellsim.formats.formulas import RESERVED, as_condition, as_number, from_ast, literal
 from cellsim.formats.notes import text_of_notes
-from cellsim.formats.sbml_units import KINDS, definition_text, text_of_definition
+from cellsim.formats.sbml_units import KINDS, definition_text, identifier, text_of_definition
 from cellsim.quantities import TIME, Assignment, Event, Parameter, State
 
 __all__ = ["in_order_of_use", "read_sbml"]
@@ -90,7 +90,7 @@ def _model_of(text: str) -> Any:
     for i in range(document.getNumPlugins()):
         name = document.getPlugin(i).getPackageName()
         # the new functions of Level 3 Version 2 come as a package of libsbml's own
-        if document.getPackageRequired(name) and name != "l3v2extendedmath":
+        if document.getPackageRequired(name) and name not in ("l3v2extendedmath", "layout", "render"):
             raise ModelError(f"This SBML needs the package {name!r}, which is not supported. Export it flat.")
     if document.getNumUnknownPackages():
         raise ModelError("This SBML needs a package that is not known here. Export it as core SBML.")
@@ -357,7 +357,7 @@ class _Reading:
                     "Write these species as amounts (substanceOnly species).",
                 )
             sized = box.isSetSize() or name in self.starts or name in self.rules
-            if not sized and box.getSpatialDimensionsAsDouble() == 0:
+            if not sized and _dimensions(box) == 0:
                 continue
             unit = box.getUnits() or self._default_size_unit(box)
             self._quantity(name, box, _value(box.getSize(), box.isSetSize()), self.unit(unit), None)
@@ -370,7 +370,7 @@ class _Reading:
 
     def _default_size_unit(self, box: Any) -> str:
         units = {3: self.model.getVolumeUnits, 2: self.model.getAreaUnits, 1: self.model.getLengthUnits}
-        getter = units.get(int(box.getSpatialDimensionsAsDouble() or 3))
+        getter = units.get(_dimensions(box))
         return getter() if getter else ""
 
     def _read_species(self, species: Any, changes: dict[str, sp.Expr]) -> None:
@@ -403,16 +403,20 @@ class _Reading:
         if self.problems:
             raise ModelError(self.problems)
         self._settle_starts()
-        units = tuple(
-            (name, text if text != name else definition_text(text)) for name, text in self.units.items()
-        )
+        units = {name: text for name, text in self.units.items() if name != "time_unit"}
+        clock = self.units.get("time_unit", "")
+        if clock and clock not in units and clock not in units.values():
+            units[identifier(clock, units, self.local_names)] = clock
         return {
-            "name": self.model.getId() or "model",
+            # text without a model line is called __main by the antimony package
+            "name": self.model.getId().removeprefix("__main") or "unnamed",
             "states": tuple(self.states),
             "parameters": tuple(self.parameters),
             "assignments": in_order_of_use(self.assignments),
             "events": tuple(self.events),
-            "units": tuple((name, text) for name, text in units if name != "time_unit"),
+            "units": tuple(
+                (name, text if text != name else definition_text(text)) for name, text in units.items()
+            ),
             "time_unit": self.unit(self.model.getTimeUnits()),
             "note": text_of_notes(self.model.getNotesString()),
         }
@@ -500,7 +504,11 @@ def _called(node: Any) -> set[str]:
 
 def _is_amount(species: Any, box: Any) -> bool:
     """Whether the species' name stands for its amount (else for its concentration)."""
-    return bool(species.getHasOnlySubstanceUnits()) or box is None or box.getSpatialDimensionsAsDouble() == 0
+    return bool(species.getHasOnlySubstanceUnits()) or box is None or _dimensions(box) == 0
+
+
+def _dimensions(box: Any) -> float:
+    return float(box.getSpatialDimensionsAsDouble()) if box.isSetSpatialDimensions() else 3.0
 
 
 def _value(value: float, known: bool) -> sp.Expr | None:

@@ -1,0 +1,133 @@
+"""Units mean what a laboratory means by them."""
+
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cellsim.errors import UnitError
+from cellsim.units import Unit, conversion_factor, parse_unit
+
+# factor between two ways of writing one thing: (given, wanted, factor), each from its SI definition
+CONVERSIONS = [
+    ("pg/mL", "ng/L", 1.0),
+    ("g/L", "mg/dL", 100.0),
+    ("mg/L", "ug/mL", 1.0),
+    ("mm/h", "m/s", 1e-3 / 3600),
+    ("Mcell", "cell", 1e6),
+    ("Mcell", "1e6 cells", 1.0),
+    ("50e6 cell", "Mcell", 50.0),
+    ("10^6 cells/kg", "cell/g", 1e3),
+    ("1/day", "1/h", 1 / 24),
+    ("per_day", "week^-1", 7.0),
+    ("1/86400 second", "1/day", 1.0),
+    ("1e6 item / 86400 second", "Mcell/day", 1.0),
+    ("pg_per_mL", "pg/mL", 1.0),
+    ("pg per mL", "pg/mL", 1.0),
+    ("µg", "ug", 1.0),
+    ("m²", "m^2", 1.0),
+    ("%", "dimensionless", 0.01),
+    ("U/mL", "kU/L", 1.0),
+    ("year", "day", 365.25),
+    ("kg*m^2/s^2", "J", 1.0),
+    ("M", "mol/L", 1.0),
+    ("mL/min/1.73 m^2", "mL/(min*1.73*m^2)", 1.0),
+]
+
+
+@pytest.mark.parametrize(("given_unit", "wanted", "factor"), CONVERSIONS)
+def test_conversion_matches_the_si_definitions(given_unit: str, wanted: str, factor: float) -> None:
+    assert conversion_factor(given_unit, wanted) == pytest.approx(factor, rel=1e-12)
+
+
+@pytest.mark.parametrize("prefix_unit", ["g", "L", "m", "s", "mol", "cell", "U", "day"])
+def test_units_agree_with_pint_where_pint_knows_them(prefix_unit: str) -> None:
+    import pint
+
+    registry = pint.UnitRegistry()
+    if prefix_unit in ("cell", "U"):
+        assert parse_unit(prefix_unit).dimensions == ((prefix_unit, 1.0),)
+        return
+    for prefix in ("p", "n", "u", "m", "k"):
+        if prefix_unit == "day" or (prefix, prefix_unit) == ("m", "m"):
+            continue
+        ours = conversion_factor(prefix + prefix_unit, prefix_unit)
+        assert ours == pytest.approx(registry(prefix + prefix_unit).to(prefix_unit).magnitude, rel=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("given_unit", "wanted", "said"),
+    [
+        ("U/mL", "g/L", "arbitrary units"),
+        ("Mcell", "mol", "cells"),
+        ("IU/mL", "U/mL", "international"),
+        ("day", "pg/mL", "time"),
+        ("%", "g", "pure number"),
+    ],
+)
+def test_units_of_different_kinds_are_refused_in_words(given_unit: str, wanted: str, said: str) -> None:
+    with pytest.raises(UnitError, match=said):
+        conversion_factor(given_unit, wanted)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "  ",
+        "PG/mL",
+        "foo",
+        "pg/",
+        "/mL",
+        "(g/L",
+        "g)",
+        "m^",
+        "m^x",
+        "m^1e9",
+        "g//L",
+        "1e400 g",
+        "0 g",
+        "g$",
+        "x" * 500,
+    ],
+)
+def test_what_is_no_unit_is_refused_with_a_letter(text: str) -> None:
+    with pytest.raises(UnitError) as caught:
+        parse_unit(text)
+    assert len(str(caught.value)) > len("no")
+
+
+def test_a_misspelt_unit_names_the_nearest() -> None:
+    with pytest.raises(UnitError, match="Did you mean 'Mcell'"):
+        parse_unit("Mcel/day")
+
+
+NAMES = st.sampled_from(["pg", "mL", "h", "day", "Mcell", "U", "mol", "%", "m", "kg"])
+UNITS = st.lists(st.tuples(NAMES, st.integers(-3, 3).filter(bool)), min_size=1, max_size=4)
+
+
+def _text(parts: list[tuple[str, int]]) -> str:
+    return "*".join(f"{name}^{power}" for name, power in parts)
+
+
+@given(UNITS, UNITS)
+def test_a_product_is_the_product_and_a_quotient_undoes_it(one: list, other: list) -> None:
+    first, second = parse_unit(_text(one)), parse_unit(_text(other))
+    assert parse_unit(f"{_text(one)}*{_text(other)}") == first * second
+    assert first * second / second == first
+
+
+def test_powers_of_units() -> None:
+    assert parse_unit("m") ** 2 == parse_unit("m^2")
+    assert (parse_unit("cm") ** 3).factor == pytest.approx(parse_unit("mL").factor, rel=1e-12)
+    assert parse_unit("g") ** 0 == Unit()
+    assert math.isclose(parse_unit("g^0.5").factor, 1.0)
+
+
+@given(UNITS, st.floats(1e-9, 1e9))
+def test_conversion_there_and_back_is_one(parts: list, size: float) -> None:
+    one, other = _text(parts), f"{size!r} {_text(parts)}"
+    there = conversion_factor(one, other)
+    assert there == pytest.approx(1 / size, rel=1e-12)
+    assert there * conversion_factor(other, one) == pytest.approx(1.0, rel=1e-12)
