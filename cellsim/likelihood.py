@@ -16,6 +16,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
+
 from cellsim.errors import CalibrationError, CaseError, Problem, did_you_mean
 from cellsim.noise import censored, gaussian, graded
 from cellsim.priors import Coordinates, Prior
@@ -205,7 +206,7 @@ class Objective:
         by_occasion = np.argsort(order)[[term.occasion for term in self.terms]]
         predicted = solution.outputs[0, by_occasion, by_output]
         slopes = None
-        if gradient:
+        if solution.sensitivities is not None and solution.output_rates is not None:
             slopes = np.zeros((count, free))
             inside = np.flatnonzero(self._slots >= 0)
             slopes[:, inside] = solution.sensitivities[0, by_occasion, by_output]
@@ -231,7 +232,7 @@ class Objective:
             rtol=rtol,
             atol=rtol * 1e-3,
             output_rates=gradient,
-            **({"directions": directions} if gradient else {}),
+            **({"directions": directions} if gradient else {}),  # type: ignore[arg-type]
         )
 
     def _score(self, theta: Array, predicted: Array, slopes: Array | None) -> Evaluation:

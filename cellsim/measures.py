@@ -203,7 +203,7 @@ class InRange(_Plain):
     def of(self, runs: Runs, case: Case, until: float) -> Array:
         from scipy.special import ndtr
 
-        out = []
+        out: list[Array] = []
         for each in _analytes(case, self.analytes):
             low, high = _range(each)
             for day in self.days(until):
@@ -217,7 +217,7 @@ class InRange(_Plain):
                         (np.log(edge) - np.log(value)) / spread if edge > 0 else -np.inf
                         for edge in (low, high)
                     )
-                out.append(ndtr(over) - ndtr(under))
+                out.append(np.asarray(ndtr(over) - ndtr(under)))
         return np.array(out)
 
 

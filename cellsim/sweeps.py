@@ -137,7 +137,7 @@ class Sweep:
         names = list(self.schedules)
         for i, j in combinations(range(len(names)), 2):
             cells = [self.schedules[names[each]].total() for each in (i, j)]
-            unequal = "" if np.isclose(*cells) else f"unequal cells: {cells[0]:.3g} and {cells[1]:.3g}"
+            unequal = "" if np.isclose(cells[0], cells[1]) else f"unequal cells: {cells[0]:.3g} and {cells[1]:.3g}"
             for k, asked in enumerate(self.asked):
                 apart, before = (draws[i, k] - draws[j, k] for draws in (self.posterior, self.prior))
                 found, prior = _summary(apart, asked, level, ""), _summary(before, asked, level, "prior_")
@@ -214,7 +214,7 @@ def sweep(
     measures: Sequence[Measure] | None = None,
     draws: int = 400,
     seed: int = 0,
-    history: Schedule | None | str = "case",
+    history: Schedule | str | None = "case",
 ) -> Sweep:
     """Compare dosing schedules under the uncertainty of a calibration.
 
@@ -309,10 +309,10 @@ def _judge(plans: Mapping[str, Schedule], case: Case, until: float) -> None:
     if not (np.isfinite(until) and until > 0):
         problems.append(Problem(what=f"until = {until}; a day after day 0 is needed."))
     for name, plan in plans.items():
-        if plan.count and plan.span[0] < 0:
+        if plan.count and plan.infusions[0].day < 0:
             problems.append(
                 Problem(
-                    what=f"{name!r} has a dose on day {plan.span[0]:g}; plans begin on day 0.",
+                    what=f"{name!r} has a dose on day {plan.infusions[0].day:g}; plans begin on day 0.",
                     remedy="Give earlier doses as history=.",
                 )
             )

@@ -80,7 +80,8 @@ def terms_of(
             outputs[f"y{len(outputs)}"] = formula
         return numbers[formula]
 
-    for row in (*case.rows, *(each for each in case.censored if each.scored)):
+    scored: list[Measurement | Censored] = [*case.rows, *(each for each in case.censored if each.scored)]
+    for row in scored:
         about, place = case.analyte(row.analyte), (row.file, row.row)
         try:
             formula = _filled(about.formula, about.placeholders, row.parameters, f"{about.observable}")
@@ -88,18 +89,17 @@ def terms_of(
         except CalibrationError as error:
             problems += [replace(each, file=place[0], row=place[1]) for each in error.problems]
             continue
-        short = isinstance(row, Censored)
         terms.append(
             Term(
-                part="censored" if short else "standard",
+                part="censored" if isinstance(row, Censored) else "standard",
                 analyte=row.analyte,
                 visit=row.visit,
                 unit=row.unit,
                 day=row.day,
-                measured=row.limit if short else row.value,
+                measured=row.limit if isinstance(row, Censored) else row.value,
                 sd=spread,
                 logged=about.distribution == "log-normal",
-                above=short and row.censoring == "right",
+                above=isinstance(row, Censored) and row.censoring == "right",
                 output=output(formula),
                 occasion=occasions.setdefault((row.visit, _day(case, row)), len(occasions)),
                 file=place[0],

@@ -143,8 +143,10 @@ def report_text(fit: Calibration) -> str:
         if not graded.empty:
             lines += ["Grades: allowed range | lesion level", ""]
             lines += [
-                f"  {one.analyte}, day {one.day:.0f}: {one.measured:.0f} to {one.upper:.0f} | {number(one.predicted)}"
-                for one in graded.itertuples()
+                f"  {analyte}, day {day:.0f}: {low:.0f} to {high:.0f} | {number(level)}"
+                for analyte, day, low, high, level in zip(
+                    *(graded[name] for name in ("analyte", "day", "measured", "upper", "predicted")), strict=True
+                )
             ] + [""]
         lines += ["Parameters: median (95 % interval)", ""]
         lines += [parameter_table(fit).drop(columns="meaning").to_string(index=False), ""]

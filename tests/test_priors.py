@@ -1,5 +1,7 @@
 """Priors: densities against libpetab and quadrature, whitening against the normal law it promises."""
 
+import itertools
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -42,7 +44,7 @@ def test_density_integrates_to_one(prior: Prior) -> None:
     edges = prior.value(np.linspace(-6.5, 6.5, 66))
     mass = sum(
         integrate.quad(lambda x: float(np.exp(prior.log_density(x))), a, b)[0]
-        for a, b in zip(edges[:-1], edges[1:])
+        for a, b in itertools.pairwise(edges)
     )
     assert mass == pytest.approx(1, abs=1e-8)
 
