@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import sympy as sp
+from sympy.core.relational import Relational
 
 from cellsim.equations import TIME, Equations
 from cellsim.kernels import compile_equations
@@ -44,8 +45,7 @@ class Conditions:
                 definitions=equations.definitions,
             )
         )
-        fixed = {TIME.name, *equations.parameters}
-        self.by_time = [_reach(event.condition, equations) <= fixed for event in equations.events]
+        self.by_time = [_by_time(event.condition, equations) for event in equations.events]
         self.initially = [event.initially for event in equations.events]
 
     def truths(self, t: float, y: Array) -> np.ndarray[Any, np.dtype[np.bool_]]:
@@ -76,24 +76,33 @@ def _reach(formula: sp.Basic, equations: Equations) -> set[str]:
     return found - set(definitions)
 
 
+def _turning_day(relation: sp.Basic, equations: Equations) -> sp.Expr | None:
+    """When a relation of time and parameters turns, as a formula; None when it cannot be told."""
+    reach = _reach(relation, equations)
+    if TIME.name not in reach or not reach <= {TIME.name, *equations.parameters}:
+        return None
+    gap = relation.lhs - relation.rhs
+    for name, formula in reversed(equations.definitions):
+        gap = gap.subs(sp.Symbol(name), formula)
+    slope = sp.diff(gap, TIME)
+    return None if TIME in slope.free_symbols or slope == 0 else -gap.subs(TIME, 0) / slope
+
+
+def _by_time(condition: sp.Basic, equations: Equations) -> bool:
+    """Whether all that a condition waits for are days that can be told."""
+    relations = condition.atoms(Relational)
+    known = all(_turning_day(each, equations) is not None for each in relations)
+    return known and _reach(condition, equations) <= {TIME.name, *equations.parameters}
+
+
 @lru_cache(maxsize=64)
 def _turning_formulas(equations: Equations) -> tuple[sp.Expr, ...]:
-    """When each condition on time alone turns, as formulas of parameters; wherever it stands in the model."""
+    """When each condition on time alone turns, wherever it stands in the model."""
     formulas: list[sp.Basic] = [*equations.rates, *(event.condition for event in equations.events)]
     formulas += [formula for _, formula in equations.definitions]
-    relations = {each for formula in formulas for each in formula.atoms(sp.core.relational.Relational)}
-    fixed, found = {TIME.name, *equations.parameters}, []
-    for relation in sorted(relations, key=str):
-        reach = _reach(relation, equations)
-        if TIME.name not in reach or not reach <= fixed:
-            continue
-        gap = relation.lhs - relation.rhs
-        for name, formula in reversed(equations.definitions):
-            gap = gap.subs(sp.Symbol(name), formula)
-        slope = sp.diff(gap, TIME)
-        if TIME not in slope.free_symbols and slope != 0:  # others are left to the solver's error control
-            found.append(-gap.subs(TIME, 0) / slope)
-    return tuple(found)
+    relations = {each for formula in formulas for each in formula.atoms(Relational)}
+    days = (_turning_day(each, equations) for each in sorted(relations, key=str))
+    return tuple(day for day in days if day is not None)  # others are left to the solver's error control
 
 
 def turning_days(equations: Equations, p: Array) -> Iterator[float]:

@@ -273,6 +273,22 @@ def test_events_by_state_and_by_time_match_the_sawtooth(solver):
 
 
 @pytest.mark.parametrize("solver", SOLVERS)
+def test_an_event_on_a_curve_of_time_is_searched_for(solver):
+    model = model_of(
+        {"y": (0, "cos(time)"), "n": (0, "0"), "m": (0, "0")},
+        assignments={"wave": "sin(time)"},
+        events=[
+            ("up", "wave > 0.5", {"n": "n + 1"}, True),
+            ("window", "time > 3 && time < 5", {"m": "m + time"}, True),
+        ],
+    )
+    # the sine passes 1/2 upwards at pi/6 + 2 pi k
+    found = run(model, Schedule(), [0.52, 0.53, 6.8, 6.81, 20.0], solver)
+    assert found["n"] == pytest.approx([0, 1, 1, 2, 4])
+    assert found["m"][-1] == pytest.approx(3.0, rel=1e-9)
+
+
+@pytest.mark.parametrize("solver", SOLVERS)
 @pytest.mark.parametrize(
     ("start", "initially", "on"), [(-5, True, 1), (0, True, 0), (0, False, 1), (2, False, 1)]
 )
