@@ -12,13 +12,13 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from dataclasses import dataclass, replace
 from datetime import date
 from itertools import chain
-from numbers import Real
 from os import PathLike
 from typing import TYPE_CHECKING, Any, Literal
 
 from cellsim.dates import as_date, date_of, day_of
-from cellsim.doses import Infusion, Product, dose_complaints, number_complaints
-from cellsim.dosing_tables import Row, read_table
+from cellsim.doses import Infusion, Product, number_complaints
+from cellsim.dosing_rows import infusions_of, spread
+from cellsim.dosing_tables import read_table
 from cellsim.dosing_words import cells_text, describe
 from cellsim.errors import Problem, ScheduleError, did_you_mean
 
@@ -30,22 +30,6 @@ __all__ = ["Infusion", "Product", "Schedule"]
 
 def _place(infusion: Infusion) -> tuple[float, str, float, float, str]:
     return (infusion.day, infusion.product, infusion.cells, infusion.duration, infusion.label)
-
-
-def _judged(row: Row, day_zero: date | None, products: Sequence[Product]) -> list[str]:
-    """Everything wrong with one row, in words."""
-    day, of_day = 0.0, []
-    try:
-        day = day_of(row.day, day_zero)
-        if day_zero is not None:
-            date_of(day, day_zero)
-    except ValueError as error:
-        of_day = [f"{error}."]
-    found = [*of_day, *dose_complaints(day, row.product, row.cells, row.duration, row.label)]
-    known = [each.name for each in products]
-    if known and isinstance(row.product, str) and row.product not in known:
-        found.append(f"no product {row.product!r}. {did_you_mean(row.product, known)}")
-    return found
 
 
 @dataclass(frozen=True, repr=False)
@@ -230,28 +214,11 @@ class Schedule:
         >>> [each.day for each in Schedule.at(dates, cells=5e7, product="rfib", day_zero=dates[0])]
         [0.0, 7.0]
         """
-        listed = [days] if (several := _listed(days)) is None else several
-        products = tuple(products)
-        harmless = {
-            "product": products[0].name if products else "any",
-            "cells": 1.0,
-            "duration": 0.0,
-            "label": "",
-        }
-        columns: list[list[Any]] = []
-        problems: list[Problem] = []
-        for name, value in (("product", product), ("cells", cells), ("duration", duration), ("label", label)):
-            if (several := _listed(value)) is None:  # one for all is judged once
-                complaints = _judged(Row(0.0, **{**harmless, name: value}, row=0), None, products)
-                problems += [Problem(what=what) for what in complaints]
-                columns.append([harmless[name] if complaints else value] * len(listed))
-                continue
-            columns.append(several)
-            if len(columns[-1]) != len(listed):
-                problems.append(Problem(what=f"{len(listed)} days, but {len(columns[-1])} values of {name}."))
         zero = None if day_zero is None else _date_zero(day_zero)
-        rows = [Row(*row, number) for number, row in enumerate(zip(listed, *columns), start=1)]  # type: ignore[call-arg]
-        return cls._from_rows(rows, problems, products=products, day_zero=zero, file="doses")
+        products = tuple(products)
+        each = {"product": product, "cells": cells, "duration": duration, "label": label}
+        rows, problems = spread(days, each, products)
+        return cls(infusions_of(rows, problems, products, zero, file="doses"), products, zero)
 
     @classmethod
     def from_table(
@@ -316,32 +283,10 @@ class Schedule:
             day_zero=None if day_zero is None else _date_zero(day_zero),
             ignore=tuple(ignore),
         )
-        return cls._from_rows(
-            reading.rows, reading.problems, products=products, day_zero=reading.day_zero, file=reading.file
+        products, zero = tuple(products), reading.day_zero
+        return cls(
+            infusions_of(reading.rows, reading.problems, products, zero, file=reading.file), products, zero
         )
-
-    @classmethod
-    def _from_rows(
-        cls,
-        rows: Iterable[Row],
-        problems: Iterable[Problem],
-        *,
-        products: Iterable[Product],
-        day_zero: date | None,
-        file: str,
-    ) -> Schedule:
-        """Judge every row, then build, so that all complaints come together."""
-        products = tuple(products)
-        found, infusions = list(problems), []
-        for row in rows:
-            complaints = _judged(row, day_zero, products)
-            found += [Problem(what=what, file=file, row=row.row) for what in complaints]
-            if not complaints:
-                day = day_of(row.day, day_zero)
-                infusions.append(Infusion(day, row.product, row.cells, row.duration, row.label))
-        if found:
-            raise ScheduleError(found)
-        return cls(tuple(infusions), products, day_zero)
 
     # ---- making others ----------------------------------------------------------------------------
 
@@ -542,16 +487,6 @@ class Schedule:
             f"<Schedule: {self.count} infusion{'s' * (self.count > 1)} of {named}, "
             f"{cells_text(self.total())} cells, days {self.span[0]:g} to {self.span[1]:g}>"
         )
-
-
-def _listed(value: Any) -> list[Any] | None:
-    """The members of a list, array or column; None for a single value."""
-    if isinstance(value, str | date | Real):
-        return None
-    try:
-        return list(value)
-    except TypeError:
-        return None
 
 
 def _refuse(complaints: Iterable[str]) -> None:

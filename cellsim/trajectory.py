@@ -204,7 +204,7 @@ class Trajectory:
         seen = self.path.one(place, steps[:, None], days)
         return float(half @ (seen @ _WEIGHTS))
 
-    def peak(self, name: str, *, start: float | None = None, end: float | None = None) -> tuple[float, float]:
+    def peak(self, name: str, start: float | None = None, end: float | None = None) -> tuple[float, float]:
         """When one quantity is highest, and how high.
 
         Parameters
@@ -246,7 +246,7 @@ class Trajectory:
         return -best[1], best[0]
 
     def time_below(
-        self, name: str, level: float, *, start: float | None = None, end: float | None = None
+        self, name: str, level: float, start: float | None = None, end: float | None = None
     ) -> float:
         """Days that one quantity spends below a level, every crossing located.
 
