@@ -69,6 +69,14 @@ class Case:
         The competing mechanisms.
     start : float
         The day the simulation starts.
+    day_zero : datetime.date or None
+        The date of day 0.
+    cells_per_unit : mapping
+        Cells in one unit of each state that a product enters.
+    experiment : str
+        Name of the one experiment in the PEtab problem.
+    product_rows, targets : mapping
+        Where products, and what the conditions change, stand in their tables.
     """
 
     name: str
@@ -87,6 +95,7 @@ class Case:
     day_zero: date | None = None
     cells_per_unit: Mapping[str, float] = field(default_factory=dict)
     experiment: str = ""
+    product_rows: Mapping[str, int | None] = field(default_factory=dict)
     targets: Mapping[str, tuple[str, int | None]] = field(default_factory=dict)
     _texts: tuple[tuple[str, str], ...] = ()
     _noted: tuple[Problem, ...] = ()
@@ -300,6 +309,7 @@ def load_case(source: str | PathLike[str] | Mapping[str, str] | Case, *, model: 
         day_zero=treatment.day_zero,
         cells_per_unit=treatment.cells_per_unit,
         experiment=next(iter(treatment.experiments), ""),
+        product_rows=treatment.product_rows,
         targets={target: (line.file, line.row) for target, line in treatment.targets.items()},
         _texts=tuple(sorted(desk.texts.items())),
         _noted=tuple(desk.problems),

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator
+from functools import partial
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from cellsim.case_rows import SCORED, Censored, Measurement
-from cellsim.errors import ModelError, Problem, did_you_mean
+from cellsim.delivery import cells_per_unit
+from cellsim.errors import ModelError, Problem, UnitError, did_you_mean
+from cellsim.units import conversion_factor
 
 if TYPE_CHECKING:
     from cellsim.case import Case
@@ -108,7 +111,7 @@ def _row(case: Case, row: Measurement | Censored) -> Iterator[Problem]:
     if analyte is not None:
         if row.unit and analyte.unit and row.unit != analyte.unit:
             what = f"{row.observable} in {row.unit!r}, but {analyte.observable} is in {analyte.unit!r}."
-            yield _at(row, what, "Convert the value, then its unit.")
+            yield _at(row, what, _conversion(row.unit, analyte.unit))
         for kind, given, wanted in (
             ("observableParameters", row.parameters, analyte.placeholders),
             ("noiseParameters", getattr(row, "noise_parameters", ()), analyte.noise_placeholders),
@@ -180,6 +183,15 @@ def _printed(case: Case) -> Iterator[Problem]:
         if case.table1 and not any((c.analyte, c.visit) == (row.analyte, row.visit) for c in case.table1):
             what = f"{row.analyte} at {row.visit} stands in no row of table1.tsv."
             yield _at(row, what, did_you_mean(row.analyte, names) if row.analyte not in names else "")
+
+
+def _conversion(given: str, wanted: str) -> str:
+    """How a value in one unit comes to stand in another; empty when both say the same."""
+    try:
+        factor = conversion_factor(given, wanted)
+    except UnitError as error:
+        return str(error)
+    return "" if factor == 1 else f"Multiply the value by {factor:g}, then correct its unit."
 
 
 def _placeholders(case: Case) -> Iterator[Problem]:
@@ -257,24 +269,56 @@ def against_model(case: Case, model: Model) -> Iterator[Problem]:
         what = f"the model's parameter {name!r} has neither a prior nor a fixed value here."
         remedy = "Add a row with a prior, or with estimate false and its value."
         yield Problem(what=what, remedy=remedy, file=files[0])
-    yield from _doses_arrive(case, states, parameters)
+    yield from _units(case, model)
+    yield from _doses_arrive(case, model)
 
 
-def _doses_arrive(case: Case, states: set[str], parameters: Iterable[str]) -> Iterator[Problem]:
+def _units(case: Case, model: Model) -> Iterator[Problem]:
+    """What the case compares with the model stands in the same unit."""
+    defined = dict(model.units)
+    units = {each.name: each.unit for each in model.states}
+    units |= {each.name: each.unit for each in model.assignments}
+    units |= {each.name: each.unit for each in model.parameters}
+    compared = [(each, each.quantity, each.unit) for each in case.analytes]
+    beliefs = [(each, each.id, each.unit) for each in case.priors if each.standard]
+    for where, name, unit in (*compared, *beliefs):
+        theirs = units.get(name, "")
+        theirs = defined.get(theirs, theirs)
+        if unit and theirs and (remedy := _conversion(unit, theirs)):
+            yield _at(where, f"{name} is in {theirs!r} in the model, and in {unit!r} here.", remedy)
+
+
+def _doses_arrive(case: Case, model: Model) -> Iterator[Problem]:
+    """Every dose enters a state, and both sides count the same cells."""
+    states = {each.name: each.unit for each in model.states}
+    parameters = [each.name for each in model.parameters]
+    defined = dict(model.units)
     for product in case.products:
+        row = case.product_rows.get(product.name)
+        say = partial(Problem, file="products.tsv", row=row)
         if product.state not in states:
             what = f"product {product.name!r} enters {product.state!r}, which is no state of the model."
-            yield Problem(what=what, remedy=did_you_mean(product.state, states), file="products.tsv")
+            yield say(what=what, remedy=did_you_mean(product.state, states))
+            continue
+        scale = cells_per_unit(states[product.state], defined) or 1.0
+        stated = case.cells_per_unit.get(product.state, 1e6)
+        if not math.isclose(scale, stated, rel_tol=1e-9):
+            yield say(what=f"cellsPerUnit is {stated:g}, but the model counts {product.state} in {scale:g}.")
         if product.rate and product.rate not in parameters:
             what = (
                 f"product {product.name!r} has the rate {product.rate!r}, which is no parameter of the model."
             )
-            yield Problem(what=what, remedy=did_you_mean(product.rate, parameters), file="products.tsv")
+            yield say(what=what, remedy=did_you_mean(product.rate, parameters))
     entries = {product.state for product in case.products} | {product.rate for product in case.products}
     for target, (file, row) in case.targets.items():
-        if target not in states and target not in entries:
+        if target in entries:
+            continue
+        if target not in states:
             what = f"a dose into {target!r}, which is no state of the model."
             yield Problem(what=what, remedy=did_you_mean(target, states), file=file, row=row)
+        elif cells_per_unit(states[target], defined) not in (None, 1):
+            what = f"a dose into {target!r}, which counts cells, but no product enters it."
+            yield Problem(what=what, remedy="Name a product for it in products.tsv.", file=file, row=row)
 
 
 def _names(formula: str, where: str) -> set[str]:

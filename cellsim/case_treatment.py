@@ -47,6 +47,8 @@ class Treatment:
         The date of day 0, from the column ``date`` of the experiment table.
     cells_per_unit : dict
         Cells in one unit of each state that a product enters.
+    product_rows : dict
+        Line of each product in its table.
     targets : dict
         What the conditions change, with the row that does it first.
     experiments : list of str
@@ -58,6 +60,7 @@ class Treatment:
         self.cells_per_unit: dict[str, float] = {}
         self._promised: dict[str, tuple[float | None, float | None, Line]] = {}
         self.products = kept(self._product(line) for line in desk.rows(["products.tsv"], *_PRODUCTS))
+        self.product_rows = {name: line.row for name, (_, _, line) in self._promised.items()}
         experiment = desk.rows(tables.get("experiment_files", ()), *_EXPERIMENT)
         conditions = desk.rows(tables.get("condition_files", ()), *_CONDITIONS)
         self.experiments = list(dict.fromkeys(line.of("experimentId") for line in experiment))[:1]
