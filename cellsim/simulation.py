@@ -21,6 +21,7 @@ from cellsim.path import Path
 from cellsim.solver import Doses, Solution, observe
 from cellsim.solver import integrate as integrate_rodas
 from cellsim.trajectory import Trajectory
+from cellsim.witness import breakdown
 from cellsim.witness import integrate as integrate_scipy
 
 if TYPE_CHECKING:
@@ -297,8 +298,14 @@ class _Run:
             atol=self.atol,
             dense=dense,
         )
-        if solution.status[0]:
-            raise SimulationError(
-                f"The solution cannot be carried to day {self.end:g}. {solution.messages[0]}"
-            )
-        return solution
+        if not solution.status[0]:
+            return solution
+        if not dense:  # once more, for the last state before it
+            return self.solve(days, dense=True)
+        steps = solution.paths[0]
+        last = len(steps.starts) - 1
+        day = float(steps.ends[last]) if last >= 0 else self.begin
+        y = steps.states(np.array([last]), np.array([day]))[0] if last >= 0 else self.y0
+        rates = self.kernels.rhs(day, y, self.p)
+        tolerances = {"rtol": self.rtol, "atol": self.atol}
+        raise breakdown(self.kernels.equations.states, day, y, rates, **tolerances, why=solution.messages[0])

@@ -15,7 +15,7 @@ from scipy.integrate import LSODA
 
 from cellsim.errors import SimulationError
 
-__all__ = ["Events", "Motion", "integrate"]
+__all__ = ["Events", "Motion", "breakdown", "integrate"]
 
 Array = np.ndarray[Any, np.dtype[np.float64]]
 Interpolant = Callable[[Array], Array]
@@ -89,16 +89,27 @@ class _Steps:
         return found
 
 
-def _complaint(
-    motion: Motion, t: float, y: Array, rates: Array, tolerances: tuple[float, float], why: str
-) -> str:
-    """Time, state and the fastest-changing name of a run that cannot go on."""
-    weight = np.abs(rates) / (tolerances[1] + tolerances[0] * np.abs(y))
+def breakdown(
+    names: Sequence[str], t: float, y: Array, rates: Array, *, rtol: float, atol: float, why: str
+) -> SimulationError:
+    """The error of a run that cannot go on: time, state and the fastest-changing name.
+
+    Parameters
+    ----------
+    names : sequence of str
+        Of the states.
+    t, y, rates : float, (n_states,) arrays
+        The last day that was reached, the states and their rates of change there.
+    rtol, atol : float
+        What the speed of a change is measured by.
+    why : str
+        What happened, as a sentence.
+    """
+    weight = np.abs(rates) / (atol + rtol * np.abs(y))
     fastest = int(np.argmax(np.where(np.isfinite(rates) & np.isfinite(y), weight, np.inf)))
-    name = motion.names[fastest]
-    return (
-        f"The solution cannot be carried past day {t:.6g}: {why} "
-        f"{name} changes fastest, at {rates[fastest]:.4g} per day, and stands at {y[fastest]:.4g}."
+    return SimulationError(
+        f"The solution cannot be carried past day {t:.6g}: {why} {names[fastest]} changes fastest, "
+        f"at {rates[fastest]:.4g} per day, and stands at {y[fastest]:.4g}."
     )
 
 
@@ -230,18 +241,19 @@ def _stretch(
             raise _NotFiniteError(day, states.copy(), found)
         return found
 
+    rtol, atol = tolerances
     try:
         if until - t <= _TINY * max(1.0, abs(t)):
             slope, first, begin = rates(t, y), y.copy(), t
             steps.add(t, until, lambda times: first[:, None] + slope[:, None] * (times - begin))
             return until, first + slope * (until - t), held
-        solver = LSODA(rates, t, y, until, rtol=tolerances[0], atol=tolerances[1], jac=motion.jacobian)
+        solver = LSODA(rates, t, y, until, rtol=rtol, atol=atol, jac=motion.jacobian)
         while solver.status == "running":
             message = solver.step()
             if solver.status == "failed":
                 found = motion.rates(solver.t, solver.y) + inflow
                 why = f"the step became too small ({(message or 'no reason given').rstrip('.')})."
-                raise SimulationError(_complaint(motion, solver.t, solver.y, found, tolerances, why))
+                raise breakdown(motion.names, solver.t, solver.y, found, rtol=rtol, atol=atol, why=why)
             before, now, curve = solver.t_old, solver.t, solver.dense_output()
             if events:
                 day, held = _turning(events, held, curve, before, now)
@@ -252,5 +264,5 @@ def _stretch(
             steps.add(before, now, curve)
     except _NotFiniteError as error:
         why = "a rate is not finite."
-        raise SimulationError(_complaint(motion, error.t, error.y, error.rates, tolerances, why)) from None
+        raise breakdown(motion.names, error.t, error.y, error.rates, rtol=rtol, atol=atol, why=why) from None
     return until, np.array(solver.y), held
