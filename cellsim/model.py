@@ -473,8 +473,11 @@ def load_model(source: str | Path) -> Model:
     >>> load_model("x = 10; x' = -k*x; k = 0.5").states[0].name
     'x'
     """
-    text = _text_of(source)
-    document = text if text.lstrip("\ufeff \t\r\n").startswith("<") else antimony.antimony_to_sbml(text)
+    text = _text_of(source).removeprefix("\ufeff")
+    if not text.strip():
+        raise ModelError("The model text is empty. Give a shipped name, a path, or Antimony or SBML text.")
+    is_xml = text.lstrip().startswith("<")
+    document = text.lstrip() if is_xml else antimony.antimony_to_sbml(text)
     return Model(**sbml.read_sbml(document))
 
 
@@ -483,7 +486,7 @@ _ENDINGS = (".ant", ".xml", ".sbml", ".txt")
 
 def _text_of(source: str | Path) -> str:
     if isinstance(source, str):
-        if any(mark in source for mark in "\n=;<"):
+        if not source.strip() or any(mark in source for mark in "\n=;<"):
             return source
         if source in shipped_models():
             return model_file(source).read_text(encoding="utf-8")

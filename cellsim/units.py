@@ -277,8 +277,8 @@ def unit_factors(text: str) -> tuple[Factor, ...]:
 
     Examples
     --------
-    >>> unit_factors("pg/mL")
-    (Factor(multiplier=1e-12, name='gram', exponent=1.0), Factor(multiplier=0.001, name='litre', exponent=-1.0))
+    >>> [(each.multiplier, each.name, each.exponent) for each in unit_factors("pg/mL")]
+    [(1e-12, 'gram', 1.0), (0.001, 'litre', -1.0)]
     """
     if len(text) > _LONGEST:
         raise UnitError(f"A unit of {len(text)} characters is not read: {text[:40]!r}...")

@@ -369,7 +369,7 @@ class _Reading:
             self._quantity(name, parameter, value, self.unit(parameter.getUnits()), None)
 
     def _default_size_unit(self, box: Any) -> str:
-        units = {3: self.model.getVolumeUnits, 2: self.model.getAreaUnits, 1: self.model.getLengthUnits}
+        units = {3.0: self.model.getVolumeUnits, 2.0: self.model.getAreaUnits, 1.0: self.model.getLengthUnits}
         getter = units.get(_dimensions(box))
         return getter() if getter else ""
 
