@@ -18,7 +18,7 @@ from cellsim.equations import equations_of
 from cellsim.errors import Problem, SimulationError, did_you_mean
 from cellsim.kernels import Kernels, compile_equations
 from cellsim.path import Path
-from cellsim.solver import Doses, Solution, observe
+from cellsim.solver import MEANING, Doses, Solution, observe
 from cellsim.solver import integrate as integrate_rodas
 from cellsim.trajectory import Trajectory
 from cellsim.witness import breakdown
@@ -307,5 +307,6 @@ class _Run:
         day = float(steps.ends[last]) if last >= 0 else self.begin
         y = steps.states(np.array([last]), np.array([day]))[0] if last >= 0 else self.y0
         rates = self.kernels.rhs(day, y, self.p)
+        why = f"{MEANING[int(solution.status[0])]}."
         tolerances = {"rtol": self.rtol, "atol": self.atol}
-        raise breakdown(self.kernels.equations.states, day, y, rates, **tolerances, why=solution.messages[0])
+        raise breakdown(self.kernels.equations.states, day, y, rates, **tolerances, why=why)
