@@ -46,7 +46,8 @@ class Case:
     name : str
         Its name.
     model : str
-        What :func:`cellsim.load_model` takes: name of a shipped model, path, or the model's own text.
+        What :func:`cellsim.load_model` takes: name of a shipped model, path, or (of a case read from
+        texts) the model's own text.
     analytes : tuple of Analyte
         With unit, reference limits, formula and spread.
     visits : tuple of Visit
@@ -366,7 +367,7 @@ def _model_of(desk: Desk, folder: Path | None, location: str) -> str:
             and shipped.read_text(encoding="utf-8") == desk.texts[location]
         ):
             return stem
-        return desk.texts[location]
+        return desk.texts[location] if folder is None else str((folder / location).resolve())
     if shipped is None:
         remedy = (
             "Put the model's SBML there, or name a shipped model: "

@@ -497,3 +497,124 @@ def test_files_are_listed_in_one_place():
     present = {path.name for path in Path(case_folder("sjogren_rfib")).iterdir()}
     assert set(COMPANIONS) | {"problem.yaml", "README.md"} <= present
     assert present == {name for name in FILES if "/" not in name} | {"README.md"}
+
+
+# ---- a case of one's own --------------------------------------------------------------------------
+
+SMALL = {
+    "problem.yaml": """
+        format_version: 2.0.0
+        id: small
+        model_files: {m: {location: persistence_cytokine.xml, language: sbml}}
+        parameter_files: [parameters.tsv]
+        observable_files: [observables.tsv]
+        measurement_files: [measurements.tsv]
+        condition_files: [conditions.tsv]
+        experiment_files: [experiments.tsv]
+        """,
+    "observables.tsv": """
+        observableId observableFormula noiseFormula noiseDistribution unit
+        obs_IL6 IL6 0.5 log-normal pg/mL
+        """,
+    "measurements.tsv": """
+        observableId experimentId time measurement visitId unit
+        obs_IL6 e -1 4.2 first pg/mL
+        obs_IL6 e 1 20.0 second pg/mL
+        """,
+    "visits.tsv": """
+        visitId nominal earliest latest
+        first -1 -1 -1
+        second 1 0.5 2
+        """,
+    "experiments.tsv": """
+        experimentId time conditionId
+        e -10 -
+        e 0 dose
+        """,
+    "conditions.tsv": """
+        conditionId targetId targetValue
+        dose infusate_auto infusate_auto+50
+        """,
+    "products.tsv": """
+        productId source state
+        mine autologous infusate_auto
+        """,
+    "parameters_extended.tsv": """
+        parameterId lowerBound upperBound nominalValue estimate priorDistribution priorParameters
+        day_second 0.5 2 1 true uniform 0.5;2
+        """,
+    "table1.tsv": "analyte visitId value unit status",
+    "extended.tsv": "observableId kind day scored",
+    "model_space.tsv": "model_subspace_id model_subspace_petab_yaml",
+    "variants.tsv": "variantId default",
+}
+
+
+def small():
+    """The smallest case there is: one analyte, two visits, one dose, and tables that have nothing to say."""
+    texts = {}
+    for name, text in SMALL.items():
+        lines = [line.strip() for line in text.strip().splitlines()]
+        if name.endswith(".tsv"):
+            lines = ["\t".join("" if each == "-" else each for each in line.split()) for line in lines]
+        texts[name] = "\n".join(lines) + "\n"
+    model = load_model("persistence_cytokine")
+    rows = [
+        {"parameterId": each.name, "nominalValue": repr(each.value), "estimate": "false"}
+        for each in model.parameters
+    ]
+    rows[-1] |= {"estimate": "true", "priorDistribution": "log-normal", "priorParameters": "3;1"}
+    columns = [
+        "parameterId",
+        "lowerBound",
+        "upperBound",
+        "nominalValue",
+        "estimate",
+        "priorDistribution",
+        "priorParameters",
+    ]
+    return {**texts, "parameters.tsv": table_text(columns, rows)}
+
+
+def test_the_smallest_case_is_a_case(tmp_path):
+    for name, text in small().items():
+        (tmp_path / name).write_text(text)
+    case = load_case(tmp_path)
+    assert repr(case) == "<Case small: 1 analytes, 2 visits, 2 scored values, 1 infusions>"
+    assert case.schedule.total() == 5e7 and case.history.count == 0 and case.default_variant == ""
+    assert case.model == "persistence_cytokine" and case.day_zero is None
+    assert "2 scored laboratory values, 1 infusions" in case.audit()
+
+
+def test_a_case_carries_its_own_model(tmp_path):
+    texts = {**small(), "own.xml": load_model("persistence_cytokine").with_values(k_eff=2.5).to_sbml()}
+    texts["problem.yaml"] = texts["problem.yaml"].replace("persistence_cytokine.xml", "own.xml")
+    texts["parameters.tsv"] = texts["parameters.tsv"].replace("k_eff\t\t\t2.8", "k_eff\t\t\t2.5")
+    for name, text in texts.items():
+        (tmp_path / name).write_text(text)
+    case = load_case(tmp_path)
+    assert Path(case.model) == (tmp_path / "own.xml").resolve()
+    again = load_case(case.files)  # from its texts alone, as a saved result keeps it
+    values = {each.name: each.value for each in load_model(again.model).parameters}
+    assert values["k_eff"] == 2.5 and not [p for p in again.check() if "k_eff" in p.what]
+
+
+def test_the_guide_s_example_runs_and_its_tables_are_read(capsys):
+    guide = (case_folder("sjogren_rfib").parent / "README.md").read_text(encoding="utf-8")
+    code = guide.split("```python\n")[1].split("```")[0]
+    lines = [line.removeprefix("   ") for line in code.splitlines()]
+    exec("\n".join(lines), {})
+    printed_tables = capsys.readouterr().out
+    assert printed_tables.count("infusion_rate_auto_1200") == 7 and "timeline\t-100\t" in printed_tables
+
+
+def test_the_readme_counts_what_the_tables_hold():
+    text = (case_folder("sjogren_rfib") / "README.md").read_text(encoding="utf-8")
+    for file, rows in (("measurements.tsv", 81), ("observables.tsv", len(CASE.analytes)),
+                       ("table1.tsv", 90), ("visits.tsv", 3),
+                       ("products.tsv", len(CASE.products)), ("extended.tsv", len(CASE.extended))):  # fmt: skip
+        assert f"| `{file}` | {rows} |" in text
+    assert f"`conditions.tsv` | {CASE.timeline.count} infusions |" in text
+    assert f"`variants.tsv` | {len(CASE.variants)} |" in text
+    for status, count in Counter(each.status for each in CASE.table1).items():
+        assert f"| {status} | {count} |" in text
