@@ -354,16 +354,16 @@ def emit_nodes(
                     done(node)
         for node in rest.get(depth, []):
             if node not in inputs:
-                values[node] = _one(code, graph, node, get)
+                values[node] = _one(code, graph, node, get, kept)
             done(node)
 
 
-def _one(code: Code, graph: Graph, node: int, get: Callable[[int], str]) -> str:
+def _one(code: Code, graph: Graph, node: int, get: Callable[[int], str], kept: Mapping[int, int]) -> str:
     op, args = graph.ops[node], graph.args[node]
     logical = code.kind(code.width, "i1")
     if op == "add":
         for this, other in (args, args[::-1]):
-            if graph.ops[other] == "neg":
+            if graph.ops[other] == "neg" and other not in kept:
                 return code.two("fsub", get(this), get(graph.args[other][0]))
         return code.two("fadd", get(args[0]), get(args[1]))
     if op == "mul":
@@ -398,18 +398,27 @@ def _one(code: Code, graph: Graph, node: int, get: Callable[[int], str]) -> str:
     raise AssertionError(op)
 
 
-def fixed_nodes(graph: Graph, targets: Iterable[int]) -> list[int]:
-    """Numbers constant in time that the evaluation of `targets` reads: the outermost ones only, inputs included."""
+def fixed_nodes(graph: Graph, targets: Iterable[int], changing: int = STATE) -> list[int]:
+    """The outermost nodes under `targets` that do not change: numbers worth computing beforehand.
+
+    Parameters
+    ----------
+    graph : Graph
+    targets : iterable of int
+        What will be evaluated.
+    changing : int
+        Dependence bits that count as change; inputs without them are among the nodes found.
+    """
     found: set[int] = set()
     seen: set[int] = set()
     stack = list(targets)
     while stack:
         node = stack.pop()
-        if node in seen or graph.ops[node] in ("const", "y", "k"):
+        if node in seen or graph.ops[node] == "const":
             continue
         seen.add(node)
-        if not graph.depends[node] & STATE and graph.ops[node] not in BOOLEAN:
+        if not graph.depends[node] & changing and graph.ops[node] not in BOOLEAN:
             found.add(node)
-        else:
+        elif graph.ops[node] not in ("p", "y", "k"):
             stack.extend(graph.args[node])
     return sorted(found)

@@ -213,7 +213,9 @@ class System:
             lower(expr, f"output {name}")
             for name, expr in zip(equations.output_names, equations.outputs, strict=True)
         ]
-        self.conditions = [graph.truth(lower(each.condition, f"event {each.name}")) for each in equations.events]
+        self.conditions = [
+            graph.truth(lower(each.condition, f"event {each.name}")) for each in equations.events
+        ]
         self.assignments = [
             [
                 (equations.states.index(name), lower(expr, f"event {event.name}"))

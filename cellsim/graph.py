@@ -63,7 +63,7 @@ _NUMBERS: dict[str, Callable[..., float]] = {
 _LARGEST_UNROLLED_POWER = 64
 
 # what a node depends on, as bits
-PARAMETER, STATE = 1, 2
+PARAMETER, STATE, DIRECTION = 1, 2, 4
 BOOLEAN = ("lt", "le", "eq", "ne", "and", "or", "not")
 
 
@@ -78,7 +78,7 @@ class Graph:
     args : list of tuple
         Node numbers of the arguments; for ``const`` the value, for inputs the index.
     depends : list of int
-        Bits: 1 if the node depends on a parameter, 2 if on a state (or any other input that changes in time).
+        Bits: 1 if the node depends on a parameter, 2 if on a state, 4 if on a direction.
     """
 
     def __init__(self) -> None:
@@ -116,13 +116,13 @@ class Graph:
         return self._known[key]
 
     def input(self, kind: str, index: int) -> int:
-        """An input: kind ``"p"`` is constant in time, every other kind (``"y"``, ``"k"``, ...) is not."""
+        """An input: ``"p"`` is constant in time, ``"y"`` and ``"k"`` (a direction) are not."""
         key = (kind, "input", index)
         if key not in self._known:
             self._known[key] = len(self.ops)
             self.ops.append(kind)
             self.args.append((index,))
-            self.depends.append(PARAMETER if kind == "p" else STATE)
+            self.depends.append({"p": PARAMETER, "k": STATE | DIRECTION}.get(kind, STATE))
         return self._known[key]
 
     def value(self, node: int) -> float | None:

@@ -132,6 +132,7 @@ def moving_reader(layout: Layout, kept: dict[int, int], width: int, states: str,
     def read(code: Code, node: int) -> str:
         if node in kept:
             return code.load("%w", layout["q"] + kept[node] * width)
+        assert graph.ops[node] == "y"
         return code.load(states, graph.args[node][0] * width)
 
     return read
@@ -540,6 +541,7 @@ class Kernels:
 
     equations: Equations
     _units: dict[int, Unit] = field(default_factory=dict, repr=False)
+    _writers: dict[int, Writer] = field(default_factory=dict, repr=False)
 
     @property
     def states(self) -> tuple[str, ...]:
@@ -562,15 +564,17 @@ class Kernels:
             writer = Writer(self.system, width)
             functions = writer.all()
             engine = assemble(functions, writer.externals)
-            names = [
-                line.split("@")[1].split("(")[0]
-                for f in functions
-                for line in f.splitlines()
-                if line.startswith("define void")
-            ]
+            entries = [line for f in functions for line in f.splitlines() if line.startswith("define void")]
+            names = [line.split("@")[1].split("(")[0] for line in entries]
             address = {name: engine.get_function_address(name) for name in names}
+            self._writers[width] = writer
             self._units[width] = Unit(writer.layout, width, address, len(writer.kept), engine)
         return self._units[width]
+
+    def writer(self, width: int = 1) -> Writer:
+        """How the kernels of this width are laid out."""
+        self.unit(width)
+        return self._writers[width]
 
     @cached_property
     def _scratch(self) -> Array:
@@ -610,7 +614,7 @@ class Kernels:
         unit.call("jac", w)
         size, n = system.n + len(system.auxiliaries), len(self.equations.states)
         full = np.zeros((size, size))
-        writer = self._writer
+        writer = self.writer()
         for (i, j), node in system.jacobian.items():
             constant = system.graph.value(node)
             if constant is not None:
@@ -622,10 +626,6 @@ class Kernels:
         m = system.n  # eliminate the auxiliaries: J = F_y + F_a (I - G_a)^-1 G_y
         inner = np.linalg.solve(np.eye(size - m) - full[m:, m:], full[m:, :m])
         return (full[:m, :m] + full[:m, m:] @ inner)[:n, :n]
-
-    @cached_property
-    def _writer(self) -> Writer:
-        return Writer(self.system, 1)
 
 
 @lru_cache(maxsize=128)

@@ -13,12 +13,15 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from cellsim.directions import LANES, Direction, directions_of, pack
 from cellsim.errors import Problem, SimulationError, did_you_mean
 from cellsim.kernels import Kernels, Unit, aligned, lane_width
+from cellsim.tangents import TangentUnit, tangent_unit
 
 __all__ = ["Doses", "Solution", "Steps", "integrate", "observe"]
 
@@ -272,6 +275,213 @@ def _machine(kernels: Kernels, width: int) -> Machine:
     )
 
 
+def _no_tangents() -> Any:
+    from cellsim.stepper import Tangents
+
+    whole, real = np.zeros(0, np.int64), np.zeros(0)
+
+    def table(columns: int) -> NDArray[np.int64]:
+        return np.zeros((0, columns), np.int64)
+
+    return Tangents(
+        whole, real, whole, table(6), table(0), table(3), table(2), table(2), whole, whole, whole, real, whole,
+        table(2), whole, table(3), whole, table(2), np.zeros((0, 0)),
+    )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Course:
+    """Directions compiled and laid out for the step loop."""
+
+    made: TangentUnit
+    addresses: NDArray[np.int64]
+    slots: NDArray[np.int64]
+    groups: NDArray[np.int64]
+    places: NDArray[np.int64]
+    pairs_y: NDArray[np.int64]
+    pairs_p: NDArray[np.int64]
+    initials: NDArray[np.int64]
+    row_ptr: NDArray[np.int64]
+    rows: NDArray[np.int64]
+    event_ptr: NDArray[np.int64]
+    event_y: NDArray[np.int64]
+    event_p_ptr: NDArray[np.int64]
+    event_p: NDArray[np.int64]
+
+    def place(self, direction: int, state: int, slot: int = 0) -> int:
+        """Where the tangent of a state along a direction stands in ``v``; slot 0 is s, 3 is u."""
+        g, lane = self.made.packing.home[direction]
+        return int(self.groups[g, slot] + self.places[g, state] + lane)
+
+    def tangents(self, table: Timetable, doses: Doses, states: tuple[str, ...], result: Array) -> Any:
+        """Everything for one run; `result` (n_times, n_outputs, n_directions) is filled by it."""
+        from cellsim.stepper import SEED_EVENT_TIME, SEED_INPUT, SEED_STATE, SEED_TIME, Tangents
+
+        v = self.made.unit.workspace()
+        start = float(table.breaks[0])
+        seeds: list[tuple[int, int, int, float]] = []
+
+        def at(time: float) -> int | None:
+            return int(np.searchsorted(table.breaks, time)) if time <= table.breaks[-1] else None
+
+        def index(state: str | int) -> int:
+            return states.index(state) if isinstance(state, str) else state
+
+        def seed(time: float, code: int, where: int, value: float) -> None:
+            if (b := at(time)) is not None:
+                seeds.append((b, code, where, value))
+
+        for d, direction in enumerate(self.made.packing.directions):
+            kind, i = direction.kind, direction.index
+            if kind == "initial":
+                seed(start, SEED_STATE, self.place(d, i), 1.0)
+            elif kind in ("jump", "jump time"):
+                time, state, _ = doses.jumps[i]
+                if kind == "jump":
+                    seed(time, SEED_STATE, self.place(d, index(state)), 1.0)
+                else:
+                    seed(time, SEED_TIME, d, 1.0)
+            elif kind in ("rate", "on", "off"):
+                on, off, state, _ = doses.rates[i]
+                if kind == "rate":
+                    seed(on, SEED_INPUT, self.place(d, index(state), 3), 1.0)
+                    seed(off, SEED_INPUT, self.place(d, index(state), 3), -1.0)
+                else:
+                    seed(on if kind == "on" else off, SEED_TIME, d, 1.0)
+        for entry, (event, parameter) in enumerate(self.made.time_entries):
+            for b in range(len(table.breaks)):
+                for o in range(table.op_ptr[b], table.op_ptr[b + 1]):
+                    if table.op_kind[o] == 2 and table.op_index[o] == event and table.breaks[b] > start:
+                        seeds += [
+                            (b, SEED_EVENT_TIME, d, float(entry))
+                            for d, each in enumerate(self.made.packing.directions)
+                            if each.kind == "parameter" and each.index == parameter
+                        ]
+        seeds.sort()
+        counted = (
+            np.bincount([b for b, *_ in seeds], minlength=len(table.breaks))
+            if seeds
+            else np.zeros(len(table.breaks))
+        )
+        return Tangents(
+            self.addresses, v, self.slots, self.groups, self.places, self.pairs_y, self.pairs_p, self.initials,
+            np.concatenate([[0], np.cumsum(counted)]).astype(np.int64),
+            np.array([code for _, code, *_ in seeds], np.int64),
+            np.array([where for *_, where, _ in seeds], np.int64),
+            np.array([value for *_, value in seeds], float),
+            self.row_ptr, self.rows, self.event_ptr, self.event_y, self.event_p_ptr, self.event_p,
+            result.reshape(len(result), -1),
+        )  # fmt: skip
+
+
+def _table(rows: list[tuple[int, ...]], columns: int) -> NDArray[np.int64]:
+    return np.array(rows, np.int64).reshape(len(rows), columns)
+
+
+def _courses(
+    kernels: Kernels,
+    wanted: Sequence[str | Direction | tuple[str, str | int]],
+    doses: tuple[Doses, ...],
+    given_start: bool,
+) -> list[Course]:
+    """One course for each set of doses; equal ones are shared."""
+    known: dict[tuple[tuple[int, ...], tuple[int, ...]], Course] = {}
+    states = kernels.equations.states
+    courses = []
+    for each in doses:
+        jumps = tuple(
+            states.index(s) if isinstance(s, str) and s in states else int(s) for _, s, _ in each.jumps
+        )
+        rates = tuple(
+            states.index(s) if isinstance(s, str) and s in states else int(s) for *_, s, _ in each.rates
+        )
+        if (jumps, rates) not in known:
+            known[jumps, rates] = _course(kernels, tuple(wanted), jumps, rates, given_start)
+        courses.append(known[jumps, rates])
+    return courses
+
+
+@lru_cache(maxsize=64)
+def _course(
+    kernels: Kernels,
+    wanted: tuple[str | Direction | tuple[str, str | int], ...],
+    jumps: tuple[int, ...],
+    rates: tuple[int, ...],
+    given_start: bool,
+) -> Course:
+    system = kernels.system
+    if any(when is None for when in system.event_times):
+        raise SimulationError("Sensitivities across events that a state triggers are not available.")
+    directions = directions_of(system, wanted, len(jumps), len(rates))
+    packing = pack(system, directions, {"jump": jumps, "rate": rates}, given_start=given_start)
+    made = tangent_unit(kernels, packing)
+    lay = made.unit.layout
+    names = ("prepare", "step", "dense", "observe_y", "observe_p", "initial", "times")
+    names += tuple(f"event{e}" for e in range(len(system.assignments)))
+    groups, places = [], np.full((len(made.shapes), system.n), -1, np.int64)
+    for g, (shape, begin) in enumerate(zip(made.shapes, made.begin, strict=True)):
+        slots = [begin + shape.layout[name] for name in ("s", "s1", "sample", "u", "dense")]
+        groups.append((*slots, len(shape.row) * LANES))
+        for row, offset in shape.row.items():
+            places[g, row] = offset
+    size = len(directions)
+
+    def place(d: int, state: int, slot: int) -> int:
+        g, lane = packing.home[d]
+        return int(groups[g][slot] + places[g, state] + lane)
+
+    along: dict[int, list[int]] = {}
+    for d, direction in enumerate(directions):
+        if direction.kind == "parameter":
+            along.setdefault(direction.index, []).append(d)
+    moved = [sorted(r for r in reach if r < system.n) for reach in packing.reach]
+    by_state: dict[int, list[int]] = {}
+    for d, rows in enumerate(moved):
+        for r in rows:
+            by_state.setdefault(r, []).append(d)
+    event_y, event_p, event_ptr, event_p_ptr = [], [], [0], [0]
+    for assignments, entries in zip(system.assignments, made.event_entries, strict=True):
+        event_y += [(-1, i, 0) for i, _ in assignments]  # every target forgets its old tangent
+        event_y += [(e, i, j) for e, (i, kind, j) in enumerate(entries) if kind == "y"]
+        event_p += [
+            (e, place(d, i, 0))
+            for e, (i, kind, j) in enumerate(entries)
+            if kind == "p"
+            for d in along.get(j, ())
+        ]
+        event_ptr.append(len(event_y))
+        event_p_ptr.append(len(event_p))
+    return Course(
+        made=made,
+        addresses=np.array([made.unit.address[name] for name in names], np.int64),
+        slots=np.array([lay[name] for name in ("gy", "gp", "y0p", "event", "times")], np.int64),
+        groups=_table(groups, 6),
+        places=places,
+        pairs_y=_table(
+            [
+                (e, place(d, j, 2), o * size + d)
+                for e, (o, j) in enumerate(made.output_entries)
+                for d in by_state.get(j, ())
+            ],
+            3,
+        ),
+        pairs_p=_table(
+            [(e, o * size + d) for e, (o, j) in enumerate(made.output_parameters) for d in along.get(j, ())],
+            2,
+        ),
+        initials=_table(
+            [(e, place(d, i, 0)) for e, (i, j) in enumerate(made.initial_entries) for d in along.get(j, ())],
+            2,
+        ),
+        row_ptr=np.cumsum([0, *map(len, moved)]).astype(np.int64),
+        rows=_table([(r, place(d, r, 0)) for d, rows in enumerate(moved) for r in rows], 2),
+        event_ptr=np.array(event_ptr, np.int64),
+        event_y=_table(event_y, 3),
+        event_p_ptr=np.array(event_p_ptr, np.int64),
+        event_p=_table(event_p, 2),
+    )
+
+
 def _event_times(kernels: Kernels, parameters: Array) -> Array:
     """Known times of events, (n_sets or 1, n_events); NaN for events triggered by a state."""
     system = kernels.system
@@ -308,6 +518,7 @@ def integrate(
     start_states: ArrayLike | None = None,
     rtol: float = 1e-6,
     atol: ArrayLike = 1e-9,
+    directions: Sequence[str | Direction | tuple[str, str | int]] | None = None,
     output_rates: bool = False,
     dense: bool = False,
     end: float | None = None,
@@ -336,6 +547,10 @@ def integrate(
         Relative error allowed in a step.
     atol : float or (n_states,) array
         Absolute error allowed in a step, in the unit of each state.
+    directions : sequence, optional
+        Differentiate outputs along these: names of parameters, or pairs ``("initial", state)``, ``("jump", n)``,
+        ``("jump time", n)``, ``("rate", n)``, ``("on", n)``, ``("off", n)`` with n counted in `doses`. What comes back
+        is the derivative of the scheme itself, its steps held fixed.
     output_rates : bool
         Also return the time derivative of outputs.
     dense : bool
@@ -400,7 +615,7 @@ def integrate(
     if problems:
         raise SimulationError(problems)
     t2 = np.broadcast_to(t, (n_sets, t.shape[-1]))
-    width = 1 if dense else _width_for(kernels, n_sets, lanes)
+    width = 1 if dense or directions is not None else _width_for(kernels, n_sets, lanes)
     machine = _machine(kernels, width)
     lay, n = machine.unit.layout, system.n
     states = np.full((n_sets, t2.shape[1], n_states), np.nan)
@@ -424,6 +639,10 @@ def integrate(
     groups = [order[i : i + width] for i in range(0, n_sets, width)]
 
     paths: dict[int, Steps] = {}
+    sensitivities = None
+    if directions is not None:
+        courses = _courses(kernels, directions, several, given is not None)
+        sensitivities = np.full((*outputs.shape, len(directions)), np.nan)
 
     def run(group: NDArray[np.intp]) -> tuple[int, int]:
         filled = np.concatenate([group, np.repeat(group[-1:], width - len(group))])
@@ -455,11 +674,15 @@ def integrate(
         group_status, group_culprit = np.zeros(width, np.int64), np.zeros(width, np.int64)
         group_time, counts = np.zeros(width), np.zeros(4, np.int64)
         path = np.empty((256, 3 + 5 * n) if dense else (0, 0))
+        tangents = _no_tangents()
+        if sensitivities is not None:
+            course = courses[0 if len(several) == 1 else int(group[0])]
+            tangents = course.tangents(table, group_doses[0], equations.states, sensitivities[group[0]])
         path = run_group(
             machine.addresses, machine.offsets, options, w, given is not None,
             table.breaks, table.op_ptr, table.op_kind, table.op_index, table.op_amount,
             machine.root_event, machine.held.copy(), machine.targets, machine.target_ptr,
-            sample_times, samples, inputs, group_status, group_time, group_culprit, counts, path,
+            sample_times, samples, inputs, group_status, group_time, group_culprit, counts, path, tangents,
         )  # fmt: skip
         observe_group(
             machine.addresses, machine.offsets, options, w, samples, inputs, group, states, outputs, slopes
@@ -485,7 +708,7 @@ def integrate(
         states=states,
         outputs=outputs,
         output_rates=slopes if output_rates else None,
-        sensitivities=None,
+        sensitivities=sensitivities,
         status=status,
         messages=messages,
         steps=sum(a for a, _ in counted),

@@ -6,7 +6,7 @@ array in which a value of W lanes takes W neighbouring doubles.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numba import njit, types
@@ -233,6 +233,133 @@ def _record(off, w, path, counts, start, end, h):  # type: ignore[no-untyped-def
     return path
 
 
+class Tangents(NamedTuple):
+    """Everything the loop needs to carry sensitivities along; arrays are empty without them."""
+
+    addresses: Any  # prepare, step, dense, observe_y, observe_p, initial, times, then events
+    v: Any  # the tangents' workspace
+    slots: Any  # where gy, gp, y0p, event, times begin
+    groups: Any  # (n_groups, 6): where s, s1, sample, u, dense begin, and how many doubles a vector has
+    places: Any  # (n_groups, n_states): where a state is in those vectors, or -1
+    pairs_y: Any  # (k, 3): entry of gy, place in v of the sampled tangent, place in the result
+    pairs_p: Any  # (k, 2): entry of gp, place in the result
+    initials: Any  # (k, 2): entry of y0p, place in v
+    seed_ptr: Any  # (n_breaks + 1,): seeds of each break
+    seed_code: Any  # what a seed is
+    seed_at: Any  # place in v, or a direction
+    seed_value: Any
+    row_ptr: Any  # (n_directions + 1,): rows each direction reaches
+    rows: Any  # (k, 2): state, place in v
+    event_ptr: Any  # (n_events + 1,): entries that are derivatives by states
+    event_y: Any  # (k, 3): entry, target, state
+    event_p_ptr: Any  # (n_events + 1,)
+    event_p: Any  # (k, 2): entry, place in v
+    result: Any  # (n_times, n_outputs * n_directions)
+
+
+T_PREPARE, T_STEP, T_DENSE, T_OBSERVE_Y, T_OBSERVE_P, T_INITIAL, T_TIMES, T_EVENTS = range(8)
+SEED_STATE, SEED_INPUT, SEED_TIME, SEED_EVENT_TIME = range(4)
+
+
+@njit(cache=True, nogil=True)
+def _begin_tangents(T, w, given_start):  # type: ignore[no-untyped-def]
+    base, v = w.ctypes.data, T.v
+    _call(T.addresses[T_PREPARE], base, v.ctypes.data)
+    if not given_start and T.initials.shape[0]:
+        _call(T.addresses[T_INITIAL], base, v.ctypes.data)
+        for i in range(T.initials.shape[0]):
+            v[T.initials[i, 1]] += v[T.slots[2] + T.initials[i, 0]]
+    _call(T.addresses[T_TIMES], base, v.ctypes.data)
+
+
+@njit(cache=True, nogil=True)
+def _sample_tangents(T, off, w, sample):  # type: ignore[no-untyped-def]
+    """Sensitivities of the outputs at the state in slot ys, from the tangents in slot sample."""
+    base, v = w.ctypes.data, T.v
+    _call(T.addresses[T_OBSERVE_Y], base, v.ctypes.data)
+    _call(T.addresses[T_OBSERVE_P], base, v.ctypes.data)
+    for i in range(T.result.shape[1]):
+        T.result[sample, i] = 0.0
+    for i in range(T.pairs_y.shape[0]):
+        T.result[sample, T.pairs_y[i, 2]] += v[T.slots[0] + T.pairs_y[i, 0]] * v[T.pairs_y[i, 1]]
+    for i in range(T.pairs_p.shape[0]):
+        T.result[sample, T.pairs_p[i, 1]] += v[T.slots[1] + T.pairs_p[i, 0]]
+
+
+@njit(cache=True, nogil=True)
+def _interpolate_tangents(T, theta):  # type: ignore[no-untyped-def]
+    v, rest = T.v, 1.0 - theta
+    for g in range(T.groups.shape[0]):
+        s, s1, sample, dense, size = (
+            T.groups[g, 0],
+            T.groups[g, 1],
+            T.groups[g, 2],
+            T.groups[g, 4],
+            T.groups[g, 5],
+        )
+        for i in range(size):
+            inner = v[dense + i] + theta * (v[dense + size + i] + theta * v[dense + 2 * size + i])
+            v[sample + i] = rest * v[s + i] + theta * (v[s1 + i] + rest * inner)
+
+
+@njit(cache=True, nogil=True)
+def _copy_tangents(T, source, target):  # type: ignore[no-untyped-def]
+    v = T.v
+    for g in range(T.groups.shape[0]):
+        for i in range(T.groups[g, 5]):
+            v[T.groups[g, target] + i] = v[T.groups[g, source] + i]
+
+
+@njit(cache=True, nogil=True)
+def _event_tangents(T, w, event):  # type: ignore[no-untyped-def]
+    """Tangents of the states an event is about to set; the state before it is still in slot y."""
+    v = T.v
+    _call(T.addresses[T_EVENTS + event], w.ctypes.data, v.ctypes.data)
+    _copy_tangents(T, 0, 2)
+    for g in range(T.groups.shape[0]):
+        s, sample = T.groups[g, 0], T.groups[g, 2]
+        for i in range(T.event_ptr[event], T.event_ptr[event + 1]):
+            target = T.places[g, T.event_y[i, 1]]
+            if target >= 0:
+                for lane in range(8):
+                    v[s + target + lane] = 0.0
+        for i in range(T.event_ptr[event], T.event_ptr[event + 1]):
+            entry, cause = T.event_y[i, 0], T.event_y[i, 2]
+            target = T.places[g, T.event_y[i, 1]]
+            if entry >= 0 and target >= 0 and T.places[g, cause] >= 0:
+                for lane in range(8):
+                    v[s + target + lane] += v[T.slots[3] + entry] * v[sample + T.places[g, cause] + lane]
+    for i in range(T.event_p_ptr[event], T.event_p_ptr[event + 1]):
+        v[T.event_p[i, 1]] += v[T.slots[3] + T.event_p[i, 0]]
+
+
+@njit(cache=True, nogil=True)
+def _shift_tangents(T, b, flow, sign):  # type: ignore[no-untyped-def]
+    """Move tangents along the flow by sign times the derivative of the instant of break b."""
+    v = T.v
+    for i in range(T.seed_ptr[b], T.seed_ptr[b + 1]):
+        code = T.seed_code[i]
+        if code == SEED_TIME or code == SEED_EVENT_TIME:
+            d = T.seed_at[i]
+            rate = T.seed_value[i]
+            if code == SEED_EVENT_TIME:
+                rate = v[T.slots[4] + np.int64(rate)]
+            for j in range(T.row_ptr[d], T.row_ptr[d + 1]):
+                v[T.rows[j, 1]] += sign * rate * flow[T.rows[j, 0]]
+
+
+@njit(cache=True, nogil=True)
+def _seed_tangents(T, b):  # type: ignore[no-untyped-def]
+    """Doses along which we differentiate; whether the instant of this break moves with some direction."""
+    moves = False
+    for i in range(T.seed_ptr[b], T.seed_ptr[b + 1]):
+        if T.seed_code[i] == SEED_STATE or T.seed_code[i] == SEED_INPUT:
+            T.v[T.seed_at[i]] += T.seed_value[i]
+        else:
+            moves = True
+    return moves
+
+
 @njit(cache=True, nogil=True)
 def run_group(  # type: ignore[no-untyped-def]
     addr,
@@ -257,6 +384,7 @@ def run_group(  # type: ignore[no-untyped-def]
     culprit,
     counts,
     path,
+    T,
 ):
     """Carry W simulations from the first break to the last.
 
@@ -282,6 +410,9 @@ def run_group(  # type: ignore[no-untyped-def]
     path : (0, 0) array, or (some, 3 + 5 n) array
         Receives every step (one lane only): start, end, step length, y, y1, K_1, K_2, K_3; grown as needed.
 
+    T : Tangents
+        Sensitivities to carry along (one lane only).
+
     Returns
     -------
     array
@@ -298,6 +429,10 @@ def run_group(  # type: ignore[no-untyped-def]
     if not given_start:
         _call(addr[INITIAL], base, base)
     w[control + 1] = opt[RTOL]
+    tangents = T.addresses.size > 0
+    if tangents:
+        _begin_tangents(T, w, given_start)
+    flow = np.zeros(n if tangents else 0)
     n_times = times.shape[0]
     steps = 0
     for b in range(breaks.size):
@@ -305,14 +440,27 @@ def run_group(  # type: ignore[no-untyped-def]
         if off[N_CLOCK] >= 0:  # the clock never drifts from the time
             for lane in range(W):
                 w[Y + off[N_CLOCK] * W + lane] = t
+        moves = _seed_tangents(T, b) if tangents else False
+        if moves:
+            _call(addr[RHS], base, base)
+            for i in range(n):
+                flow[i] = w[off[S_F] + i]
+            _shift_tangents(T, b, flow, 1.0)
         for o in range(op_ptr[b], op_ptr[b + 1]):
             i = op_index[o]
             if op_kind[o] == OP_EVENT:
+                if tangents:
+                    _event_tangents(T, w, i)
                 _apply_event(addr, off, w, i, targets, target_ptr, op_amount[o])
             else:
                 slot = Y if op_kind[o] == OP_JUMP else off[S_U]
                 for lane in range(W):
                     w[slot + i * W + lane] += op_amount[o, source[lane] if op_amount.shape[1] > 1 else 0]
+        if moves:
+            _call(addr[RHS], base, base)
+            for i in range(n):
+                flow[i] = w[off[S_F] + i]
+            _shift_tangents(T, b, flow, -1.0)
         if roots:
             _settle(addr, off, w, root_event, targets, target_ptr, held, now)
         for i in range(size):
@@ -332,9 +480,16 @@ def run_group(  # type: ignore[no-untyped-def]
                         samples[ptr[lane], i * W + lane] = w[Y + i * W + lane]
                         if opt[WANT_RATES] != 0.0:
                             inputs[ptr[lane], i * W + lane] = w[off[S_U] + i * W + lane]
+                    if tangents:
+                        for i in range(n):
+                            w[off[S_YS] + i] = w[Y + i]
+                        _copy_tangents(T, 0, 2)
+                        _sample_tangents(T, off, w, ptr[lane])
                 ptr[lane] += 1
         if b == breaks.size - 1:
-            if path.shape[1] and op_ptr[b + 1] > op_ptr[b]:  # what happens at the end is a step without length
+            if (
+                path.shape[1] and op_ptr[b + 1] > op_ptr[b]
+            ):  # what happens at the end is a step without length
                 for i in range(size):
                     w[Y1 + i] = w[Y + i]
                     for m in range(3):
@@ -420,6 +575,9 @@ def run_group(  # type: ignore[no-untyped-def]
                         break
                 if hit >= 0:
                     new = t + hit_theta * h
+            tangents_dense = False
+            if tangents:
+                _call(T.addresses[T_STEP], base, T.v.ctypes.data)
             for lane in range(W):
                 while ptr[lane] < n_times:
                     s = times[ptr[lane], lane]
@@ -438,6 +596,14 @@ def run_group(  # type: ignore[no-untyped-def]
                             samples[ptr[lane], at] = rest * w[Y + at] + theta * (w[Y1 + at] + rest * inner)
                             if opt[WANT_RATES] != 0.0:
                                 inputs[ptr[lane], at] = w[off[S_U] + at]
+                        if tangents:
+                            if not tangents_dense:
+                                _call(T.addresses[T_DENSE], base, T.v.ctypes.data)
+                                tangents_dense = True
+                            for i in range(n):
+                                w[off[S_YS] + i] = samples[ptr[lane], i]
+                            _interpolate_tangents(T, theta)
+                            _sample_tangents(T, off, w, ptr[lane])
                     ptr[lane] += 1
             if path.shape[1]:
                 if not dense:
@@ -449,6 +615,8 @@ def run_group(  # type: ignore[no-untyped-def]
                     w[Y1 + i] = w[off[S_YS] + i]
             for i in range(size):
                 w[Y + i] = w[Y1 + i]
+            if tangents:
+                _copy_tangents(T, 1, 0)
             fresh = True
             t = new
             if hit >= 0:

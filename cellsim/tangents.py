@@ -1,0 +1,559 @@
+"""Machine code for forward sensitivities: the derivative of the Rosenbrock step itself, eight directions at a time.
+
+With h held fixed, differentiating ``W k_i = f(Y_i) + (1/h) sum_j C_ij k_j``, ``W = I/(h gamma) - J(y)`` along a direction
+(a dot) gives one more solve with the same factors:
+
+    W k_i' = J(Y_i) Y_i' + f_p(Y_i) p' + (1/h) sum_j C_ij k_j' + d/dy (J(y) k_i) y' + d/dp (J(y) k_i) p'
+
+The matrices on the right are the same for all directions, so they are computed once (as scalars) and applied to lanes
+of eight. Auxiliaries of the system take part as unknowns without inertia: ``a' = g_y y' + g_p p'``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+
+from cellsim import tableau
+from cellsim.directions import LANES, Group, Packing
+from cellsim.emit import Code, emit_nodes, fixed_nodes
+from cellsim.graph import DIRECTION
+from cellsim.kernels import CONTROL_H, Factor, Kernels, Layout, Unit, Writer, assemble
+
+__all__ = ["TangentUnit", "tangent_unit"]
+
+
+@dataclass
+class Shape:
+    """Slots of a group with given rows, relative to where the group begins."""
+
+    group: Group
+    layout: Layout = field(default_factory=Layout)
+
+    def __post_init__(self) -> None:
+        n, m = len(self.group.rows) * LANES, len(self.group.auxiliaries) * LANES
+        for name, size in (
+            ("s", n),
+            ("s1", n),
+            ("sample", n),
+            ("yd", n),
+            ("u", n),
+            ("k", tableau.STAGES * n),
+            ("dense", 3 * n),
+            ("seed", n),
+            ("seed_a", m),
+            ("second_a", m),
+            ("a", m),
+        ):
+            self.layout.add(name, size)
+        self.row = {r: i * LANES for i, r in enumerate(self.group.rows)}
+        self.auxiliary = {r: i * LANES for i, r in enumerate(self.group.auxiliaries)}
+
+
+@dataclass
+class TangentUnit:
+    """Compiled tangents for one packing of directions.
+
+    Attributes
+    ----------
+    packing : Packing
+    unit : Unit
+        Kernels called with the scalar unit's workspace as ``w`` and their own as ``v``.
+    shapes : list of Shape
+        One per group.
+    begin : list of int
+        Where each group begins in ``v``.
+    output_entries, output_parameters : list
+        (output, state) and (output, parameter) of the entries in slots ``gy`` and ``gp``.
+    initial_entries : list of (state, parameter)
+        Of the entries in slot ``y0p``.
+    event_entries : list of list of (target, ``"y"`` or ``"p"``, index)
+        Of the entries in slot ``event``, per event.
+    time_entries : list of (event, parameter)
+        Of the entries in slot ``times``.
+    """
+
+    packing: Packing
+    unit: Unit
+    shapes: list[Shape]
+    begin: list[int]
+    output_entries: list[tuple[int, int]]
+    output_parameters: list[tuple[int, int]]
+    initial_entries: list[tuple[int, int]]
+    event_entries: list[list[tuple[int, str, int]]]
+    time_entries: list[tuple[int, int]]
+
+
+class TangentWriter:
+    """Writes all tangent kernels for one packing."""
+
+    def __init__(self, base: Writer, packing: Packing) -> None:
+        self.base, self.packing = base, packing
+        system = self.system = base.system
+        graph = self.graph = system.graph
+        self.size = system.n + len(system.auxiliaries)
+        self.parameters = sorted({d.index for d in packing.directions if d.kind == "parameter"})
+        wanted = set(self.parameters)
+        self.lanes_of: dict[int, list[int]] = {}
+        for d, direction in enumerate(packing.directions):
+            if direction.kind == "parameter":
+                self.lanes_of.setdefault(direction.index, []).append(d)
+        place = {node: j for j, node in enumerate(system.unknowns)}
+        parameter = {node: j for j, node in enumerate(system.p)}
+        self.slopes = {(i, j): d for (i, j), d in system.parameter_slopes.items() if j in wanted}
+        # d/d(unknowns, p) of the Jacobian times a direction k
+        self.second: dict[tuple[int, int], int] = {}
+        self.second_p: dict[tuple[int, int], int] = {}
+        along: dict[int, int] = {}
+        for (i, j), node in system.jacobian.items():
+            if graph.value(node) is None:
+                along[i] = graph.add(along.get(i, graph.zero), graph.mul(node, graph.input("k", j)))
+        for i, node in along.items():
+            for v, d in system.slopes(node).items():
+                if v in place:
+                    self.second[i, place[v]] = d
+                elif parameter.get(v) in wanted:
+                    self.second_p[i, parameter[v]] = d
+        self.outputs_y, self.outputs_p = [], []
+        state = {node: j for j, node in enumerate(system.y)}
+        for o, node in enumerate(system.outputs):
+            for v, d in sorted(system.full_slopes(node).items()):
+                if v in state:
+                    self.outputs_y.append((o, state[v], d))
+                elif parameter.get(v) in wanted:
+                    self.outputs_p.append((o, parameter[v], d))
+        self.initials_p = [
+            (i, parameter[v], d)
+            for i, node in enumerate(system.initials)
+            for v, d in sorted(system.full_slopes(node).items())
+            if parameter.get(v) in wanted
+        ]
+        self.events: list[list[tuple[int, str, int, int]]] = []
+        for assignments in system.assignments:
+            entries: list[tuple[int, str, int, int]] = []
+            for i, node in assignments:
+                for v, d in sorted(system.full_slopes(node).items()):
+                    if v in state:
+                        entries.append((i, "y", state[v], d))
+                    elif parameter.get(v) in wanted:
+                        entries.append((i, "p", parameter[v], d))
+            self.events.append(entries)
+        self.times = [
+            (e, parameter[v], d)
+            for e, when in enumerate(system.event_times)
+            if when is not None
+            for v, d in sorted(system.full_slopes(when).items())
+            if parameter.get(v) in wanted
+        ]
+        # what needs a stage value, what only the start of the step, what only parameters
+        stage = [*system.jacobian.values(), *self.slopes.values()]
+        second = [*self.second.values(), *self.second_p.values()]
+        others = [d for *_, d in (*self.outputs_y, *self.outputs_p, *self.initials_p, *self.times)]
+        others += [d for entries in self.events for *_, d in entries]
+        self.kept = {node: i for i, node in enumerate(fixed_nodes(graph, [*stage, *second, *others]))}
+        at_step = [n for n in fixed_nodes(graph, second, DIRECTION) if n not in self.kept]
+        self.at_step = {node: i for i, node in enumerate(at_step)}
+        moving = {n for n in system.jacobian.values() if n not in self.kept and graph.value(n) is None}
+        self.jacobian_slot = {node: i for i, node in enumerate(sorted(moving))}
+        self.second_slot = {node: i for i, node in enumerate(sorted({*self.second.values()}))}
+        lay = self.layout = Layout()
+        lay.add("q", len(self.kept))
+        lay.add("step", len(self.at_step))
+        lay.add("jacobian", len(self.jacobian_slot))
+        lay.add("second", len(self.second_slot))
+        lay.add("gy", len(self.outputs_y))
+        lay.add("gp", len(self.outputs_p))
+        lay.add("y0p", len(self.initials_p))
+        lay.add("event", max(map(len, self.events), default=0))
+        lay.add("times", len(self.times))
+        self.shapes = [Shape(group) for group in packing.groups]
+        self.begin = []
+        for g, shape in enumerate(self.shapes):
+            lay.add(f"group{g}", shape.layout.size)
+            self.begin.append(lay[f"group{g}"])
+        self.externals: set[str] = set()
+
+    def finish(
+        self, code: Code, name: str, arguments: str = "ptr %w, ptr %v", *, internal: bool = False
+    ) -> str:
+        self.externals |= code.externals
+        return code.function(name, arguments, internal=internal)
+
+    # -- scalars -----------------------------------------------------------------------------------------------
+
+    def read(self, states: str, k: str = "") -> Callable[[Code, int], str]:
+        def load(code: Code, node: int) -> str:
+            if node in self.kept:
+                return code.load("%v", self.layout["q"] + self.kept[node])
+            if self.graph.ops[node] == "k":
+                return code.load(k, self.base.place(self.graph.args[node][0]))
+            if k:
+                return code.load("%v", self.layout["step"] + self.at_step[node])
+            assert self.graph.ops[node] == "y"
+            return code.load(states, self.graph.args[node][0])
+
+        return load
+
+    def prepare(self) -> str:
+        """Terms of parameters only, and the seeds made of them."""
+        code = Code()
+        lay = self.layout
+
+        def load(code: Code, node: int) -> str:
+            return code.load("%w", self.base.layout["p"] + self.graph.args[node][0])
+
+        def sink(offset: int) -> Callable[[str], None]:
+            return lambda value: code.store(value, "%v", offset)
+
+        targets = [(node, sink(lay["q"] + i)) for node, i in self.kept.items()]
+        for entry, node in self.slopes.items():
+            if self._still(entry, node):
+                targets += [(node, sink(offset)) for offset in self._seeds(*entry)]
+        emit_nodes(code, self.graph, targets, load)
+        return self.finish(code, "prepare")
+
+    def evaluate(self, name: str, slot: str, nodes: Iterable[int], source: str) -> str:
+        code = Code()
+        states = code.pointer("%w", self.base.layout[source])
+
+        def sink(i: int) -> Callable[[str], None]:
+            return lambda value: code.store(value, "%v", self.layout[slot] + i)
+
+        targets = [(node, sink(i)) for i, node in enumerate(nodes)]
+        emit_nodes(code, self.graph, targets, self.read(states), kept=self.kept)
+        return self.finish(code, name)
+
+    def _seeds(self, row: int, parameter: int) -> list[int]:
+        """Where the slope of a row by a parameter goes: lanes of the directions along it."""
+        found = []
+        for d in self.lanes_of[parameter]:
+            g, lane = self.packing.home[d]
+            shape = self.shapes[g]
+            slot, place = ("seed", shape.row) if row < self.system.n else ("seed_a", shape.auxiliary)
+            found.append(self.begin[g] + shape.layout[slot] + place[row] + lane)
+        return found
+
+    def _second_seeds(self, row: int, parameter: int) -> list[int]:
+        found = []
+        for d in self.lanes_of[parameter]:
+            g, lane = self.packing.home[d]
+            shape = self.shapes[g]
+            slot, place = ("seed", shape.row) if row < self.system.n else ("second_a", shape.auxiliary)
+            found.append(self.begin[g] + shape.layout[slot] + place[row] + lane)
+        return found
+
+    def _still(self, entry: tuple[int, int], node: int) -> bool:
+        """A seed that never changes in time."""
+        known = node in self.kept or self.graph.value(node) is not None
+        return known and (entry not in self.second_p or entry[0] >= self.system.n)
+
+    def at_stage(self) -> str:
+        """Jacobian entries at a stage value %y, and slopes by parameters straight into the seeds."""
+        code = Code()
+
+        def sink(offset: int) -> Callable[[str], None]:
+            return lambda value: code.store(value, "%v", offset)
+
+        targets = [(node, sink(self.layout["jacobian"] + i)) for node, i in self.jacobian_slot.items()]
+        for entry, node in self.slopes.items():
+            if not self._still(entry, node):
+                targets += [(node, sink(offset)) for offset in self._seeds(*entry)]
+        emit_nodes(code, self.graph, targets, self.read("%y"), kept=self.kept)
+        return self.finish(code, "at_stage", "ptr %w, ptr %v, ptr %y", internal=True)
+
+    def at_start(self) -> str:
+        code = Code()
+        y = code.pointer("%w", self.base.layout["y"])
+
+        def sink(i: int) -> Callable[[str], None]:
+            return lambda value: code.store(value, "%v", self.layout["step"] + i)
+
+        targets = [(node, sink(i)) for node, i in self.at_step.items()]
+        emit_nodes(code, self.graph, targets, self.read(y), kept=self.kept)
+        return self.finish(code, "at_start", internal=True)
+
+    def second_at(self) -> str:
+        """Derivatives of J(y) k, for the stage vector %k."""
+        code = Code()
+        graph = self.graph
+
+        def sink(offset: int) -> Callable[[str], None]:
+            return lambda value: code.store(value, "%v", offset)
+
+        def added(offset: int) -> Callable[[str], None]:
+            return lambda value: code.store(code.two("fadd", code.load("%v", offset), value), "%v", offset)
+
+        targets = [(node, sink(self.layout["second"] + i)) for node, i in self.second_slot.items()]
+        for (row, parameter), node in self.second_p.items():
+            upon = (row, parameter) in self.slopes and row < self.system.n
+            for offset in self._second_seeds(row, parameter):
+                targets.append((node, added(offset) if upon else sink(offset)))
+        kept = {node: 0 for node in (*self.kept, *self.at_step) if graph.value(node) is None}
+        emit_nodes(code, graph, targets, self.read("", "%k"), kept=kept)
+        return self.finish(code, "second_at", "ptr %w, ptr %v, ptr %k", internal=True)
+
+    # -- lanes -------------------------------------------------------------------------------------------------
+
+    def entry(self, code: Code, node: int) -> tuple[str, bool]:
+        """A Jacobian entry at the stage, spread over lanes; whether it is a literal one."""
+        value = self.graph.value(node)
+        if value is not None:
+            return code.const(value), value == 1.0
+        slot = (
+            self.layout["q"] + self.kept[node]
+            if node in self.kept
+            else self.layout["jacobian"] + self.jacobian_slot[node]
+        )
+        return code.spread(code.load("%v", slot, 1)), False
+
+    def auxiliaries(
+        self, name: str, shape: Shape, source: str, into: str | None
+    ) -> tuple[Code, dict[int, str], dict[int, str]]:
+        """Begin a function that knows tangents of states (from slot `source`) and of auxiliaries."""
+        code = Code(LANES)
+        x: dict[int, str] = {}
+        a: dict[int, str] = {}
+        jacobian = self.system.jacobian
+
+        def state(r: int) -> str:
+            if r not in x:
+                x[r] = code.load("%g", shape.layout[source] + shape.row[r])
+            return x[r]
+
+        for r in shape.group.auxiliaries:
+            total = code.load("%g", shape.layout["seed_a"] + shape.auxiliary[r])
+            for (i, j), node in jacobian.items():
+                if i == r and (j in shape.row or j in a):
+                    total = self.term(code, node, state(j) if j in shape.row else a[j], total)
+            a[r] = total
+            if into is not None:
+                code.store(total, "%g", shape.layout[into] + shape.auxiliary[r])
+        return code, x, a
+
+    def term(self, code: Code, node: int, vector: str, total: str) -> str:
+        scalar, one = self.entry(code, node)
+        return code.two("fadd", vector, total) if one else code.times_plus(scalar, vector, total)
+
+    def start_of(self, name: str, shape: Shape) -> str:
+        """Tangents of the auxiliaries at the start of the step (Jacobian entries of stage 1 must be there)."""
+        code, _, _ = self.auxiliaries(name, shape, "s", "a")
+        return self.finish(code, name, "ptr %w, ptr %v, ptr %g", internal=True)
+
+    def stage_of(self, name: str, shape: Shape) -> str:
+        """Tangent of one stage: right-hand side, then the solve, into %kd (which holds the carried part)."""
+        code, yd, ad = self.auxiliaries(name, shape, "yd", None)
+        lay = shape.layout
+        s: dict[int, str] = {}
+
+        def at_start(j: int) -> str:
+            if j not in s:
+                slot, place = ("s", shape.row) if j in shape.row else ("a", shape.auxiliary)
+                s[j] = code.load("%g", lay[slot] + place[j])
+            return s[j]
+
+        def stage(j: int) -> str:
+            if j in ad:
+                return ad[j]
+            if j not in yd:
+                yd[j] = code.load("%g", lay["yd"] + shape.row[j])
+            return yd[j]
+
+        here = {*shape.row, *shape.auxiliary}
+        by_row: dict[int, list[tuple[int, int, bool]]] = {r: [] for r in here}
+        for (i, j), node in self.system.jacobian.items():
+            if i in shape.row and j in here:
+                by_row[i].append((j, node, False))
+        for (i, j), node in self.second.items():
+            if i in here and j in here:
+                by_row[i].append((j, node, True))
+        x: dict[int, str] = {}
+        for r in sorted(here):
+            if r in shape.row:
+                total = code.two(
+                    "fadd", code.load("%kd", shape.row[r]), code.load("%g", lay["seed"] + shape.row[r])
+                )
+            else:
+                total = code.load("%g", lay["second_a"] + shape.auxiliary[r])
+            for j, node, second in by_row[r]:
+                if second:
+                    scalar = code.spread(code.load("%v", self.layout["second"] + self.second_slot[node], 1))
+                    total = code.times_plus(scalar, at_start(j), total)
+                else:
+                    total = self.term(code, node, stage(j), total)
+            x[r] = total
+        self._solve(code, x, here)
+        for r, offset in shape.row.items():
+            code.store(x[r], "%kd", offset)
+        return self.finish(code, name, "ptr %w, ptr %v, ptr %g, ptr %kd", internal=True)
+
+    def _solve(self, code: Code, x: dict[int, str], here: set[int]) -> None:
+        base = self.base
+
+        def minus(i: int, factor: Factor, j: int) -> None:
+            if factor.literal is not None:
+                x[i] = code.times_minus(code.const(factor.literal), x[j], x[i])
+            elif factor.node is not None:
+                x[i] = code.times_plus(code.spread(base.entry(code_scalar(code), factor.node)), x[j], x[i])
+            else:
+                assert factor.slot is not None
+                slot = code.spread(code.load("%w", base.layout["lu"] + factor.slot, 1))
+                x[i] = code.times_minus(slot, x[j], x[i])
+
+        plan = base.plan
+        for p, down in zip(plan.order, plan.lower, strict=True):
+            if p in here:
+                for i in down:  # what p moves is reached too, hence here
+                    minus(i, base.factors["L", i, p], p)
+        for p, across in zip(reversed(plan.order), reversed(plan.upper), strict=True):
+            if p not in here:
+                continue
+            for j in across:
+                if j in here:
+                    minus(p, base.factors["U", p, j], j)
+            if ("D", p, p) in base.factors:
+                slot = base.factors["D", p, p].slot
+                assert slot is not None
+                x[p] = code.two("fmul", x[p], code.spread(code.load("%w", base.layout["lu"] + slot, 1)))
+
+    def combine(self, code: Code, shape: Shape, g: str, stage: int) -> None:
+        """Y_i' and the part of k_i' that is carried over from earlier stages."""
+        lay, n = shape.layout, len(shape.group.rows)
+        ih = code.spread(
+            code.line(
+                f"fdiv double {code.const(1.0, 1)}, {code.load('%w', self.base.layout['control'] + CONTROL_H, 1)}"
+            )
+        )
+        s, yd, u = (code.pointer(g, lay[name]) for name in ("s", "yd", "u"))
+        ks = [code.pointer(g, lay["k"] + j * n * LANES) for j in range(stage + 1)]
+
+        def body(o: str) -> None:
+            k = [code.load(ks[j], o) for j in range(stage)]
+            if stage >= 6:
+                point = code.two("fadd", code.load(yd, o), k[stage - 1])
+            else:
+                point = code.load(s, o)
+                for j in range(stage):
+                    point = code.times_plus(code.const(tableau.a[stage][j]), k[j], point)
+            code.store(point, yd, o)
+            total = code.load(u, o)
+            if stage:
+                carried = code.two("fmul", code.const(tableau.C[stage][0]), k[0])
+                for j in range(1, stage):
+                    carried = code.times_plus(code.const(tableau.C[stage][j]), k[j], carried)
+                total = code.times_plus(carried, ih, total)
+            code.store(total, ks[stage], o)
+
+        code.loop(n, body)
+
+    def step(self, names: list[str]) -> str:
+        """Tangents of all stages of the step just taken; the new tangent goes to slot s1."""
+        code = Code(LANES)
+        base = self.base
+        code.do("call void @at_start(ptr %w, ptr %v)")
+        groups = [code.pointer("%v", begin) for begin in self.begin]
+        for i in range(tableau.STAGES):
+            y = code.pointer("%w", base.layout["stages"] + i * base.nw)
+            k = code.pointer("%w", base.layout["k"] + i * base.ext)
+            code.do(f"call void @at_stage(ptr %w, ptr %v, ptr {y})")
+            code.do(f"call void @second_at(ptr %w, ptr %v, ptr {k})")
+            for g, shape, name in zip(groups, self.shapes, names, strict=True):
+                if i == 0 and shape.group.auxiliaries:
+                    code.do(f"call void @start_{name}(ptr %w, ptr %v, ptr {g})")
+                self.combine(code, shape, g, i)
+                kd = code.pointer(g, shape.layout["k"] + i * len(shape.group.rows) * LANES)
+                code.do(f"call void @stage_{name}(ptr %w, ptr %v, ptr {g}, ptr {kd})")
+        for g, shape in zip(groups, self.shapes, strict=True):
+            lay, n = shape.layout, len(shape.group.rows)
+            last = code.pointer(g, lay["k"] + (tableau.STAGES - 1) * n * LANES)
+            yd, s1 = code.pointer(g, lay["yd"]), code.pointer(g, lay["s1"])
+
+            def close(o: str, last: str = last, yd: str = yd, s1: str = s1) -> None:
+                code.store(code.two("fadd", code.load(yd, o), code.load(last, o)), s1, o)
+
+            code.loop(n, close)
+        return self.finish(code, "step")
+
+    def dense(self) -> str:
+        """Tangent of the continuous extension."""
+        code = Code(LANES)
+        for begin, shape in zip(self.begin, self.shapes, strict=True):
+            g = code.pointer("%v", begin)
+            lay, n = shape.layout, len(shape.group.rows)
+            ks = [code.pointer(g, lay["k"] + j * n * LANES) for j in range(tableau.STAGES)]
+            into = [code.pointer(g, lay["dense"] + m * n * LANES) for m in range(3)]
+
+            def body(o: str, ks: list[str] = ks, into: list[str] = into) -> None:
+                k = [code.load(each, o) for each in ks]
+                for m in range(3):
+                    total = code.two("fmul", code.const(tableau.H[m][0]), k[0])
+                    for j in range(1, tableau.STAGES):
+                        total = code.times_plus(code.const(tableau.H[m][j]), k[j], total)
+                    code.store(total, into[m], o)
+
+            code.loop(n, body)
+        return self.finish(code, "dense")
+
+    def all(self) -> list[str]:
+        functions = [self.prepare(), self.at_stage(), self.at_start(), self.second_at()]
+        names, written = [], {}
+        for shape in self.shapes:
+            if shape.group not in written:
+                name = written[shape.group] = f"shape{len(written)}"
+                functions.append(self.stage_of(f"stage_{name}", shape))
+                if shape.group.auxiliaries:
+                    functions.append(self.start_of(f"start_{name}", shape))
+            names.append(written[shape.group])
+        functions += [
+            self.step(names),
+            self.dense(),
+            self.evaluate("observe_y", "gy", [d for *_, d in self.outputs_y], "ys"),
+            self.evaluate("observe_p", "gp", [d for *_, d in self.outputs_p], "ys"),
+            self.evaluate("initial", "y0p", [d for *_, d in self.initials_p], "y"),
+            self.evaluate("times", "times", [d for *_, d in self.times], "y"),
+        ]
+        for e, entries in enumerate(self.events):
+            functions.append(self.evaluate(f"event{e}", "event", [d for *_, d in entries], "y"))
+        return functions
+
+
+def code_scalar(code: Code) -> Code:
+    """The same code, for a moment writing single doubles."""
+    return _Scalar(code)  # type: ignore[return-value]
+
+
+class _Scalar:
+    def __init__(self, code: Code) -> None:
+        self.code = code
+
+    def load(self, base: str, offset: int) -> str:
+        return self.code.load(base, offset, 1)
+
+
+_UNITS: dict[tuple[int, Packing], tuple[Kernels, TangentUnit]] = {}
+
+
+def tangent_unit(kernels: Kernels, packing: Packing) -> TangentUnit:
+    """Tangent kernels for a packing of directions, compiled at first use."""
+    key = (id(kernels), packing)
+    if key not in _UNITS:
+        if len(_UNITS) >= 64:
+            _UNITS.pop(next(iter(_UNITS)))
+        kernels.unit(1)
+        writer = TangentWriter(kernels.writer(1), packing)
+        functions = writer.all()
+        engine = assemble(functions, writer.externals)
+        names = [f.split("@")[1].split("(")[0] for f in functions if f.startswith("define void")]
+        address: dict[str, int] = {name: engine.get_function_address(name) for name in names}
+        made = TangentUnit(
+            packing,
+            Unit(writer.layout, 1, address, len(writer.kept), engine),
+            writer.shapes,
+            writer.begin,
+            [(o, j) for o, j, _ in writer.outputs_y],
+            [(o, j) for o, j, _ in writer.outputs_p],
+            [(i, j) for i, j, _ in writer.initials_p],
+            [[(i, kind, j) for i, kind, j, _ in entries] for entries in writer.events],
+            [(e, j) for e, j, _ in writer.times],
+        )
+        _UNITS[key] = (kernels, made)
+    return _UNITS[key][1]
