@@ -11,6 +11,7 @@ from typing import Any
 import sympy as sp
 
 from cellsim.balance import check_model
+from cellsim.describe import describe, latex
 from cellsim.errors import ModelError, Problem, did_you_mean
 from cellsim.formats import antimony, sbml
 from cellsim.formats.formulas import RESERVED, formula_text, literal, parse_formula
@@ -346,9 +347,7 @@ class Model:
         return describe(self)
 
     def _repr_latex_(self) -> str:
-        lines = [rf"\frac{{d\,{_latex(sp.Symbol(s.name))}}}{{dt}} &= {_latex(s.rate)}" for s in self.states]
-        lines += [rf"{_latex(sp.Symbol(a.name))} &= {_latex(a.formula)}" for a in self.assignments]
-        return "$$\\begin{aligned}\n" + " \\\\\n".join(lines) + "\n\\end{aligned}$$"
+        return latex(self)
 
     def _with_parameters(self, new: Mapping[str, NewParameter]) -> Model:
         made = []
@@ -383,10 +382,6 @@ class Model:
         return new
 
 
-def _latex(expression: sp.Basic) -> str:
-    return str(sp.latex(expression))
-
-
 def _finite(value: Any) -> float | None:
     try:
         number = float(value)
@@ -405,49 +400,6 @@ def _finite_or_refuse(name: str, value: Any) -> float:
 def _identifier(name: str) -> None:
     if not (name.isascii() and name.isidentifier()) or name in RESERVED:
         raise ModelError(f"{name!r} cannot name a quantity. Use letters, digits and _, e.g. 'K_2'.")
-
-
-def describe(model: Model) -> str:
-    """The model as equations with values, units and labels, for reading."""
-    lines = [f"{model.name}" + (f" (time in {model.time_unit})" if model.time_unit else "")]
-    if model.note:
-        lines += ["", model.note]
-
-    def line(left: str, unit: str, label: str) -> str:
-        return f"  {left}" + (f"  [{unit}]" if unit else "") + (f"  {label}" if label else "")
-
-    def section(title: str, rows: list[str]) -> None:
-        if rows:
-            lines.extend(["", title, *rows])
-
-    per = f"/{model.time_unit}" if model.time_unit else ""
-    section(
-        "Rates of change",
-        [line(f"{s.name}' = {formula_text(s.rate)}", s.unit and s.unit + per, s.label) for s in model.states],
-    )
-    section(
-        "Always",
-        [line(f"{a.name} = {formula_text(a.formula)}", a.unit, a.label) for a in model.assignments],
-    )
-    section(
-        "Events",
-        [
-            line(
-                f"when {formula_text(e.trigger)}: "
-                + ", ".join(f"{n} = {formula_text(v)}" for n, v in e.assignments),
-                "",
-                "",
-            )
-            for e in model.events
-        ],
-    )
-    section("At the start", [line(f"{s.name} = {_short(s.initial)}", s.unit, "") for s in model.states])
-    section("Parameters", [line(f"{p.name} = {p.value:.6g}", p.unit, p.label) for p in model.parameters])
-    return "\n".join(lines)
-
-
-def _short(initial: sp.Expr) -> str:
-    return f"{float(initial):.6g}" if initial.is_Number else formula_text(initial)
 
 
 def load_model(source: str | Path) -> Model:

@@ -414,7 +414,9 @@ UNITS = st.sampled_from(
     ["", "Mcell", "pg/mL", "U/mL", "1/day", "%", "mm/h", "dimensionless", "50e6 cell", "g/L", "cell"]
 )
 # libsbml writes 15 significant digits
-VALUES = st.floats(-1e300, 1e300, allow_subnormal=False).map(lambda v: float(f"{v:.15g}"))
+VALUES = st.floats(-1e300, 1e300, allow_subnormal=False).map(
+    lambda v: float(f"{v:.15g}") if abs(v) > 1e-300 else 0.0
+)
 NAMES = ["E", "S", "N", "I", "Q", "beta", "lambda", "x", "C", "O"]
 FORMULAS = st.sampled_from(
     [

@@ -9,7 +9,8 @@ import sympy as sp
 from cellsim.errors import ModelError, Problem
 from cellsim.formats.formulas import formula_text, parse_formula, to_ast
 from cellsim.formats.notes import notes_of_text
-from cellsim.formats.sbml_reading import in_order_of_use, read_sbml
+from cellsim.formats.order import in_order_of_use
+from cellsim.formats.sbml_reading import read_sbml
 from cellsim.formats.sbml_units import KINDS, base_factors, identifier
 from cellsim.quantities import Assignment, State
 

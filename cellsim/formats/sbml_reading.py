@@ -6,50 +6,19 @@ What cannot be carried over exactly is refused by name, all of it at once; nothi
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
-from graphlib import CycleError, TopologicalSorter
 from typing import Any
 
 import sympy as sp
 
-from cellsim.errors import CellsimError, ModelError, Problem, did_you_mean
-from cellsim.formats.formulas import RESERVED, as_condition, as_number, from_ast, literal
+from cellsim.errors import ModelError, Problem, did_you_mean
+from cellsim.formats.formulas import RESERVED, literal
 from cellsim.formats.notes import text_of_notes
-from cellsim.formats.sbml_units import KINDS, definition_text, identifier, text_of_definition
-from cellsim.quantities import TIME, Assignment, Event, Parameter, State
+from cellsim.formats.order import in_order_of_use, settle_starts
+from cellsim.formats.sbml_formulas import SbmlFormulas
+from cellsim.formats.sbml_units import definition_text, identifier
+from cellsim.quantities import TIME, Assignment, Parameter, State
 
-__all__ = ["in_order_of_use", "read_sbml"]
-
-
-def in_order_of_use(assignments: Sequence[Assignment]) -> tuple[Assignment, ...]:
-    """Sort assignments so that each uses only earlier ones.
-
-    Parameters
-    ----------
-    assignments : sequence of Assignment
-        In any order; an order that already works is kept as far as possible.
-
-    Returns
-    -------
-    tuple of Assignment
-
-    Raises
-    ------
-    ModelError
-        Some of them define each other in a circle; the message names it.
-    """
-    by_name = {each.name: each for each in assignments}
-    graph = {
-        each.name: sorted(
-            (s.name for s in each.formula.free_symbols if s.name in by_name), key=list(by_name).index
-        )
-        for each in assignments
-    }
-    try:
-        return tuple(by_name[name] for name in TopologicalSorter(graph).static_order())
-    except CycleError as circle:
-        names = circle.args[1]
-        raise ModelError(f"These define each other in a circle: {' -> '.join(reversed(names))}.") from circle
+__all__ = ["read_sbml"]
 
 
 def read_sbml(text: str) -> dict[str, Any]:
@@ -111,129 +80,16 @@ def _refuse_errors(document: Any) -> None:
         raise ModelError(problems)
 
 
-class _Reading:
+class _Reading(SbmlFormulas):
     """One pass over one SBML model; `problems` collects everything that cannot be carried over."""
 
     def __init__(self, model: Any) -> None:
-        self.model = model
-        self.problems: list[Problem] = []
-        self.units = self._units()
+        super().__init__(model)
         self.local_names: set[str] = set()
-        self.constants: dict[str, sp.Basic] = {}  # ids that stand for a number, e.g. stoichiometries
-        self.functions: dict[str, tuple[tuple[str, ...], sp.Basic]] = {}
-        self._read_functions()
-        self.rates: dict[str, sp.Expr] = {}
-        self.rules: dict[str, sp.Expr] = {}
-        self.starts: dict[str, sp.Expr] = {}
-        self.events: list[Event] = []
+        self.frozen: set[str] = set()
         self.parameters: list[Parameter] = []
         self.states: list[State] = []
         self.assignments: list[Assignment] = []
-
-    def refuse(self, what: str, remedy: str = "") -> None:
-        self.problems.append(Problem(what=what, remedy=remedy))
-
-    # -------------------------------------------------------------- units
-
-    def _units(self) -> dict[str, str]:
-        units = {}
-        for definition in self.model.getListOfUnitDefinitions():
-            name = definition.getId()
-            try:
-                if not definition.getNumUnits():
-                    raise ModelError(f"The unit {name} is used or named but never defined.")
-                units[name] = text_of_definition(definition)
-            except CellsimError as trouble:
-                self.refuse(f"Unit {name}: {trouble}")
-        return units
-
-    def unit(self, name: str) -> str:
-        if name in self.units:
-            return self.units[name]
-        if name in KINDS:
-            return "cell" if name == "item" else name
-        if name:
-            self.refuse(f"The unit {name!r} is used but not defined.", f"Define it: unit {name} = ...")
-        return ""
-
-    def _quotient(self, above: str, below: str) -> str:
-        if not above or not below:
-            return ""
-        if below == "dimensionless":
-            return above
-        simple = not any(mark in below for mark in "*/ ")
-        return f"{above}/{below}" if simple else f"{above}/({below})"
-
-    # -------------------------------------------------------------- mathematics
-
-    def expression(self, node: Any, where: str, local: dict[str, sp.Basic] | None = None) -> sp.Basic:
-        if node is None:
-            self.refuse(f"{where} has no formula.")
-            return sp.Integer(0)
-        try:
-            return from_ast(
-                node, where=where, functions=self.functions, local={**self.constants, **(local or {})}
-            )
-        except ModelError as trouble:
-            self.problems.extend(trouble.problems)
-            return sp.Integer(0)
-
-    def number(self, node: Any, where: str, local: dict[str, sp.Basic] | None = None) -> sp.Expr:
-        return as_number(self.expression(node, where, local))
-
-    def _read_functions(self) -> None:
-        waiting = {each.getId(): each for each in self.model.getListOfFunctionDefinitions()}
-        while waiting:
-            ready = [name for name, each in waiting.items() if not (_called(each.getBody()) & waiting.keys())]
-            if not ready:
-                self.refuse(f"The functions {', '.join(waiting)} call each other in a circle.")
-                return
-            for name in ready:
-                each = waiting.pop(name)
-                arguments = tuple(each.getArgument(i).getName() for i in range(each.getNumArguments()))
-                self.functions[name] = (arguments, self.expression(each.getBody(), f"function {name}"))
-
-    # -------------------------------------------------------------- rules, events, reactions
-
-    def _read_rules(self) -> None:
-        for rule in self.model.getListOfRules():
-            name = rule.getVariable()
-            if rule.isAlgebraic():
-                self.refuse(
-                    "An algebraic rule (0 = formula) leaves open which quantity it determines.",
-                    "Solve it for one and write name := formula.",
-                )
-            elif rule.isRate():
-                self.rates[name] = self.number(rule.getMath(), f"{name}'")
-            else:
-                self.rules[name] = self.number(rule.getMath(), name)
-        for start in self.model.getListOfInitialAssignments():
-            name = start.getSymbol()
-            self.starts[name] = self.number(start.getMath(), f"{name} at the start")
-        for _ in self.model.getListOfConstraints():
-            self.refuse("A constraint would stop the simulation, which is not supported.", "Remove it.")
-
-    def _read_events(self) -> None:
-        for i, event in enumerate(self.model.getListOfEvents()):
-            name = event.getId() or f"event_{i + 1}"
-            if event.isSetDelay():
-                self.refuse(
-                    f"Event {name} is delayed, which is not supported.", "Write its instant into the trigger."
-                )
-            if event.isSetPriority():
-                self.refuse(f"Event {name} has a priority, which is not supported.")
-            trigger = event.getTrigger()
-            if trigger is None or trigger.getMath() is None:
-                self.refuse(f"Event {name} has no trigger.")
-                continue
-            condition = self.expression(trigger.getMath(), f"event {name}")
-            condition = as_condition(condition)
-            assignments = tuple(
-                (each.getVariable(), self.number(each.getMath(), f"event {name}"))
-                for each in event.getListOfEventAssignments()
-            )
-            initially = bool(trigger.getInitialValue()) if trigger.isSetInitialValue() else True
-            self.events.append(Event(name, condition, assignments, initially))
 
     def _changed_by_events(self) -> set[str]:
         return {name for event in self.events for name, _ in event.assignments}
@@ -241,7 +97,7 @@ class _Reading:
     def _read_reactions(self) -> dict[str, sp.Expr]:
         """Reactions as assignments; the change of amount of each species they make."""
         changes: dict[str, sp.Expr] = {}
-        flux_unit = self._quotient(
+        flux_unit = self.quotient(
             self.unit(self.model.getExtentUnits()), self.unit(self.model.getTimeUnits())
         )
         overall = self.model.getConversionFactor()
@@ -344,7 +200,6 @@ class _Reading:
             self.frozen.add(name)
 
     def _read_quantities(self, changes: dict[str, sp.Expr]) -> None:
-        self.frozen: set[str] = set()
         moving = self.rates.keys() | self.rules.keys() | self._changed_by_events()
         for box in self.model.getListOfCompartments():
             name = box.getId()
@@ -386,7 +241,7 @@ class _Reading:
         substance = self.unit(species.getSubstanceUnits() or self.model.getSubstanceUnits())
         unit = substance
         if not amount:
-            unit = self._quotient(substance, self.unit(box.getUnits() or self._default_size_unit(box)))
+            unit = self.quotient(substance, self.unit(box.getUnits() or self._default_size_unit(box)))
         rate = None
         if not species.getBoundaryCondition() and not species.getConstant() and name in changes:
             rate = changes[name] / (1 if amount else size)
@@ -395,14 +250,13 @@ class _Reading:
     # -------------------------------------------------------------- the whole
 
     def result(self) -> dict[str, Any]:
-        self._read_rules()
         self._read_stoichiometries()
-        self._read_events()
+        self.read_formulas()
         self._read_quantities(self._read_reactions())
         self._refuse_bad_names()
         if self.problems:
             raise ModelError(self.problems)
-        self._settle_starts()
+        states, assignments = settle_starts(self.states, self.assignments, self.frozen)
         units = {name: text for name, text in self.units.items() if name != "time_unit"}
         clock = self.units.get("time_unit", "")
         if clock and clock not in units and clock not in units.values():
@@ -410,9 +264,9 @@ class _Reading:
         return {
             # text without a model line is called __main by the antimony package
             "name": self.model.getId().removeprefix("__main") or "unnamed",
-            "states": tuple(self.states),
+            "states": states,
             "parameters": tuple(self.parameters),
-            "assignments": in_order_of_use(self.assignments),
+            "assignments": in_order_of_use(assignments),
             "events": tuple(self.events),
             "units": tuple(
                 (name, text if text != name else definition_text(text)) for name, text in units.items()
@@ -448,58 +302,6 @@ class _Reading:
                 self.refuse(
                     f"{where} uses {name!r}, which the model does not have.", did_you_mean(name, known)
                 )
-
-    def _settle_starts(self) -> None:
-        """Write start values, and constants worked out at the start, over parameters alone."""
-        starts = {sp.Symbol(each.name): each.initial for each in self.states}
-        formulas = {sp.Symbol(each.name): each.formula for each in self.assignments}
-
-        def settle(expression: sp.Basic, seen: tuple[sp.Symbol, ...]) -> sp.Expr:
-            found = {}
-            for symbol in sorted(expression.free_symbols & (starts.keys() | formulas.keys()), key=str):
-                if symbol in seen:
-                    names = " -> ".join(str(each) for each in (*seen, symbol))
-                    raise ModelError(f"The start values define each other in a circle: {names}.")
-                value = starts[symbol] if symbol in starts else formulas[symbol]
-                found[symbol] = settle(value, (*seen, symbol))
-            return expression.xreplace(found)
-
-        for i, state in enumerate(self.states):
-            if state.initial.free_symbols:
-                initial = settle(state.initial, (sp.Symbol(state.name),))
-                if TIME in initial.free_symbols:
-                    raise ModelError(f"The start value of {state.name} depends on time. Write its value.")
-                self.states[i] = State(state.name, initial, state.rate, state.unit, state.label, state.note)
-        for i, each in enumerate(self.assignments):
-            if each.name in self.frozen and _reaches(each.formula, starts.keys() | {TIME}, formulas):
-                formula = settle(each.formula, (sp.Symbol(each.name),))
-                if TIME in formula.free_symbols:
-                    raise ModelError(f"{each.name} is a constant that depends on time. Write its value.")
-                self.assignments[i] = Assignment(each.name, formula, each.unit, each.label, each.note)
-
-
-def _reaches(formula: sp.Basic, moving: Iterable[sp.Symbol], formulas: dict[sp.Symbol, sp.Expr]) -> bool:
-    """Whether a formula depends on anything that moves, by way of assignments too."""
-    waiting: list[sp.Basic] = [formula]
-    seen: set[sp.Symbol] = set()
-    targets = set(moving)
-    while waiting:
-        for symbol in waiting.pop().free_symbols - seen:
-            seen.add(symbol)
-            if symbol in targets:
-                return True
-            if symbol in formulas:
-                waiting.append(formulas[symbol])
-    return False
-
-
-def _called(node: Any) -> set[str]:
-    import libsbml
-
-    if node is None:
-        return set()
-    own = {node.getName()} if node.getType() == libsbml.AST_FUNCTION else set()
-    return own.union(*(_called(node.getChild(i)) for i in range(node.getNumChildren())))
 
 
 def _is_amount(species: Any, box: Any) -> bool:
