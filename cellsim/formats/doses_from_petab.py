@@ -274,9 +274,8 @@ class _Reading:
             )
 
         delivered = {instant: value for instant, (value, _) in given.items()}
-        near = max([*stated.values(), *delivered.values()]) * _AGREE
         for instant in sorted({*stated, *delivered}):
-            if abs(level(stated, instant) - level(delivered, instant)) > near:
+            if not math.isclose(level(stated, instant), level(delivered, instant), rel_tol=_AGREE):
                 line = given[instant][1] if instant in given else told[0][1]
                 self.complain(
                     line,
