@@ -365,11 +365,12 @@ class Model:
         return replace(self, parameters=(*self.parameters, *made))
 
     def _formula(self, formula: str | sp.Expr, where: str) -> sp.Expr:
-        new = (
-            parse_formula(formula, where=where)
-            if isinstance(formula, str)
-            else sp.sympify(formula, strict=True)
-        )
+        try:
+            is_text = isinstance(formula, str)
+            new = parse_formula(formula, where=where) if is_text else sp.sympify(formula, strict=True)
+        except sp.SympifyError:
+            kind = type(formula).__name__
+            raise ModelError(f"The formula of {where} is text or a sympy expression, not a {kind}.") from None
         unknown = sorted(each.name for each in new.free_symbols if each != TIME and each.name not in self)
         if unknown:
             raise ModelError(
@@ -425,7 +426,7 @@ def load_model(source: str | Path) -> Model:
     >>> load_model("x = 10; x' = -k*x; k = 0.5").states[0].name
     'x'
     """
-    text = _text_of(source).removeprefix("\ufeff")
+    text = _text_of(source).removeprefix("\ufeff").encode("utf-8", "replace").decode()
     if not text.strip():
         raise ModelError("The model text is empty. Give a shipped name, a path, or Antimony or SBML text.")
     is_xml = text.lstrip().startswith("<")
@@ -433,17 +434,26 @@ def load_model(source: str | Path) -> Model:
     return Model(**sbml.read_sbml(document))
 
 
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # a name too long for any file
+        return False
+
+
 _ENDINGS = (".ant", ".xml", ".sbml", ".txt")
 
 
 def _text_of(source: str | Path) -> str:
+    if not isinstance(source, (str, Path)):
+        raise ModelError(f"A model is given by its name, a path or text, not by a {type(source).__name__}.")
     if isinstance(source, str):
         if not source.strip() or any(mark in source for mark in "\n=;<"):
             return source
         if source in shipped_models():
             return model_file(source).read_text(encoding="utf-8")
     path = Path(source)
-    if not path.is_file():
+    if not _is_file(path):
         if isinstance(source, str) and path.suffix.lower() not in _ENDINGS and len(path.parts) == 1:
             raise ModelError(f"No model {source!r}. {did_you_mean(source, shipped_models())}")
         raise ModelError(f"There is no file {str(path)!r}. Shipped models: {', '.join(shipped_models())}.")

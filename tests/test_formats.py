@@ -185,10 +185,13 @@ def _grow(inner: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
 @given(st.recursive(LEAVES, _grow, max_leaves=8))
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_formula_text_is_the_inverse_of_any_formula(text: str) -> None:
-    expression = parse_formula(text)
-    assume(not expression.has(sp.nan, sp.zoo, sp.oo, sp.I))
+    try:
+        expression = parse_formula(text)
+    except ModelError as trouble:
+        assert "no real value" in str(trouble) or "too large" in str(trouble)
+        return
+    assume(not expression.has(sp.oo))
     again = parse_formula(formula_text(expression))
-    assume(not again.has(sp.nan, sp.zoo))
     assert again == expression or _same_number(again, expression)
 
 
@@ -221,6 +224,10 @@ def _same_number(one: sp.Expr, other: sp.Expr) -> bool:
         ("(" * 500 + "x" + ")" * 500, "nests"),
         ("sin(x, y)", "one argument"),
         ("nan", "not a number"),
+        ("1/0*x", "no real value"),
+        ("sqrt(-1)*x", "no real value"),
+        ("-" * 5000 + "x", "too deeply"),
+        ("-".join(["x"] * 5000), "too deeply"),
         ("__import__('os')", "cannot be read|does not exist"),
     ],
 )

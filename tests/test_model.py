@@ -287,6 +287,11 @@ def test_load_model_says_what_it_did_not_find(tmp_path: Path) -> None:
     (tmp_path / "bytes.ant").write_bytes(b"\xff\xfe\x00x")
     with pytest.raises(ModelError, match="UTF-8"):
         load_model(tmp_path / "bytes.ant")
+    for nothing in (None, 3, b"x = 1"):
+        with pytest.raises(ModelError, match="name, a path or text"):
+            load_model(nothing)  # type: ignore[arg-type]
+    with pytest.raises(ModelError, match="No model"):
+        load_model("a" * 5000)
     for text in ("", "\n", "   "):
         with pytest.raises(ModelError):
             load_model(text)

@@ -309,15 +309,20 @@ def from_ast(
         counterpart in an ordinary differential equation (delay, rateOf).
     """
     place = f" of {where}" if where else ""
+    try:
+        value = _convert(node, place, functions or {}, local or {})
+    except RecursionError:
+        raise ModelError(f"The formula{place} nests too deeply to be read. Split it.") from None
+    if value.has(sp.nan, sp.zoo, sp.I):
+        raise ModelError(f"The formula{place} has no real value ({value}): it divides by 0 or the like.")
+    return value
+
+
+def _convert(node: Any, place: str, functions: Functions, local: Mapping[str, sp.Basic]) -> sp.Basic:
     leaf = _leaf(node, place)
     if leaf is not None:
-        return (
-            (local or {}).get(leaf.name, leaf) if isinstance(leaf, sp.Symbol) and leaf is not TIME else leaf
-        )
-    parts = [
-        from_ast(node.getChild(i), where=where, functions=functions, local=local)
-        for i in range(node.getNumChildren())
-    ]
+        return local.get(leaf.name, leaf) if isinstance(leaf, sp.Symbol) and leaf is not TIME else leaf
+    parts = [_convert(node.getChild(i), place, functions, local) for i in range(node.getNumChildren())]
     name = node.getName() or ""
     operation = _operations().get(node.getType())
     if operation is not None:
@@ -334,13 +339,14 @@ def from_ast(
             f"The formula{place} uses {name or libsbml.formulaToL3String(node)!r}, which an ordinary "
             "differential equation cannot hold here. Rewrite the formula without it."
         )
-    known = functions or {}
-    if name not in known:
+    if name not in functions:
         raise ModelError(
             f"The formula{place} calls a function {name!r} that does not exist. "
-            + did_you_mean(name, [*known, "exp", "log", "log10", "sqrt", "abs", "max", "min", "piecewise"])
+            + did_you_mean(
+                name, [*functions, "exp", "log", "log10", "sqrt", "abs", "max", "min", "piecewise"]
+            )
         )
-    arguments, body = known[name]
+    arguments, body = functions[name]
     if len(arguments) != len(parts):
         raise ModelError(
             f"The formula{place} calls {name}() with {len(parts)} argument(s); it takes {len(arguments)}: "
