@@ -7,12 +7,16 @@ J'J: with fewer rows than parameters the two differ where it matters.
 
 from __future__ import annotations
 
+import os
 import sys
-from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
+from cellsim.diagnosis import diagnose
 from cellsim.errors import CalibrationError
 from cellsim.fitted import Calibration, Start, versions
 from cellsim.likelihood import Objective, objective_of
@@ -27,6 +31,13 @@ if TYPE_CHECKING:
     Array = NDArray[np.float64]
 
 __all__ = ["calibrate", "hessian"]
+
+Thing = TypeVar("Thing")
+Done = TypeVar("Done")
+
+# relative fall of the sum of squares at which a start ends: far below what makes two starts differ, since the
+# sum is of the order of the number of rows; only the best one is carried on to the end
+_ROUGH, _POLISHED = 1e-5, 1e-11
 
 
 def calibrate(
@@ -73,22 +84,22 @@ def calibrate(
     >>> fit.variant
     'V2'
     """
-    from cellsim.diagnosis import diagnose
-
     if starts < 1:
         raise CalibrationError(f"starts = {starts}: at least one is needed.")
     objective = objective_of(case, model, variant=variant)
     random = np.random.default_rng(seed)
     size = len(objective.names)
     firsts = [np.zeros(size), *(random.standard_normal((starts - 1, size)))]
-    ended = [_descend(objective, first) for first in _bar(firsts, f"{objective.variant}: starts", progress)]
+    objective.evaluate(firsts[0], gradient=True)  # compiles, before threads ask for it
+    ended = _in_threads(partial(_descend, objective), firsts, f"{objective.variant}: starts", progress)
     best = min(ended, key=lambda each: each[0].objective)
     if not np.isfinite(best[0].objective):
         raise CalibrationError(
             f"none of {starts} starts could be carried through; the last said: {ended[-1][0].message}"
         )
-    theta, how = best[1], tuple(start for start, _, _ in ended)
-    curvature = hessian(objective, theta)
+    polished, theta, result = _descend(objective, best[1], ftol=_POLISHED)
+    how = tuple(polished if each is best else each[0] for each in ended)
+    curvature = hessian(objective, theta, progress=progress)
     return Calibration(
         objective=objective,
         theta=theta,
@@ -96,19 +107,28 @@ def calibrate(
         starts=how,
         seed=seed,
         diagnosis=diagnose(objective, theta, curvature, how),
-        lmfit=best[2],
+        lmfit=result,
         versions=versions(),
     )
 
 
-def _bar(things: list[Any], title: str, progress: bool | None) -> Iterable[Any]:
+def _in_threads(
+    work: Callable[[Thing], Done], things: Sequence[Thing], title: str, progress: bool | None
+) -> list[Done]:
+    """Do all, in order; the solver releases the interpreter, so threads are enough."""
     from tqdm import tqdm
 
     show = sys.stderr.isatty() if progress is None else progress
-    return tqdm(things, desc=title, disable=not show or len(things) < 2, leave=False)
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        done = pool.map(work, things)
+        return list(
+            tqdm(done, desc=title, total=len(things), disable=not show or len(things) < 2, leave=False)
+        )
 
 
-def _descend(objective: Objective, first: Array) -> tuple[Start, Array, MinimizerResult | None]:
+def _descend(
+    objective: Objective, first: Array, *, ftol: float = _ROUGH
+) -> tuple[Start, Array, MinimizerResult | None]:
     """One Levenberg-Marquardt descent."""
     import lmfit
 
@@ -131,7 +151,7 @@ def _descend(objective: Objective, first: Array) -> tuple[Start, Array, Minimize
         return Start(np.inf, 1, False, f"the simulation at the start failed: {started.failure}"), first, None
     # scale_covar would divide the spread by a chi-square that counts prior rows as data
     result = lmfit.minimize(
-        residuals, parameters, method="leastsq", Dfun=jacobian, scale_covar=False, xtol=1e-7, ftol=1e-9
+        residuals, parameters, method="leastsq", Dfun=jacobian, scale_covar=False, xtol=1e-7, ftol=ftol
     )
     theta = np.array([result.params[name].value for name in names])
     ended = objective.evaluate(theta)
@@ -140,7 +160,14 @@ def _descend(objective: Objective, first: Array) -> tuple[Start, Array, Minimize
     return Start(ended.objective, int(result.nfev), bool(result.success), str(result.message)), theta, result
 
 
-def hessian(objective: Objective, theta: Array, *, step: float = 1e-3, rtol: float = 1e-8) -> Array:
+def hessian(
+    objective: Objective,
+    theta: Array,
+    *,
+    step: float = 1e-3,
+    rtol: float = 1e-8,
+    progress: bool | None = False,
+) -> Array:
     """Second derivatives of half the objective (of -ln posterior) with respect to theta.
 
     Central differences of the exact gradient, made symmetric.
@@ -153,18 +180,22 @@ def hessian(objective: Objective, theta: Array, *, step: float = 1e-3, rtol: flo
         In prior standard deviations.
     rtol : float
         Of the simulations, tighter than for fitting because differences are taken.
+    progress : bool, optional
+        Show a bar; None: only on a terminal.
 
     Returns
     -------
     array, shape (n, n)
     """
-    rows = []
-    for j in range(theta.size):
+
+    def row(j: int) -> Array:
         move = np.zeros(theta.size)
         move[j] = step
         up = objective.evaluate(theta + move, gradient=True, rtol=rtol).gradient
         down = objective.evaluate(theta - move, gradient=True, rtol=rtol).gradient
-        rows.append((up - down) / (2 * step))
+        return np.asarray((up - down) / (2 * step))
+
+    rows = _in_threads(row, range(theta.size), f"{objective.variant}: curvature", progress)
     found = np.array(rows)
     return (found + found.T) / 2
 
