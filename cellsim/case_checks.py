@@ -8,7 +8,7 @@ from functools import partial
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from cellsim.case_rows import SCORED, Censored, Measurement
+from cellsim.case_rows import SCORED, Censored, Measurement, Visit
 from cellsim.delivery import cells_per_unit
 from cellsim.errors import ModelError, Problem, UnitError, did_you_mean
 from cellsim.units import conversion_factor
@@ -81,7 +81,9 @@ def _visits(case: Case) -> Iterator[Problem]:
             )
             yield _at(after, what, "Each visit has days of its own.")
     beside = {each.id: each for each in case.priors if not each.standard}
+    values: tuple[Measurement | Censored, ...] = (*case.rows, *case.censored)
     for visit in case.visits:
+        yield from _days(visit, [row for row in values if row.visit == visit.id])
         prior = beside.get(f"day_{visit.id}")
         if prior is None and visit.earliest < visit.latest:
             what = (
@@ -100,11 +102,35 @@ def _visits(case: Case) -> Iterator[Problem]:
                 yield _at(prior, what)
 
 
+def _days(visit: Visit, rows: list[Measurement | Censored]) -> Iterator[Problem]:
+    """The rows of one visit stand on its day; where most of them do not, the visit is the odd one out."""
+    off = [row for row in rows if row.day != visit.nominal]
+    if len(off) > max(3, len(rows) / 2):
+        days = ", ".join(f"{day:g}" for day in sorted({row.day for row in off}))
+        files = " and ".join(dict.fromkeys(row.file for row in off))
+        what = (
+            f"visit {visit.id!r} is nominally on day {visit.nominal:g}, "
+            f"but {len(off)} of its {len(rows)} rows in {files} are on day {days}."
+        )
+        yield _at(visit, what, "Correct the visit, or its rows.")
+        return
+    for row in off:
+        if visit.earliest <= row.day <= visit.latest:
+            what = (
+                f"day {row.day:g}, but visit {visit.id!r} is nominally on day {visit.nominal:g} (visits.tsv)."
+            )
+            yield _at(row, what, "One visit has one day.")
+        else:
+            what = (
+                f"day {row.day:g} is outside of visit {visit.id!r} ({visit.earliest:g} to {visit.latest:g})."
+            )
+            yield _at(row, what, "Correct the day, or the visit.")
+
+
 def _row(case: Case, row: Measurement | Censored) -> Iterator[Problem]:
     """One scored value against its observable and its visit."""
     value = row.value if isinstance(row, Measurement) else row.limit
     analyte = next((each for each in case.analytes if each.observable == row.observable), None)
-    visit = next((each for each in case.visits if each.id == row.visit), None)
     if value < 0 or (analyte is not None and analyte.distribution.startswith("log") and value == 0):
         what = f"{row.observable} = {value:g} {row.unit}: a measured value is above zero."
         yield _at(row, what, "Is a sign wrong, or is the value below a limit of detection?")
@@ -123,16 +149,9 @@ def _row(case: Case, row: Measurement | Censored) -> Iterator[Problem]:
             for name in given:
                 if known and not _is_number(name) and name not in known:
                     yield _at(row, f"{kind}: no parameter {name!r}.", did_you_mean(name, known))
-    if visit is None and row.visit and case.visits:
-        yield _at(row, f"no visit {row.visit!r}.", did_you_mean(row.visit, [each.id for each in case.visits]))
-    elif visit is not None and not visit.earliest <= row.day <= visit.latest:
-        what = (
-            f"day {row.day:g} is outside of visit {visit.id!r} (day {visit.earliest:g} to {visit.latest:g})."
-        )
-        yield _at(row, what, "Correct the day, or the visit.")
-    elif visit is not None and row.day != visit.nominal:
-        what = f"day {row.day:g}, but visit {visit.id!r} is nominally on day {visit.nominal:g} (visits.tsv)."
-        yield _at(row, what, "One visit has one day.")
+    known_visits = [each.id for each in case.visits]
+    if row.visit and known_visits and row.visit not in known_visits:
+        yield _at(row, f"no visit {row.visit!r}.", did_you_mean(row.visit, known_visits))
     if isinstance(row, Measurement) and case.experiment not in ("", row.experiment):
         yield _at(row, f"no experiment {row.experiment!r}.", did_you_mean(row.experiment, [case.experiment]))
     if case.experiment and row.day < case.start:
@@ -170,11 +189,13 @@ def _printed(case: Case) -> Iterator[Problem]:
                     cell, f"{named} is {cell.status}, and no row of the measurements has it.", "Was it lost?"
                 )
             continue
-        if row.value != cell.value or row.unit != cell.unit:
+        analyte = next((each for each in case.analytes if each.id == cell.analyte), None)
+        # a unit that is not the observable's own was complained about where the row was judged
+        unit_told = analyte is not None and row.unit != analyte.unit
+        if row.value != cell.value or (row.unit != cell.unit and not unit_told):
             place = f"{cell.file}, row {cell.row}"
             what = f"{named} is {row.value:g} {row.unit}, but {place} has {cell.value:g} {cell.unit}."
             yield _at(row, what)
-        analyte = next((each for each in case.analytes if each.id == cell.analyte), None)
         if analyte is not None and (analyte.lower, analyte.upper) != (cell.lower, cell.upper):
             limits = " to ".join("none" if each is None else f"{each:g}" for each in (cell.lower, cell.upper))
             what = f"reference limits {limits}, but {analyte.observable} has {analyte.range_text or 'none'}."
@@ -245,7 +266,7 @@ def against_model(case: Case, model: Model) -> Iterator[Problem]:
                 f"quantity: the model has no {grade.quantity!r}.",
                 did_you_mean(grade.quantity, quantities),
             )
-    used = set(parameters) | in_formulas | filled
+    used = set(parameters) | in_formulas | {name for name in filled if not _is_number(name)}
     for prior in standard.values():
         if prior.id in case.targets:
             yield _at(
@@ -311,7 +332,7 @@ def _doses_arrive(case: Case, model: Model) -> Iterator[Problem]:
             yield say(what=what, remedy=did_you_mean(product.rate, parameters))
     entries = {product.state for product in case.products} | {product.rate for product in case.products}
     for target, (file, row) in case.targets.items():
-        if target in entries:
+        if target in entries or (not case.products and target in states):
             continue
         if target not in states:
             what = f"a dose into {target!r}, which is no state of the model."

@@ -70,12 +70,9 @@ class Treatment:
         timed = [(time, line) for line in experiment if (time := desk.number(line, "time")) is not None]
         self.start = self._start(timed)
         self.day_zero = self._day_zero(timed)
-        # one missing file is one complaint, not one for every dose
         names = ["products.tsv", *tables.get("experiment_files", ()), *tables.get("condition_files", ())]
-        readable = all(name in desk.texts for name in names) and experiment and conditions
-        self.timeline = Schedule((), self.products, self.day_zero)
-        if readable:
-            self.timeline = self._timeline([line for _, line in timed], conditions)
+        complete = all(name in desk.texts for name in names)
+        self.timeline = self._timeline([line for _, line in timed], conditions, complete)
 
     def _product(self, line: Line) -> Product | None:
         name, state = self.desk.text(line, "productId"), self.desk.text(line, "state")
@@ -136,7 +133,7 @@ class Treatment:
                 self.desk.complain(line, what)
         return found
 
-    def _timeline(self, experiment: Sequence[Line], conditions: Sequence[Line]) -> Schedule:
+    def _timeline(self, experiment: Sequence[Line], conditions: Sequence[Line], complete: bool) -> Schedule:
         try:
             timeline = schedule_from_experiment(
                 experiment,
@@ -147,9 +144,12 @@ class Treatment:
             )
         except ScheduleError as error:
             file = experiment[0].file if experiment else ""
-            self.desk.problems += [each if each.file else replace(each, file=file) for each in error.problems]
+            found = [each if each.file else replace(each, file=file) for each in error.problems]
+            # one missing file is one complaint, not one for every dose
+            changes = {line.file for line in conditions}
+            self.desk.problems += [each for each in found if complete or each.file in changes]
             return Schedule((), self.products, self.day_zero)
-        for product in self.products:
+        for product in self.products if complete else ():
             self._keep_promise(product, timeline)
         return timeline
 
