@@ -536,3 +536,21 @@ def test_shipped_models_survive_both_ways(name: str) -> None:
     assert load_model(model.to_antimony()) == model
     assert load_model(model.to_sbml()) == model
     assert antimony_to_sbml(model_file(name).read_text()) == antimony_to_sbml(model_file(name).read_text())
+
+
+@pytest.mark.parametrize("name", ["persistence", "persistence_cytokine", "sjogren_rfib"])
+def test_rates_of_shipped_models_match_roadrunner_on_the_shipped_sbml(name: str) -> None:
+    model = load_model(name)
+    runner = roadrunner.RoadRunner(model_file(name).with_suffix(".xml").read_text(encoding="utf-8"))
+    chance = np.random.default_rng(20231006)
+    values = {each.name: each.value for each in model.parameters} | {TIME.name: 0.0}
+    for state in model.states:
+        values[state.name] = float(chance.uniform(0.1, 3.0))
+        runner.setValue(state.name, values[state.name])
+    for each in model.assignments:
+        values[each.name] = value_of(each.formula, values)
+        assert runner.getValue(each.name) == pytest.approx(values[each.name], rel=1e-10), each.name
+    for state in model.states:
+        assert runner.getValue(f"{state.name}'") == pytest.approx(
+            value_of(state.rate, values), rel=1e-9, abs=1e-12
+        ), state.name
