@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 
 from cellsim import library
 from cellsim.case_beliefs import read_priors, read_variants
-from cellsim.case_checks import against_model, of_tables
+from cellsim.case_checks import of_tables
 from cellsim.case_data import Data
+from cellsim.case_model import against_model
 from cellsim.case_rows import Analyte, Censored, Grade, Measurement, PrintedCell, PriorRow, Variant, Visit
 from cellsim.case_tables import Desk
 from cellsim.case_treatment import Treatment

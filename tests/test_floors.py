@@ -11,7 +11,7 @@ import pytest
 PACKAGE = Path(__file__).resolve().parents[1] / "cellsim"
 FLOORS = (
     ("errors", "dates", "units"),
-    ("doses", "dosing_tables", "dosing_rows", "dosing_words", "schedule", "delivery", "quantities", "balance", "describe", "model", "formats", "case", "case_audit", "case_beliefs", "case_checks", "case_data", "case_rows", "case_tables", "case_treatment", "library"),
+    ("doses", "dosing_tables", "dosing_rows", "dosing_words", "schedule", "delivery", "quantities", "balance", "describe", "model", "formats", "case", "case_audit", "case_beliefs", "case_checks", "case_data", "case_model", "case_rows", "case_tables", "case_treatment", "library"),
     ("graph", "sparse", "tableau", "equations", "emit", "kernels", "directions", "tangents"),
     ("stepper", "solver", "witness", "conditions", "path", "trajectory", "simulation"),
     ("noise", "priors", "terms", "likelihood"),
