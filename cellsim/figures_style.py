@@ -1,0 +1,218 @@
+"""How every figure looks: colours that everyone can tell apart, sizes legible in print, the label beneath.
+
+Nothing here changes matplotlib's settings; everything is said to the Axes at hand.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from textwrap import fill
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from cellsim.errors import CellsimError, did_you_mean
+from cellsim.words import LABEL
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from numpy.typing import NDArray
+
+    from cellsim.case import Case
+    from cellsim.schedule import Product, Schedule
+
+    AxesArray = NDArray[np.object_]
+
+# Okabe and Ito's palette, told apart with any colour vision
+BLACK, GREY, PALE = "#000000", "#767676", "#C8C8C8"
+BLUE, VERMILLION, GREEN = "#0072B2", "#D55E00", "#009E73"
+ORANGE, SKY, PURPLE = "#E69F00", "#56B4E9", "#CC79A7"
+SOURCE_COLOURS = {"autologous": BLUE, "allogeneic": VERMILLION}
+CYCLE = (BLUE, VERMILLION, GREEN, PURPLE, ORANGE, SKY, BLACK)
+
+WIDE = 7.2
+SMALL, TINY = 8.0, 7.0
+# beyond this ratio of largest to smallest, equal distances should mean equal factors
+WIDE_RANGE = 4.0
+_LABEL_ID = "cellsim-label"
+
+
+def pick(asked: Iterable[str] | None, known: Iterable[str], what: str) -> list[str]:
+    """The names asked for, all by default, refused with all unknown ones at once."""
+    names = list(known)
+    chosen = names if asked is None else [asked] if isinstance(asked, str) else list(asked)
+    unknown = [name for name in chosen if name not in names]
+    if unknown:
+        raise CellsimError(f"no {what} {', '.join(map(repr, unknown))}. {did_you_mean(unknown[0], names)}")
+    return chosen
+
+
+def panels(
+    count: int, ax: Any, *, columns: int, width: float = WIDE, height: float = 1.35, **options: Any
+) -> AxesArray:
+    """As many Axes as asked for: new ones in a figure of their own, or the first of those given."""
+    if ax is not None:
+        given: AxesArray = np.atleast_1d(np.asarray(ax, dtype=object)).ravel()
+        if len(given) < count:
+            raise CellsimError(f"{count} panels need {count} Axes; {len(given)} were given.")
+        return given[:count]
+    import matplotlib.pyplot as plt
+
+    columns = min(columns, count)
+    rows = -(-count // columns)
+    # room for axis labels, legend and the label beneath
+    figure = plt.figure(figsize=(width, height * rows + 0.65), layout="constrained")
+    axes = figure.subplots(rows, columns, squeeze=False, **options).ravel()
+    for spare in axes[count:]:
+        spare.remove()
+    return np.asarray(axes[:count], dtype=object)
+
+
+def dress(ax: Axes, *, title: str = "", x: str = "", y: str = "") -> None:
+    """Small quiet letters and no more lines than needed, on this Axes alone."""
+    ax.tick_params(labelsize=TINY, length=2.5, pad=2)
+    ax.tick_params(which="minor", length=1.5)
+    ax.spines[["top", "right"]].set_visible(False)
+    if title:
+        ax.set_title(title, fontsize=SMALL, pad=3)
+    if x:
+        ax.set_xlabel(x, fontsize=TINY, labelpad=2)
+    if y:
+        ax.set_ylabel(y, fontsize=TINY, labelpad=2)
+
+
+def label(figure: Any, *, own: bool) -> None:
+    """Put the mandatory label beneath a figure, once."""
+    if any(text.get_gid() == _LABEL_ID for text in figure.texts):
+        return
+    size = 6.5
+    across = int(figure.get_figwidth() * 72 / (size * 0.5))
+    words = fill(LABEL, max(across, 30))
+    if own:
+        inches = ((words.count("\n") + 1) * size * 1.35 + 4) / 72
+        share = inches / figure.get_figheight()
+        figure.get_layout_engine().set(rect=(0, share, 1, 1 - share))
+    figure.text(0.5, 0.004, words, ha="center", va="bottom", fontsize=size, color=GREY, gid=_LABEL_ID)
+
+
+def legend(axes: Sequence[Axes] | AxesArray, handles: Sequence[Any], *, own: bool) -> None:
+    """One legend for all panels: above them in a figure of our own, as wide as fits, else in the first."""
+    first: Axes = axes[0]
+    if not own:
+        first.legend(handles=handles, fontsize=TINY, frameon=False)
+        return
+    figure: Any = first.figure
+    # a legend wider than its figure would leave no room for the panels
+    room = figure.get_figwidth() * 72 - 12
+    columns = next((n for n in range(len(handles), 1, -1) if _legend_width(handles, n) <= room), 1)
+    figure.legend(
+        handles=handles,
+        loc="outside upper center",
+        ncols=columns,
+        fontsize=TINY,
+        frameon=False,
+        columnspacing=1.4,
+        handlelength=1.6,
+    )
+
+
+def _legend_width(handles: Sequence[Any], columns: int) -> float:
+    """Points a legend takes, from the letters of each column's longest entry (it is filled column by column)."""
+    longest = [
+        max(len(str(handles[k].get_label())) for k in column)
+        for column in np.array_split(np.arange(len(handles)), columns)
+    ]
+    # a letter is about half as wide as high; beside it stand the handle, its gap, and the next column's distance
+    return sum(longest) * 0.56 * TINY + columns * (1.6 + 0.8 + 1.4) * TINY
+
+
+def band(ax: Axes, times: Any, curve: Any, colour: str, *, name: str = "", **line: Any) -> None:
+    """Median with its 50 and 90 % bands; `curve` has five rows as in :class:`cellsim.bands.Bands`."""
+    ax.fill_between(times, curve[0], curve[4], color=colour, alpha=0.18, linewidth=0)
+    ax.fill_between(times, curve[1], curve[3], color=colour, alpha=0.30, linewidth=0)
+    ax.plot(times, curve[2], **{"color": colour, "linewidth": 1.1, "label": name, **line})
+
+
+def colour_of(product: str, products: Sequence[Product]) -> str:
+    """A product's colour: that of its source, or one of the cycle."""
+    for k, each in enumerate(products):
+        if each.name == product:
+            return SOURCE_COLOURS.get(each.source, CYCLE[(k + 2) % len(CYCLE)])
+    return GREY
+
+
+def infusions(ax: Axes, schedule: Schedule, products: Sequence[Product]) -> None:
+    """A tick at the foot of the panel for every infusion, in its product's colour."""
+    left, right = ax.get_xlim()
+    for product in dict.fromkeys(each.product for each in schedule.infusions):
+        days = [
+            each.day for each in schedule.infusions if each.product == product and left <= each.day <= right
+        ]
+        if not days:  # an empty line that is not clipped would count as one at the figure's corner
+            continue
+        ax.plot(
+            days,
+            np.full(len(days), 0.025),
+            linestyle="none",
+            marker="|",
+            markersize=5,
+            markeredgewidth=0.9,
+            color=colour_of(product, products),
+            transform=ax.get_xaxis_transform(),
+            gid=f"infusions-{product}",
+            clip_on=False,
+        )
+
+
+def unit_text(unit: str) -> str:
+    """A model's unit as a person writes it.
+
+    Examples
+    --------
+    >>> unit_text("pg_per_mL"), unit_text("Mcell"), unit_text("dimensionless")
+    ('pg/mL', '10⁶ cells', '')
+    """
+    spoken = {"dimensionless": "", "1": "", "Mcell": "10⁶ cells", "per_day": "1/day", "percent": "%"}
+    return spoken.get(unit, unit.replace("_per_", "/"))
+
+
+def scale(ax: Axes, values: Iterable[Any], *, force: bool | None = None) -> bool:
+    """A log axis with plain numbers where the positive values span a wide range; says whether."""
+    from matplotlib.ticker import LogLocator, NullFormatter, NullLocator
+
+    seen = np.concatenate([np.ravel(np.asarray(each, float)) for each in values])
+    seen = seen[np.isfinite(seen)]
+    wide = bool(seen.size and seen.min() > 0 and seen.max() / seen.min() > WIDE_RANGE)
+    if not (wide if force is None else force):
+        return False
+    ax.set_yscale("log")
+    decades = np.log10(seen.max() / seen.min()) if seen.size and seen.min() > 0 else 2.0
+    ax.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if decades < 1.6 else (1.0,), numticks=6))
+    if decades < 5:  # beyond, powers of ten read better, and they are matplotlib's own way
+        ax.yaxis.set_major_formatter(lambda value, _: f"{value:.0f}" if value >= 1 else f"{value:g}")
+    if decades < 1.6:
+        ax.yaxis.set_minor_locator(NullLocator())
+    ax.yaxis.set_minor_formatter(NullFormatter())
+    return True
+
+
+def display_name(case: Case, name: str) -> str:
+    """An analyte's printed name, or the name itself."""
+    return next((each.name for each in case.analytes if each.id == name), name) or name
+
+
+def own_figure(ax: Any) -> bool:
+    """Whether the figure is ours to lay out."""
+    return ax is None
+
+
+def picked(options: Mapping[str, Any], **defaults: Any) -> dict[str, Any]:
+    """The caller's keywords over ours."""
+    return {**defaults, **options}
+
+
+def figure_of(axes: Any) -> Figure:
+    """The figure an Axes (or the first of an array of them) belongs to."""
+    found: Any = np.atleast_1d(np.asarray(axes, dtype=object)).ravel()[0].figure
+    return found

@@ -1,0 +1,31 @@
+"""Figures for every result: Axes in (or none), Axes out; nothing is shown, saved or set globally.
+
+Each function draws into the Axes given, or makes a figure of its own when there are none. Units stand on every
+axis, colours can be told apart with any colour vision, and the label of :mod:`cellsim.words` stands beneath.
+
+Examples
+--------
+>>> import cellsim as cs
+>>> from cellsim import plots
+>>> fitted = cs.calibrate(cs.load_case("sjogren_rfib"), starts=1)
+>>> plots.residuals(fitted).figure.savefig("residuals.png")  # doctest: +SKIP
+"""
+
+from cellsim.bands import Bands, bands
+from cellsim.figures_course import drives, persistence
+from cellsim.figures_fit import fit, prior_predictive, residuals
+from cellsim.figures_inference import parameters, variants
+from cellsim.figures_sweep import sweep
+
+__all__ = [
+    "Bands",
+    "bands",
+    "drives",
+    "fit",
+    "parameters",
+    "persistence",
+    "prior_predictive",
+    "residuals",
+    "sweep",
+    "variants",
+]
