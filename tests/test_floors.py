@@ -17,7 +17,7 @@ FLOORS = (
     ("noise", "priors", "terms", "likelihood"),
     ("fitting", "fitted", "diagnosis", "words", "identifiability", "profiles", "posterior", "variants"),
     ("measures", "sweeps", "visits"),
-    ("plots", "report", "cli"),
+    ("bands", "figures_course", "figures_fit", "figures_inference", "figures_style", "figures_sweep", "plots", "report", "report_pages", "report_plans", "report_words", "cli"),
 )
 FLOOR_OF = {module: level for level, modules in enumerate(FLOORS) for module in modules}
 SOURCES = sorted(path for path in PACKAGE.rglob("*.py") if path.name != "__init__.py")
