@@ -247,13 +247,17 @@ class Code:
 
     # -- control -----------------------------------------------------------------------------------------------
 
-    def loop(self, blocks: int, body: Callable[[str], None]) -> None:
-        """Run `body(offset)` for offsets 0, 8, ..., counted in doubles."""
+    def loop(self, blocks: int | str, body: Callable[[str], None]) -> None:
+        """Run `body(offset)` for offsets 0, 8, ..., counted in doubles.
+
+        `blocks` may be the name of an i64 that holds the number of doubles, not zero.
+        """
         if blocks == 1:
             body("0")
             return
-        if blocks <= 0:
+        if blocks == 0:
             return
+        size = blocks if isinstance(blocks, str) else str(BLOCK * blocks)
         self._count += 1
         label, after = f"loop{self._count}", f"after{self._count}"
         offset, following, more = f"%o{self._count}", f"%n{self._count}", f"%m{self._count}"
@@ -262,7 +266,7 @@ class Code:
         self.do(f"{offset} = phi i64 [0, %{self.block}], [{following}, %{label}]")
         body(offset)
         self.do(f"{following} = add nuw nsw i64 {offset}, {BLOCK}")
-        self.do(f"{more} = icmp ult i64 {following}, {BLOCK * blocks}")
+        self.do(f"{more} = icmp ult i64 {following}, {size}")
         self.do(f"br i1 {more}, label %{label}, label %{after}")
         self.lines.append(f"{after}:")
         self.block = after

@@ -221,7 +221,9 @@ def _record(off, w, path, counts, start, end, h):  # type: ignore[no-untyped-def
     n, row = off[N_STATES], counts[RECORDED]
     if row == path.shape[0]:
         longer = np.empty((2 * row, path.shape[1]))
-        longer[:row] = path
+        for i in range(row):
+            for j in range(path.shape[1]):
+                longer[i, j] = path[i, j]
         path = longer
     path[row, 0], path[row, 1], path[row, 2] = start, end, h
     for i in range(n):
@@ -315,7 +317,7 @@ def _event_tangents(T, w, event):  # type: ignore[no-untyped-def]
     """Tangents of the states an event is about to set; the state before it is still in slot y."""
     v = T.v
     _call(T.addresses[T_EVENTS + event], w.ctypes.data, v.ctypes.data)
-    _copy_tangents(T, 0, 2)
+    _copy_tangents(T, np.int64(0), np.int64(2))
     for g in range(T.groups.shape[0]):
         s, sample = T.groups[g, 0], T.groups[g, 2]
         for i in range(T.event_ptr[event], T.event_ptr[event + 1]):
@@ -339,7 +341,7 @@ def _shift_tangents(T, b, flow, sign):  # type: ignore[no-untyped-def]
     v = T.v
     for i in range(T.seed_ptr[b], T.seed_ptr[b + 1]):
         code = T.seed_code[i]
-        if code == SEED_TIME or code == SEED_EVENT_TIME:
+        if code in (SEED_TIME, SEED_EVENT_TIME):
             d = T.seed_at[i]
             rate = T.seed_value[i]
             if code == SEED_EVENT_TIME:
@@ -471,7 +473,7 @@ def run_group(  # type: ignore[no-untyped-def]
                     w[off[S_F] + j] = np.nan if not abs(w[Y + j]) < 1e300 else 0.0
                     if not abs(w[Y + j]) < 1e300:
                         w[off[S_ERROR] + j % W] = np.nan
-                if not _give_up(off, w, status, source, t, fail_time, culprit, NOT_FINITE):
+                if not _give_up(off, w, status, source, t, fail_time, culprit, np.int64(NOT_FINITE)):
                     return path
         for lane in range(W):
             while ptr[lane] < n_times and times[ptr[lane], lane] <= t:
@@ -483,7 +485,7 @@ def run_group(  # type: ignore[no-untyped-def]
                     if tangents:
                         for i in range(n):
                             w[off[S_YS] + i] = w[Y + i]
-                        _copy_tangents(T, 0, 2)
+                        _copy_tangents(T, np.int64(0), np.int64(2))
                         _sample_tangents(T, off, w, ptr[lane])
                 ptr[lane] += 1
         if b == breaks.size - 1:
@@ -494,7 +496,7 @@ def run_group(  # type: ignore[no-untyped-def]
                     w[Y1 + i] = w[Y + i]
                     for m in range(3):
                         w[off[S_DENSE] + m * off[N_PADDED] + i] = 0.0
-                path = _record(off, w, path, counts, t, t, 1.0)
+                path = _record(off, w, path, counts, t, t, np.float64(1.0))
             return path
         end = breaks[b + 1]
         h = min(_initial_step(addr, off, opt, w, end - t), opt[H_MAX])
@@ -508,7 +510,7 @@ def run_group(  # type: ignore[no-untyped-def]
                 h = 0.5 * left
             if steps >= opt[MAX_STEPS]:
                 _call(addr[RHS], base, base)
-                _give_up(off, w, status, source, t, fail_time, culprit, TOO_MANY_STEPS)
+                _give_up(off, w, status, source, t, fail_time, culprit, np.int64(TOO_MANY_STEPS))
                 return path
             if fresh:
                 _call(addr[JAC], base, base)
@@ -529,7 +531,7 @@ def run_group(  # type: ignore[no-untyped-def]
                 h *= max(0.15, 0.9 * error**-0.2) if error < 1e300 else 0.15
                 if h <= 4e-16 * abs(t) or h < 1e-290:
                     _call(addr[RHS], base, base)
-                    code = STEP_UNDERFLOW if error < 1e300 else NOT_FINITE
+                    code = np.int64(STEP_UNDERFLOW) if error < 1e300 else np.int64(NOT_FINITE)
                     if not _give_up(off, w, status, source, t, fail_time, culprit, code):
                         return path
                     fresh = True
@@ -616,7 +618,7 @@ def run_group(  # type: ignore[no-untyped-def]
             for i in range(size):
                 w[Y + i] = w[Y1 + i]
             if tangents:
-                _copy_tangents(T, 1, 0)
+                _copy_tangents(T, np.int64(1), np.int64(0))
             fresh = True
             t = new
             if hit >= 0:

@@ -40,9 +40,6 @@ class Shape:
             ("u", n),
             ("k", tableau.STAGES * n),
             ("dense", 3 * n),
-            ("seed", n),
-            ("seed_a", m),
-            ("second_a", m),
             ("a", m),
         ):
             self.layout.add(name, size)
@@ -156,11 +153,20 @@ class TangentWriter:
         moving = {n for n in system.jacobian.values() if n not in self.kept and graph.value(n) is None}
         self.jacobian_slot = {node: i for i, node in enumerate(sorted(moving))}
         self.second_slot = {node: i for i, node in enumerate(sorted({*self.second.values()}))}
+        self.slope_slot: dict[tuple[str, int, int], int] = {}
+        for (i, j), node in self.slopes.items():
+            if not self._still((i, j), node):
+                self.slope_slot["first" if i < system.n else "auxiliary", i, j] = len(self.slope_slot)
+        for i, j in self.second_p:
+            self.slope_slot.setdefault(("first" if i < system.n else "second", i, j), len(self.slope_slot))
         lay = self.layout = Layout()
         lay.add("q", len(self.kept))
         lay.add("step", len(self.at_step))
-        lay.add("jacobian", len(self.jacobian_slot))
-        lay.add("second", len(self.second_slot))
+        self.block = Layout()
+        self.block.add("jacobian", len(self.jacobian_slot))
+        self.block.add("second", len(self.second_slot))
+        self.block.add("slopes", len(self.slope_slot))
+        lay.add("stages", tableau.STAGES * self.block.size)
         lay.add("gy", len(self.outputs_y))
         lay.add("gp", len(self.outputs_p))
         lay.add("y0p", len(self.initials_p))
@@ -195,21 +201,16 @@ class TangentWriter:
         return load
 
     def prepare(self) -> str:
-        """Terms of parameters only, and the seeds made of them."""
+        """Terms of parameters only."""
         code = Code()
-        lay = self.layout
 
         def load(code: Code, node: int) -> str:
             return code.load("%w", self.base.layout["p"] + self.graph.args[node][0])
 
-        def sink(offset: int) -> Callable[[str], None]:
-            return lambda value: code.store(value, "%v", offset)
+        def sink(i: int) -> Callable[[str], None]:
+            return lambda value: code.store(value, "%v", self.layout["q"] + i)
 
-        targets = [(node, sink(lay["q"] + i)) for node, i in self.kept.items()]
-        for entry, node in self.slopes.items():
-            if self._still(entry, node):
-                targets += [(node, sink(offset)) for offset in self._seeds(*entry)]
-        emit_nodes(code, self.graph, targets, load)
+        emit_nodes(code, self.graph, [(node, sink(i)) for node, i in self.kept.items()], load)
         return self.finish(code, "prepare")
 
     def evaluate(self, name: str, slot: str, nodes: Iterable[int], source: str) -> str:
@@ -223,43 +224,24 @@ class TangentWriter:
         emit_nodes(code, self.graph, targets, self.read(states), kept=self.kept)
         return self.finish(code, name)
 
-    def _seeds(self, row: int, parameter: int) -> list[int]:
-        """Where the slope of a row by a parameter goes: lanes of the directions along it."""
-        found = []
-        for d in self.lanes_of[parameter]:
-            g, lane = self.packing.home[d]
-            shape = self.shapes[g]
-            slot, place = ("seed", shape.row) if row < self.system.n else ("seed_a", shape.auxiliary)
-            found.append(self.begin[g] + shape.layout[slot] + place[row] + lane)
-        return found
-
-    def _second_seeds(self, row: int, parameter: int) -> list[int]:
-        found = []
-        for d in self.lanes_of[parameter]:
-            g, lane = self.packing.home[d]
-            shape = self.shapes[g]
-            slot, place = ("seed", shape.row) if row < self.system.n else ("second_a", shape.auxiliary)
-            found.append(self.begin[g] + shape.layout[slot] + place[row] + lane)
-        return found
-
     def _still(self, entry: tuple[int, int], node: int) -> bool:
-        """A seed that never changes in time."""
+        """A slope that never changes in time."""
         known = node in self.kept or self.graph.value(node) is not None
         return known and (entry not in self.second_p or entry[0] >= self.system.n)
 
     def at_stage(self) -> str:
-        """Jacobian entries at a stage value %y, and slopes by parameters straight into the seeds."""
+        """Jacobian entries and slopes by parameters at a stage value %y, into block %b."""
         code = Code()
 
-        def sink(offset: int) -> Callable[[str], None]:
-            return lambda value: code.store(value, "%v", offset)
+        def sink(slot: str, i: int) -> Callable[[str], None]:
+            return lambda value: code.store(value, "%b", self.block[slot] + i)
 
-        targets = [(node, sink(self.layout["jacobian"] + i)) for node, i in self.jacobian_slot.items()]
-        for entry, node in self.slopes.items():
-            if not self._still(entry, node):
-                targets += [(node, sink(offset)) for offset in self._seeds(*entry)]
+        targets = [(node, sink("jacobian", i)) for node, i in self.jacobian_slot.items()]
+        for (kind, row, parameter), i in self.slope_slot.items():
+            if kind != "second" and (row, parameter) in self.slopes:
+                targets.append((self.slopes[row, parameter], sink("slopes", i)))
         emit_nodes(code, self.graph, targets, self.read("%y"), kept=self.kept)
-        return self.finish(code, "at_stage", "ptr %w, ptr %v, ptr %y", internal=True)
+        return self.finish(code, "at_stage", "ptr %w, ptr %v, ptr %y, ptr %b", internal=True)
 
     def at_start(self) -> str:
         code = Code()
@@ -278,19 +260,19 @@ class TangentWriter:
         graph = self.graph
 
         def sink(offset: int) -> Callable[[str], None]:
-            return lambda value: code.store(value, "%v", offset)
+            return lambda value: code.store(value, "%b", offset)
 
         def added(offset: int) -> Callable[[str], None]:
-            return lambda value: code.store(code.two("fadd", code.load("%v", offset), value), "%v", offset)
+            return lambda value: code.store(code.two("fadd", code.load("%b", offset), value), "%b", offset)
 
-        targets = [(node, sink(self.layout["second"] + i)) for node, i in self.second_slot.items()]
+        targets = [(node, sink(self.block["second"] + i)) for node, i in self.second_slot.items()]
         for (row, parameter), node in self.second_p.items():
+            slot = self.slope_slot["first" if row < self.system.n else "second", row, parameter]
             upon = (row, parameter) in self.slopes and row < self.system.n
-            for offset in self._second_seeds(row, parameter):
-                targets.append((node, added(offset) if upon else sink(offset)))
+            targets.append((node, (added if upon else sink)(self.block["slopes"] + slot)))
         kept = {node: 0 for node in (*self.kept, *self.at_step) if graph.value(node) is None}
         emit_nodes(code, graph, targets, self.read("", "%k"), kept=kept)
-        return self.finish(code, "second_at", "ptr %w, ptr %v, ptr %k", internal=True)
+        return self.finish(code, "second_at", "ptr %w, ptr %v, ptr %k, ptr %b", internal=True)
 
     # -- lanes -------------------------------------------------------------------------------------------------
 
@@ -299,15 +281,29 @@ class TangentWriter:
         value = self.graph.value(node)
         if value is not None:
             return code.const(value), value == 1.0
-        slot = (
-            self.layout["q"] + self.kept[node]
-            if node in self.kept
-            else self.layout["jacobian"] + self.jacobian_slot[node]
-        )
-        return code.spread(code.load("%v", slot, 1)), False
+        if node in self.kept:
+            return code.spread(code.load("%v", self.layout["q"] + self.kept[node], 1)), False
+        return code.spread(code.load("%b", self.block["jacobian"] + self.jacobian_slot[node], 1)), False
+
+    def seeded(self, code: Code, kind: str, row: int, group: int, total: str) -> str:
+        """Add the slopes of a row by parameters, each in the lanes of the directions along it."""
+        for parameter, members in self.lanes_of.items():
+            lanes = {self.packing.home[d][1] for d in members if self.packing.home[d][0] == group}
+            if not lanes:
+                continue
+            hot = "<" + ", ".join("double 1.0" if i in lanes else "double 0.0" for i in range(LANES)) + ">"
+            if (kind, row, parameter) in self.slope_slot:
+                slot = self.block["slopes"] + self.slope_slot[kind, row, parameter]
+                scalar = code.spread(code.load("%b", slot, 1))
+            elif kind != "second" and (row, parameter) in self.slopes:
+                scalar, _ = self.entry(code, self.slopes[row, parameter])
+            else:
+                continue
+            total = code.times_plus(scalar, hot, total)
+        return total
 
     def auxiliaries(
-        self, name: str, shape: Shape, source: str, into: str | None
+        self, group: int, shape: Shape, source: str, into: str | None
     ) -> tuple[Code, dict[int, str], dict[int, str]]:
         """Begin a function that knows tangents of states (from slot `source`) and of auxiliaries."""
         code = Code(LANES)
@@ -321,7 +317,7 @@ class TangentWriter:
             return x[r]
 
         for r in shape.group.auxiliaries:
-            total = code.load("%g", shape.layout["seed_a"] + shape.auxiliary[r])
+            total = self.seeded(code, "auxiliary", r, group, code.const(0.0))
             for (i, j), node in jacobian.items():
                 if i == r and (j in shape.row or j in a):
                     total = self.term(code, node, state(j) if j in shape.row else a[j], total)
@@ -334,14 +330,14 @@ class TangentWriter:
         scalar, one = self.entry(code, node)
         return code.two("fadd", vector, total) if one else code.times_plus(scalar, vector, total)
 
-    def start_of(self, name: str, shape: Shape) -> str:
+    def start_of(self, name: str, group: int, shape: Shape) -> str:
         """Tangents of the auxiliaries at the start of the step (Jacobian entries of stage 1 must be there)."""
-        code, _, _ = self.auxiliaries(name, shape, "s", "a")
-        return self.finish(code, name, "ptr %w, ptr %v, ptr %g", internal=True)
+        code, _, _ = self.auxiliaries(group, shape, "s", "a")
+        return self.finish(code, name, "ptr %w, ptr %v, ptr %g, ptr %b", internal=True)
 
-    def stage_of(self, name: str, shape: Shape) -> str:
+    def stage_of(self, name: str, group: int, shape: Shape) -> str:
         """Tangent of one stage: right-hand side, then the solve, into %kd (which holds the carried part)."""
-        code, yd, ad = self.auxiliaries(name, shape, "yd", None)
+        code, yd, ad = self.auxiliaries(group, shape, "yd", None)
         lay = shape.layout
         s: dict[int, str] = {}
 
@@ -369,14 +365,12 @@ class TangentWriter:
         x: dict[int, str] = {}
         for r in sorted(here):
             if r in shape.row:
-                total = code.two(
-                    "fadd", code.load("%kd", shape.row[r]), code.load("%g", lay["seed"] + shape.row[r])
-                )
+                total = self.seeded(code, "first", r, group, code.load("%kd", shape.row[r]))
             else:
-                total = code.load("%g", lay["second_a"] + shape.auxiliary[r])
+                total = self.seeded(code, "second", r, group, code.const(0.0))
             for j, node, second in by_row[r]:
                 if second:
-                    scalar = code.spread(code.load("%v", self.layout["second"] + self.second_slot[node], 1))
+                    scalar = code.spread(code.load("%b", self.block["second"] + self.second_slot[node], 1))
                     total = code.times_plus(scalar, at_start(j), total)
                 else:
                     total = self.term(code, node, stage(j), total)
@@ -384,7 +378,7 @@ class TangentWriter:
         self._solve(code, x, here)
         for r, offset in shape.row.items():
             code.store(x[r], "%kd", offset)
-        return self.finish(code, name, "ptr %w, ptr %v, ptr %g, ptr %kd", internal=True)
+        return self.finish(code, name, "ptr %w, ptr %v, ptr %g, ptr %kd, ptr %b", internal=True)
 
     def _solve(self, code: Code, x: dict[int, str], here: set[int]) -> None:
         base = self.base
@@ -415,27 +409,26 @@ class TangentWriter:
                 assert slot is not None
                 x[p] = code.two("fmul", x[p], code.spread(code.load("%w", base.layout["lu"] + slot, 1)))
 
-    def combine(self, code: Code, shape: Shape, g: str, stage: int) -> None:
-        """Y_i' and the part of k_i' that is carried over from earlier stages."""
-        lay, n = shape.layout, len(shape.group.rows)
-        ih = code.spread(
-            code.line(
-                f"fdiv double {code.const(1.0, 1)}, {code.load('%w', self.base.layout['control'] + CONTROL_H, 1)}"
-            )
-        )
-        s, yd, u = (code.pointer(g, lay[name]) for name in ("s", "yd", "u"))
-        ks = [code.pointer(g, lay["k"] + j * n * LANES) for j in range(stage + 1)]
+    def combine(self, stage: int) -> str:
+        """Y_i' and the part of k_i' that is carried over from earlier stages, for %n vectors of lanes."""
+        code = Code(LANES)
+        h = code.load("%w", self.base.layout["control"] + CONTROL_H, 1)
+        ih = code.spread(code.line(f"fdiv double {code.const(1.0, 1)}, {h}"))
+        size = code.line(f"mul i64 %n, {LANES}")
+        ks = ["%k"]
+        for _ in range(stage):
+            ks.append(code.pointer(ks[-1], size))
 
         def body(o: str) -> None:
             k = [code.load(ks[j], o) for j in range(stage)]
             if stage >= 6:
-                point = code.two("fadd", code.load(yd, o), k[stage - 1])
+                point = code.two("fadd", code.load("%yd", o), k[stage - 1])
             else:
-                point = code.load(s, o)
+                point = code.load("%s", o)
                 for j in range(stage):
                     point = code.times_plus(code.const(tableau.a[stage][j]), k[j], point)
-            code.store(point, yd, o)
-            total = code.load(u, o)
+            code.store(point, "%yd", o)
+            total = code.load("%u", o)
             if stage:
                 carried = code.two("fmul", code.const(tableau.C[stage][0]), k[0])
                 for j in range(1, stage):
@@ -443,29 +436,35 @@ class TangentWriter:
                 total = code.times_plus(carried, ih, total)
             code.store(total, ks[stage], o)
 
-        code.loop(n, body)
+        code.loop(size, body)
+        arguments = "ptr %w, ptr %s, ptr %yd, ptr %u, ptr %k, i64 %n"
+        return self.finish(code, f"combine{stage}", arguments, internal=True)
 
-    def step(self, names: list[str]) -> str:
+    def step(self) -> str:
         """Tangents of all stages of the step just taken; the new tangent goes to slot s1."""
         code = Code(LANES)
         base = self.base
         code.do("call void @at_start(ptr %w, ptr %v)")
-        groups = [code.pointer("%v", begin) for begin in self.begin]
+        blocks = []
         for i in range(tableau.STAGES):
             y = code.pointer("%w", base.layout["stages"] + i * base.nw)
             k = code.pointer("%w", base.layout["k"] + i * base.ext)
-            code.do(f"call void @at_stage(ptr %w, ptr %v, ptr {y})")
-            code.do(f"call void @second_at(ptr %w, ptr %v, ptr {k})")
-            for g, shape, name in zip(groups, self.shapes, names, strict=True):
-                if i == 0 and shape.group.auxiliaries:
-                    code.do(f"call void @start_{name}(ptr %w, ptr %v, ptr {g})")
-                self.combine(code, shape, g, i)
-                kd = code.pointer(g, shape.layout["k"] + i * len(shape.group.rows) * LANES)
-                code.do(f"call void @stage_{name}(ptr %w, ptr %v, ptr {g}, ptr {kd})")
-        for g, shape in zip(groups, self.shapes, strict=True):
+            b = code.pointer("%v", self.layout["stages"] + i * self.block.size)
+            code.do(f"call void @at_stage(ptr %w, ptr %v, ptr {y}, ptr {b})")
+            code.do(f"call void @second_at(ptr %w, ptr %v, ptr {k}, ptr {b})")
+            blocks.append(b)
+        # group by group, so that the stages of a group stay in the nearest cache
+        for number, (begin, shape) in enumerate(zip(self.begin, self.shapes, strict=True)):
             lay, n = shape.layout, len(shape.group.rows)
-            last = code.pointer(g, lay["k"] + (tableau.STAGES - 1) * n * LANES)
-            yd, s1 = code.pointer(g, lay["yd"]), code.pointer(g, lay["s1"])
+            g = code.pointer("%v", begin)
+            s, yd, u, k = (code.pointer(g, lay[name]) for name in ("s", "yd", "u", "k"))
+            if shape.group.auxiliaries:
+                code.do(f"call void @start{number}(ptr %w, ptr %v, ptr {g}, ptr {blocks[0]})")
+            for i, b in enumerate(blocks):
+                kd = code.pointer(k, i * n * LANES)
+                code.do(f"call void @combine{i}(ptr %w, ptr {s}, ptr {yd}, ptr {u}, ptr {k}, i64 {n})")
+                code.do(f"call void @stage{number}(ptr %w, ptr %v, ptr {g}, ptr {kd}, ptr {b})")
+            last, s1 = code.pointer(k, (tableau.STAGES - 1) * n * LANES), code.pointer(g, lay["s1"])
 
             def close(o: str, last: str = last, yd: str = yd, s1: str = s1) -> None:
                 code.store(code.two("fadd", code.load(yd, o), code.load(last, o)), s1, o)
@@ -495,16 +494,13 @@ class TangentWriter:
 
     def all(self) -> list[str]:
         functions = [self.prepare(), self.at_stage(), self.at_start(), self.second_at()]
-        names, written = [], {}
-        for shape in self.shapes:
-            if shape.group not in written:
-                name = written[shape.group] = f"shape{len(written)}"
-                functions.append(self.stage_of(f"stage_{name}", shape))
-                if shape.group.auxiliaries:
-                    functions.append(self.start_of(f"start_{name}", shape))
-            names.append(written[shape.group])
+        functions += [self.combine(i) for i in range(tableau.STAGES)]
+        for g, shape in enumerate(self.shapes):
+            functions.append(self.stage_of(f"stage{g}", g, shape))
+            if shape.group.auxiliaries:
+                functions.append(self.start_of(f"start{g}", g, shape))
         functions += [
-            self.step(names),
+            self.step(),
             self.dense(),
             self.evaluate("observe_y", "gy", [d for *_, d in self.outputs_y], "ys"),
             self.evaluate("observe_p", "gp", [d for *_, d in self.outputs_p], "ys"),
