@@ -62,7 +62,7 @@ def _prior(desk: Desk, line: Line, standard: bool) -> PriorRow | None:
     estimate = desk.truth(line, "estimate")
     lower = desk.number(line, "lowerBound", default=-math.inf, infinite=True)
     upper = desk.number(line, "upperBound", default=math.inf, infinite=True)
-    family, numbers = _family(desk, line, identity) if estimate else ("", ())
+    family, numbers = _family(desk, line, identity) if estimate or line.of("priorDistribution") else ("", ())
     if not identity or nominal is None or lower is None or upper is None:
         return None
     if estimate and not lower <= nominal <= upper:

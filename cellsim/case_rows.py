@@ -254,11 +254,12 @@ class PriorRow(_Placed):
     id, unit, meaning : str
         Its name, unit and meaning.
     estimate : bool
-        False: `nominal` is its value.
+        False: `nominal` is its value, except where a posterior is sampled and it has a prior.
     nominal : float
         Value where an estimation starts, in `unit`.
     family : str
-        One of PEtab's; empty when not estimated.
+        One of PEtab's; empty when there is no prior. A parameter that is not estimated may have one (the
+        spread of a hierarchy, whose most probable value would be zero): fits hold it, sampling frees it.
     parameters : tuple of float
         Of the family, in PEtab's order.
     lower, upper : float

@@ -314,7 +314,12 @@ _CUT_SLOPES: dict[int, tuple[tuple[str, float], ...]] = {
 
 
 def objective_of(
-    case: Case, model: Model | None = None, *, variant: str | None = None, rtol: float = 1e-6
+    case: Case,
+    model: Model | None = None,
+    *,
+    variant: str | None = None,
+    rtol: float = 1e-6,
+    hierarchy: bool = False,
 ) -> Objective:
     """Bring a case, a model and a variant together.
 
@@ -327,6 +332,9 @@ def objective_of(
         A row of the model space; the default one otherwise. Ignored when the case has none.
     rtol : float
         Relative tolerance of the simulations.
+    hierarchy : bool
+        Whether parameters with a prior that the case does not let a fit estimate (spreads of a hierarchy) are
+        free as well; they stand last.
 
     Returns
     -------
@@ -360,7 +368,10 @@ def objective_of(
     own = {each.name: each.value for each in model.parameters}
     settled = {row.id: row.nominal for row in case.priors if not row.estimate}
     fixed = {**own, **settled, **dict(chosen.fixed if chosen else ())}
-    free = [row for row in case.priors if row.estimate and row.id not in dict(chosen.fixed if chosen else ())]
+    open_rows = [row for row in case.priors if row.id not in dict(chosen.fixed if chosen else ())]
+    free = [row for row in open_rows if row.estimate]
+    if hierarchy:
+        free += [row for row in open_rows if row.family and not row.estimate]
     for row in free:
         fixed.pop(row.id, None)
     outputs, terms, occasions = terms_of(case, fixed)

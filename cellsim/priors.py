@@ -24,7 +24,38 @@ if TYPE_CHECKING:
 
 __all__ = ["FAMILIES", "Coordinates", "Prior"]
 
-# PEtab's families: how many parameters each takes, and the scipy distribution they mean
+
+class _Normal:
+    """The normal distribution by scipy's bare functions: a truncated one is asked in every gradient."""
+
+    def __init__(self, mean: float, sd: float) -> None:
+        self.mean, self.sd = mean, sd
+
+    def cdf(self, x: Any) -> Any:
+        from scipy.special import ndtr
+
+        return ndtr((np.asarray(x) - self.mean) / self.sd)
+
+    def sf(self, x: Any) -> Any:
+        from scipy.special import ndtr
+
+        return ndtr((self.mean - np.asarray(x)) / self.sd)
+
+    def ppf(self, share: Any) -> Any:
+        from scipy.special import ndtri
+
+        return self.mean + self.sd * ndtri(share)
+
+    def isf(self, share: Any) -> Any:
+        from scipy.special import ndtri
+
+        return self.mean - self.sd * ndtri(share)
+
+    def logpdf(self, x: Any) -> Any:
+        return -0.5 * ((np.asarray(x) - self.mean) / self.sd) ** 2 - np.log(self.sd * np.sqrt(2 * np.pi))
+
+
+# PEtab's families: how many parameters each takes, and the distribution they mean
 FAMILIES: dict[str, tuple[int, Callable[..., Any]]] = {
     "cauchy": (2, lambda stats, a, b: stats.cauchy(a, b)),
     "chisquare": (1, lambda stats, a: stats.chi2(a)),
@@ -34,7 +65,7 @@ FAMILIES: dict[str, tuple[int, Callable[..., Any]]] = {
     "log-laplace": (2, lambda stats, a, b: stats.loglaplace(1 / b, scale=np.exp(a))),
     "log-normal": (2, lambda stats, a, b: stats.lognorm(b, scale=np.exp(a))),
     "log-uniform": (2, lambda stats, a, b: stats.loguniform(a, b)),
-    "normal": (2, lambda stats, a, b: stats.norm(a, b)),
+    "normal": (2, lambda stats, a, b: _Normal(a, b)),
     "rayleigh": (1, lambda stats, a: stats.rayleigh(scale=a)),
     "uniform": (2, lambda stats, a, b: stats.uniform(a, b - a)),
 }
@@ -182,6 +213,10 @@ class Coordinates:
         logged = np.array([self.priors[j].family == "log-normal" for j in found], dtype=bool)
         return np.array(found, dtype=np.intp), mean, sd, logged
 
+    @cached_property
+    def _others(self) -> tuple[tuple[int, Prior], ...]:
+        return tuple((j, prior) for j, prior in enumerate(self.priors) if not prior._closed)
+
     def values(self, theta: Array) -> Array:
         """Parameters at `theta`, shape (..., n_priors), in their own units."""
         theta = np.asarray(theta, float)
@@ -189,9 +224,8 @@ class Coordinates:
         place, mean, sd, logged = self._closed
         plain = mean + sd * theta[..., place]
         out[..., place] = np.where(logged, np.exp(np.where(logged, plain, 0.0)), plain)
-        for j, prior in enumerate(self.priors):
-            if not prior._closed:
-                out[..., j] = prior.value(theta[..., j])
+        for j, prior in self._others:
+            out[..., j] = prior.value(theta[..., j])
         return out
 
     def slopes(self, theta: Array) -> Array:
@@ -202,7 +236,6 @@ class Coordinates:
         out[..., place] = sd * np.where(
             logged, np.exp(np.where(logged, mean + sd * theta[..., place], 0.0)), 1.0
         )
-        for j, prior in enumerate(self.priors):
-            if not prior._closed:
-                out[..., j] = prior.slope(theta[..., j])
+        for j, prior in self._others:
+            out[..., j] = prior.slope(theta[..., j])
         return out
