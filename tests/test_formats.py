@@ -136,7 +136,7 @@ ALL_FUNCTIONS = """
     factorial(4); pi*x; exponentiale^x; time + 1; x % y; -x % y; pow(x, 2); sqr(x); x*(y > 2);
     piecewise(1, x > y, 2);
     piecewise(1, x == y, 2); piecewise(1, !(x > y), 2); piecewise(1, xor(x > 1, y > 1), 3); 1e-5*x; 6.02e23*x;
-    piecewise(1, x > 2 && y > 9 || x > 1, 4); x*0.1; 1/3*x; avogadro*x; quotient(7, 2); rem(-7, 2)
+    piecewise(1, x > 2 && y > 9 || x > 1, 4); x*0.1; 1/3*x; exp(2/3); avogadro*x; quotient(7, 2); rem(-7, 2)
 """
 FUNCTIONS = [formula.strip() for formula in ALL_FUNCTIONS.split(";")]
 
@@ -459,7 +459,7 @@ def small_models(draw: st.DrawFn) -> str:
         label, note = draw(LABELS), draw(NOTES)
         quoted = label.replace('"', '\\"')
         text.append(f'  {name} is "{quoted}"')
-        text.append(f"  {name} notes ```{note}```")
+        text.append(f"  {name} notes ```{note} ```")
     if draw(st.booleans()):
         text.append(f"  at ({names[0]} > 2 && time < 5), t0=false: {names[0]} = {names[3]}*2, {names[1]} = 1")
     return "\n".join([*text, "end"])
@@ -487,7 +487,7 @@ def test_any_label_note_unit_and_value_survive(label: str, note: str, unit: str,
 
 def test_notes_with_markup_survive_as_typed() -> None:
     note = 'k*E*T and x_i_j, <b>not bold</b> & "so" `on` # 1\n- a list, [link](x)'
-    model = load_model(f"k = 1; k notes ```{note}```")
+    model = load_model(f"k = 1; k notes ```{note} ```")
     assert model["k"].note == note
     assert load_model(model.to_antimony())["k"].note == note
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import sympy as sp
 
 from cellsim.errors import ModelError, Problem
-from cellsim.formats.formulas import formula_text
+from cellsim.formats.formulas import bracketed, formula_text
 from cellsim.formats.notes import notes_of_text, tidy
 from cellsim.formats.sbml import unit_names
 from cellsim.formats.sbml_units import KINDS, base_factors
@@ -71,7 +71,7 @@ class _Stash:
             if kind != "comment" and piece.strip():
                 before = piece
             out.append(piece)
-        self.text = "".join(out)
+        self.text = bracketed("".join(out))
 
     def _put(self, piece: str) -> str:
         raw = piece.startswith("```")
@@ -159,7 +159,8 @@ def _refuse_imports(text: str) -> None:
 
 def _quoted(text: str) -> str:
     if "\n" in text:
-        return "```" + text.replace("```", "'''") + "```"
+        # a backquote at the end would be taken for the first of the three that close the note
+        return "```" + text.replace("```", "'''") + (" ```" if text.endswith("`") else "```")
     # a trailing backslash would swallow the closing quote
     return '"' + text.replace('"', '\\"') + (" " if text.endswith("\\") else "") + '"'
 

@@ -71,8 +71,9 @@ def _write_number(e: sp.Number, outer: int) -> str:
     if e in (sp.oo, -sp.oo):
         return _bracket("-infinity", _UNARY, outer) if e is -sp.oo else "infinity"
     if isinstance(e, sp.Rational):
-        text = f"{abs(e.p)}" + (f"/{e.q}" if e.q != 1 else "")
-        level = _PRODUCT if e.q != 1 else _ATOM
+        # with its own brackets, because libsbml takes '(2/3)' for one word and then refuses 'exp(2/3)'
+        text = f"({abs(e.p)}/{e.q})" if e.q != 1 else f"{abs(e.p)}"
+        level = _ATOM
     elif isinstance(e, sp.Float):
         text, level = repr(abs(float(e))), _ATOM
     else:
@@ -139,6 +140,9 @@ def _write_call(e: sp.Basic, outer: int) -> str:
     if name in ("Xor", "Implies"):
         return f"{name.lower()}({', '.join(_write(part, _OR) for part in e.args)})"
     if name == "Piecewise":
+        (value, condition), *others = e.args
+        if others == [(-value, sp.true)] and condition in (value >= 0, (value >= 0).canonical):
+            return f"abs({_write(value, 0)})"
         parts = []
         for value, condition in e.args:
             parts.append(_write(value, 0))

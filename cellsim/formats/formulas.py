@@ -6,6 +6,8 @@
 from __future__ import annotations
 
 import math
+import re
+import sys
 from collections.abc import Callable, Mapping
 from functools import lru_cache
 from itertools import pairwise
@@ -22,6 +24,7 @@ __all__ = [
     "RESERVED",
     "as_condition",
     "as_number",
+    "bracketed",
     "formula_text",
     "from_ast",
     "literal",
@@ -35,6 +38,7 @@ RESERVED = frozenset(
 """Names that formula text reads as something else, so no quantity may bear them."""
 
 _EXACT = 64  # powers and factorials of numbers up to this are kept exact
+_LARGEST = sp.Float(sys.float_info.max)
 _LONGEST = 100_000  # characters; a formula beyond this is an accident or an attack
 _DEEPEST = 400  # nested operations; Python's own recursion must never be what stops us
 
@@ -79,7 +83,7 @@ def to_ast(text: str, *, where: str = "") -> Any:
         raise ModelError(f"The formula{place} has {len(text)} characters; {_LONGEST} are read. Split it.")
     if not _shallow(text):
         raise ModelError(f"The formula{place} nests more than {_DEEPEST} brackets. Split it.")
-    tree = libsbml.parseL3FormulaWithSettings(text, _settings())
+    tree = libsbml.parseL3FormulaWithSettings(bracketed(text), _settings())
     if tree is None:
         said = " ".join(libsbml.getLastParseL3Error().split())
         said = said.removeprefix(f"Error when parsing input '{' '.join(text.split())}' ").strip()
@@ -90,6 +94,17 @@ def to_ast(text: str, *, where: str = "") -> Any:
             "Powers are written x^2, conditions piecewise(value, condition, otherwise)."
         )
     return tree
+
+
+def bracketed(text: str) -> str:
+    """Formula text for libsbml, which takes ``(2/3)`` for one word and therefore refuses ``exp(2/3)``.
+
+    Examples
+    --------
+    >>> bracketed("exp(2/3)")
+    'exp((2/3))'
+    """
+    return re.sub(r"(\w\s*)\((\s*-?\s*\d+\s*/\s*\d+\s*)\)", r"\1((\2))", text)
 
 
 def _shallow(text: str) -> bool:
@@ -146,6 +161,11 @@ Functions = Mapping[str, tuple[tuple[str, ...], sp.Basic]]
 
 def _trunc(x: sp.Expr) -> sp.Expr:
     return sp.Piecewise((sp.floor(x), x >= 0), (sp.ceiling(x), True))
+
+
+def _size(x: sp.Expr) -> sp.Expr:
+    # sympy's own Abs takes symbols for complex: Abs(exp(x)) becomes exp(re(x)), and its slope is no better
+    return sp.Abs(x) if x.is_number else sp.Piecewise((x, x >= 0), (-x, True))
 
 
 def _power(base: sp.Expr, exponent: sp.Expr) -> sp.Expr:
@@ -213,7 +233,7 @@ def _operations() -> dict[int, Callable[..., sp.Basic]]:
         libsbml.AST_FUNCTION_LN: sp.log,
         libsbml.AST_FUNCTION_LOG: lambda base, x: sp.log(x) / sp.log(base),
         libsbml.AST_FUNCTION_EXP: sp.exp,
-        libsbml.AST_FUNCTION_ABS: sp.Abs,
+        libsbml.AST_FUNCTION_ABS: _size,
         libsbml.AST_FUNCTION_CEILING: sp.ceiling,
         libsbml.AST_FUNCTION_FLOOR: sp.floor,
         libsbml.AST_FUNCTION_FACTORIAL: _factorial,
@@ -313,6 +333,8 @@ def from_ast(
         value = _convert(node, place, functions or {}, local or {})
     except RecursionError:
         raise ModelError(f"The formula{place} nests too deeply to be read. Split it.") from None
+    if any(not abs(each) < _LARGEST for each in value.atoms(sp.Float)):
+        raise ModelError(f"The formula{place} comes to too large a number for any computer.")
     if value.has(sp.nan, sp.zoo, sp.I):
         raise ModelError(f"The formula{place} has no real value ({value}): it divides by 0 or the like.")
     return value
