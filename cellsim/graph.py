@@ -208,6 +208,8 @@ class Graph:
             return self.neg(self.mul(self.args[a][0], b))
         if self.ops[b] == "neg":
             return self.neg(self.mul(a, self.args[b][0]))
+        if self.ops[a] == "exp" and self.ops[b] == "exp":  # one exponential instead of two
+            return self.call("exp", self.add(self.args[a][0], self.args[b][0]))
         fa, a = (a, None) if self._fixed(a) else self._parts(a, "mul")  # type: ignore[assignment]
         fb, b = (b, None) if self._fixed(b) else self._parts(b, "mul")  # type: ignore[assignment]
         fixed = self._plain("mul", fa, fb)
@@ -409,9 +411,12 @@ class Graph:
     def _product(self, expr: sp.Mul, lower: Callable) -> int:
         """Fixed factors first, and one division instead of several."""
         groups = {True: [self.one, self.one], False: [self.one, self.one]}
+        factors = []
         for factor in expr.args:
             below = isinstance(factor, sp.Pow) and factor.exp.is_Number and bool(factor.exp < 0)
-            node = lower(1 / factor if below else factor)
+            factors.append((lower(1 / factor if below else factor), below))
+        factors.sort(key=lambda each: self.ops[each[0]] != "exp")  # exponentials meet, and become one
+        for node, below in factors:
             group = groups[self._fixed(node)]
             group[below] = self.mul(group[below], node)
         result = self.one

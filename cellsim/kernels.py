@@ -200,7 +200,7 @@ class Writer:
             ("ys", self.nw),
             ("dense", 3 * self.nw),
             ("k", tableau.STAGES * self.ext),
-            ("stages", tableau.STAGES * self.nw),
+            ("stages", (tableau.STAGES if width == 1 else 1) * self.nw),
             ("g", len(system.outputs) * w),
             ("gdot", len(system.outputs) * w),
             ("events", len(self.event_times) * w),
@@ -455,7 +455,9 @@ class Writer:
         ih = code.spread(code.line(f"fdiv double {code.const(1.0, 1)}, {h}"), BLOCK)
         y, u = code.pointer("%w", lay["y"]), code.pointer("%w", lay["u"])
         ks = [code.pointer("%w", lay["k"] + i * self.ext) for i in range(tableau.STAGES)]
-        stages = [code.pointer("%w", lay["stages"] + i * self.nw) for i in range(tableau.STAGES)]
+        # tangents, which go with one lane only, look at all stage values again
+        apart = self.nw if self.width == 1 else 0
+        stages = [code.pointer("%w", lay["stages"] + i * apart) for i in range(tableau.STAGES)]
         for i in range(tableau.STAGES):
 
             def combine(o: str, i: int = i) -> None:

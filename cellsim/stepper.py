@@ -12,6 +12,8 @@ import numpy as np
 from numba import njit, types
 from numba.extending import intrinsic
 
+from cellsim.directions import LANES
+
 __all__ = ["OP_EVENT", "OP_JUMP", "OP_RATE", "observe_group", "run_group"]
 
 OP_JUMP, OP_RATE, OP_EVENT = 0, 1, 2
@@ -88,7 +90,7 @@ PREPARE, INITIAL, RHS, RHS_AT_SAMPLE, JAC, LU, STEP, DENSE, OBSERVE, OBSERVE_RAT
     S_ROOTS,
 ) = range(16)
 N_STATES, N_LANES, N_PADDED, N_OUTPUTS, N_ROOTS, N_CLOCK, N_FIXED = range(16, 23)
-RTOL, H_MAX, MAX_STEPS, WANT_RATES = range(4)
+RTOL, H_MAX, MAX_STEPS, WANT_RATES, PEAK_SHARE = range(5)
 ACCEPTED, REJECTED, FACTORED, RECORDED = range(4)
 
 
@@ -323,13 +325,13 @@ def _event_tangents(T, w, event):  # type: ignore[no-untyped-def]
         for i in range(T.event_ptr[event], T.event_ptr[event + 1]):
             target = T.places[g, T.event_y[i, 1]]
             if target >= 0:
-                for lane in range(8):
+                for lane in range(LANES):
                     v[s + target + lane] = 0.0
         for i in range(T.event_ptr[event], T.event_ptr[event + 1]):
             entry, cause = T.event_y[i, 0], T.event_y[i, 2]
             target = T.places[g, T.event_y[i, 1]]
             if entry >= 0 and target >= 0 and T.places[g, cause] >= 0:
-                for lane in range(8):
+                for lane in range(LANES):
                     v[s + target + lane] += v[T.slots[3] + entry] * v[sample + T.places[g, cause] + lane]
     for i in range(T.event_p_ptr[event], T.event_p_ptr[event + 1]):
         v[T.event_p[i, 1]] += v[T.slots[3] + T.event_p[i, 0]]
@@ -499,6 +501,10 @@ def run_group(  # type: ignore[no-untyped-def]
                 path = _record(off, w, path, counts, t, t, np.float64(1.0))
             return path
         end = breaks[b + 1]
+        share = opt[PEAK_SHARE] * opt[RTOL]
+        if share > 0.0:
+            for i in range(size):
+                w[off[S_ATOL] + i] = max(w[off[S_ATOL] + i], share * abs(w[Y + i]))
         h = min(_initial_step(addr, off, opt, w, end - t), opt[H_MAX])
         fresh, grown, old_error = True, True, 1e-4
         while t < end:
@@ -617,6 +623,9 @@ def run_group(  # type: ignore[no-untyped-def]
                     w[Y1 + i] = w[off[S_YS] + i]
             for i in range(size):
                 w[Y + i] = w[Y1 + i]
+            if share > 0.0:
+                for i in range(size):
+                    w[off[S_ATOL] + i] = max(w[off[S_ATOL] + i], share * abs(w[Y + i]))
             if tangents:
                 _copy_tangents(T, np.int64(1), np.int64(0))
             fresh = True

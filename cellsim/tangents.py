@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 
 from cellsim import tableau
 from cellsim.directions import LANES, Group, Packing
-from cellsim.emit import Code, emit_nodes, fixed_nodes
+from cellsim.emit import BLOCK, Code, emit_nodes, fixed_nodes
 from cellsim.graph import DIRECTION
 from cellsim.kernels import CONTROL_H, Factor, Kernels, Layout, Unit, Writer, assemble
 
@@ -411,7 +411,7 @@ class TangentWriter:
 
     def combine(self, stage: int) -> str:
         """Y_i' and the part of k_i' that is carried over from earlier stages, for %n vectors of lanes."""
-        code = Code(LANES)
+        code = Code(BLOCK)
         h = code.load("%w", self.base.layout["control"] + CONTROL_H, 1)
         ih = code.spread(code.line(f"fdiv double {code.const(1.0, 1)}, {h}"))
         size = code.line(f"mul i64 %n, {LANES}")
@@ -442,7 +442,7 @@ class TangentWriter:
 
     def step(self) -> str:
         """Tangents of all stages of the step just taken; the new tangent goes to slot s1."""
-        code = Code(LANES)
+        code = Code(BLOCK)
         base = self.base
         code.do("call void @at_start(ptr %w, ptr %v)")
         blocks = []
@@ -469,12 +469,12 @@ class TangentWriter:
             def close(o: str, last: str = last, yd: str = yd, s1: str = s1) -> None:
                 code.store(code.two("fadd", code.load(yd, o), code.load(last, o)), s1, o)
 
-            code.loop(n, close)
+            code.loop(n * LANES // BLOCK, close)
         return self.finish(code, "step")
 
     def dense(self) -> str:
         """Tangent of the continuous extension."""
-        code = Code(LANES)
+        code = Code(BLOCK)
         for begin, shape in zip(self.begin, self.shapes, strict=True):
             g = code.pointer("%v", begin)
             lay, n = shape.layout, len(shape.group.rows)
@@ -489,7 +489,7 @@ class TangentWriter:
                         total = code.times_plus(code.const(tableau.H[m][j]), k[j], total)
                     code.store(total, into[m], o)
 
-            code.loop(n, body)
+            code.loop(n * LANES // BLOCK, body)
         return self.finish(code, "dense")
 
     def all(self) -> list[str]:
