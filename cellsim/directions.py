@@ -131,8 +131,8 @@ def _origins(
     rows = {i for (i, j) in system.parameter_slopes if j == direction.index}
     if not given_start:
         rows |= {i for i, node in enumerate(system.initials) if p in graph.reachable([node])}
-    for when, assignments in zip(system.event_times, system.assignments, strict=True):
-        moved = when is None or p in graph.reachable([when])
+    for condition, assignments in zip(system.conditions, system.assignments, strict=True):
+        moved = p in graph.reachable([condition])
         rows |= {i for i, node in assignments if moved or p in graph.reachable([node])}
     return rows
 
@@ -160,7 +160,6 @@ def pack(
     for i, j in system.jacobian:
         onward.setdefault(j, set()).add(i)
     state_of = {node: i for i, node in enumerate(system.y)}
-    located: set[int] = set()
     for when, condition, assignments in zip(
         system.event_times, system.conditions, system.assignments, strict=True
     ):
@@ -169,8 +168,6 @@ def pack(
             for cause in causes:
                 if cause in state_of:
                     onward.setdefault(state_of[cause], set()).add(i)
-        if when is None:
-            located |= {i for i, _ in assignments}
     reach = []
     for direction in directions:
         seen: set[int] = set()

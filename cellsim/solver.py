@@ -285,7 +285,7 @@ def _no_tangents() -> Any:
 
     return Tangents(
         whole, real, whole, table(6), table(0), table(3), table(2), table(2), whole, whole, whole, real, whole,
-        table(2), whole, table(3), whole, table(2), np.zeros((0, 0)),
+        table(2), whole, table(3), whole, table(2), table(3), table(2), whole, table(2), np.zeros((0, 0)),
     )  # fmt: skip
 
 
@@ -307,6 +307,10 @@ class Course:
     event_y: NDArray[np.int64]
     event_p_ptr: NDArray[np.int64]
     event_p: NDArray[np.int64]
+    atoms: NDArray[np.int64]
+    atom_y: NDArray[np.int64]
+    tau_ptr: NDArray[np.int64]
+    tau: NDArray[np.int64]
 
     def place(self, direction: int, state: int, slot: int = 0) -> int:
         """Where the tangent of a state along a direction stands in ``v``; slot 0 is s, 3 is u."""
@@ -370,6 +374,7 @@ class Course:
             np.array([where for *_, where, _ in seeds], np.int64),
             np.array([value for *_, value in seeds], float),
             self.row_ptr, self.rows, self.event_ptr, self.event_y, self.event_p_ptr, self.event_p,
+            self.atoms, self.atom_y, self.tau_ptr, self.tau,
             result.reshape(len(result), -1),
         )  # fmt: skip
 
@@ -410,13 +415,11 @@ def _course(
     given_start: bool,
 ) -> Course:
     system = kernels.system
-    if any(when is None for when in system.event_times):
-        raise SimulationError("Sensitivities across events that a state triggers are not available.")
     directions = directions_of(system, wanted, len(jumps), len(rates))
     packing = pack(system, directions, {"jump": jumps, "rate": rates}, given_start=given_start)
     made = tangent_unit(kernels, packing)
     lay = made.unit.layout
-    names = ("prepare", "step", "dense", "observe_y", "observe_p", "initial", "times")
+    names = ("prepare", "step", "dense", "observe_y", "observe_p", "initial", "times", "atoms")
     names += tuple(f"event{e}" for e in range(len(system.assignments)))
     groups, places = [], np.full((len(made.shapes), system.n), -1, np.int64)
     for g, (shape, begin) in enumerate(zip(made.shapes, made.begin, strict=True)):
@@ -451,10 +454,27 @@ def _course(
         ]
         event_ptr.append(len(event_y))
         event_p_ptr.append(len(event_p))
+    atoms, atom_y, tau, tau_ptr, at = [], [], [], [0], 0
+    for root, entries in made.atoms:
+        atoms.append((root, at, len(atom_y)))
+        atom_y += [(at + 1 + e, j) for e, (kind, j) in enumerate(entries) if kind == "y"]
+        for d, direction in enumerate(directions):
+            for e, (kind, j) in enumerate(entries):
+                if kind == "y" and j in packing.reach[d]:
+                    tau.append((at + 1 + e, place(d, j, 0)))
+                elif kind == "p" and direction.kind == "parameter" and direction.index == j:
+                    tau.append((at + 1 + e, -1))
+            tau_ptr.append(len(tau))
+        at += 1 + len(entries)
+    atoms.append((-1, at, len(atom_y)))
     return Course(
+        atoms=_table(atoms, 3),
+        atom_y=_table(atom_y, 2),
+        tau_ptr=np.array(tau_ptr, np.int64),
+        tau=_table(tau, 2),
         made=made,
         addresses=np.array([made.unit.address[name] for name in names], np.int64),
-        slots=np.array([lay[name] for name in ("gy", "gp", "y0p", "event", "times")], np.int64),
+        slots=np.array([lay[name] for name in ("gy", "gp", "y0p", "event", "times", "atoms")], np.int64),
         groups=_table(groups, 6),
         places=places,
         pairs_y=_table(

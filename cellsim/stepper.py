@@ -160,24 +160,6 @@ def _apply_event(addr, off, w, event, targets, target_ptr, mask):  # type: ignor
 
 
 @njit(cache=True, nogil=True)
-def _settle(addr, off, w, root_event, targets, target_ptr, held, now):  # type: ignore[no-untyped-def]
-    """Fire state-triggered events whose condition has just become true, and those that these set off."""
-    one = np.ones(1)
-    for _ in range(16):
-        _read_conditions(addr, off, w, off[S_Y], now)
-        fired = -1
-        for e in range(off[N_ROOTS]):
-            if now[e] and not held[e] and fired < 0:
-                fired = e
-            elif not now[e]:
-                held[e] = False
-        if fired < 0:
-            return
-        held[fired] = True
-        _apply_event(addr, off, w, root_event[fired], targets, target_ptr, one)
-
-
-@njit(cache=True, nogil=True)
 def _give_up(off, w, status, source, t, fail_time, culprit, code):  # type: ignore[no-untyped-def]
     """Mark lanes that cannot go on and let a healthy lane stand in for them; False if none is left."""
     W, size = off[N_LANES], off[N_STATES] * off[N_LANES]
@@ -258,10 +240,14 @@ class Tangents(NamedTuple):
     event_y: Any  # (k, 3): entry, target, state
     event_p_ptr: Any  # (n_events + 1,)
     event_p: Any  # (k, 2): entry, place in v
+    atoms: Any  # (k, 3): located event, where its gap is, where its derivatives by states begin in `atom_y`
+    atom_y: Any  # (k, 2): entry, state
+    tau_ptr: Any  # (n_atoms * n_directions + 1,)
+    tau: Any  # (k, 2): entry, place in v (or -1 for a slope by the direction itself)
     result: Any  # (n_times, n_outputs * n_directions)
 
 
-T_PREPARE, T_STEP, T_DENSE, T_OBSERVE_Y, T_OBSERVE_P, T_INITIAL, T_TIMES, T_EVENTS = range(8)
+T_PREPARE, T_STEP, T_DENSE, T_OBSERVE_Y, T_OBSERVE_P, T_INITIAL, T_TIMES, T_ATOMS, T_EVENTS = range(9)
 SEED_STATE, SEED_INPUT, SEED_TIME, SEED_EVENT_TIME = range(4)
 
 
@@ -365,6 +351,74 @@ def _seed_tangents(T, b):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
+def _instant_moves(T, root, flow, moved):  # type: ignore[no-untyped-def]
+    """How the instant of a located event moves with each direction: -(gap along it) / (gap in time)."""
+    v, slot = T.v, T.slots[5]
+    n_directions = moved.size
+    best, nearest, speed = -1, np.inf, 0.0
+    for a in range(T.atoms.shape[0] - 1):
+        if T.atoms[a, 0] == root:
+            rate = 0.0
+            for i in range(T.atoms[a, 2], T.atoms[a + 1, 2]):
+                rate += v[slot + T.atom_y[i, 0]] * flow[T.atom_y[i, 1]]
+            if rate != 0.0 and abs(v[slot + T.atoms[a, 1]] / rate) < nearest:
+                best, nearest, speed = a, abs(v[slot + T.atoms[a, 1]] / rate), rate
+    for d in range(n_directions):
+        moved[d] = 0.0
+        if best >= 0:
+            for i in range(T.tau_ptr[best * n_directions + d], T.tau_ptr[best * n_directions + d + 1]):
+                along = v[T.tau[i, 1]] if T.tau[i, 1] >= 0 else 1.0
+                moved[d] -= v[slot + T.tau[i, 0]] * along / speed
+
+
+@njit(cache=True, nogil=True)
+def _shift_all(T, moved, flow, sign):  # type: ignore[no-untyped-def]
+    for d in range(moved.size):
+        for j in range(T.row_ptr[d], T.row_ptr[d + 1]):
+            T.v[T.rows[j, 1]] += sign * moved[d] * flow[T.rows[j, 0]]
+
+
+@njit(cache=True, nogil=True)
+def _settle(addr, off, w, root_event, targets, target_ptr, held, now, T, timed):  # type: ignore[no-untyped-def]
+    """Fire state-triggered events whose condition has just become true, and those that these set off.
+
+    `timed` says that the instant was located on the way (and moves with parameters), not set by a dose.
+    """
+    one = np.ones(1)
+    n, base = off[N_STATES], w.ctypes.data
+    tangents = T.addresses.size > 0
+    flow = np.zeros(n if tangents else 0)
+    moved = np.zeros(T.row_ptr.size - 1 if tangents else 0)
+    for _ in range(16):
+        _read_conditions(addr, off, w, off[S_Y], now)
+        fired = -1
+        for e in range(off[N_ROOTS]):
+            if now[e] and not held[e] and fired < 0:
+                fired = e
+            elif not now[e]:
+                held[e] = False
+        if fired < 0:
+            break
+        held[fired] = True
+        if tangents:
+            if timed:
+                _call(addr[RHS], base, base)
+                for i in range(n):
+                    flow[i] = w[off[S_F] + i]
+                _call(T.addresses[T_ATOMS], base, T.v.ctypes.data)
+                _instant_moves(T, fired, flow, moved)
+                _shift_all(T, moved, flow, np.float64(1.0))
+            _event_tangents(T, w, root_event[fired])
+        _apply_event(addr, off, w, root_event[fired], targets, target_ptr, one)
+        if tangents and timed:
+            _call(addr[RHS], base, base)
+            for i in range(n):
+                flow[i] = w[off[S_F] + i]
+            _shift_all(T, moved, flow, np.float64(-1.0))
+        timed = False  # what follows happens at the same instant
+
+
+@njit(cache=True, nogil=True)
 def run_group(  # type: ignore[no-untyped-def]
     addr,
     off,
@@ -460,13 +514,13 @@ def run_group(  # type: ignore[no-untyped-def]
                 slot = Y if op_kind[o] == OP_JUMP else off[S_U]
                 for lane in range(W):
                     w[slot + i * W + lane] += op_amount[o, source[lane] if op_amount.shape[1] > 1 else 0]
+        if roots:
+            _settle(addr, off, w, root_event, targets, target_ptr, held, now, T, False)
         if moves:
             _call(addr[RHS], base, base)
             for i in range(n):
                 flow[i] = w[off[S_F] + i]
             _shift_tangents(T, b, flow, -1.0)
-        if roots:
-            _settle(addr, off, w, root_event, targets, target_ptr, held, now)
         for i in range(size):
             if not abs(w[Y + i]) < 1e300 and source[i % W] == i % W:
                 for e in range(8):
@@ -627,11 +681,17 @@ def run_group(  # type: ignore[no-untyped-def]
                 for i in range(size):
                     w[off[S_ATOL] + i] = max(w[off[S_ATOL] + i], share * abs(w[Y + i]))
             if tangents:
-                _copy_tangents(T, np.int64(1), np.int64(0))
+                if hit >= 0:
+                    if not tangents_dense:
+                        _call(T.addresses[T_DENSE], base, T.v.ctypes.data)
+                    _interpolate_tangents(T, hit_theta)
+                    _copy_tangents(T, np.int64(2), np.int64(0))
+                else:
+                    _copy_tangents(T, np.int64(1), np.int64(0))
             fresh = True
             t = new
             if hit >= 0:
-                _settle(addr, off, w, root_event, targets, target_ptr, held, now)
+                _settle(addr, off, w, root_event, targets, target_ptr, held, now, T, True)
                 if t < end:
                     h = min(_initial_step(addr, off, opt, w, end - t), opt[H_MAX])
                     old_error = 1e-4
@@ -639,6 +699,12 @@ def run_group(  # type: ignore[no-untyped-def]
                     while ptr[lane] < n_times and times[ptr[lane], lane] <= t and t < end:
                         for i in range(n):
                             samples[ptr[lane], i * W + lane] = w[Y + i * W + lane]
+                            w[off[S_YS] + i] = w[Y + i]
+                            if opt[WANT_RATES] != 0.0:
+                                inputs[ptr[lane], i] = w[off[S_U] + i]
+                        if tangents:
+                            _copy_tangents(T, np.int64(0), np.int64(2))
+                            _sample_tangents(T, off, w, ptr[lane])
                         ptr[lane] += 1
                 continue
             error = max(error, 1e-6)

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from cellsim import tableau
 from cellsim.directions import LANES, Group, Packing
 from cellsim.emit import BLOCK, Code, emit_nodes, fixed_nodes
-from cellsim.graph import DIRECTION
+from cellsim.graph import DIRECTION, STATE
 from cellsim.kernels import CONTROL_H, Factor, Kernels, Layout, Unit, Writer, assemble
 
 __all__ = ["TangentUnit", "tangent_unit"]
@@ -68,6 +68,8 @@ class TangentUnit:
         Of the entries in slot ``event``, per event.
     time_entries : list of (event, parameter)
         Of the entries in slot ``times``.
+    atoms : list of (located event, list of (``"y"`` or ``"p"``, index))
+        Of slot ``atoms``: each begins with the gap itself.
     """
 
     packing: Packing
@@ -79,6 +81,7 @@ class TangentUnit:
     initial_entries: list[tuple[int, int]]
     event_entries: list[list[tuple[int, str, int]]]
     time_entries: list[tuple[int, int]]
+    atoms: list[tuple[int, list[tuple[str, int]]]]
 
 
 class TangentWriter:
@@ -142,11 +145,27 @@ class TangentWriter:
             for v, d in sorted(system.full_slopes(when).items())
             if parameter.get(v) in wanted
         ]
+        # a condition turns where one of its comparisons does: late - early crosses zero
+        self.atoms: list[tuple[int, int, list[tuple[str, int, int]]]] = []
+        self.atom_entries = 0
+        located = [c for c, when in zip(system.conditions, system.event_times, strict=True) if when is None]
+        for r, condition in enumerate(located):
+            for node in graph.reachable([condition]):
+                if graph.ops[node] in ("lt", "le", "eq", "ne") and graph.depends[node] & STATE:
+                    gap = graph.sub(graph.args[node][1], graph.args[node][0])
+                    entries = [
+                        ("y", state[v], d) if v in state else ("p", parameter[v], d)
+                        for v, d in sorted(system.full_slopes(gap).items())
+                        if v in state or parameter.get(v) in wanted
+                    ]
+                    self.atoms.append((r, gap, entries))
+                    self.atom_entries += 1 + len(entries)
         # what needs a stage value, what only the start of the step, what only parameters
         stage = [*system.jacobian.values(), *self.slopes.values()]
         second = [*self.second.values(), *self.second_p.values()]
         others = [d for *_, d in (*self.outputs_y, *self.outputs_p, *self.initials_p, *self.times)]
         others += [d for entries in self.events for *_, d in entries]
+        others += [d for _, gap, entries in self.atoms for d in (gap, *(d for *_, d in entries))]
         self.kept = {node: i for i, node in enumerate(fixed_nodes(graph, [*stage, *second, *others]))}
         at_step = [n for n in fixed_nodes(graph, second, DIRECTION) if n not in self.kept]
         self.at_step = {node: i for i, node in enumerate(at_step)}
@@ -172,6 +191,7 @@ class TangentWriter:
         lay.add("y0p", len(self.initials_p))
         lay.add("event", max(map(len, self.events), default=0))
         lay.add("times", len(self.times))
+        lay.add("atoms", self.atom_entries)
         self.shapes = [Shape(group) for group in packing.groups]
         self.begin = []
         for g, shape in enumerate(self.shapes):
@@ -507,6 +527,8 @@ class TangentWriter:
             self.evaluate("initial", "y0p", [d for *_, d in self.initials_p], "y"),
             self.evaluate("times", "times", [d for *_, d in self.times], "y"),
         ]
+        gaps = [d for _, gap, entries in self.atoms for d in (gap, *(d for *_, d in entries))]
+        functions.append(self.evaluate("atoms", "atoms", gaps, "y"))
         for e, entries in enumerate(self.events):
             functions.append(self.evaluate(f"event{e}", "event", [d for *_, d in entries], "y"))
         return functions
@@ -550,6 +572,7 @@ def tangent_unit(kernels: Kernels, packing: Packing) -> TangentUnit:
             [(i, j) for i, j, _ in writer.initials_p],
             [[(i, kind, j) for i, kind, j, _ in entries] for entries in writer.events],
             [(e, j) for e, j, _ in writer.times],
+            [(r, [(kind, j) for kind, j, _ in entries]) for r, _, entries in writer.atoms],
         )
         _UNITS[key] = (kernels, made)
     return _UNITS[key][1]

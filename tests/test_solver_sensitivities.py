@@ -116,3 +116,24 @@ def test_disjoint_directions_share_a_lane() -> None:
     )
     packing = pack(equations.system, directions_of(equations.system, names, 0, 0), {})
     assert set(packing.home) == {(0, 0)}
+
+
+def test_sensitivities_across_an_event_that_a_state_triggers() -> None:
+    """x falls at rate c from x0; at the threshold it is lifted by b and falls on at rate 2 c."""
+    x, n, c, x0, low, b = sp.symbols("x n c x0 low b")
+    lift = Trigger("lift", sp.Le(x, low) & sp.Lt(n, 1), (("x", x + b), ("n", n + 1)))
+    rates = (-c * x * (1 + n), sp.Integer(0))
+    equations = Equations(
+        ("x", "n"), ("c", "x0", "low", "b"), rates, (x0, sp.Integer(0)), (x,), ("x",), (lift,)
+    )
+    p, t = [0.6, 5.0, 2.0, 4.0], 3.0
+    found = integrate(
+        compile_equations(equations), p, Doses(), [t], rtol=1e-11, atol=1e-12, directions=["c", "x0", "low", "b"]
+    )
+    after = t - sp.log(x0 / low) / c
+    exact = (low + b) * sp.exp(-2 * c * after)
+    point = dict(zip((c, x0, low, b), p, strict=True))
+    assert found.outputs[0, 0, 0] == pytest.approx(float(exact.subs(point)), rel=1e-9)
+    assert found.sensitivities is not None
+    expected = [float(exact.diff(v).subs(point)) for v in (c, x0, low, b)]
+    assert found.sensitivities[0, 0, 0] == pytest.approx(expected, rel=1e-8)
