@@ -10,6 +10,7 @@ import numpy as np
 
 from cellsim.fitted import Start
 from cellsim.likelihood import Objective
+from cellsim.modes import Mixture
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -21,30 +22,30 @@ __all__ = ["diagnose"]
 # two starts agree when -2 ln posterior differs by less: a likelihood ratio of 1.05
 AGREEMENT = 0.1
 FAR = 3.0
+SHARE_TO_MENTION = 0.02
 LARGEST_GRADIENT_ERROR = 1e-3
 LARGEST_LEDGER_ERROR = 1e-6
 LARGEST_LEFTOVER = 0.05
 ACCOUNT = "accounted"
 
 
-def diagnose(objective: Objective, theta: Array, hessian: Array, starts: Sequence[Start]) -> dict[str, Any]:
+def diagnose(objective: Objective, mixture: Mixture, starts: Sequence[Start]) -> dict[str, Any]:
     """Collect what was scored, assumed and delivered, and say in words what looks wrong.
 
     Parameters
     ----------
     objective : Objective
-    theta : array, shape (n,)
-        The optimum.
-    hessian : array, shape (n, n)
-        Of -ln posterior there.
+    mixture : Mixture
+        The optima.
     starts : sequence of Start
 
     Returns
     -------
     dict
-        Plain values only: ``rows``, ``unscored``, ``priors``, ``doses``, ``starts``, ``gradient``, ``ledger``,
-        ``far``, ``doubts`` (sentences; empty when there is nothing to doubt).
+        Plain values only: ``rows``, ``priors``, ``doses``, ``starts``, ``modes``, ``gradient``, ``ledger``,
+        ``leftover``, ``far``, ``doubts`` (sentences; empty when there is nothing to doubt).
     """
+    theta, hessian = mixture.modes[0].theta, mixture.modes[0].curvature
     best = min(start.objective for start in starts)
     case = objective.case
     doses = {
@@ -72,6 +73,10 @@ def diagnose(objective: Objective, theta: Array, hessian: Array, starts: Sequenc
             "failed": sum(not np.isfinite(start.objective) for start in starts),
             "best": best,
         },
+        "modes": [
+            {"objective": mode.objective, "share": float(share), **_apart(objective, mode.theta, theta)}
+            for mode, share in zip(mixture.modes, mixture.weights, strict=True)
+        ],
         "gradient": _gradient_error(objective, theta),
         "ledger": _ledger_error(objective, theta),
         "leftover": _leftover(objective, theta, hessian),
@@ -114,6 +119,13 @@ def _ledger_error(objective: Objective, theta: Array) -> float | None:
     return float(found[ACCOUNT][-1] * 1e6 / timeline.total() - 1)
 
 
+def _apart(objective: Objective, theta: Array, best: Array) -> dict[str, Any]:
+    """The three parameters that differ most from those of the highest optimum, in their own units."""
+    here, there = objective.values(theta), objective.values(best)
+    names = [objective.names[j] for j in np.argsort(-np.abs(theta - best))[:3] if abs(theta[j] - best[j]) > 0]
+    return {"differs": {name: [here[name], there[name]] for name in names}}
+
+
 def _leftover(objective: Objective, theta: Array, hessian: Array) -> float:
     """How far a Newton step would still go, in posterior standard deviations."""
     gradient = objective.evaluate(theta, gradient=True, rtol=1e-8).gradient
@@ -139,6 +151,15 @@ def _doubts(found: dict[str, Any]) -> list[str]:
         out.append(
             f"the optimum is still {found['leftover']:.2f} posterior sd away; the fit stopped too early."
         )
+    for k, mode in enumerate(found["modes"][1:], start=2):
+        if mode["share"] > SHARE_TO_MENTION:
+            differs = ", ".join(
+                f"{name} {here:.3g} (not {there:.3g})" for name, (here, there) in mode["differs"].items()
+            )
+            out.append(
+                f"there are several explanations: optimum {k}, lower by {mode['objective'] - starts['best']:.1f} in "
+                f"-2 ln posterior, holds {mode['share']:.0%} of the probability; it says {differs}."
+            )
     if found["least_curvature"] <= 0:
         out.append(
             "the posterior is not curved like a summit in every direction here, so the spread printed is that of "

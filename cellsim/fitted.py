@@ -15,6 +15,7 @@ import numpy as np
 from cellsim.errors import CalibrationError
 from cellsim.identifiability import verdict
 from cellsim.likelihood import Objective, objective_of
+from cellsim.modes import Mixture, Mode
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
 __all__ = ["Calibration", "Start"]
 
 FORMAT = "cellsim calibration 1"
+_PLACES = ("prior_median", "prior_low", "prior_high", "estimate", "low", "high")
+_REACH = 1.959963984540054  # of a 95 % interval of a normal law
 GUESTS = ("numpy", "scipy", "sympy", "lmfit", "llvmlite", "numba")
 
 
@@ -63,29 +66,36 @@ class Calibration:
     ----------
     objective : Objective
         What was minimised: case, model, variant, rows, priors.
-    theta : array, shape (n,)
-        The optimum.
-    covariance : array, shape (n, n)
-        Inverse Hessian of -ln posterior at the optimum.
+    mixture : Mixture
+        The distinct optima, the highest first, each with its Laplace spread and its share of the probability.
     starts : tuple of Start
     seed : int
     diagnosis : mapping
         Rows scored, priors used, doses delivered, agreement of starts, gradient check, ledger, doubts.
     lmfit : MinimizerResult or None
-        lmfit's own result (None after loading from a file). Its chi-square counts prior rows as data:
-        use the numbers of this class.
+        lmfit's own result at the highest optimum (None after loading from a file). Its chi-square counts prior
+        rows as data: use the numbers of this class.
     versions : mapping
-        Of cellsim, Python's guests and the model text's digest.
+        Of cellsim, Python and its guests.
     """
 
     objective: Objective
-    theta: Array
-    covariance: Array
+    mixture: Mixture
     starts: tuple[Start, ...]
     seed: int
     diagnosis: Mapping[str, Any]
     lmfit: MinimizerResult | None = None
     versions: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def theta(self) -> Array:
+        """The most probable parameters (the highest optimum), prior-whitened, shape (n,)."""
+        return self.mixture.modes[0].theta
+
+    @property
+    def covariance(self) -> Array:
+        """Laplace covariance around :attr:`theta` alone, shape (n, n); :attr:`mixture` has that of all optima."""
+        return self.mixture.modes[0].covariance
 
     # ---- what it is about -------------------------------------------------------------------------
 
@@ -120,14 +130,13 @@ class Calibration:
 
     @property
     def log_evidence(self) -> float:
-        """Laplace's approximation of ln p(data | variant), natural log, all constants included."""
-        half = 0.5 * float(np.linalg.slogdet(self.covariance)[1])
-        return float(self._best.log_likelihood.sum()) - 0.5 * float(self.theta @ self.theta) + half
+        """Laplace's approximation of ln p(data | variant), summed over the optima, all constants included."""
+        return self.mixture.log_evidence
 
     @property
     def effective_parameters(self) -> float:
         """Sum of all contractions: how many numbers the data really determined."""
-        return float(len(self.theta) - np.trace(self.covariance))
+        return float(len(self.theta) - np.trace(self.mixture.covariance))
 
     # ---- tables -----------------------------------------------------------------------------------
 
@@ -137,18 +146,21 @@ class Calibration:
         Returns
         -------
         DataFrame
-            Columns parameter, group, meaning, unit, prior_median, prior_low, prior_high, estimate, low, high
-            (95 % intervals, in the unit), contraction, shift (prior sd), verdict, mark, source.
+            Columns parameter, group, meaning, unit, prior_median, prior_low, prior_high, estimate (at the highest
+            optimum), low, high (95 % intervals, in the unit, over all optima), contraction, shift (of the posterior
+            mean, in prior sd), verdict, mark, source.
         """
         import pandas as pd
 
-        sd = np.sqrt(np.diag(self.covariance))
+        low, high = self.mixture.quantiles([0.025, 0.975])
+        contractions, shifts = 1 - np.diag(self.mixture.covariance), self.mixture.mean
         touched = np.any(self._best.jacobian[: len(self.objective.terms)] != 0, axis=0)
         rows = []
         for j, (name, prior) in enumerate(zip(self.objective.names, self.objective.priors, strict=True)):
             about = self.case.prior(name)
-            at = {key: float(prior.value(np.array(x))) for key, x in _places(self.theta[j], sd[j]).items()}
-            contraction, shift = float(1 - sd[j] ** 2), float(self.theta[j])
+            places = dict(zip(_PLACES, (0.0, -_REACH, _REACH, self.theta[j], low[j], high[j]), strict=True))
+            at = {key: float(prior.value(np.array(place))) for key, place in places.items()}
+            contraction, shift = float(contractions[j]), float(shifts[j])
             rows.append(
                 {
                     "parameter": name,
@@ -196,10 +208,8 @@ class Calibration:
         )
 
     def draws(self, n: int, *, seed: int) -> Array:
-        """Draws from the Laplace posterior, prior-whitened, shape (n, n_parameters)."""
-        root = np.linalg.cholesky(self.covariance)
-        normal = np.random.default_rng(seed).standard_normal((n, self.theta.size))
-        return np.asarray(self.theta + normal @ root.T)
+        """Draws from the Laplace posterior around all optima, prior-whitened, shape (n, n_parameters)."""
+        return self.mixture.draws(n, seed=seed)
 
     # ---- words ------------------------------------------------------------------------------------
 
@@ -235,9 +245,15 @@ class Calibration:
             "model": self.model.to_sbml(),
             "variant": self.variant,
             "names": self.objective.names,
-            "theta": self.theta.tolist(),
-            "covariance": self.covariance.tolist(),
-            "sum_of_squares": self.sum_of_squares,
+            "modes": [
+                {
+                    "theta": mode.theta.tolist(),
+                    "curvature": mode.curvature.tolist(),
+                    "log_likelihood": mode.log_likelihood,
+                    "objective": mode.objective,
+                }
+                for mode in self.mixture.modes
+            ],
             "starts": [asdict(start) for start in self.starts],
             "seed": self.seed,
             "diagnosis": self.diagnosis,
@@ -271,32 +287,29 @@ class Calibration:
             )
         found = cls(
             objective=objective,
-            theta=np.array(content["theta"]),
-            covariance=np.array(content["covariance"]),
+            mixture=Mixture(
+                tuple(
+                    Mode(
+                        np.array(mode["theta"]),
+                        np.array(mode["curvature"]),
+                        mode["log_likelihood"],
+                        mode["objective"],
+                    )
+                    for mode in content["modes"]
+                )
+            ),
             starts=tuple(Start(**start) for start in content["starts"]),
             seed=content["seed"],
             diagnosis=content["diagnosis"],
             versions=content["versions"],
         )
-        if not np.isclose(found.sum_of_squares, content["sum_of_squares"], rtol=1e-4):
+        stated = found.mixture.modes[0].objective
+        if not np.isclose(found.sum_of_squares, stated, rtol=1e-4):
             raise CalibrationError(
-                f"{path} states a sum of squares of {content['sum_of_squares']:.4f}, but its case and model give "
+                f"{path} states a sum of squares of {stated:.4f}, but its case and model give "
                 f"{found.sum_of_squares:.4f}; it was made by {content['versions']}."
             )
         return found
-
-
-def _places(theta: float, sd: float) -> dict[str, float]:
-    """Where in whitened coordinates the printed numbers lie: medians and 95 % intervals."""
-    reach = 1.959963984540054
-    return {
-        "prior_median": 0.0,
-        "prior_low": -reach,
-        "prior_high": reach,
-        "estimate": theta,
-        "low": theta - reach * sd,
-        "high": theta + reach * sd,
-    }
 
 
 def versions() -> dict[str, str]:

@@ -1,8 +1,8 @@
 """Maximum a posteriori fit of a model to a case, from many starts, with its Laplace spread.
 
 lmfit minimises the sum of squares of :class:`cellsim.likelihood.Objective` in prior-whitened coordinates, where
-the prior is N(0, I). The spread is the inverse of the true Hessian (differences of the exact gradient), not of
-J'J: with fewer rows than parameters the two differ where it matters.
+the prior is N(0, I). The spread around each distinct optimum is the inverse of the true Hessian (differences of
+the exact gradient), not of J'J: with fewer rows than parameters the two differ where it matters.
 """
 
 from __future__ import annotations
@@ -11,15 +11,17 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
-from cellsim.diagnosis import diagnose
+from cellsim.diagnosis import AGREEMENT, diagnose
 from cellsim.errors import CalibrationError
 from cellsim.fitted import Calibration, Start, versions
 from cellsim.likelihood import Objective, objective_of
+from cellsim.modes import Mixture, Mode
 
 if TYPE_CHECKING:
     from lmfit.minimizer import MinimizerResult
@@ -38,6 +40,12 @@ Done = TypeVar("Done")
 # relative fall of the sum of squares at which a start ends: far below what makes two starts differ, since the
 # sum is of the order of the number of rows; only the best one is carried on to the end
 _ROUGH, _POLISHED = 1e-5, 1e-11
+
+# summits are told apart by their farthest coordinate, in prior sd; one that is exp(-10) as high as the best is
+# not looked at
+_NEAR = 0.1
+_LOWEST_SUMMIT, _MOST_SUMMITS = 20.0, 4
+_DAYS_TRIED = (-1.3, -0.4, 0.4, 1.3)
 
 
 def calibrate(
@@ -87,29 +95,101 @@ def calibrate(
     if starts < 1:
         raise CalibrationError(f"starts = {starts}: at least one is needed.")
     objective = objective_of(case, model, variant=variant)
-    random = np.random.default_rng(seed)
-    size = len(objective.names)
-    firsts = [np.zeros(size), *(random.standard_normal((starts - 1, size)))]
+    firsts = _firsts(objective, starts, seed)
     objective.evaluate(firsts[0], gradient=True)  # compiles, before threads ask for it
     ended = _in_threads(partial(_descend, objective), firsts, f"{objective.variant}: starts", progress)
-    best = min(ended, key=lambda each: each[0].objective)
-    if not np.isfinite(best[0].objective):
+    if not any(np.isfinite(each.start.objective) for each in ended):
         raise CalibrationError(
-            f"none of {starts} starts could be carried through; the last said: {ended[-1][0].message}"
+            f"none of {starts} starts could be carried through; the last said: {ended[-1].start.message}"
         )
-    polished, theta, result = _descend(objective, best[1], ftol=_POLISHED)
-    how = tuple(polished if each is best else each[0] for each in ended)
-    curvature = hessian(objective, theta, progress=progress)
+    best = min(ended, key=lambda each: each.start.objective)
+    probes = _probes(objective, best.theta)
+    moved = _in_threads(
+        partial(_descend, objective), probes, f"{objective.variant}: other sampling days", progress
+    )
+    summits, how = _summits(objective, [*ended, *moved])
+    modes = tuple(
+        Mode(
+            theta=each.theta,
+            curvature=hessian(objective, each.theta, progress=progress),
+            log_likelihood=float(objective.evaluate(each.theta).log_likelihood.sum()),
+            objective=each.start.objective,
+        )
+        for each in summits
+    )
+    mixture = Mixture(modes)
     return Calibration(
         objective=objective,
-        theta=theta,
-        covariance=_spread(curvature),
-        starts=how,
+        mixture=mixture,
+        starts=how[:starts],
         seed=seed,
-        diagnosis=diagnose(objective, theta, curvature, how),
-        lmfit=result,
+        diagnosis=diagnose(objective, mixture, how[:starts]),
+        lmfit=summits[0].result,
         versions=versions(),
     )
+
+
+def _firsts(objective: Objective, starts: int, seed: int) -> list[Array]:
+    """Where to begin: the prior medians, then a Latin hypercube over the prior, so that no corner is forgotten."""
+    from scipy.special import ndtri
+    from scipy.stats import qmc
+
+    size = len(objective.names)
+    if starts == 1:
+        return [np.zeros(size)]
+    shares = qmc.LatinHypercube(size, rng=np.random.default_rng(seed)).random(starts - 1)
+    return [np.zeros(size), *ndtri(shares)]
+
+
+def _probes(objective: Objective, best: Array) -> list[Array]:
+    """The best point with each latent sampling day moved across its window.
+
+    A day has a summit of its own between any two infusions, and a start from the prior rolls past the low ones.
+    """
+    out = []
+    for visit in dict(objective.occasions):
+        if (name := f"day_{visit}") in objective.names:
+            for place in _DAYS_TRIED:
+                moved = best.copy()
+                moved[objective.names.index(name)] = place
+                out.append(moved)
+    return out
+
+
+@dataclass(frozen=True, eq=False)
+class _Descent:
+    """Where a start ended."""
+
+    start: Start
+    theta: Array
+    result: MinimizerResult | None
+
+
+def _summits(objective: Objective, ended: Sequence[_Descent]) -> tuple[list[_Descent], tuple[Start, ...]]:
+    """The distinct optima worth keeping, the highest first, and how every start ended.
+
+    Only the highest is carried to the end: a low summit is often a long shelf, and walking along it would take hours
+    and leave what its Laplace approximation stands for.
+    """
+    order = sorted(range(len(ended)), key=lambda k: ended[k].start.objective)
+    highest = _descend(objective, ended[order[0]].theta, ftol=_POLISHED)
+    how = [each.start for each in ended]
+    how[order[0]] = highest.start
+    found = [highest]
+    for k in order[1:]:
+        if len(found) == _MOST_SUMMITS or how[k].objective > highest.start.objective + _LOWEST_SUMMIT:
+            break
+        if how[k].objective > highest.start.objective + AGREEMENT and not any(
+            _same(ended[k], each) for each in found
+        ):
+            found.append(ended[k])
+    return found, tuple(how)
+
+
+def _same(one: _Descent, other: _Descent) -> bool:
+    """Whether two ends are one summit: nearly as high, or near in every coordinate."""
+    level = abs(one.start.objective - other.start.objective) < AGREEMENT
+    return level or bool(np.max(np.abs(one.theta - other.theta)) < _NEAR)
 
 
 def _in_threads(
@@ -126,9 +206,7 @@ def _in_threads(
         )
 
 
-def _descend(
-    objective: Objective, first: Array, *, ftol: float = _ROUGH
-) -> tuple[Start, Array, MinimizerResult | None]:
+def _descend(objective: Objective, first: Array, *, ftol: float | None = None) -> _Descent:
     """One Levenberg-Marquardt descent."""
     import lmfit
 
@@ -148,16 +226,24 @@ def _descend(
 
     started = objective.evaluate(first)
     if started.failure:
-        return Start(np.inf, 1, False, f"the simulation at the start failed: {started.failure}"), first, None
+        failed = Start(np.inf, 1, False, f"the simulation at the start failed: {started.failure}")
+        return _Descent(failed, first, None)
     # scale_covar would divide the spread by a chi-square that counts prior rows as data
     result = lmfit.minimize(
-        residuals, parameters, method="leastsq", Dfun=jacobian, scale_covar=False, xtol=1e-7, ftol=ftol
+        residuals,
+        parameters,
+        method="leastsq",
+        Dfun=jacobian,
+        scale_covar=False,
+        xtol=1e-7,
+        ftol=_ROUGH if ftol is None else ftol,
     )
     theta = np.array([result.params[name].value for name in names])
     ended = objective.evaluate(theta)
     if ended.failure:
-        return Start(np.inf, result.nfev, False, ended.failure), theta, result
-    return Start(ended.objective, int(result.nfev), bool(result.success), str(result.message)), theta, result
+        return _Descent(Start(np.inf, int(result.nfev), False, ended.failure), theta, result)
+    start = Start(ended.objective, int(result.nfev), bool(result.success), str(result.message))
+    return _Descent(start, theta, result)
 
 
 def hessian(
@@ -198,10 +284,3 @@ def hessian(
     rows = _in_threads(row, range(theta.size), f"{objective.variant}: curvature", progress)
     found = np.array(rows)
     return (found + found.T) / 2
-
-
-def _spread(curvature: Array) -> Array:
-    """Covariance from the Hessian; directions without a summit keep the prior's unit curvature."""
-    values, vectors = np.linalg.eigh(curvature)
-    values = np.where(values > 0, values, 1.0)
-    return np.asarray((vectors / values) @ vectors.T)

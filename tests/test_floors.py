@@ -12,10 +12,10 @@ PACKAGE = Path(__file__).resolve().parents[1] / "cellsim"
 FLOORS = (
     ("errors", "dates", "units"),
     ("doses", "dosing_tables", "dosing_rows", "dosing_words", "schedule", "delivery", "quantities", "balance", "describe", "model", "formats", "case", "case_audit", "case_beliefs", "case_checks", "case_data", "case_model", "case_rows", "case_tables", "case_treatment", "library"),
-    ("graph", "sparse", "tableau", "equations", "emit", "kernels", "directions", "tangents"),
-    ("stepper", "solver", "witness", "conditions", "path", "trajectory", "simulation"),
+    ("graph", "lowering", "gradients", "sparse", "tableau", "equations", "system", "emit", "vectormath", "evaluation", "assembly", "writer", "kernels", "directions", "tangent_writer", "tangents"),
+    ("timetable", "courses", "stepper", "solver", "witness", "conditions", "path", "trajectory", "simulation"),
     ("noise", "priors", "terms", "likelihood"),
-    ("fitting", "fitted", "diagnosis", "words", "identifiability", "profiles", "posterior", "variants"),
+    ("modes", "fitting", "fitted", "diagnosis", "words", "identifiability", "profiles", "posterior", "variants"),
     ("measures", "sweeps", "visits"),
     ("bands", "figures_course", "figures_fit", "figures_inference", "figures_style", "figures_sweep", "plots", "report", "report_pages", "report_plans", "report_words", "cli"),
 )
