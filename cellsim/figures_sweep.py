@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -22,6 +22,7 @@ from cellsim.figures_style import (
     dress,
     label,
     legend,
+    panels,
     scale,
 )
 
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
     from cellsim.schedule import Schedule
     from cellsim.sweeps import Sweep
 
-__all__ = ["default_measures_shown", "schedule_text", "sweep"]
+__all__ = ["contrast", "default_measures_shown", "schedule_text", "sweep"]
 
 # what a figure shows when nothing is asked: (measure, quantity)
 _WANTED = (
@@ -311,3 +312,113 @@ def _keys(axes: AxesArray, result: Sweep, *, own: bool) -> None:
         ),
     ]
     legend(axes, keys, own=own)
+
+
+def contrast(
+    sweeps: Mapping[str, Sweep],
+    first: str,
+    second: str,
+    measures: Sequence[tuple[str, str]] | None = None,
+    ax: Any = None,
+    **marker: Any,
+) -> AxesArray:
+    """One schedule against another under several variants, the prior's answer beside the posterior's.
+
+    Parameters
+    ----------
+    sweeps : mapping of str to Sweep
+        By name of the variant; each holds both schedules.
+    first, second : str
+        Names of schedules; what is shown is first minus second, draw by draw.
+    measures : sequence of (measure, quantity), optional
+        As in ``result.table()``; the usual ones by default. Chances are left out.
+    ax : array of Axes, optional
+        One for each measure.
+    **marker
+        To every ``plot``.
+
+    Returns
+    -------
+    array of Axes
+
+    Raises
+    ------
+    CellsimError
+        If there are no sweeps, or one has not got what is asked.
+
+    Examples
+    --------
+    >>> import cellsim as cs
+    >>> from cellsim import plots
+    >>> case = cs.load_case("sjogren_rfib")
+    >>> fitted = cs.calibrate(case, starts=1)
+    >>> both = {"given": case.schedule, "allogeneic": case.schedule.as_product("ucmsc")}
+    >>> result = cs.sweep(fitted, both, until=365, draws=20)
+    >>> axes = plots.contrast({"V2": result}, "given", "allogeneic")
+    >>> [each.get_yticklabels()[0].get_text() for each in axes][0]
+    'V2'
+    """
+    if not sweeps:
+        raise CellsimError("no sweeps to compare.")
+    one = next(iter(sweeps.values()))
+    chosen = (
+        [
+            (one.asked[k].measure, one.asked[k].quantity)
+            for k in default_measures_shown(one)
+            if not one.asked[k].chance
+        ]
+        if measures is None
+        else list(measures)
+    )
+    own = ax is None
+    height = 0.27 * len(sweeps) + 0.75
+    axes = panels(
+        len(chosen), ax, columns=len(chosen), width=min(7.2, 3.6 * len(chosen)), height=height, sharey=True
+    )
+    at = np.arange(len(sweeps), dtype=float)
+    for panel, wanted in zip(axes, chosen, strict=True):
+        for row, result in zip(at, sweeps.values(), strict=True):
+            place = _place(result, wanted)
+            i, j = (_row(result, name) for name in (first, second))
+            for draws, shift, colour, fill, kind in (
+                (result.posterior, -0.13, BLUE, BLUE, "posterior"),
+                (result.prior, 0.16, PURPLE, "white", "prior"),
+            ):
+                apart = draws[i, place] - draws[j, place]
+                if not apart.size:
+                    continue
+                low, middle, high = np.quantile(apart, [0.05, 0.5, 0.95])
+                panel.hlines(row + shift, low, high, color=colour, linewidth=1.2, gid=f"{kind}-interval")
+                style = {"marker": "o", "markersize": 4.0, "color": colour, "markerfacecolor": fill, **marker}
+                panel.plot([middle], [row + shift], linestyle="none", gid=kind, **style)
+        panel.axvline(0, color=BLACK, linewidth=0.7, zorder=0)
+        panel.set_ylim(len(sweeps) - 0.5, -0.5)
+        panel.set_yticks(at, list(sweeps))
+        dress(panel, x=_measure_text(one.case, one.asked[_place(one, wanted)]))
+    from matplotlib.lines import Line2D
+
+    keys = [
+        Line2D(
+            [], [], color=BLUE, marker="o", markersize=4, linewidth=1.2, label=f"“{first}” minus “{second}”"
+        ),
+        Line2D(
+            [],
+            [],
+            color=PURPLE,
+            marker="o",
+            markersize=4,
+            markerfacecolor="white",
+            linewidth=1.2,
+            label="prior",
+        ),
+    ]
+    legend(axes, keys, own=own)
+    label(axes[0].figure, own=own)
+    return axes
+
+
+def _row(result: Sweep, name: str) -> int:
+    names = list(result.schedules)
+    if name not in names:
+        raise CellsimError(f"no schedule {name!r} in this sweep. {did_you_mean(name, names)}")
+    return names.index(name)

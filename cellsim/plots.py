@@ -15,11 +15,12 @@ from cellsim.bands import Bands, bands
 from cellsim.figures_course import drives, persistence
 from cellsim.figures_fit import fit, prior_predictive, residuals
 from cellsim.figures_inference import parameters, variants
-from cellsim.figures_sweep import sweep
+from cellsim.figures_sweep import contrast, sweep
 
 __all__ = [
     "Bands",
     "bands",
+    "contrast",
     "drives",
     "fit",
     "parameters",

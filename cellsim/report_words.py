@@ -1,0 +1,451 @@
+"""What a report says about its numbers. Every sentence is computed from the numbers; none is decided beforehand."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from cellsim.identifiability import DATA_DRIVEN, MOVED, PRIOR_DRIVEN, UNTOUCHED
+from cellsim.words import number
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from cellsim.case import Case
+    from cellsim.fitted import Calibration
+    from cellsim.sweeps import Sweep
+
+__all__ = [
+    "across_variants",
+    "contrast_table",
+    "contrast_words",
+    "determined",
+    "groups_table",
+    "listed",
+    "plan_table",
+    "plan_words",
+    "unfollowed",
+    "unfollowed_words",
+    "variants_table",
+    "variants_words",
+]
+
+# an evidence ratio below 20 separates nothing
+SEPARATES = float(np.log(20))
+# a row this many sigmas off is one the model does not follow
+FAR_OFF = 1.5
+# chances nearer than this to the prior's were not learned
+SAME_CHANCE = 0.1
+SURE = 0.95
+BENEFIT = ("days below 0.5", "D")
+WATCHED = (BENEFIT, ("peak", "load of cytokines"), ("area", "viable_auto"), ("area", "viable_allo"))
+
+
+def listed(words: Sequence[str]) -> str:
+    """Words as a person lists them.
+
+    Examples
+    --------
+    >>> listed(["V2"]), listed(["V2", "V5", "V0b"])
+    ('V2', 'V2, V5 and V0b')
+    """
+    if len(words) < 2:
+        return "".join(words)
+    return f"{', '.join(words[:-1])} and {words[-1]}"
+
+
+def _records(frame: pd.DataFrame) -> list[Any]:
+    """The rows of a table, each with its columns as attributes."""
+    return list(frame.itertuples())
+
+
+def _count(n: int, noun: str) -> str:
+    return f"{n} {noun}{'' if n == 1 else 's'}"
+
+
+# ---- what the data determined -----------------------------------------------------------------------------
+
+
+def groups_table(fit: Calibration) -> pd.DataFrame:
+    """How much of each part of the model the data determined.
+
+    Returns
+    -------
+    DataFrame
+        Columns group, parameters, determined (sum of contractions), and the count of each verdict.
+    """
+    import pandas as pd
+
+    table = fit.table()
+    rows = []
+    for group, part in table.groupby("group", sort=False):
+        counts = {
+            word: int((part["verdict"] == word).sum())
+            for word in (DATA_DRIVEN, MOVED, PRIOR_DRIVEN, UNTOUCHED)
+        }
+        rows.append(
+            {
+                "group": group,
+                "parameters": len(part),
+                "determined": float(part["contraction"].sum()),
+                **counts,
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def determined(fit: Calibration) -> list[str]:
+    """What the data determined, in sentences."""
+    groups = groups_table(fit)
+    rows = len(fit.objective.terms)
+    total, parameters = fit.effective_parameters, len(fit.theta)
+    by_share = groups.sort_values("determined", ascending=False, kind="stable")
+    said = [
+        f"{rows} scored rows and {parameters} estimated parameters: the data determined {total:.1f} numbers, the other "
+        f"{parameters - total:.1f} were left as the priors had them.",
+        "Most went into "
+        + listed(
+            [f"{one.group} ({one.determined:.1f} of {one.parameters})" for one in _records(by_share.head(3))]
+        )
+        + ".",
+    ]
+    mechanism = groups[groups["group"].isin(("persistence", "alloimmunity", "drives"))]
+    if not mechanism.empty:
+        learned, of = float(mechanism["determined"].sum()), int(mechanism["parameters"].sum())
+        said.append(
+            f"About how cells persist, are rejected and act ({listed(list(mechanism['group']))}) they determined "
+            f"{learned:.1f} of {of}: whatever this report says about dosing rests on these {learned:.1f} numbers "
+            "and on the priors."
+        )
+    return said
+
+
+# ---- fit --------------------------------------------------------------------------------------------------
+
+
+def unfollowed(fit: Calibration, *, least: float = FAR_OFF) -> pd.DataFrame:
+    """Rows further than `least` sigmas from the model, the worst first (grades included)."""
+    rows = fit.rows()
+    far = rows[rows["residual"].abs() >= least]
+    return far.iloc[np.argsort(-far["residual"].abs().to_numpy(), kind="stable")]
+
+
+def unfollowed_words(fit: Calibration) -> list[str]:
+    """Which analytes the model cannot follow, how far off it is, and why that is left so."""
+    rows = fit.rows()
+    far = unfollowed(fit)
+    total = float((rows["residual"] ** 2).sum())
+    said = [
+        f"The residuals of {len(rows)} rows have a sum of squares of {total:.0f}; "
+        f"{_count(int((rows['residual'].abs() >= 2).sum()), 'row')} lie two sigmas or more from the model. "
+        f"With {fit.effective_parameters:.0f} numbers determined from {len(rows)} rows a close fit is no evidence for "
+        "the mechanism."
+    ]
+    if far.empty:
+        said.append(f"No row lies {FAR_OFF:g} sigmas or more from the model.")
+        return said
+    case, parts = fit.case, []
+    for name in dict.fromkeys(far["analyte"]):
+        worst = far[far["analyte"] == name]
+        where = []
+        for one in _records(worst):
+            if one.part == "graded":
+                where.append(f"day {one.day:.0f} ({abs(one.residual):.1f})")
+            else:
+                sign = "below " if one.part == "censored" else ""
+                where.append(
+                    f"{one.visit} (printed {sign}{number(one.measured)}, model {number(one.predicted)} {one.unit}, "
+                    f"{abs(one.residual):.1f} sigmas)"
+                )
+        spoken = next((each.name for each in case.analytes if each.id == name), name)
+        parts.append(f"{spoken}: {listed(where)}")
+    said.append(f"The model cannot follow (by {FAR_OFF:g} sigmas or more) {'; '.join(parts)}.")
+    said.append(
+        "It is left so because every analyte hangs on the same few time-courses (the disease drive, the acute pulse, "
+        "one shared shift per blood sample). Three visits carry no more than two of them, so a curve of its own for an "
+        "analyte would follow its noise; these rows are where this shared story ends."
+    )
+    return said
+
+
+# ---- variants ---------------------------------------------------------------------------------------------
+
+
+def variants_table(fits: Mapping[str, Calibration]) -> pd.DataFrame:
+    """One row a variant, the best first.
+
+    Returns
+    -------
+    DataFrame
+        Columns variant, name, meaning, ln_evidence, less_the_best, ln_standard, ln_graded, ln_censored,
+        effective_parameters, starts, agree, doubts.
+    """
+    import pandas as pd
+
+    rows = []
+    best = max((fit.log_evidence for fit in fits.values()), default=0.0)
+    for key, fit in fits.items():
+        about = next((each for each in fit.case.variants if each.id == fit.variant), None)
+        parts = fit.objective.parts(fit.theta)
+        rows.append(
+            {
+                "variant": key,
+                "name": about.name if about else "",
+                "meaning": about.meaning if about else "",
+                "ln_evidence": fit.log_evidence,
+                "less_the_best": fit.log_evidence - best,
+                "ln_standard": parts["standard"],
+                "ln_graded": parts["graded"],
+                "ln_censored": parts["censored"],
+                "effective_parameters": fit.effective_parameters,
+                "starts": fit.diagnosis["starts"]["count"],
+                "agree": fit.diagnosis["starts"]["agree"],
+                "doubts": len(fit.diagnosis["doubts"]),
+            }
+        )
+    table = pd.DataFrame(rows)
+    return table.sort_values("ln_evidence", ascending=False, kind="stable").reset_index(drop=True)
+
+
+def variants_words(fits: Mapping[str, Calibration], case: Case) -> list[str]:
+    """Which mechanisms the data can tell apart."""
+    table = variants_table(fits)
+    if len(table) < 2:
+        return ["Only one variant was calibrated: nothing can be said against any other."]
+    best = table.iloc[0]
+    near = table[table["less_the_best"] > -SEPARATES]
+    far = table[table["less_the_best"] <= -SEPARATES]
+    said = []
+    if len(near) == 1:
+        said.append(
+            f"{best.variant} ({best['name']}) has the greatest evidence and leads every other variant by more than "
+            f"{SEPARATES:.1f} nats (a ratio of 20)."
+        )
+    else:
+        rest = [f"{one.variant} ({one.less_the_best:+.1f})" for one in _records(near.iloc[1:])]
+        said.append(
+            f"{best.variant} ({best['name']}) has the greatest evidence, but {listed(rest)} "
+            f"{'lies' if len(rest) == 1 else 'lie'} within {SEPARATES:.1f} nats (a ratio of 20): these data cannot "
+            "separate them."
+        )
+    if not far.empty:
+        trailing = [f"{one.variant} ({one.less_the_best:+.1f})" for one in _records(far)]
+        said.append(f"Further behind: {listed(trailing)}.")
+    names = {each.id: each.name for each in case.variants}
+    nulls = table[[names.get(each, "").startswith("null") for each in table["variant"]]]
+    for one in _records(nulls):
+        ahead = table[(table["ln_evidence"] > one.ln_evidence) & ~table["variant"].isin(nulls["variant"])]
+        if one.less_the_best > -SEPARATES:
+            said.append(
+                f"{one.variant} ({one.name}) says that nothing came from the cells, and these data do not rule it out"
+                + (" (it leads)." if ahead.empty else f" ({one.less_the_best:+.1f} nats).")
+            )
+        else:
+            said.append(
+                f"{one.variant} ({one.name}), in which nothing comes from the cells, trails by "
+                f"{-one.less_the_best:.1f} nats; that rests on the "
+                "priors of drift and sample effects, and on one uncontrolled patient."
+            )
+    said.append(
+        "An evidence is an average over the prior: a wider prior on a free parameter lowers it. Laplace's "
+        "approximation at the best optimum found was used."
+    )
+    return said
+
+
+# ---- contrast between products ----------------------------------------------------------------------------
+
+
+def contrast_table(sweeps: Mapping[str, Sweep], first: str, second: str) -> pd.DataFrame:
+    """One pair of plans under every variant: posterior beside prior.
+
+    Returns
+    -------
+    DataFrame
+        Columns variant, name, measure, quantity, unit, difference, low, high, above, prior_difference,
+        prior_above, note (as :meth:`cellsim.Sweep.contrasts`).
+    """
+    import pandas as pd
+
+    rows = []
+    for variant, result in sweeps.items():
+        table = result.contrasts()
+        names = {each.id: each.name for each in result.case.variants}
+        pair = table[(table["first"] == first) & (table["second"] == second)]
+        for measure, quantity in WATCHED[:2]:
+            for one in pair[(pair["measure"] == measure) & (pair["quantity"] == quantity)].to_dict("records"):
+                kept = {key: value for key, value in one.items() if key not in ("first", "second", "day")}
+                rows.append({"variant": variant, "name": names.get(variant, ""), **kept})
+        rows += _viable_rows(result, first, second, variant, names.get(variant, ""))
+    return pd.DataFrame(rows)
+
+
+def _viable_rows(result: Sweep, first: str, second: str, variant: str, name: str) -> list[dict[Any, Any]]:
+    """Viable cells of whichever product: the sum of the areas of all of them."""
+    places = [
+        k for k, each in enumerate(result.asked) if each.measure == "area" and "viable" in each.quantity
+    ]
+    if not places:
+        return []
+    plans = list(result.schedules)
+    i, j = plans.index(first), plans.index(second)
+
+    def apart(draws: np.ndarray) -> np.ndarray:
+        # the history's cells are in both plans and cancel
+        return np.asarray(draws[i, places].sum(axis=0) - draws[j, places].sum(axis=0))
+
+    found, before = apart(result.posterior), apart(result.prior)
+    # a difference of rounding is none
+    scale = 1e-9 * float(np.abs(result.posterior[i, places]).max(initial=1.0))
+    low, middle, high = np.quantile(found, [0.05, 0.5, 0.95])
+
+    def above(draws: np.ndarray) -> float:
+        return (
+            float(np.mean(draws > scale) + 0.5 * np.mean(np.abs(draws) <= scale))
+            if draws.size
+            else float("nan")
+        )
+
+    same = abs(above(found) - above(before)) < SAME_CHANCE
+    return [
+        {
+            "variant": variant,
+            "name": name,
+            "measure": "area",
+            "quantity": "viable cells of both products",
+            "unit": result.asked[places[0]].unit,
+            "difference": float(middle),
+            "low": float(low),
+            "high": float(high),
+            "above": above(found),
+            "prior_difference": float(np.median(before)) if before.size else float("nan"),
+            "prior_above": above(before),
+            "note": "as the prior says" if same else "",
+        }
+    ]
+
+
+def contrast_words(table: pd.DataFrame, first: str, second: str) -> list[str]:
+    """What may be said about one product against another, variant by variant."""
+    if table.empty:
+        return ["No variant could be asked."]
+    said = []
+    for measure, quantity, noun in (
+        (*BENEFIT, "more days with the disease drive below one half"),
+        ("area", "viable cells of both products", "more viable cells over time"),
+    ):
+        part = table[(table["measure"] == measure) & (table["quantity"] == quantity)]
+        if part.empty:
+            continue
+        each = [
+            f"{one.variant} {100 * one.above:.0f} % (prior {100 * one.prior_above:.0f} %)"
+            for one in _records(part)
+        ]
+        said.append(f"Chance that “{first}” gives {noun} than “{second}”: {listed(each)}; ties count half.")
+        moved = part[(part["above"] - part["prior_above"]).abs() >= SAME_CHANCE]
+        if moved.empty:
+            said.append(
+                "In every variant this is what the prior said: it was assumed, not learned from this patient."
+            )
+        else:
+            said.append(
+                f"The data moved it by ten points or more under {listed(list(moved['variant']))}; elsewhere it is what "
+                "the prior said."
+            )
+        sides = {
+            variant: np.sign(above - 0.5)
+            for variant, above in zip(part["variant"], part["above"], strict=True)
+        }
+        if len({side for side in sides.values() if side}) > 1:
+            up = [variant for variant, side in sides.items() if side > 0]
+            down = [variant for variant, side in sides.items() if side < 0]
+            said.append(f"The variants disagree on the direction: {listed(up)} against {listed(down)}.")
+        if sides and any(side == 0 for side in sides.values()):
+            equal = [variant for variant, side in sides.items() if side == 0]
+            said.append(f"By construction or in effect there is no difference under {listed(equal)}.")
+    return said
+
+
+# ---- what-if dosing ---------------------------------------------------------------------------------------
+
+
+def plan_table(result: Sweep) -> pd.DataFrame:
+    """One row a plan and watched measure: posterior and prior, cells beside."""
+    table = result.table()
+    pairs = list(zip(table["measure"], table["quantity"], strict=True))
+    chances = ("all in range", "cytokines")
+    return table[[pair in WATCHED or pair == chances for pair in pairs]].reset_index(drop=True)
+
+
+def plan_words(result: Sweep) -> list[str]:
+    """Each plan against what was given, in sentences."""
+    table = result.contrasts()
+    names = list(result.schedules)
+    part = table[
+        (table["first"] == names[0]) & (table["measure"] == BENEFIT[0]) & (table["quantity"] == BENEFIT[1])
+    ]
+    if part.empty:
+        return []
+    own = result.table()
+    own = own[(own["measure"] == BENEFIT[0]) & (own["quantity"] == BENEFIT[1])].set_index("schedule")
+    given = own.loc[names[0]]
+    said = [
+        f"“{names[0]}”: {given['estimate']:.0f} days of {result.until:g} with the disease drive below one half "
+        f"(90 %: {given['low']:.0f} to {given['high']:.0f}; prior {given['prior_estimate']:.0f})."
+    ]
+    for one in _records(part):
+        # the table holds first - second; a reader asks how the other compares with what was given
+        median, low, high = -one.difference, -one.high, -one.low
+        more, prior_more = 1 - one.above, 1 - one.prior_above
+        if more >= SURE:
+            verdict = "more"
+        elif more <= 1 - SURE:
+            verdict = "fewer"
+        else:
+            verdict = "not told apart"
+        note = f" ({one.note})" if one.note else ""
+        said.append(
+            f"“{one.second}”: {median:+.0f} days (90 %: {low:+.0f} to {high:+.0f}), more in {100 * more:.0f} % of "
+            f"draws (prior {100 * prior_more:.0f} %): {verdict}{note}."
+        )
+    return said
+
+
+def across_variants(sweeps: Mapping[str, Sweep]) -> tuple[pd.DataFrame, list[str]]:
+    """Days of the disease drive below one half by plan and variant, and whether the ranking holds."""
+    import pandas as pd
+
+    columns: dict[str, dict[str, float]] = {}
+    for variant, result in sweeps.items():
+        table = result.table()
+        part = table[(table["measure"] == BENEFIT[0]) & (table["quantity"] == BENEFIT[1])]
+        if not part.empty:
+            columns[variant] = dict(zip(part["schedule"], part["estimate"], strict=True))
+    if not columns:
+        return pd.DataFrame(), []
+    table = pd.DataFrame(columns).rename_axis("plan").reset_index()
+    if len(columns) < 2:
+        return table, []
+    best = {
+        variant: [name for name, value in values.items() if value > max(values.values()) - 0.5]
+        for variant, values in columns.items()
+    }
+    silent = [variant for variant, names in best.items() if len(names) == len(columns[variant])]
+    tops: dict[str, list[str]] = {}
+    for variant, names in best.items():
+        if variant not in silent:
+            tops.setdefault(" or ".join(f"“{name}”" for name in names), []).append(variant)
+    said = []
+    if silent:
+        said.append(
+            f"Under {listed(silent)} no plan differs from any other by half a day: the plans do not matter there."
+        )
+    if len(tops) == 1:
+        [(plan, where)] = tops.items()
+        said.append(f"The most days go to {plan} under {listed(where)}.")
+    elif tops:
+        each = [f"{plan} under {listed(where)}" for plan, where in tops.items()]
+        said.append(f"Which plan leads depends on the mechanism: {'; '.join(each)}.")
+    return table, said
