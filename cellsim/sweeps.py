@@ -31,6 +31,8 @@ __all__ = ["Sweep", "sweep"]
 
 # hours after a dose that a daily grid would miss: where an acute pulse has its top
 _AFTER_DOSE = np.array([1.0, 2.0, 4.0, 6.0, 9.0, 12.0, 18.0, 36.0]) / 24
+# the solver's relative tolerance: numbers nearer to each other than this are the same
+_SAME = 1e-6
 _BANDS = (0.05, 0.25, 0.5, 0.75, 0.95)
 
 
@@ -139,7 +141,7 @@ class Sweep:
             cells = [self.schedules[names[each]].total() for each in (i, j)]
             unequal = "" if np.isclose(cells[0], cells[1]) else f"unequal cells: {cells[0]:.3g} and {cells[1]:.3g}"
             for k, asked in enumerate(self.asked):
-                apart, before = (draws[i, k] - draws[j, k] for draws in (self.posterior, self.prior))
+                apart, before = (_apart(draws[i, k], draws[j, k]) for draws in (self.posterior, self.prior))
                 found, prior = _summary(apart, asked, level, ""), _summary(before, asked, level, "prior_")
                 above, above_before = _above(apart), _above(before)
                 assumed = "as the prior says" if abs(above - above_before) < 0.1 else ""
@@ -200,6 +202,12 @@ def _summary(draws: Array, asked: Asked, level: float, prefix: str) -> dict[str,
     if asked.chance:
         return {f"{prefix}estimate": float(draws.mean()), f"{prefix}low": np.nan, f"{prefix}high": np.nan}
     return {f"{prefix}estimate": float(middle), f"{prefix}low": float(low), f"{prefix}high": float(high)}
+
+
+def _apart(first: Array, second: Array) -> Array:
+    """First - second; zero where that is less than the solver can tell, lest rounding decide a comparison."""
+    apart = first - second
+    return np.where(np.abs(apart) <= _SAME * np.maximum(np.abs(first), np.abs(second)), 0.0, apart)
 
 
 def _above(apart: Array) -> float:
