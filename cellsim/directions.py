@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from cellsim.equations import System
 from cellsim.errors import Problem, SimulationError, did_you_mean
+from cellsim.system import System
 
 __all__ = ["KINDS", "LANES", "Direction", "Group", "Packing", "pack"]
 
@@ -185,7 +185,7 @@ def pack(
             continue
         for rows, members in lanes:
             if not rows & reach[d]:
-                rows |= reach[d]
+                rows.update(reach[d])
                 members.append(d)
                 break
         else:
@@ -195,8 +195,10 @@ def pack(
     groups = []
     for start in range(0, len(lanes), LANES):
         together = lanes[start : start + LANES]
-        rows = sorted(set().union(*(each for each, _ in together)))
-        groups.append(Group(tuple(r for r in rows if r < system.n), tuple(r for r in rows if r >= system.n)))
+        moved = sorted(set().union(*(each for each, _ in together)))
+        groups.append(
+            Group(tuple(r for r in moved if r < system.n), tuple(r for r in moved if r >= system.n))
+        )
         for lane, (_, members) in enumerate(together):
             for d in members:
                 home[d] = (start // LANES, lane)

@@ -11,48 +11,29 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from cellsim.directions import LANES, Direction, directions_of, pack
-from cellsim.errors import Problem, SimulationError, did_you_mean
-from cellsim.kernels import Kernels, Unit, aligned, lane_width
-from cellsim.tangents import TangentUnit, tangent_unit
+from cellsim.assembly import Unit, aligned, lane_width
+from cellsim.courses import courses_of, no_tangents
+from cellsim.directions import Direction
+from cellsim.errors import Problem, SimulationError
+from cellsim.kernels import Kernels
+from cellsim.timetable import Doses, timetable
 
 __all__ = ["Doses", "Solution", "Steps", "integrate", "observe"]
 
 Array = NDArray[np.float64]
+NO_DOSES = Doses()
 MEANING = {
     0: "reached the end",
     1: "the step became too small",
     2: "too many steps",
     3: "a value is no longer finite",
 }
-
-
-@dataclass(frozen=True)
-class Doses:
-    """What is put into states from outside.
-
-    Parameters
-    ----------
-    jumps : tuple of (float, str or int, float)
-        Time, state, amount added at once. Several at one instant add up.
-    rates : tuple of (float, float, str or int, float)
-        On, off, state, amount per unit of time in between. Overlapping ones add up.
-
-    Examples
-    --------
-    >>> Doses(jumps=((0.0, "gut", 100.0),), rates=((1.0, 1.5, "blood", 20.0),))
-    Doses(jumps=((0.0, 'gut', 100.0),), rates=((1.0, 1.5, 'blood', 20.0),))
-    """
-
-    jumps: tuple[tuple[float, str | int, float], ...] = ()
-    rates: tuple[tuple[float, float, str | int, float], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -127,112 +108,6 @@ class Solution:
 
 
 @dataclass(frozen=True)
-class Timetable:
-    """Break points of a lane group and what happens at each (see `cellsim.stepper.run_group`)."""
-
-    breaks: Array
-    op_ptr: NDArray[np.int64]
-    op_kind: NDArray[np.int64]
-    op_index: NDArray[np.int64]
-    op_amount: Array
-    sources: tuple[tuple[int, ...], ...] = field(default=())
-
-
-def _operations(doses: Doses, states: dict[str, int], start: float) -> list[tuple[float, int, int, float]]:
-    """(time, kind, state, amount) for every jump and every switch of a rate."""
-    from cellsim.stepper import OP_JUMP, OP_RATE
-
-    problems, operations = [], []
-
-    def index(state: str | int, what: str) -> int:
-        if isinstance(state, str):
-            if state not in states:
-                remedy = did_you_mean(state, states)
-                problems.append(
-                    Problem(what=f"{what} goes into {state!r}, which is no state.", remedy=remedy)
-                )
-                return 0
-            return states[state]
-        if not 0 <= state < len(states):
-            problems.append(Problem(what=f"{what} goes into state number {state}; there are {len(states)}."))
-        return int(state)
-
-    for time, state, amount in doses.jumps:
-        what = f"The dose of {amount:g} at time {time:g}"
-        if not (np.isfinite(time) and np.isfinite(amount)):
-            problems.append(Problem(what=f"{what} is not finite."))
-        elif time < start:
-            problems.append(Problem(what=f"{what} comes before the start at {start:g}."))
-        operations.append((float(time), OP_JUMP, index(state, what), float(amount)))
-    for on, off, state, rate in doses.rates:
-        what = f"The rate of {rate:g} from {on:g} to {off:g}"
-        if not (np.isfinite(on) and np.isfinite(off) and np.isfinite(rate)):
-            problems.append(Problem(what=f"{what} is not finite."))
-        elif on < start:
-            problems.append(Problem(what=f"{what} begins before the start at {start:g}."))
-        elif off <= on:
-            problems.append(Problem(what=f"{what} ends before it begins; a dose at once is a jump."))
-        i = index(state, what)
-        operations += [(float(on), OP_RATE, i, float(rate)), (float(off), OP_RATE, i, -float(rate))]
-    if problems:
-        raise SimulationError(problems)
-    return operations
-
-
-@lru_cache(maxsize=512)
-def _timetable(
-    doses: tuple[Doses, ...],
-    states: tuple[str, ...],
-    start: float,
-    end: float,
-    event_times: tuple[tuple[float, ...], ...],
-    initially: tuple[bool, ...],
-) -> Timetable:
-    """Common break points for lanes with these doses and event times (one entry: the same for all lanes)."""
-    from cellsim.stepper import OP_EVENT
-
-    lanes = max(len(doses), len(event_times))
-    names = {name: i for i, name in enumerate(states)}
-    table: dict[tuple[float, int, int, int], list[float]] = {}
-    for lane, each in enumerate(doses):
-        seen: dict[tuple[float, int, int], int] = {}
-        for time, kind, state, amount in _operations(each, names, start):
-            if time > end:
-                continue
-            # the n-th switch of a rate at one instant stays the n-th: sums keep their order in every lane
-            rank = seen[time, kind, state] = seen.get((time, kind, state), -1) + 1
-            row = table.setdefault((time, kind, state, rank), [0.0] * lanes)
-            for target in range(lanes) if len(doses) == 1 else (lane,):
-                row[target] += amount
-    for lane, each_times in enumerate(event_times):
-        for event, time in enumerate(each_times):
-            at = time
-            if time <= start:
-                if initially[event]:
-                    continue
-                at = start
-            if at <= end:  # not-a-number (an event without a known time) is left out
-                row = table.setdefault((at, OP_EVENT, event, 0), [0.0] * lanes)
-                for target in range(lanes) if len(event_times) == 1 else (lane,):
-                    row[target] = 1.0
-    rows = sorted(table.items())
-    breaks = np.unique([start, end, *(time for (time, *_), _ in rows)])
-    times = np.array([time for (time, *_), _ in rows])
-    pointers = (
-        np.concatenate([np.searchsorted(times, breaks, "left"), [len(rows)]])
-        if rows
-        else np.zeros(len(breaks) + 1)
-    )
-    return Timetable(
-        breaks=breaks.astype(float),
-        op_ptr=pointers.astype(np.int64),
-        op_kind=np.array([key[1] for key, _ in rows], np.int64),
-        op_index=np.array([key[2] for key, _ in rows], np.int64),
-        op_amount=np.array([row for _, row in rows], float).reshape(len(rows), lanes),
-    )
-
-
-@dataclass(frozen=True)
 class Machine:
     """A unit's addresses and offsets as the step loop wants them."""
 
@@ -275,233 +150,6 @@ def _machine(kernels: Kernels, width: int) -> Machine:
     )
 
 
-def _no_tangents() -> Any:
-    from cellsim.stepper import Tangents
-
-    whole, real = np.zeros(0, np.int64), np.zeros(0)
-
-    def table(columns: int) -> NDArray[np.int64]:
-        return np.zeros((0, columns), np.int64)
-
-    return Tangents(
-        whole, real, whole, table(6), table(0), table(3), table(2), table(2), whole, whole, whole, real, whole,
-        table(2), whole, table(3), whole, table(2), table(3), table(2), whole, table(2), np.zeros((0, 0)),
-    )  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Course:
-    """Directions compiled and laid out for the step loop."""
-
-    made: TangentUnit
-    addresses: NDArray[np.int64]
-    slots: NDArray[np.int64]
-    groups: NDArray[np.int64]
-    places: NDArray[np.int64]
-    pairs_y: NDArray[np.int64]
-    pairs_p: NDArray[np.int64]
-    initials: NDArray[np.int64]
-    row_ptr: NDArray[np.int64]
-    rows: NDArray[np.int64]
-    event_ptr: NDArray[np.int64]
-    event_y: NDArray[np.int64]
-    event_p_ptr: NDArray[np.int64]
-    event_p: NDArray[np.int64]
-    atoms: NDArray[np.int64]
-    atom_y: NDArray[np.int64]
-    tau_ptr: NDArray[np.int64]
-    tau: NDArray[np.int64]
-
-    def place(self, direction: int, state: int, slot: int = 0) -> int:
-        """Where the tangent of a state along a direction stands in ``v``; slot 0 is s, 3 is u."""
-        g, lane = self.made.packing.home[direction]
-        return int(self.groups[g, slot] + self.places[g, state] + lane)
-
-    def tangents(self, table: Timetable, doses: Doses, states: tuple[str, ...], result: Array) -> Any:
-        """Everything for one run; `result` (n_times, n_outputs, n_directions) is filled by it."""
-        from cellsim.stepper import SEED_EVENT_TIME, SEED_INPUT, SEED_STATE, SEED_TIME, Tangents
-
-        v = self.made.unit.workspace()
-        start = float(table.breaks[0])
-        seeds: list[tuple[int, int, int, float]] = []
-
-        def at(time: float) -> int | None:
-            return int(np.searchsorted(table.breaks, time)) if time <= table.breaks[-1] else None
-
-        def index(state: str | int) -> int:
-            return states.index(state) if isinstance(state, str) else state
-
-        def seed(time: float, code: int, where: int, value: float) -> None:
-            if (b := at(time)) is not None:
-                seeds.append((b, code, where, value))
-
-        for d, direction in enumerate(self.made.packing.directions):
-            kind, i = direction.kind, direction.index
-            if kind == "initial":
-                seed(start, SEED_STATE, self.place(d, i), 1.0)
-            elif kind in ("jump", "jump time"):
-                time, state, _ = doses.jumps[i]
-                if kind == "jump":
-                    seed(time, SEED_STATE, self.place(d, index(state)), 1.0)
-                else:
-                    seed(time, SEED_TIME, d, 1.0)
-            elif kind in ("rate", "on", "off"):
-                on, off, state, _ = doses.rates[i]
-                if kind == "rate":
-                    seed(on, SEED_INPUT, self.place(d, index(state), 3), 1.0)
-                    seed(off, SEED_INPUT, self.place(d, index(state), 3), -1.0)
-                else:
-                    seed(on if kind == "on" else off, SEED_TIME, d, 1.0)
-        for entry, (event, parameter) in enumerate(self.made.time_entries):
-            for b in range(len(table.breaks)):
-                for o in range(table.op_ptr[b], table.op_ptr[b + 1]):
-                    if table.op_kind[o] == 2 and table.op_index[o] == event and table.breaks[b] > start:
-                        seeds += [
-                            (b, SEED_EVENT_TIME, d, float(entry))
-                            for d, each in enumerate(self.made.packing.directions)
-                            if each.kind == "parameter" and each.index == parameter
-                        ]
-        seeds.sort()
-        counted = (
-            np.bincount([b for b, *_ in seeds], minlength=len(table.breaks))
-            if seeds
-            else np.zeros(len(table.breaks))
-        )
-        return Tangents(
-            self.addresses, v, self.slots, self.groups, self.places, self.pairs_y, self.pairs_p, self.initials,
-            np.concatenate([[0], np.cumsum(counted)]).astype(np.int64),
-            np.array([code for _, code, *_ in seeds], np.int64),
-            np.array([where for *_, where, _ in seeds], np.int64),
-            np.array([value for *_, value in seeds], float),
-            self.row_ptr, self.rows, self.event_ptr, self.event_y, self.event_p_ptr, self.event_p,
-            self.atoms, self.atom_y, self.tau_ptr, self.tau,
-            result.reshape(len(result), -1),
-        )  # fmt: skip
-
-
-def _table(rows: list[tuple[int, ...]], columns: int) -> NDArray[np.int64]:
-    return np.array(rows, np.int64).reshape(len(rows), columns)
-
-
-def _courses(
-    kernels: Kernels,
-    wanted: Sequence[str | Direction | tuple[str, str | int]],
-    doses: tuple[Doses, ...],
-    given_start: bool,
-) -> list[Course]:
-    """One course for each set of doses; equal ones are shared."""
-    known: dict[tuple[tuple[int, ...], tuple[int, ...]], Course] = {}
-    states = kernels.equations.states
-    courses = []
-    for each in doses:
-        jumps = tuple(
-            states.index(s) if isinstance(s, str) and s in states else int(s) for _, s, _ in each.jumps
-        )
-        rates = tuple(
-            states.index(s) if isinstance(s, str) and s in states else int(s) for *_, s, _ in each.rates
-        )
-        if (jumps, rates) not in known:
-            known[jumps, rates] = _course(kernels, tuple(wanted), jumps, rates, given_start)
-        courses.append(known[jumps, rates])
-    return courses
-
-
-@lru_cache(maxsize=64)
-def _course(
-    kernels: Kernels,
-    wanted: tuple[str | Direction | tuple[str, str | int], ...],
-    jumps: tuple[int, ...],
-    rates: tuple[int, ...],
-    given_start: bool,
-) -> Course:
-    system = kernels.system
-    directions = directions_of(system, wanted, len(jumps), len(rates))
-    packing = pack(system, directions, {"jump": jumps, "rate": rates}, given_start=given_start)
-    made = tangent_unit(kernels, packing)
-    lay = made.unit.layout
-    names = ("prepare", "step", "dense", "observe_y", "observe_p", "initial", "times", "atoms")
-    names += tuple(f"event{e}" for e in range(len(system.assignments)))
-    groups, places = [], np.full((len(made.shapes), system.n), -1, np.int64)
-    for g, (shape, begin) in enumerate(zip(made.shapes, made.begin, strict=True)):
-        slots = [begin + shape.layout[name] for name in ("s", "s1", "sample", "u", "dense")]
-        groups.append((*slots, len(shape.row) * LANES))
-        for row, offset in shape.row.items():
-            places[g, row] = offset
-    size = len(directions)
-
-    def place(d: int, state: int, slot: int) -> int:
-        g, lane = packing.home[d]
-        return int(groups[g][slot] + places[g, state] + lane)
-
-    along: dict[int, list[int]] = {}
-    for d, direction in enumerate(directions):
-        if direction.kind == "parameter":
-            along.setdefault(direction.index, []).append(d)
-    moved = [sorted(r for r in reach if r < system.n) for reach in packing.reach]
-    by_state: dict[int, list[int]] = {}
-    for d, rows in enumerate(moved):
-        for r in rows:
-            by_state.setdefault(r, []).append(d)
-    event_y, event_p, event_ptr, event_p_ptr = [], [], [0], [0]
-    for assignments, entries in zip(system.assignments, made.event_entries, strict=True):
-        event_y += [(-1, i, 0) for i, _ in assignments]  # every target forgets its old tangent
-        event_y += [(e, i, j) for e, (i, kind, j) in enumerate(entries) if kind == "y"]
-        event_p += [
-            (e, place(d, i, 0))
-            for e, (i, kind, j) in enumerate(entries)
-            if kind == "p"
-            for d in along.get(j, ())
-        ]
-        event_ptr.append(len(event_y))
-        event_p_ptr.append(len(event_p))
-    atoms, atom_y, tau, tau_ptr, at = [], [], [], [0], 0
-    for root, entries in made.atoms:
-        atoms.append((root, at, len(atom_y)))
-        atom_y += [(at + 1 + e, j) for e, (kind, j) in enumerate(entries) if kind == "y"]
-        for d, direction in enumerate(directions):
-            for e, (kind, j) in enumerate(entries):
-                if kind == "y" and j in packing.reach[d]:
-                    tau.append((at + 1 + e, place(d, j, 0)))
-                elif kind == "p" and direction.kind == "parameter" and direction.index == j:
-                    tau.append((at + 1 + e, -1))
-            tau_ptr.append(len(tau))
-        at += 1 + len(entries)
-    atoms.append((-1, at, len(atom_y)))
-    return Course(
-        atoms=_table(atoms, 3),
-        atom_y=_table(atom_y, 2),
-        tau_ptr=np.array(tau_ptr, np.int64),
-        tau=_table(tau, 2),
-        made=made,
-        addresses=np.array([made.unit.address[name] for name in names], np.int64),
-        slots=np.array([lay[name] for name in ("gy", "gp", "y0p", "event", "times", "atoms")], np.int64),
-        groups=_table(groups, 6),
-        places=places,
-        pairs_y=_table(
-            [
-                (e, place(d, j, 2), o * size + d)
-                for e, (o, j) in enumerate(made.output_entries)
-                for d in by_state.get(j, ())
-            ],
-            3,
-        ),
-        pairs_p=_table(
-            [(e, o * size + d) for e, (o, j) in enumerate(made.output_parameters) for d in along.get(j, ())],
-            2,
-        ),
-        initials=_table(
-            [(e, place(d, i, 0)) for e, (i, j) in enumerate(made.initial_entries) for d in along.get(j, ())],
-            2,
-        ),
-        row_ptr=np.cumsum([0, *map(len, moved)]).astype(np.int64),
-        rows=_table([(r, place(d, r, 0)) for d, rows in enumerate(moved) for r in rows], 2),
-        event_ptr=np.array(event_ptr, np.int64),
-        event_y=_table(event_y, 3),
-        event_p_ptr=np.array(event_p_ptr, np.int64),
-        event_p=_table(event_p, 2),
-    )
-
-
 def _event_times(kernels: Kernels, parameters: Array) -> Array:
     """Known times of events, (n_sets or 1, n_events); NaN for events triggered by a state."""
     system = kernels.system
@@ -531,7 +179,7 @@ def _width_for(kernels: Kernels, n_sets: int, lanes: int | None) -> int:
 def integrate(
     kernels: Kernels,
     parameters: ArrayLike,
-    doses: Doses | Sequence[Doses] = Doses(),
+    doses: Doses | Sequence[Doses] = NO_DOSES,
     times: ArrayLike = (),
     *,
     start: float = 0.0,
@@ -666,7 +314,7 @@ def integrate(
     paths: dict[int, Steps] = {}
     sensitivities = None
     if directions is not None:
-        courses = _courses(kernels, directions, several, given is not None)
+        courses = courses_of(kernels, directions, several, given is not None)
         sensitivities = np.full((*outputs.shape, len(directions)), np.nan)
 
     def run(group: NDArray[np.intp]) -> tuple[int, int]:
@@ -679,7 +327,7 @@ def integrate(
             group_events = group_events[:1]
         sample_times = np.ascontiguousarray(t2[filled].T)
         last = max(float(sample_times.max()) if sample_times.size else start, start if end is None else end)
-        table = _timetable(
+        table = timetable(
             group_doses, equations.states, start, last, tuple(map(tuple, group_events.tolist())), initially
         )
         w = aligned(lay.size)
@@ -699,7 +347,7 @@ def integrate(
         group_status, group_culprit = np.zeros(width, np.int64), np.zeros(width, np.int64)
         group_time, counts = np.zeros(width), np.zeros(4, np.int64)
         path = np.empty((256, 3 + 5 * n) if dense else (0, 0))
-        tangents = _no_tangents()
+        tangents = no_tangents()
         if sensitivities is not None:
             course = courses[0 if len(several) == 1 else int(group[0])]
             tangents = course.tangents(table, group_doses[0], equations.states, sensitivities[group[0]])

@@ -13,16 +13,15 @@ from numba import njit, types
 from numba.extending import intrinsic
 
 from cellsim.directions import LANES
+from cellsim.timetable import OP_EVENT, OP_JUMP
 
-__all__ = ["OP_EVENT", "OP_JUMP", "OP_RATE", "observe_group", "run_group"]
+__all__ = ["Tangents", "observe_group", "observe_states", "run_group"]
 
-OP_JUMP, OP_RATE, OP_EVENT = 0, 1, 2
 START = 1.2
 OK, STEP_UNDERFLOW, TOO_MANY_STEPS, NOT_FINITE = 0, 1, 2, 3
 
 
-@intrinsic
-def _call(typing: Any, address: Any, w: Any, v: Any) -> Any:
+def _emit_call(typing: Any, address: Any, w: Any, v: Any) -> Any:
     """Call ``void kernel(double *, double *)`` at an address; all three are integers."""
     from llvmlite import ir
 
@@ -36,6 +35,9 @@ def _call(typing: Any, address: Any, w: Any, v: Any) -> Any:
         return context.get_dummy_value()
 
     return signature, build
+
+
+_call: Any = intrinsic(_emit_call)
 
 
 # what `addr`, `off` and `opt` hold, in order

@@ -1,0 +1,415 @@
+"""Writes the kernels of one system: rates, Jacobian, sparse LU, a whole Rosenbrock step, outputs.
+
+Every kernel is ``void kernel(double *w, double *v)`` and works inside one aligned workspace ``w`` whose slots are
+described by a `Layout`; a value of width ``W`` holds the same quantity of ``W`` simulations side by side. Terms that
+depend on parameters only are computed once per simulation (``prepare``) and kept in slot ``q``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from cellsim import tableau
+from cellsim.assembly import Layout
+from cellsim.emit import BLOCK, Code, padded
+from cellsim.evaluation import emit_nodes, fixed_nodes
+from cellsim.graph import Graph
+from cellsim.sparse import Elimination, plan_elimination
+from cellsim.system import System
+
+__all__ = ["CONTROL_H", "Factor", "Writer"]
+
+CONTROL_H, CONTROL_RTOL = 0, 1
+
+
+def moving_reader(layout: Layout, kept: dict[int, int], width: int, states: str, graph: Graph) -> Callable:
+    """Loads for code that runs at a point in time: states from pointer `states`, the rest from slot q."""
+
+    def read(code: Code, node: int) -> str:
+        if node in kept:
+            return code.load("%w", layout["q"] + kept[node] * width)
+        assert graph.ops[node] == "y"
+        return code.load(states, graph.args[node][0] * width)
+
+    return read
+
+
+@dataclass(frozen=True)
+class Factor:
+    """One number of the factorisation: a literal, minus a Jacobian entry, or a slot of ``lu``."""
+
+    literal: float | None = None
+    node: int | None = None
+    slot: int | None = None
+
+
+class Writer:
+    """Writes all kernels of one width for a system."""
+
+    def __init__(self, system: System, width: int) -> None:
+        self.system, self.width = system, width
+        graph = self.graph = system.graph
+        self.n, self.m = system.n, len(system.auxiliaries)
+        self.nw = padded(self.n * width)
+        self.ext = self.nw + padded(self.m * width)
+        self.jacobian = system.jacobian
+        self.plan: Elimination = plan_elimination(self.n + self.m, self.jacobian)
+        nowhen = graph.const(float("nan"))
+        self.event_times = [nowhen if when is None else when for when in system.event_times]
+        output_slopes = {
+            (o, j): node
+            for o, out in enumerate(system.outputs)
+            for j, y in enumerate(system.y)
+            for node in [system.full_slopes(out).get(y)]
+            if node is not None
+        }
+        self.output_slopes = output_slopes
+        moving = [*system.rates, *system.outputs, *self.jacobian.values(), *output_slopes.values()]
+        self.located = [
+            c for c, when in zip(system.conditions, system.event_times, strict=True) if when is None
+        ]
+        moving += [*system.initials, *(n for each in system.assignments for _, n in each)]
+        truths = [graph.select(c, graph.one, graph.zero) for c in self.located]
+        self.truths = list(enumerate(truths))
+        moving += [*self.event_times, *truths]
+        self.kept = {node: i for i, node in enumerate(fixed_nodes(graph, moving))}
+        # entries of the Jacobian that move get a slot each, equal ones the same
+        entries = sorted(
+            {node for node in self.jacobian.values() if node not in self.kept and graph.ops[node] != "const"}
+        )
+        self.jacobian_slot = {node: i for i, node in enumerate(entries)}
+        self.factors: dict[tuple[str, int, int], Factor] = {}
+        self.lu_size = 0
+        self.externals: set[str] = set()
+        lay = self.layout = Layout()
+        w = width
+        lay.add("control", BLOCK)
+        lay.add("error", BLOCK)
+        for name, size in (
+            ("p", len(system.p) * w),
+            ("q", len(self.kept) * w),
+            ("y", self.nw),
+            ("y1", self.nw),
+            ("u", self.nw),
+            ("atol", self.nw),
+            ("f", self.nw),
+            ("ys", self.nw),
+            ("dense", 3 * self.nw),
+            ("k", tableau.STAGES * self.ext),
+            ("stages", (tableau.STAGES if width == 1 else 1) * self.nw),
+            ("g", len(system.outputs) * w),
+            ("gdot", len(system.outputs) * w),
+            ("events", len(self.event_times) * w),
+            ("roots", len(self.located) * w),
+            ("jacobian", len(entries) * w),
+            (
+                "lu",
+                (len(self.plan.order) + sum(map(len, self.plan.lower)) + sum(map(len, self.plan.upper))) * w,
+            ),
+        ):
+            lay.add(name, size)
+
+    def place(self, index: int) -> int:
+        """Offset of a state or auxiliary in an extended vector."""
+        return index * self.width if index < self.n else self.nw + (index - self.n) * self.width
+
+    def code(self, width: int | None = None) -> Code:
+        return Code(self.width if width is None else width)
+
+    def finish(
+        self, code: Code, name: str, arguments: str = "ptr %w, ptr %v", *, internal: bool = False
+    ) -> str:
+        self.externals |= code.externals
+        return code.function(name, arguments, internal=internal)
+
+    def reader(self, states: str) -> Callable:
+        return moving_reader(self.layout, self.kept, self.width, states, self.graph)
+
+    def all(self) -> list[str]:
+        lay = self.layout
+        system = self.system
+        functions = [
+            self.prepare(),
+            self.rates_added(),
+            self.solve_after(self.lu()),
+            self.wrapped("rhs", self.copy_u, [("rates_added", "y", "f")]),
+            self.wrapped("rhs_at_sample", self.copy_u, [("rates_added", "ys", "f")]),
+            self.step(),
+            self.dense(),
+            self.evaluate("initial", list(enumerate(system.initials)), "y", "y"),
+            self.evaluate("jac", [(i, node) for node, i in self.jacobian_slot.items()], "y", "jacobian"),
+            self.evaluate("observe", list(enumerate(system.outputs)), "ys", "g"),
+            self.observe_rate(),
+            self.evaluate("conditions", self.truths, "ys", "roots"),
+            self.evaluate("times", list(enumerate(self.event_times)), "y", "events"),
+        ]
+        for e, assignments in enumerate(system.assignments):
+            functions.append(self.evaluate(f"event{e}", assignments, "y", "ys"))
+        assert lay.size
+        return functions
+
+    # -- one kernel each ---------------------------------------------------------------------------------------
+
+    def prepare(self) -> str:
+        code = self.code()
+        lay, w = self.layout, self.width
+
+        def read(code: Code, node: int) -> str:
+            return code.load("%w", lay["p"] + self.graph.args[node][0] * w)
+
+        def sink(index: int) -> Callable[[str], None]:
+            return lambda value: code.store(value, "%w", lay["q"] + index * w)
+
+        emit_nodes(code, self.graph, [(node, sink(i)) for node, i in self.kept.items()], read)
+        return self.finish(code, "prepare")
+
+    def evaluate(self, name: str, targets: list[tuple[int, int]], source: str, into: str) -> str:
+        """A kernel that writes nodes at (index, node) of `targets` into slot `into`, states read from `source`."""
+        code = self.code()
+        states = code.pointer("%w", self.layout[source])
+
+        def sink(index: int) -> Callable[[str], None]:
+            return lambda value: code.store(value, "%w", self.layout[into] + index * self.width)
+
+        emit_nodes(
+            code, self.graph, [(node, sink(i)) for i, node in targets], self.reader(states), kept=self.kept
+        )
+        return self.finish(code, name)
+
+    def rates_added(self) -> str:
+        """io += f(y)"""
+        code = self.code()
+
+        def sink(i: int) -> Callable[[str], None]:
+            def add(value: str) -> None:
+                before = code.load("%f", i * self.width)
+                code.store(code.two("fadd", value, before), "%f", i * self.width)
+
+            return add
+
+        targets = [(node, sink(i)) for i, node in enumerate(self.system.rates) if node != self.graph.zero]
+        emit_nodes(code, self.graph, targets, self.reader("%y"), kept=self.kept)
+        return self.finish(
+            code, "rates_added", "ptr noalias %w, ptr noalias %y, ptr noalias %f", internal=True
+        )
+
+    def copy_u(self, code: Code) -> None:
+        u, f = code.pointer("%w", self.layout["u"]), code.pointer("%w", self.layout["f"])
+        code.loop(self.nw // BLOCK, lambda o: code.store(code.load(u, o, BLOCK), f, o, BLOCK))
+
+    def wrapped(self, name: str, before: Callable[[Code], None], calls: list[tuple[str, str, str]]) -> str:
+        code = self.code()
+        before(code)
+        for function, first, second in calls:
+            a, b = code.pointer("%w", self.layout[first]), code.pointer("%w", self.layout[second])
+            code.do(f"call void @{function}(ptr %w, ptr {a}, ptr {b})")
+        return self.finish(code, name)
+
+    def observe_rate(self) -> str:
+        """gdot = (dg/dy) f"""
+        code = self.code()
+        states, rates = code.pointer("%w", self.layout["ys"]), code.pointer("%w", self.layout["f"])
+        sums: dict[int, str] = {}
+
+        def sink(o: int, j: int) -> Callable[[str], None]:
+            def add(value: str) -> None:
+                term = code.two("fmul", value, code.load(rates, j * self.width))
+                sums[o] = code.two("fadd", sums[o], term) if o in sums else term
+
+            return add
+
+        targets = [(node, sink(o, j)) for (o, j), node in self.output_slopes.items()]
+        emit_nodes(code, self.graph, targets, self.reader(states), kept=self.kept)
+        for o in range(len(self.system.outputs)):
+            code.store(sums.get(o, code.const(0.0)), "%w", self.layout["gdot"] + o * self.width)
+        return self.finish(code, "observe_rate")
+
+    def lu(self) -> str:
+        """Factors of I/(h gamma) - J; remembers in `self.factors` where each number is found."""
+        code = self.code()
+        lay, w = self.layout, self.width
+        h = code.load("%w", lay["control"] + CONTROL_H, 1)
+        shift = code.line(f"fmul double {h}, {code.const(tableau.gamma, 1)}")
+        shift = code.spread(code.line(f"fdiv double {code.const(1.0, 1)}, {shift}"))
+        values: dict[tuple[int, int], str] = {}
+        sources: dict[tuple[int, int], Factor] = {}
+        for (i, j), node in self.jacobian.items():
+            constant = self.graph.value(node)
+            if constant is not None:
+                sources[i, j] = Factor(literal=-constant)
+            else:
+                sources[i, j] = Factor(node=node)
+
+        def value(i: int, j: int) -> str:
+            if (i, j) not in values:
+                source = sources[i, j]
+                if source.literal is not None:
+                    values[i, j] = code.const(source.literal)
+                else:
+                    values[i, j] = code.line(f"fneg {code.type} {self.entry(code, source.node)}")
+            return values[i, j]
+
+        for i in range(self.n):
+            source = sources.pop((i, i), None)
+            if source is None:
+                values[i, i] = shift
+            elif source.literal is not None:
+                values[i, i] = code.two("fadd", shift, code.const(source.literal))
+            else:
+                values[i, i] = code.two("fsub", shift, self.entry(code, source.node))
+        for i in range(self.n, self.n + self.m):
+            assert (i, i) not in sources  # an auxiliary is not defined by itself
+            sources[i, i] = Factor(literal=1.0)
+
+        def keep(kind: str, i: int, j: int, name: str) -> None:
+            self.factors[kind, i, j] = Factor(slot=self.lu_size)
+            code.store(name, "%w", lay["lu"] + self.lu_size * w)
+            self.lu_size += 1
+
+        for p, down, across in zip(self.plan.order, self.plan.lower, self.plan.upper, strict=True):
+            inverse = None
+            if (p, p) in values:
+                inverse = code.two("fdiv", code.const(1.0), values[p, p])
+                keep("D", p, p, inverse)
+            for j in across:
+                if (p, j) in sources:
+                    self.factors["U", p, j] = sources[p, j]
+                else:
+                    keep("U", p, j, values[p, j])
+            for i in down:
+                if inverse is None and (i, p) in sources:
+                    self.factors["L", i, p] = sources[i, p]
+                    multiplier = value(i, p) if across else ""
+                else:
+                    multiplier = value(i, p) if inverse is None else code.two("fmul", value(i, p), inverse)
+                    keep("L", i, p, multiplier)
+                for j in across:
+                    if (i, j) in sources or (i, j) in values:
+                        values[i, j] = code.times_minus(multiplier, value(p, j), value(i, j))
+                        sources.pop((i, j), None)
+                    else:
+                        product = code.two("fmul", multiplier, value(p, j))
+                        values[i, j] = code.line(f"fneg {code.type} {product}")
+        return self.finish(code, "lu")
+
+    def entry(self, code: Code, node: int | None) -> str:
+        """Load a Jacobian entry that is no literal."""
+        assert node is not None
+        if node in self.kept:
+            return code.load("%w", self.layout["q"] + self.kept[node] * self.width)
+        return code.load("%w", self.layout["jacobian"] + self.jacobian_slot[node] * self.width)
+
+    def solve_after(self, lu: str) -> str:
+        return lu + self.solve("solve", self.width)
+
+    def solve(self, name: str, lanes: int) -> str:
+        """x := (L U)^-1 x in place; auxiliary rows count as zero on the way in."""
+        code = self.code()
+        x: dict[int, str] = {i: code.load("%x", self.place(i)) for i in range(self.n)}
+
+        def minus(i: int, factor: Factor, j: int) -> None:
+            """x_i -= factor x_j"""
+            if j not in x:
+                return
+            if factor.literal is not None:
+                product = code.two("fmul", code.const(factor.literal), x[j])
+                add = False
+            elif factor.node is not None:  # minus a Jacobian entry
+                product, add = code.two("fmul", self.entry(code, factor.node), x[j]), True
+            else:
+                slot = code.load("%w", self.layout["lu"] + factor.slot * self.width)  # type: ignore[operator]
+                product, add = code.two("fmul", slot, x[j]), False
+            if i in x:
+                x[i] = code.two("fadd" if add else "fsub", x[i], product)
+            else:
+                x[i] = product if add else code.line(f"fneg {code.type} {product}")
+
+        for p, down in zip(self.plan.order, self.plan.lower, strict=True):
+            for i in down:
+                minus(i, self.factors["L", i, p], p)
+        for p, across in zip(reversed(self.plan.order), reversed(self.plan.upper), strict=True):
+            for j in across:
+                minus(p, self.factors["U", p, j], j)
+            if p in x:
+                if ("D", p, p) in self.factors:
+                    slot = self.factors["D", p, p].slot
+                    x[p] = code.two("fmul", x[p], code.load("%w", self.layout["lu"] + slot * self.width))  # type: ignore[operator]
+                code.store(x[p], "%x", self.place(p))
+            else:
+                code.store(code.const(0.0), "%x", self.place(p))
+        return self.finish(code, name, "ptr %w, ptr %x", internal=True)
+
+    def step(self) -> str:
+        """All stages from y with step h: k, stage values, y1, and the largest scaled error per block lane."""
+        code = self.code()
+        lay, blocks = self.layout, self.nw // BLOCK
+        h = code.load("%w", lay["control"] + CONTROL_H, 1)
+        ih = code.spread(code.line(f"fdiv double {code.const(1.0, 1)}, {h}"), BLOCK)
+        y, u = code.pointer("%w", lay["y"]), code.pointer("%w", lay["u"])
+        ks = [code.pointer("%w", lay["k"] + i * self.ext) for i in range(tableau.STAGES)]
+        # tangents, which go with one lane only, look at all stage values again
+        apart = self.nw if self.width == 1 else 0
+        stages = [code.pointer("%w", lay["stages"] + i * apart) for i in range(tableau.STAGES)]
+        for i in range(tableau.STAGES):
+
+            def combine(o: str, i: int = i) -> None:
+                k = [code.load(ks[j], o, BLOCK) for j in range(i)]
+                if i >= 6:  # rows 7 and 8 of a repeat row 6, then add whole stages
+                    point = code.two("fadd", code.load(stages[i - 1], o, BLOCK), k[i - 1], BLOCK)
+                else:
+                    point = code.load(y, o, BLOCK)
+                    for j in range(i):
+                        point = code.times_plus(code.const(tableau.a[i][j], BLOCK), k[j], point, BLOCK)
+                code.store(point, stages[i], o, BLOCK)
+                total = code.load(u, o, BLOCK)
+                if i:
+                    carried = code.two("fmul", code.const(tableau.C[i][0], BLOCK), k[0], BLOCK)
+                    for j in range(1, i):
+                        carried = code.times_plus(code.const(tableau.C[i][j], BLOCK), k[j], carried, BLOCK)
+                    total = code.times_plus(carried, ih, total, BLOCK)
+                code.store(total, ks[i], o, BLOCK)
+
+            code.loop(blocks, combine)
+            code.do(f"call void @rates_added(ptr %w, ptr {stages[i]}, ptr {ks[i]})")
+            code.do(f"call void @solve(ptr %w, ptr {ks[i]})")
+        y1, atol = code.pointer("%w", lay["y1"]), code.pointer("%w", lay["atol"])
+        error = code.pointer("%w", lay["error"])
+        rtol = code.spread(code.load("%w", lay["control"] + CONTROL_RTOL, 1), BLOCK)
+        code.store(code.const(0.0, BLOCK), error, 0, BLOCK)
+
+        def close(o: str) -> None:
+            k = code.load(ks[-1], o, BLOCK)
+            new = code.two("fadd", code.load(stages[-1], o, BLOCK), k, BLOCK)
+            code.store(new, y1, o, BLOCK)
+            old = code.intrinsic("llvm.fabs", code.load(y, o, BLOCK), width=BLOCK)
+            size = code.intrinsic("llvm.fabs", new, width=BLOCK)
+            size = code.choose(code.compare("ogt", old, size, BLOCK), old, size, BLOCK)
+            scale = code.times_plus(rtol, size, code.load(atol, o, BLOCK), BLOCK)
+            e = code.two("fdiv", code.intrinsic("llvm.fabs", k, width=BLOCK), scale, BLOCK)
+            worst = code.load(error, 0, BLOCK)
+            # unordered: not-a-number wins and stays
+            wins = code.line(f"fcmp ugt {code.kind(BLOCK)} {e}, {worst}")
+            stuck = code.line(f"fcmp uno {code.kind(BLOCK)} {worst}, {worst}")
+            code.store(code.choose(stuck, worst, code.choose(wins, e, worst, BLOCK), BLOCK), error, 0, BLOCK)
+
+        code.loop(blocks, close)
+        return self.finish(code, "step")
+
+    def dense(self) -> str:
+        """K_1, K_2, K_3 of the continuous extension."""
+        code = self.code()
+        lay = self.layout
+        ks = [code.pointer("%w", lay["k"] + i * self.ext) for i in range(tableau.STAGES)]
+        into = [code.pointer("%w", lay["dense"] + m * self.nw) for m in range(3)]
+
+        def body(o: str) -> None:
+            k = [code.load(each, o, BLOCK) for each in ks]
+            for m in range(3):
+                total = code.two("fmul", code.const(tableau.H[m][0], BLOCK), k[0], BLOCK)
+                for j in range(1, tableau.STAGES):
+                    total = code.times_plus(code.const(tableau.H[m][j], BLOCK), k[j], total, BLOCK)
+                code.store(total, into[m], o, BLOCK)
+
+        code.loop(self.nw // BLOCK, body)
+        return self.finish(code, "dense")
