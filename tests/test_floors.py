@@ -15,8 +15,8 @@ FLOORS = (
     ("graph", "lowering", "gradients", "sparse", "tableau", "equations", "system", "emit", "vectormath", "evaluation", "assembly", "writer", "kernels", "directions", "tangent_writer", "tangents"),
     ("timetable", "courses", "stepper", "solver", "witness", "conditions", "path", "trajectory", "simulation"),
     ("noise", "priors", "terms", "likelihood"),
-    ("modes", "fitting", "fitted", "diagnosis", "words", "identifiability", "profiles", "posterior", "variants"),
-    ("measures", "sweeps", "visits"),
+    ("modes", "fitting", "fitted", "diagnosis", "words", "identifiability", "information", "combinations", "measures", "predictions", "valley", "curves", "profiles", "posterior", "variants"),
+    ("sweeps", "visits"),
     ("bands", "figures_course", "figures_fit", "figures_inference", "figures_style", "figures_sweep", "plots", "report", "report_pages", "report_plans", "report_words", "cli"),
 )
 FLOOR_OF = {module: level for level, modules in enumerate(FLOORS) for module in modules}

@@ -1,0 +1,366 @@
+"""Walk along the floor of a valley: the best reachable objective while one quantity is held at chosen values.
+
+With S(theta) the sum of squares, r its residuals and J their derivative, a point of the profile of c(theta) solves
+
+    min S(theta)  subject to  c(theta) = c.
+
+Each step is Newton's for this problem with the Hessian J'J + B, B the part that residuals add at the optimum (kept
+along the walk), and J'J alone where that is not positive definite. At a solution the multiplier mu gives the slope of
+the profile, dS/dc = 2 mu, so a few points describe the curve: between them it is Hermite's cubic.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from cellsim.likelihood import Objective
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Array = NDArray[np.float64]
+    Quantity = Callable[[Array], tuple[float, Array]]
+
+__all__ = ["Ground", "Point", "Walk", "settle", "walk"]
+
+# a step is judged by how much of the promised fall it delivered
+_GOOD, _POOR = 0.75, 0.05
+_LARGEST_DAMPING = 1e8
+
+
+@dataclass(frozen=True)
+class Point:
+    """A point of the valley floor.
+
+    Attributes
+    ----------
+    theta : array, shape (n,)
+    at : float
+        The quantity held; nan at the free optimum.
+    level : float
+        S there, less what the last Newton step would still gain.
+    slope, curvature : float
+        First and second derivative of S along the floor with respect to the quantity.
+    tangent : array, shape (n,)
+        d theta / d quantity along the floor.
+    against : tuple of int
+        Parameters that stand at the limit.
+    evaluations : int
+        Gradients this point cost.
+    """
+
+    theta: Array
+    at: float
+    level: float
+    slope: float
+    curvature: float
+    tangent: Array
+    against: tuple[int, ...] = ()
+    evaluations: int = 0
+
+
+@dataclass(frozen=True)
+class Ground:
+    """What is walked on.
+
+    Parameters
+    ----------
+    objective : Objective
+    prior : float
+        Weight of the prior's residuals: 1 for the posterior; a small number for the likelihood, so that of
+        equally likely points the one nearest to the prior is meant.
+    limit : float
+        No coordinate goes beyond this many prior standard deviations.
+    extra : array, shape (n, n), optional
+        What the true Hessian of S/2 has beyond J'J.
+    """
+
+    objective: Objective
+    prior: float = 1.0
+    limit: float = 8.0
+    extra: Array | None = None
+
+    def spot(self, theta: Array) -> _Spot | None:
+        """Residuals and derivatives at `theta`; None where the simulation fails."""
+        found = self.objective.evaluate(theta, gradient=True)
+        if found.failure or found.jacobian is None or not np.all(np.isfinite(found.residuals)):
+            return None
+        # the prior's rows are theta itself; einsum and Cholesky because LAPACK's own threads would fight with ours
+        rows, weight = len(self.objective.terms), self.prior**2
+        residuals, jacobian = found.residuals[:rows], found.jacobian[:rows]
+        hessian = np.einsum("ki,kj->ij", jacobian, jacobian) + weight * np.eye(theta.size)
+        if self.extra is not None and _root(hessian + self.extra) is not None:
+            hessian = hessian + self.extra
+        return _Spot(
+            theta,
+            float(np.sum(residuals**2) + weight * np.sum(theta**2)),
+            np.einsum("ki,k->i", jacobian, residuals) + weight * theta,
+            hessian,
+        )
+
+
+def _root(matrix: Array) -> tuple[Array, bool] | None:
+    """Cholesky's factor, None where the matrix is not positive definite."""
+    from scipy.linalg import LinAlgError, cho_factor
+
+    try:
+        return cho_factor(matrix, check_finite=False)
+    except LinAlgError:
+        return None
+
+
+def _solved(matrix: Array, right: Array) -> Array:
+    from scipy.linalg import cho_solve
+
+    root = _root(matrix)
+    if root is None:  # rounding only: every matrix here is a sum of squares
+        return np.asarray(np.linalg.lstsq(matrix, right, rcond=None)[0])
+    return np.asarray(cho_solve(root, right, check_finite=False))
+
+
+@dataclass(frozen=True)
+class _Spot:
+    theta: Array
+    level: float
+    half_gradient: Array
+    hessian: Array
+
+    def step(self, normal: Array | None, gap: float, limit: float, damping: float = 0.0) -> _Step:
+        """Newton's step to the floor at quantity + gap, kept inside the limit."""
+        n = self.theta.size
+        matrix = self.hessian + damping * np.eye(n) if damping else self.hessian
+        fixed = np.zeros(n, dtype=bool)
+        move = np.zeros(n)
+        while True:
+            free = ~fixed
+            inner = matrix[np.ix_(free, free)]
+            pull = self.half_gradient[free]
+            if fixed.any():
+                pull = pull + matrix[np.ix_(free, fixed)] @ move[fixed]
+            if normal is None:
+                move[free] = -_solved(inner, pull)
+                mu, stiffness, toward = 0.0, np.inf, np.zeros(n)
+            else:
+                both = _solved(inner, np.column_stack([pull, normal[free]]))
+                along = float(normal[free] @ both[:, 1])
+                mu = (gap - float(normal[fixed] @ move[fixed]) + float(normal[free] @ both[:, 0])) / along
+                move[free] = -both[:, 0] + mu * both[:, 1]
+                stiffness, toward = 1 / along, np.zeros(n)
+                toward[free] = both[:, 1] / along
+            outside = free & (np.abs(self.theta + move) > limit)
+            if not outside.any() or not (free & ~outside).any():
+                bent = float(np.einsum("i,ij,j->", move, self.hessian, move))
+                gain = -2 * float(self.half_gradient @ move) - bent
+                return _Step(move, mu, stiffness, toward, gain, tuple(np.flatnonzero(fixed).tolist()))
+            fixed |= outside
+            move[outside] = np.sign(self.theta[outside]) * limit - self.theta[outside]
+
+
+@dataclass(frozen=True)
+class _Step:
+    move: Array
+    mu: float
+    stiffness: float
+    toward: Array
+    gain: float
+    against: tuple[int, ...]
+
+
+def settle(
+    ground: Ground,
+    theta: Array,
+    quantity: Quantity | None = None,
+    target: float = np.nan,
+    *,
+    tolerance: float = 0.01,
+    most: int = 25,
+) -> Point | None:
+    """Go down to the floor of the valley at quantity = target (or to the free optimum).
+
+    Parameters
+    ----------
+    ground : Ground
+    theta : array, shape (n,)
+        Where to begin.
+    quantity : callable, optional
+        theta -> (value, gradient).
+    target : float
+        Need not be met exactly: the point returned says where it is.
+    tolerance : float
+        Of S: a point is accepted when Newton's step would gain less. The step is taken and its gain counted, so
+        the error left is of higher order.
+    most : int
+        Gradients at most.
+
+    Returns
+    -------
+    Point or None
+        None when the simulation fails or nothing is reached.
+    """
+    spot = ground.spot(theta)
+    cost, damping, reach = 1, 0.0, abs(target)
+    while spot is not None:
+        value, normal = (np.nan, None) if quantity is None else quantity(spot.theta)
+        here = spot.step(normal, 0.0, ground.limit)
+        gap = 0.0 if quantity is None else target - value
+        near = abs(gap) <= 1e-3 * max(reach, abs(value)) or abs(gap) <= 0.1 * _spread(here)
+        if near and here.gain < tolerance:
+            return Point(
+                theta=spot.theta + here.move,
+                at=value,
+                level=spot.level - max(here.gain, 0.0),
+                slope=2 * here.mu,
+                curvature=2 * here.stiffness,
+                tangent=here.toward,
+                against=here.against,
+                evaluations=cost,
+            )
+        weight = 4 * abs(here.mu) + 1e-12
+        while True:
+            if cost >= most or damping > _LARGEST_DAMPING:
+                return None
+            step = spot.step(normal, gap, ground.limit, damping)
+            trial = ground.spot(spot.theta + step.move)
+            cost += 1
+            promised = step.gain + weight * abs(gap)
+            if trial is not None:
+                missed = 0.0 if quantity is None else abs(target - quantity(trial.theta)[0])
+                kept = spot.level + weight * abs(gap) - trial.level - weight * missed
+                if kept > _POOR * promised or abs(promised) < tolerance / 10:
+                    damping = 0.0 if kept > _GOOD * promised and damping < 1e-2 else damping / 4
+                    spot = trial
+                    break
+            damping = max(4 * damping, 1e-2)
+    return None
+
+
+def _spread(step: _Step) -> float:
+    """One posterior standard deviation of the quantity, as the local curvature has it."""
+    return float(1 / np.sqrt(step.stiffness)) if np.isfinite(step.stiffness) else np.inf
+
+
+@dataclass(frozen=True)
+class Walk:
+    """One side of a profile, from the optimum outwards.
+
+    Attributes
+    ----------
+    points : tuple of Point
+        The optimum first.
+    end : str
+        ``"reached"`` (the highest level asked for), ``"tail"`` (the far tail of the prior came first),
+        ``"failed"`` (no way on could be found), or ``"long"`` (too many steps).
+    jumps : tuple of int
+        Points that were reached by a leap into another valley.
+    """
+
+    points: tuple[Point, ...]
+    end: str
+    jumps: tuple[int, ...] = field(default=())
+
+
+def walk(
+    ground: Ground,
+    quantity: Quantity,
+    first: Point,
+    side: int,
+    *,
+    rise: float,
+    least: float | None = None,
+    step: float = 0.5,
+    reach: tuple[float, float] = (-np.inf, np.inf),
+    longest: float = np.inf,
+    tolerance: float = 0.01,
+    most: int = 40,
+) -> Walk:
+    """Follow the valley floor from the optimum to one side.
+
+    Parameters
+    ----------
+    ground : Ground
+    quantity : callable
+        theta -> (value, gradient).
+    first : Point
+        The optimum, settled with this quantity.
+    side : int
+        +1 or -1.
+    rise : float
+        Stop when S has risen so far,
+    least : float, optional
+        above this level; above that of `first` by default.
+    step : float
+        Steps are chosen so that the square root of the rise grows by about this much.
+    reach : (float, float)
+        Values of the quantity beyond which nobody looks.
+    longest : float
+        Longest step in the quantity.
+    tolerance : float
+        Of S, see :func:`settle`.
+    most : int
+        Points at most.
+
+    Returns
+    -------
+    Walk
+    """
+    points, jumps = [first], []
+    ground_level = first.level if least is None else least
+    edge = reach[1] if side > 0 else reach[0]
+    top, stride, end = np.sqrt(rise), longest, "long"
+    while len(points) < most:
+        last = points[-1]
+        height = np.sqrt(max(last.level - ground_level, 0.0))
+        goal = min(height + step, top * 1.01) if height < top else height + step
+        move = min(_stride(last, side, goal**2 - (last.level - ground_level)), stride, longest)
+        found = None
+        for _ in range(5):
+            target = last.at + side * move
+            final = side * (target - edge) >= 0
+            target = edge if final else target
+            guess = _ahead(points, target)
+            found = settle(
+                ground, np.clip(guess, -ground.limit, ground.limit), quantity, target, tolerance=tolerance
+            )
+            far = found is not None and np.sqrt(max(found.level - ground_level, 0.0)) - height > 2.5 * step
+            backward = found is not None and side * (found.at - last.at) <= 0
+            if found is not None and not far and not backward:
+                break
+            move /= 3
+        if found is None or backward:
+            end = "failed"
+            break
+        if np.linalg.norm(found.theta - guess) > max(2.0, float(np.linalg.norm(found.theta - last.theta))):
+            jumps.append(len(points))
+        stride = 3 * abs(found.at - last.at)
+        points.append(found)
+        if found.level - ground_level >= rise:
+            end = "reached"
+            break
+        if final:
+            end = "tail"
+            break
+    return Walk(tuple(points), end, tuple(jumps))
+
+
+def _stride(last: Point, side: int, climb: float) -> float:
+    """How far to go for S to climb by so much, by the local parabola."""
+    slope, bend = max(side * last.slope, 0.0), max(last.curvature, 1e-12)
+    return float((np.sqrt(slope**2 + 2 * bend * max(climb, 1e-6)) - slope) / bend)
+
+
+def _ahead(points: list[Point], target: float) -> Array:
+    """Where the floor should be: along the tangent, bent as the last two tangents were."""
+    last = points[-1]
+    ahead = target - last.at
+    guess = last.theta + last.tangent * ahead
+    if len(points) > 1:
+        before = points[-2]
+        bend = (last.tangent - before.tangent) / (last.at - before.at)
+        curve = 0.5 * bend * ahead**2
+        if np.linalg.norm(curve) < 0.5 * np.linalg.norm(guess - last.theta):
+            guess = guess + curve
+    return np.asarray(guess)
