@@ -1,0 +1,1 @@
+"""Error beside time beside steps, ours beside the peers, in one run."""

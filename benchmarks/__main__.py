@@ -1,0 +1,52 @@
+"""``python -m benchmarks [start] [simulation] [gradient] [growth] [stiff] [--write]``."""
+
+from __future__ import annotations
+
+import sys
+from datetime import date
+from pathlib import Path
+
+from benchmarks.case import gradient, simulation
+from benchmarks.clock import machine
+from benchmarks.growth import growth
+from benchmarks.start import start
+from benchmarks.stiff import stiff
+
+PARTS = {
+    "start": ("Import, compile, first result", start),
+    "simulation": ("One simulation and a batch of the case model", simulation),
+    "gradient": ("Gradient of the case model", gradient),
+    "growth": ("How cost grows", growth),
+    "stiff": ("Classical stiff problems", stiff),
+}
+
+
+def main(arguments: list[str]) -> int:
+    write = "--write" in arguments
+    wanted = [name for name in arguments if not name.startswith("-")] or list(PARTS)
+    if unknown := [name for name in wanted if name not in PARTS]:
+        print(f"No benchmark {', '.join(unknown)}. There are: {', '.join(PARTS)}.")
+        return 2
+    text = [
+        "# Benchmarks",
+        "",
+        "Written by `python -m benchmarks --write`. An error stands beside every time.",
+    ]
+    text += [
+        "",
+        f"{date.today()}: {machine()}. Times are the shortest of several runs on a shared machine.",
+        "",
+    ]
+    print("\n".join(text))
+    for name in wanted:
+        title, part = PARTS[name]
+        section = f"## {title}\n\n{part()}\n"
+        print(section, flush=True)
+        text.append(section)
+    if write:
+        (Path(__file__).parent / "README.md").write_text("\n".join(text))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

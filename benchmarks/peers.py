@@ -1,0 +1,76 @@
+"""The same problem for other tools; each returns (outputs at the sample times, steps or None)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from scipy.integrate import solve_ivp
+
+from benchmarks.problem import START, Array, Problem
+
+
+def scipy_runner(problem: Problem, method: str) -> Callable[[float, float], tuple[Array, int | None]]:
+    """scipy restarted at every infusion, with our compiled right-hand side and Jacobian (the event is a restart too)."""
+    kernels, p = problem.kernels, problem.p
+    states = kernels.equations.states
+    index = {name: i for i, name in enumerate(states)}
+    drift = index["drift_on"]
+
+    def run(rtol: float, atol: float) -> tuple[Array, int | None]:
+        y, t, found, steps = kernels.initial(p, START), START, [], 0
+        for stop in sorted({*problem.times.tolist(), 0.0}):
+            done = solve_ivp(
+                lambda t, y: kernels.rhs(t, y, p),
+                (t, stop),
+                y,
+                method=method,
+                jac=lambda t, y: kernels.jacobian(t, y, p),
+                rtol=rtol,
+                atol=atol,
+            )
+            y, t, steps = done.y[:, -1].copy(), stop, steps + len(done.t) - 1
+            for time, state, amount in problem.doses.jumps:
+                if time == stop:
+                    y[index[state] if isinstance(state, str) else state] += amount
+            if stop >= 0.0:
+                y[drift] = 1.0
+            if stop in problem.times:
+                found.append(kernels.outputs(stop, y, p))
+        return np.array(found), steps
+
+    return run
+
+
+def roadrunner_text(problem: Problem) -> str:
+    """SBML with every infusion as an event."""
+    import antimony
+
+    lines = problem.model.to_antimony().rstrip().split("\n")
+    events = [
+        f"  dose_{i}: at (time >= {time!r}), t0=false: {state} = {state} + {amount!r}"
+        for i, (time, state, amount) in enumerate(problem.doses.jumps)
+    ]
+    antimony.clearPreviousLoads()
+    if antimony.loadAntimonyString("\n".join([*lines[:-1], *events, lines[-1], ""])) < 0:
+        raise RuntimeError(antimony.getLastError())
+    return str(antimony.getSBMLString(antimony.getMainModuleName()))
+
+
+def roadrunner_runner(problem: Problem, sbml: str) -> Callable[[float, float], tuple[Array, int | None]]:
+    """libRoadRunner; rows before the first infusion count too."""
+    import roadrunner
+
+    roadrunner.Logger.setLevel(roadrunner.Logger.LOG_FATAL)
+    engine: Any = roadrunner.RoadRunner(sbml)
+    engine.timeCourseSelections = list(problem.kernels.equations.output_names)
+    engine.integrator.maximum_num_steps = 100_000
+    times = [START, *problem.times.tolist()]
+
+    def run(rtol: float, atol: float) -> tuple[Array, int | None]:
+        engine.reset()
+        engine.integrator.relative_tolerance, engine.integrator.absolute_tolerance = rtol, atol
+        return np.array(engine.simulate(times=times))[1:], None
+
+    return run
