@@ -40,8 +40,8 @@ def aligned(size: int) -> Array:
     return raw[skip : skip + size]
 
 
-@lru_cache(maxsize=1)
 def _target() -> Any:
+    """A target machine; the engine that gets it owns it and frees it, so each engine needs its own."""
     import llvmlite.binding as llvm
 
     llvm.initialize_native_target()

@@ -155,7 +155,9 @@ _POLLUTION = {
 
 
 def _pollution() -> Equations:
-    terms = {f"r{i}": f"({k}*{r})" for i, (k, r) in enumerate(zip(_POLLUTION_K, _POLLUTION_R, strict=True), 1)}
+    terms = {
+        f"r{i}": f"({k}*{r})" for i, (k, r) in enumerate(zip(_POLLUTION_K, _POLLUTION_R, strict=True), 1)
+    }
     rates = {}
     for i, text in _POLLUTION.items():
         rates[f"y{i}"] = " ".join(

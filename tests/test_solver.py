@@ -51,8 +51,12 @@ def test_a_state_event_is_located_on_the_dense_output() -> None:
     h, v = sp.symbols("h v")
     bounce = Trigger("bounce", sp.Lt(h, 0) & sp.Lt(v, 0), (("v", -v), ("h", sp.Integer(0))))
     ball = Equations(("h", "v"), (), (v, sp.Integer(-2)), (sp.Integer(1), sp.Integer(0)), events=(bounce,))
-    found = integrate(compile_equations(ball), np.zeros((1, 0)), Doses(), [0.5, 1.0, 2.0, 3.0, 9.0], rtol=1e-8)
-    assert found.states[0, :, 0] == pytest.approx([0.75, 0.0, 1.0, 0.0, 0.0], abs=1e-7)  # an elastic ball, period 2
+    found = integrate(
+        compile_equations(ball), np.zeros((1, 0)), Doses(), [0.5, 1.0, 2.0, 3.0, 9.0], rtol=1e-8
+    )
+    assert found.states[0, :, 0] == pytest.approx(
+        [0.75, 0.0, 1.0, 0.0, 0.0], abs=1e-7
+    )  # an elastic ball, period 2
 
 
 def test_non_autonomous_rates_use_a_clock() -> None:

@@ -128,7 +128,13 @@ def test_sensitivities_across_an_event_that_a_state_triggers() -> None:
     )
     p, t = [0.6, 5.0, 2.0, 4.0], 3.0
     found = integrate(
-        compile_equations(equations), p, Doses(), [t], rtol=1e-11, atol=1e-12, directions=["c", "x0", "low", "b"]
+        compile_equations(equations),
+        p,
+        Doses(),
+        [t],
+        rtol=1e-11,
+        atol=1e-12,
+        directions=["c", "x0", "low", "b"],
     )
     after = t - sp.log(x0 / low) / c
     exact = (low + b) * sp.exp(-2 * c * after)
