@@ -356,14 +356,18 @@ class PeakLoad(_Plain):
         return np.array([runs.values[self._name][:, inside].max(axis=1)])
 
 
-def default_measures(model: Model, on: Sequence[float] = ()) -> tuple[Measure, ...]:
-    """What a dosing question usually asks, as far as the model has the quantities.
+def default_measures(
+    model: Model, on: Sequence[float] = (), *, case: Case | None = None
+) -> tuple[Measure, ...]:
+    """What a dosing question usually asks, as far as model and case have the quantities.
 
     Parameters
     ----------
     model : Model
     on : sequence of float
         Days for values and chances; the last day by default.
+    case : Case, optional
+        Without cytokines among its analytes the questions about their panel are left out.
 
     Returns
     -------
@@ -372,13 +376,13 @@ def default_measures(model: Model, on: Sequence[float] = ()) -> tuple[Measure, .
         the disease drive below one half, peak cytokine load.
     """
     days = tuple(float(day) for day in on)
-    out: list[Measure] = [
-        Value(days),
-        InRange(days),
-        InRange(days, noise=True),
-        AllInRange("cytokines", days),
-    ]
+    out: list[Measure] = [Value(days), InRange(days), InRange(days, noise=True)]
+    panel = [each for each in case.analytes if each.panel == "cytokines"] if case is not None else None
+    if panel is None or panel:
+        out.append(AllInRange("cytokines", days))
     out += [Area(name) for name in ("viable_auto", "viable_allo") if name in model]
     if "D" in model:
         out.append(DaysBelow("D", 0.5))
-    return (*out, PeakLoad())
+    if panel is None or any(each.upper is not None for each in panel):
+        out.append(PeakLoad())
+    return tuple(out)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import combinations
 from typing import TYPE_CHECKING
 
@@ -139,7 +139,9 @@ class Sweep:
         names = list(self.schedules)
         for i, j in combinations(range(len(names)), 2):
             cells = [self.schedules[names[each]].total() for each in (i, j)]
-            unequal = "" if np.isclose(cells[0], cells[1]) else f"unequal cells: {cells[0]:.3g} and {cells[1]:.3g}"
+            unequal = (
+                "" if np.isclose(cells[0], cells[1]) else f"unequal cells: {cells[0]:.3g} and {cells[1]:.3g}"
+            )
             for k, asked in enumerate(self.asked):
                 apart, before = (_apart(draws[i, k], draws[j, k]) for draws in (self.posterior, self.prior))
                 found, prior = _summary(apart, asked, level, ""), _summary(before, asked, level, "prior_")
@@ -271,7 +273,7 @@ def sweep(
         )
     plans = {str(name): plan for name, plan in schedules.items()}
     _judge(plans, case, until)
-    chosen = tuple(measures) if measures is not None else default_measures(objective.model)
+    chosen = tuple(measures) if measures is not None else default_measures(objective.model, case=case)
     asked = tuple(each for measure in chosen for each in measure.asked(case, objective.model, until))
     sample = _Sample(objective, chosen, before, until)
     sample.see_doses(tuple(plans.values()))
@@ -324,8 +326,9 @@ def _judge(plans: Mapping[str, Schedule], case: Case, until: float) -> None:
                     remedy="Give earlier doses as history=.",
                 )
             )
-        known = {product.name for product in case.products}
-        for product in sorted({each.product for each in plan.infusions} - known):
+        known = {product.name for product in (*case.products, *plan.products)}
+        unknown = {each.product for each in plan.infusions} - known if known else set()
+        for product in sorted(unknown):
             problems.append(
                 Problem(what=f"{name!r} uses product {product!r}.", remedy=did_you_mean(product, known))
             )
@@ -399,7 +402,7 @@ class _Sample:
         from cellsim.solver import Doses, integrate
 
         case = self.objective.case
-        timeline = replace(self.history + plan, products=case.products)
+        timeline = Schedule((), case.products) + self.history + plan
         delivery = deliver(timeline, self.model)
         start = min([case.start, *(each.day for each in timeline.infusions)])
         column = {name: k for k, name in enumerate(self.objective.kernels.equations.parameters)}
