@@ -19,7 +19,7 @@ BATCH = 512
 def _ladder(
     name: str, run: Callable[[float, float], tuple[Any, int | None]]
 ) -> tuple[list[tuple[str, ...]], float]:
-    """Rows of tolerance, error, time and steps; and the shortest time with an error below the accuracy wanted."""
+    """Rows of tolerance, error, time and steps; and the shortest time at the accuracy wanted."""
     rows, cheapest = [], float("inf")
     for rtol, atol in LADDER:
         try:
@@ -105,8 +105,8 @@ def gradient() -> str:
         took = best(lambda r=rtol, a=atol: run(r, a))  # type: ignore[misc]
         alone = best(lambda r=rtol, a=atol: this.solve(r, a, peak_share=0.1))  # type: ignore[misc]
         rows.append((f"{rtol:g}, {atol:g}", f"{error:.1e}", f"{took:.2f}", f"{took / alone:.1f}"))
-    text = f"{len(names)} directions, {exact.shape[1]} outputs, {exact.shape[0]} times; the error is relative to the\n"
-    text += "largest derivative by that parameter.\n\n"
+    text = f"{len(names)} directions, {exact.shape[1]} outputs, {exact.shape[0]} times; the error is\n"
+    text += "relative to the largest derivative by that parameter.\n\n"
     text += table(("rtol, atol", "error", "ms", "simulations' worth"), rows)
     whole = best(lambda: this.objective.evaluate(theta, gradient=True))
     return text + f"\n\nObjective of the case with Jacobian, as a calibration asks for it: {whole:.2f} ms.\n"

@@ -12,7 +12,7 @@ from benchmarks.problem import START, Array, Problem
 
 
 def scipy_runner(problem: Problem, method: str) -> Callable[[float, float], tuple[Array, int | None]]:
-    """scipy restarted at every infusion, with our compiled right-hand side and Jacobian (the event is a restart too)."""
+    """scipy restarted at every infusion, with our compiled rates and Jacobian (the event too)."""
     kernels, p = problem.kernels, problem.p
     states = kernels.equations.states
     index = {name: i for i, name in enumerate(states)}

@@ -26,6 +26,7 @@ class Layout:
         self.size = 0
 
     def add(self, name: str, size: int) -> None:
+        """Append a slot of `size` doubles."""
         self.offset[name] = self.size
         self.size += padded(max(size, 1))
 
@@ -108,6 +109,7 @@ class Unit:
     engine: Any = field(repr=False)
 
     def workspace(self) -> Array:
+        """Zeros for every slot, aligned."""
         return aligned(self.layout.size)
 
     def call(self, name: str, w: Array) -> None:

@@ -21,6 +21,7 @@ Array = NDArray[np.float64]
 
 
 def no_tangents() -> Any:
+    """What the step loop gets when nothing is differentiated."""
     from cellsim.stepper import Tangents
 
     whole, real = np.zeros(0, np.int64), np.zeros(0)
@@ -29,8 +30,9 @@ def no_tangents() -> Any:
         return np.zeros((0, columns), np.int64)
 
     return Tangents(
-        whole, real, whole, table(6), table(0), table(3), table(2), table(2), whole, whole, whole, real, whole,
-        table(2), whole, table(3), whole, table(2), table(3), table(2), whole, table(2), np.zeros((0, 0)),
+        whole, real, whole, table(6), table(0), table(3), table(2), table(2), whole, whole, whole, real,
+        whole, table(2), whole, table(3), whole, table(2), table(3), table(2), whole, table(2), np.zeros((0,
+        0)),
     )  # fmt: skip
 
 
@@ -117,13 +119,11 @@ class Course:
             else np.zeros(len(table.breaks))
         )
         return Tangents(
-            self.addresses, v, self.slots, self.groups, self.places, self.pairs_y, self.pairs_p, self.initials,
-            np.concatenate([[0], np.cumsum(counted)]).astype(np.int64),
-            np.array([code for _, code, *_ in seeds], np.int64),
-            np.array([where for *_, where, _ in seeds], np.int64),
-            np.array([value for *_, value in seeds], float),
-            self.row_ptr, self.rows, self.event_ptr, self.event_y, self.event_p_ptr, self.event_p,
-            self.atoms, self.atom_y, self.tau_ptr, self.tau,
+            self.addresses, v, self.slots, self.groups, self.places, self.pairs_y, self.pairs_p,
+            self.initials, np.concatenate([[0], np.cumsum(counted)]).astype(np.int64), np.array([code for _,
+            code, *_ in seeds], np.int64), np.array([where for *_, where, _ in seeds], np.int64),
+            np.array([value for *_, value in seeds], float), self.row_ptr, self.rows, self.event_ptr,
+            self.event_y, self.event_p_ptr, self.event_p, self.atoms, self.atom_y, self.tau_ptr, self.tau,
             result.reshape(len(result), -1),
         )  # fmt: skip
 
@@ -168,7 +168,16 @@ def _course(
     packing = pack(system, directions, {"jump": jumps, "rate": rates}, given_start=given_start)
     made = tangent_unit(kernels, packing)
     lay = made.unit.layout
-    names: tuple[str, ...] = ("prepare", "step", "dense", "observe_y", "observe_p", "initial", "times", "atoms")
+    names: tuple[str, ...] = (
+        "prepare",
+        "step",
+        "dense",
+        "observe_y",
+        "observe_p",
+        "initial",
+        "times",
+        "atoms",
+    )
     names += tuple(f"event{e}" for e in range(len(system.assignments)))
     groups, places = [], np.full((len(made.shapes), system.n), -1, np.int64)
     for g, (shape, begin) in enumerate(zip(made.shapes, made.begin, strict=True)):

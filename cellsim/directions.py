@@ -1,8 +1,8 @@
 """Directions to differentiate along, and how they share lanes.
 
-Two directions whose effects reach disjoint sets of states fit into one lane of a tangent: the states one moves are
-untouched by the other. In a model with many parameters that act on one quantity each, this turns a hundred
-directions into a few dozen lanes.
+Two directions whose effects reach disjoint sets of states fit into one lane of a tangent: the states one
+moves are untouched by the other. In a model with many parameters that act on one quantity each, this turns
+a hundred directions into a few dozen lanes.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ class Direction:
     Parameters
     ----------
     kind : str
-        ``"parameter"``, ``"initial"`` (value of a state at the start), ``"jump"`` and ``"jump time"`` (amount and time
-        of a dose), ``"rate"``, ``"on"`` and ``"off"`` (of a zero-order input).
+        ``"parameter"``, ``"initial"`` (value of a state at the start), ``"jump"`` and ``"jump time"``
+        (amount and time of a dose), ``"rate"``, ``"on"`` and ``"off"`` (of a zero-order input).
     index : int
         Which parameter, state, jump or rate, counted in the order of equations or doses.
     """
@@ -75,7 +75,8 @@ class Packing:
 def directions_of(
     system: System, wanted: Sequence[str | Direction | tuple[str, str | int]], n_jumps: int, n_rates: int
 ) -> tuple[Direction, ...]:
-    """Read directions: a parameter's name, a `Direction`, or a pair such as ``("initial", "x")``, ``("jump", 0)``.
+    """Read directions: a parameter's name, a `Direction`, or a pair such as ``("initial", "x")``,
+    ``("jump", 0)``.
 
     Raises
     ------

@@ -37,40 +37,48 @@ class Code:
         self.externals: set[str] = set()
         self._count = 0
 
-    # -- words -------------------------------------------------------------------------------------------------
+    # -- words -------------------------------------------------------------------------------------
 
     @staticmethod
     def kind(width: int, base: str = "double") -> str:
+        """LLVM type of `width` values."""
         return base if width == 1 else f"<{width} x {base}>"
 
     @property
     def type(self) -> str:
+        """LLVM type of a value of this code."""
         return self.kind(self.width)
 
     def const(self, value: float, width: int | None = None) -> str:
+        """A number, in every lane."""
         width = self.width if width is None else width
         text = number(value)
         return text if width == 1 else "<" + ", ".join([f"double {text}"] * width) + ">"
 
     @staticmethod
     def integer(value: int, width: int) -> str:
+        """A 64-bit integer, in every lane."""
         return str(value) if width == 1 else "<" + ", ".join([f"i64 {value}"] * width) + ">"
 
     def fresh(self) -> str:
+        """A name not used before."""
         self._count += 1
         return f"%v{self._count}"
 
     def line(self, text: str) -> str:
+        """Write an instruction with a result; its name."""
         name = self.fresh()
         self.lines.append(f"  {name} = {text}")
         return name
 
     def do(self, text: str) -> None:
+        """Write an instruction without a result."""
         self.lines.append("  " + text)
 
-    # -- memory: offsets count doubles -------------------------------------------------------------------------
+    # -- memory: offsets count doubles -------------------------------------------------------------
 
     def pointer(self, base: str, offset: int | str) -> str:
+        """Address of a double, `offset` doubles after `base`."""
         if offset == 0:
             return base
         if isinstance(offset, str):
@@ -78,11 +86,13 @@ class Code:
         return self.line(f"getelementptr inbounds i8, ptr {base}, i64 {8 * offset}")
 
     def load(self, base: str, offset: int | str, width: int | None = None) -> str:
+        """Read a value."""
         width = self.width if width is None else width
         where = self.pointer(base, offset)
         return self.line(f"load {self.kind(width)}, ptr {where}, align {8 * width}")
 
     def store(self, value: str, base: str, offset: int | str, width: int | None = None) -> None:
+        """Write a value."""
         width = self.width if width is None else width
         where = self.pointer(base, offset)
         self.do(f"store {self.kind(width)} {value}, ptr {where}, align {8 * width}")
@@ -96,13 +106,15 @@ class Code:
         first = self.line(f"insertelement {kind} poison, double {scalar}, i32 0")
         return self.line(f"shufflevector {kind} {first}, {kind} poison, <{width} x i32> zeroinitializer")
 
-    # -- arithmetic --------------------------------------------------------------------------------------------
+    # -- arithmetic --------------------------------------------------------------------------------
 
     def two(self, op: str, a: str, b: str, width: int | None = None) -> str:
+        """An instruction with two operands, free to fuse a product into a sum."""
         width = self.width if width is None else width
         return self.line(f"{op} contract {self.kind(width)} {a}, {b}")
 
     def times_plus(self, a: str, b: str, c: str, width: int | None = None) -> str:
+        """a b + c"""
         return self.two("fadd", self.two("fmul", a, b, width), c, width)
 
     def times_minus(self, a: str, b: str, c: str, width: int | None = None) -> str:
@@ -110,6 +122,7 @@ class Code:
         return self.two("fsub", c, self.two("fmul", a, b, width), width)
 
     def intrinsic(self, name: str, *args: str, width: int | None = None) -> str:
+        """Call an intrinsic of LLVM."""
         width = self.width if width is None else width
         kind = self.kind(width)
         full = f"@{name}.{'f64' if width == 1 else f'v{width}f64'}"
@@ -117,11 +130,13 @@ class Code:
         return self.line(f"call {kind} {full}({', '.join(f'{kind} {arg}' for arg in args)})")
 
     def choose(self, condition: str, a: str, b: str, width: int | None = None) -> str:
+        """a where the condition holds, else b."""
         width = self.width if width is None else width
         kind = self.kind(width)
         return self.line(f"select {self.kind(width, 'i1')} {condition}, {kind} {a}, {kind} {b}")
 
     def compare(self, how: str, a: str, b: str, width: int | None = None) -> str:
+        """A comparison of floating-point numbers."""
         width = self.width if width is None else width
         return self.line(f"fcmp {how} {self.kind(width)} {a}, {b}")
 
@@ -146,7 +161,7 @@ class Code:
             vector = self.line(f"insertelement {kind} {vector}, double {value}, i32 {lane}")
         return vector, width
 
-    # -- control -----------------------------------------------------------------------------------------------
+    # -- control -----------------------------------------------------------------------------------
 
     def loop(self, blocks: int | str, body: Callable[[str], None]) -> None:
         """Run `body(offset)` for offsets 0, 8, ..., counted in doubles.
@@ -173,6 +188,7 @@ class Code:
         self.block = after
 
     def function(self, name: str, arguments: str = "ptr %w, ptr %v", *, internal: bool = False) -> str:
+        """The whole definition, as text."""
         linkage = "internal " if internal else ""
         body = "\n".join(self.lines)
         return f"define {linkage}void @{name}({arguments}) #0 {{\n{body}\n  ret void\n}}\n"

@@ -34,7 +34,8 @@ class Trigger:
     assignments : tuple of (str, sympy.Expr)
         State and its new value.
     initially : bool
-        What the condition is taken to have been just before the start: False lets the event fire at the start.
+        What the condition is taken to have been just before the start: False lets the event fire at the
+        start.
     """
 
     name: str

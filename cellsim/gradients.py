@@ -38,6 +38,7 @@ def gradient(graph: Graph, node: int, wrt: Collection[int]) -> dict[int, int]:
 
 
 def slopes(graph: Graph, node: int, wrt: Collection[int]) -> list[tuple[int, int]]:
+    """Derivatives of a node with respect to its arguments (for a piecewise term: to what is independent)."""
     op, args = graph.ops[node], graph.args[node]
     if op == "add":
         return [(args[0], graph.one), (args[1], graph.one)]

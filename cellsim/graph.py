@@ -1,7 +1,7 @@
 """Expressions as one shared graph: equal terms exist once, and parameter-only terms are told apart.
 
-sympy is the language a model is written in; this is the form it is compiled and differentiated from. A node is a
-number; its arguments have smaller numbers, so counting upwards is a valid order of evaluation.
+sympy is the language a model is written in; this is the form it is compiled and differentiated from. A node
+is a number; its arguments have smaller numbers, so counting upwards is a valid order of evaluation.
 """
 
 from __future__ import annotations
@@ -46,8 +46,9 @@ class Graph:
     Attributes
     ----------
     ops : list of str
-        What each node does: ``const``, ``p`` and ``y`` (inputs), ``add``, ``mul``, ``neg``, ``recip``, a function
-        name, ``min``, ``max``, ``pos`` (the floor of bases), ``select``, a relation, ``and``, ``or``, ``not``.
+        What each node does: ``const``, ``p`` and ``y`` (inputs), ``add``, ``mul``, ``neg``, ``recip``, a
+        function name, ``min``, ``max``, ``pos`` (the floor of bases), ``select``, a relation, ``and``,
+        ``or``, ``not``.
     args : list of tuple
         Node numbers of the arguments; for ``const`` the value, for inputs the index.
     depends : list of int
@@ -62,9 +63,10 @@ class Graph:
         self.zero = self.const(0.0)
         self.one = self.const(1.0)
 
-    # -- making nodes ------------------------------------------------------------------------------------------
+    # -- making nodes ------------------------------------------------------------------------------
 
     def node(self, op: str, *args: int) -> int:
+        """The node of an operation, as it stands (nothing simplified)."""
         key = (op, *args)
         found = self._known.get(key)
         if found is None:
@@ -79,6 +81,7 @@ class Graph:
         return found
 
     def const(self, value: float) -> int:
+        """A number."""
         value = float(value) + 0.0  # no negative zero
         key = ("const", value)
         if key not in self._known:
@@ -99,6 +102,7 @@ class Graph:
         return self._known[key]
 
     def value(self, node: int) -> float | None:
+        """The number a node is, or None."""
         return self.args[node][0] if self.ops[node] == "const" else None
 
     def fixed(self, node: int) -> bool:
@@ -114,6 +118,7 @@ class Graph:
         return None, node
 
     def neg(self, a: int) -> int:
+        """-a"""
         value = self.value(a)
         if value is not None:
             return self.const(-value)
@@ -126,6 +131,7 @@ class Graph:
         return self.node("neg", a)
 
     def add(self, a: int, b: int) -> int:
+        """a + b, its fixed part kept apart."""
         x, y = self.value(a), self.value(b)
         if x is not None and y is not None:
             return self.const(x + y)
@@ -161,9 +167,11 @@ class Graph:
         return self.node(op, min(a, b), max(a, b))
 
     def sub(self, a: int, b: int) -> int:
+        """a - b"""
         return self.add(a, self.neg(b))
 
     def mul(self, a: int, b: int) -> int:
+        """a b, its fixed part kept apart."""
         x, y = self.value(a), self.value(b)
         if x == 0.0 or y == 0.0:
             return self.zero
@@ -196,6 +204,7 @@ class Graph:
         return self.node("mul", fixed, moving)
 
     def recip(self, a: int) -> int:
+        """1 / a"""
         value = self.value(a)
         if value is not None and value != 0.0:
             return self.const(1.0 / value)
@@ -211,6 +220,7 @@ class Graph:
         return self.node("recip", a)
 
     def call(self, name: str, a: int) -> int:
+        """A function of one argument, by name."""
         value = self.value(a)
         if value is not None:
             try:
@@ -220,6 +230,7 @@ class Graph:
         return self.node(name, a)
 
     def power(self, base: int, exponent: int) -> int:
+        """base ^ exponent: products for whole exponents, roots for halves, else by exp and log."""
         n = self.value(exponent)
         if n is not None and n == int(n) and abs(n) <= _LARGEST_UNROLLED_POWER:
             return self._unrolled(base, int(n))
@@ -248,18 +259,21 @@ class Graph:
         return result
 
     def select(self, condition: int, a: int, b: int) -> int:
+        """a where the condition holds, else b."""
         known = self.value(condition)
         if known is not None:
             return a if known else b
         return a if a == b else self.node("select", condition, a, b)
 
     def relation(self, op: str, a: int, b: int) -> int:
+        """One of lt, le, eq, ne."""
         x, y = self.value(a), self.value(b)
         if x is not None and y is not None:
             return self.const({"lt": x < y, "le": x <= y, "eq": x == y, "ne": x != y}[op])
         return self.node(op, a, b)
 
     def logic(self, op: str, a: int, b: int) -> int:
+        """``and`` or ``or``."""
         for this, other in ((a, b), (b, a)):
             known = self.value(this)
             if known is not None:
@@ -267,6 +281,7 @@ class Graph:
         return self.node(op, a, b)
 
     def invert(self, a: int) -> int:
+        """not a"""
         known = self.value(a)
         return self.const(not known) if known is not None else self.node("not", a)
 
@@ -284,6 +299,7 @@ class Graph:
         return self.select(a, self.one, self.zero) if self.ops[a] in BOOLEAN else a
 
     def total(self, nodes: Iterable[int]) -> int:
+        """The sum of nodes."""
         result = self.zero
         for node in nodes:
             result = self.add(result, node)

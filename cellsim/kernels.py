@@ -33,7 +33,7 @@ class Kernels:
     >>> x, k = sp.symbols("x k")
     >>> decay = Equations(("x",), ("k",), rates=(-k * x,), initials=(sp.Integer(1),))
     >>> kernels = compile_equations(decay)
-    >>> kernels.rhs(0.0, np.array([2.0]), np.array([0.5])), kernels.jacobian(0.0, np.array([2.0]), np.array([0.5]))
+    >>> kernels.rhs(0.0, [2.0], [0.5]), kernels.jacobian(0.0, [2.0], [0.5])
     (array([-1.]), array([[-0.5]]))
     """
 
@@ -95,7 +95,7 @@ class Kernels:
         return w[at : at + len(self.equations.states)].copy()
 
     def rhs(self, t: float, y: ArrayLike, p: ArrayLike) -> Array:
-        """Rates of change, shape (n_states,); `y` (n_states,), `p` (n_parameters,). Zero-order inputs not included."""
+        """Rates of change (n_states,), zero-order inputs aside; `y` (n_states,), `p` (n_parameters,)."""
         w, at = self._load(t, y, p), self.unit().layout["f"]
         self.unit().call("rhs", w)
         return w[at : at + len(self.equations.states)].copy()

@@ -1,10 +1,11 @@
 """Integrate compiled equations for many parameter sets under dosing: the engine's one door.
 
-Method: Rodas5P (`cellsim.tableau`) with proportional-integral step control in the largest scaled error, restarted at
-every dose, change of a rate, and event. Simulations side by side in lanes share one sequence of steps; what they
-return agrees with one-by-one integration to the tolerance asked for, not to the last bit. No state is ever clipped:
-tiny negatives within the absolute tolerance can appear, mass balances stay exact to rounding, and only the base of a
-real power reads a negative as zero (`cellsim.graph.FLOOR_OF_BASES`).
+Method: Rodas5P (`cellsim.tableau`) with proportional-integral step control in the largest scaled error,
+restarted at every dose, change of a rate, and event. Simulations side by side in lanes share one sequence
+of steps; what they return agrees with one-by-one integration to the tolerance asked for, not to the last
+bit. No state is ever clipped: tiny negatives within the absolute tolerance can appear, mass balances stay
+exact to rounding, and only the base of a real power reads a negative as zero
+(`cellsim.graph.FLOOR_OF_BASES`).
 """
 
 from __future__ import annotations
@@ -217,13 +218,14 @@ def integrate(
     atol : float or (n_states,) array
         Absolute error allowed in a step, in the unit of each state.
     peak_share : float
-        Allow an absolute error of `rtol` times this share of the largest value a state has had so far, too. With
-        0.1 a dose that has decayed to a tenth is followed less and less closely, in whatever unit it is counted,
-        which saves a quarter of the steps in multi-dose models. Zero (off) where something small may grow again.
+        Allow an absolute error of `rtol` times this share of the largest value a state has had so far, too.
+        With 0.1 a dose that has decayed to a tenth is followed less and less closely, in whatever unit it
+        is counted, which saves a quarter of the steps in multi-dose models. Zero (off) where something
+        small may grow again.
     directions : sequence, optional
-        Differentiate outputs along these: names of parameters, or pairs ``("initial", state)``, ``("jump", n)``,
-        ``("jump time", n)``, ``("rate", n)``, ``("on", n)``, ``("off", n)`` with n counted in `doses`. What comes back
-        is the derivative of the scheme itself, its steps held fixed.
+        Differentiate outputs along these: names of parameters, or pairs ``("initial", state)``, ``("jump",
+        n)``, ``("jump time", n)``, ``("rate", n)``, ``("on", n)``, ``("off", n)`` with n counted in
+        `doses`. What comes back is the derivative of the scheme itself, its steps held fixed.
     output_rates : bool
         Also return the time derivative of outputs.
     dense : bool
@@ -246,8 +248,8 @@ def integrate(
     Raises
     ------
     SimulationError
-        Shapes do not fit, a dose goes into an unknown state or comes before the start. A simulation that breaks
-        down raises nothing: see ``status`` and ``messages``.
+        Shapes do not fit, a dose goes into an unknown state or comes before the start. A simulation that
+        breaks down raises nothing: see ``status`` and ``messages``.
 
     Examples
     --------

@@ -50,8 +50,8 @@ def steady_state(
 
     At rest means that from some time to the end, at least four times as long, every state stays within
     ``atol + rtol |y|`` of its last value; what is slower than that counts as resting. Following the
-    system, rather than solving for a root, finds the rest that these initial values lead to, and keeps conserved
-    totals. The step grows with the span, so a hundred times longer costs a few steps more.
+    system, rather than solving for a root, finds the rest that these initial values lead to, and keeps
+    conserved totals. The step grows with the span, so a hundred times longer costs a few steps more.
 
     Parameters
     ----------
@@ -85,7 +85,13 @@ def steady_state(
     spans = longest / 4.0 ** np.arange(40)[::-1]
     spans = spans[spans > 1e-6]
     solution = integrate(
-        kernels, p, times=start + spans, start=start, start_states=start_states, rtol=0.1 * rtol, atol=0.1 * atol
+        kernels,
+        p,
+        times=start + spans,
+        start=start,
+        start_states=start_states,
+        rtol=0.1 * rtol,
+        atol=0.1 * atol,
     )
     states = np.full((len(p), len(kernels.states)), np.nan)
     times, found, messages = np.full(len(p), np.nan), np.zeros(len(p), bool), []

@@ -1,7 +1,7 @@
 """The step loop, compiled once per installation: it knows slots and addresses, never a model.
 
-Everything a kernel reads or writes lies in one workspace ``w`` (see `cellsim.kernels`); this loop sees it as a flat
-array in which a value of W lanes takes W neighbouring doubles.
+Everything a kernel reads or writes lies in one workspace ``w`` (see `cellsim.kernels`); this loop sees it
+as a flat array in which a value of W lanes takes W neighbouring doubles.
 """
 
 from __future__ import annotations
@@ -100,8 +100,9 @@ ACCEPTED, REJECTED, FACTORED, RECORDED = range(4)
 def _initial_step(addr, off, opt, w, span):  # type: ignore[no-untyped-def]
     """First step after a restart: rtol^(1/5) of the fastest time scale that is moving.
 
-    The time scale is |y'| / |y''| in the largest scaled component, y'' by a small Euler step (as in Hairer, Norsett &
-    Wanner I, section II.4). Their bound by |y| / |y'| is left out: a compartment that a dose begins to fill starts
+    The time scale is |y'| / |y''| in the largest scaled component, y'' by a small Euler step (as in Hairer,
+    Norsett & Wanner I, section II.4). Their bound by |y| / |y'| is left out: a compartment that a dose
+    begins to fill starts
     from zero, and would ask for a step a thousand times too small. A rejected first step costs less.
     """
     size, y, f, atol = off[N_STATES] * off[N_LANES], off[S_Y], off[S_F], off[S_ATOL]
@@ -462,7 +463,8 @@ def run_group(  # type: ignore[no-untyped-def]
     root_event, held : (n_roots,) arrays
         State-triggered events, and whether their condition counts as true before the start.
     times, samples, inputs
-        (n_times, W) ascending per lane; (n_times, n W) receives states; (n_times, n W) receives zero-order inputs.
+        (n_times, W) ascending per lane; (n_times, n W) receives states; (n_times, n W) receives zero-order
+        inputs.
     status, fail_time, culprit : (W,) arrays
         Outcome per lane.
     counts : (4,) array

@@ -25,9 +25,10 @@ _SMALLEST_GAIN = 4
 class System:
     """Equations as graph nodes, with sparse first derivatives.
 
-    A model that uses time gets a last state, the clock. Terms that many rates share and that collect many states
-    (an effect summed over products, say) become **auxiliaries**: for derivatives they count as unknowns ``a = g(y, a)``
-    of their own, which keeps Jacobian, elimination and tangents sparse. Indices below run over states, then auxiliaries.
+    A model that uses time gets a last state, the clock. Terms that many rates share and that collect many
+    states (an effect summed over products, say) become **auxiliaries**: for derivatives they count as
+    unknowns ``a = g(y, a)`` of their own, which keeps Jacobian, elimination and tangents sparse. Indices
+    below run over states, then auxiliaries.
 
     Attributes
     ----------
@@ -99,7 +100,7 @@ class System:
                 )
         self.auxiliaries = self._find_auxiliaries()
 
-    # -- structure ---------------------------------------------------------------------------------------------
+    # -- structure ---------------------------------------------------------------------------------
 
     @property
     def unknowns(self) -> list[int]:
@@ -138,7 +139,8 @@ class System:
         while True:
             best = None
             candidates = [node for node in inner if node not in cut and current[node].bit_count() >= 3]
-            # of a chain of terms with the same inputs only the last few matter; unary steps on top cost nothing
+            # of a chain of terms with the same inputs only the last few matter; unary steps on top cost
+            # nothing
             for node in candidates:
                 trial = {**cut, node: 1 << (self.n + len(cut))}
                 gain = total - entries(masks(trial), trial)

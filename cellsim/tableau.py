@@ -1,16 +1,17 @@
 """Coefficients of Rodas5P, in the letters of its paper.
 
-Rosenbrock-Wanner method of order 5 with embedded order 4, eight stages, L-stable, stiffly accurate, with dense output
-of order 4, written for autonomous systems in the transformed form of Hairer & Wanner, Solving Ordinary Differential
-Equations II, section IV.7, equation 7.25:
+Rosenbrock-Wanner method of order 5 with embedded order 4, eight stages, L-stable, stiffly accurate, with
+dense output of order 4, written for autonomous systems in the transformed form of Hairer & Wanner, Solving
+Ordinary Differential Equations II, section IV.7, equation 7.25:
 
     (I/(h gamma) - J) k_i = f(y + sum_{j<i} a_ij k_j) + (1/h) sum_{j<i} C_ij k_j
     y1 = y + sum_{j<8} a_8j k_j + k_8,          error estimate = k_8
-    K_m = sum_j H_mj k_j,   y(t + theta h) = (1-theta) y + theta (y1 + (1-theta) (K_1 + theta (K_2 + theta K_3)))
+    K_m = sum_j H_mj k_j,   y(t + theta h) = (1-theta) y + theta (y1 + (1-theta) (K_1 + theta (K_2 + theta
+    K_3)))
 
-Reference: G. Steinebach, Construction of Rosenbrock-Wanner method Rodas5P and numerical benchmarks within the Julia
-Differential Equations package, BIT Numerical Mathematics 63:27 (2023), doi 10.1007/s10543-023-00967-x. The order
-conditions are verified in ``tests/test_tableau.py``.
+Reference: G. Steinebach, Construction of Rosenbrock-Wanner method Rodas5P and numerical benchmarks within
+the Julia Differential Equations package, BIT Numerical Mathematics 63:27 (2023), doi
+10.1007/s10543-023-00967-x. The order conditions are verified in ``tests/test_tableau.py``.
 """
 
 __all__ = ["STAGES", "C", "H", "a", "c", "gamma"]

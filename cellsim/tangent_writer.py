@@ -1,12 +1,13 @@
-"""Machine code for forward sensitivities: the derivative of the Rosenbrock step itself, eight directions at a time.
+"""Machine code for sensitivities: the derivative of the Rosenbrock step itself, eight directions at a time.
 
-With h held fixed, differentiating ``W k_i = f(Y_i) + (1/h) sum_j C_ij k_j``, ``W = I/(h gamma) - J(y)`` along a direction
-(a dot) gives one more solve with the same factors:
+With h held fixed, differentiating ``W k_i = f(Y_i) + (1/h) sum_j C_ij k_j``, ``W = I/(h gamma) - J(y)``
+along a direction (written with a prime) gives one more solve with the same factors:
 
     W k_i' = J(Y_i) Y_i' + f_p(Y_i) p' + (1/h) sum_j C_ij k_j' + d/dy (J(y) k_i) y' + d/dp (J(y) k_i) p'
 
-The matrices on the right are the same for all directions, so they are computed once (as scalars) and applied to lanes
-of eight. Auxiliaries of the system take part as unknowns without inertia: ``a' = g_y y' + g_p p'``.
+The matrices on the right are the same for all directions, so they are computed once (as scalars) and
+applied to lanes of eight. Auxiliaries of the system take part as unknowns without inertia:
+``a' = g_y y' + g_p p'``.
 """
 
 from __future__ import annotations
@@ -167,12 +168,15 @@ class TangentWriter:
     def finish(
         self, code: Code, name: str, arguments: str = "ptr %w, ptr %v", *, internal: bool = False
     ) -> str:
+        """The function written, its external names noted."""
         self.externals |= code.externals
         return code.function(name, arguments, internal=internal)
 
-    # -- scalars -----------------------------------------------------------------------------------------------
+    # -- scalars -----------------------------------------------------------------------------------
 
     def read(self, states: str, k: str = "") -> Callable[[Code, int], str]:
+        """Loads for code that runs at a stage (or along a stage vector `k`)."""
+
         def load(code: Code, node: int) -> str:
             if node in self.kept:
                 return code.load("%v", self.layout["q"] + self.kept[node])
@@ -199,6 +203,7 @@ class TangentWriter:
         return self.finish(code, "prepare")
 
     def evaluate(self, name: str, slot: str, nodes: Iterable[int], source: str) -> str:
+        """A kernel that writes nodes into a slot, states read from slot `source` of w."""
         code = Code()
         states = code.pointer("%w", self.base.layout[source])
 
@@ -229,6 +234,7 @@ class TangentWriter:
         return self.finish(code, "at_stage", "ptr %w, ptr %v, ptr %y, ptr %b", internal=True)
 
     def at_start(self) -> str:
+        """Terms of the second derivatives without the stage vector, at the start of the step."""
         code = Code()
         y = code.pointer("%w", self.base.layout["y"])
 
@@ -259,7 +265,7 @@ class TangentWriter:
         emit_nodes(code, graph, targets, self.read("", "%k"), kept=kept)
         return self.finish(code, "second_at", "ptr %w, ptr %v, ptr %k, ptr %b", internal=True)
 
-    # -- lanes -------------------------------------------------------------------------------------------------
+    # -- lanes -------------------------------------------------------------------------------------
 
     def entry(self, code: Code, node: int) -> tuple[str, bool]:
         """A Jacobian entry at the stage, spread over lanes; whether it is a literal one."""
@@ -312,11 +318,12 @@ class TangentWriter:
         return code, x, a
 
     def term(self, code: Code, node: int, vector: str, total: str) -> str:
+        """total + entry vector"""
         scalar, one = self.entry(code, node)
         return code.two("fadd", vector, total) if one else code.times_plus(scalar, vector, total)
 
     def start_of(self, name: str, group: int, shape: Shape) -> str:
-        """Tangents of the auxiliaries at the start of the step (Jacobian entries of stage 1 must be there)."""
+        """Tangents of the auxiliaries at the start of the step (entries of stage 1 must be there)."""
         code, _, _ = self.auxiliaries(group, shape, "s", "a")
         return self.finish(code, name, "ptr %w, ptr %v, ptr %g, ptr %b", internal=True)
 
@@ -478,6 +485,7 @@ class TangentWriter:
         return self.finish(code, "dense")
 
     def all(self) -> list[str]:
+        """Every kernel, as text."""
         functions = [self.prepare(), self.at_stage(), self.at_start(), self.second_at()]
         functions += [self.combine(i) for i in range(tableau.STAGES)]
         for g, shape in enumerate(self.shapes):

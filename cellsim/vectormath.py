@@ -9,7 +9,8 @@ from cellsim.emit import Code
 
 __all__ = ["exp", "log"]
 
-# (exp(r) - 1 - r) / r^2 on |r| < log(2)/2: interpolation at Chebyshev points, relative error of exp below 2e-17
+# (exp(r) - 1 - r) / r^2 on |r| < log(2)/2: interpolation at Chebyshev points, relative error of exp below
+# 2e-17
 _EXP = (
     0.5000000000000001,
     0.16666666666666669,
@@ -22,7 +23,8 @@ _EXP = (
     2.7620088445409746e-07,
     2.510038549551032e-08,
 )
-# log(1 + f) = f - f^2/2 + s (f^2/2 + R(s^2)), s = f/(2 + f): the polynomial of fdlibm's e_log.c (Sun Microsystems)
+# log(1 + f) = f - f^2/2 + s (f^2/2 + R(s^2)), s = f/(2 + f): the polynomial of fdlibm's e_log.c (Sun
+# Microsystems)
 _LOG = (
     6.666666666666735130e-01,
     3.999999999940941908e-01,

@@ -1,8 +1,8 @@
 """Writes the kernels of one system: rates, Jacobian, sparse LU, a whole Rosenbrock step, outputs.
 
-Every kernel is ``void kernel(double *w, double *v)`` and works inside one aligned workspace ``w`` whose slots are
-described by a `Layout`; a value of width ``W`` holds the same quantity of ``W`` simulations side by side. Terms that
-depend on parameters only are computed once per simulation (``prepare``) and kept in slot ``q``.
+Every kernel is ``void kernel(double *w, double *v)`` and works inside one aligned workspace ``w`` whose slots
+are described by a `Layout`; a value of width ``W`` holds the same quantity of ``W`` simulations side by side.
+Terms that depend on parameters only are computed once per simulation (``prepare``) and kept in slot ``q``.
 """
 
 from __future__ import annotations
@@ -115,18 +115,22 @@ class Writer:
         return index * self.width if index < self.n else self.nw + (index - self.n) * self.width
 
     def code(self, width: int | None = None) -> Code:
+        """The body of a function of this width."""
         return Code(self.width if width is None else width)
 
     def finish(
         self, code: Code, name: str, arguments: str = "ptr %w, ptr %v", *, internal: bool = False
     ) -> str:
+        """The function written, its external names noted."""
         self.externals |= code.externals
         return code.function(name, arguments, internal=internal)
 
     def reader(self, states: str) -> Callable:
+        """Loads for code that runs at a point in time."""
         return moving_reader(self.layout, self.kept, self.width, states, self.graph)
 
     def all(self) -> list[str]:
+        """Every kernel, as text."""
         lay = self.layout
         system = self.system
         functions = [
@@ -149,9 +153,10 @@ class Writer:
         assert lay.size
         return functions
 
-    # -- one kernel each ---------------------------------------------------------------------------------------
+    # -- one kernel each ---------------------------------------------------------------------------
 
     def prepare(self) -> str:
+        """Terms that depend on parameters only, into slot q."""
         code = self.code()
         lay, w = self.layout, self.width
 
@@ -165,7 +170,7 @@ class Writer:
         return self.finish(code, "prepare")
 
     def evaluate(self, name: str, targets: list[tuple[int, int]], source: str, into: str) -> str:
-        """A kernel that writes nodes at (index, node) of `targets` into slot `into`, states read from `source`."""
+        """A kernel that writes nodes, pairs (index, node), into slot `into`; states come from `source`."""
         code = self.code()
         states = code.pointer("%w", self.layout[source])
 
@@ -195,10 +200,12 @@ class Writer:
         )
 
     def copy_u(self, code: Code) -> None:
+        """f := u"""
         u, f = code.pointer("%w", self.layout["u"]), code.pointer("%w", self.layout["f"])
         code.loop(self.nw // BLOCK, lambda o: code.store(code.load(u, o, BLOCK), f, o, BLOCK))
 
     def wrapped(self, name: str, before: Callable[[Code], None], calls: list[tuple[str, str, str]]) -> str:
+        """A kernel that calls others."""
         code = self.code()
         before(code)
         for function, first, second in calls:
@@ -301,6 +308,7 @@ class Writer:
         return code.load("%w", self.layout["jacobian"] + self.jacobian_slot[node] * self.width)
 
     def solve_after(self, lu: str) -> str:
+        """The solve that fits these factors, after them."""
         return lu + self.solve("solve", self.width)
 
     def solve(self, name: str, lanes: int) -> str:

@@ -1,4 +1,5 @@
-"""Forward sensitivities against closed forms and against the same step sequence with complex-free differences."""
+"""Forward sensitivities against closed forms and against the same step sequence with complex-free
+differences."""
 
 from dataclasses import replace
 
@@ -54,7 +55,8 @@ def test_unknown_directions_are_named_together() -> None:
 
 
 def test_gradient_is_that_of_the_scheme_at_loose_tolerance() -> None:
-    """At a tolerance of 1e-3, differences of the computed solution itself, its steps held fixed, match to 1e-7.
+    """At a tolerance of 1e-3, differences of the computed solution itself, its steps held fixed, match to
+    1e-7.
 
     Steps are held fixed by a step limit so small that the error control never acts.
     """

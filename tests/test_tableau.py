@@ -77,7 +77,7 @@ def test_order_conditions_of_the_method(order: int, tree: tuple) -> None:
 
 @pytest.mark.parametrize(("order", "tree"), [each for each in CONDITIONS if each[0] <= 4], ids=str)
 def test_order_conditions_of_the_embedded_method(order: int, tree: tuple) -> None:
-    """The error estimate k_8 is the difference to a method of order 4: without it the conditions still hold."""
+    """The error estimate k_8 is the difference to a method of order 4: without it they hold."""
     alpha, gammas, _ = _classical()
     c = np.linalg.inv(gammas)
     embedded = np.append(np.asarray(tableau.a[-1]), 0.0) @ gammas
