@@ -163,7 +163,7 @@ def persistence(
     for title, panel in zip(names, axes, strict=True):
         panel.set_xlim(start, end)
         if title == "alloimmune effectors":
-            panel.set_ylim(0, None)
+            panel.set_ylim(0, max(panel.get_ylim()[1], 0.05))
             dress(panel, y="alloimmune effectors\n(share of maximum)")
         else:
             panel.set_yscale("log")

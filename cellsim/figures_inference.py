@@ -63,7 +63,8 @@ def parameters(
     Returns
     -------
     Axes
-        One line a parameter, grouped: grey the prior's 95 % interval, coloured the posterior's, by verdict.
+        One line a parameter, grouped: pale the prior's 95 % interval, coloured the posterior's (over all optima,
+        the marker at the highest), by verdict.
 
     Raises
     ------
@@ -98,17 +99,16 @@ def parameters(
     at = np.arange(len(shown)) + 0.8 * np.searchsorted(breaks, np.arange(len(shown)), side="right")
     [panel] = panels(1, ax, columns=1, width=5.6, height=0.135 * float(at[-1] + 2) + 0.55)
     reach = 1.959963984540054
-    sd = np.sqrt(np.clip(1 - shown["contraction"], 0, None))
+    columns = [fit.objective.names.index(name) for name in shown["parameter"]]
+    low, high = (fit.mixture.quantiles([level])[0][columns] for level in (0.025, 0.975))
+    estimate = fit.theta[columns]
     panel.hlines(at, -reach, reach, color=PALE, linewidth=3.2, zorder=1, gid="prior")
     panel.axvline(0, color=GREY, linewidth=0.6, zorder=0)
     for verdict, colour in VERDICT_COLOURS.items():
         here = (shown["verdict"] == verdict).to_numpy()
         if not here.any():
             continue
-        middle, wide = shown["shift"][here], reach * sd[here]
-        panel.hlines(
-            at[here], middle - wide, middle + wide, color=colour, linewidth=1.3, zorder=3, gid=verdict
-        )
+        panel.hlines(at[here], low[here], high[here], color=colour, linewidth=1.3, zorder=3, gid=verdict)
         style = {
             "linestyle": "none",
             "marker": "o",
@@ -117,7 +117,7 @@ def parameters(
             "zorder": 4,
             **marker,
         }
-        panel.plot(middle, at[here], gid=f"estimate-{verdict}", **style)
+        panel.plot(estimate[here], at[here], gid=f"estimate-{verdict}", **style)
     panel.set_yticks(at, list(shown["parameter"]))
     panel.set_ylim(at[-1] + 0.9, -1.0)
     dress(panel)

@@ -140,7 +140,8 @@ def sweep(
             panel.plot(
                 result.times, curves[0, 2], color=BLACK, linewidth=0.8, linestyle=(0, (4, 2)), gid="reference"
             )
-        panel.set_xlim(0, result.until)
+        # a little room before day 0, where the first infusion's tick would hide behind the axis
+        panel.set_xlim(-0.015 * result.until, result.until)
         dress(panel)
         panel.set_title(schedule_text(name, plan), fontsize=TINY + 0.5, loc="left", pad=2)
     logged = [scale(panel, [curves[:, [0, 4]]], force=log) for panel in rows]
@@ -151,8 +152,11 @@ def sweep(
     for panel, plan in zip(rows, result.schedules.values(), strict=True):
         _doses(panel, plan, result.case)
     rows[-1].set_xlabel("day", fontsize=SMALL)
-    middle = rows[count // 2] if own else rows[0]
-    middle.set_ylabel(_course_text(result.case, quantity), fontsize=SMALL)
+    text = _course_text(result.case, quantity)
+    if own:
+        rows[0].figure.supylabel(text, fontsize=SMALL)
+    else:
+        rows[0].set_ylabel(text, fontsize=SMALL)
     for panel, place in zip(columns, places, strict=True):
         _measure(panel, result, place)
     for panel in columns[1:] if own else ():

@@ -20,6 +20,7 @@ from shlex import join
 from time import monotonic
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from cellsim.dosing_words import cells_text
 from cellsim.errors import CellsimError, did_you_mean
 from cellsim.report_pages import details, failure, figure, link, page, paragraphs, pre, section, table
 from cellsim.report_plans import AS_GIVEN, Plan, plans_of, plans_table
@@ -32,6 +33,7 @@ from cellsim.report_words import (
     listed,
     plan_table,
     plan_words,
+    summits_words,
     unfollowed_words,
     variants_table,
     variants_words,
@@ -378,7 +380,7 @@ class _Job:
         for anchor, sentences in (
             ("learned", lambda: determined(self.fits[self.main or ""])[:1]),
             ("variants", lambda: variants_words(self.fits, case)[:1]),
-            ("contrast", lambda: contrast_words(*self._pair())[:2]),
+            ("contrast", lambda: contrast_words(*self._pair())[:1]),
         ):
             said = self.desk.attempt(f"Summary of {anchor}", sentences) if self.main is not None else None
             if said:
@@ -409,8 +411,8 @@ class _Job:
             f"{len(case.analytes)} analytes are scored: {len(case.rows)} numbers, "
             f"{sum(row.scored for row in case.censored)} known only as a limit, and "
             f"{sum(row.scored for row in case.grades)} graded findings.",
-            f"Of {len(case.table1)} printed cells "
-            + listed([f"{count} {status.replace('_', ' ')}" for status, count in states.items()])
+            f"The {len(case.table1)} cells of the printed table, by status: "
+            + listed([f"{status.replace('_', ' ')} {count}" for status, count in states.items()])
             + ".",
             f"{len(doubts)} doubt{'s' * (len(doubts) != 1)} about the case were noted while reading it.",
         ]
@@ -488,7 +490,7 @@ class _Job:
         return section(
             "fit",
             "Fit to every analyte",
-            paragraphs([f"Shown for {self._spoken(name)}."]),
+            paragraphs([f"Shown for {self._spoken(name)}.", *summits_words(fit)]),
             words,
             self.desk.draw(
                 "fit",
@@ -619,7 +621,7 @@ class _Job:
                 {
                     "plan": each.name,
                     "infusions": each.schedule.count,
-                    "total cells": each.schedule.total(),
+                    "total cells": cells_text(each.schedule.total()),
                     "what it is": each.words,
                 }
                 for each in self.plans
@@ -689,16 +691,19 @@ class _Job:
                 lambda: plots.sweep(result),
                 alt="Time courses and measures of every schedule",
             ),
-            table(
-                plan_table(result),
-                names={
-                    "low": "5 %",
-                    "high": "95 %",
-                    "prior_estimate": "prior",
-                    "prior_low": "prior 5 %",
-                    "prior_high": "prior 95 %",
-                },
-                file=f"tables/{_file(name)}_what_if.csv",
+            details(
+                "Every measure of every schedule",
+                table(
+                    plan_table(result),
+                    names={
+                        "low": "5 %",
+                        "high": "95 %",
+                        "prior_estimate": "prior",
+                        "prior_low": "prior 5 %",
+                        "prior_high": "prior 95 %",
+                    },
+                    file=f"tables/{_file(name)}_what_if.csv",
+                ),
             ),
             extra,
             more,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from cellsim.dosing_words import cells_text
 from cellsim.identifiability import DATA_DRIVEN, MOVED, PRIOR_DRIVEN, UNTOUCHED
 from cellsim.words import number
 
@@ -26,6 +27,7 @@ __all__ = [
     "listed",
     "plan_table",
     "plan_words",
+    "summits_words",
     "unfollowed",
     "unfollowed_words",
     "variants_table",
@@ -38,6 +40,10 @@ SEPARATES = float(np.log(20))
 FAR_OFF = 1.5
 # chances nearer than this to the prior's were not learned
 SAME_CHANCE = 0.1
+# contractions nearer to zero than this are none
+SLIGHT = 0.05
+# a difference below half a day, or a hundredth of the quantity, is none that matters
+LEAST_DAYS, LEAST_SHARE = 0.5, 0.01
 SURE = 0.95
 BENEFIT = ("days below 0.5", "D")
 WATCHED = (BENEFIT, ("peak", "load of cytokines"), ("area", "viable_auto"), ("area", "viable_allo"))
@@ -59,6 +65,18 @@ def listed(words: Sequence[str]) -> str:
 def _records(frame: pd.DataFrame) -> list[Any]:
     """The rows of a table, each with its columns as attributes."""
     return list(frame.itertuples())
+
+
+def signed(value: float) -> str:
+    """A difference: its sign always, a decimal where it is small, and no minus before a zero.
+
+    Examples
+    --------
+    >>> signed(-72.4), signed(-0.04), signed(3.26)
+    ('-72', '0.0', '+3.3')
+    """
+    digits = 0 if abs(value) >= 10 else 1
+    return f"{value:+.{digits}f}" if abs(value) >= 0.05 else "0.0"
 
 
 def _count(n: int, noun: str) -> str:
@@ -111,6 +129,11 @@ def determined(fit: Calibration) -> list[str]:
         )
         + ".",
     ]
+    if (groups["determined"] < -SLIGHT).any():
+        wider = list(groups[groups["determined"] < -SLIGHT]["group"])
+        said.append(
+            f"A number below zero ({listed(wider)}) means a posterior wider than the prior along some direction."
+        )
     mechanism = groups[groups["group"].isin(("persistence", "alloimmunity", "drives"))]
     if not mechanism.empty:
         learned, of = float(mechanism["determined"].sum()), int(mechanism["parameters"].sum())
@@ -120,6 +143,18 @@ def determined(fit: Calibration) -> list[str]:
             "and on the priors."
         )
     return said
+
+
+def summits_words(fit: Calibration) -> list[str]:
+    """Whether there are several explanations, and how the probability is shared."""
+    weights = [float(each) for each in fit.mixture.weights]
+    if len(weights) < 2:
+        return ["One optimum was found; the bands are its Laplace spread."]
+    shares = listed([f"{100 * each:.0f} %" for each in weights])
+    return [
+        f"{len(weights)} distinct optima were found, which hold {shares} of the probability. Estimates, fitted "
+        "days and residuals are those of the highest; bands, intervals and schedules go over all of them."
+    ]
 
 
 # ---- fit --------------------------------------------------------------------------------------------------
@@ -139,7 +174,7 @@ def unfollowed_words(fit: Calibration) -> list[str]:
     total = float((rows["residual"] ** 2).sum())
     said = [
         f"The residuals of {len(rows)} rows have a sum of squares of {total:.0f}; "
-        f"{_count(int((rows['residual'].abs() >= 2).sum()), 'row')} lie two sigmas or more from the model. "
+        f"{_count(int((rows['residual'].abs() >= 2).sum()), 'row')} of them two sigmas or more from the model. "
         f"With {fit.effective_parameters:.0f} numbers determined from {len(rows)} rows a close fit is no evidence for "
         "the mechanism."
     ]
@@ -332,39 +367,47 @@ def contrast_words(table: pd.DataFrame, first: str, second: str) -> list[str]:
     if table.empty:
         return ["No variant could be asked."]
     said = []
-    for measure, quantity, noun in (
-        (*BENEFIT, "more days with the disease drive below one half"),
-        ("area", "viable cells of both products", "more viable cells over time"),
+    for measure, quantity, noun, unit in (
+        (*BENEFIT, "Days with the disease drive below one half", "days"),
+        ("area", "viable cells of both products", "Viable cells over time", "10⁶ cells × day"),
     ):
         part = table[(table["measure"] == measure) & (table["quantity"] == quantity)]
         if part.empty:
             continue
         each = [
-            f"{one.variant} {100 * one.above:.0f} % (prior {100 * one.prior_above:.0f} %)"
+            f"{one.variant} {signed(one.difference)} (90 %: {signed(one.low)} to {signed(one.high)}; larger in "
+            f"{100 * one.above:.0f} % of draws, of the prior's {100 * one.prior_above:.0f} %)"
             for one in _records(part)
         ]
-        said.append(f"Chance that “{first}” gives {noun} than “{second}”: {listed(each)}; ties count half.")
-        moved = part[(part["above"] - part["prior_above"]).abs() >= SAME_CHANCE]
-        if moved.empty:
-            said.append(
-                "In every variant this is what the prior said: it was assumed, not learned from this patient."
-            )
-        else:
-            said.append(
-                f"The data moved it by ten points or more under {listed(list(moved['variant']))}; elsewhere it is what "
-                "the prior said."
-            )
-        sides = {
-            variant: np.sign(above - 0.5)
-            for variant, above in zip(part["variant"], part["above"], strict=True)
-        }
-        if len({side for side in sides.values() if side}) > 1:
-            up = [variant for variant, side in sides.items() if side > 0]
-            down = [variant for variant, side in sides.items() if side < 0]
-            said.append(f"The variants disagree on the direction: {listed(up)} against {listed(down)}.")
-        if sides and any(side == 0 for side in sides.values()):
-            equal = [variant for variant, side in sides.items() if side == 0]
-            said.append(f"By construction or in effect there is no difference under {listed(equal)}.")
+        said.append(f"{noun}, “{first}” minus “{second}” ({unit}): {'; '.join(each)}.")
+        said += _directions(part)
+    return said
+
+
+def _directions(part: pd.DataFrame) -> list[str]:
+    """Which variants see a difference at all, in which direction, and whether it was learned."""
+    least = max(LEAST_DAYS, LEAST_SHARE * float(part["difference"].abs().max()))
+    matters = part[(part["difference"].abs() >= least)]
+    none = [variant for variant in part["variant"] if variant not in set(matters["variant"])]
+    said = [f"No difference that matters under {listed(none)}."] if none else []
+    if matters.empty:
+        return said
+    up = [one.variant for one in _records(matters) if one.difference > 0]
+    down = [one.variant for one in _records(matters) if one.difference < 0]
+    if up and down:
+        said.append(
+            f"The mechanisms disagree on the direction: more under {listed(up)}, fewer under {listed(down)}."
+        )
+    else:
+        said.append(f"{'More' if up else 'Fewer'} under {listed(up or down)}.")
+    learned = [one.variant for one in _records(matters) if abs(one.above - one.prior_above) >= SAME_CHANCE]
+    assumed = [variant for variant in matters["variant"] if variant not in learned]
+    if assumed:
+        said.append(
+            f"Under {listed(assumed)} the prior said so already: assumed, not learned from this patient."
+        )
+    if learned:
+        said.append(f"Under {listed(learned)} the data moved the chance by ten points or more.")
     return said
 
 
@@ -376,7 +419,8 @@ def plan_table(result: Sweep) -> pd.DataFrame:
     table = result.table()
     pairs = list(zip(table["measure"], table["quantity"], strict=True))
     chances = ("all in range", "cytokines")
-    return table[[pair in WATCHED or pair == chances for pair in pairs]].reset_index(drop=True)
+    kept = table[[pair in WATCHED or pair == chances for pair in pairs]].reset_index(drop=True)
+    return kept.assign(cells=[cells_text(each) for each in kept["cells"]])
 
 
 def plan_words(result: Sweep) -> list[str]:
@@ -407,8 +451,8 @@ def plan_words(result: Sweep) -> list[str]:
             verdict = "not told apart"
         note = f" ({one.note})" if one.note else ""
         said.append(
-            f"“{one.second}”: {median:+.0f} days (90 %: {low:+.0f} to {high:+.0f}), more in {100 * more:.0f} % of "
-            f"draws (prior {100 * prior_more:.0f} %): {verdict}{note}."
+            f"“{one.second}”: {signed(median)} days (90 %: {signed(low)} to {signed(high)}), more in "
+            f"{100 * more:.0f} % of draws (prior {100 * prior_more:.0f} %): {verdict}{note}."
         )
     return said
 
