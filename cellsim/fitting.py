@@ -41,7 +41,7 @@ Done = TypeVar("Done")
 # sum is of the order of the number of rows; only the best one is carried on to the end
 _ROUGH, _POLISHED = 1e-5, 1e-11
 
-# summits are told apart by their farthest coordinate, in prior sd; one that is exp(-10) as high as the best is
+# nearer than this in every coordinate, in prior sd, is one summit; one that is exp(-10) as high as the best is
 # not looked at
 _NEAR = 0.1
 _LOWEST_SUMMIT, _MOST_SUMMITS = 20.0, 4
@@ -179,17 +179,17 @@ def _summits(objective: Objective, ended: Sequence[_Descent]) -> tuple[list[_Des
     for k in order[1:]:
         if len(found) == _MOST_SUMMITS or how[k].objective > highest.start.objective + _LOWEST_SUMMIT:
             break
-        if how[k].objective > highest.start.objective + AGREEMENT and not any(
-            _same(ended[k], each) for each in found
-        ):
+        if not any(_same(objective, ended[k], each) for each in found):
             found.append(ended[k])
     return found, tuple(how)
 
 
-def _same(one: _Descent, other: _Descent) -> bool:
-    """Whether two ends are one summit: nearly as high, or near in every coordinate."""
-    level = abs(one.start.objective - other.start.objective) < AGREEMENT
-    return level or bool(np.max(np.abs(one.theta - other.theta)) < _NEAR)
+def _same(objective: Objective, one: _Descent, other: _Descent) -> bool:
+    """Whether two ends are one summit: no valley between them."""
+    if np.max(np.abs(one.theta - other.theta)) < _NEAR:
+        return True
+    between = objective.evaluate((one.theta + other.theta) / 2).objective
+    return between < max(one.start.objective, other.start.objective) + AGREEMENT
 
 
 def _in_threads(

@@ -417,12 +417,12 @@ class _Sample:
             start=start,
             threads=os.cpu_count() or 1,
         )
-        names = [*self.formulas, *self.areas]
-        found = {name: solution.outputs[:, :, k] for k, name in enumerate(names)}
+        count = len(self.formulas)
+        recorded, integrated = solution.outputs[:, :, :count], solution.outputs[:, :, count:]
         return _Simulated(
             self.times,
-            {name: found[name] for name in self.formulas},
-            {name: found[name] for name in self.areas},
+            {name: recorded[:, :, k] for k, name in enumerate(self.formulas)},
+            {name: integrated[:, :, k] for k, name in enumerate(self.areas)},
             np.asarray(solution.status == 0),
             next((message for message in solution.messages if message), ""),
         )

@@ -107,9 +107,13 @@ def _facts(fit: Calibration) -> list[str]:
     starts = diagnosis["starts"]
     ledger = diagnosis["ledger"]
     parts = fit.objective.parts(fit.theta)
-    variant = fit.case.variant(fit.variant)
+    variants = [
+        f"Variant {each.id}, {each.name}: {each.meaning}"
+        for each in fit.case.variants
+        if each.id == fit.variant
+    ]
     return [
-        f"Variant {fit.variant}, {variant.name}: {variant.meaning}",
+        *variants,
         f"Scored: {sum(rows.values())} rows ({', '.join(f'{n} {part}' for part, n in rows.items())}); "
         f"{len(table)} parameters estimated, {len(diagnosis['priors']['fixed'])} fixed.",
         f"The data determined {fit.effective_parameters:.1f} numbers. Of the parameters {counts[DATA_DRIVEN]} are "
@@ -145,7 +149,8 @@ def report_text(fit: Calibration) -> str:
             lines += [
                 f"  {analyte}, day {day:.0f}: {low:.0f} to {high:.0f} | {number(level)}"
                 for analyte, day, low, high, level in zip(
-                    *(graded[name] for name in ("analyte", "day", "measured", "upper", "predicted")), strict=True
+                    *(graded[name] for name in ("analyte", "day", "measured", "upper", "predicted")),
+                    strict=True,
                 )
             ] + [""]
         lines += ["Parameters: median (95 % interval)", ""]
