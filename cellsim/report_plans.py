@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from os import PathLike
 from typing import TYPE_CHECKING
 
 from cellsim.errors import CellsimError, Problem, ScheduleError
-from cellsim.schedule import Schedule
+from cellsim.schedule import Infusion, Schedule
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -151,16 +151,24 @@ def plans_from_table(source: str | PathLike[str], case: Case) -> dict[str, Sched
             [Problem(what="no column 'plan', which names the schedule of each dose.", file=str(source))]
         )
     problems: list[Problem] = []
-    found: dict[str, Schedule] = {}
-    for name, rows in table.groupby("plan", sort=False):
-        doses = [
-            {str(key): value for key, value in row.items() if value != "" and key != "plan"}
-            for row in rows.to_dict("records")
-        ]
+    doses: dict[str, list[Infusion]] = {}
+    # row by row, so that a complaint names the line of the file as an editor counts it
+    for line, row in enumerate(table.to_dict("records"), start=2):
+        dose = {str(key): _number(str(value)) for key, value in row.items() if value != "" and key != "plan"}
         try:
-            found[str(name)] = Schedule.from_table(doses, products=case.products, day_zero=case.day_zero)
+            one = Schedule.from_table([dose], products=case.products, day_zero=case.day_zero)
         except ScheduleError as error:
-            problems += [Problem(what=f"plan {name!r}: {each}", file=str(source)) for each in error.problems]
+            problems += [replace(each, file=str(source), row=line) for each in error.problems]
+            continue
+        doses.setdefault(str(row["plan"]), []).extend(one.infusions)
     if problems:
         raise ScheduleError(problems)
-    return found
+    return {name: Schedule(tuple(each), case.products, case.day_zero) for name, each in doses.items()}
+
+
+def _number(text: str) -> float | str:
+    """What stands in a cell, as a number where it is one."""
+    try:
+        return float(text)
+    except ValueError:
+        return text

@@ -1,0 +1,211 @@
+"""The command line: what it prints, where, and with which exit status."""
+
+import io
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from patients import small_fit, small_patient
+
+import cellsim as cs
+from cellsim.cli import main
+from cellsim.library import case_folder
+
+Captured = pytest.CaptureFixture[str]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """The small patient as a folder."""
+    home = tmp_path / "small"
+    home.mkdir()
+    for name, text in small_patient().files.items():
+        (home / name).write_text(text, encoding="utf-8")
+    return home
+
+
+@pytest.fixture
+def saved(tmp_path: Path) -> Path:
+    path = tmp_path / "small.json"
+    small_fit().save(path)
+    return path
+
+
+def table(text: str) -> pd.DataFrame:
+    return pd.read_csv(io.StringIO(text))
+
+
+def test_list_shows_what_is_shipped(capsys: Captured) -> None:
+    assert main(["list"]) == 0
+    out = capsys.readouterr().out
+    assert "sjogren_rfib" in out and "persistence_cytokine" in out
+
+
+def test_check_prints_the_audit(capsys: Captured) -> None:
+    assert main(["check", "sjogren_rfib"]) == 0
+    seen = capsys.readouterr()
+    assert seen.out == cs.load_case("sjogren_rfib").audit() and not seen.err
+
+
+def test_check_prints_every_problem_of_a_broken_copy(tmp_path: Path, capsys: Captured) -> None:
+    home = tmp_path / "calibration" / "broken"
+    shutil.copytree(case_folder("sjogren_rfib"), home)
+    (home / "visits.tsv").unlink()
+    rows = (home / "measurements.tsv").read_text().splitlines()
+    (home / "measurements.tsv").write_text("\n".join([*rows, rows[1]]) + "\n")
+    assert main(["check", str(home)]) == 1
+    seen = capsys.readouterr()
+    assert not seen.out and "Traceback" not in seen.err
+    assert "visits.tsv" in seen.err and "measurements.tsv, row 83" in seen.err and "problems:" in seen.err
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["check", "sjogren"],
+        ["simulate", "nope"],
+        ["calibrate", "sjogren_rfib", "--variant", "V9"],
+        ["calibrate", "sjogren_rfib", "--starts", "0"],
+        ["sweep", "missing.json"],
+        ["report", "sjogren_rfib", "--variant", "V9"],
+        ["simulate", "persistence", "--until", "-1"],
+        ["simulate", "persistence", "--variant", "V2"],
+        ["simulate", "persistence", "--outputs", "nothing"],
+        ["simulate", "persistence", "--schedule", "missing.csv"],
+    ],
+)
+def test_complaints_are_letters_with_status_1(words: list[str], capsys: Captured) -> None:
+    assert main(words) == 1
+    seen = capsys.readouterr()
+    assert seen.err.strip() and "Traceback" not in seen.err and not seen.out
+
+
+@pytest.mark.parametrize(
+    "words", [[], ["bogus"], ["check"], ["sweep", "x", "--every", "soon"], ["check", "a", "b"]]
+)
+def test_commands_written_wrongly_have_status_2(words: list[str], capsys: Captured) -> None:
+    assert main(words) == 2
+    assert "usage: cellsim" in capsys.readouterr().err
+
+
+def test_help_has_status_0(capsys: Captured) -> None:
+    for words in (["--help"], ["report", "--help"], ["--version"]):
+        assert main(words) == 0
+        assert "cellsim" in capsys.readouterr().out
+
+
+def test_simulate_writes_what_the_library_computes(tmp_path: Path, capsys: Captured) -> None:
+    doses = tmp_path / "doses.csv"
+    doses.write_text("day,product,cells\n0,infusate_auto,5e7\n7,infusate_auto,5e7\n")
+    words = ["simulate", "persistence", "--schedule", str(doses), "--until", "10", "--step", "2.5"]
+    assert main([*words, "--outputs", "viable_auto,cleared"]) == 0
+    seen = table(capsys.readouterr().out)
+    plan = cs.Schedule.at([0, 7], cells=5e7, product="infusate_auto")
+    expected = cs.simulate(cs.load_model("persistence"), plan, [0, 2.5, 5, 7.5, 10])
+    assert seen.columns.tolist() == ["time", "viable_auto", "cleared"]
+    for name in ("viable_auto", "cleared"):
+        assert seen[name].to_numpy() == pytest.approx(expected[name], rel=1e-9)
+    assert main([*words, "--out", str(tmp_path / "out.csv")]) == 0
+    assert "L_auto" in (tmp_path / "out.csv").read_text() and not capsys.readouterr().out
+
+
+def test_simulate_runs_a_case_at_its_nominal_values(folder: Path, capsys: Captured) -> None:
+    words = ["simulate", str(folder), "--until", "60", "--step", "20", "--outputs", "D"]
+    assert main(words) == 0
+    given = table(capsys.readouterr().out)
+    case = small_patient()
+    model = cs.load_model(case.model)
+    values = {name: each for name, each in case.nominal.items() if name in model} | {"phi": 0.0}
+    days = np.unique([*np.arange(-300, 60, 20), 60])
+    expected = cs.simulate(model, case.timeline, days, values=values, start=-300)
+    assert given["D"].to_numpy() == pytest.approx(expected["D"], rel=1e-6)
+    # a schedule takes the place of what was given from day 0 on; the history stays
+    (folder / "none.csv").write_text("day,product,cells\n0,rfib,1\n")
+    assert main([*words, "--schedule", str(folder / "none.csv")]) == 0
+    other = table(capsys.readouterr().out)
+    assert other["D"].iloc[-1] > given["D"].iloc[-1]
+    assert other["D"].iloc[:15].tolist() == pytest.approx(given["D"].iloc[:15].tolist(), rel=1e-6)
+    # a variant settles its own values: under V0 the cells do nothing
+    assert main([*words, "--variant", "V0"]) == 0
+    assert table(capsys.readouterr().out)["D"].to_numpy() == pytest.approx(np.ones(len(days)))
+
+
+def test_calibrate_prints_and_saves(folder: Path, tmp_path: Path, capsys: Captured) -> None:
+    out = tmp_path / "fit.json"
+    assert main(["calibrate", str(folder), "--variant", "V0", "--starts", "1", "--out", str(out)]) == 0
+    seen = capsys.readouterr()
+    assert "Calibration of small" in seen.out and not seen.err  # quiet where there is no terminal
+    assert cs.Calibration.load(out).variant == "V0"
+
+
+def test_sweep_compares_named_plans(saved: Path, tmp_path: Path, capsys: Captured) -> None:
+    plans = tmp_path / "plans.csv"
+    plans.write_text("plan,day,product,cells\nearly,0,rfib,1e8\nearly,7,rfib,1e8\nlate,60,rfib,2e8\n")
+    figure = tmp_path / "what-if.png"
+    words = ["sweep", str(saved), "--plans", str(plans), "--every", "14", "--cells", "5e7", "--doses", "4"]
+    assert main([*words, "--draws", "8", "--until", "90", "--seed", "5", "--figure", str(figure)]) == 0
+    seen = capsys.readouterr()
+    result = table(seen.out)
+    assert list(dict.fromkeys(result["schedule"])) == ["as given", "early", "late", "every 14 days, rfib"]
+    assert "not for treatment decisions" in seen.err
+    assert figure.read_bytes().startswith(b"\x89PNG")
+    fit = cs.Calibration.load(saved)
+    late = cs.Schedule.at(
+        [60], cells=2e8, product="rfib", products=fit.case.products, day_zero=fit.case.day_zero
+    )
+    own = cs.sweep(fit, {"as given": fit.case.schedule, "late": late}, until=90, draws=8, seed=5).table()
+    for name in ("as given", "late"):
+        mine = result[result["schedule"] == name]["estimate"].to_numpy()
+        assert mine == pytest.approx(
+            own[own["schedule"] == name]["estimate"].to_numpy(), rel=1e-4, nan_ok=True
+        )
+
+
+def test_a_plan_said_by_halves_is_refused(saved: Path, capsys: Captured) -> None:
+    assert main(["sweep", str(saved), "--every", "7", "--cells", "5e7"]) == 1
+    assert "--doses missing" in capsys.readouterr().err
+    assert main(["sweep", str(saved), "--variant", "V0"]) == 1
+    assert "has its variant already" in capsys.readouterr().err
+
+
+def test_report_writes_its_page(
+    folder: Path, tmp_path: Path, capsys: Captured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import cellsim.report
+
+    asked = {}
+
+    def stand_in(case: cs.Case, out: str, **options: object) -> cellsim.report.Report:
+        asked.update(options, case=case.name, out=out)
+        fits = {} if options["starts"] == 9 else {"V2": small_fit()}
+        return cellsim.report.Report(
+            Path(out), Path(out) / "index.html", fits, {}, {"Calibration of V0": "no."}
+        )
+
+    monkeypatch.setattr(cellsim.report, "write_report", stand_in)
+    words = ["report", str(folder), "--variant", "V2", "--starts", "1", "--draws", "4", "--seed", "3"]
+    assert main([*words, "--out", str(tmp_path / "out")]) == 0
+    seen = capsys.readouterr()
+    assert seen.out.strip() == str(tmp_path / "out" / "index.html")
+    assert "Calibration of V0 failed. no." in seen.err
+    assert asked == {
+        "case": "small", "out": str(tmp_path / "out"), "variants": ["V2"], "starts": 1, "draws": 4, "seed": 3,
+    }  # fmt: skip
+    assert main(["report", str(folder), "--starts", "9"]) == 1  # nothing could be calibrated
+    assert asked["out"] == "report-small"
+
+
+def test_the_installed_words_work_and_stop_quietly() -> None:
+    """As a process: the entry point, and a reader that goes away."""
+    call = [sys.executable, "-c", "import sys; from cellsim.cli import main; sys.exit(main())"]
+    done = subprocess.run([*call, "check", "nope"], capture_output=True, text=True, check=False)
+    assert done.returncode == 1 and "nope" in done.stderr and "Traceback" not in done.stderr
+    cut = subprocess.run(
+        f"{sys.executable} -c '{call[2]}' check sjogren_rfib | head -1",
+        shell=True, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert cut.stdout.startswith("Case sjogren_rfib") and not cut.stderr

@@ -1,0 +1,229 @@
+"""The report: every section, every number equal to the result's own, and nothing lost when a step fails."""
+
+import json
+import re
+import shlex
+from html import unescape
+from pathlib import Path
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+import pytest
+from patients import small_patient
+
+import cellsim as cs
+from cellsim import report_words as words
+from cellsim.errors import CellsimError, ScheduleError
+from cellsim.report import Report, _copy, _Desk, write_report
+from cellsim.report_pages import figure, page, table
+from cellsim.report_plans import plans_from_table, plans_of, plans_table
+from cellsim.words import LABEL
+
+mpl.use("Agg")
+
+SECTIONS = ("audit", "learned", "fit", "variants", "contrast", "what-if", "doubts", "again")
+FIGURES = (
+    *("prior", "parameters_mechanism", "parameters", "fit", "residuals", "drives", "persistence"),
+    *("persistence_first", "variants", "contrast", "what_if", "what_if_cytokines"),
+)
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Report:
+    """One start, ten draws, two variants."""
+    return write_report(small_patient(), tmp_path_factory.mktemp("report"), starts=1, draws=10, seed=1)
+
+
+@pytest.fixture(scope="module")
+def html(made: Report) -> str:
+    return made.index.read_text(encoding="utf-8")
+
+
+def text_of(html: str) -> str:
+    html = re.sub(r"<style>.*?</style>", "", html, flags=re.DOTALL)
+    return re.sub(r"\s+", " ", unescape(re.sub(r"<[^>]+>", " ", html)))
+
+
+def test_every_section_and_figure_is_there(made: Report, html: str) -> None:
+    assert not made.failures
+    for anchor in SECTIONS:
+        assert f'<section id="{anchor}">' in html and f'href="#{anchor}"' in html
+    assert html.count("data:image/png;base64,") == len(FIGURES)
+    for name in FIGURES:
+        assert (made.folder / f"figures/{name}.png").read_bytes().startswith(b"\x89PNG")
+    assert html.count(LABEL) >= 2
+    # self-contained: nothing is fetched, and every file linked to lies beside the page
+    assert not re.search(r'(src|href)="(https?:)?//', html) and "<script" not in html
+    for file in re.findall(r'href="([^"#]+)"', html):
+        assert (made.folder / file).is_file(), file
+
+
+def test_tables_read_back_equal_to_the_results(made: Report) -> None:
+    for name, fit in made.fits.items():
+        again = pd.read_csv(
+            made.folder / f"tables/{name}_parameters.csv", keep_default_na=False, na_values=[""]
+        )
+        pd.testing.assert_frame_equal(
+            again[["parameter", "estimate", "low", "high", "contraction", "verdict"]],
+            fit.table()[["parameter", "estimate", "low", "high", "contraction", "verdict"]],
+            check_exact=True,
+        )
+        rows = pd.read_csv(made.folder / f"tables/{name}_rows.csv")
+        assert rows["residual"].to_numpy() == pytest.approx(fit.rows()["residual"].to_numpy(), rel=1e-15)
+        answer = made.sweeps[name].table()
+        seen = pd.read_csv(made.folder / f"tables/{name}_what_if.csv", keep_default_na=False, na_values=[""])
+        for column in ("schedule", "cells", "measure", "quantity", "estimate", "prior_estimate"):
+            assert seen[column].tolist() == answer[column].tolist()
+    draws = pd.read_csv(made.folder / "tables/V2_draws.csv.gz")
+    assert draws["value"].to_numpy() == pytest.approx(
+        made.sweeps["V2"].draws()["value"].to_numpy(), rel=1e-15
+    )
+
+
+def test_saved_calibrations_load_again(made: Report) -> None:
+    again = cs.Calibration.load(made.folder / "calibrations/V2.json")
+    assert again.theta == pytest.approx(made.fits["V2"].theta, abs=1e-12)
+
+
+def test_the_command_makes_it_again_from_its_own_folder(made: Report, html: str) -> None:
+    """The copy of the case is the case; the command is one that the command line understands."""
+    how = json.loads((made.folder / "report.json").read_text())
+    program, verb, home, *options = shlex.split(how["command"])
+    assert (program, verb) == ("cellsim", "report")
+    copy = cs.load_case(made.folder / home)
+    assert copy.files["measurements.tsv"] == small_patient().files["measurements.tsv"]
+    assert (copy.timeline, copy.priors) == (small_patient().timeline, small_patient().priors)
+    assert options == ["--out", "again", "--seed", "1", "--starts", "1", "--draws", "10"]
+    assert how["command"] in text_of(html) and how["seed"] == 1 and how["versions"]["numpy"] == np.__version__
+
+
+def test_the_copy_of_the_shipped_case_keeps_its_model(tmp_path: Path) -> None:
+    """Its model stands two folders up; the copy finds its own, and no file leaves the folder."""
+    case = cs.load_case("sjogren_rfib")
+    home = _copy(case, _Desk(tmp_path))
+    copy = cs.load_case(tmp_path / home)
+    assert copy.files == case.files and not [each for each in copy.check() if "is used" in each.what]
+    with pytest.raises(CellsimError, match="outside"):
+        _Desk(tmp_path).put("../escape.txt", "")
+
+
+def test_sentences_say_what_the_numbers_say(made: Report, html: str) -> None:
+    text, fit = text_of(html), made.fits["V2"]
+    assert f"the data determined {fit.effective_parameters:.1f} numbers" in text
+    evidence = {name: each.log_evidence for name, each in made.fits.items()}
+    best = max(evidence, key=lambda name: evidence[name])
+    assert f"{best} (" in words.variants_words(made.fits, made.fits["V2"].case)[0]
+    worst = fit.rows().iloc[int(np.argmax(fit.rows()["residual"].abs().to_numpy()))]
+    assert worst["analyte"] == words.unfollowed(fit).iloc[0]["analyte"]
+    assert f"{abs(worst['residual']):.1f} sigmas" in " ".join(words.unfollowed_words(fit))
+    # cells beside every schedule
+    for plan in plans_of(fit.case):
+        assert plan.name in text
+    assert "3.0e8" in text
+
+
+def test_the_source_contrast_stands_beside_every_variant(made: Report) -> None:
+    frame = pd.read_csv(
+        made.folder / "tables/autologous_allogeneic.csv", keep_default_na=False, na_values=[""]
+    )
+    assert set(frame["variant"]) == {"V2", "V0"}
+    assert {"above", "prior_above", "difference", "prior_difference"} <= set(frame.columns)
+    # donor cells are killed, whatever else: fewer viable ones, by prior and posterior alike
+    viable = frame[frame["quantity"] == "viable cells of both products"]
+    assert (viable["above"] == 1).all() and (viable["note"] == "as the prior says").all()
+    # with e = 0 nothing the cells do reaches the disease drive
+    null = frame[(frame["variant"] == "V0") & (frame["quantity"] == "D")]
+    assert (null["difference"] == 0).all() and (null["above"] == 0.5).all()
+
+
+def test_a_failed_variant_is_reported_and_costs_nothing_else(
+    tmp_path: Path, made: Report, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(case: cs.Case, *, variant: str, **_: object) -> cs.Calibration:
+        if variant == "V0":
+            raise CellsimError("the ground shook")
+        return made.fits[variant]
+
+    monkeypatch.setattr("cellsim.fitting.calibrate", broken)
+    monkeypatch.setattr("cellsim.sweeps.sweep", lambda *_, **__: made.sweeps["V2"])
+    monkeypatch.setattr("cellsim.plots.drives", lambda *_, **__: 1 / 0)
+    second = write_report(small_patient(), tmp_path / "new", starts=1, draws=3)
+    assert set(second.fits) == {"V2"}
+    assert set(second.failures) == {"Calibration of V0", "Figure drives"}
+    text = text_of(second.index.read_text())
+    assert "Calibration of V0 failed." in text and "the ground shook" in text
+    assert "Figure drives failed." in text and "division by zero" in text
+    assert (tmp_path / "new/calibrations/V2.json").is_file()
+    assert json.loads((tmp_path / "new/failures.json").read_text()) == second.failures
+    assert json.loads((tmp_path / "new/report.json").read_text())["failures"] == second.failures
+    # when none is left there is a page all the same
+    monkeypatch.setattr("cellsim.fitting.calibrate", lambda *_, **__: 1 / 0)
+    third = write_report(small_patient(), tmp_path / "none", starts=1, draws=3)
+    assert not third.fits and "No variant could be calibrated" in third.index.read_text()
+
+
+def test_what_cannot_be_is_refused_before_anything_is_computed(tmp_path: Path) -> None:
+    for options, meant in (
+        ({"variants": ["V22"]}, "V2"),
+        ({"starts": 0}, "starts = 0"),
+        ({"draws": 0}, "draws = 0"),
+        ({"variants": []}, "no variant"),
+    ):
+        with pytest.raises(CellsimError, match=meant):
+            write_report(small_patient(), tmp_path / "none", **options)  # type: ignore[arg-type]
+    assert not (tmp_path / "none").exists()
+
+
+def test_the_alternatives_keep_the_cells_they_promise() -> None:
+    case = cs.load_case("sjogren_rfib")
+    plans = {each.name: each.schedule for each in plans_of(case)}
+    given = plans.pop("as given")
+    assert given == case.schedule
+    assert len(plans) >= 5
+    for name, plan in plans.items():
+        if name not in ("stop after 4", "nothing"):
+            assert plan.total() == pytest.approx(given.total(), rel=1e-12), name
+        if plan.count:
+            assert plan.span is not None and plan.span[0] >= 0 and plan.span[1] <= 245
+    assert plans["stop after 4"].total() == 2e8
+    assert [each.day for each in plans["block of 12 days, same cells"]] == list(range(12))
+    assert {each.product for each in plans["same days and cells, ucmsc"]} == {"ucmsc"}
+
+
+def test_plans_survive_their_table(tmp_path: Path) -> None:
+    case = cs.load_case("sjogren_rfib")
+    plans = plans_of(case)
+    plans_table(plans).to_csv(tmp_path / "plans.csv", index=False)
+    again = plans_from_table(tmp_path / "plans.csv", case)
+    assert again == {each.name: each.schedule for each in plans if each.schedule.count}
+    (tmp_path / "bad.csv").write_text("plan,day,product,cells\na,0,rfibb,5e7\nb,0,rfib,-1\n")
+    with pytest.raises(ScheduleError) as caught:
+        plans_from_table(tmp_path / "bad.csv", case)
+    assert [each.row for each in caught.value.problems] == [2, 3] and "'rfibb'" in str(caught.value)
+    (tmp_path / "none.csv").write_text("day,product,cells\n0,rfib,5e7\n")
+    with pytest.raises(ScheduleError, match="no column 'plan'"):
+        plans_from_table(tmp_path / "none.csv", case)
+
+
+def test_pages_escape_what_they_are_given() -> None:
+    nasty = "<script>alert('x')</script>"
+    frame = pd.DataFrame({nasty: [nasty, "b"], "n": [1.23456, np.nan]})
+    made = page(nasty, "", [("a", nasty, table(frame) + figure(b"", nasty, alt='"><script>'))])
+    assert "<script" not in made and "1.23" in made
+
+
+def test_a_contrast_says_what_was_assumed_and_what_was_learned() -> None:
+    """Three variants: one without a difference, one assumed, one learned, the last in the other direction."""
+    columns = ("variant", "difference", "low", "high", "above", "prior_above")
+    rows = [
+        ("A", 0.1, -1.0, 1.0, 0.55, 0.5),
+        ("B", 20.0, 5.0, 40.0, 0.98, 0.97),
+        ("C", -9.0, -20.0, -1.0, 0.03, 0.5),
+    ]
+    frame = pd.DataFrame(rows, columns=columns).assign(measure="days below 0.5", quantity="D")
+    said = " ".join(words.contrast_words(frame, "x", "y"))
+    assert "No difference that matters under A." in said
+    assert "more under B, fewer under C" in said
+    assert "Under B the prior said so already" in said
+    assert "Under C the data moved the chance" in said
