@@ -45,7 +45,7 @@ _ROUGH, _POLISHED = 1e-5, 1e-11
 # not looked at
 _NEAR = 0.1
 _LOWEST_SUMMIT, _MOST_SUMMITS = 20.0, 4
-_DAYS_TRIED = (-1.3, -0.4, 0.4, 1.3)
+_DAYS_TRIED = (-1.3, 0.0, 1.3)
 
 
 def calibrate(
