@@ -15,7 +15,7 @@ FLOORS = (
     ("graph", "lowering", "gradients", "sparse", "tableau", "equations", "system", "emit", "vectormath", "evaluation", "assembly", "writer", "kernels", "directions", "tangent_writer", "tangents"),
     ("timetable", "courses", "stepper", "solver", "steady", "witness", "conditions", "path", "trajectory", "simulation"),
     ("noise", "priors", "terms", "likelihood"),
-    ("modes", "fitting", "fitted", "diagnosis", "words", "identifiability", "information", "combinations", "measures", "predictions", "valley", "curves", "profiles", "posterior", "variants"),
+    ("modes", "fitting", "fitted", "diagnosis", "words", "identifiability", "information", "combinations", "measures", "predictions", "valley", "curves", "profiles", "posterior", "posterior_data", "posterior_words", "chains", "convergence", "frames", "sampling", "variants"),
     ("sweeps", "visits"),
     ("bands", "figures_course", "figures_fit", "figures_inference", "figures_style", "figures_sweep", "plots", "report", "report_pages", "report_plans", "report_words", "cli"),
 )
