@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cellsim.identifiability import LEAST_CONTRACTION, verdict
+from cellsim.identifiability import LARGEST_QUIET_SHIFT, LEAST_CONTRACTION, verdict
 from cellsim.priors import Prior
 
 if TYPE_CHECKING:
@@ -133,7 +133,7 @@ class Curve:
     prediction : bool
         Whether it is a prediction; a parameter otherwise.
     kind : str
-        ``"posterior"`` or ``"likelihood"``.
+        ``"posterior"``, ``"unaided"`` or ``"likelihood"``.
     best : float
         Where the quantity is at the best point known, like `Branch.at`.
     branches : tuple of Branch
@@ -145,6 +145,8 @@ class Curve:
         Of the quantity, linearised at the optimum; 1 for a parameter.
     shift : float
         From the prior's middle, in prior sd, linearised for a prediction.
+    touched : bool
+        Whether any row depends on it.
     """
 
     name: str
@@ -159,6 +161,7 @@ class Curve:
     prior: Prior | None
     prior_sd: float
     shift: float
+    touched: bool = True
 
     # ---- numbers ----------------------------------------------------------------------------------
 
@@ -223,7 +226,7 @@ class Curve:
     @property
     def verdict(self) -> str:
         """Data-driven or prior-driven, see :func:`cellsim.identifiability.verdict`."""
-        return verdict(self.contraction, self.shift)
+        return verdict(self.contraction, self.shift, touched=self.touched)
 
     # ---- drawing ----------------------------------------------------------------------------------
 
@@ -239,6 +242,8 @@ class Curve:
         -------
         dict
             ``value``, ``rise`` (the line), ``prior`` (rise of the prior alone, for a parameter, else None),
+            ``without_own_prior`` (the line with only the other parameters' priors in it: what data and those
+            beliefs say; for the posterior of a parameter, else None),
             ``nodes`` (value, rise of the points computed), ``levels`` (level -> rise), ``intervals``, ``open``
             (values at which the line stops unfinished), ``kinks`` (value, words), ``name``, ``unit``, ``kind``,
             ``estimate``, ``verdict``.
@@ -256,6 +261,7 @@ class Curve:
             "value": np.asarray(self.value(at)),
             "rise": self.rise_at(at),
             "prior": None if self.prior is None else at**2,
+            "without_own_prior": self._without_own_prior(at),
             "nodes": tuple(
                 np.concatenate(parts)
                 for parts in zip(*((self.value(each.at), each.rise) for each in self.branches), strict=True)
@@ -267,6 +273,13 @@ class Curve:
             ),
             "kinks": self.kinks,
         }
+
+    def _without_own_prior(self, at: Array) -> Array | None:
+        # the path is the same: at a fixed value the own prior is a constant
+        if self.prior is None or self.kind != "posterior":
+            return None
+        apart = self.rise_at(at) - at**2
+        return np.asarray(apart - apart[np.isfinite(apart)].min())
 
     # ---- words ------------------------------------------------------------------------------------
 
@@ -313,8 +326,12 @@ class Curve:
             said = f"above {low}{unit} ({share}); no upper end up to {high} ({_reason(last.upper)})"
         if last.pieces > 1:
             said += f"; in {last.pieces} pieces"
-        if self.kind == "posterior" and self.contraction < LEAST_CONTRACTION:
-            said += "; this is the prior's own width" if abs(self.shift) < 0.5 else "; moved, not narrowed"
+        if not self.touched:
+            said += "; no row depends on it"
+        elif self.kind == "posterior" and self.contraction < LEAST_CONTRACTION:
+            said += "; as wide as the prior" + (
+                "" if abs(self.shift) < LARGEST_QUIET_SHIFT else ", but moved"
+            )
         return f"{self.name}: {said}" + "".join(f"; {words}" for _, words in self.kinks) + "."
 
 

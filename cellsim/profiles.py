@@ -1,6 +1,7 @@
 """Profiles: how much worse the best fit becomes when one quantity is held at other values.
 
-Of the posterior (with all priors) or of the likelihood (data alone), of parameters and of predictions. A profile
+Of the posterior (all priors), of a parameter unaided (without its own prior, the others keep theirs), or of the
+likelihood (no priors); of parameters and of predictions. A profile
 needs no Gaussian and no sampling; where it stays open, the data do not bound the quantity, and this is said.
 
 Profile posteriors depend on the coordinate the density is taken in: ours is the prior-whitened one, in which a quantity
@@ -13,7 +14,7 @@ import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -37,11 +38,14 @@ __all__ = ["DYNAMIC", "Profiles", "profile"]
 DYNAMIC = ("persistence", "alloimmunity", "drives", "vessels")
 """Groups of parameters that say what cells do and how the disease answers; what is profiled by default."""
 
-KINDS = ("posterior", "likelihood")
+KINDS = ("posterior", "unaided", "likelihood")
 # whitened coordinates have no bounds: beyond these many prior sd nobody looks
-_LIMIT = {"posterior": 8.0, "likelihood": 5.0}
-# of equally likely points the one nearest to the prior is meant; the weight is too small to be seen
-_PRIOR_WEIGHT = {"posterior": 1.0, "likelihood": 0.01}
+_LIMIT = {"posterior": 8.0, "unaided": 8.0, "likelihood": 5.0}
+_REACH = {"posterior": 8.0, "unaided": 5.0, "likelihood": 5.0}
+# where a prior is not believed it only chooses, as if it were ten times wider
+_ASIDE = 0.01
+# likelihoods of many parameters wind through narrow valleys; what may be left of -2 ln when patience ends
+_ROUGH = {"posterior": 0.0, "unaided": 0.0, "likelihood": 0.3}
 _FAR = 4.0
 # a fall of -2 ln that is worth telling
 _BETTER = 0.05
@@ -60,7 +64,7 @@ class Profiles:
     objective : Objective
         Case, model, variant, rows, priors.
     kind : str
-        ``"posterior"`` or ``"likelihood"``.
+        ``"posterior"``, ``"unaided"`` or ``"likelihood"``.
     levels : tuple of float
     theta : array, shape (n_parameters,)
         The best point known, prior-whitened.
@@ -144,8 +148,9 @@ def profile(
     predictions : sequence of Prediction, or mapping of str to callable
         See :func:`cellsim.predictions.predictions_of`; or plain functions of the parameters' values.
     kind : str
-        ``"posterior"`` or ``"likelihood"`` (data alone; each parameter is looked at within 5 prior standard
-        deviations).
+        ``"posterior"``: with all priors. ``"unaided"``: each parameter without its own prior, the others with theirs;
+        shows whether the data bound it. ``"likelihood"``: no priors at all, for problems with more rows than
+        parameters. The last two look within 5 prior standard deviations.
     levels : sequence of float
         Of the intervals.
     step : float
@@ -183,20 +188,27 @@ def profile(
         problems.append(Problem(what=f"no kind {kind!r} of profile.", remedy=did_you_mean(kind, KINDS)))
     if not levels or not all(0 < level < 1 for level in levels):
         problems.append(Problem(what=f"levels {levels}; they lie between 0 and 1, like 0.95."))
+    if kind == "unaided" and any(line.column < 0 for line in lines):
+        problems.append(
+            Problem(
+                what="a prediction has no prior of its own to do without.", remedy="Profile its posterior."
+            )
+        )
     if problems:
         raise CalibrationError(problems)
     valleys = _valleys(source, objective, kind)
     first = min(valleys, key=lambda pair: pair[1].level)
     _judge(lines, first[1].theta)
-    job = _Job(valleys, first[1].level, threshold(levels[-1]), step, tolerance, _LIMIT[kind], objective)
+    job = _Job(valleys, first[1].level, threshold(levels[-1]), step, tolerance, _ROUGH[kind], kind)
     sides, stopped = _run(job, lines, workers or os.cpu_count() or 1, progress, objective.variant)
-    best = min(
-        [first[1], *(point for each in sides.values() for point in each.points)], key=lambda p: p.level
-    )
+    best = first[1]
+    if kind != "unaided":
+        best = min([best, *(p for each in sides.values() for p in each.points)], key=lambda p: p.level)
+    touched = _touched(objective, best.theta)
     curves = {
         line.name: made
         for k, line in enumerate(lines)
-        if (made := _curve(objective, line, k, sides, len(valleys), best, kind, levels)) is not None
+        if (made := _curve(objective, line, k, sides, len(valleys), best, kind, levels, touched)) is not None
     }
     return Profiles(
         objective=objective,
@@ -207,6 +219,8 @@ def profile(
         curves=curves,
         doubts=(
             *_doubts(first[1], best, stopped, [line.name for line in lines], curves),
+            *_too_few(objective, kind),
+            *_roughly([point for each in sides.values() for point in each.points], kind),
             *_out_of_sight(source, valleys, best.level, threshold(levels[-1])),
         ),
         evaluations=sum(point.evaluations for each in sides.values() for point in each.points),
@@ -297,12 +311,13 @@ def _valleys(source: Any, objective: Objective, kind: str) -> list[tuple[Ground,
     out: list[tuple[Ground, Point]] = []
     for theta, curvature in optima:
         extra = None
-        if kind == "posterior" and curvature is not None:
+        if kind != "likelihood" and curvature is not None:
             jacobian = objective.evaluate(theta, gradient=True).jacobian
             extra = None if jacobian is None else curvature - jacobian.T @ jacobian
-        ground = Ground(objective, _PRIOR_WEIGHT[kind], _LIMIT[kind], extra)
+        weights = np.full(theta.size, _ASIDE if kind == "likelihood" else 1.0)
+        ground = Ground(objective, weights, _LIMIT[kind], extra)
         start = np.clip(theta, -ground.limit, ground.limit)
-        point = settle(ground, start, tolerance=1e-3, most=100)
+        point = settle(ground, start, tolerance=1e-3, most=100, rough=_ROUGH[kind])
         if point is not None and all(np.max(np.abs(point.theta - p.theta)) > 0.1 for _, p in out):
             out.append((ground, point))
     if not out:
@@ -320,23 +335,39 @@ class _Job:
     rise: float
     step: float
     tolerance: float
-    limit: float
-    objective: Objective = field(repr=False)
+    rough: float
+    kind: str
 
     def side(self, line: _Line, valley: int, side: int) -> Walk | None:
         """One walk: one quantity, one valley, one side; None when it cannot even begin."""
         ground, optimum = self.valleys[valley]
         if optimum.level - self.least > self.rise:
             return None
-        start = settle(ground, optimum.theta, line.of, line.of(optimum.theta)[0], tolerance=self.tolerance)
+        least = self.least
+        if self.kind == "unaided":
+            weights = ground.weights.copy()
+            weights[line.column] = _ASIDE
+            ground = replace(ground, weights=weights)
+            found = settle(ground, optimum.theta, tolerance=1e-3, most=100)
+            if found is None:
+                return None
+            optimum, least = found, found.level
+        start = settle(
+            ground,
+            optimum.theta,
+            line.of,
+            line.of(optimum.theta)[0],
+            tolerance=self.tolerance,
+            rough=self.rough,
+        )
         if start is None:
             return None
         sd = np.sqrt(2 / start.curvature)
-        reach = (-self.limit, self.limit) if line.column >= 0 else (-np.inf, np.inf)
+        far = max(_REACH[self.kind], abs(start.at) + 0.5) if line.column >= 0 else np.inf
         longest = 1.5 if line.column >= 0 else 3 * sd
         return walk(
-            ground, line.of, start, side, least=self.least, rise=self.rise, step=self.step, reach=reach,
-            longest=longest, tolerance=self.tolerance,
+            ground, line.of, start, side, least=least, rise=self.rise, step=self.step, reach=(-far, far),
+            longest=longest, tolerance=self.tolerance, rough=self.rough,
         )  # fmt: skip
 
 
@@ -380,7 +411,11 @@ def _curve(
     best: Point,
     kind: str,
     levels: tuple[float, ...],
+    touched: frozenset[str],
 ) -> Curve | None:
+    if kind == "unaided":
+        own = [point for (each, _, _), side in sides.items() if each == k for point in side.points]
+        best = min(own or [best], key=lambda point: point.level)
     branches = [
         _branch(objective, line, sides[k, valley, -1], sides[k, valley, 1], best.level, kind)
         for valley in range(valleys)
@@ -404,12 +439,22 @@ def _curve(
         prior=objective.priors[line.column] if about else None,
         prior_sd=size,
         shift=float(normal @ best.theta) / size,
+        touched=about is None or line.name in touched,
     )
+
+
+def _touched(objective: Objective, theta: Array) -> frozenset[str]:
+    """Parameters on which some row depends."""
+    jacobian = objective.evaluate(theta, gradient=True).jacobian
+    if jacobian is None:
+        return frozenset(objective.names)
+    seen = np.any(jacobian[: len(objective.terms)] != 0, axis=0)
+    return frozenset(name for name, each in zip(objective.names, seen, strict=True) if each)
 
 
 def _branch(objective: Objective, line: _Line, down: Walk, up: Walk, least: float, kind: str) -> Branch:
     points = [*reversed(down.points[1:]), *up.points]
-    far = _FAR if kind == "posterior" else _LIMIT[kind] - 1e-3
+    far = _FAR if kind != "likelihood" else _LIMIT[kind] - 1e-3
     return Branch(
         at=np.array([point.at for point in points]),
         rise=np.array([point.level for point in points]) - least,
@@ -444,12 +489,29 @@ def _doubts(
     return out
 
 
+def _too_few(objective: Objective, kind: str) -> list[str]:
+    rows, count = len(objective.terms), len(objective.names)
+    if kind != "likelihood" or rows >= count:
+        return []
+    return [
+        f"{rows} rows cannot hold {count} parameters, so the likelihood has no summit of its own; kind='unaided' keeps "
+        "what is believed about the other parameters."
+    ]
+
+
+def _roughly(points: Sequence[Point], kind: str) -> list[str]:
+    count = sum(point.rough for point in points)
+    return [
+        f"{count} of {len(points)} points were reached only roughly (-2 ln may be lower there by {_ROUGH[kind]:g})."
+    ] * bool(count)
+
+
 def _out_of_sight(
     source: Any, valleys: Sequence[tuple[Ground, Point]], least: float, rise: float
 ) -> list[str]:
     """Summits too low for a profile that may still hold much of the probability."""
     mixture = getattr(source, "mixture", None)
-    if mixture is None or valleys[0][0].prior != 1.0:
+    if mixture is None or np.any(valleys[0][0].weights != 1.0):
         return []
     shares = [
         (mode.objective - least, share)

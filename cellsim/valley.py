@@ -12,7 +12,7 @@ the profile, dS/dc = 2 mu, so a few points describe the curve: between them it i
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -51,6 +51,8 @@ class Point:
         Parameters that stand at the limit.
     evaluations : int
         Gradients this point cost.
+    rough : bool
+        Whether the descent was stopped early.
     """
 
     theta: Array
@@ -61,6 +63,7 @@ class Point:
     tangent: Array
     against: tuple[int, ...] = ()
     evaluations: int = 0
+    rough: bool = False
 
 
 @dataclass(frozen=True)
@@ -70,9 +73,9 @@ class Ground:
     Parameters
     ----------
     objective : Objective
-    prior : float
-        Weight of the prior's residuals: 1 for the posterior; a small number for the likelihood, so that of
-        equally likely points the one nearest to the prior is meant.
+    weights : array, shape (n,)
+        Of the prior's squares: 1 where the prior is believed; a small number where it only chooses, so that of
+        equally likely points the one nearest to the prior is meant. Its share is taken off again.
     limit : float
         No coordinate goes beyond this many prior standard deviations.
     extra : array, shape (n, n), optional
@@ -80,7 +83,7 @@ class Ground:
     """
 
     objective: Objective
-    prior: float = 1.0
+    weights: Array
     limit: float = 8.0
     extra: Array | None = None
 
@@ -90,15 +93,15 @@ class Ground:
         if found.failure or found.jacobian is None or not np.all(np.isfinite(found.residuals)):
             return None
         # the prior's rows are theta itself; einsum and Cholesky because LAPACK's own threads would fight with ours
-        rows, weight = len(self.objective.terms), self.prior**2
+        rows, weights = len(self.objective.terms), self.weights
         residuals, jacobian = found.residuals[:rows], found.jacobian[:rows]
-        hessian = np.einsum("ki,kj->ij", jacobian, jacobian) + weight * np.eye(theta.size)
+        hessian = np.einsum("ki,kj->ij", jacobian, jacobian) + np.diag(weights)
         if self.extra is not None and _root(hessian + self.extra) is not None:
             hessian = hessian + self.extra
         return _Spot(
             theta,
-            float(np.sum(residuals**2) + weight * np.sum(theta**2)),
-            np.einsum("ki,k->i", jacobian, residuals) + weight * theta,
+            float(np.sum(residuals**2) + np.sum(weights * theta**2)),
+            np.einsum("ki,k->i", jacobian, residuals) + weights * theta,
             hessian,
         )
 
@@ -133,31 +136,59 @@ class _Spot:
         """Newton's step to the floor at quantity + gap, kept inside the limit."""
         n = self.theta.size
         matrix = self.hessian + damping * np.eye(n) if damping else self.hessian
-        fixed = np.zeros(n, dtype=bool)
-        move = np.zeros(n)
+        at_limit = np.abs(self.theta) >= limit - 1e-9
+        held = np.zeros(n, dtype=bool)
+        if normal is not None and np.count_nonzero(normal) == 1:
+            held = normal != 0  # goes where it is told to
+        # what pushes against the limit stays there; this is the step whose gain tells whether we have arrived
+        fixed, stop = np.zeros(n, dtype=bool), np.zeros(n)
         while True:
-            free = ~fixed
-            inner = matrix[np.ix_(free, free)]
-            pull = self.half_gradient[free]
-            if fixed.any():
-                pull = pull + matrix[np.ix_(free, fixed)] @ move[fixed]
-            if normal is None:
-                move[free] = -_solved(inner, pull)
-                mu, stiffness, toward = 0.0, np.inf, np.zeros(n)
-            else:
-                both = _solved(inner, np.column_stack([pull, normal[free]]))
-                along = float(normal[free] @ both[:, 1])
-                mu = (gap - float(normal[fixed] @ move[fixed]) + float(normal[free] @ both[:, 0])) / along
-                move[free] = -both[:, 0] + mu * both[:, 1]
-                stiffness, toward = 1 / along, np.zeros(n)
-                toward[free] = both[:, 1] / along
-            outside = free & (np.abs(self.theta + move) > limit)
-            if not outside.any() or not (free & ~outside).any():
-                bent = float(np.einsum("i,ij,j->", move, self.hessian, move))
-                gain = -2 * float(self.half_gradient @ move) - bent
-                return _Step(move, mu, stiffness, toward, gain, tuple(np.flatnonzero(fixed).tolist()))
-            fixed |= outside
-            move[outside] = np.sign(self.theta[outside]) * limit - self.theta[outside]
+            step = self._solve(matrix, normal, gap, fixed, stop)
+            outwards = ~fixed & at_limit & ~held & (step.move * self.theta > 0)
+            if not outwards.any() or not _movable(normal, ~fixed & ~outwards):
+                break
+            fixed |= outwards
+        arrived, against = step, tuple(np.flatnonzero(fixed).tolist())
+        # what would cross the limit goes to it and no further, and the others make the best of that
+        while True:
+            crossing = ~fixed & ~held & (np.abs(self.theta + step.move) > limit + 1e-9)
+            if not crossing.any() or not _movable(normal, ~fixed & ~crossing):
+                break
+            fixed |= crossing
+            stop[crossing] = np.sign(step.move[crossing]) * limit - self.theta[crossing]
+            step = self._solve(matrix, normal, gap, fixed, stop)
+        move = np.where(held, step.move, np.clip(self.theta + step.move, -limit, limit) - self.theta)
+        return replace(arrived, move=move, promised=self._gain(move), against=against)
+
+    def _solve(
+        self, matrix: Array, normal: Array | None, gap: float, fixed: NDArray[np.bool_], stop: Array
+    ) -> _Step:
+        """Newton's step of the free coordinates when the fixed ones move by `stop`."""
+        free, n = ~fixed, self.theta.size
+        inner, pull = matrix[np.ix_(free, free)], self.half_gradient[free]
+        if stop.any():
+            pull = pull + np.einsum("ij,j->i", matrix[free], stop)
+        move, toward, mu, stiffness = np.where(fixed, stop, 0.0), np.zeros(n), 0.0, np.inf
+        if normal is None:
+            move[free] = -_solved(inner, pull)
+        else:
+            both = _solved(inner, np.column_stack([pull, normal[free]]))
+            along = float(normal[free] @ both[:, 1])
+            mu = (gap - float(normal @ stop) + float(normal[free] @ both[:, 0])) / along
+            move[free] = -both[:, 0] + mu * both[:, 1]
+            stiffness = 1 / along
+            toward[free] = both[:, 1] / along
+        return _Step(move, mu, stiffness, toward, self._gain(move))
+
+    def _gain(self, move: Array) -> float:
+        """How much a step lowers the local parabola."""
+        bent = float(np.einsum("i,ij,j->", move, self.hessian, move))
+        return -2 * float(self.half_gradient @ move) - bent
+
+
+def _movable(normal: Array | None, free: NDArray[np.bool_]) -> bool:
+    """Whether the quantity can still be moved by what is free."""
+    return bool(free.any() if normal is None else normal[free].any())
 
 
 @dataclass(frozen=True)
@@ -166,8 +197,9 @@ class _Step:
     mu: float
     stiffness: float
     toward: Array
-    gain: float
-    against: tuple[int, ...]
+    gain: float  # before the limit cuts it
+    promised: float = 0.0  # as cut
+    against: tuple[int, ...] = ()
 
 
 def settle(
@@ -178,6 +210,7 @@ def settle(
     *,
     tolerance: float = 0.01,
     most: int = 25,
+    rough: float = 0.0,
 ) -> Point | None:
     """Go down to the floor of the valley at quantity = target (or to the free optimum).
 
@@ -195,6 +228,8 @@ def settle(
         the error left is of higher order.
     most : int
         Gradients at most.
+    rough : float
+        What may be left to gain when these are spent; such a point says so.
 
     Returns
     -------
@@ -203,30 +238,39 @@ def settle(
     """
     spot = ground.spot(theta)
     cost, damping, reach = 1, 0.0, abs(target)
+    # what only chooses among equally likely points is no part of the likelihood
+    surplus = np.where(ground.weights == 1.0, 0.0, ground.weights)
     while spot is not None:
         value, normal = (np.nan, None) if quantity is None else quantity(spot.theta)
         here = spot.step(normal, 0.0, ground.limit)
         gap = 0.0 if quantity is None else target - value
         near = abs(gap) <= 1e-3 * max(reach, abs(value)) or abs(gap) <= 0.1 * _spread(here)
-        if near and here.gain < tolerance:
+        done = near and here.gain < tolerance
+        if done or (near and cost >= most and here.gain < rough):
+            # far from the end of the descent Newton's promise is no measurement
+            gain, move = (max(here.gain, 0.0), here.move) if done else (0.0, np.zeros(theta.size))
             return Point(
-                theta=spot.theta + here.move,
+                theta=spot.theta + move,
                 at=value,
-                level=spot.level - max(here.gain, 0.0),
-                slope=2 * here.mu,
+                level=spot.level - gain - float(surplus @ spot.theta**2),
+                slope=2 * here.mu - 2 * float((surplus * spot.theta) @ here.toward),
                 curvature=2 * here.stiffness,
                 tangent=here.toward,
                 against=here.against,
                 evaluations=cost,
+                rough=not done,
             )
+        if cost >= most:
+            return None
         weight = 4 * abs(here.mu) + 1e-12
         while True:
             if cost >= most or damping > _LARGEST_DAMPING:
-                return None
+                most = cost  # what was reached is judged above
+                break
             step = spot.step(normal, gap, ground.limit, damping)
-            trial = ground.spot(spot.theta + step.move)
-            cost += 1
-            promised = step.gain + weight * abs(gap)
+            promised = step.promised + weight * abs(gap)
+            trial = ground.spot(spot.theta + step.move) if promised > 0 else None
+            cost += trial is not None
             if trial is not None:
                 missed = 0.0 if quantity is None else abs(target - quantity(trial.theta)[0])
                 kept = spot.level + weight * abs(gap) - trial.level - weight * missed
@@ -275,6 +319,7 @@ def walk(
     reach: tuple[float, float] = (-np.inf, np.inf),
     longest: float = np.inf,
     tolerance: float = 0.01,
+    rough: float = 0.0,
     most: int = 40,
 ) -> Walk:
     """Follow the valley floor from the optimum to one side.
@@ -298,7 +343,7 @@ def walk(
         Values of the quantity beyond which nobody looks.
     longest : float
         Longest step in the quantity.
-    tolerance : float
+    tolerance, rough : float
         Of S, see :func:`settle`.
     most : int
         Points at most.
@@ -317,13 +362,18 @@ def walk(
         goal = min(height + step, top * 1.01) if height < top else height + step
         move = min(_stride(last, side, goal**2 - (last.level - ground_level)), stride, longest)
         found = None
-        for _ in range(5):
+        for _ in range(4):
             target = last.at + side * move
             final = side * (target - edge) >= 0
             target = edge if final else target
             guess = _ahead(points, target)
             found = settle(
-                ground, np.clip(guess, -ground.limit, ground.limit), quantity, target, tolerance=tolerance
+                ground,
+                np.clip(guess, -ground.limit, ground.limit),
+                quantity,
+                target,
+                tolerance=tolerance,
+                rough=rough,
             )
             far = found is not None and np.sqrt(max(found.level - ground_level, 0.0)) - height > 2.5 * step
             backward = found is not None and side * (found.at - last.at) <= 0
