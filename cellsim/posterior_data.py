@@ -62,6 +62,8 @@ def score(objective: Objective, thetas: Array, *, rtol: float, seed: int) -> Sco
     Scored
     """
     flat = thetas.reshape(-1, thetas.shape[-1])
+    for theta in flat[:1]:
+        objective.evaluate(theta, rtol=rtol)  # compiles, before threads ask for it
     with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
         found = list(pool.map(lambda theta: objective.evaluate(theta, rtol=rtol), flat))
     shape = (*thetas.shape[:-1], len(objective.terms))

@@ -6,12 +6,11 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
 from cellsim.errors import CellsimError, Problem, ScheduleError, did_you_mean
-from cellsim.fitted import Calibration
 from cellsim.measures import Asked, Measure, Runs, default_measures
 from cellsim.schedule import Schedule
 from cellsim.words import LABEL
@@ -34,6 +33,25 @@ _AFTER_DOSE = np.array([1.0, 2.0, 4.0, 6.0, 9.0, 12.0, 18.0, 36.0]) / 24
 # the solver's relative tolerance: numbers nearer to each other than this are the same
 _SAME = 1e-6
 _BANDS = (0.05, 0.25, 0.5, 0.75, 0.95)
+
+
+class Source(Protocol):
+    """What a sweep asks of the thing it draws from; a Calibration and a Posterior both answer."""
+
+    @property
+    def case(self) -> Case:
+        """Whose doses and reference ranges."""
+
+    @property
+    def objective(self) -> Objective:
+        """What the draws are parameters of."""
+
+    @property
+    def variant(self) -> str:
+        """The mechanism's id."""
+
+    def draws(self, n: int, *, seed: int) -> Array:
+        """Prior-whitened parameters, shape (n, n_parameters)."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -217,7 +235,7 @@ def _above(apart: Array) -> float:
 
 
 def sweep(
-    source: Calibration,
+    source: Source,
     schedules: Mapping[str, Schedule],
     *,
     until: float,
@@ -226,12 +244,12 @@ def sweep(
     seed: int = 0,
     history: Schedule | str | None = "case",
 ) -> Sweep:
-    """Compare dosing schedules under the uncertainty of a calibration.
+    """Compare dosing schedules under the uncertainty of a calibration or of a sampled posterior.
 
     Parameters
     ----------
-    source : Calibration
-        Draws come from its Laplace posterior; the same number comes from its prior, for comparison.
+    source : Calibration or Posterior
+        Draws come from its posterior (Laplace, or sampled); the same number comes from its prior, for comparison.
     schedules : mapping of str to Schedule
         Plans from day 0 on; doses before day 0 belong into `history`.
     until : float
