@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
 __all__ = ["conversion_advice", "is_number", "of_tables", "problem_at"]
 
+GRADING = ("purpura_cut_3", "purpura_gap_2", "purpura_gap_1", "purpura_scale")
+"""What turns a lesion level into the probability of a grade (see :mod:`cellsim.likelihood`)."""
+
 
 def problem_at(where: object, what: str, remedy: str = "", severity: str = "error") -> Problem:
     """A complaint about a record that knows its file and row."""
@@ -80,6 +83,11 @@ def _visits(case: Case) -> Iterator[Problem]:
             )
             yield problem_at(after, what, "Each visit has days of its own.")
     beside = {each.id: each for each in case.priors if not each.standard}
+    if graded := [each for each in case.grades if each.scored]:
+        for name in GRADING:
+            if name not in {each.id for each in case.priors}:
+                what = f"grades are scored, but parameters_extended.tsv has no {name}."
+                yield problem_at(graded[0], what, "Add its prior, or set scored to false.")
     values: tuple[Measurement | Censored, ...] = (*case.rows, *case.censored)
     for visit in case.visits:
         yield from _days(visit, [row for row in values if row.visit == visit.id])

@@ -196,15 +196,13 @@ class Objective:
         days = self.days(theta)
         order = np.argsort(days, kind="stable")
         solution = self._solve(theta, days[order], gradient, rtol or self.rtol)
-        if solution.status[0]:
-            jacobian = np.vstack([np.zeros((count, free)), np.eye(free)]) if gradient else None
-            lost = np.full(count, np.nan)
-            return Evaluation(
-                np.append(np.full(count, _FAILED), theta), jacobian, lost, lost, solution.messages[0]
-            )
         by_output = np.array([term.output for term in self.terms], dtype=np.intp)
         by_occasion = np.argsort(order)[[term.occasion for term in self.terms]]
         predicted = solution.outputs[0, by_occasion, by_output]
+        if failure := solution.messages[0] if solution.status[0] else self._unscorable(predicted):
+            jacobian = np.vstack([np.zeros((count, free)), np.eye(free)]) if gradient else None
+            lost = np.full(count, np.nan)
+            return Evaluation(np.append(np.full(count, _FAILED), theta), jacobian, lost, lost, failure)
         slopes = None
         if solution.sensitivities is not None and solution.output_rates is not None:
             slopes = np.zeros((count, free))
@@ -218,6 +216,18 @@ class Objective:
                     column = self.names.index(name)
                     slopes[k, column] = rates[k] * stretch[column]
         return self._score(theta, predicted, slopes)
+
+    def _unscorable(self, predicted: Array) -> str:
+        """Which prediction has no density: not finite, or without a logarithm where one is taken; empty if none."""
+        for term, value in zip(self.terms, predicted.tolist(), strict=True):
+            if not np.isfinite(value) or (value <= 0 and (term.logged or term.part == "graded")):
+                where = (
+                    f"{term.analyte} at visit {term.visit}"
+                    if term.visit
+                    else f"{term.analyte}, day {term.day:g}"
+                )
+                return f"{where} is predicted as {value:g}, which cannot be scored."
+        return ""
 
     def _solve(self, theta: Array, days: Array, gradient: bool, rtol: float) -> Solution:
         from cellsim.solver import integrate
