@@ -73,13 +73,13 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    from cellsim import __version__
+    import cellsim
 
     parser = argparse.ArgumentParser(
         prog="cellsim",
         description="One patient's few laboratory visits, turned into an honest answer about dosing schedules.",
     )
-    parser.add_argument("--version", action="version", version=f"cellsim {__version__}")
+    parser.add_argument("--version", action="version", version=f"cellsim {cellsim.__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
 
     _add(commands, "list", _list, "show the models and cases that come with cellsim")
@@ -141,7 +141,7 @@ def _parser() -> argparse.ArgumentParser:
     _starts(report, 8)
     _draws(report, 200)
     _seed(report)
-    _out(report, "FOLDER", "where it is written (default: report-CASE)")
+    _out(report, "FOLDER", "where it is written (default: CASE-report)")
     return parser
 
 
@@ -253,10 +253,13 @@ def _sweep(options: argparse.Namespace) -> None:
     _write(result.table().to_csv(index=False, lineterminator="\n"), options.out)
     if options.figure:
         _quiet_figures()
-        from cellsim import plots
-        from cellsim.figures_style import figure_of
+        import matplotlib.pyplot as plt
 
-        figure_of(plots.sweep(result)).savefig(options.figure, dpi=200)
+        from cellsim import plots
+
+        axes = plots.sweep(result)
+        axes.savefig(options.figure, dpi=200)
+        plt.close(axes.figure)
     print(result.label, file=sys.stderr)
 
 
@@ -299,7 +302,7 @@ def _report(options: argparse.Namespace) -> int:
     case = _case(options.case)
     made = write_report(
         case,
-        options.out or f"report-{case.name}",
+        options.out or f"{case.name}-report",
         starts=options.starts,
         draws=options.draws,
         seed=options.seed,

@@ -17,12 +17,9 @@ from cellsim.words import LABEL
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-    from numpy.typing import NDArray
 
     from cellsim.case import Case
     from cellsim.schedule import Product, Schedule
-
-    AxesArray = NDArray[np.object_]
 
 # Okabe and Ito's palette, told apart with any colour vision
 BLACK, GREY, PALE = "#000000", "#767676", "#C8C8C8"
@@ -36,6 +33,27 @@ SMALL, TINY = 8.0, 7.0
 # beyond this ratio of largest to smallest, equal distances should mean equal factors
 WIDE_RANGE = 4.0
 _LABEL_ID = "cellsim-label"
+
+
+class AxesArray(np.ndarray):
+    """The Axes of one figure in their order: an array of them that can save its figure."""
+
+    @classmethod
+    def of(cls, axes: Iterable[Any]) -> AxesArray:
+        """From the Axes one by one."""
+        listed = list(axes)
+        made = np.empty(len(listed), dtype=object)
+        made[:] = listed
+        return made.view(cls)
+
+    @property
+    def figure(self) -> Any:
+        """The figure of the first of them."""
+        return self.flat[0].figure
+
+    def savefig(self, *args: Any, **options: Any) -> None:
+        """Save the whole figure, as :meth:`matplotlib.figure.Figure.savefig` does."""
+        self.figure.savefig(*args, **options)
 
 
 def pick(asked: Iterable[str] | None, known: Iterable[str], what: str) -> list[str]:
@@ -53,10 +71,10 @@ def panels(
 ) -> AxesArray:
     """As many Axes as asked for: new ones in a figure of their own, or the first of those given."""
     if ax is not None:
-        given: AxesArray = np.atleast_1d(np.asarray(ax, dtype=object)).ravel()
+        given = np.atleast_1d(np.asarray(ax, dtype=object)).ravel()
         if len(given) < count:
             raise CellsimError(f"{count} panels need {count} Axes; {len(given)} were given.")
-        return given[:count]
+        return AxesArray.of(given[:count])
     import matplotlib.pyplot as plt
 
     columns = min(columns, count)
@@ -66,7 +84,7 @@ def panels(
     axes = figure.subplots(rows, columns, squeeze=False, **options).ravel()
     for spare in axes[count:]:
         spare.remove()
-    return np.asarray(axes[:count], dtype=object)
+    return AxesArray.of(axes[:count])
 
 
 def dress(ax: Axes, *, title: str = "", x: str = "", y: str = "") -> None:

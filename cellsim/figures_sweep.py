@@ -16,6 +16,7 @@ from cellsim.figures_style import (
     PURPLE,
     SMALL,
     TINY,
+    AxesArray,
     band,
     colour_of,
     display_name,
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
     from cellsim.case import Case
-    from cellsim.figures_style import AxesArray
     from cellsim.measures import Asked
     from cellsim.schedule import Schedule
     from cellsim.sweeps import Sweep
@@ -117,6 +117,7 @@ def sweep(
     >>> case = cs.load_case("sjogren_rfib")
     >>> fitted = cs.calibrate(case, starts=1)
     >>> result = cs.sweep(fitted, {"as given": case.schedule}, until=365, draws=20)
+    >>> plots.sweep(result).savefig("what-if.png")  # doctest: +SKIP
     >>> plots.sweep(result)[0].get_title(loc="left")
     'as given: 12 infusions, 7.25e8 cells'
     """
@@ -131,7 +132,7 @@ def sweep(
     )
     count = len(result.schedules)
     own = ax is None
-    axes = _layout(count, len(places)) if own else _given(ax, count + len(places))
+    axes = _layout(count, len(places)) if own else panels(count + len(places), ax, columns=1)
     rows, columns = axes[:count], axes[count:]
     curves = result.curves[quantity]
     for k, (panel, (name, plan)) in enumerate(zip(rows, result.schedules.items(), strict=True)):
@@ -180,14 +181,7 @@ def _layout(count: int, measures: int) -> AxesArray:
     columns: list[Any] = []
     for k in range(measures):
         columns.append(figure.add_subplot(grid[:, 1 + k], sharey=columns[0] if columns else None))
-    return np.asarray([*rows, *columns], dtype=object)
-
-
-def _given(ax: Any, count: int) -> AxesArray:
-    axes: AxesArray = np.atleast_1d(np.asarray(ax, dtype=object)).ravel()
-    if len(axes) < count:
-        raise CellsimError(f"{count} panels need {count} Axes; {len(axes)} were given.")
-    return axes[:count]
+    return AxesArray.of([*rows, *columns])
 
 
 def _place(result: Sweep, wanted: tuple[str, str]) -> int:

@@ -196,7 +196,7 @@ def test_report_writes_its_page(
         "case": "small", "out": str(tmp_path / "out"), "variants": ["V2"], "starts": 1, "draws": 4, "seed": 3,
     }  # fmt: skip
     assert main(["report", str(folder), "--starts", "9"]) == 1  # nothing could be calibrated
-    assert asked["out"] == "report-small"
+    assert asked["out"] == "small-report"
 
 
 def test_the_installed_words_work_and_stop_quietly() -> None:

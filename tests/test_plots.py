@@ -3,6 +3,7 @@
 import warnings
 from collections.abc import Callable, Iterator
 from itertools import combinations
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -47,6 +48,7 @@ def answer(fit: cs.Calibration) -> cs.Sweep:
 def closed() -> Iterator[None]:
     import matplotlib.pyplot as plt
 
+    plt.close("all")
     yield
     plt.close("all")
 
@@ -307,6 +309,13 @@ def test_schedules_stand_beside_their_cells_and_numbers(answer: cs.Sweep) -> Non
         [course] = [each for each in ax.lines if str(each.get_gid()).startswith("course-")]
         assert course.get_ydata() == pytest.approx(answer.curves["D"][k, 2])
         assert len(by_gid(ax, "infusion")) == list(answer.schedules.values())[k].count
+
+
+def test_arrays_of_axes_save_their_figure(answer: cs.Sweep, tmp_path: Path) -> None:
+    axes = plots.sweep(answer)
+    axes.savefig(tmp_path / "what-if.png", dpi=50)
+    assert (tmp_path / "what-if.png").read_bytes().startswith(b"\x89PNG")
+    assert axes[:2].figure is axes[0].figure and isinstance(axes, np.ndarray)
 
 
 def test_contrasts_are_those_of_the_table(answer: cs.Sweep) -> None:
