@@ -34,7 +34,7 @@ def main(arguments: list[str]) -> int:
     ]
     text += [
         "",
-        f"{date.today()}: {machine()}. Times are the shortest of several runs on a shared machine.",
+        f"{date.today()}: {machine()}. Times are processor time, the shortest of\nseveral runs on a shared machine; runs on several threads are in wall time.",
         "",
     ]
     print("\n".join(text))

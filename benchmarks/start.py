@@ -13,22 +13,22 @@ from cellsim.kernels import compile_equations
 from cellsim.solver import Doses, integrate
 import cellsim.stepper
 model = cs.load_model("sjogren_rfib")
-begin = time.perf_counter()
+begin = time.process_time()
 names = [each.name for each in model.assignments if each.name.startswith("value_")]
 kernels = compile_equations(equations_of(model, names))
 p = [each.value for each in model.parameters]
 doses = Doses(jumps=((0.0, "infusate_auto", 50.0),))
 integrate(kernels, p, doses, [35.0], start=-931.0)
-first = time.perf_counter() - begin
-begin = time.perf_counter()
+first = time.process_time() - begin
+begin = time.process_time()
 integrate(kernels, p, doses, [35.0], start=-931.0, directions=["e", "phi", "t_R"])
-print(f"{first:.3f} {time.perf_counter() - begin:.3f}")
+print(f"{first:.3f} {time.process_time() - begin:.3f}")
 """
 _COLD = "import os, tempfile; os.environ['NUMBA_CACHE_DIR'] = tempfile.mkdtemp()\n"
 
 
 def start() -> str:
-    """Seconds, each in a new interpreter."""
+    """Processor seconds, each in a new interpreter."""
     nothing = min(fresh("pass")[0] for _ in range(3))
     imported = min(fresh(_IMPORT)[0] for _ in range(3)) - nothing
     cold, warm = fresh(_COLD + _FIRST)[1].split(), min(fresh(_FIRST)[1] for _ in range(3)).split()

@@ -18,10 +18,11 @@ from dataclasses import dataclass, field
 from cellsim import tableau
 from cellsim.assembly import Layout
 from cellsim.directions import LANES, Group, Packing
+from cellsim.elimination import Factor
 from cellsim.emit import BLOCK, Code
 from cellsim.evaluation import emit_nodes, fixed_nodes
 from cellsim.graph import DIRECTION, STATE
-from cellsim.writer import CONTROL_H, Factor, Writer
+from cellsim.writer import CONTROL_H, Writer
 
 __all__ = ["Shape", "TangentWriter"]
 

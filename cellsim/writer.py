@@ -8,19 +8,20 @@ Terms that depend on parameters only are computed once per simulation (``prepare
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from cellsim import tableau
 from cellsim.assembly import Layout
+from cellsim.elimination import Factor, Pieces, write_lu, write_solve
 from cellsim.emit import BLOCK, Code, padded
 from cellsim.evaluation import emit_nodes, fixed_nodes
 from cellsim.graph import Graph
 from cellsim.sparse import Elimination, plan_elimination
 from cellsim.system import System
 
-__all__ = ["CONTROL_H", "Factor", "Writer"]
+__all__ = ["CONTROL_H", "Writer"]
 
 CONTROL_H, CONTROL_RTOL = 0, 1
+LONGEST_RUN = 1000  # nodes
 
 
 def moving_reader(layout: Layout, kept: dict[int, int], width: int, states: str, graph: Graph) -> Callable:
@@ -33,15 +34,6 @@ def moving_reader(layout: Layout, kept: dict[int, int], width: int, states: str,
         return code.load(states, graph.args[node][0] * width)
 
     return read
-
-
-@dataclass(frozen=True)
-class Factor:
-    """One number of the factorisation: a literal, minus a Jacobian entry, or a slot of ``lu``."""
-
-    literal: float | None = None
-    node: int | None = None
-    slot: int | None = None
 
 
 class Writer:
@@ -80,7 +72,6 @@ class Writer:
         )
         self.jacobian_slot = {node: i for i, node in enumerate(entries)}
         self.factors: dict[tuple[str, int, int], Factor] = {}
-        self.lu_size = 0
         self.externals: set[str] = set()
         lay = self.layout = Layout()
         w = width
@@ -136,7 +127,8 @@ class Writer:
         functions = [
             self.prepare(),
             self.rates_added(),
-            self.solve_after(self.lu()),
+            write_lu(self),
+            write_solve(self),
             self.wrapped("rhs", self.copy_u, [("rates_added", "y", "f")]),
             self.wrapped("rhs_at_sample", self.copy_u, [("rates_added", "ys", "f")]),
             self.step(),
@@ -169,35 +161,61 @@ class Writer:
         emit_nodes(code, self.graph, [(node, sink(i)) for node, i in self.kept.items()], read)
         return self.finish(code, "prepare")
 
+    def portions(self, targets: list[tuple[int, int]]) -> list[list[tuple[int, int]]]:
+        """Cut (index, node) pairs into runs that need about a thousand nodes, if there are many more.
+
+        What two runs share is computed twice, but LLVM's work grows faster than a function's length.
+        """
+        if len(self.graph.reachable([node for _, node in targets], stop=self.kept)) < 2 * LONGEST_RUN:
+            return [targets]
+        runs: list[list[tuple[int, int]]] = [[]]
+        seen: set[int] = set()
+        for target in targets:
+            seen.update(self.graph.reachable([target[1]], stop=self.kept))
+            runs[-1].append(target)
+            if len(seen) > LONGEST_RUN:
+                runs.append([])
+                seen = set()
+        return [run for run in runs if run]
+
     def evaluate(self, name: str, targets: list[tuple[int, int]], source: str, into: str) -> str:
         """A kernel that writes nodes, pairs (index, node), into slot `into`; states come from `source`."""
-        code = self.code()
-        states = code.pointer("%w", self.layout[source])
+        pieces = Pieces(self, name, "ptr %w, ptr %v", internal=False)
+        for number, run in enumerate(self.portions(targets)):
+            if number:
+                pieces.cut(always=True)
+            code = pieces.code
+            states = code.pointer("%w", self.layout[source])
 
-        def sink(index: int) -> Callable[[str], None]:
-            return lambda value: code.store(value, "%w", self.layout[into] + index * self.width)
+            def sink(index: int, code: Code = code) -> Callable[[str], None]:
+                return lambda value: code.store(value, "%w", self.layout[into] + index * self.width)
 
-        emit_nodes(
-            code, self.graph, [(node, sink(i)) for i, node in targets], self.reader(states), kept=self.kept
-        )
-        return self.finish(code, name)
+            emit_nodes(
+                code, self.graph, [(node, sink(i)) for i, node in run], self.reader(states), kept=self.kept
+            )
+        return pieces.text()
 
     def rates_added(self) -> str:
         """io += f(y)"""
-        code = self.code()
+        arguments = "ptr noalias %w, ptr noalias %y, ptr noalias %f"
+        pieces = Pieces(self, "rates_added", arguments, internal=True)
+        moving = [(i, node) for i, node in enumerate(self.system.rates) if node != self.graph.zero]
+        for number, run in enumerate(self.portions(moving)):
+            if number:
+                pieces.cut(always=True)
+            code = pieces.code
 
-        def sink(i: int) -> Callable[[str], None]:
-            def add(value: str) -> None:
-                before = code.load("%f", i * self.width)
-                code.store(code.two("fadd", value, before), "%f", i * self.width)
+            def sink(i: int, code: Code = code) -> Callable[[str], None]:
+                def add(value: str) -> None:
+                    before = code.load("%f", i * self.width)
+                    code.store(code.two("fadd", value, before), "%f", i * self.width)
 
-            return add
+                return add
 
-        targets = [(node, sink(i)) for i, node in enumerate(self.system.rates) if node != self.graph.zero]
-        emit_nodes(code, self.graph, targets, self.reader("%y"), kept=self.kept)
-        return self.finish(
-            code, "rates_added", "ptr noalias %w, ptr noalias %y, ptr noalias %f", internal=True
-        )
+            emit_nodes(
+                code, self.graph, [(node, sink(i)) for i, node in run], self.reader("%y"), kept=self.kept
+            )
+        return pieces.text()
 
     def copy_u(self, code: Code) -> None:
         """f := u"""
@@ -232,121 +250,12 @@ class Writer:
             code.store(sums.get(o, code.const(0.0)), "%w", self.layout["gdot"] + o * self.width)
         return self.finish(code, "observe_rate")
 
-    def lu(self) -> str:
-        """Factors of I/(h gamma) - J; remembers in `self.factors` where each number is found."""
-        code = self.code()
-        lay, w = self.layout, self.width
-        h = code.load("%w", lay["control"] + CONTROL_H, 1)
-        shift = code.line(f"fmul double {h}, {code.const(tableau.gamma, 1)}")
-        shift = code.spread(code.line(f"fdiv double {code.const(1.0, 1)}, {shift}"))
-        values: dict[tuple[int, int], str] = {}
-        sources: dict[tuple[int, int], Factor] = {}
-        for (i, j), node in self.jacobian.items():
-            constant = self.graph.value(node)
-            if constant is not None:
-                sources[i, j] = Factor(literal=-constant)
-            else:
-                sources[i, j] = Factor(node=node)
-
-        def value(i: int, j: int) -> str:
-            if (i, j) not in values:
-                source = sources[i, j]
-                if source.literal is not None:
-                    values[i, j] = code.const(source.literal)
-                else:
-                    values[i, j] = code.line(f"fneg {code.type} {self.entry(code, source.node)}")
-            return values[i, j]
-
-        for i in range(self.n):
-            source = sources.pop((i, i), None)
-            if source is None:
-                values[i, i] = shift
-            elif source.literal is not None:
-                values[i, i] = code.two("fadd", shift, code.const(source.literal))
-            else:
-                values[i, i] = code.two("fsub", shift, self.entry(code, source.node))
-        for i in range(self.n, self.n + self.m):
-            assert (i, i) not in sources  # an auxiliary is not defined by itself
-            sources[i, i] = Factor(literal=1.0)
-
-        def keep(kind: str, i: int, j: int, name: str) -> None:
-            self.factors[kind, i, j] = Factor(slot=self.lu_size)
-            code.store(name, "%w", lay["lu"] + self.lu_size * w)
-            self.lu_size += 1
-
-        for p, down, across in zip(self.plan.order, self.plan.lower, self.plan.upper, strict=True):
-            inverse = None
-            if (p, p) in values:
-                inverse = code.two("fdiv", code.const(1.0), values[p, p])
-                keep("D", p, p, inverse)
-            for j in across:
-                if (p, j) in sources:
-                    self.factors["U", p, j] = sources[p, j]
-                else:
-                    keep("U", p, j, values[p, j])
-            for i in down:
-                if inverse is None and (i, p) in sources:
-                    self.factors["L", i, p] = sources[i, p]
-                    multiplier = value(i, p) if across else ""
-                else:
-                    multiplier = value(i, p) if inverse is None else code.two("fmul", value(i, p), inverse)
-                    keep("L", i, p, multiplier)
-                for j in across:
-                    if (i, j) in sources or (i, j) in values:
-                        values[i, j] = code.times_minus(multiplier, value(p, j), value(i, j))
-                        sources.pop((i, j), None)
-                    else:
-                        product = code.two("fmul", multiplier, value(p, j))
-                        values[i, j] = code.line(f"fneg {code.type} {product}")
-        return self.finish(code, "lu")
-
     def entry(self, code: Code, node: int | None) -> str:
         """Load a Jacobian entry that is no literal."""
         assert node is not None
         if node in self.kept:
             return code.load("%w", self.layout["q"] + self.kept[node] * self.width)
         return code.load("%w", self.layout["jacobian"] + self.jacobian_slot[node] * self.width)
-
-    def solve_after(self, lu: str) -> str:
-        """The solve that fits these factors, after them."""
-        return lu + self.solve("solve", self.width)
-
-    def solve(self, name: str, lanes: int) -> str:
-        """x := (L U)^-1 x in place; auxiliary rows count as zero on the way in."""
-        code = self.code()
-        x: dict[int, str] = {i: code.load("%x", self.place(i)) for i in range(self.n)}
-
-        def minus(i: int, factor: Factor, j: int) -> None:
-            """x_i -= factor x_j"""
-            if j not in x:
-                return
-            if factor.literal is not None:
-                product = code.two("fmul", code.const(factor.literal), x[j])
-                add = False
-            elif factor.node is not None:  # minus a Jacobian entry
-                product, add = code.two("fmul", self.entry(code, factor.node), x[j]), True
-            else:
-                slot = code.load("%w", self.layout["lu"] + factor.slot * self.width)  # type: ignore[operator]
-                product, add = code.two("fmul", slot, x[j]), False
-            if i in x:
-                x[i] = code.two("fadd" if add else "fsub", x[i], product)
-            else:
-                x[i] = product if add else code.line(f"fneg {code.type} {product}")
-
-        for p, down in zip(self.plan.order, self.plan.lower, strict=True):
-            for i in down:
-                minus(i, self.factors["L", i, p], p)
-        for p, across in zip(reversed(self.plan.order), reversed(self.plan.upper), strict=True):
-            for j in across:
-                minus(p, self.factors["U", p, j], j)
-            if p in x:
-                if ("D", p, p) in self.factors:
-                    slot = self.factors["D", p, p].slot
-                    x[p] = code.two("fmul", x[p], code.load("%w", self.layout["lu"] + slot * self.width))  # type: ignore[operator]
-                code.store(x[p], "%x", self.place(p))
-            else:
-                code.store(code.const(0.0), "%x", self.place(p))
-        return self.finish(code, name, "ptr %w, ptr %x", internal=True)
 
     def step(self) -> str:
         """All stages from y with step h: k, stage values, y1, and the largest scaled error per block lane."""
