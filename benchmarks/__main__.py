@@ -1,4 +1,4 @@
-"""``python -m benchmarks [start] [simulation] [gradient] [growth] [stiff] [--write]``."""
+"""``python -m benchmarks [start] [simulation] [gradient] [floor] [growth] [stiff] [--write]``."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 
 from benchmarks.case import gradient, simulation
 from benchmarks.clock import machine
+from benchmarks.floor import floor
 from benchmarks.growth import growth
 from benchmarks.start import start
 from benchmarks.stiff import stiff
@@ -16,6 +17,7 @@ PARTS = {
     "start": ("Import, compile, first result", start),
     "simulation": ("One simulation and a batch of the case model", simulation),
     "gradient": ("Gradient of the case model", gradient),
+    "floor": ("Distance from the floor", floor),
     "growth": ("How cost grows", growth),
     "stiff": ("Classical stiff problems", stiff),
 }
@@ -32,11 +34,10 @@ def main(arguments: list[str]) -> int:
         "",
         "Written by `python -m benchmarks --write`. An error stands beside every time.",
     ]
-    text += [
-        "",
-        f"{date.today()}: {machine()}. Times are processor time, the shortest of\nseveral runs on a shared machine; runs on several threads are in wall time.",
-        "",
-    ]
+    clocks = (
+        "Times are processor time, the shortest of several runs; runs on several threads are in wall time."
+    )
+    text += ["", f"{date.today()}: {machine()}.", clocks, ""]
     print("\n".join(text))
     for name in wanted:
         title, part = PARTS[name]
