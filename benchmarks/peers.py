@@ -20,7 +20,9 @@ def scipy_runner(problem: Problem, method: str) -> Callable[[float, float], tupl
 
     def run(rtol: float, atol: float) -> tuple[Array, int | None]:
         y, t, found, steps = kernels.initial(p, START), START, [], 0
-        for stop in sorted({*problem.times.tolist(), 0.0}):
+        stops = sorted({time for time, *_ in problem.doses.jumps} | {0.0, float(problem.times[-1])})
+        for stop in stops:
+            inside = problem.times[(problem.times > t) & (problem.times < stop)]
             done = solve_ivp(
                 lambda t, y: kernels.rhs(t, y, p),
                 (t, stop),
@@ -29,7 +31,9 @@ def scipy_runner(problem: Problem, method: str) -> Callable[[float, float], tupl
                 jac=lambda t, y: kernels.jacobian(t, y, p),
                 rtol=rtol,
                 atol=atol,
+                dense_output=True,
             )
+            found += [kernels.outputs(time, done.sol(time), p) for time in inside]
             y, t, steps = done.y[:, -1].copy(), stop, steps + len(done.t) - 1
             for time, state, amount in problem.doses.jumps:
                 if time == stop:

@@ -29,7 +29,7 @@ class Problem:
     kernels: Kernels
     p: Array
     doses: Doses
-    times: Array  # every infusion, every visit, the end
+    times: Array  # every infusion, one and five days after it, every visit, the end
 
     def solve(self, rtol: float, atol: float, **more: Any) -> Solution:
         return integrate(
@@ -54,6 +54,7 @@ def problem() -> Problem:
     model = model.with_values({q.name: values[q.name] for q in model.parameters if q.name in values})
     names = [each.name for each in model.assignments if each.name.startswith("value_")]
     kernels = compile_equations(equations_of(model, names))
-    days = {time for time, *_ in objective.doses.jumps} | {-1.0, 35.0, 259.0, END}
+    given = [time for time, *_ in objective.doses.jumps]
+    days = {time + later for time in given for later in (0.0, 1.0, 5.0)} | {-1.0, 35.0, 259.0, END}
     p = np.array([each.value for each in model.parameters])
     return Problem(objective, model, kernels, p, objective.doses, np.array(sorted(days)))
