@@ -740,7 +740,7 @@ def observe_group(addr, off, opt, w, samples, inputs, lanes, states, outputs, ra
             if states.shape[0]:
                 for i in range(states.shape[2]):
                     states[at, s, i] = samples[s, i * W + lane]
-            missing = samples[s, lane] != samples[s, lane]
+            missing = n > 0 and samples[s, lane] != samples[s, lane]
             for o in range(n_out):
                 outputs[at, s, o] = np.nan if missing else w[off[S_G] + o * W + lane]
                 if opt[WANT_RATES] != 0.0:

@@ -90,3 +90,41 @@ def test_an_explosion_is_a_status_and_the_neighbours_finish() -> None:
     assert np.isnan(found.states[1, 1, 0])
     exact = [1 / (a + (1 - a) * np.exp(5.0)) for a in (0.1, 0.2)]
     assert found.states[[0, 2], 1, 0] == pytest.approx(exact, rel=1e-6)
+
+
+def test_a_parameter_that_is_not_a_number_fails_its_own_set_only() -> None:
+    kernels = compile_equations(OneCompartment().equations)
+    found = integrate(kernels, [[np.nan, 1.0], [0.7, 2.0], [0.7, np.inf]], Doses(), [0.0, 1.0], lanes=4)
+    assert found.status.tolist() == [3, 0, 3]
+    assert found.states[1, 1, 0] == pytest.approx(2.0 * np.exp(-0.7), rel=1e-5)
+    assert np.isnan(found.states[[0, 2], 1, 0]).all()
+
+
+def test_too_many_steps_says_when_and_where() -> None:
+    kernels = compile_equations(OneCompartment().equations)
+    found = integrate(kernels, [0.7, 2.0], Doses(), [1.0], rtol=1e-12, max_steps=3)
+    assert found.status.tolist() == [2]
+    assert "too many steps" in found.messages[0]
+    assert "x" in found.messages[0]
+
+
+def test_nothing_to_integrate_is_no_trouble() -> None:
+    k, time = sp.symbols("k time")
+    still = compile_equations(Equations((), ("k",), (), (), (k * time, 2 * k), ("line", "flat")))
+    found = integrate(still, [3.0], Doses(), [1.0, 4.0])
+    assert found.outputs[0].tolist() == [[3.0, 6.0], [12.0, 6.0]]
+    flat = compile_equations(Equations((), ("k",), (), (), (2 * k,), ("flat",)))
+    found = integrate(flat, [3.0], Doses(), [1.0], directions=["k"])
+    assert found.outputs.ravel().tolist() == [6.0]
+    assert found.sensitivities is not None
+    assert found.sensitivities.ravel().tolist() == [2.0]
+    none = integrate(compile_equations(OneCompartment().equations), np.zeros((0, 2)), Doses(), [1.0])
+    assert none.states.shape == (0, 1, 1)
+
+
+def test_a_switch_in_time_is_found_by_the_error_control() -> None:
+    x, k, time = sp.symbols("x k time")
+    rate = sp.Piecewise((k, time < 5), (sp.Integer(0), True)) - x
+    kernels = compile_equations(Equations(("x",), ("k",), (rate,), (sp.Integer(0),)))
+    found = integrate(kernels, [1.0], Doses(), [4.0, 6.0], rtol=1e-6, atol=1e-9)
+    assert found.states[0, :, 0] == pytest.approx([1 - np.exp(-4), (1 - np.exp(-5)) * np.exp(-1)], rel=1e-5)
