@@ -100,7 +100,7 @@ def parameters(
     [panel] = panels(1, ax, columns=1, width=5.6, height=0.135 * float(at[-1] + 2) + 0.55)
     reach = 1.959963984540054
     columns = [fit.objective.names.index(name) for name in shown["parameter"]]
-    low, high = (fit.mixture.quantiles([level])[0][columns] for level in (0.025, 0.975))
+    low, high = fit.mixture.quantiles([0.025, 0.975])[:, columns]
     estimate = fit.theta[columns]
     panel.hlines(at, -reach, reach, color=PALE, linewidth=3.2, zorder=1, gid="prior")
     panel.axvline(0, color=GREY, linewidth=0.6, zorder=0)

@@ -135,7 +135,7 @@ def write_report(
     case: Case,
     folder: str | PathLike[str],
     *,
-    starts: int = 8,
+    starts: int = 4,
     draws: int = 200,
     seed: int = 1,
     variants: Sequence[str] | None = None,
@@ -380,7 +380,7 @@ class _Job:
         for anchor, sentences in (
             ("learned", lambda: determined(self.fits[self.main or ""])[:1]),
             ("variants", lambda: variants_words(self.fits, case)[:1]),
-            ("contrast", lambda: contrast_words(*self._pair())[:1]),
+            ("contrast", lambda: contrast_words(*self._pair(), self._trail())[:1]),
         ):
             said = self.desk.attempt(f"Summary of {anchor}", sentences) if self.main is not None else None
             if said:
@@ -397,6 +397,11 @@ class _Job:
         if not other or not self.sweeps:
             return pd.DataFrame(), AS_GIVEN, other
         return contrast_table(self._ordered(), AS_GIVEN, other), AS_GIVEN, other
+
+    def _trail(self) -> dict[str, float]:
+        """ln evidence of every variant, less the best."""
+        best = max((fit.log_evidence for fit in self.fits.values()), default=0.0)
+        return {name: fit.log_evidence - best for name, fit in self.fits.items()}
 
     def _ordered(self) -> dict[str, Sweep]:
         """The sweeps, the variant shown in detail first."""
@@ -588,7 +593,7 @@ class _Job:
                     f"The same days and cells were given to every mechanism as “{first}” and as “{second}”. No claim "
                     "about clearance stands alone: mechanisms in which cells of the two sources are cleared alike, or "
                     "differ in potency instead, stand beside it.",
-                    *contrast_words(frame, first, second),
+                    *contrast_words(frame, first, second, self._trail()),
                 ]
             ),
             self.desk.draw(

@@ -174,7 +174,7 @@ def unfollowed_words(fit: Calibration) -> list[str]:
     total = float((rows["residual"] ** 2).sum())
     said = [
         f"The residuals of {len(rows)} rows have a sum of squares of {total:.0f}; "
-        f"{_count(int((rows['residual'].abs() >= 2).sum()), 'row')} of them two sigmas or more from the model. "
+        f"{int((rows['residual'].abs() >= 2).sum())} of them two sigmas or more from the model. "
         f"With {fit.effective_parameters:.0f} numbers determined from {len(rows)} rows a close fit is no evidence for "
         "the mechanism."
     ]
@@ -269,23 +269,29 @@ def variants_words(fits: Mapping[str, Calibration], case: Case) -> list[str]:
         trailing = [f"{one.variant} ({one.less_the_best:+.1f})" for one in _records(far)]
         said.append(f"Further behind: {listed(trailing)}.")
     names = {each.id: each.name for each in case.variants}
-    nulls = table[[names.get(each, "").startswith("null") for each in table["variant"]]]
-    for one in _records(nulls):
-        ahead = table[(table["ln_evidence"] > one.ln_evidence) & ~table["variant"].isin(nulls["variant"])]
-        if one.less_the_best > -SEPARATES:
+    is_null = np.array([names.get(each, "").startswith("null") for each in table["variant"]])
+    nulls, acting = table[is_null], table[~is_null]
+    if not nulls.empty and not acting.empty:
+        lead = float(acting["ln_evidence"].max() - nulls["ln_evidence"].max())
+        spoken = listed([f"{one.variant} ({one.name})" for one in _records(nulls)])
+        head = f"Nothing comes from the cells in {spoken}"
+        if lead <= 0:
             said.append(
-                f"{one.variant} ({one.name}) says that nothing came from the cells, and these data do not rule it out"
-                + (" (it leads)." if ahead.empty else f" ({one.less_the_best:+.1f} nats).")
+                f"{head}; these data do not rule that out: no mechanism in which cells act has a greater evidence."
+            )
+        elif lead < SEPARATES:
+            said.append(
+                f"{head}; these data do not rule that out: the best mechanism in which cells act leads by "
+                f"{lead:.1f} nats."
             )
         else:
             said.append(
-                f"{one.variant} ({one.name}), in which nothing comes from the cells, trails by "
-                f"{-one.less_the_best:.1f} nats; that rests on the "
-                "priors of drift and sample effects, and on one uncontrolled patient."
+                f"{head}; the best mechanism in which cells act leads by {lead:.1f} nats, which rests on the priors of "
+                "drift and sample effects, and on one uncontrolled patient."
             )
     said.append(
-        "An evidence is an average over the prior: a wider prior on a free parameter lowers it. Laplace's "
-        "approximation at the best optimum found was used."
+        "An evidence is an average over the prior: a wider prior on a free parameter lowers it. It is "
+        "Laplace's approximation, summed over the optima found."
     )
     return said
 
@@ -328,20 +334,15 @@ def _viable_rows(result: Sweep, first: str, second: str, variant: str, name: str
     i, j = plans.index(first), plans.index(second)
 
     def apart(draws: np.ndarray) -> np.ndarray:
-        # the history's cells are in both plans and cancel
-        return np.asarray(draws[i, places].sum(axis=0) - draws[j, places].sum(axis=0))
+        """The history's cells are in both plans and cancel; what the solver cannot tell apart is equal."""
+        one, two = draws[i, places].sum(axis=0), draws[j, places].sum(axis=0)
+        return np.where(np.isclose(one, two, rtol=1e-6, atol=0), 0.0, one - two)
 
     found, before = apart(result.posterior), apart(result.prior)
-    # a difference of rounding is none
-    scale = 1e-9 * float(np.abs(result.posterior[i, places]).max(initial=1.0))
     low, middle, high = np.quantile(found, [0.05, 0.5, 0.95])
 
     def above(draws: np.ndarray) -> float:
-        return (
-            float(np.mean(draws > scale) + 0.5 * np.mean(np.abs(draws) <= scale))
-            if draws.size
-            else float("nan")
-        )
+        return float(np.mean(draws > 0) + 0.5 * np.mean(draws == 0)) if draws.size else float("nan")
 
     same = abs(above(found) - above(before)) < SAME_CHANCE
     return [
@@ -362,8 +363,24 @@ def _viable_rows(result: Sweep, first: str, second: str, variant: str, name: str
     ]
 
 
-def contrast_words(table: pd.DataFrame, first: str, second: str) -> list[str]:
-    """What may be said about one product against another, variant by variant."""
+def contrast_words(
+    table: pd.DataFrame, first: str, second: str, evidence: Mapping[str, float] | None = None
+) -> list[str]:
+    """What may be said about one product against another, variant by variant.
+
+    Parameters
+    ----------
+    table : DataFrame
+        From :func:`contrast_table`.
+    first, second : str
+        The two plans.
+    evidence : mapping of str to float, optional
+        ln evidence of each variant, less the best; said beside what the variant claims.
+
+    Returns
+    -------
+    list of str
+    """
     if table.empty:
         return ["No variant could be asked."]
     said = []
@@ -372,34 +389,30 @@ def contrast_words(table: pd.DataFrame, first: str, second: str) -> list[str]:
         ("area", "viable cells of both products", "Viable cells over time", "10⁶ cells × day"),
     ):
         part = table[(table["measure"] == measure) & (table["quantity"] == quantity)]
-        if part.empty:
-            continue
-        each = [
-            f"{one.variant} {signed(one.difference)} (90 %: {signed(one.low)} to {signed(one.high)}; larger in "
-            f"{100 * one.above:.0f} % of draws, of the prior's {100 * one.prior_above:.0f} %)"
-            for one in _records(part)
-        ]
-        said.append(f"{noun}, “{first}” minus “{second}” ({unit}): {'; '.join(each)}.")
-        said += _directions(part)
+        if not part.empty:
+            words = " ".join(_directions(part, unit, evidence or {}))
+            said.append(f"{noun}, “{first}” minus “{second}”: {words}")
     return said
 
 
-def _directions(part: pd.DataFrame) -> list[str]:
+def _directions(part: pd.DataFrame, unit: str, evidence: Mapping[str, float]) -> list[str]:
     """Which variants see a difference at all, in which direction, and whether it was learned."""
     least = max(LEAST_DAYS, LEAST_SHARE * float(part["difference"].abs().max()))
-    matters = part[(part["difference"].abs() >= least)]
+    matters = part[part["difference"].abs() >= least]
     none = [variant for variant in part["variant"] if variant not in set(matters["variant"])]
-    said = [f"No difference that matters under {listed(none)}."] if none else []
-    if matters.empty:
-        return said
-    up = [one.variant for one in _records(matters) if one.difference > 0]
-    down = [one.variant for one in _records(matters) if one.difference < 0]
-    if up and down:
-        said.append(
-            f"The mechanisms disagree on the direction: more under {listed(up)}, fewer under {listed(down)}."
-        )
-    else:
-        said.append(f"{'More' if up else 'Fewer'} under {listed(up or down)}.")
+    said = [f"no difference that matters under {listed(none)}."] if none else []
+    for sign, word in ((1, "More"), (-1, "Fewer")):
+        each = [
+            f"{one.variant}{_trailing(one.variant, evidence)} by {signed(abs(one.difference)).lstrip('+')} {unit} "
+            f"(90 %: {signed(one.low)} to {signed(one.high)}; larger in {100 * one.above:.0f} % of draws, of the "
+            f"prior's {100 * one.prior_above:.0f} %)"
+            for one in _records(matters)
+            if np.sign(one.difference) == sign
+        ]
+        if each:
+            said.append(f"{word} under {listed(each)}.")
+    if matters["difference"].gt(0).any() and matters["difference"].lt(0).any():
+        said.append("The mechanisms disagree on the direction.")
     learned = [one.variant for one in _records(matters) if abs(one.above - one.prior_above) >= SAME_CHANCE]
     assumed = [variant for variant in matters["variant"] if variant not in learned]
     if assumed:
@@ -409,6 +422,17 @@ def _directions(part: pd.DataFrame) -> list[str]:
     if learned:
         said.append(f"Under {listed(learned)} the data moved the chance by ten points or more.")
     return said
+
+
+def _trailing(variant: str, evidence: Mapping[str, float]) -> str:
+    """How far a variant's evidence lies behind the best, where that is known."""
+    if variant not in evidence:
+        return ""
+    return (
+        f" (ln evidence {signed(evidence[variant])} of the best)"
+        if evidence[variant] < 0
+        else " (best evidence)"
+    )
 
 
 # ---- what-if dosing ---------------------------------------------------------------------------------------

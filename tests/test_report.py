@@ -222,8 +222,29 @@ def test_a_contrast_says_what_was_assumed_and_what_was_learned() -> None:
         ("C", -9.0, -20.0, -1.0, 0.03, 0.5),
     ]
     frame = pd.DataFrame(rows, columns=columns).assign(measure="days below 0.5", quantity="D")
-    said = " ".join(words.contrast_words(frame, "x", "y"))
-    assert "No difference that matters under A." in said
-    assert "more under B, fewer under C" in said
+    [said] = words.contrast_words(frame, "x", "y", {"A": 0.0, "B": -11.4, "C": 0.0})
+    assert "no difference that matters under A." in said
+    assert "More under B (ln evidence -11 of the best) by 20 days (90 %: +5.0 to +40;" in said
+    assert "Fewer under C (best evidence) by 9.0 days" in said and "disagree on the direction" in said
     assert "Under B the prior said so already" in said
     assert "Under C the data moved the chance" in said
+
+
+@pytest.mark.parametrize(
+    ("evidence", "meant"),
+    [
+        ({"V0": -300.0, "V2": -302.0}, "no mechanism in which cells act has a greater evidence"),
+        ({"V0": -302.0, "V2": -300.0}, "cells act leads by 2.0 nats."),
+        ({"V0": -310.0, "V2": -300.0}, "one uncontrolled patient"),
+    ],
+)
+def test_the_null_is_spoken_of_as_its_evidence_deserves(
+    evidence: dict[str, float], meant: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    frame = pd.DataFrame({"variant": evidence, "ln_evidence": evidence}).assign(variant=list(evidence))
+    frame["name"] = ["null", "engulfed"]
+    frame["less_the_best"] = frame["ln_evidence"] - frame["ln_evidence"].max()
+    frame = frame.sort_values("ln_evidence", ascending=False).reset_index(drop=True)
+    monkeypatch.setattr(words, "variants_table", lambda _: frame)
+    said = " ".join(words.variants_words({}, small_patient()))
+    assert meant in said and "Nothing comes from the cells in V0 (null)" in said
