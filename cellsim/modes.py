@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -41,19 +42,19 @@ class Mode:
     log_likelihood: float
     objective: float
 
-    @property
+    @cached_property
     def _eigen(self) -> tuple[Array, Array]:
         """Curvatures and directions; where it is no summit, the prior's own curvature of one is put in."""
         values, vectors = np.linalg.eigh(self.curvature)
         return np.where(values > 0, values, 1.0), vectors
 
-    @property
+    @cached_property
     def covariance(self) -> Array:
         """Inverse curvature, shape (n, n)."""
         values, vectors = self._eigen
         return np.asarray((vectors / values) @ vectors.T)
 
-    @property
+    @cached_property
     def log_evidence(self) -> float:
         """Laplace: ln of the probability of the data, as far as it comes from this summit."""
         return (
@@ -80,24 +81,24 @@ class Mixture:
 
     modes: tuple[Mode, ...]
 
-    @property
+    @cached_property
     def log_evidence(self) -> float:
         """ln p(data), summed over the modes."""
         from scipy.special import logsumexp
 
         return float(logsumexp([mode.log_evidence for mode in self.modes]))
 
-    @property
+    @cached_property
     def weights(self) -> Array:
         """Share of the probability that each mode holds, shape (n_modes,)."""
         return np.exp(np.array([mode.log_evidence for mode in self.modes]) - self.log_evidence)
 
-    @property
+    @cached_property
     def mean(self) -> Array:
         """Posterior mean, shape (n,)."""
         return np.asarray(self.weights @ np.array([mode.theta for mode in self.modes]))
 
-    @property
+    @cached_property
     def covariance(self) -> Array:
         """Posterior covariance: within the modes and between them, shape (n, n)."""
         mean, out = self.mean, 0.0
