@@ -263,7 +263,7 @@ def hessian(
     objective : Objective
     theta : array, shape (n,)
     step : float
-        In prior standard deviations.
+        Of the differences, in units of each coordinate's own spread (with the others held).
     rtol : float
         Of the simulations. With these steps the determinant is good to 0.001 nats and variances to 0.3 percent.
     progress : bool, optional
@@ -273,13 +273,16 @@ def hessian(
     -------
     array, shape (n, n)
     """
+    slopes = objective.evaluate(theta, gradient=True, rtol=rtol).jacobian
+    assert slopes is not None
+    steps = step / np.linalg.norm(slopes, axis=0)
 
     def row(j: int) -> Array:
         move = np.zeros(theta.size)
-        move[j] = step
+        move[j] = steps[j]
         up = objective.evaluate(theta + move, gradient=True, rtol=rtol).gradient
         down = objective.evaluate(theta - move, gradient=True, rtol=rtol).gradient
-        return np.asarray((up - down) / (2 * step))
+        return np.asarray((up - down) / (2 * steps[j]))
 
     rows = _in_threads(row, range(theta.size), f"{objective.variant}: curvature", progress)
     found = np.array(rows)
