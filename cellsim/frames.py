@@ -57,7 +57,7 @@ class Frame:
 
     def z(self, theta: Array) -> Array:
         """Into them."""
-        return np.asarray(np.linalg.solve(self.root, (theta - self.centre).T).T)
+        return np.asarray(np.linalg.solve(self.root, (theta - self.centre)[..., None])[..., 0])
 
 
 def _root(matrix: Array) -> Array:

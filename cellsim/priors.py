@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -71,6 +71,20 @@ FAMILIES: dict[str, tuple[int, Callable[..., Any]]] = {
 }
 
 
+# scipy takes a millisecond to make a distribution, and a gradient asks several times
+@lru_cache(maxsize=4096)
+def _distribution(family: str, parameters: tuple[float, ...]) -> Any:
+    from scipy import stats
+
+    return FAMILIES[family][1](stats, *parameters)
+
+
+@lru_cache(maxsize=4096)
+def _share(family: str, parameters: tuple[float, ...], lower: float, upper: float) -> float:
+    whole = _distribution(family, parameters)
+    return float(whole.cdf(upper) - whole.cdf(lower))
+
+
 @dataclass(frozen=True)
 class Prior:
     """One parameter's prior: a PEtab family, truncated to its bounds.
@@ -114,14 +128,11 @@ class Prior:
             )
 
     def _distribution(self) -> Any:
-        from scipy import stats
-
-        return FAMILIES[self.family][1](stats, *self.parameters)
+        return _distribution(self.family, self.parameters)
 
     def _share(self) -> float:
         """Probability between the bounds, which the truncated density is divided by."""
-        whole = self._distribution()
-        return float(whole.cdf(self.upper) - whole.cdf(self.lower))
+        return _share(self.family, self.parameters, self.lower, self.upper)
 
     @property
     def _closed(self) -> bool:
