@@ -1,7 +1,8 @@
 """The step loop, compiled once per installation: it knows slots and addresses, never a model.
 
 Everything a kernel reads or writes lies in one workspace ``w`` (see `cellsim.kernels`); this loop sees it
-as a flat array in which a value of W lanes takes W neighbouring doubles.
+as a flat array in which a value of W lanes takes W neighbouring doubles. The whole loop stands in one file because numba
+decides by a file's date whether the compiled functions it keeps for that file are still good.
 """
 
 from __future__ import annotations
@@ -662,6 +663,8 @@ def run_group(  # type: ignore[no-untyped-def]
                             samples[ptr[lane], at] = rest * w[Y + at] + theta * (w[Y1 + at] + rest * inner)
                             if opt[WANT_RATES] != 0.0:
                                 inputs[ptr[lane], at] = w[off[S_U] + at]
+                        if off[N_CLOCK] >= 0:
+                            samples[ptr[lane], off[N_CLOCK] * W + lane] = s
                         if tangents:
                             if not tangents_dense:
                                 _call(T.addresses[T_DENSE], base, T.v.ctypes.data)

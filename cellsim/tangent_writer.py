@@ -21,7 +21,8 @@ from cellsim.directions import LANES, Group, Packing
 from cellsim.elimination import Factor
 from cellsim.emit import BLOCK, Code
 from cellsim.evaluation import emit_nodes, fixed_nodes
-from cellsim.graph import DIRECTION, STATE
+from cellsim.graph import DIRECTION
+from cellsim.tangent_terms import TangentTerms
 from cellsim.writer import CONTROL_H, Writer
 
 __all__ = ["Shape", "TangentWriter"]
@@ -65,74 +66,14 @@ class TangentWriter:
         for d, direction in enumerate(packing.directions):
             if direction.kind == "parameter":
                 self.lanes_of.setdefault(direction.index, []).append(d)
-        place = {node: j for j, node in enumerate(system.unknowns)}
-        parameter = {node: j for j, node in enumerate(system.p)}
-        self.slopes = {(i, j): d for (i, j), d in system.parameter_slopes.items() if j in wanted}
-        # d/d(unknowns, p) of the Jacobian times a direction k
-        self.second: dict[tuple[int, int], int] = {}
-        self.second_p: dict[tuple[int, int], int] = {}
-        along: dict[int, int] = {}
-        for (i, j), node in system.jacobian.items():
-            if graph.value(node) is None:
-                along[i] = graph.add(along.get(i, graph.zero), graph.mul(node, graph.input("k", j)))
-        for i, node in along.items():
-            for v, d in system.slopes(node).items():
-                if v in place:
-                    self.second[i, place[v]] = d
-                elif parameter.get(v) in wanted:
-                    self.second_p[i, parameter[v]] = d
-        self.outputs_y, self.outputs_p = [], []
-        state = {node: j for j, node in enumerate(system.y)}
-        for o, node in enumerate(system.outputs):
-            for v, d in sorted(system.full_slopes(node).items()):
-                if v in state:
-                    self.outputs_y.append((o, state[v], d))
-                elif parameter.get(v) in wanted:
-                    self.outputs_p.append((o, parameter[v], d))
-        self.initials_p = [
-            (i, parameter[v], d)
-            for i, node in enumerate(system.initials)
-            for v, d in sorted(system.full_slopes(node).items())
-            if parameter.get(v) in wanted
-        ]
-        self.events: list[list[tuple[int, str, int, int]]] = []
-        for assignments in system.assignments:
-            entries: list[tuple[int, str, int, int]] = []
-            for i, node in assignments:
-                for v, d in sorted(system.full_slopes(node).items()):
-                    if v in state:
-                        entries.append((i, "y", state[v], d))
-                    elif parameter.get(v) in wanted:
-                        entries.append((i, "p", parameter[v], d))
-            self.events.append(entries)
-        self.times = [
-            (e, parameter[v], d)
-            for e, when in enumerate(system.event_times)
-            if when is not None
-            for v, d in sorted(system.full_slopes(when).items())
-            if parameter.get(v) in wanted
-        ]
-        # a condition turns where one of its comparisons does: late - early crosses zero
-        self.atoms: list[tuple[int, int, list[tuple[str, int, int]]]] = []
-        self.atom_entries = 0
-        located = [c for c, when in zip(system.conditions, system.event_times, strict=True) if when is None]
-        for r, condition in enumerate(located):
-            for node in graph.reachable([condition]):
-                if graph.ops[node] in ("lt", "le", "eq", "ne") and graph.depends[node] & STATE:
-                    gap = graph.sub(graph.args[node][1], graph.args[node][0])
-                    gap_slopes = [
-                        ("y", state[v], d) if v in state else ("p", parameter[v], d)
-                        for v, d in sorted(system.full_slopes(gap).items())
-                        if v in state or parameter.get(v) in wanted
-                    ]
-                    self.atoms.append((r, gap, gap_slopes))
-                    self.atom_entries += 1 + len(gap_slopes)
+        terms = self.terms = TangentTerms(system, wanted)
+        self.slopes, self.second, self.second_p = terms.slopes, terms.second, terms.second_p
         # what needs a stage value, what only the start of the step, what only parameters
         stage = [*system.jacobian.values(), *self.slopes.values()]
         second = [*self.second.values(), *self.second_p.values()]
-        others = [d for *_, d in (*self.outputs_y, *self.outputs_p, *self.initials_p, *self.times)]
-        others += [d for entries in self.events for *_, d in entries]
-        others += [d for _, gap, entries in self.atoms for d in (gap, *(d for *_, d in entries))]
+        others = [d for *_, d in (*terms.outputs_y, *terms.outputs_p, *terms.initials_p, *terms.times)]
+        others += [d for entries in terms.events for *_, d in entries]
+        others += [d for _, gap, entries in terms.atoms for d in (gap, *(d for *_, d in entries))]
         self.kept = {node: i for i, node in enumerate(fixed_nodes(graph, [*stage, *second, *others]))}
         at_step = [n for n in fixed_nodes(graph, second, DIRECTION) if n not in self.kept]
         self.at_step = {node: i for i, node in enumerate(at_step)}
@@ -153,12 +94,12 @@ class TangentWriter:
         self.block.add("second", len(self.second_slot))
         self.block.add("slopes", len(self.slope_slot))
         lay.add("stages", tableau.STAGES * self.block.size)
-        lay.add("gy", len(self.outputs_y))
-        lay.add("gp", len(self.outputs_p))
-        lay.add("y0p", len(self.initials_p))
-        lay.add("event", max(map(len, self.events), default=0))
-        lay.add("times", len(self.times))
-        lay.add("atoms", self.atom_entries)
+        lay.add("gy", len(terms.outputs_y))
+        lay.add("gp", len(terms.outputs_p))
+        lay.add("y0p", len(terms.initials_p))
+        lay.add("event", max(map(len, terms.events), default=0))
+        lay.add("times", len(terms.times))
+        lay.add("atoms", terms.atom_entries)
         self.shapes = [Shape(group) for group in packing.groups]
         self.begin = []
         for g, shape in enumerate(self.shapes):
@@ -496,14 +437,14 @@ class TangentWriter:
         functions += [
             self.step(),
             self.dense(),
-            self.evaluate("observe_y", "gy", [d for *_, d in self.outputs_y], "ys"),
-            self.evaluate("observe_p", "gp", [d for *_, d in self.outputs_p], "ys"),
-            self.evaluate("initial", "y0p", [d for *_, d in self.initials_p], "y"),
-            self.evaluate("times", "times", [d for *_, d in self.times], "y"),
+            self.evaluate("observe_y", "gy", [d for *_, d in self.terms.outputs_y], "ys"),
+            self.evaluate("observe_p", "gp", [d for *_, d in self.terms.outputs_p], "ys"),
+            self.evaluate("initial", "y0p", [d for *_, d in self.terms.initials_p], "y"),
+            self.evaluate("times", "times", [d for *_, d in self.terms.times], "y"),
         ]
-        gaps = [d for _, gap, entries in self.atoms for d in (gap, *(d for *_, d in entries))]
+        gaps = [d for _, gap, entries in self.terms.atoms for d in (gap, *(d for *_, d in entries))]
         functions.append(self.evaluate("atoms", "atoms", gaps, "y"))
-        for e, entries in enumerate(self.events):
+        for e, entries in enumerate(self.terms.events):
             functions.append(self.evaluate(f"event{e}", "event", [d for *_, d in entries], "y"))
         return functions
 

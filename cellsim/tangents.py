@@ -69,12 +69,12 @@ def tangent_unit(kernels: Kernels, packing: Packing) -> TangentUnit:
             Unit(writer.layout, 1, address, len(writer.kept), engine),
             writer.shapes,
             writer.begin,
-            [(o, j) for o, j, _ in writer.outputs_y],
-            [(o, j) for o, j, _ in writer.outputs_p],
-            [(i, j) for i, j, _ in writer.initials_p],
-            [[(i, kind, j) for i, kind, j, _ in entries] for entries in writer.events],
-            [(e, j) for e, j, _ in writer.times],
-            [(r, [(kind, j) for kind, j, _ in entries]) for r, _, entries in writer.atoms],
+            [(o, j) for o, j, _ in writer.terms.outputs_y],
+            [(o, j) for o, j, _ in writer.terms.outputs_p],
+            [(i, j) for i, j, _ in writer.terms.initials_p],
+            [[(i, kind, j) for i, kind, j, _ in entries] for entries in writer.terms.events],
+            [(e, j) for e, j, _ in writer.terms.times],
+            [(r, [(kind, j) for kind, j, _ in entries]) for r, _, entries in writer.terms.atoms],
         )
         _UNITS[key] = (kernels, made)
     return _UNITS[key][1]

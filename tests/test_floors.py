@@ -12,7 +12,7 @@ PACKAGE = Path(__file__).resolve().parents[1] / "cellsim"
 FLOORS = (
     ("errors", "dates", "units"),
     ("doses", "dosing_tables", "dosing_rows", "dosing_words", "schedule", "delivery", "quantities", "balance", "describe", "model", "formats", "case", "case_audit", "case_beliefs", "case_checks", "case_data", "case_model", "case_rows", "case_tables", "case_treatment", "library"),
-    ("graph", "lowering", "gradients", "sparse", "tableau", "equations", "system", "emit", "vectormath", "evaluation", "assembly", "elimination", "writer", "kernels", "directions", "tangent_writer", "tangents"),
+    ("graph", "lowering", "gradients", "sparse", "tableau", "equations", "system", "emit", "vectormath", "evaluation", "assembly", "elimination", "writer", "kernels", "directions", "tangent_terms", "tangent_writer", "tangents"),
     ("timetable", "courses", "stepper", "solver", "steady", "witness", "conditions", "path", "trajectory", "simulation"),
     ("noise", "priors", "terms", "likelihood"),
     ("modes", "fitting", "fitted", "diagnosis", "words", "identifiability", "information", "combinations", "measures", "predictions", "valley", "curves", "profiles", "posterior", "posterior_data", "posterior_words", "chains", "convergence", "frames", "sampling", "variants"),
