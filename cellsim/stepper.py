@@ -1,8 +1,8 @@
 """The step loop, compiled once per installation: it knows slots and addresses, never a model.
 
 Everything a kernel reads or writes lies in one workspace ``w`` (see `cellsim.kernels`); this loop sees it
-as a flat array in which a value of W lanes takes W neighbouring doubles. The whole loop stands in one file because numba
-decides by a file's date whether the compiled functions it keeps for that file are still good.
+as a flat array in which a value of W lanes takes W neighbouring doubles. The whole loop stands in one file
+because numba decides by a file's date whether the compiled functions it keeps for that file are still good.
 """
 
 from __future__ import annotations
