@@ -40,7 +40,11 @@ def small_patient() -> Case:
     """The case; V0 (null) and V2 are its variants."""
     made = tiny_case(
         MODEL,
-        {"IL6": ("value_IL6*exp(shift)", 0.3), "IL8": ("value_IL8*exp(shift)", 0.3), "ESR": ("value_ESR", 0.2)},
+        {
+            "IL6": ("value_IL6*exp(shift)", 0.3),
+            "IL8": ("value_IL8*exp(shift)", 0.3),
+            "ESR": ("value_ESR", 0.2),
+        },
         [
             *(("IL6", -1.0, 109.0), ("IL8", -1.0, 241.0), ("ESR", -1.0, 36.0)),
             *(("IL6", 35.0, 80.0), ("ESR", 35.0, 31.0)),
@@ -65,7 +69,9 @@ def small_patient() -> Case:
     )
     files = made.files
     files["products.tsv"] = PRODUCTS
-    files["variants.tsv"] = "variantId\tname\tmeaning\tdefault\nV2\tengulfed\tCells act.\ttrue\nV0\tnull\tNothing comes from the cells.\tfalse\n"
+    files["variants.tsv"] = (
+        "variantId\tname\tmeaning\tdefault\nV2\tengulfed\tCells act.\ttrue\nV0\tnull\tNothing comes from the cells.\tfalse\n"
+    )
     files["observables.tsv"] = _described(files["observables.tsv"])
     for file in ("measurements.tsv", "extended.tsv"):
         files[file] = _in_units(files[file])

@@ -9,15 +9,24 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).resolve().parents[1] / "cellsim"
-FLOORS = (
-    ("errors", "dates", "units"),
-    ("doses", "dosing_tables", "dosing_rows", "dosing_words", "schedule", "delivery", "quantities", "balance", "describe", "model", "formats", "case", "case_audit", "case_beliefs", "case_checks", "case_data", "case_model", "case_rows", "case_tables", "case_treatment", "library"),
-    ("graph", "lowering", "gradients", "sparse", "tableau", "equations", "system", "emit", "vectormath", "evaluation", "assembly", "elimination", "writer", "kernels", "directions", "tangent_terms", "tangent_writer", "tangents"),
-    ("timetable", "courses", "stepper", "solver", "steady", "witness", "conditions", "path", "trajectory", "simulation"),
-    ("noise", "priors", "terms", "likelihood"),
-    ("modes", "fitting", "fitted", "diagnosis", "words", "identifiability", "information", "combinations", "measures", "predictions", "valley", "curves", "profiles", "posterior", "posterior_data", "posterior_words", "chains", "convergence", "frames", "sampling", "variants"),
-    ("sweeps", "visits"),
-    ("bands", "figures_course", "figures_fit", "figures_inference", "figures_style", "figures_sweep", "plots", "report", "report_pages", "report_plans", "report_words", "cli"),
+FLOORS = tuple(
+    floor.split()
+    for floor in (
+        "errors dates units",
+        """doses dosing_tables dosing_rows dosing_words schedule delivery quantities balance
+        describe model formats case case_audit case_beliefs case_checks case_data case_model
+        case_rows case_tables case_treatment library""",
+        """graph lowering gradients sparse tableau equations system emit vectormath evaluation
+        assembly elimination writer kernels directions tangent_terms tangent_writer tangents""",
+        "timetable courses stepper solver steady witness conditions path trajectory simulation",
+        "noise priors terms likelihood",
+        """modes fitting fitted diagnosis words identifiability information combinations measures
+        predictions valley curves profiles posterior posterior_data posterior_words chains
+        convergence frames sampling variants""",
+        "sweeps visits",
+        """bands figures_course figures_fit figures_inference figures_style figures_sweep plots
+        report report_pages report_plans report_words cli""",
+    )
 )
 FLOOR_OF = {module: level for level, modules in enumerate(FLOORS) for module in modules}
 SOURCES = sorted(path for path in PACKAGE.rglob("*.py") if path.name != "__init__.py")
@@ -43,10 +52,16 @@ def _imports(path: Path) -> set[str]:
         if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "cellsim":
             inside = (node.module or "").split(".")[1:]
             found |= (
-                {".".join(inside)} if inside and inside != ["formats"] else {".".join([*inside, alias.name]) for alias in node.names}
+                {".".join(inside)}
+                if inside and inside != ["formats"]
+                else {".".join([*inside, alias.name]) for alias in node.names}
             )
         elif isinstance(node, ast.Import):
-            found |= {alias.name.removeprefix("cellsim.") for alias in node.names if alias.name.startswith("cellsim.")}
+            found |= {
+                alias.name.removeprefix("cellsim.")
+                for alias in node.names
+                if alias.name.startswith("cellsim.")
+            }
     return found
 
 
@@ -63,7 +78,20 @@ def test_imports_never_go_in_a_circle() -> None:
 
 
 def test_importing_cellsim_loads_no_slow_guest() -> None:
-    guests = ("numpy", "scipy", "pandas", "sympy", "numba", "llvmlite", "libsbml", "antimony", "lmfit", "matplotlib", "petab", "pint")
+    guests = (
+        "numpy",
+        "scipy",
+        "pandas",
+        "sympy",
+        "numba",
+        "llvmlite",
+        "libsbml",
+        "antimony",
+        "lmfit",
+        "matplotlib",
+        "petab",
+        "pint",
+    )
     check = f"import sys, cellsim; print([g for g in {guests!r} if g in sys.modules])"
     out = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=True).stdout
     assert out.strip() == "[]"

@@ -16,7 +16,9 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 SCRIPTS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
 
 
-def test_the_scripts_run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_scripts_run(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """As printed, one after the other in one session; only the number of starts is cut, to save an hour of waiting."""
     calibrate, sweep = cs.calibrate, cs.sweep
 
@@ -36,16 +38,24 @@ def test_the_scripts_run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys
 
 def test_the_house_is_as_drawn() -> None:
     """Every module of the package is named in the README's table, and none that does not exist."""
-    drawn = {name for row in re.findall(r"^\| \d .*?\| (.*?) \|", README, re.MULTILINE) for name in re.findall(r"\w+", row)}
+    drawn = {
+        name
+        for row in re.findall(r"^\| \d .*?\| (.*?) \|", README, re.MULTILINE)
+        for name in re.findall(r"\w+", row)
+    }
     there = {path.stem for path in (ROOT / "cellsim").glob("*.py")} - {"__init__"} | {"formats"}
     assert drawn == there
 
 
 def test_every_parameter_of_the_case_model_is_explained() -> None:
     """The table of models/README.md has each parameter with the value that the model has."""
-    rows = re.findall(r"^\| `(\w+)` \| (\S+) \|", (ROOT / "models/README.md").read_text(encoding="utf-8"), re.MULTILINE)
+    rows = re.findall(
+        r"^\| `(\w+)` \| (\S+) \|", (ROOT / "models/README.md").read_text(encoding="utf-8"), re.MULTILINE
+    )
     model = load_model("sjogren_rfib")
-    assert {name: pytest.approx(float(value), rel=1e-6) for name, value in rows} == {each.name: each.value for each in model.parameters}
+    assert {name: pytest.approx(float(value), rel=1e-6) for name, value in rows} == {
+        each.name: each.value for each in model.parameters
+    }
 
 
 def test_nominal_values_of_the_case_are_those_of_the_model() -> None:

@@ -103,8 +103,10 @@ def test_what_cannot_be_compared_is_refused_all_at_once(sjogren_fit: cs.Calibrat
 
 
 def test_the_same_seed_gives_the_same_numbers(drug: cs.Calibration) -> None:
-    ask = lambda seed: cs.sweep(
-        drug, {"one": plan(0)}, until=9, measures=[Area("x")], draws=7, seed=seed, history=None
-    )  # noqa: E731
+    def ask(seed: int) -> cs.Sweep:
+        return cs.sweep(
+            drug, {"one": plan(0)}, until=9, measures=[Area("x")], draws=7, seed=seed, history=None
+        )
+
     assert np.array_equal(ask(1).posterior, ask(1).posterior)
     assert not np.array_equal(ask(1).posterior, ask(2).posterior)
