@@ -138,7 +138,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     report.add_argument("case", help=_CASE)
     report.add_argument("--variant", action="append", help="only this variant; may be given several times")
-    _starts(report, 4)
+    _starts(report, 8)
     _draws(report, 200)
     _seed(report)
     _out(report, "FOLDER", "where it is written (default: CASE-report)")

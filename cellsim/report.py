@@ -33,6 +33,7 @@ from cellsim.report_words import (
     listed,
     plan_table,
     plan_words,
+    standing,
     summits_words,
     unfollowed_words,
     variants_table,
@@ -135,7 +136,7 @@ def write_report(
     case: Case,
     folder: str | PathLike[str],
     *,
-    starts: int = 4,
+    starts: int = 8,
     draws: int = 200,
     seed: int = 1,
     variants: Sequence[str] | None = None,
@@ -374,13 +375,14 @@ class _Job:
         )
         how = (
             "Every number stands beside what was believed before the data; where the two agree, the number was "
-            "assumed. The three findings below are computed from the results, as is every sentence on this page."
+            "assumed. The findings below are computed from the results, as is every sentence on this page."
         )
         points: list[str] = []
         for anchor, sentences in (
             ("learned", lambda: determined(self.fits[self.main or ""])[:1]),
             ("variants", lambda: variants_words(self.fits, case)[:1]),
             ("contrast", lambda: contrast_words(*self._pair(), self._trail())[:1]),
+            ("what-if", lambda: across_variants(self._ordered())[1]),
         ):
             said = self.desk.attempt(f"Summary of {anchor}", sentences) if self.main is not None else None
             if said:
@@ -459,7 +461,7 @@ class _Job:
         return section(
             "learned",
             "What the data determined",
-            paragraphs([f"Shown for {self._spoken(name)}.", *determined(fit)]),
+            paragraphs([self._shown(name), *determined(fit)]),
             table(groups_table(fit), names={"determined": "numbers determined"}),
             self.desk.draw(
                 "parameters_mechanism",
@@ -495,7 +497,7 @@ class _Job:
         return section(
             "fit",
             "Fit to every analyte",
-            paragraphs([f"Shown for {self._spoken(name)}.", *summits_words(fit)]),
+            paragraphs([self._shown(name), *summits_words(fit)]),
             words,
             self.desk.draw(
                 "fit",
@@ -653,7 +655,6 @@ class _Job:
             more = "".join(
                 [
                     "<h3>Does the answer depend on the mechanism?</h3>",
-                    paragraphs(ranking),
                     paragraphs(
                         [
                             "Days with the disease drive below one half, posterior median, under every mechanism:"
@@ -683,13 +684,14 @@ class _Job:
             paragraphs(
                 [
                     f"Every plan follows the same history and is looked at until day {self.until:g}, with {self.draws} "
-                    f"draws of {self._spoken(name)} and as many of its prior. The block spreads the whole amount over "
-                    "consecutive days, because one bag of that size was never given."
+                    f"draws of {self._spoken(name)} and as many of its prior. "
+                    f"{standing(name, self.fits)} The block spreads the whole amount over consecutive days, because one "
+                    "bag of that size was never given."
                 ]
             ),
             head,
             *failed,
-            paragraphs([*plan_words(result), *lost]),
+            paragraphs([*ranking, *plan_words(result), *lost]),
             self.desk.draw(
                 "what_if",
                 "Disease drive under every schedule, and what is asked of it; filled: posterior, hollow: prior.",
@@ -755,6 +757,9 @@ class _Job:
             f"<p>Every table stands in <code>tables/</code>, every figure in <code>figures/</code>, the settings in "
             f"{link('report.json')}.</p>",
         )
+
+    def _shown(self, name: str) -> str:
+        return f"Shown for {self._spoken(name)}. {standing(name, self.fits)}".strip()
 
     def _spoken(self, name: str) -> str:
         about = next((each for each in self.case.variants if each.id == name), None)

@@ -27,6 +27,7 @@ __all__ = [
     "listed",
     "plan_table",
     "plan_words",
+    "standing",
     "summits_words",
     "unfollowed",
     "unfollowed_words",
@@ -244,6 +245,20 @@ def variants_table(fits: Mapping[str, Calibration]) -> pd.DataFrame:
     return table.sort_values("ln_evidence", ascending=False, kind="stable").reset_index(drop=True)
 
 
+def standing(name: str, fits: Mapping[str, Calibration]) -> str:
+    """Where the variant shown in detail stands among the others, in a sentence; empty when it is alone."""
+    if len(fits) < 2:
+        return ""
+    best = max(fits, key=lambda each: fits[each].log_evidence)
+    if best == name:
+        return f"{name} has the greatest evidence of {len(fits)} variants."
+    behind = fits[best].log_evidence - fits[name].log_evidence
+    return (
+        f"{name} is shown because the case names it first, not because the data do: its evidence lies "
+        f"{behind:.1f} nats behind that of {best}."
+    )
+
+
 def variants_words(fits: Mapping[str, Calibration], case: Case) -> list[str]:
     """Which mechanisms the data can tell apart."""
     table = variants_table(fits)
@@ -403,8 +418,8 @@ def _directions(part: pd.DataFrame, unit: str, evidence: Mapping[str, float]) ->
     said = [f"no difference that matters under {listed(none)}."] if none else []
     for sign, word in ((1, "More"), (-1, "Fewer")):
         each = [
-            f"{one.variant}{_trailing(one.variant, evidence)} by {signed(abs(one.difference)).lstrip('+')} {unit} "
-            f"(90 %: {signed(one.low)} to {signed(one.high)}; larger in {100 * one.above:.0f} % of draws, of the "
+            f"{one.variant}{_trailing(one.variant, evidence)} by {signed(abs(one.difference)).lstrip('+')} ({unit}; "
+            f"90 %: {signed(one.low)} to {signed(one.high)}; larger in {100 * one.above:.0f} % of draws, of the "
             f"prior's {100 * one.prior_above:.0f} %)"
             for one in _records(matters)
             if np.sign(one.difference) == sign
@@ -428,11 +443,8 @@ def _trailing(variant: str, evidence: Mapping[str, float]) -> str:
     """How far a variant's evidence lies behind the best, where that is known."""
     if variant not in evidence:
         return ""
-    return (
-        f" (ln evidence {signed(evidence[variant])} of the best)"
-        if evidence[variant] < 0
-        else " (best evidence)"
-    )
+    behind = signed(-evidence[variant]).lstrip("+")
+    return f" ({behind} nats behind the best)" if evidence[variant] < 0 else " (best evidence)"
 
 
 # ---- what-if dosing ---------------------------------------------------------------------------------------

@@ -114,6 +114,9 @@ def test_sentences_say_what_the_numbers_say(made: Report, html: str) -> None:
     evidence = {name: each.log_evidence for name, each in made.fits.items()}
     best = max(evidence, key=lambda name: evidence[name])
     assert f"{best} (" in words.variants_words(made.fits, made.fits["V2"].case)[0]
+    gap = max(evidence.values()) - evidence["V2"]
+    expected = "V2 has the greatest evidence" if gap == 0 else f"lies {gap:.1f} nats behind that of {best}"
+    assert expected in words.standing("V2", made.fits) and words.standing("V2", made.fits) in text
     worst = fit.rows().iloc[int(np.argmax(fit.rows()["residual"].abs().to_numpy()))]
     assert worst["analyte"] == words.unfollowed(fit).iloc[0]["analyte"]
     assert f"{abs(worst['residual']):.1f} sigmas" in " ".join(words.unfollowed_words(fit))
@@ -224,8 +227,8 @@ def test_a_contrast_says_what_was_assumed_and_what_was_learned() -> None:
     frame = pd.DataFrame(rows, columns=columns).assign(measure="days below 0.5", quantity="D")
     [said] = words.contrast_words(frame, "x", "y", {"A": 0.0, "B": -11.4, "C": 0.0})
     assert "no difference that matters under A." in said
-    assert "More under B (ln evidence -11 of the best) by 20 days (90 %: +5.0 to +40;" in said
-    assert "Fewer under C (best evidence) by 9.0 days" in said and "disagree on the direction" in said
+    assert "More under B (11 nats behind the best) by 20 (days; 90 %: +5.0 to +40;" in said
+    assert "Fewer under C (best evidence) by 9.0 (days;" in said and "disagree on the direction" in said
     assert "Under B the prior said so already" in said
     assert "Under C the data moved the chance" in said
 
