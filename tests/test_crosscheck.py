@@ -21,9 +21,6 @@ from cellsim.likelihood import Objective, objective_of
 from cellsim.model import load_model
 from cellsim.simulation import simulate
 
-pytest.importorskip("roadrunner", exc_type=ImportError)
-pytest.importorskip("petab.v2", exc_type=ImportError)
-
 # libRoadRunner says so of every segment with few points; that the end is reached is asserted below
 pytestmark = pytest.mark.filterwarnings("ignore:Simulation requested end time point")
 

@@ -270,7 +270,8 @@ def test_decay_posterior_against_quadrature() -> None:
 
 def test_decay_posterior_against_emcee() -> None:
     """An ensemble sampler that knows no gradient, on a likelihood written out here."""
-    emcee = pytest.importorskip("emcee")
+    import emcee
+
     random = np.random.RandomState(5)
     walkers = emcee.EnsembleSampler(32, 2, decay_log_posterior, vectorize=True)
     walkers.random_state = random.get_state()

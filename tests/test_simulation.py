@@ -463,8 +463,9 @@ def test_every_cell_of_the_case_is_accounted_for(solver):
 
 def roadrunner(antimony_text, names, delivery, days, start):
     """States of a model under a delivery, by libRoadRunner (CVODE), restarted by hand at every change."""
-    rr = pytest.importorskip("roadrunner")
-    antimony = pytest.importorskip("antimony")
+    import antimony
+    import roadrunner as rr
+
     antimony.clearPreviousLoads()
     assert antimony.loadAntimonyString(antimony_text) >= 0, antimony.getLastError()
     engine = rr.RoadRunner(antimony.getSBMLString(antimony.getMainModuleName()))
