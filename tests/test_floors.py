@@ -25,7 +25,8 @@ FLOORS = tuple(
         convergence frames sampling variants""",
         "sweeps visits",
         """bands figures_course figures_fit figures_inference figures_style figures_sweep plots
-        report report_pages report_plans report_words cli""",
+        report report_contrasts report_job report_pages report_plans report_sections report_words
+        cli""",
     )
 )
 FLOOR_OF = {module: level for level, modules in enumerate(FLOORS) for module in modules}

@@ -15,7 +15,9 @@ from patients import small_patient
 import cellsim as cs
 from cellsim import report_words as words
 from cellsim.errors import CellsimError, ScheduleError
-from cellsim.report import Report, _copy, _Desk, write_report
+from cellsim.report import Report, write_report
+from cellsim.report_contrasts import contrast_words
+from cellsim.report_job import Desk, copy_case
 from cellsim.report_pages import figure, page, table
 from cellsim.report_plans import plans_from_table, plans_of, plans_table
 from cellsim.words import LABEL
@@ -101,11 +103,11 @@ def test_the_command_makes_it_again_from_its_own_folder(made: Report, html: str)
 def test_the_copy_of_the_shipped_case_keeps_its_model(tmp_path: Path) -> None:
     """Its model stands two folders up; the copy finds its own, and no file leaves the folder."""
     case = cs.load_case("sjogren_rfib")
-    home = _copy(case, _Desk(tmp_path))
+    home = copy_case(case, Desk(tmp_path))
     copy = cs.load_case(tmp_path / home)
     assert copy.files == case.files and not [each for each in copy.check() if "is used" in each.what]
     with pytest.raises(CellsimError, match="outside"):
-        _Desk(tmp_path).put("../escape.txt", "")
+        Desk(tmp_path).put("../escape.txt", "")
 
 
 def test_sentences_say_what_the_numbers_say(made: Report, html: str) -> None:
@@ -225,7 +227,7 @@ def test_a_contrast_says_what_was_assumed_and_what_was_learned() -> None:
         ("C", -9.0, -20.0, -1.0, 0.03, 0.5),
     ]
     frame = pd.DataFrame(rows, columns=columns).assign(measure="days below 0.5", quantity="D")
-    [said] = words.contrast_words(frame, "x", "y", {"A": 0.0, "B": -11.4, "C": 0.0})
+    [said] = contrast_words(frame, "x", "y", {"A": 0.0, "B": -11.4, "C": 0.0})
     assert "no difference that matters under A." in said
     assert "More under B (11 nats behind the best) by 20 (days; 90 %: +5.0 to +40;" in said
     assert "Fewer under C (best evidence) by 9.0 (days;" in said and "disagree on the direction" in said
