@@ -399,8 +399,8 @@ class Sections:
                 [
                     f"Every plan follows the same history and is looked at until day {self.job.until:g}, with "
                     f"{self.job.draws} draws of {self._spoken(name)} and as many of its prior. "
-                    f"{standing(name, self.job.fits)} The block spreads the whole amount over consecutive days, because "
-                    "one bag of that size was never given."
+                    f"{standing(name, self.job.fits)} The block spreads the whole amount over consecutive days, "
+                    "because one bag of that size was never given."
                 ]
             ),
             head,
