@@ -8,7 +8,9 @@ import pytest
 
 import cellsim
 
-MODULES = sorted(each.name for each in pkgutil.walk_packages(cellsim.__path__, "cellsim.") if ".models" not in each.name)
+MODULES = sorted(
+    each.name for each in pkgutil.walk_packages(cellsim.__path__, "cellsim.") if ".models" not in each.name
+)
 
 
 @pytest.mark.parametrize("name", MODULES)
