@@ -343,7 +343,6 @@ class _Job:
         ground, optimum = self.valleys[valley]
         if optimum.level - self.least > self.rise:
             return None
-        least = self.least
         if self.kind == "unaided":
             weights = ground.weights.copy()
             weights[line.column] = _ASIDE
@@ -351,7 +350,7 @@ class _Job:
             found = settle(ground, optimum.theta, tolerance=1e-3, most=100)
             if found is None:
                 return None
-            optimum, least = found, found.level
+            optimum = found
         start = settle(
             ground,
             optimum.theta,
@@ -362,6 +361,7 @@ class _Job:
         )
         if start is None:
             return None
+        least = start.level if self.kind == "unaided" else self.least
         sd = np.sqrt(2 / start.curvature)
         far = max(_REACH[self.kind], abs(start.at) + 0.5) if line.column >= 0 else np.inf
         longest = 1.5 if line.column >= 0 else 3 * sd
