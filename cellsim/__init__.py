@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from cellsim.fitted import Calibration
     from cellsim.fitting import calibrate
     from cellsim.model import Model, load_model
+    from cellsim.posterior import Posterior, sample
+    from cellsim.profiles import Profiles, profile
     from cellsim.schedule import Schedule
     from cellsim.simulation import simulate
     from cellsim.sweeps import Sweep, sweep
@@ -23,12 +25,16 @@ _HOME_OF = {
     "Calibration": "fitted",
     "Case": "case",
     "Model": "model",
+    "Posterior": "posterior",
+    "Profiles": "profiles",
     "Schedule": "schedule",
     "Sweep": "sweeps",
     "Trajectory": "trajectory",
     "calibrate": "fitting",
     "load_case": "case",
     "load_model": "model",
+    "profile": "profiles",
+    "sample": "posterior",
     "simulate": "simulation",
     "sweep": "sweeps",
 }
@@ -38,6 +44,8 @@ __all__ = [
     "Calibration",
     "Case",
     "Model",
+    "Posterior",
+    "Profiles",
     "Schedule",
     "Sweep",
     "Trajectory",
@@ -46,6 +54,8 @@ __all__ = [
     "load_case",
     "load_model",
     "plots",
+    "profile",
+    "sample",
     "simulate",
     "sweep",
 ]
