@@ -46,7 +46,7 @@ def machine() -> str:
     except OSError:
         pass
     packages = []
-    for package in ("numpy", "scipy", "sympy", "numba", "llvmlite", "libroadrunner"):
+    for package in ("numpy", "scipy", "sympy", "numba", "llvmlite", "libroadrunner", "amici"):
         try:
             packages.append(f"{package} {version(package)}")
         except PackageNotFoundError:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+from pathlib import Path
+from tempfile import mkdtemp
+from time import perf_counter
 from typing import Any
 
 import numpy as np
@@ -78,3 +82,62 @@ def roadrunner_runner(problem: Problem, sbml: str) -> Callable[[float, float], t
         return np.array(engine.simulate(times=times))[1:], None
 
     return run
+
+
+class Amici:
+    """AMICI with CVODES, the same SBML; compiled once in a folder of its own."""
+
+    def __init__(self, problem: Problem, sbml: str, folder: Path) -> None:
+        import amici.sim.sundials as sundials
+        from amici import import_model_module
+        from amici.importers.sbml import SbmlImporter
+        from amici.importers.utils import MeasurementChannel
+
+        names = problem.kernels.equations.output_names
+        (folder / "case.xml").write_text(sbml, encoding="utf-8")
+        began = perf_counter()
+        SbmlImporter(str(folder / "case.xml")).sbml2amici(
+            "case_model",
+            str(folder / "case_model"),
+            observation_model=[
+                MeasurementChannel(id_=f"seen_{name}", name=name, formula=name) for name in names
+            ],
+            verbose=False,
+        )
+        self.compile_seconds = perf_counter() - began
+        self.sundials = sundials
+        self.model: Any = import_model_module("case_model", str(folder / "case_model")).get_model()
+        self.model.set_t0(START)
+        self.model.set_timepoints(problem.times.tolist())
+
+    def _run(self, rtol: float, atol: float, directions: Sequence[str] = ()) -> Any:
+        solver = self.model.create_solver()
+        solver.set_relative_tolerance(rtol)
+        solver.set_absolute_tolerance(atol)
+        solver.set_max_steps(200_000)
+        if directions:
+            known = list(self.model.get_free_parameter_ids())
+            self.model.set_parameter_list([known.index(name) for name in directions])
+            solver.set_sensitivity_order(self.sundials.SensitivityOrder.first)
+            solver.set_sensitivity_method(self.sundials.SensitivityMethod.forward)
+        done = self.sundials.run_simulation(self.model, solver)
+        if done.status:
+            raise RuntimeError(f"AMICI ended with status {done.status}")
+        return done
+
+    def simulate(self, rtol: float, atol: float) -> tuple[Array, int | None]:
+        return np.array(self._run(rtol, atol).y), None
+
+    def gradient(self, rtol: float, atol: float, directions: Sequence[str]) -> Array:
+        """Forward sensitivities, shape (n_times, n_outputs, n_directions)."""
+        return np.array(self._run(rtol, atol, directions).sy).transpose(0, 2, 1)
+
+
+@lru_cache(maxsize=1)
+def amici_peer(problem: Problem) -> Amici | None:
+    """AMICI if it is installed."""
+    try:
+        import amici.sim.sundials  # noqa: F401
+    except ImportError:
+        return None
+    return Amici(problem, roadrunner_text(problem), Path(mkdtemp()))

@@ -15,11 +15,13 @@ from cellsim.solver import Doses, Solution, integrate
 
 __all__ = ["stream"]
 
+_NOTHING = Doses()
+
 
 def stream(
     kernels: Kernels,
     parameter_sets: Iterable[ArrayLike],
-    doses: Doses = Doses(),
+    doses: Doses = _NOTHING,
     times: ArrayLike = (),
     *,
     chunk: int = 512,
