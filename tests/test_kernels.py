@@ -4,7 +4,7 @@ import mpmath
 import numpy as np
 import pytest
 import sympy as sp
-from hypothesis import given, settings
+from hypothesis import given, reject, settings
 from hypothesis import strategies as st
 from oracles import HIRES, system
 
@@ -179,6 +179,15 @@ def expressions(draw: st.DrawFn, depth: int = 4) -> sp.Expr:
     }[kind]()
 
 
+def by_sympy(formula: sp.Expr, point: dict[sp.Symbol, float | sp.Float]) -> sp.Float:
+    """The witness's value in 30 digits; at an exact tie sympy cannot tell the sides of a minimum apart."""
+    try:
+        return formula.evalf(30, subs=point)
+    except ValueError as error:
+        assert "not comparable" in str(error)
+        reject()
+
+
 @settings(max_examples=60, deadline=None)
 @given(expressions(), st.floats(0.1, 5), st.floats(0.1, 5), st.floats(0.1, 3), st.floats(0.1, 3))
 def test_any_expression_and_its_gradient_match_sympy(
@@ -189,15 +198,15 @@ def test_any_expression_and_its_gradient_match_sympy(
     )
     kernels = compile_equations(equations)
     point = {X: x, Y: y, A: a, B: b}
-    value = float(formula.evalf(30, subs=point))
+    value = float(by_sympy(formula, point))
     scale = 1 + abs(value)
     assert kernels.outputs(0.0, [x, y], [a, b])[0] == pytest.approx(value, rel=1e-10, abs=1e-10)
     slopes = kernels.jacobian(0.0, [x, y], [a, b])[0]
     for j, v in enumerate((X, Y)):
         h = sp.Float(10, 30) ** -8
-        ahead = formula.evalf(30, subs={**point, v: sp.Float(point[v], 30) + h})
-        behind = formula.evalf(30, subs={**point, v: sp.Float(point[v], 30) - h})
-        both = formula.evalf(30, subs=point)
+        ahead = by_sympy(formula, {**point, v: sp.Float(point[v], 30) + h})
+        behind = by_sympy(formula, {**point, v: sp.Float(point[v], 30) - h})
+        both = by_sympy(formula, point)
         left, right = float((both - behind) / h), float((ahead - both) / h)
         if abs(left - right) < 1e-6 * (1 + abs(left)):  # not at a kink
             assert slopes[j] == pytest.approx((left + right) / 2, rel=1e-5, abs=1e-6 * scale)
