@@ -102,7 +102,8 @@ def simulation() -> str:
         if error <= ACCURACY:
             at[name] = min(at.get(name, np.inf), took)
     _draw(measured)
-    text = table(("tool", "rtol, atol", "error", "ms", "steps"), rows)
+    text = "![Error against time](work_precision.png)\n\n"
+    text += table(("tool", "rtol, atol", "error", "ms", "steps"), rows)
     text += f"\n\nShortest time with an error of at most {ACCURACY:g}:\n\n"
     ours = at["cellsim, peak_share=0.1"]
     text += table(
