@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cellsim.case import Case, load_case
+from cellsim.case import Case
 from cellsim.convergence import Convergence, arviz, converged, doubts_of
 from cellsim.errors import CalibrationError
 from cellsim.fitted import Calibration, versions
 from cellsim.likelihood import Objective, objective_of
-from cellsim.posterior_data import Scored, groups_of, read_groups, write_groups
-from cellsim.sampling import CLOSER, FRAME_POINTS, Drawn, Run, continued, explored
+from cellsim.posterior_data import groups_of
+from cellsim.posterior_files import read_drawn, write_drawn
+from cellsim.sampling import FRAME_POINTS, Drawn, Run, continued, explored
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -28,9 +29,6 @@ if TYPE_CHECKING:
     Array = NDArray[np.float64]
 
 __all__ = ["Posterior", "sample"]
-
-FORMAT = "cellsim posterior 1"
-_ROWS = ("log_likelihood", "predicted", "posterior_predictive")
 
 
 @dataclass(frozen=True, eq=False)
@@ -169,16 +167,7 @@ class Posterior:
 
     def save(self, path: str | Path) -> None:
         """Write everything needed to read and continue it, case and model included, as one netCDF file."""
-        about = {
-            "format": FORMAT,
-            "case": dict(self.case.files),
-            "model": self.model.to_sbml(),
-            "variant": self.variant,
-            "run": asdict(self.run),
-            "versions": dict(self.versions),
-        }
-        predicted = self.groups["log_likelihood"].copy(data={"y": self.drawn.scored.predicted})
-        write_groups(path, {**self.groups, "predicted": predicted}, about)
+        write_drawn(path, self.objective, self.drawn, self.groups, self.versions)
 
     @classmethod
     def load(cls, path: str | Path) -> Posterior:
@@ -190,37 +179,7 @@ class Posterior:
             If the file is no posterior, names other parameters than its own case, or the log-likelihood of its
             last draw is not found again.
         """
-        from cellsim.model import load_model
-
-        found, about = read_groups(path, "unconstrained_posterior", "sample_stats", *_ROWS)
-        if about.get("format") != FORMAT:
-            raise CalibrationError(f"{path} has format {about.get('format')!r}; {FORMAT!r} is read.")
-        run = Run(**about["run"])
-        objective = objective_of(
-            load_case(about["case"]),
-            load_model(about["model"]),
-            variant=about["variant"] or None,
-            hierarchy=run.hierarchy,
-        )
-        kept = found["unconstrained_posterior"]
-        if list(objective.names) != [str(name) for name in kept["parameter"].values]:
-            raise CalibrationError(f"{path} has other parameters than its own case; was it edited?")
-        drawn = Drawn(
-            thetas=kept["theta"].values,
-            statistics={str(name): each.values for name, each in found["sample_stats"].data_vars.items()},
-            scored=Scored(*(found[name]["y"].values for name in _ROWS)),
-            run=run,
-        )
-        stated, again = (
-            float(drawn.scored.log_likelihood[-1, -1].sum()),
-            float(objective.evaluate(drawn.thetas[-1, -1], rtol=run.rtol * CLOSER).log_likelihood.sum()),
-        )
-        if not np.isclose(stated, again, rtol=1e-4, equal_nan=True):
-            raise CalibrationError(
-                f"{path} states a log-likelihood of {stated:.4f} for its last draw, but its case and model give "
-                f"{again:.4f}; it was made by {about['versions']}."
-            )
-        return cls(objective, drawn, about["versions"])
+        return cls(*read_drawn(path))
 
     # ---- more -------------------------------------------------------------------------------------
 

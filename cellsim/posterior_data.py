@@ -1,18 +1,15 @@
-"""Draws beside the data: every scored row under every draw, as the groups ArviZ knows, in one netCDF file."""
+"""Draws beside the data: every scored row under every draw, as the groups ArviZ knows."""
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cellsim.errors import CalibrationError
 from cellsim.likelihood import Objective
 
 if TYPE_CHECKING:
@@ -21,10 +18,9 @@ if TYPE_CHECKING:
 
     Array = NDArray[np.float64]
 
-__all__ = ["Scored", "groups_of", "read_groups", "score", "write_groups"]
+__all__ = ["Scored", "groups_of", "score"]
 
 PRIOR_DRAWS = 1000
-ABOUT = "cellsim"
 
 
 @dataclass(frozen=True, eq=False)
@@ -155,40 +151,3 @@ def groups_of(
             coords={**draws, "parameter": list(objective.names)},
         ),
     }
-
-
-def write_groups(path: str | Path, groups: Mapping[str, xr.Dataset], about: Mapping[str, Any]) -> None:
-    """Write groups into one netCDF file, with `about` as JSON text in a group of our own."""
-    import xarray as xr
-
-    told = xr.Dataset({"json": ((), json.dumps(about, ensure_ascii=False))})
-    partial = Path(f"{path}.partial")
-    for k, (name, group) in enumerate({**groups, ABOUT: told}.items()):
-        # a boolean would be written in a form that not every reader of netCDF takes
-        plain = group.map(lambda each: each.astype("int8") if each.dtype == bool else each, keep_attrs=True)
-        plain.to_netcdf(partial, mode="a" if k else "w", group=name, engine="h5netcdf")
-    # a file is whole or not there
-    partial.replace(path)
-
-
-def read_groups(path: str | Path, *names: str) -> tuple[dict[str, xr.Dataset], dict[str, Any]]:
-    """Read groups back, and what is told about them.
-
-    Raises
-    ------
-    CalibrationError
-        If the file is not one of ours.
-    """
-    import xarray as xr
-
-    if not Path(path).is_file():
-        raise CalibrationError(f"no file {path}.")
-    try:
-        found = {}
-        for name in (ABOUT, *names):
-            with xr.open_dataset(path, group=name, engine="h5netcdf") as group:
-                found[name] = group.load()
-        about = json.loads(str(found.pop(ABOUT)["json"].item()))
-    except (OSError, KeyError, ValueError) as error:
-        raise CalibrationError(f"{path} is no saved posterior of cellsim: {error}") from None
-    return found, about

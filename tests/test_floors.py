@@ -21,7 +21,7 @@ FLOORS = tuple(
         "timetable courses stepper solver streaming steady witness conditions path trajectory simulation",
         "noise priors terms likelihood",
         """modes fitting fitted diagnosis words identifiability information combinations measures
-        predictions valley curves profiles posterior posterior_data posterior_words chains
+        predictions valley curves profiles posterior posterior_data posterior_files posterior_words chains
         convergence frames sampling variants""",
         "sweeps visits",
         """bands figures_course figures_fit figures_inference figures_style figures_sweep plots
