@@ -25,6 +25,8 @@ FAR = 3.0
 SHARE_TO_MENTION = 0.02
 LARGEST_GRADIENT_ERROR = 1e-3
 LARGEST_LEDGER_ERROR = 1e-6
+LARGEST_TOLERANCE_ERROR = 0.01
+CLOSER = 1e-4
 LARGEST_LEFTOVER = 0.05
 ACCOUNT = "accounted"
 
@@ -42,8 +44,8 @@ def diagnose(objective: Objective, mixture: Mixture, starts: Sequence[Start]) ->
     Returns
     -------
     dict
-        Plain values only: ``rows``, ``priors``, ``doses``, ``starts``, ``modes``, ``gradient``, ``ledger``,
-        ``leftover``, ``far``, ``doubts`` (sentences; empty when there is nothing to doubt).
+        Plain values only: ``rows``, ``priors``, ``doses``, ``starts``, ``modes``, ``gradient``, ``tolerance``,
+        ``ledger``, ``leftover``, ``far``, ``doubts`` (sentences; empty when there is nothing to doubt).
     """
     theta, hessian = mixture.modes[0].theta, mixture.modes[0].curvature
     best = min(start.objective for start in starts)
@@ -74,10 +76,15 @@ def diagnose(objective: Objective, mixture: Mixture, starts: Sequence[Start]) ->
             "best": best,
         },
         "modes": [
-            {"objective": mode.objective, "share": float(share), **_apart(objective, mode.theta, theta)}
+            {
+                "objective": mode.objective,
+                "share": float(share),
+                **_apart(objective, mode.theta, theta),
+            }
             for mode, share in zip(mixture.modes, mixture.weights, strict=True)
         ],
         "gradient": _gradient_error(objective, theta),
+        "tolerance": _tolerance_error(objective, mixture),
         "ledger": _ledger_error(objective, theta),
         "leftover": _leftover(objective, theta, hessian),
         "far": {
@@ -103,6 +110,17 @@ def _gradient_error(objective: Objective, theta: Array) -> float:
         )
         errors.append(abs((up - down) / (2 * step) - exact @ move) / np.linalg.norm(exact))
     return float(max(errors))
+
+
+def _tolerance_error(objective: Objective, mixture: Mixture) -> float:
+    """Largest change of -2 ln posterior at an optimum when it is simulated far more exactly."""
+    return max(
+        abs(
+            objective.evaluate(mode.theta).objective
+            - objective.evaluate(mode.theta, rtol=objective.rtol * CLOSER).objective
+        )
+        for mode in mixture.modes
+    )
 
 
 def _ledger_error(objective: Objective, theta: Array) -> float | None:
@@ -145,6 +163,11 @@ def _doubts(found: dict[str, Any]) -> list[str]:
         out.append(f"{starts['failed']} of {starts['count']} starts failed.")
     if found["gradient"] > LARGEST_GRADIENT_ERROR:
         out.append(f"the gradient differs from central differences by {found['gradient']:.1e}.")
+    if found["tolerance"] > LARGEST_TOLERANCE_ERROR:
+        out.append(
+            f"-2 ln posterior changes by {found['tolerance']:.2g} when simulated more exactly; the solver's tolerance "
+            "is too loose for this model."
+        )
     if found["ledger"] is not None and abs(found["ledger"]) > LARGEST_LEDGER_ERROR:
         out.append(f"cells given and cells accounted for differ by {found['ledger']:.1e}.")
     if found["leftover"] > LARGEST_LEFTOVER:

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     Array = NDArray[np.float64]
 
-__all__ = ["calibrate", "hessian"]
+__all__ = ["Optima", "calibrate", "hessian", "optima"]
 
 Thing = TypeVar("Thing")
 Done = TypeVar("Done")
@@ -95,17 +95,79 @@ def calibrate(
     if starts < 1:
         raise CalibrationError(f"starts = {starts}: at least one is needed.")
     objective = objective_of(case, model, variant=variant)
-    firsts = _firsts(objective, starts, seed)
+    found = optima(objective, _firsts(objective, starts, seed), progress=progress)
+    return Calibration(
+        objective=objective,
+        mixture=found.mixture,
+        starts=found.starts,
+        seed=seed,
+        diagnosis=diagnose(objective, found.mixture, found.starts),
+        lmfit=found.result,
+        versions=versions(),
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class Optima:
+    """What descents from several points found.
+
+    Attributes
+    ----------
+    mixture : Mixture
+        The distinct optima, the highest first.
+    starts : tuple of Start
+        How each descent ended, in the order given.
+    result : MinimizerResult or None
+        lmfit's, at the highest.
+    """
+
+    mixture: Mixture
+    starts: tuple[Start, ...]
+    result: MinimizerResult | None
+
+
+def optima(objective: Objective, firsts: Sequence[Array], *, progress: bool | None = False) -> Optima:
+    """Descend from given points, look at other sampling days too, and keep every distinct optimum with its spread.
+
+    Parameters
+    ----------
+    objective : Objective
+        Of a case, or a sibling of one: with other rows (`terms`) or other priors.
+    firsts : sequence of array, shape (n,)
+        Prior-whitened.
+    progress : bool, optional
+        Show a bar; None: only on a terminal.
+
+    Returns
+    -------
+    Optima
+
+    Raises
+    ------
+    CalibrationError
+        If no start could be carried through.
+
+    Examples
+    --------
+    >>> import cellsim as cs
+    >>> objective = objective_of(cs.load_case("sjogren_rfib"), variant="V0")
+    >>> found = optima(objective, [np.zeros(len(objective.names))])
+    >>> found.starts[0].converged
+    True
+    """
     objective.evaluate(firsts[0], gradient=True)  # compiles, before threads ask for it
     ended = _in_threads(partial(_descend, objective), firsts, f"{objective.variant}: starts", progress)
     if not any(np.isfinite(each.start.objective) for each in ended):
         raise CalibrationError(
-            f"none of {starts} starts could be carried through; the last said: {ended[-1].start.message}"
+            f"none of {len(firsts)} starts could be carried through; the last said: {ended[-1].start.message}"
         )
     best = min(ended, key=lambda each: each.start.objective)
     probes = _probes(objective, best.theta)
     moved = _in_threads(
-        partial(_descend, objective), probes, f"{objective.variant}: other sampling days", progress
+        partial(_descend, objective),
+        probes,
+        f"{objective.variant}: other sampling days",
+        progress,
     )
     summits, how = _summits(objective, [*ended, *moved])
     modes = tuple(
@@ -117,16 +179,7 @@ def calibrate(
         )
         for each in summits
     )
-    mixture = Mixture(modes)
-    return Calibration(
-        objective=objective,
-        mixture=mixture,
-        starts=how[:starts],
-        seed=seed,
-        diagnosis=diagnose(objective, mixture, how[:starts]),
-        lmfit=summits[0].result,
-        versions=versions(),
-    )
+    return Optima(Mixture(modes), how[: len(firsts)], summits[0].result)
 
 
 def _firsts(objective: Objective, starts: int, seed: int) -> list[Array]:
@@ -193,7 +246,10 @@ def _same(objective: Objective, one: _Descent, other: _Descent) -> bool:
 
 
 def _in_threads(
-    work: Callable[[Thing], Done], things: Sequence[Thing], title: str, progress: bool | None
+    work: Callable[[Thing], Done],
+    things: Sequence[Thing],
+    title: str,
+    progress: bool | None,
 ) -> list[Done]:
     """Do all, in order; the solver releases the interpreter, so threads are enough."""
     from tqdm import tqdm
@@ -202,7 +258,13 @@ def _in_threads(
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         done = pool.map(work, things)
         return list(
-            tqdm(done, desc=title, total=len(things), disable=not show or len(things) < 2, leave=False)
+            tqdm(
+                done,
+                desc=title,
+                total=len(things),
+                disable=not show or len(things) < 2,
+                leave=False,
+            )
         )
 
 
@@ -251,7 +313,7 @@ def hessian(
     theta: Array,
     *,
     step: float = 1e-2,
-    rtol: float = 1e-6,
+    rtol: float | None = None,
     progress: bool | None = False,
 ) -> Array:
     """Second derivatives of half the objective (of -ln posterior) with respect to theta.
@@ -264,8 +326,9 @@ def hessian(
     theta : array, shape (n,)
     step : float
         Of the differences, in units of each coordinate's own spread (with the others held).
-    rtol : float
-        Of the simulations. With these steps the determinant is good to 0.001 nats and variances to 0.3 percent.
+    rtol : float, optional
+        Of the simulations; the objective's own otherwise, with which, at these steps, the log determinant for the
+        case with its 102 parameters is good to 0.01 and variances to 1 percent.
     progress : bool, optional
         Show a bar; None: only on a terminal.
 

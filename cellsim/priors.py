@@ -9,7 +9,7 @@ contraction is 1 - var(theta), and a shift of one is one prior standard deviatio
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -98,6 +98,8 @@ class Prior:
         In PEtab's order (log-normal: mean and sd of the logarithm), in the parameter's own unit.
     lower, upper : float
         Truncation, default none.
+    spread : float
+        Standard deviation of the prior in the coordinate that whitens the family; see :meth:`widened`.
 
     Raises
     ------
@@ -115,6 +117,7 @@ class Prior:
     parameters: tuple[float, ...]
     lower: float = -np.inf
     upper: float = np.inf
+    spread: float = 1.0
 
     def __post_init__(self) -> None:
         if self.family not in FAMILIES:
@@ -126,6 +129,8 @@ class Prior:
             raise CaseError(
                 f"{self.family} prior {self.parameters} leaves nothing between {self.lower} and {self.upper}."
             )
+        if not 0 < self.spread < np.inf:
+            raise CaseError(f"a prior cannot be spread {self.spread:g} times as wide.")
 
     def _distribution(self) -> Any:
         return _distribution(self.family, self.parameters)
@@ -150,13 +155,13 @@ class Prior:
 
     def value(self, theta: NDArray[np.float64]) -> NDArray[np.float64]:
         """The parameter at prior-whitened coordinate `theta` (any shape), in its own unit."""
+        theta = self.spread * np.asarray(theta, float)
         if self._closed:
             mean, sd = self.parameters
-            x = mean + sd * np.asarray(theta, float)
+            x = mean + sd * theta
             return np.exp(x) if self.family == "log-normal" else x
         from scipy.special import ndtr
 
-        theta = np.asarray(theta, float)
         if (ends := self._ends) is not None:
             reach = (ends[1] - ends[0]) * ndtr(-np.abs(theta))
             return np.asarray(np.where(theta < 0, ends[0] + reach, ends[1] - reach))
@@ -171,12 +176,12 @@ class Prior:
     def slope(self, theta: NDArray[np.float64]) -> NDArray[np.float64]:
         """Derivative of :meth:`value` with respect to `theta`."""
         if self._closed:
-            sd = self.parameters[1]
+            sd = self.spread * self.parameters[1]
             return sd * self.value(theta) if self.family == "log-normal" else np.full(np.shape(theta), sd)
+        normal = np.exp(-0.5 * (self.spread * np.asarray(theta)) ** 2) / np.sqrt(2 * np.pi)
         if (ends := self._ends) is not None:
-            return (ends[1] - ends[0]) * np.exp(-0.5 * np.asarray(theta) ** 2) / np.sqrt(2 * np.pi)
-        x = self.value(theta)
-        return np.exp(-0.5 * np.asarray(theta) ** 2 - 0.5 * np.log(2 * np.pi) - self.log_density(x))
+            return self.spread * (ends[1] - ends[0]) * normal
+        return self.spread * normal * np.exp(-self._family_log_density(self.value(theta)))
 
     def whitened(self, value: float) -> float:
         """The prior-whitened coordinate of `value`; infinite outside the prior's support."""
@@ -186,17 +191,35 @@ class Prior:
             mean, sd = self.parameters
             with np.errstate(invalid="ignore", divide="ignore"):
                 x = np.log(value) if self.family == "log-normal" else value
-            return float((x - mean) / sd)
+            return float((x - mean) / sd / self.spread)
         whole, share = self._distribution(), self._share()
         under = (whole.cdf(value) - whole.cdf(self.lower)) / share
         over = (whole.sf(value) - whole.sf(self.upper)) / share
-        return float(ndtri(under) if under < over else -ndtri(over))
+        return float(ndtri(under) if under < over else -ndtri(over)) / self.spread
 
     def log_density(self, value: NDArray[np.float64] | float) -> NDArray[np.float64]:
         """Log of the truncated density at `value`, in the parameter's own unit, as PEtab defines it."""
+        plain = self._family_log_density(value)
+        if self.spread == 1.0:
+            return plain
+        theta = np.vectorize(self.whitened, otypes=[float])(value)
+        with np.errstate(invalid="ignore"):
+            moved = plain + 0.5 * (self.spread**2 - 1) * theta**2 - np.log(self.spread)
+        return np.where(np.isfinite(plain), moved, plain)
+
+    def _family_log_density(self, value: NDArray[np.float64] | float) -> NDArray[np.float64]:
+        """The same without :attr:`spread`."""
         inside = (np.asarray(value) >= self.lower) & (np.asarray(value) <= self.upper)
         logged = np.asarray(self._distribution().logpdf(value)) - np.log(self._share())
         return np.where(inside, logged, -np.inf)
+
+    def widened(self, factor: float) -> Prior:
+        """A sibling whose whitened coordinate is spread `factor` times as wide around the same median.
+
+        With factor 1/sqrt(alpha) its density, in the whitened coordinate, is this one's to the power alpha, made to
+        integrate to one: what power-scaling of priors asks for (Kallioinen et al. 2024, Stat Comput 34:57).
+        """
+        return replace(self, spread=self.spread * factor)
 
 
 @dataclass(frozen=True)
@@ -221,6 +244,7 @@ class Coordinates:
         """Positions, means, sds and log flags of the priors with a closed form, which go in one sweep."""
         found = [j for j, prior in enumerate(self.priors) if prior._closed]
         mean, sd = (np.array([self.priors[j].parameters[k] for j in found]) for k in (0, 1))
+        sd = sd * np.array([self.priors[j].spread for j in found])
         logged = np.array([self.priors[j].family == "log-normal" for j in found], dtype=bool)
         return np.array(found, dtype=np.intp), mean, sd, logged
 

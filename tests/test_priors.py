@@ -26,10 +26,18 @@ PRIORS = [
     Prior("rayleigh", (2.0,)),
     Prior("cauchy", (0.0, 1.0), -30.0, 30.0),
 ]
+WIDENED = [
+    Prior("normal", (1.0, 2.0)).widened(0.6),
+    Prior("log-normal", (-0.5, 0.7), 0.0).widened(1.2),
+    Prior("uniform", (-60.0, 0.0)).widened(0.8),
+    Prior("gamma", (2.0, 1.5), 0.0, 9.0).widened(1.1),
+]
 
 
 @pytest.mark.parametrize("prior", PRIORS, ids=str)
-def test_whitened_coordinate_is_standard_normal_by_the_law_of_large_numbers(prior: Prior) -> None:
+def test_whitened_coordinate_is_standard_normal_by_the_law_of_large_numbers(
+    prior: Prior,
+) -> None:
     """Kolmogorov-Smirnov against the distribution itself; p below 1e-4 happens once in ten thousand seeds."""
     draws = prior.value(np.random.default_rng(7).standard_normal(4000))
     share = stats.kstest(
@@ -39,7 +47,7 @@ def test_whitened_coordinate_is_standard_normal_by_the_law_of_large_numbers(prio
     assert share.pvalue > 1e-4
 
 
-@pytest.mark.parametrize("prior", PRIORS, ids=str)
+@pytest.mark.parametrize("prior", [*PRIORS, *WIDENED], ids=str)
 def test_density_integrates_to_one(prior: Prior) -> None:
     edges = prior.value(np.linspace(-6.5, 6.5, 66))
     mass = sum(
@@ -49,7 +57,7 @@ def test_density_integrates_to_one(prior: Prior) -> None:
     assert mass == pytest.approx(1, abs=1e-8)
 
 
-@pytest.mark.parametrize("prior", PRIORS, ids=str)
+@pytest.mark.parametrize("prior", [*PRIORS, *WIDENED], ids=str)
 @given(theta=st.floats(-4, 4))
 def test_whitening_goes_back_and_forth_and_slope_is_the_difference_quotient(
     prior: Prior, theta: float
@@ -86,6 +94,22 @@ def test_densities_agree_with_libpetab() -> None:
             )
 
 
+@pytest.mark.parametrize("power", [0.5, 0.8, 1.25])
+def test_widening_is_a_power_of_the_density_in_the_whitened_coordinate(
+    power: float,
+) -> None:
+    """Witness: N(0, 1) to the power alpha is N(0, 1/alpha) after normalisation, by scipy."""
+    prior = Prior("gamma", (2.0, 1.5), 0.0, 9.0)
+    wide = prior.widened(power**-0.5)
+    x = prior.value(np.linspace(-2.5, 2.5, 11))
+    theta = np.array([prior.whitened(each) for each in x])
+    expected = stats.norm(0, power**-0.5).logpdf(theta) - np.log(prior.slope(theta))
+    assert wide.log_density(x) == pytest.approx(expected, rel=1e-8)
+    assert np.exp(wide.log_density(10.0)) == 0
+    with pytest.raises(CaseError, match="times as wide"):
+        prior.widened(-1.0)
+
+
 def test_nonsense_is_refused() -> None:
     with pytest.raises(CaseError, match="Did you mean 'log-normal'"):
         Prior("lognormal", (0.0, 1.0))
@@ -97,8 +121,9 @@ def test_nonsense_is_refused() -> None:
 
 
 def test_several_at_once_are_the_same_one_by_one() -> None:
-    theta = np.random.default_rng(3).standard_normal((5, len(PRIORS)))
-    both = Coordinates(tuple(PRIORS))
-    for j, prior in enumerate(PRIORS):
+    several = [*PRIORS, *WIDENED]
+    theta = np.random.default_rng(3).standard_normal((5, len(several)))
+    both = Coordinates(tuple(several))
+    for j, prior in enumerate(several):
         assert both.values(theta)[:, j] == pytest.approx(prior.value(theta[:, j]), rel=1e-14)
         assert both.slopes(theta)[:, j] == pytest.approx(prior.slope(theta[:, j]), rel=1e-14)
