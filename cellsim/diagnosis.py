@@ -76,11 +76,7 @@ def diagnose(objective: Objective, mixture: Mixture, starts: Sequence[Start]) ->
             "best": best,
         },
         "modes": [
-            {
-                "objective": mode.objective,
-                "share": float(share),
-                **_apart(objective, mode.theta, theta),
-            }
+            {"objective": mode.objective, "share": float(share), **_apart(objective, mode.theta, theta)}
             for mode, share in zip(mixture.modes, mixture.weights, strict=True)
         ],
         "gradient": _gradient_error(objective, theta),

@@ -164,10 +164,7 @@ def optima(objective: Objective, firsts: Sequence[Array], *, progress: bool | No
     best = min(ended, key=lambda each: each.start.objective)
     probes = _probes(objective, best.theta)
     moved = _in_threads(
-        partial(_descend, objective),
-        probes,
-        f"{objective.variant}: other sampling days",
-        progress,
+        partial(_descend, objective), probes, f"{objective.variant}: other sampling days", progress
     )
     summits, how = _summits(objective, [*ended, *moved])
     modes = tuple(
@@ -246,10 +243,7 @@ def _same(objective: Objective, one: _Descent, other: _Descent) -> bool:
 
 
 def _in_threads(
-    work: Callable[[Thing], Done],
-    things: Sequence[Thing],
-    title: str,
-    progress: bool | None,
+    work: Callable[[Thing], Done], things: Sequence[Thing], title: str, progress: bool | None
 ) -> list[Done]:
     """Do all, in order; the solver releases the interpreter, so threads are enough."""
     from tqdm import tqdm
@@ -258,13 +252,7 @@ def _in_threads(
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         done = pool.map(work, things)
         return list(
-            tqdm(
-                done,
-                desc=title,
-                total=len(things),
-                disable=not show or len(things) < 2,
-                leave=False,
-            )
+            tqdm(done, desc=title, total=len(things), disable=not show or len(things) < 2, leave=False)
         )
 
 

@@ -120,10 +120,7 @@ class Objective:
             For unknown names and values outside a prior's support, all at once.
         """
         problems = [
-            Problem(
-                what=f"no estimated parameter {name!r}.",
-                remedy=did_you_mean(name, self.names),
-            )
+            Problem(what=f"no estimated parameter {name!r}.", remedy=did_you_mean(name, self.names))
             for name in values
             if name not in self.names
         ]
@@ -277,12 +274,7 @@ class Objective:
             cuts = self._cuts(values)
             low = np.array([int(term.measured) for term in terms if term.part == "graded"])
             high = np.array([int(term.upper) for term in terms if term.part == "graded"])
-            scored = graded(
-                np.log(predicted[grade]),
-                cuts[low],
-                cuts[high + 1],
-                values["purpura_scale"],
-            )
+            scored = graded(np.log(predicted[grade]), cuts[low], cuts[high + 1], values["purpura_scale"])
             log_likelihood[grade], residual[grade], turn[grade] = scored[:3]
             cuts_turn = list(zip(np.flatnonzero(grade), scored[3], scored[4], strict=True))
         jacobian = None
@@ -290,10 +282,7 @@ class Objective:
             jacobian = np.vstack([slopes * (turn * inner)[:, None], np.eye(theta.size)])
             stretch = self._coordinates.slopes(theta)
             for k, by_below, by_above in cuts_turn:
-                for cut, weight in (
-                    (int(terms[k].measured), by_below),
-                    (int(terms[k].upper) + 1, by_above),
-                ):
+                for cut, weight in ((int(terms[k].measured), by_below), (int(terms[k].upper) + 1, by_above)):
                     for name, sign in _CUT_SLOPES.get(cut, ()):
                         if name in self.names:
                             column = self.names.index(name)
@@ -409,12 +398,7 @@ def objective_of(
         variant=chosen.id if chosen else "",
         names=tuple(row.id for row in free),
         priors=tuple(
-            Prior(
-                row.family or "uniform",
-                row.parameters or (row.lower, row.upper),
-                row.lower,
-                row.upper,
-            )
+            Prior(row.family or "uniform", row.parameters or (row.lower, row.upper), row.lower, row.upper)
             for row in free
         ),
         fixed=fixed,

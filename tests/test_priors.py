@@ -35,9 +35,7 @@ WIDENED = [
 
 
 @pytest.mark.parametrize("prior", PRIORS, ids=str)
-def test_whitened_coordinate_is_standard_normal_by_the_law_of_large_numbers(
-    prior: Prior,
-) -> None:
+def test_whitened_coordinate_is_standard_normal_by_the_law_of_large_numbers(prior: Prior) -> None:
     """Kolmogorov-Smirnov against the distribution itself; p below 1e-4 happens once in ten thousand seeds."""
     draws = prior.value(np.random.default_rng(7).standard_normal(4000))
     share = stats.kstest(
@@ -95,9 +93,7 @@ def test_densities_agree_with_libpetab() -> None:
 
 
 @pytest.mark.parametrize("power", [0.5, 0.8, 1.25])
-def test_widening_is_a_power_of_the_density_in_the_whitened_coordinate(
-    power: float,
-) -> None:
+def test_widening_is_a_power_of_the_density_in_the_whitened_coordinate(power: float) -> None:
     """Witness: N(0, 1) to the power alpha is N(0, 1/alpha) after normalisation, by scipy."""
     prior = Prior("gamma", (2.0, 1.5), 0.0, 9.0)
     wide = prior.widened(power**-0.5)
