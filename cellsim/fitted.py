@@ -244,6 +244,8 @@ class Calibration:
             "case": dict(self.case.files),
             "model": self.model.to_sbml(),
             "variant": self.variant,
+            # JSON has no infinity
+            "degrees": self.objective.degrees if np.isfinite(self.objective.degrees) else None,
             "names": self.objective.names,
             "modes": [
                 {
@@ -280,7 +282,13 @@ class Calibration:
         if not isinstance(content, dict) or content.get("format") != FORMAT:
             raise CalibrationError(f"{path} is not a saved calibration (format {FORMAT!r} expected).")
         case = load_case(content["case"])
-        objective = objective_of(case, load_model(content["model"]), variant=content["variant"])
+        degrees = content.get("degrees")
+        objective = objective_of(
+            case,
+            load_model(content["model"]),
+            variant=content["variant"],
+            degrees=np.inf if degrees is None else degrees,
+        )
         if list(objective.names) != content["names"]:
             raise CalibrationError(
                 f"{path} estimates other parameters than its own case lists; was it edited?"

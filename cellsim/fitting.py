@@ -55,6 +55,7 @@ def calibrate(
     variant: str | None = None,
     starts: int = 20,
     seed: int = 0,
+    degrees: float = np.inf,
     progress: bool | None = None,
 ) -> Calibration:
     """Fit a model to a case: the most probable parameters given data and priors, and their spread.
@@ -71,6 +72,9 @@ def calibrate(
         How many; the first begins at the prior medians, the others at draws from the prior.
     seed : int
         Of the starts.
+    degrees : float
+        Degrees of freedom of the noise: normal by default, Student's t when finite. Four let single rows stand
+        far off; the conclusions should be the same.
     progress : bool, optional
         Show a bar; by default only on a terminal.
 
@@ -81,7 +85,7 @@ def calibrate(
     Raises
     ------
     CalibrationError
-        If no start could be carried through.
+        If no start could be carried through, or for degrees not above zero.
     CaseError
         If case and model do not fit together.
 
@@ -94,7 +98,7 @@ def calibrate(
     """
     if starts < 1:
         raise CalibrationError(f"starts = {starts}: at least one is needed.")
-    objective = objective_of(case, model, variant=variant)
+    objective = objective_of(case, model, variant=variant, degrees=degrees)
     found = optima(objective, _firsts(objective, starts, seed), progress=progress)
     return Calibration(
         objective=objective,

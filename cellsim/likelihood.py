@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from cellsim.errors import CalibrationError, CaseError, Problem, did_you_mean
-from cellsim.noise import censored, gaussian, graded
+from cellsim.noise import censored, gaussian, graded, student
 from cellsim.priors import Coordinates, Prior
 from cellsim.terms import Term, terms_of
 
@@ -90,6 +90,9 @@ class Objective:
     fixed : mapping
         Every other parameter's value.
     terms : tuple of Term
+    degrees : float
+        Degrees of freedom of the noise of values and of censored rows: infinite for normal noise, finite for
+        Student's t with each row's spread as its scale. Grades keep their own law.
     """
 
     case: Case
@@ -103,6 +106,13 @@ class Objective:
     kernels: Kernels
     doses: Doses
     rtol: float = 1e-4
+    degrees: float = np.inf
+
+    def __post_init__(self) -> None:
+        if not self.degrees > 0:
+            raise CalibrationError(
+                f"noise of {self.degrees:g} degrees of freedom; a number above zero is needed, infinity for normal noise."
+            )
 
     # ---- parameters -------------------------------------------------------------------------------
 
@@ -262,13 +272,16 @@ class Objective:
         with np.errstate(divide="ignore", invalid="ignore"):
             inner = np.where(logged, 1.0 / predicted, 1.0)
         plain, short, grade = part == "standard", part == "censored", part == "graded"
-        log_likelihood[plain], residual[plain], turn[plain] = gaussian(
-            measured[plain], predicted[plain], sd[plain], logged=logged[plain]
+        rows = measured[plain], predicted[plain], sd[plain]
+        log_likelihood[plain], residual[plain], turn[plain] = (
+            gaussian(*rows, logged=logged[plain])
+            if np.isinf(self.degrees)
+            else student(*rows, degrees=self.degrees, logged=logged[plain])
         )
         if short.any():
             above = np.array([term.above for term in terms])
             log_likelihood[short], residual[short], turn[short] = censored(
-                measured[short], predicted[short], sd[short], above=above[short]
+                measured[short], predicted[short], sd[short], above=above[short], degrees=self.degrees
             )
         if grade.any():
             cuts = self._cuts(values)
@@ -335,6 +348,7 @@ def objective_of(
     variant: str | None = None,
     rtol: float = 1e-4,
     hierarchy: bool = False,
+    degrees: float = np.inf,
 ) -> Objective:
     """Bring a case, a model and a variant together.
 
@@ -350,6 +364,8 @@ def objective_of(
     hierarchy : bool
         Whether parameters with a prior that the case does not let a fit estimate (spreads of a hierarchy) are
         free as well; they stand last.
+    degrees : float
+        Degrees of freedom of the noise: Student's t instead of normal noise when finite.
 
     Returns
     -------
@@ -360,7 +376,7 @@ def objective_of(
     CaseError
         If the case does not fit the model.
     CalibrationError
-        For measurement models that are not supported, all at once.
+        For measurement models that are not supported, all at once, and for degrees not above zero.
 
     Examples
     --------
@@ -407,6 +423,7 @@ def objective_of(
         kernels=compile_equations(equations_of(model, outputs, extra_parameters=sorted(elsewhere))),
         doses=Doses(jumps=delivery.boluses, rates=delivery.inflows),
         rtol=rtol,
+        degrees=degrees,
     )
 
 

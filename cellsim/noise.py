@@ -11,10 +11,11 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["censored", "gaussian", "graded"]
+__all__ = ["censored", "gaussian", "graded", "student"]
 
 Array = NDArray[np.float64]
 _LOG_ROOT_TWO_PI = 0.5 * np.log(2 * np.pi)
+_TINY = 1e-100
 
 
 def gaussian(measured: Array, predicted: Array, sd: Array, *, logged: Array) -> tuple[Array, Array, Array]:
@@ -51,10 +52,54 @@ def gaussian(measured: Array, predicted: Array, sd: Array, *, logged: Array) -> 
     return constant - 0.5 * residual**2, residual, 1.0 / sd
 
 
-def censored(limit: Array, predicted: Array, sd: Array, *, above: Array) -> tuple[Array, Array, Array]:
+def student(
+    measured: Array, predicted: Array, scale: Array, *, degrees: float, logged: Array
+) -> tuple[Array, Array, Array]:
+    """Student-t density of `measured`, of its logarithm where `logged`, with the prediction as its median.
+
+    l = ln t(z; nu) - ln scale [- ln measured],  z = (predicted - measured)/scale, logarithms where `logged`;
+    r = sign(z) sqrt((nu + 1) ln(1 + z^2/nu)). A row far off costs the logarithm of its distance, not the square.
+
+    Parameters
+    ----------
+    measured, predicted, scale : array
+        As for :func:`gaussian`, which is the limit of many degrees. The scale is no standard deviation: that is
+        sqrt(nu/(nu - 2)) times as large, and infinite for two degrees and fewer.
+    degrees : float
+        Degrees of freedom nu, above zero and finite.
+    logged : array of bool
+        Which terms are of the logarithm.
+
+    Returns
+    -------
+    log_likelihood, residual, slope : array
+        See the module.
+
+    Examples
+    --------
+    >>> one = np.ones(1)
+    >>> l, r, s = student(one, np.e * one, 0.5 * one, degrees=4.0, logged=one > 0)
+    >>> bool(np.isclose(r[0], np.sqrt(5 * np.log(2))))
+    True
+    """
+    with np.errstate(invalid="ignore", divide="ignore"):
+        seen = np.where(logged, np.log(measured), measured)
+        z = (np.where(logged, np.log(predicted), predicted) - seen) / scale
+    residual = np.sign(z) * np.sqrt((degrees + 1) * np.log1p(z**2 / degrees))
+    # z over r, which is 0 over 0 at the median
+    ratio = np.full(z.shape, np.sqrt(degrees / (degrees + 1)))
+    np.divide(z, residual, out=ratio, where=np.abs(residual) > _TINY)
+    constant = _log_height(degrees) - np.log(scale) - np.where(logged, seen, 0.0)
+    return constant - 0.5 * residual**2, residual, (degrees + 1) / (degrees + z**2) * ratio / scale
+
+
+def censored(
+    limit: Array, predicted: Array, sd: Array, *, above: Array, degrees: float = np.inf
+) -> tuple[Array, Array, Array]:
     """Log-normal probability that a value lies beyond the `limit` of its assay (method M3).
 
     l = ln Phi(+-(ln limit - ln predicted)/sd), plus for a value below the limit, minus for one above; l_max = 0.
+    With finite `degrees` Phi is the distribution function of Student's t, and `sd` its scale.
 
     Parameters
     ----------
@@ -64,6 +109,8 @@ def censored(limit: Array, predicted: Array, sd: Array, *, above: Array) -> tupl
         Standard deviation of the natural logarithm.
     above : array of bool
         Whether the value is known to lie above the limit (right-censored) and not below it.
+    degrees : float
+        Degrees of freedom, above zero; infinite for normal noise.
 
     Returns
     -------
@@ -74,14 +121,31 @@ def censored(limit: Array, predicted: Array, sd: Array, *, above: Array) -> tupl
     ----------
     Beal SL (2001) J Pharmacokinet Pharmacodyn 28:481, method M3, doi 10.1023/A:1012299115260.
     """
-    from scipy.special import log_ndtr
-
     sign = np.where(above, -1.0, 1.0)
     z = sign * (np.log(limit) - np.log(predicted)) / sd
-    log_likelihood = log_ndtr(z)
+    log_likelihood, log_density = _tail(z, degrees)
     residual = np.sqrt(-2 * log_likelihood)
-    density = np.exp(-0.5 * z**2 - _LOG_ROOT_TWO_PI - log_likelihood)
+    density = np.exp(log_density - log_likelihood)
     return log_likelihood, residual, sign * density / (sd * np.maximum(residual, 1e-150))
+
+
+def _log_height(degrees: float) -> float:
+    """ln of the density of Student's t at its median."""
+    from scipy.special import gammaln
+
+    return float(gammaln((degrees + 1) / 2) - gammaln(degrees / 2) - 0.5 * np.log(degrees * np.pi))
+
+
+def _tail(z: Array, degrees: float) -> tuple[Array, Array]:
+    """ln of the distribution function and of the density at z, of a normal or Student's t."""
+    from scipy.special import log_ndtr, stdtr
+
+    if np.isinf(degrees):
+        return log_ndtr(z), -0.5 * z**2 - _LOG_ROOT_TWO_PI
+    # from the smaller tail, so that a probability near one keeps its digits
+    smaller = stdtr(degrees, -np.abs(z))
+    under = np.where(z > 0, np.log1p(-smaller), np.log(smaller))
+    return under, _log_height(degrees) - 0.5 * (degrees + 1) * np.log1p(z**2 / degrees)
 
 
 def graded(

@@ -272,7 +272,13 @@ def sample(
     fit = calibrate(source, seed=seed, progress=progress) if isinstance(source, Case) else source
     objective = fit.objective
     if hierarchy:
-        objective = objective_of(fit.case, fit.model, variant=fit.variant or None, hierarchy=True)
+        objective = objective_of(
+            fit.case,
+            fit.model,
+            variant=fit.variant or None,
+            hierarchy=True,
+            degrees=fit.objective.degrees,
+        )
     fitted = fit.draws(FRAME_POINTS, seed=seed)
     freed = np.random.default_rng(seed).standard_normal(
         (FRAME_POINTS, len(objective.names) - fitted.shape[1])

@@ -82,7 +82,11 @@ def _replicate(objective: Objective, thetas: Array, predicted: Array, random: np
                 cuts = objective._cuts(values)[1:-1]
                 out[i, k] = np.sum(level[i] + values["purpura_scale"] * noise[i] > cuts)
             continue
-        noise = term.sd * random.standard_normal(here.size)
+        noise = term.sd * (
+            random.standard_normal(here.size)
+            if np.isinf(objective.degrees)
+            else random.standard_t(objective.degrees, here.size)
+        )
         out[:, k] = here * np.exp(noise) if term.logged else here + noise
     return out
 

@@ -39,6 +39,8 @@ def write_drawn(
         "case": dict(objective.case.files),
         "model": objective.model.to_sbml(),
         "variant": objective.variant,
+        # JSON has no infinity
+        "degrees": objective.degrees if np.isfinite(objective.degrees) else None,
         "run": asdict(drawn.run),
         "versions": dict(versions),
     }
@@ -54,11 +56,13 @@ def read_drawn(path: str | Path) -> tuple[Objective, Drawn, dict[str, str]]:
     if about.get("format") != FORMAT:
         raise CalibrationError(f"{path} has format {about.get('format')!r}; {FORMAT!r} is read.")
     run = Run(**about["run"])
+    degrees = about.get("degrees")
     objective = objective_of(
         load_case(about["case"]),
         load_model(about["model"]),
         variant=about["variant"] or None,
         hierarchy=run.hierarchy,
+        degrees=np.inf if degrees is None else degrees,
     )
     kept = found["unconstrained_posterior"]
     if list(objective.names) != [str(name) for name in kept["parameter"].values]:

@@ -115,7 +115,12 @@ def _facts(fit: Calibration) -> list[str]:
     return [
         *variants,
         f"Scored: {sum(rows.values())} rows ({', '.join(f'{n} {part}' for part, n in rows.items())}); "
-        f"{len(table)} parameters estimated, {len(diagnosis['priors']['fixed'])} fixed.",
+        f"{len(table)} parameters estimated, {len(diagnosis['priors']['fixed'])} fixed."
+        + (
+            f" Noise: Student's t with {fit.objective.degrees:g} degrees of freedom."
+            if fit.objective.degrees < float("inf")
+            else ""
+        ),
         f"The data determined {fit.effective_parameters:.1f} numbers. Of the parameters {counts[DATA_DRIVEN]} are "
         f"data-driven, {counts[MOVED]} moved but not narrowed, {counts[PRIOR_DRIVEN]} prior-driven, "
         f"{counts[UNTOUCHED]} without effect on these data.",
