@@ -22,7 +22,7 @@ FLOORS = tuple(
         "noise priors terms likelihood",
         """modes fitting fitted diagnosis words identifiability information combinations measures
         predictions valley curves profiles posterior posterior_data posterior_files posterior_words chains
-        convergence frames sampling variants""",
+        convergence frames sampling synthetic variants""",
         "sweeps visits",
         """bands figures_course figures_fit figures_inference figures_style figures_sweep plots
         report report_contrasts report_job report_pages report_plans report_sections report_words

@@ -1,0 +1,77 @@
+"""What has been done: a line of JSON for every synthetic patient, so that an interrupted run loses one at most."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from cellsim.likelihood import Objective
+
+RESULTS = Path(__file__).parent / "results.jsonl"
+Record = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Study:
+    """One question asked of many synthetic patients.
+
+    Attributes
+    ----------
+    part, name : str
+        ``sbc``, ``coverage`` or ``preference``, and which of them.
+    stamp : str
+        Of what the answers depend on; lines with another one are not used.
+    patients : int
+        How many in a full run.
+    quick : int
+        How many otherwise.
+    one : callable
+        Patient number -> what to remember.
+    """
+
+    part: str
+    name: str
+    stamp: str
+    patients: int
+    quick: int
+    one: Callable[[int], Record]
+
+
+def stamp_of(*objectives: Objective, settings: object) -> str:
+    """Changes with model, rows, priors, fixed values and what the study sets itself."""
+    digest = hashlib.sha256(repr(settings).encode())
+    for each in objectives:
+        for part in (each.model.to_sbml(), each.terms, each.priors, sorted(each.fixed.items())):
+            digest.update(repr(part).encode())
+    return digest.hexdigest()[:12]
+
+
+def records(study: Study, path: Path = RESULTS) -> list[Record]:
+    """Every line of a study, by patient."""
+    if not path.exists():
+        return []
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    mine = (study.part, study.name, study.stamp)
+    found = [line for line in lines if (line["part"], line["name"], line["stamp"]) == mine]
+    return sorted(found, key=lambda line: int(line["k"]))
+
+
+def work(studies: Sequence[Study], *, full: bool, path: Path = RESULTS) -> None:
+    """Do what is missing, all studies growing together, and append it line by line."""
+    todo = []
+    for study in studies:
+        target = study.patients if full else study.quick
+        have = {line["k"] for line in records(study, path)}
+        todo += [((k + 0.5) / target, study, k) for k in range(target) if k not in have]
+    for _, study, k in sorted(todo, key=lambda each: each[0]):
+        line = {"part": study.part, "name": study.name, "stamp": study.stamp, "k": k, **study.one(k)}
+        with path.open("a") as file:
+            file.write(json.dumps(line) + "\n")
+        print(
+            f"{study.part} {study.name} {k}: {line.get('seconds', 0):.1f} s {line.get('failed', '')}",
+            flush=True,
+        )

@@ -1,0 +1,69 @@
+"""How often evidence prefers an effect when there is none, and when there is one."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from functools import partial
+
+import numpy as np
+
+from benchmarks.honesty.ledger import Record, Study, stamp_of
+from benchmarks.honesty.patients import full
+from benchmarks.honesty.posteriors import fitted
+from cellsim.errors import CellsimError
+from cellsim.likelihood import Objective
+from cellsim.synthetic import replicate
+
+VARIANTS = ("V0", "V0b", "V2", "V4")
+NULLS, EFFECTS = ("V0", "V0b"), ("V2", "V4")
+# prior standard deviations of e above its median, so e = 1.3: the drive at the full memory falls to well below a half
+STRONG = 1.5
+
+
+def drawn_truth(objective: Objective, k: int) -> np.ndarray:
+    """A truth from the prior of its variant."""
+    return np.random.default_rng([k, 3]).standard_normal(len(objective.names))
+
+
+def strong_truth(objective: Objective, k: int) -> np.ndarray:
+    """The same with a strong effect."""
+    theta = drawn_truth(objective, k)
+    theta[objective.names.index("e")] = STRONG
+    return theta
+
+
+def evidence(made: Objective, siblings: dict[str, Objective], seed: int) -> Record:
+    """ln evidence of the patient's rows under each variant, Laplace; null where it could not be found."""
+    out: Record = {}
+    for name, objective in siblings.items():
+        try:
+            # rows are scored alike in every variant: formulas are numbered in the order of the case's tables
+            found = fitted(replace(objective, terms=made.terms), seed).log_evidence
+            out[name] = round(found, 3) if np.isfinite(found) else None
+        except (CellsimError, np.linalg.LinAlgError):
+            out[name] = None
+    return out
+
+
+def patient(kind: str, k: int) -> Record:
+    """One patient: of the null, or with an effect under V2 or V4."""
+    begun = time.perf_counter()
+    truth = full("V0" if kind == "null" else kind)
+    theta = drawn_truth(truth, k) if kind == "null" else strong_truth(truth, k)
+    try:
+        made = replicate(truth, theta, seed=k)
+        out: Record = {"evidence": evidence(made, {name: full(name) for name in VARIANTS}, k)}
+    except CellsimError as error:
+        out = {"failed": str(error)[:200]}
+    return {**out, "seconds": round(time.perf_counter() - begun, 1)}
+
+
+def studies() -> list[Study]:
+    """The null, and a strong effect with and without killing."""
+    stamp = stamp_of(*(full(name) for name in VARIANTS), settings=STRONG)
+    return [
+        Study("preference", "null", stamp, 60, 2, partial(patient, "null")),
+        Study("preference", "V2", stamp, 30, 1, partial(patient, "V2")),
+        Study("preference", "V4", stamp, 30, 1, partial(patient, "V4")),
+    ]
