@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
+from cellsim.curvature import moves, neighbours, symmetric
 from cellsim.diagnosis import AGREEMENT, diagnose
 from cellsim.errors import CalibrationError
 from cellsim.fitted import Calibration, Start, versions
@@ -310,7 +311,7 @@ def hessian(
 ) -> Array:
     """Second derivatives of half the objective (of -ln posterior) with respect to theta.
 
-    Central differences of the exact gradient, made symmetric.
+    Central differences of the exact gradient, made symmetric; parameters that meet in no row are moved at once.
 
     Parameters
     ----------
@@ -328,17 +329,24 @@ def hessian(
     -------
     array, shape (n, n)
     """
+    count = len(objective.terms)
     slopes = objective.evaluate(theta, gradient=True, rtol=rtol).jacobian
     assert slopes is not None
     steps = step / np.linalg.norm(slopes, axis=0)
+    # beside theta too, where nothing is zero by chance: a drift of nought hides what its half-life would do
+    beside = objective.evaluate(
+        theta + steps * np.random.default_rng(0).uniform(0.1, 1.0, theta.size), gradient=True, rtol=rtol
+    ).jacobian
+    assert beside is not None
+    together = neighbours((slopes[:count] != 0) | (beside[:count] != 0))
+    groups = moves(together)
 
-    def row(j: int) -> Array:
+    def change(group: list[int]) -> Array:
         move = np.zeros(theta.size)
-        move[j] = steps[j]
+        move[group] = steps[group]
         up = objective.evaluate(theta + move, gradient=True, rtol=rtol).gradient
         down = objective.evaluate(theta - move, gradient=True, rtol=rtol).gradient
-        return np.asarray((up - down) / (2 * steps[j]))
+        return np.asarray((up - down) / 2)
 
-    rows = _in_threads(row, range(theta.size), f"{objective.variant}: curvature", progress)
-    found = np.array(rows)
-    return (found + found.T) / 2
+    changes = _in_threads(change, groups, f"{objective.variant}: curvature", progress)
+    return symmetric(together, groups, steps, changes)

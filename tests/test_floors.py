@@ -20,7 +20,7 @@ FLOORS = tuple(
         assembly elimination writer kernels directions tangent_terms tangent_writer tangents""",
         "timetable courses stepper solver streaming steady witness conditions path trajectory simulation",
         "noise priors terms likelihood",
-        """modes fitting fitted diagnosis words identifiability information combinations measures
+        """modes curvature fitting fitted diagnosis words identifiability information combinations measures
         predictions valley curves profiles posterior posterior_data posterior_files posterior_words chains
         convergence frames sampling synthetic variants""",
         "sweeps visits",
