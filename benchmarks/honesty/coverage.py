@@ -11,12 +11,14 @@ import numpy as np
 
 from benchmarks.honesty.ledger import Record, Study, stamp_of
 from benchmarks.honesty.patients import drives, full
-from benchmarks.honesty.posteriors import fitted, laplace, positions
+from benchmarks.honesty.posteriors import Draws, fitted, laplace, positions, sampled
+from benchmarks.honesty.sbc import FULL_CHAIN
 from cellsim.errors import CellsimError
 from cellsim.likelihood import Objective
 from cellsim.synthetic import replicate
 
-PATIENTS, QUICK = 24, 1
+PATIENTS, QUICK, CHAINED = 16, 1, 6
+SAMPLED = ("medians", "autologous")
 
 
 @dataclass(frozen=True)
@@ -76,8 +78,11 @@ def truth_theta(truth: Truth) -> np.ndarray:
     return theta
 
 
-def patient(truth: Truth, k: int) -> Record:
-    """One patient of a truth: where the truth stands in the posterior, how far the mean is off, how wide it is."""
+def patient(truth: Truth, chain: Mapping[str, int] | None, k: int) -> Record:
+    """One patient of a truth: where the truth stands in the posterior, how far the mean is off, how wide it is.
+
+    The posterior is the Laplace mixture, or a chain of the sampler that starts from it.
+    """
     begun = time.perf_counter()
     random = np.random.default_rng([k, 2])
     makes, reads, both = shared(truth)
@@ -85,28 +90,54 @@ def patient(truth: Truth, k: int) -> Record:
     try:
         # rows are scored alike in every variant: formulas are numbered in the order of the case's tables
         read = replace(reads, terms=replicate(makes, theta, seed=k).terms)
-        mixture = fitted(read, k)
-        watched = drives(reads)
-        draws = laplace(read, mixture, watched, n=400, seed=k)
+        mixture, watched = fitted(read, k), drives(reads)
+        draws = (
+            laplace(read, mixture, watched, n=400, seed=k)
+            if chain is None
+            else sampled(read, mixture, watched, seed=k, **chain)[0]
+        )
         numbers = np.concatenate([[np.nan], drives(makes).of(theta[None])[0]])
         place = np.array([reads.names.index(name) for name in both])
         there = np.zeros(len(reads.names))
         there[place] = theta[[makes.names.index(name) for name in both]]
         found = np.array(positions(draws, there, numbers, random))
-        spread = np.diag(mixture.covariance)[place]
-        inside = draws.quantities[:, 1:]
-        inside = inside[np.isfinite(inside).all(axis=1)]
+        mean, spread = draws.thetas.mean(axis=0), draws.thetas.var(axis=0)
+        if chain is None:
+            mean, spread = mixture.mean, np.diag(mixture.covariance)
         out: Record = {
             "u": found[place].tolist(),
-            "bias": np.round((mixture.mean - there)[place], 3).tolist(),
-            "contraction": np.round(1 - spread, 3).tolist(),
+            "bias": np.round((mean - there)[place], 3).tolist(),
+            "contraction": np.round(1 - spread[place], 3).tolist(),
             "u_numbers": found[len(reads.names) + 1 :].tolist(),
-            "mean_numbers": np.round(inside.mean(axis=0), 4).tolist(),
-            "sd_numbers": np.round(inside.std(axis=0), 4).tolist(),
+            **summary(draws),
         }
     except (CellsimError, np.linalg.LinAlgError) as error:
         out = {"failed": str(error)[:200]}
     return {**out, "seconds": round(time.perf_counter() - begun, 1)}
+
+
+def summary(draws: Draws) -> Record:
+    """Mean and standard deviation of what is predicted."""
+    inside = draws.quantities[:, 1:]
+    inside = inside[np.isfinite(inside).all(axis=1)]
+    return {
+        "mean_numbers": np.round(inside.mean(axis=0), 4).tolist(),
+        "sd_numbers": np.round(inside.std(axis=0), 4).tolist(),
+    }
+
+
+def published(k: int) -> Record:
+    """The case itself, whose truth nobody knows: what the mixture says, and what chain number k says."""
+    begun = time.perf_counter()
+    objective = full("V2")
+    mixture, watched = fitted(objective, 0), drives(objective)
+    chained, went = sampled(objective, mixture, watched, seed=k, tune=200, draws=250, keep=125)
+    return {
+        "laplace": summary(laplace(objective, mixture, watched, n=400, seed=k)),
+        "nuts": summary(chained),
+        **went,
+        "seconds": round(time.perf_counter() - begun, 1),
+    }
 
 
 def numbers(truth: Truth) -> Sequence[str]:
@@ -115,15 +146,16 @@ def numbers(truth: Truth) -> Sequence[str]:
 
 
 def studies() -> list[Study]:
-    """One for each truth."""
-    return [
-        Study(
-            "coverage",
-            name,
-            stamp_of(*shared(truth)[:2], settings=(truth, numbers(truth))),
-            PATIENTS,
-            QUICK,
-            partial(patient, truth),
-        )
-        for name, truth in TRUTHS.items()
-    ]
+    """One for each truth; two of them sampled as well; the published case."""
+    out = []
+    for name, truth in TRUTHS.items():
+        objectives = shared(truth)[:2]
+        stamp = stamp_of(*objectives, settings=(truth, numbers(truth)))
+        out.append(Study("coverage", name, stamp, PATIENTS, QUICK, partial(patient, truth, None)))
+        if name in SAMPLED:
+            stamp = stamp_of(*objectives, settings=(truth, numbers(truth), FULL_CHAIN))
+            one = partial(patient, truth, FULL_CHAIN)
+            out.append(Study("coverage", f"{name}, sampled", stamp, CHAINED, 0, one))
+    stamp = stamp_of(full("V2"), settings="published")
+    out.append(Study("coverage", "published", stamp, 2, 0, published))
+    return out

@@ -42,11 +42,10 @@ class Study:
 
 
 def stamp_of(*objectives: Objective, settings: object) -> str:
-    """Changes with model, rows, priors, fixed values and what the study sets itself."""
+    """Changes with case, model, variant and what the study sets itself."""
     digest = hashlib.sha256(repr(settings).encode())
     for each in objectives:
-        for part in (each.model.to_sbml(), each.terms, each.priors, sorted(each.fixed.items())):
-            digest.update(repr(part).encode())
+        digest.update(repr((sorted(each.case.files.items()), each.model.to_sbml(), each.variant)).encode())
     return digest.hexdigest()[:12]
 
 

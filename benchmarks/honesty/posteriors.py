@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -111,3 +111,50 @@ def positions(draws: Draws, theta: Array, numbers: Array, random: np.random.Gene
         round(position(truth, column, random, weights), 4)
         for truth, column in zip(truths, columns[fine].T, strict=True)
     ]
+
+
+# prior standard deviations; nine points for a curve about 0.6 wide, where the trapezoidal rule is exact to 1e-5
+_ALONG = np.linspace(-3.0, 3.0, 9)
+
+
+@dataclass(frozen=True)
+class Integrated:
+    """One parameter integrated by quadrature, all others by Laplace's method at each of its values.
+
+    Attributes
+    ----------
+    log_evidence, mean, sd : float
+        The latter two of the parameter, prior-whitened.
+    """
+
+    log_evidence: float
+    mean: float
+    sd: float
+
+
+def integrated(patient: Objective, name: str, mixture: Mixture) -> Integrated:
+    """What the mixture would say were it not Gaussian along one parameter; warm starts from its highest mode."""
+    column = patient.names.index(name)
+    keep = [j for j in range(len(patient.names)) if j != column]
+    best = mixture.modes[0].theta
+    first = int(np.argmin(np.abs(_ALONG - best[column])))
+    logs = np.full(_ALONG.size, -np.inf)
+    for side in (range(first, _ALONG.size), range(first - 1, -1, -1)):
+        warm = best[keep]
+        for place in side:
+            z = float(_ALONG[place])
+            held = replace(
+                patient,
+                names=tuple(patient.names[j] for j in keep),
+                priors=tuple(patient.priors[j] for j in keep),
+                fixed={**patient.fixed, name: float(patient.priors[column].value(z))},
+            )
+            found = optima(held, [warm]).mixture
+            warm = found.modes[0].theta
+            logs[place] = found.log_evidence - 0.5 * z**2 - 0.5 * np.log(2 * np.pi)
+    top = logs.max()
+    share = np.exp(logs - top)
+    log_evidence = top + np.log(share.sum() * (_ALONG[1] - _ALONG[0]))
+    share /= share.sum()
+    mean = float(share @ _ALONG)
+    return Integrated(float(log_evidence), mean, float(np.sqrt(share @ (_ALONG - mean) ** 2)))

@@ -72,7 +72,7 @@ def judged() -> dict[str, tuple[Objective, Watched]]:
 def studies() -> list[Study]:
     """Reduced, full, and the null."""
     settings = {
-        "reduced": (250, 20, REDUCED_CHAIN, 250),
+        "reduced": (200, 20, REDUCED_CHAIN, 200),
         "V2": (100, 2, FULL_CHAIN, 30),
         "V0": (60, 2, FULL_CHAIN, 0),
     }
