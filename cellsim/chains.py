@@ -69,7 +69,9 @@ class _Chain:
     """One chain's view of the density, and what it counted."""
 
     def __init__(self, density: Density, frame: Frame, first: Array | None, seed: int) -> None:
-        self.density, self.frame, self.first = density, frame, first
+        self.density, self.frame = density, frame
+        # here, not in the sampler's thread: BLAS factors matrices in parallel on a stack larger than such a thread has
+        self.first = None if first is None else frame.z(first)
         self.random = np.random.default_rng(seed)
         self.seed = int(self.random.integers(2**31))
         self.evaluations = self.rejected = self.tries = self.draws = 0
@@ -79,7 +81,7 @@ class _Chain:
         """A draw of the Gaussian approximation, or the given point; nearer to the centre each time it fails."""
         scale, self.tries = 0.7**self.tries, self.tries + 1
         if self.first is not None:
-            return self.frame.z(self.first) * scale
+            return self.first * scale
         return self.random.standard_normal(self.frame.centre.size) * scale
 
     def log_density(self, z: Array) -> tuple[float, Array]:

@@ -105,6 +105,17 @@ def test_chains_find_a_correlated_gaussian() -> None:
     assert found.rejected == 0 and not found.statistics["diverging"].any()
 
 
+def test_chains_of_many_parameters_start_where_they_are_told() -> None:
+    """Threads of the sampler have a small stack, which a large matrix factored there would overrun."""
+    size, random = 300, np.random.default_rng(4)
+    frame = Frame.of(np.zeros(size), positive(4, size))
+    firsts = random.standard_normal((2, size))
+    found = run_chains(
+        lambda x: (-x @ x / 2, -x), frame, draws=4, tune=10, chains=2, seed=0, firsts=firsts, max_depth=2
+    )
+    assert found.theta.shape == (2, 4, size)
+
+
 def test_where_the_density_cannot_be_computed_there_are_no_draws() -> None:
     """A half-normal has mean sqrt(2/pi); a wall of failures makes one, and every knock is counted."""
 
