@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cellsim import library
+from cellsim.case_alternatives import ALTERNATIVES, Alternative, read_alternatives
 from cellsim.case_beliefs import read_priors, read_variants
 from cellsim.case_checks import of_tables
 from cellsim.case_data import Data
@@ -35,7 +36,7 @@ COMPANIONS = (
     "model_space.tsv",
     "variants.tsv",
 )
-"""Our own tables, which stand beside the PEtab problem and are not named in it."""
+"""Our own tables, which stand beside the PEtab problem and are not named in it; every case has them."""
 
 
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)
@@ -69,6 +70,8 @@ class Case:
         One for each parameter, fixed ones included.
     variants : tuple of Variant
         The competing mechanisms.
+    alternatives : tuple of Alternative
+        What may have been otherwise.
     start : float
         The day the simulation starts.
     day_zero : datetime.date or None
@@ -94,6 +97,7 @@ class Case:
     priors: tuple[PriorRow, ...]
     variants: tuple[Variant, ...]
     start: float
+    alternatives: tuple[Alternative, ...] = ()
     day_zero: date | None = None
     cells_per_unit: Mapping[str, float] = field(default_factory=dict)
     experiment: str = ""
@@ -281,7 +285,7 @@ def load_case(source: str | PathLike[str] | Mapping[str, str] | Case, *, model: 
         folder, desk = None, Desk({str(file): text for file, text in source.items()})
     else:
         folder, desk = _folder(source), Desk({})
-        for file in ("problem.yaml", *COMPANIONS):
+        for file in ("problem.yaml", *COMPANIONS, ALTERNATIVES):
             _fetch(desk, folder, file)
     if "problem.yaml" not in desk.texts:
         raise CaseError([*desk.problems, Problem(what="the file is missing.", file="problem.yaml")])
@@ -307,6 +311,7 @@ def load_case(source: str | PathLike[str] | Mapping[str, str] | Case, *, model: 
         timeline=treatment.timeline,
         priors=priors,
         variants=variants,
+        alternatives=read_alternatives(desk, treatment.timeline, data.analytes, priors),
         start=0.0 if treatment.start is None else treatment.start,
         day_zero=treatment.day_zero,
         cells_per_unit=treatment.cells_per_unit,

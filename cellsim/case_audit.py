@@ -121,6 +121,12 @@ def _lines(case: Case) -> Iterator[str]:
             named = f"{variant.id} ({variant.name})" if variant.name else variant.id
             yield from _item(f"{named}: {variant.meaning}{' The default.' if variant.default else ''}")
 
+    if case.alternatives:
+        yield from _title("What may have been otherwise")
+        for alternative in case.alternatives:
+            why = f"; {alternative.source}" if alternative.source else ""
+            yield from _item(f"{alternative.id}: {alternative.name}{why}.")
+
     doubts = [problem for problem in problems if problem.severity != "error"]
     yield from _title(f"Doubts ({len(doubts)})")
     for problem in doubts:

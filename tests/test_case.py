@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cellsim.case import COMPANIONS, load_case
+from cellsim.case_alternatives import ALTERNATIVES
 from cellsim.case_rows import SCORED
 from cellsim.case_tables import Desk, table_text
 from cellsim.errors import CaseError
@@ -495,7 +496,7 @@ def test_any_text_in_any_cell_is_read_or_refused_never_a_crash(data):
 
 def test_files_are_listed_in_one_place():
     present = {path.name for path in Path(case_folder("sjogren_rfib")).iterdir()}
-    assert set(COMPANIONS) | {"problem.yaml", "README.md"} <= present
+    assert {*COMPANIONS, ALTERNATIVES, "problem.yaml", "README.md"} <= present
     assert present == {name for name in FILES if "/" not in name} | {"README.md"}
 
 
@@ -617,6 +618,7 @@ def test_the_readme_counts_what_the_tables_hold():
         "visits.tsv": CASE.visits,
         "products.tsv": CASE.products,
         "extended.tsv": CASE.extended,
+        "alternatives.tsv": CASE.alternatives,
     }
     for file, records in counts.items():
         assert f"| `{file}` | {len(records)} |" in text
@@ -624,3 +626,42 @@ def test_the_readme_counts_what_the_tables_hold():
     assert f"`variants.tsv` | {len(CASE.variants)} |" in text
     for status, count in Counter(each.status for each in CASE.table1).items():
         assert f"| {status} | {count} |" in text
+
+
+# ---- what may have been otherwise -----------------------------------------------------------------
+
+
+def test_alternatives_are_read_and_stand_in_the_audit():
+    found = {each.id: each for each in CASE.alternatives}
+    assert found["gap_35"].days[3:6] == (21.0, 56.0, 84.0)
+    assert (found["ifna_85"].analyte, found["ifna_85"].upper) == ("IFNa", 85.0)
+    assert (found["drift_wide"].parameter, found["drift_wide"].spread) == ("phi", 2.0)
+    assert all(each.name in " ".join(CASE.audit().split()) for each in CASE.alternatives)
+    texts = {name: text for name, text in FILES.items() if name != ALTERNATIVES}
+    assert load_case(texts, model=MODEL).alternatives == ()
+
+
+@pytest.mark.parametrize(
+    ("cells", "words"),
+    [
+        ({"days": "0;7;14"}, "3 days for 12 infusions"),
+        ({"days": "0;7;14;21;42;70;98;126;154;182;238;210"}, "not in the order of time"),
+        ({"days": "0;7;x"}, "are not numbers"),
+        ({"days": "0;7;nan"}, "not in the order of time"),
+        ({"product": "rfibb"}, "no product 'rfibb'"),
+        ({"days": ""}, "about one thing, seen product"),
+        ({"parameterId": "phi", "spread": "2"}, "about one thing"),
+        ({"product": "", "days": "", "parameterId": "phi", "spread": "0"}, "a prior 0 times as wide"),
+        ({"product": "", "days": "", "parameterId": "phi2", "spread": "2"}, "no parameterId 'phi2'"),
+        (
+            {"product": "", "days": "", "analyte": "IFNa", "referenceLower": "9", "referenceUpper": "1"},
+            "9 to 1 is empty",
+        ),
+        ({"name": ""}, "no name"),
+        ({"alternativeId": "gap_35"}, "stands already above"),
+    ],
+)
+def test_a_broken_alternative_is_told(cells, words):
+    (told,) = [p for p in problems_of(edited(ALTERNATIVES, cell(2, **cells))) if p.file == ALTERNATIVES]
+    assert words in str(told)
+    assert told.row == (3 if "alternativeId" in cells else 2)

@@ -14,7 +14,7 @@ FLOORS = tuple(
     for floor in (
         "errors dates units",
         """doses dosing_tables dosing_rows dosing_words schedule delivery quantities balance
-        describe model formats case case_audit case_beliefs case_checks case_data case_model
+        describe model formats case case_alternatives case_audit case_beliefs case_checks case_data case_model
         case_rows case_tables case_treatment library""",
         """graph lowering gradients sparse tableau equations system emit vectormath evaluation
         assembly elimination writer kernels directions tangent_terms tangent_writer tangents""",
