@@ -14,26 +14,32 @@ if TYPE_CHECKING:
     from cellsim.model import Model, load_model
     from cellsim.posterior import Posterior, sample
     from cellsim.profiles import Profiles, profile
+    from cellsim.robust import Robustness, robustness
     from cellsim.schedule import Schedule
     from cellsim.simulation import simulate
     from cellsim.sweeps import Sweep, sweep
     from cellsim.trajectory import Trajectory
+    from cellsim.variants import Comparison, compare
 
 __version__ = "0.1.0"
 
 _HOME_OF = {
     "Calibration": "fitted",
     "Case": "case",
+    "Comparison": "variants",
     "Model": "model",
     "Posterior": "posterior",
     "Profiles": "profiles",
+    "Robustness": "robust",
     "Schedule": "schedule",
     "Sweep": "sweeps",
     "Trajectory": "trajectory",
     "calibrate": "fitting",
+    "compare": "variants",
     "load_case": "case",
     "load_model": "model",
     "profile": "profiles",
+    "robustness": "robust",
     "sample": "posterior",
     "simulate": "simulation",
     "sweep": "sweeps",
@@ -43,18 +49,22 @@ _MODULES = ("errors", "plots")
 __all__ = [
     "Calibration",
     "Case",
+    "Comparison",
     "Model",
     "Posterior",
     "Profiles",
+    "Robustness",
     "Schedule",
     "Sweep",
     "Trajectory",
     "calibrate",
+    "compare",
     "errors",
     "load_case",
     "load_model",
     "plots",
     "profile",
+    "robustness",
     "sample",
     "simulate",
     "sweep",

@@ -239,7 +239,11 @@ class Calibration:
 
     def save(self, path: str | Path) -> None:
         """Write everything needed to read it again, case and model included, as one JSON file."""
-        content = {
+        Path(path).write_text(json.dumps(self.content(), indent=1, ensure_ascii=False), encoding="utf-8")
+
+    def content(self) -> dict[str, Any]:
+        """What is written, as plain values."""
+        return {
             "format": FORMAT,
             "case": dict(self.case.files),
             "model": self.model.to_sbml(),
@@ -261,7 +265,6 @@ class Calibration:
             "diagnosis": self.diagnosis,
             "versions": dict(self.versions),
         }
-        Path(path).write_text(json.dumps(content, indent=1, ensure_ascii=False), encoding="utf-8")
 
     @classmethod
     def load(cls, path: str | Path) -> Calibration:
@@ -272,13 +275,18 @@ class Calibration:
         CalibrationError
             If the file is no calibration, or the sum of squares it states is not found again.
         """
-        from cellsim.case import load_case
-        from cellsim.model import load_model
-
         try:
             content = json.loads(Path(path).read_text(encoding="utf-8"))
         except ValueError as error:
             raise CalibrationError(f"{path} is not JSON: {error}") from None
+        return cls.of_content(content, path)
+
+    @classmethod
+    def of_content(cls, content: Any, path: str | Path) -> Calibration:
+        """The calibration that plain values mean; `path` says where they were found. Raises as :meth:`load` does."""
+        from cellsim.case import load_case
+        from cellsim.model import load_model
+
         if not isinstance(content, dict) or content.get("format") != FORMAT:
             raise CalibrationError(f"{path} is not a saved calibration (format {FORMAT!r} expected).")
         case = load_case(content["case"])

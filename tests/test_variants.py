@@ -1,0 +1,232 @@
+"""Variants compared: evidences, predictive densities and prior powers against closed forms and quadrature."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pytest
+from patients import small_patient
+from scipy import stats
+from small_cases import decay, straight_line
+
+import cellsim as cs
+from cellsim.errors import CalibrationError
+from cellsim.evidence import bridge
+from cellsim.fitted import Calibration
+from cellsim.fitting import calibrate, optima
+from cellsim.leaving_out import groups_of_rows, left_out, smoothed, stacking
+from cellsim.likelihood import Objective
+from cellsim.posterior import Posterior, sample
+from cellsim.prior_power import ALL, evidence_slopes, groups_of, with_power
+from cellsim.variants import Comparison, Power, compare, comparison_of
+
+DAYS, VALUES, SD = [0.5, 1.0, 2.0, 3.0], [10.3, 11.9, 12.4, 14.8], 0.5
+FALL = ([1.4, 1.1, 0.45], [0.2, 1.0, 2.5])
+
+
+@cache
+def line() -> Calibration:
+    return calibrate(straight_line(VALUES, DAYS, sd=SD), starts=2)
+
+
+@cache
+def line_draws() -> Posterior:
+    return sample(line(), draws=800, tune=200, seed=1, hierarchy=False)
+
+
+@cache
+def fall() -> Calibration:
+    return calibrate(decay(*FALL), starts=2)
+
+
+@cache
+def small() -> Comparison:
+    return compare(small_patient(), starts=2, seed=1, progress=False)
+
+
+def line_evidence(kept: list[int], *, width: float = 1.0) -> float:
+    """ln N(y; 10, sd^2 I + width^2 X X'), the evidence of a Gaussian line, by scipy."""
+    x = np.array([[1.0, DAYS[k]] for k in kept])
+    law = stats.multivariate_normal(np.full(len(kept), 10.0), SD**2 * np.eye(len(kept)) + width**2 * x @ x.T)
+    return float(law.logpdf([VALUES[k] for k in kept]))
+
+
+def by_quadrature(objective: Objective) -> float:
+    """ln of the integral of likelihood times N(0, I) over two coordinates, on a grid wide and fine enough."""
+    grid = np.linspace(-6, 6, 161)
+    logs = np.array(
+        [
+            [objective.evaluate(np.array([a, b])).log_likelihood.sum() - (a * a + b * b) / 2 for a in grid]
+            for b in grid
+        ]
+    )
+    cell = np.log(grid[1] - grid[0])
+    # where the decay underflows to zero a row of positive numbers has no density
+    logs = np.nan_to_num(logs, nan=-np.inf)
+    return float(np.logaddexp.reduce(logs, axis=None) + 2 * cell - np.log(2 * np.pi))
+
+
+# ---- evidence ------------------------------------------------------------------------------------
+
+
+def test_laplace_and_bridge_meet_the_closed_form_of_a_gaussian_line() -> None:
+    exact = line_evidence([0, 1, 2, 3])
+    assert line().log_evidence == pytest.approx(exact, abs=1e-3)
+    post = line_draws()
+    found = bridge(post.objective, post.thetas, post.drawn.scored.log_likelihood.sum(axis=-1), seed=3)
+    assert found.error < 0.05
+    assert abs(found.log_evidence - exact) < 5 * found.error
+
+
+def test_bridge_meets_quadrature_where_laplace_does_not() -> None:
+    post = sample(fall(), draws=1000, tune=200, seed=2, hierarchy=False)
+    exact = by_quadrature(fall().objective)
+    found = bridge(post.objective, post.thetas, post.drawn.scored.log_likelihood.sum(axis=-1), seed=3)
+    assert found.error < 0.05
+    assert abs(found.log_evidence - exact) < 5 * found.error
+
+
+def test_too_few_draws_for_a_bridge_are_refused() -> None:
+    with pytest.raises(CalibrationError, match="too few for a bridge"):
+        bridge(line().objective, np.zeros((1, 6, 2)), np.zeros((1, 6)), seed=0)
+
+
+# ---- leaving out ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("k", range(4))
+def test_a_visit_left_out_is_foretold_as_a_gaussian_line_does(k: int) -> None:
+    """Witness: the conditional normal law, as a difference of two closed-form evidences."""
+    exact = line_evidence([0, 1, 2, 3]) - line_evidence([each for each in range(4) if each != k])
+    rows = groups_of_rows(line().objective)["visit", f"v{k}"]
+    found = left_out(line().objective, line().mixture, "visit", f"v{k}", rows)
+    assert (found.how, found.rows) == ("steps", 1)
+    assert found.elpd == pytest.approx(exact, abs=2e-3)
+    drawn = line_draws().drawn.scored.log_likelihood.reshape(-1, 4)
+    by_draws, shape = smoothed(drawn[:, list(rows)].sum(axis=1))
+    # a line's end weighs much: its weights are as heavy as can be trusted
+    assert shape < 0.9
+    assert by_draws == pytest.approx(exact, abs=0.2)
+
+
+def test_with_every_row_left_out_the_prior_foretells() -> None:
+    found = left_out(line().objective, line().mixture, "analyte", "y", [0, 1, 2, 3])
+    assert found.elpd == pytest.approx(line_evidence([0, 1, 2, 3]), abs=1e-3)
+
+
+@pytest.mark.parametrize("k", range(3))
+def test_newton_steps_end_where_a_new_fit_does(k: int) -> None:
+    fit = fall()
+    rest = replace(fit.objective, terms=tuple(t for j, t in enumerate(fit.objective.terms) if j != k))
+    again = fit.log_evidence - optima(rest, [fit.theta]).mixture.log_evidence
+    exact = by_quadrature(fit.objective) - by_quadrature(rest)
+    found = left_out(fit.objective, fit.mixture, "visit", f"v{k}", [k])
+    # the steps keep second derivatives as they were with all rows
+    assert found.elpd == pytest.approx(again, abs=0.05)
+    assert found.elpd == pytest.approx(exact, abs=0.1)
+
+
+def test_heavy_weights_are_seen() -> None:
+    """Weights 1/u of uniform u have no variance: their Pareto shape is one."""
+    _, shape = smoothed(np.log(np.random.default_rng(1).random(4000)))
+    assert shape > 0.7
+
+
+@pytest.mark.parametrize("first, second", [(3, 1), (5, 5), (1, 7)])
+def test_stacking_weights_of_variants_that_each_foretell_some_groups(first: int, second: int) -> None:
+    """Each group possible under one variant only: the optimum is the share of groups, as of a coin's tosses."""
+    impossible = -200.0
+    weights = stacking(
+        {"a": [0.0] * first + [impossible] * second, "b": [impossible] * first + [-1.0] * second}
+    )
+    assert weights["a"] == pytest.approx(first / (first + second), abs=1e-6)
+
+
+# ---- prior power ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("alpha", [0.5, 0.8, 2.0])
+def test_evidence_under_another_power_is_that_of_a_wider_normal_prior(alpha: float) -> None:
+    found = with_power(line(), groups_of(line())[ALL], alpha)
+    assert found == pytest.approx(line_evidence([0, 1, 2, 3], width=alpha**-0.5), abs=2e-3)
+
+
+def test_the_slope_is_the_derivative_of_the_closed_form() -> None:
+    step = 1e-4
+    up, down = (line_evidence([0, 1, 2, 3], width=np.exp(-sign * step / 2)) for sign in (1, -1))
+    assert evidence_slopes(line())[ALL] == pytest.approx((up - down) / (2 * step), abs=2e-3)
+
+
+def test_a_power_flips_an_order_when_the_lead_changes_its_sign() -> None:
+    assert Power("drives", 0.5, "V0", "V2", 1.0, -0.1).flips
+    assert not Power("drives", 0.5, "V0", "V2", 1.0, 0.1).flips
+
+
+# ---- the whole -----------------------------------------------------------------------------------
+
+
+def test_a_comparison_tells_nulls_from_the_rest_and_ranks_by_evidence() -> None:
+    found = small()
+    assert found.rivals.nulls == ("V0",) and found.rivals.acting == ("V2",)
+    table = found.table().set_index("variant")
+    assert list(table.index) == sorted(found.fits, key=lambda name: -found.fits[name].log_evidence)
+    assert table["probability"].sum() == pytest.approx(1)
+    odds = np.exp(found.fits["V2"].log_evidence - found.fits["V0"].log_evidence)
+    assert table.loc["V2", "probability"] == pytest.approx(odds / (1 + odds))
+    for by in ("analytes", "visits"):
+        assert table[f"weight_{by}"].sum() == pytest.approx(1)
+        left = found.left_out().query(f"by == '{by[:-1]}'").groupby("variant")["elpd"].sum()
+        assert dict(table[f"elpd_{by}"]) == pytest.approx(dict(left))
+    assert {each.group for each in found.powers} <= {
+        *groups_of(found.fits["V2"]),
+        *groups_of(found.fits["V0"]),
+    }
+    assert set(found.sensitivity()["group"]) >= {"drives", ALL}
+    assert "infusions do nothing" in found.verdict and found.order[0] in found.verdict
+    assert found.verdict in str(found)
+
+
+def test_a_comparison_comes_back_from_its_file(tmp_path: Path) -> None:
+    small().save(tmp_path / "compared.json")
+    again = Comparison.load(tmp_path / "compared.json")
+    assert again.verdict == small().verdict
+    assert again.table().equals(small().table())
+    (tmp_path / "other.json").write_text("{}")
+    with pytest.raises(CalibrationError, match="not a saved comparison"):
+        Comparison.load(tmp_path / "other.json")
+
+
+def test_a_posterior_given_checks_its_variant() -> None:
+    fit = small().fits["V0"]
+    post = sample(fit, draws=250, tune=100, seed=1, hierarchy=False)
+    found = comparison_of({"V0": fit}, posteriors={"V0": post}, progress=False)
+    check = found.checks["V0"]
+    assert check.error < 0.2
+    assert check.log_evidence == pytest.approx(fit.log_evidence, abs=1.0)
+    assert {each.how for each in found.left["V0"]} <= {"draws", "steps", "refit"}
+    with pytest.raises(CalibrationError, match="posterior given for 'V2'"):
+        comparison_of(small().fits, posteriors={"V2": post}, progress=False)
+
+
+def test_an_interrupt_keeps_the_variants_that_are_fitted(monkeypatch: pytest.MonkeyPatch) -> None:
+    import cellsim.variants as module
+
+    def tired(*_: object, variant: str, **__: object) -> Calibration:
+        if variant == "V0":
+            raise KeyboardInterrupt
+        return small().fits[variant]
+
+    monkeypatch.setattr(module, "calibrate", tired)
+    found = compare(small_patient(), leave_out=False, progress=False)
+    assert list(found.fits) == ["V2"] and "V0 not fitted" in found.doubts[0]
+
+
+def test_what_cannot_be_compared_is_refused() -> None:
+    with pytest.raises(CalibrationError, match="has no variants"):
+        compare(straight_line(VALUES, DAYS))
+    with pytest.raises(CalibrationError, match="no variant 'V9'"):
+        compare(small_patient(), variants=["V9"])
+    assert cs.compare is compare
