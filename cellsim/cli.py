@@ -1,4 +1,4 @@
-"""The command line: ``cellsim list | check | simulate | calibrate | sweep | report``.
+"""The command line: ``cellsim list | check | simulate | calibrate | profile | sample | compare | sweep | report``.
 
 Results go to standard output or to ``--out``; complaints and progress bars to standard error. Exit status: 0 when
 done, 1 when something is wrong with what was asked about, 2 when the command was written wrongly.
@@ -113,6 +113,60 @@ def _parser() -> argparse.ArgumentParser:
     _starts(calibrate, 20)
     _seed(calibrate)
     _out(calibrate, "FILE", "save the calibration as JSON")
+
+    profile = _add(
+        commands, "profile", _profile, "hold parameters elsewhere and see how much worse the fit becomes"
+    )
+    profile.add_argument("source", help=f"a calibration saved as JSON; or {_CASE}, which is calibrated first")
+    profile.add_argument(
+        "--parameter",
+        action="append",
+        metavar="NAME",
+        help="parameter or group of parameters; may be given several times (default: what cells do)",
+    )
+    profile.add_argument(
+        "--kind",
+        default="posterior",
+        metavar="KIND",
+        help="posterior, unaided (without the parameter's own prior) or likelihood (default: posterior)",
+    )
+    profile.add_argument("--variant", help="for a case: row of its model space (default: the case's default)")
+    _starts(profile, 8)
+    _seed(profile)
+    profile.add_argument("--figure", metavar="FILE", help="draw the curves too (.png, .svg, .pdf)")
+    _out(profile, "FILE", "table as CSV")
+
+    sample = _add(commands, "sample", _sample, "draw from the posterior of one variant; prints the result")
+    sample.add_argument(
+        "source",
+        help=f"a posterior saved as .nc, to go on; a calibration saved as JSON; or {_CASE}, which is calibrated first",
+    )
+    sample.add_argument("--variant", help="for a case: row of its model space (default: the case's default)")
+    sample.add_argument("--draws", type=int, default=1000, metavar="N", help="of each chain (default: 1000)")
+    sample.add_argument("--tune", type=int, default=400, metavar="N", help="of warm-up (default: 400)")
+    sample.add_argument("--chains", type=int, default=4, metavar="N", help="side by side (default: 4)")
+    sample.add_argument(
+        "--hold-spreads",
+        action="store_true",
+        help="hold spreads of hierarchies as a calibration does (what compare --posterior needs)",
+    )
+    _starts(sample, 8)
+    _seed(sample)
+    _out(sample, "FILE", "save the posterior as netCDF, which ArviZ opens too")
+
+    compare = _add(commands, "compare", _compare, "fit every variant of a case and compare them")
+    compare.add_argument("case", help=_CASE)
+    compare.add_argument("--variant", action="append", help="only this variant; may be given several times")
+    compare.add_argument(
+        "--posterior",
+        action="append",
+        metavar="FILE",
+        help="draws (.nc) of a variant, to check its evidence by bridge sampling; may be given several times",
+    )
+    _starts(compare, 8)
+    _seed(compare)
+    compare.add_argument("--figure", metavar="FILE", help="draw the evidences too (.png, .svg, .pdf)")
+    _out(compare, "FILE", "save the comparison, calibrations included, as JSON")
 
     sweep = _add(commands, "sweep", _sweep, "compare schedules with what was given; writes CSV")
     sweep.add_argument("source", help=f"a calibration saved as JSON; or {_CASE}, which is calibrated first")
@@ -239,6 +293,54 @@ def _calibrate(options: argparse.Namespace) -> None:
     print(fit.report())
 
 
+def _profile(options: argparse.Namespace) -> None:
+    from cellsim.profiles import profile
+
+    found = profile(_fit(options), options.parameter, kind=options.kind)
+    if options.out:
+        found.table().to_csv(options.out, index=False, lineterminator="\n")
+    if options.figure:
+        _draw("profile", found, options.figure)
+    print(found.report())
+
+
+def _sample(options: argparse.Namespace) -> None:
+    from cellsim.posterior import Posterior, sample
+
+    if Path(options.source).suffix == ".nc":
+        post = Posterior.load(options.source).resume(options.draws, tune=options.tune)
+    else:
+        post = sample(
+            _fit(options),
+            draws=options.draws,
+            tune=options.tune,
+            chains=options.chains,
+            seed=options.seed,
+            hierarchy=not options.hold_spreads,
+        )
+    if options.out:
+        post.save(options.out)
+    print(post.report())
+
+
+def _compare(options: argparse.Namespace) -> None:
+    from cellsim.posterior import Posterior
+    from cellsim.variants import compare
+
+    found = compare(
+        _case(options.case),
+        variants=options.variant,
+        posteriors={post.variant: post for post in map(Posterior.load, options.posterior or ())},
+        starts=options.starts,
+        seed=options.seed,
+    )
+    if options.out:
+        found.save(options.out)
+    if options.figure:
+        _draw("variants", found.fits, options.figure)
+    print(found)
+
+
 def _sweep(options: argparse.Namespace) -> None:
     from cellsim.sweeps import sweep
 
@@ -252,14 +354,7 @@ def _sweep(options: argparse.Namespace) -> None:
     result = sweep(fit, plans, until=until, draws=options.draws, seed=options.seed)
     _write(result.table().to_csv(index=False, lineterminator="\n"), options.out)
     if options.figure:
-        _quiet_figures()
-        import matplotlib.pyplot as plt
-
-        from cellsim import plots
-
-        axes = plots.sweep(result)
-        axes.savefig(options.figure, dpi=200)
-        plt.close(axes.figure)
+        _draw("sweep", result, options.figure)
     print(result.label, file=sys.stderr)
 
 
@@ -352,6 +447,19 @@ def _write(text: str, out: str | None) -> None:
         sys.stdout.write(text)
     else:
         Path(out).write_text(text, encoding="utf-8")
+
+
+def _draw(what: str, result: object, file: str) -> None:
+    """A figure of `cellsim.plots` into a file."""
+    _quiet_figures()
+    import matplotlib.pyplot as plt
+
+    from cellsim import plots
+    from cellsim.figures_style import figure_of
+
+    figure = figure_of(getattr(plots, what)(result))
+    figure.savefig(file, dpi=200)
+    plt.close(figure)
 
 
 def _quiet_figures() -> None:

@@ -15,6 +15,7 @@ from cellsim.bands import Bands, bands
 from cellsim.figures_course import drives, persistence
 from cellsim.figures_fit import fit, prior_predictive, residuals
 from cellsim.figures_inference import parameters, variants
+from cellsim.figures_posterior import pair, posterior_predictive, prior_posterior, profile, trace
 from cellsim.figures_sweep import contrast, sweep
 
 __all__ = [
@@ -23,10 +24,15 @@ __all__ = [
     "contrast",
     "drives",
     "fit",
+    "pair",
     "parameters",
     "persistence",
+    "posterior_predictive",
+    "prior_posterior",
     "prior_predictive",
+    "profile",
     "residuals",
     "sweep",
+    "trace",
     "variants",
 ]
