@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from cellsim.model import Model, load_model
     from cellsim.posterior import Posterior, sample
     from cellsim.profiles import Profiles, profile
-    from cellsim.robust import Robustness, robustness
+    from cellsim.robust import robustness
+    from cellsim.robust_table import Robustness
     from cellsim.schedule import Schedule
     from cellsim.simulation import simulate
     from cellsim.sweeps import Sweep, sweep
@@ -30,7 +31,7 @@ _HOME_OF = {
     "Model": "model",
     "Posterior": "posterior",
     "Profiles": "profiles",
-    "Robustness": "robust",
+    "Robustness": "robust_table",
     "Schedule": "schedule",
     "Sweep": "sweeps",
     "Trajectory": "trajectory",

@@ -24,8 +24,8 @@ FLOORS = tuple(
         predictions valley curves profiles posterior posterior_data posterior_files posterior_words chains
         convergence frames sampling synthetic rivals evidence leaving_out prior_power
         variants_words variants""",
-        "sweeps conclusions altered_cases alterations robust robust_words visits",
-        """bands figures_course figures_fit figures_inference figures_style figures_sweep plots
+        "sweeps conclusions questions altered_cases alterations robust robust_table robust_words visits",
+        """bands figures_course figures_fit figures_inference figures_posterior figures_style figures_sweep plots
         report report_contrasts report_job report_pages report_plans report_sections report_words
         cli""",
     )

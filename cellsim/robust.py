@@ -1,0 +1,144 @@
+"""The same conclusions drawn again under everything that may have been otherwise."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from cellsim.alterations import Alteration, alterations_of
+from cellsim.conclusions import Fitted, Question
+from cellsim.errors import CalibrationError
+from cellsim.fitted import Calibration, versions
+from cellsim.fitting import calibrate, optima
+from cellsim.likelihood import objective_of
+from cellsim.questions import questions
+from cellsim.rivals import rivals_of
+from cellsim.robust_table import BASE, Robustness, Row
+
+if TYPE_CHECKING:
+    from cellsim.case import Case
+
+__all__ = ["robustness"]
+
+
+def robustness(
+    case: Case,
+    *,
+    variants: Sequence[str] | None = None,
+    alterations: Sequence[Alteration] | None = None,
+    starts: int = 10,
+    seed: int = 0,
+    progress: bool | None = None,
+) -> Robustness:
+    """Draw the conclusions of a case again under everything plausible that may have been otherwise.
+
+    Each alteration changes one thing: a sampling day, days of infusion, a reference limit, the width of a prior, the
+    noise, an analyte or a visit left out. Every variant is fitted again from its known optima, with the Laplace
+    evidence over all of them, and every conclusion is asked again.
+
+    Parameters
+    ----------
+    case : Case
+    variants : sequence of str, optional
+        Which variants to hold against each other. By default the nulls, the default variant, and those without
+        clearance of donor cells.
+    alterations : sequence of Alteration, optional
+        What to alter; see :func:`cellsim.alterations.alterations_of` for the default.
+    starts : int
+        Of each fit of the case as it stands.
+    seed : int
+        Of the starts, and of draws behind simulated contrasts.
+    progress : bool, optional
+        Show a bar with the time left; by default only on a terminal.
+
+    Returns
+    -------
+    Robustness
+        With fewer rows, and saying so, when interrupted.
+
+    Raises
+    ------
+    CaseError
+        For an unknown variant.
+    CalibrationError
+        If the case as it stands cannot be fitted. An alteration that cannot is told in its row.
+
+    Examples
+    --------
+    >>> import cellsim as cs
+    >>> found = cs.robustness(cs.load_case("sjogren_rfib"))  # doctest: +SKIP
+    >>> print(found)  # doctest: +SKIP
+    """
+    began = time.perf_counter()
+    names = variants if variants is not None else [each.id for each in case.variants]
+    every = {each.variant: each for each in (objective_of(case, variant=name) for name in names or ("",))}
+    default = case.default_variant if case.default_variant in every else next(iter(every))
+    rivals = rivals_of(every, default)
+    chosen = every if variants is not None else {name: every[name] for name in rivals.names}
+    asked, left_out = questions(chosen, rivals, seed=seed)
+    planned = tuple(alterations_of(case) if alterations is None else alterations)
+    fits = {
+        name: calibrate(case, variant=name or None, starts=starts, seed=seed, progress=progress)
+        for name in chosen
+    }
+    base = {name: Fitted(fit.objective, fit.mixture) for name, fit in fits.items()}
+    rows = [_row(BASE, "", "the case as it stands", base, asked)]
+    rows += _altered(planned, fits, asked, progress)
+    return Robustness(
+        case=case,
+        rivals=rivals,
+        variants=tuple(chosen),
+        conclusions=tuple(each.conclusion for each in asked),
+        left_out=tuple(left_out),
+        rows=tuple(rows),
+        planned=len(planned),
+        seed=seed,
+        starts=starts,
+        seconds=time.perf_counter() - began,
+        versions=versions(),
+    )
+
+
+def _altered(
+    planned: Sequence[Alteration],
+    fits: Mapping[str, Calibration],
+    asked: Sequence[Question],
+    progress: bool | None,
+) -> list[Row]:
+    """A row for each alteration; those done so far when interrupted."""
+    from tqdm import tqdm
+
+    rows: list[Row] = []
+    show = sys.stderr.isatty() if progress is None else progress
+    bar = tqdm(planned, desc="alterations", disable=not show, leave=False)
+    try:
+        for alteration in bar:
+            bar.set_postfix_str(alteration.name)
+            about = (alteration.id, alteration.group, alteration.name)
+            try:
+                found = {name: _again(fit, alteration) for name, fit in fits.items()}
+                rows.append(_row(*about, found, asked))
+            except CalibrationError as error:
+                rows.append(Row(id=about[0], group=about[1], name=about[2], failure=str(error)))
+    except KeyboardInterrupt:
+        pass
+    return rows
+
+
+def _again(fit: Calibration, alteration: Alteration) -> Fitted:
+    """A variant fitted under an alteration, from its optima without it."""
+    objective = alteration.of(fit.objective)
+    firsts = [alteration.carried(fit.objective, mode.theta, objective) for mode in fit.mixture.modes]
+    return Fitted(objective, optima(objective, firsts, other_days=alteration.case is not None).mixture)
+
+
+def _row(name: str, group: str, words: str, fits: Mapping[str, Fitted], asked: Sequence[Question]) -> Row:
+    return Row(
+        id=name,
+        group=group,
+        name=words,
+        values={each.conclusion.id: float(each.ask(fits)) for each in asked},
+        evidence={variant: fit.mixture.log_evidence for variant, fit in fits.items()},
+    )
