@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cellsim.identifiability import DATA_DRIVEN, MOVED, PRIOR_DRIVEN, UNTOUCHED
+from cellsim.variants_words import LAPLACE_OFF
 from cellsim.words import number
 
 if TYPE_CHECKING:
@@ -241,9 +242,10 @@ def standing(name: str, fits: Mapping[str, Calibration]) -> str:
     if best == name:
         return f"{name} has the greatest evidence of {len(fits)} variants."
     behind = fits[best].log_evidence - fits[name].log_evidence
+    within = ", no further than that approximation may be off" if behind < LAPLACE_OFF else ""
     return (
         f"{name} is shown because the case names it first, not because the data do: its evidence lies "
-        f"{behind:.1f} nats behind that of {best}."
+        f"{behind:.1f} nats behind that of {best} by Laplace's approximation{within}."
     )
 
 
@@ -280,7 +282,8 @@ def variants_words(fits: Mapping[str, Calibration], case: Case) -> list[str]:
         head = f"Nothing comes from the cells in {spoken}"
         if lead <= 0:
             said.append(
-                f"{head}; these data do not rule that out: no mechanism in which cells act has a greater evidence."
+                f"{head}; these data do not rule that out: no mechanism in which cells act has a greater evidence "
+                "by Laplace's approximation, which errs towards such simple mechanisms."
             )
         elif lead < SEPARATES:
             said.append(
@@ -294,6 +297,8 @@ def variants_words(fits: Mapping[str, Calibration], case: Case) -> list[str]:
             )
     said.append(
         "An evidence is an average over the prior: a wider prior on a free parameter lowers it. It is "
-        "Laplace's approximation, summed over the optima found."
+        "Laplace's approximation, summed over the optima found, and with a hundred parameters it was seen to be up to "
+        f"{LAPLACE_OFF:g} nats off: no order within that distance is to be believed before it is checked by sampling "
+        "(`cellsim sample --hold-spreads`, then `cellsim compare --posterior`)."
     )
     return said
