@@ -81,14 +81,15 @@ def bridge(objective: Objective, thetas: Array, log_likelihood: Array, *, seed: 
             f"{chains * length} draws of {size} parameters are too few for a bridge: at least {8 * size} are needed."
         )
     fitted, used = thetas[:, :half].reshape(-1, size), thetas[:, half:]
-    centre = fitted.mean(axis=0)
-    root = np.linalg.cholesky(np.cov(fitted.T) + 1e-9 * np.eye(size))
+    centre: Array = fitted.mean(axis=0)
+    root: Array = np.linalg.cholesky(np.cov(fitted.T) + 1e-9 * np.eye(size)).astype(float)
     fresh = np.random.default_rng(seed).standard_normal((used.shape[0] * used.shape[1], size))
     proposed = centre + fresh @ root.T
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         scored = list(pool.map(lambda theta: objective.evaluate(theta).log_likelihood.sum(), proposed))
-    at_draws = log_likelihood[:, half:] + _normal(used, np.zeros(size), np.eye(size))
-    at_draws = at_draws - _normal(used, centre, root)
+    at_draws = (
+        log_likelihood[:, half:] + _normal(used, np.zeros(size), np.eye(size)) - _normal(used, centre, root)
+    )
     at_fresh = np.nan_to_num(np.array(scored), nan=-np.inf) + _normal(proposed, np.zeros(size), np.eye(size))
     at_fresh = at_fresh - _normal(proposed, centre, root)
     effective = float(np.clip(converged(at_draws[..., None]).ess_bulk[0], 1.0, at_draws.size))

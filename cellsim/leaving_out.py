@@ -161,7 +161,8 @@ def all_left_out(objective: Objective, mixture: Mixture, *, draws: Array | None 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         return tuple(
             pool.map(
-                lambda item: left_out(objective, mixture, *item[0], item[1], draws=draws), groups.items()
+                lambda item: left_out(objective, mixture, item[0][0], item[0][1], item[1], draws=draws),
+                groups.items(),
             )
         )
 

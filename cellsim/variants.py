@@ -352,11 +352,11 @@ def comparison_of(
             with _bar(len(fits), "left out", progress) as steps:
                 for name, fit in fits.items():
                     steps.set_postfix_str(name)
-                    drawn = posteriors.get(name)
-                    rows = None
-                    if drawn is not None:
-                        rows = drawn.drawn.scored.log_likelihood.reshape(-1, len(fit.objective.terms))
-                    left[name] = all_left_out(fit.objective, fit.mixture, draws=rows)
+                    given = posteriors.get(name)
+                    draws = None
+                    if given is not None:
+                        draws = given.drawn.scored.log_likelihood.reshape(-1, len(fit.objective.terms))
+                    left[name] = all_left_out(fit.objective, fit.mixture, draws=draws)
                     steps.update()
         tried = list(_worth_trying(fits))
         with _bar(len(tried), "other priors", progress) as steps:
