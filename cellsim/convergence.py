@@ -10,6 +10,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
     Array = NDArray[np.float64]
 
-__all__ = ["Convergence", "arviz", "converged", "doubts_of"]
+__all__ = ["Convergence", "arviz", "converged", "doubts_of", "pareto_shape", "smoothed_weights"]
 
 LARGEST_RHAT = 1.01
 # a hundred a chain of four: below that R-hat and quantiles are themselves uncertain
@@ -51,6 +52,32 @@ def arviz() -> Any:
         warnings.simplefilter("ignore", FutureWarning)
         import arviz as found
     return found
+
+
+def smoothed_weights(log_weights: Array) -> tuple[Array, float]:
+    """Pareto-smoothed importance weights (log, summing to one) and their shape k (Vehtari et al. 2024, JMLR 25:72)."""
+    home: Any = arviz()
+    if not hasattr(home, "psislw"):
+        # ArviZ 1.x keeps its statistics in a package of their own
+        home = import_module("arviz_stats.base").array_stats
+    smooth, shape = home.psislw(np.asarray(log_weights))
+    return np.asarray(smooth), float(shape)
+
+
+def pareto_shape(log_weights: Array) -> float:
+    """Shape k alone.
+
+    Examples
+    --------
+    >>> pareto_shape(np.zeros(100)) < 0.7
+    True
+    >>> bool(pareto_shape(-np.log(np.random.default_rng(1).random(4000))) > 0.7)
+    True
+    """
+    if np.ptp(log_weights) < 1e-8:
+        # all alike: nothing could be lighter
+        return 0.0
+    return smoothed_weights(log_weights)[1]
 
 
 def converged(draws: Array) -> Convergence:

@@ -16,11 +16,11 @@ import os
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from cellsim.convergence import arviz
+from cellsim.convergence import smoothed_weights
 from cellsim.fitting import optima
 from cellsim.likelihood import Objective
 from cellsim.modes import Mixture, Mode
@@ -179,18 +179,8 @@ def smoothed(log_likelihood: Array) -> tuple[float, float]:
     -------
     elpd, shape : float
     """
-    weights, shape = _psislw(-log_likelihood)
-    return float(np.logaddexp.reduce(np.asarray(weights) + log_likelihood)), float(shape)
-
-
-def _psislw(log_weights: Array) -> Any:
-    found = arviz()
-    if hasattr(found, "psislw"):
-        return found.psislw(log_weights)
-    # ArviZ 1.x keeps its statistics in a package of their own
-    from arviz_stats.base import array_stats
-
-    return array_stats.psislw(log_weights)
+    weights, shape = smoothed_weights(-log_likelihood)
+    return float(np.logaddexp.reduce(weights + log_likelihood)), shape
 
 
 def stacking(elpd: Mapping[str, Sequence[float]]) -> dict[str, float]:

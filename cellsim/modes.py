@@ -124,6 +124,18 @@ class Mixture:
             out.append((low + high) / 2)
         return np.array(out)
 
+    def log_density(self, theta: Array) -> Array:
+        """Log density of the mixture, shape (n,), at points of shape (n, n_parameters)."""
+        from scipy.special import logsumexp
+
+        parts = []
+        for weight, mode in zip(self.weights, self.modes, strict=True):
+            values, vectors = mode._eigen
+            z = (theta - mode.theta) @ vectors * np.sqrt(values)
+            size = 0.5 * float(np.log(values).sum()) - 0.5 * values.size * np.log(2 * np.pi)
+            parts.append(np.log(weight) + size - 0.5 * (z**2).sum(axis=-1))
+        return np.asarray(logsumexp(parts, axis=0))
+
     def draws(self, n: int, *, seed: int) -> Array:
         """Independent draws, shape (n, n_parameters)."""
         random = np.random.default_rng(seed)

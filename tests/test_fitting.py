@@ -186,3 +186,23 @@ def test_nonsense_is_refused() -> None:
         cs.calibrate(case, starts=0)
     with pytest.raises(cs.errors.CaseError, match="No variant 'V9'"):
         cs.calibrate(cs.load_case("sjogren_rfib"), variant="V9")
+
+
+def test_density_of_a_mixture_is_that_of_its_normal_laws() -> None:
+    """Witness: scipy's multivariate normal."""
+    random = np.random.default_rng(5)
+    modes = []
+    for _ in range(2):
+        root = random.standard_normal((3, 3))
+        modes.append(Mode(random.standard_normal(3), root @ root.T + np.eye(3), 0.0, 0.0))
+    mixture, points = Mixture(tuple(modes)), random.standard_normal((6, 3))
+    parts = [stats.multivariate_normal(mode.theta, mode.covariance).pdf(points) for mode in modes]
+    assert mixture.log_density(points) == pytest.approx(np.log(mixture.weights @ np.array(parts)))
+
+
+def test_a_posterior_that_laplace_misses_is_said(sjogren_fit: cs.Calibration) -> None:
+    """A Gaussian line has nothing to miss; for the case, chains and synthetic patients show it (docs/honesty.md)."""
+    line = cs.calibrate(straight_line([10.3, 11.9, 12.4], [0.5, 1.0, 2.0]), starts=2)
+    assert line.diagnosis["shape"] < 0.7 and not any("Pareto" in each for each in line.diagnosis["doubts"])
+    assert sjogren_fit.diagnosis["shape"] > 0.7
+    assert any("sample before quoting" in each for each in sjogren_fit.diagnosis["doubts"])
