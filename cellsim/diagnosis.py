@@ -27,7 +27,7 @@ SHARE_TO_MENTION = 0.02
 LARGEST_GRADIENT_ERROR = 1e-3
 LARGEST_LEDGER_ERROR = 1e-6
 LARGEST_TOLERANCE_ERROR = 0.01
-CLOSER = 1e-4
+CLOSER = 1e-2
 LARGEST_LEFTOVER = 0.05
 # of the Pareto law of importance weights: above it an approximation does not stand for what it approximates
 LARGEST_SHAPE = 0.7

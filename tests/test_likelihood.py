@@ -263,7 +263,9 @@ def test_a_deleted_dose_is_refused_and_where_it_is_not_it_changes_the_answer(sta
     untold = [
         "\t".join("" if k in counted else cell for k, cell in enumerate(p.split("\t"))) for p in products
     ]
-    case = with_lines("experiments.tsv", lost, products=[head, *untold])
+    # other days for all twelve would be refused for eleven
+    told = lines_of("alternatives.tsv")[:1]
+    case = with_lines("experiments.tsv", lost, products=[head, *untold], alternatives=told)
     of = objective_of(case, variant="V5", rtol=1e-9)
     assert case.timeline.count == 21 and len(of.doses.jumps) == 21
     assert sum(amount for *_, amount in of.doses.jumps) < 1225
