@@ -148,7 +148,9 @@ def networks(draw: st.DrawFn) -> tuple[Equations, list[float]]:
         helper = draw(st.integers(0, n - 1))
         kind = draw(st.sampled_from(["first", "second", "hill", "inhibited"]))
         parameters += [f"k{r}", f"m{r}"]
-        values += [draw(st.floats(0.01, 100.0)), draw(st.floats(0.1, 4.0))]
+        # a Hill exponent below one has an infinite slope at zero, where a start at zero has no unique solution and
+        # LSODA, the witness, gives up before its end
+        values += [draw(st.floats(0.01, 100.0)), draw(st.floats(1.0 if kind == "hill" else 0.1, 4.0))]
         flow = {
             "first": f"k{r}*s{source}",
             "second": f"k{r}*s{source}*s{helper}",
