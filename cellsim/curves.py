@@ -55,6 +55,8 @@ class Branch:
         At each point, other parameters in the far tail of their priors or at the limit.
     ends : (str, str)
         How the walk ended below and above: ``"reached"``, ``"tail"``, ``"failed"``, ``"long"``.
+    sd : float
+        Standard deviation of the quantity by the curvature at this valley's optimum: Laplace's.
     leaps : tuple of float
         Where, going outwards, the floor leapt into another valley.
     evaluations : int
@@ -67,6 +69,7 @@ class Branch:
     theta: Array
     pressed: tuple[tuple[str, ...], ...]
     ends: tuple[str, str]
+    sd: float
     leaps: tuple[float, ...] = ()
     evaluations: int = 0
 
@@ -213,12 +216,16 @@ class Curve:
         """One for each level."""
         return tuple(self.interval(level) for level in self.levels)
 
+    @property
+    def _widest(self) -> Interval:
+        return self.intervals[int(np.argmax(self.levels))]
+
     @cached_property
     def contraction(self) -> float:
         """1 - (half width / prior half width)^2 at the highest level, in the coordinate held; 0 where open."""
         height = threshold(max(self.levels))
         hulls = [hull for each in self.branches if (hull := each.below(height)) is not None]
-        if not hulls or not self.intervals[int(np.argmax(self.levels))].closed:
+        if not hulls or not self._widest.closed:
             return 0.0
         half = (max(each[1] for each in hulls) - min(each[0] for each in hulls)) / 2
         return float(1 - (half / (np.sqrt(height) * self.prior_sd)) ** 2)
@@ -226,7 +233,9 @@ class Curve:
     @property
     def verdict(self) -> str:
         """Data-driven or prior-driven, see :func:`cellsim.identifiability.verdict`."""
-        return verdict(self.contraction, self.shift, touched=self.touched)
+        # without its prior a curve open on both sides has its lowest point anywhere: that it lies far off says nothing
+        lost = self.kind != "posterior" and CLOSED not in (self._widest.lower, self._widest.upper)
+        return verdict(self.contraction, 0.0 if lost else self.shift, touched=self.touched)
 
     # ---- drawing ----------------------------------------------------------------------------------
 
@@ -241,7 +250,8 @@ class Curve:
         Returns
         -------
         dict
-            ``value``, ``rise`` (the line), ``prior`` (rise of the prior alone, for a parameter, else None),
+            ``value``, ``rise`` (the line), ``laplace`` (the parabola of the lowest optimum's curvature),
+            ``prior`` (rise of the prior alone, for a parameter, else None),
             ``without_own_prior`` (the line with only the other parameters' priors in it: what data and those
             beliefs say; for the posterior of a parameter, else None),
             ``nodes`` (value, rise of the points computed), ``levels`` (level -> rise), ``intervals``, ``open``
@@ -251,7 +261,9 @@ class Curve:
         low = min(each.at[0] for each in self.branches)
         high = max(each.at[-1] for each in self.branches)
         at = np.unique(np.concatenate([np.linspace(low, high, points), *(each.at for each in self.branches)]))
-        last = self.intervals[int(np.argmax(self.levels))]
+        last = self._widest
+        lowest = min(self.branches, key=lambda each: float(each.rise.min()))
+        middle, foot = float(lowest.at[np.argmin(lowest.rise)]), float(lowest.rise.min())
         return {
             "name": self.name,
             "unit": self.unit,
@@ -260,6 +272,7 @@ class Curve:
             "verdict": self.verdict,
             "value": np.asarray(self.value(at)),
             "rise": self.rise_at(at),
+            "laplace": foot + ((at - middle) / lowest.sd) ** 2,
             "prior": None if self.prior is None else at**2,
             "without_own_prior": self._without_own_prior(at),
             "nodes": tuple(
@@ -309,7 +322,7 @@ class Curve:
         """The whole curve in one sentence or two."""
         from cellsim.words import number
 
-        last = self.intervals[int(np.argmax(self.levels))]
+        last = self._widest
         unit = f" {self.unit}" if self.unit and self.unit != "1" else ""
         share = f"{100 * last.level:g} %"
         low, high = number(last.low), number(last.high)

@@ -28,6 +28,7 @@ from cellsim.figures_style import (
     legend,
     panels,
     pick,
+    reference,
     scale,
 )
 from cellsim.fitted import Calibration
@@ -61,19 +62,6 @@ def _span(case: Case, days: tuple[float, float] | None) -> tuple[float, float]:
         [LAST, *(visit.latest for visit in case.visits)],
     )
     return max(case.start, min(ends[0])), max(ends[1])
-
-
-def _range(ax: Axes, about: Analyte) -> None:
-    """The reference range as a quiet band behind everything."""
-    low, high = about.lower, about.upper
-    if low is None and high is None:
-        return
-    bottom, top = ax.get_ylim()
-    floor = bottom if low is None else max(low, bottom) if ax.get_yscale() == "log" else low
-    ceiling = top if high is None else high
-    if ceiling > floor:
-        ax.axhspan(floor, ceiling, color=PALE, alpha=0.45, linewidth=0, zorder=0, gid="reference")
-    ax.set_ylim(bottom, top)
 
 
 def _terms(objective: Objective, analyte: str) -> list[tuple[int, Term]]:
@@ -210,7 +198,7 @@ def fit(
             )
         panel.set_xlim(start, end)
         scale(panel, shown)
-        _range(panel, about)
+        reference(panel, about.lower, about.upper)
         infusions(panel, case.timeline, case.products)
         dress(panel, title=about.name, y=_unit(about))
     _days_below(axes, own=ax is None)
@@ -340,7 +328,7 @@ def prior_predictive(
             shown.append(np.array([term.measured]))
         panel.set_xlim(seen.times[0], seen.times[-1])
         scale(panel, shown)
-        _range(panel, about)
+        reference(panel, about.lower, about.upper)
         dress(panel, title=about.name, y=_unit(about))
     _days_below(axes, own=ax is None)
     from matplotlib.lines import Line2D

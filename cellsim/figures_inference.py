@@ -1,20 +1,17 @@
-"""Figures of what was learned: parameters beside their priors, variants beside each other."""
+"""Figures of what was learned: parameters beside their priors."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from cellsim.errors import CellsimError
 from cellsim.figures_style import (
-    BLACK,
     BLUE,
     GREY,
-    ORANGE,
     PALE,
-    PURPLE,
     SMALL,
     TINY,
     VERMILLION,
@@ -30,13 +27,11 @@ from cellsim.identifiability import DATA_DRIVEN, MOVED, PRIOR_DRIVEN, UNTOUCHED
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from cellsim.figures_style import AxesArray
     from cellsim.fitted import Calibration
 
-__all__ = ["parameters", "variants"]
+__all__ = ["VERDICT_COLOURS", "parameters"]
 
 VERDICT_COLOURS = {DATA_DRIVEN: BLUE, MOVED: VERMILLION, PRIOR_DRIVEN: GREY, UNTOUCHED: PALE}
-PART_STYLES = {"standard": ("o", BLUE), "graded": ("s", PURPLE), "censored": ("^", ORANGE)}
 
 
 def parameters(
@@ -150,84 +145,3 @@ def parameters(
         )
     label(figure_of(panel), own=own)
     return panel
-
-
-def variants(
-    fits: Mapping[str, Calibration] | Sequence[Calibration], ax: Any = None, **marker: Any
-) -> AxesArray:
-    """How well competing mechanisms explain the same data.
-
-    Left: natural log evidence (Laplace) less that of the best variant; within the grey band a ratio of evidences
-    is below 20 and says little. Right: log likelihood of each part at the optimum, less the best variant's for
-    that part: it rewards freedom, the evidence does not.
-
-    Parameters
-    ----------
-    fits : mapping or sequence of Calibration
-        Of the same case; a mapping's keys are the names shown.
-    ax : array of two Axes, optional
-    **marker
-        To every ``plot``.
-
-    Returns
-    -------
-    array of two Axes
-
-    Raises
-    ------
-    CellsimError
-        If there are none, or they score different rows.
-
-    Examples
-    --------
-    >>> import cellsim as cs
-    >>> from cellsim import plots
-    >>> fitted = cs.calibrate(cs.load_case("sjogren_rfib"), starts=1)
-    >>> plots.variants([fitted])[0].get_xlabel()
-    'ln evidence, less the best'
-    """
-    named = dict(fits) if isinstance(fits, Mapping) else {each.variant: each for each in fits}
-    if not named:
-        raise CellsimError("no calibrations to compare.")
-    if len({tuple((t.file, t.row) for t in each.objective.terms) for each in named.values()}) > 1:
-        raise CellsimError("these calibrations score different rows; their evidences cannot be compared.")
-    own = ax is None
-    axes = panels(2, ax, columns=2, width=7.2, height=0.24 * len(named) + 0.75, sharey=True)
-    names = list(named)
-    evidence = np.array([each.log_evidence for each in named.values()])
-    at = np.arange(len(names))
-    left, right = axes
-    left.axvspan(-np.log(20), 0, color=PALE, alpha=0.5, linewidth=0, zorder=0)
-    style = {"linestyle": "none", "marker": "o", "markersize": 4.5, "color": BLACK, **marker}
-    left.plot(evidence - evidence.max(), at, gid="evidence", **style)
-    parts = [each.objective.parts(each.theta) for each in named.values()]
-    for k, (part, (shape, colour)) in enumerate(PART_STYLES.items()):
-        values = np.array([one[part] for one in parts])
-        if not values.any():
-            continue
-        style = {
-            "linestyle": "none",
-            "marker": shape,
-            "markersize": 4.0,
-            "color": colour,
-            "label": part,
-            **marker,
-        }
-        right.plot(values - values.max(), at + (k - 1) * 0.16, gid=part, **style)
-    for panel in axes:
-        panel.axvline(0, color=GREY, linewidth=0.6, zorder=1)
-        panel.hlines(at, *panel.get_xlim(), color=PALE, linewidth=0.3, zorder=0)
-        panel.margins(x=0.06)
-    left.set_yticks(at, [_name(key, each) for key, each in named.items()])
-    left.set_ylim(len(names) - 0.4, -0.6)
-    for panel, text in zip(axes, ("ln evidence, less the best", "ln likelihood, less the best"), strict=True):
-        dress(panel)
-        panel.set_xlabel(text, fontsize=SMALL)
-    legend([right] if not own else axes, right.get_legend_handles_labels()[0], own=own)
-    label(figure_of(axes), own=own)
-    return axes
-
-
-def _name(key: str, fit: Calibration) -> str:
-    about = next((each for each in fit.case.variants if each.id == fit.variant), None)
-    return f"{key}  {about.name}" if about is not None and about.name and about.name != key else key

@@ -28,6 +28,9 @@ ORANGE, SKY, PURPLE = "#E69F00", "#56B4E9", "#CC79A7"
 SOURCE_COLOURS = {"autologous": BLUE, "allogeneic": VERMILLION}
 CYCLE = (BLUE, VERMILLION, GREEN, PURPLE, ORANGE, SKY, BLACK)
 
+# prior families whose scale is the logarithm
+LOGGED = ("log-normal", "log-uniform", "log-laplace")
+
 WIDE = 7.2
 SMALL, TINY = 8.0, 7.0
 # beyond this ratio of largest to smallest, equal distances should mean equal factors
@@ -191,7 +194,8 @@ def unit_text(unit: str) -> str:
     >>> unit_text("pg_per_mL"), unit_text("Mcell"), unit_text("dimensionless")
     ('pg/mL', '10⁶ cells', '')
     """
-    spoken = {"dimensionless": "", "1": "", "Mcell": "10⁶ cells", "per_day": "1/day", "percent": "%"}
+    spoken = {"dimensionless": "", "1": "", "per_day": "1/day", "percent": "%"}
+    spoken |= dict.fromkeys(("Mcell", "1e6 cell"), "10⁶ cells")
     return spoken.get(unit, unit.replace("_per_", "/"))
 
 
@@ -213,6 +217,58 @@ def scale(ax: Axes, values: Iterable[Any], *, force: bool | None = None) -> bool
         ax.yaxis.set_minor_locator(NullLocator())
     ax.yaxis.set_minor_formatter(NullFormatter())
     return True
+
+
+def round_numbers(low: float, high: float, *, most: int = 4) -> list[float]:
+    """Round numbers between two positive ones, for a log axis: as many as can be read, at least two.
+
+    Examples
+    --------
+    >>> round_numbers(0.017, 0.4), round_numbers(24, 91), round_numbers(4e-6, 3e-3)
+    ([0.03, 0.1, 0.3], [30.0, 50.0, 70.0], [1e-05, 0.0001, 0.001])
+    """
+    from matplotlib.ticker import MaxNLocator
+
+    decades = range(int(np.floor(np.log10(low))), int(np.ceil(np.log10(high))) + 1)
+    found: list[float] = []
+    for steps in ((1,), (1, 3), (1, 2, 5), (1, 1.5, 2, 3, 5, 7)):
+        found = [float(f"{step}e{decade}") for decade in decades for step in steps]
+        found = [each for each in found if low <= each <= high]
+        if len(found) > 2:
+            every = -(-len(found) // most)
+            return found[(len(found) - 1) % every // 2 :: every]
+    if len(found) < 2:
+        found = [each for each in map(float, MaxNLocator(3).tick_values(low, high)) if low <= each <= high]
+    return found
+
+
+def own_unit_axis(ax: Axes, family: str, low: float, high: float) -> None:
+    """The horizontal axis of a parameter: logarithmic where its prior family is, with round numbers."""
+    from matplotlib.ticker import NullLocator
+
+    if family in LOGGED:
+        ax.set_xscale("log")
+        ax.xaxis.set_minor_locator(NullLocator())
+        ticks = round_numbers(low, high)
+        ax.set_xticks(ticks, [f"{each:g}" for each in ticks])
+        margin = (high / low) ** 0.04
+        ax.set_xlim(low / margin, high * margin)
+    else:
+        margin = 0.04 * (high - low)
+        ax.set_xlim(low - margin, high + margin)
+        ax.locator_params(axis="x", nbins=4)
+
+
+def reference(ax: Axes, low: float | None, high: float | None) -> None:
+    """The reference range as a quiet band behind everything; the axis keeps its ends."""
+    if low is None and high is None:
+        return
+    bottom, top = ax.get_ylim()
+    floor = bottom if low is None else max(low, bottom) if ax.get_yscale() == "log" else low
+    ceiling = top if high is None else high
+    if ceiling > floor:
+        ax.axhspan(floor, ceiling, color=PALE, alpha=0.45, linewidth=0, zorder=0, gid="reference")
+    ax.set_ylim(bottom, top)
 
 
 def display_name(case: Case, name: str) -> str:

@@ -12,17 +12,22 @@ Examples
 """
 
 from cellsim.bands import Bands, bands
+from cellsim.figures_chains import pair, trace
 from cellsim.figures_course import drives, persistence
 from cellsim.figures_fit import fit, prior_predictive, residuals
-from cellsim.figures_inference import parameters, variants
-from cellsim.figures_posterior import pair, posterior_predictive, prior_posterior, profile, trace
+from cellsim.figures_inference import parameters
+from cellsim.figures_posterior import posterior_predictive, prior_posterior
+from cellsim.figures_profiles import profile
+from cellsim.figures_robust import robustness
 from cellsim.figures_sweep import contrast, sweep
+from cellsim.figures_variants import evidence, variants
 
 __all__ = [
     "Bands",
     "bands",
     "contrast",
     "drives",
+    "evidence",
     "fit",
     "pair",
     "parameters",
@@ -32,6 +37,7 @@ __all__ = [
     "prior_predictive",
     "profile",
     "residuals",
+    "robustness",
     "sweep",
     "trace",
     "variants",

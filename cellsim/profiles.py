@@ -469,6 +469,7 @@ def _branch(objective: Objective, line: _Line, down: Walk, up: Walk, least: floa
             for point in points
         ),
         ends=(down.end, up.end),
+        sd=float(np.sqrt(2 / up.points[0].curvature)),
         leaps=tuple(each.points[k].at for each in (down, up) for k in each.jumps),
         evaluations=sum(point.evaluations for point in points),
     )

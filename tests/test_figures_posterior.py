@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import matplotlib as mpl
 import numpy as np
 import pytest
 from patients import small_patient
+from scipy.stats import chi2, norm
+from whole_figures import assert_whole
 
 import cellsim as cs
 from cellsim import plots
 from cellsim.case import Case
 from cellsim.cli import main
+from cellsim.conclusions import Conclusion
 from cellsim.errors import CellsimError
+from cellsim.evidence import Bridge
+from cellsim.robust_table import BASE, Row
 
 mpl.use("Agg")
 
@@ -43,6 +51,71 @@ def lines(panel: object, gid: str) -> list:
     return [line for line in panel.lines if line.get_gid() == gid]  # type: ignore[attr-defined]
 
 
+@pytest.fixture(autouse=True)
+def closed() -> Iterator[None]:
+    import matplotlib.pyplot as plt
+
+    yield
+    plt.close("all")
+
+
+@cache
+def diverging() -> cs.Posterior:
+    """The same draws with two divergences among them, of the second and of the first chain."""
+    post = drawn()
+    marks = np.zeros(post.thetas.shape[:2], bool)
+    marks[1, 7] = marks[0, 40] = True
+    statistics = {**post.drawn.statistics, "diverging": marks}
+    return replace(post, drawn=replace(post.drawn, statistics=statistics))
+
+
+@cache
+def compared() -> cs.Comparison:
+    return cs.compare(small_patient(), starts=1)
+
+
+@cache
+def shaken() -> cs.Robustness:
+    """Two conclusions under two alterations: one flips the first, the other cannot ask it and settles the second."""
+    rows = (
+        Row(id=BASE, group="", name="the case as it stands", values={"lead": 4.0, "pulse": 0.51}),
+        Row(id="a", group="noise", name="Student-t", values={"lead": -1.0, "pulse": 0.52}),
+        Row(id="b", group="visit left out", name="without a visit", values={"lead": np.nan, "pulse": 0.9}),
+    )
+    lead = Conclusion(id="lead", question="?", unit="nat", threshold=0.0, above="yes", below="no")
+    pulse = replace(lead, id="pulse", unit="probability", threshold=0.5, margin=0.1)
+    return cs.Robustness(
+        small_patient(),
+        compared().rivals,
+        ("V2", "V0"),
+        (lead, pulse),
+        (),
+        rows,
+        planned=2,
+        seed=0,
+        starts=1,
+        seconds=0.0,
+        versions={},
+    )
+
+
+FIGURES: dict[str, Callable[[], Any]] = {
+    "profile": lambda: plots.profile(cs.profile(fitted())),
+    "profile unaided": lambda: plots.profile(cs.profile(fitted(), kind="unaided")),
+    "trace": lambda: plots.trace(diverging()),
+    "pair": lambda: plots.pair(diverging()),
+    "prior_posterior": lambda: plots.prior_posterior(drawn()),
+    "posterior_predictive": lambda: plots.posterior_predictive(drawn()),
+    "evidence": lambda: plots.evidence(compared()),
+    "robustness": lambda: plots.robustness(shaken()),
+}
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_every_figure_is_whole(name: str) -> None:
+    assert_whole(FIGURES[name]())
+
+
 def test_a_profile_is_drawn_through_the_points_computed() -> None:
     found = cs.profile(fitted(), ["e", "kappa"])
     axes = plots.profile(found)
@@ -52,47 +125,168 @@ def test_a_profile_is_drawn_through_the_points_computed() -> None:
         values, rises = found[name].drawing()["nodes"]
         assert nodes.get_xdata() == pytest.approx(values) and nodes.get_ydata() == pytest.approx(rises)
         assert panel.get_xscale() == "log"
+        heights = sorted(float(line.get_ydata()[0]) for line in lines(panel, "level"))
+        assert heights == pytest.approx(chi2.ppf([0.68, 0.95], 1))
+        # the prior's own rise is the square of the distance from its median, in its sd, where the curve was walked
+        [prior] = lines(panel, "prior")
+        assert len(prior.get_xdata()) > 20
+        law = found[name].prior
+        assert law is not None and law.family == "log-normal"
+        mean, sd = law.parameters
+        assert prior.get_ydata() == pytest.approx(((np.log(prior.get_xdata()) - mean) / sd) ** 2)
+        assert panel.get_xlabel() == "(no unit)"
     with pytest.raises(CellsimError, match="no profile of 'phi'"):
         plots.profile(found, ["phi"])
+    with pytest.raises(CellsimError, match="nothing to draw"):
+        plots.profile(replace(found, curves={}))
+
+
+def test_a_laplace_parabola_has_the_spread_of_the_calibration() -> None:
+    fit = fitted()
+    [panel] = plots.profile(cs.profile(fit, "base_IL6"))
+    [drawn_line] = lines(panel, "laplace")
+    j = fit.objective.names.index("base_IL6")
+    mode = fit.mixture.modes[0]
+    one_sd = float(fit.objective.priors[j].value(np.array(mode.theta[j] + np.sqrt(mode.covariance[j, j]))))
+    rise = np.interp(np.log(one_sd), np.log(drawn_line.get_xdata()), drawn_line.get_ydata())
+    assert rise == pytest.approx(1.0, abs=0.05)
+
+
+def test_an_open_end_is_marked_and_said() -> None:
+    found = cs.profile(fitted(), ["kappa"], kind="unaided")
+    ends = found["kappa"].interval(0.95)
+    assert ends.lower.startswith("open: ") and ends.upper.startswith("open: ")
+    [panel] = plots.profile(found)
+    [marks] = lines(panel, "open")
+    assert sorted(marks.get_xdata()) == pytest.approx(sorted(found["kappa"].drawing()["open"]))
+    assert panel.get_title() == "kappa: open on both sides"
+    said = panel.get_xlabel().replace("\n", " ")
+    assert ends.lower in said and ends.upper in said
+
+
+def test_where_a_curve_leans_on_another_parameter_is_marked_and_said() -> None:
+    found = cs.profile(fitted(), "e")
+    [branch, *_] = found["e"].branches
+    pressed = tuple(("phi",) if k == len(branch.at) - 1 else () for k in range(len(branch.at)))
+    bent = replace(found, curves={"e": replace(found["e"], branches=(replace(branch, pressed=pressed),))})
+    [panel] = plots.profile(bent)
+    [marks] = lines(panel, "kink")
+    assert marks.get_xdata() == pytest.approx([float(found["e"].value(branch.at[-1]))])
+    assert "it leans on phi" in panel.get_xlabel().replace("\n", " ")
 
 
 def test_chains_are_drawn_whole_and_their_ranks_add_up() -> None:
-    post = drawn()
+    post = diverging()
     axes = plots.trace(post, ["e"])
-    column = post.thetas[:, :, post.objective.names.index("e")]
-    for line, chain in zip(axes[0].lines, column, strict=False):
+    j = post.objective.names.index("e")
+    column = post.thetas[:, :, j]
+    for line, chain in zip(lines(axes[0], "chain"), column, strict=True):
         assert line.get_ydata() == pytest.approx(chain)
     held = [patch.get_data().values.sum() for patch in axes[1].patches]
     assert held == [column.shape[1]] * column.shape[0]
-    assert len(plots.trace(post, limit=3)) == 6
+    [marks] = lines(axes[0], "diverging")
+    assert marks.get_xdata().tolist() == [7, 40]
+    assert axes[0].get_title().startswith(f"e: R-hat {post.convergence.rhat[j]:.3f}")
+    # the worst first
+    shown = [panel.get_title().split(":")[0] for panel in plots.trace(post, limit=3)[::2]]
+    worst = np.array(post.objective.names)[np.argsort(-post.convergence.rhat)][:3]
+    assert shown == worst.tolist()
 
 
 def test_pairs_stand_beside_the_prior() -> None:
-    axes = plots.pair(drawn(), ["e", "kappa"])
-    assert (axes[2].get_xlabel(), axes[2].get_ylabel()) == ("e", "kappa")
-    assert len(lines(axes[0], "prior")) == 1
+    post = diverging()
+    axes = plots.pair(post, ["e", "kappa"])
+    assert (axes[2].get_xlabel(), axes[2].get_ylabel()) == ("e (prior sd)", "kappa (prior sd)")
+    [prior] = lines(axes[0], "prior")
+    assert prior.get_ydata() == pytest.approx(norm.pdf(prior.get_xdata()))
     areas = sum(patch.get_width() * patch.get_height() for patch in axes[0].patches)
     assert areas == pytest.approx(1)
+    e, kappa = (post.thetas[:, :, post.objective.names.index(name)] for name in ("e", "kappa"))
+    [cloud] = lines(axes[2], "draws")
+    assert cloud.get_xydata() == pytest.approx(np.column_stack([e.ravel(), kappa.ravel()]))
+    [marks] = lines(axes[2], "diverging")
+    assert marks.get_xydata() == pytest.approx(np.array([[e[0, 40], kappa[0, 40]], [e[1, 7], kappa[1, 7]]]))
+    [r] = [text.get_text() for text in axes[1].texts]
+    assert r == f"r = {np.corrcoef(e.ravel(), kappa.ravel())[0, 1]:.2f}"
 
 
 def test_densities_of_parameters_carry_their_own_unit() -> None:
     [panel] = plots.prior_posterior(drawn(), ["e"])
-    prior = drawn().objective.priors[drawn().objective.names.index("e")]
-    assert [text.get_text() for text in panel.get_xticklabels()] == [
-        f"{float(prior.value(np.array(each))):.2g}" for each in (-2.0, 0.0, 2.0)
-    ]
+    # median 0.301 and two sd of the logarithm either side, as the case's prior says: exp(-1.2), exp(-1.2 -+ 2)
+    assert [text.get_text() for text in panel.get_xticklabels()] == ["0.041", "0.3", "2.2"]
+    table = drawn().table().set_index("parameter")
+    [said] = [text.get_text() for text in panel.texts]
+    assert said == f"{100 * table.loc['e', 'contraction']:.0f} %"
 
 
 def test_printed_values_stand_among_their_replicas() -> None:
     post = drawn()
     axes = plots.posterior_predictive(post)
-    shown = sum(
-        len(line.get_ydata()) for panel in axes for gid in ("inside", "outside") for line in lines(panel, gid)
-    )
+    shown = sum(len(lines(panel, gid)) for panel in axes for gid in ("inside", "outside"))
     assert shown == sum(term.part != "graded" for term in post.objective.terms)
     [panel] = plots.posterior_predictive(post, ["ESR"])
-    marks = np.concatenate([line.get_ydata() for gid in ("inside", "outside") for line in lines(panel, gid)])
-    assert sorted(marks) == sorted(term.measured for term in post.objective.terms if term.analyte == "ESR")
+    rows = [(k, term) for k, term in enumerate(post.objective.terms) if term.analyte == "ESR"]
+    made = post.drawn.scored.replicated.reshape(-1, len(post.objective.terms))
+    order = [each.id for each in post.case.visits]
+    for k, term in rows:
+        at = order.index(term.visit)
+        low, high = np.quantile(made[:, k], [0.05, 0.95])
+        gid = "inside" if low <= term.measured <= high else "outside"
+        [mark] = [line for line in lines(panel, gid) if line.get_xdata()[0] == at]
+        assert mark.get_ydata()[0] == term.measured
+        [bar] = [
+            each
+            for each in panel.collections
+            if each.get_gid() == "90 %" and each.get_segments()[0][0, 0] == at
+        ]
+        assert bar.get_segments()[0][:, 1] == pytest.approx([low, high])
+    [band] = [each for each in panel.patches if each.get_gid() == "reference"]
+    assert band.get_extents().transformed(panel.transData.inverted()).y1 == pytest.approx(20)
+    # the value known only as a limit is a triangle at that limit
+    [other] = plots.posterior_predictive(post, ["IL8"])
+    marks = [*lines(other, "inside"), *lines(other, "outside")]
+    assert [line.get_ydata()[0] for line in marks if line.get_marker() == "v"] == [60.0]
+
+
+def test_variants_stand_at_their_evidences_and_what_they_foretell() -> None:
+    found = compared()
+    checked = replace(found, checks={"V2": Bridge(found.fits["V2"].log_evidence + 2, 0.5)})
+    axes = plots.evidence(checked)
+    table = found.table().set_index("variant")
+    names = [text.get_text().split()[0] for text in axes[0].get_yticklabels()]
+    assert names == list(found.order)
+    for k, name in enumerate(names):
+        [mark] = [line for line in lines(axes[0], "laplace") if line.get_ydata()[0] == k]
+        assert mark.get_xdata()[0] == pytest.approx(table.loc[name, "less_the_best"])
+        # the null is a square
+        assert mark.get_marker() == ("s" if name == "V0" else "o")
+    best = max(each.log_evidence for each in found.fits.values())
+    [bar] = [each for each in axes[0].containers if each.get_label() is not None]
+    point, _, (error,) = bar.lines
+    assert point.get_xdata()[0] == pytest.approx(found.fits["V2"].log_evidence + 2 - best)
+    assert np.ptp(error.get_segments()[0][:, 0]) == pytest.approx(1.0)
+    for by, plural in (("analyte", "analytes"), ("visit", "visits")):
+        elpd = table[f"elpd_{plural}"].to_numpy()
+        [marks] = lines(axes[1], f"elpd-{by}")
+        assert marks.get_xdata() == pytest.approx(elpd - elpd.max())
+        bars = [each.get_width() for each in axes[2].patches if each.get_gid() == f"weight-{by}"]
+        assert bars == pytest.approx(table[f"weight_{plural}"].tolist())
+    assert len(plots.evidence(replace(found, left={}))) == 1
+
+
+def test_the_table_of_robustness_colours_what_changes() -> None:
+    found = shaken()
+    panel = plots.robustness(found)
+    heads = [text.get_text().split("\n")[:2] for text in panel.get_xticklabels()]
+    assert heads == [["lead", "> 0"], ["pulse", "> 0.5"]]
+    rows = list(panel.get_yticks())
+    coloured = {
+        (each.get_gid(), round(each.get_x() + 0.5), rows.index(each.get_y() + 0.5)) for each in panel.patches
+    }
+    assert coloured == {("flips", 0, 1), ("is settled", 1, 2)}
+    numbers = {(*each.get_position(), each.get_text()) for each in panel.texts}
+    assert (0, rows[0], "4") in numbers and (0, rows[2], "-") in numbers
+    assert (1, rows[1], "0.52") in numbers
 
 
 def test_profile_from_the_command_line(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

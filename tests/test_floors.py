@@ -25,7 +25,8 @@ FLOORS = tuple(
         convergence frames sampling synthetic rivals evidence leaving_out prior_power
         variants_words variants""",
         "sweeps conclusions questions altered_cases alterations robust robust_table robust_words visits",
-        """bands figures_course figures_fit figures_inference figures_posterior figures_style figures_sweep plots
+        """bands figures_chains figures_course figures_fit figures_inference figures_posterior figures_profiles
+        figures_robust figures_style figures_sweep figures_variants plots
         report report_contrasts report_job report_pages report_plans report_sections report_words
         cli""",
     )

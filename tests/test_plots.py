@@ -1,8 +1,6 @@
 """Figures: what is drawn is what was computed, with units, within the page, and nothing else touched."""
 
-import warnings
 from collections.abc import Callable, Iterator
-from itertools import combinations
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -12,6 +10,7 @@ import numpy as np
 import pytest
 import sympy as sp
 from patients import small_fit, small_patient
+from whole_figures import assert_whole
 
 import cellsim as cs
 from cellsim import plots
@@ -20,7 +19,6 @@ from cellsim.errors import CellsimError
 from cellsim.figures_course import _expected_grade
 from cellsim.figures_style import figure_of
 from cellsim.noise import graded
-from cellsim.words import LABEL
 
 mpl.use("Agg")
 
@@ -77,39 +75,14 @@ FIGURES: dict[str, Callable[[cs.Calibration, cs.Sweep], Any]] = {
 
 @pytest.mark.parametrize("name", FIGURES)
 def test_every_figure_is_whole_labelled_and_alone(name: str, fit: cs.Calibration, answer: cs.Sweep) -> None:
-    """Nothing overlaps or leaves the page, every axis is named, the label stands once, no setting has changed."""
+    """The figure is whole, it is the only one, and no setting has changed."""
     import matplotlib.pyplot as plt
 
     before = dict(mpl.rcParams)
     drawn = FIGURES[name](fit, answer)
     assert dict(mpl.rcParams) == before
-    figure = figure_of(drawn)
-    assert plt.get_fignums() == [figure.number]
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")  # matplotlib warns when panels find no room
-        figure.canvas.draw()
-    said = [text.get_text().replace("\n", " ") for text in figure.texts]
-    assert said.count(LABEL) == 1
-    axes = list(np.atleast_1d(np.asarray(drawn, dtype=object)).ravel())
-    page = figure.bbox
-    boxes = [each.get_tightbbox() for each in axes] + [each.get_window_extent() for each in figure.legends]
-    for box in boxes:
-        assert box.x0 >= page.x0 - 2 and box.x1 <= page.x1 + 2
-        assert box.y0 >= page.y0 - 2 and box.y1 <= page.y1 + 2
-    for one, two in combinations(boxes, 2):
-        wide = min(one.x1, two.x1) - max(one.x0, two.x0)
-        high = min(one.y1, two.y1) - max(one.y0, two.y0)
-        assert wide < 4 or high < 4
-    for each in axes:
-        assert each.get_ylabel() or len(each.get_yticks()) or each.get_title(loc="left")
-        letters = [
-            *each.get_xticklabels(),
-            *each.get_yticklabels(),
-            each.xaxis.label,
-            each.yaxis.label,
-            each.title,
-        ]
-        assert min(letter.get_fontsize() for letter in letters if letter.get_text()) >= 7
+    assert plt.get_fignums() == [figure_of(drawn).number]
+    assert_whole(drawn)
 
 
 def test_the_fit_shows_printed_values_on_their_fitted_days(fit: cs.Calibration) -> None:

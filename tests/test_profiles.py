@@ -61,6 +61,9 @@ def test_a_linear_gaussian_problem_has_its_parabola():
         at = np.linspace(middle - np.sqrt(variance), middle + np.sqrt(variance), 7)
         places = at if curve.prediction else at / 2
         np.testing.assert_allclose(curve.rise_at(places), (at - middle) ** 2 / variance, atol=1e-5)
+        # a Gaussian is its own Laplace approximation
+        drawn = curve.drawing()
+        np.testing.assert_allclose(drawn["laplace"], drawn["rise"], atol=1e-3)
     assert found["b"].contraction == pytest.approx(1 - covariance[1, 1] / 4, abs=1e-4)
     assert found["b"].shift == pytest.approx(mean[1] / 2, abs=1e-5)
 
