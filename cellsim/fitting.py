@@ -1,7 +1,8 @@
 """Maximum a posteriori fit of a model to a case, from many starts, with its Laplace spread.
 
-lmfit minimises the sum of squares of :class:`cellsim.likelihood.Objective` in prior-whitened coordinates, where
-the prior is N(0, I). The spread around each distinct optimum is the inverse of the true Hessian (differences of
+Starts descend roughly, by MINPACK's Levenberg-Marquardt on loosely simulated values; lmfit carries the best of them to
+the end, with the same algorithm. Both minimise the sum of squares of :class:`cellsim.likelihood.Objective` in
+prior-whitened coordinates, where the prior is N(0, I). The spread around each distinct optimum is the inverse of the true Hessian (differences of
 the exact gradient), not of J'J: with fewer rows than parameters the two differ where it matters.
 """
 
@@ -11,7 +12,7 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
@@ -41,6 +42,10 @@ Done = TypeVar("Done")
 # relative fall of the sum of squares at which a start ends: far below what makes two starts differ, since the
 # sum is of the order of the number of rows; only the best one is carried on to the end
 _ROUGH, _POLISHED = 1e-5, 1e-8
+_SHORTEST = 1e-7
+# relative tolerance of the simulations on the way: the derivative is that of what is computed, so a descent is not
+# misled, and where it ends is told at the objective's own tolerance
+_ON_THE_WAY = 1e-4
 
 # nearer than this in every coordinate, in prior sd, is one summit; one that is exp(-10) as high as the best is
 # not looked at
@@ -235,7 +240,7 @@ def _summits(objective: Objective, ended: Sequence[_Descent]) -> tuple[list[_Des
     and leave what its Laplace approximation stands for.
     """
     order = sorted(range(len(ended)), key=lambda k: ended[k].start.objective)
-    highest = _descend(objective, ended[order[0]].theta, ftol=_POLISHED)
+    highest = _polish(objective, ended[order[0]].theta)
     how = [each.start for each in ended]
     how[order[0]] = highest.start
     found = [highest]
@@ -269,8 +274,34 @@ def _in_threads(
         )
 
 
-def _descend(objective: Objective, first: Array, *, ftol: float | None = None) -> _Descent:
-    """One Levenberg-Marquardt descent."""
+def _descend(objective: Objective, first: Array) -> _Descent:
+    """One rough Levenberg-Marquardt descent."""
+    from scipy.optimize import leastsq
+
+    started = objective.evaluate(first)
+    if started.failure:
+        failed = Start(np.inf, 1, False, f"the simulation at the start failed: {started.failure}")
+        return _Descent(failed, first, None)
+    rtol = max(objective.rtol, _ON_THE_WAY)
+
+    def jacobian(theta: Array) -> Array:
+        found = objective.evaluate(theta, gradient=True, rtol=rtol).jacobian
+        assert found is not None
+        return found
+
+    theta, _, work, message, status = leastsq(
+        lambda theta: objective.evaluate(theta, rtol=rtol).residuals,
+        first,
+        Dfun=jacobian,
+        full_output=True,
+        ftol=_ROUGH,
+        xtol=_SHORTEST,
+    )
+    return _ended(objective, theta, int(work["nfev"]), status in (1, 2, 3, 4), " ".join(message.split()))
+
+
+def _polish(objective: Objective, first: Array) -> _Descent:
+    """Carry a point to the end, by lmfit."""
     import lmfit
 
     # the names carry no meaning for lmfit's expression parser, which knows a number e of its own
@@ -287,10 +318,6 @@ def _descend(objective: Objective, first: Array, *, ftol: float | None = None) -
         assert found.jacobian is not None
         return found.jacobian
 
-    started = objective.evaluate(first)
-    if started.failure:
-        failed = Start(np.inf, 1, False, f"the simulation at the start failed: {started.failure}")
-        return _Descent(failed, first, None)
     # scale_covar would divide the spread by a chi-square that counts prior rows as data
     result = lmfit.minimize(
         residuals,
@@ -298,15 +325,20 @@ def _descend(objective: Objective, first: Array, *, ftol: float | None = None) -
         method="leastsq",
         Dfun=jacobian,
         scale_covar=False,
-        xtol=1e-7,
-        ftol=_ROUGH if ftol is None else ftol,
+        xtol=_SHORTEST,
+        ftol=_POLISHED,
     )
     theta = np.array([result.params[name].value for name in names])
-    ended = objective.evaluate(theta)
-    if ended.failure:
-        return _Descent(Start(np.inf, int(result.nfev), False, ended.failure), theta, result)
-    start = Start(ended.objective, int(result.nfev), bool(result.success), str(result.message))
-    return _Descent(start, theta, result)
+    ended = _ended(objective, theta, int(result.nfev), bool(result.success), str(result.message))
+    return replace(ended, result=result)
+
+
+def _ended(objective: Objective, theta: Array, evaluations: int, converged: bool, message: str) -> _Descent:
+    """Where a descent arrived, told at the objective's own tolerance."""
+    found = objective.evaluate(theta)
+    if found.failure:
+        return _Descent(Start(np.inf, evaluations, False, found.failure), theta, None)
+    return _Descent(Start(found.objective, evaluations, converged, message), theta, None)
 
 
 def hessian(
