@@ -41,6 +41,7 @@ Done = TypeVar("Done")
 # relative fall of the sum of squares at which a start ends: far below what makes two starts differ, since the
 # sum is of the order of the number of rows; only the best one is carried on to the end
 _ROUGH, _POLISHED = 1e-5, 1e-8
+_LAST_STEPS = 3
 
 # nearer than this in every coordinate, in prior sd, is one summit; one that is exp(-10) as high as the best is
 # not looked at
@@ -180,16 +181,13 @@ def optima(
         partial(_descend, objective), probes, f"{objective.variant}: other sampling days", progress
     )
     summits, how = _summits(objective, [*ended, *moved])
-    modes = tuple(
-        Mode(
-            theta=each.theta,
-            curvature=hessian(objective, each.theta, progress=progress),
-            log_likelihood=float(objective.evaluate(each.theta).log_likelihood.sum()),
-            objective=each.start.objective,
-        )
-        for each in summits
-    )
-    return Optima(Mixture(modes), how[: len(firsts)], summits[0].result)
+    modes: list[Mode] = []
+    for each in summits:
+        curvature = hessian(objective, each.theta, progress=progress)
+        theta = each.theta if modes else _last_steps(objective, each.theta, curvature)
+        found = objective.evaluate(theta)
+        modes.append(Mode(theta, curvature, float(found.log_likelihood.sum()), found.objective))
+    return Optima(Mixture(tuple(modes)), how[: len(firsts)], summits[0].result)
 
 
 def _firsts(objective: Objective, starts: int, seed: int) -> list[Array]:
@@ -307,6 +305,25 @@ def _descend(objective: Objective, first: Array, *, ftol: float | None = None) -
         return _Descent(Start(np.inf, int(result.nfev), False, ended.failure), theta, result)
     start = Start(ended.objective, int(result.nfev), bool(result.success), str(result.message))
     return _Descent(start, theta, result)
+
+
+def _last_steps(objective: Objective, theta: Array, curvature: Array) -> Array:
+    """The summit by Newton's steps, their curvature being known anyway: where rows are missed, Gauss and Newton's creep."""
+    if np.linalg.eigvalsh(curvature)[0] <= 0:
+        return theta
+
+    def ahead(here: Array) -> tuple[Array, float]:
+        found = objective.evaluate(here, gradient=True)
+        step = np.asarray(np.linalg.solve(curvature, found.gradient))
+        return step, np.inf if found.failure else float(found.gradient @ step)
+
+    step, fall = ahead(theta)
+    for _ in range(_LAST_STEPS):
+        further, left = ahead(theta - step)
+        if not left < fall / 4:
+            break
+        theta, step, fall = theta - step, further, left
+    return theta
 
 
 def hessian(
