@@ -234,6 +234,8 @@ def _summits(objective: Objective, ended: Sequence[_Descent]) -> tuple[list[_Des
     """
     order = sorted(range(len(ended)), key=lambda k: ended[k].start.objective)
     highest = _descend(objective, ended[order[0]].theta, ftol=_POLISHED)
+    if not np.isfinite(highest.start.objective):
+        raise CalibrationError(f"the best start ended where no step can be judged: {highest.start.message}")
     how = [each.start for each in ended]
     how[order[0]] = highest.start
     found = [highest]
@@ -283,22 +285,29 @@ def _descend(objective: Objective, first: Array, *, ftol: float | None = None) -
     def jacobian(pars: lmfit.Parameters) -> Array:
         found = objective.evaluate(np.array([pars[name].value for name in names]), gradient=True)
         assert found.jacobian is not None
+        if not np.all(np.isfinite(found.jacobian)):
+            raise CalibrationError("the gradient was not finite where the start had come to.")
         return found.jacobian
 
     started = objective.evaluate(first)
     if started.failure:
         failed = Start(np.inf, 1, False, f"the simulation at the start failed: {started.failure}")
         return _Descent(failed, first, None)
-    # scale_covar would divide the spread by a chi-square that counts prior rows as data
-    result = lmfit.minimize(
-        residuals,
-        parameters,
-        method="leastsq",
-        Dfun=jacobian,
-        scale_covar=False,
-        xtol=1e-7,
-        ftol=_ROUGH if ftol is None else ftol,
-    )
+    try:
+        result = lmfit.minimize(
+            residuals,
+            parameters,
+            method="leastsq",
+            Dfun=jacobian,
+            # it would divide the spread by a chi-square that counts prior rows as data
+            scale_covar=False,
+            xtol=1e-7,
+            ftol=_ROUGH if ftol is None else ftol,
+            # a first step is held below 100 |theta|, from zero below this number of residuals: let it be all of them
+            factor=100.0 if np.any(first) else max(100.0, float(np.linalg.norm(started.residuals))),
+        )
+    except CalibrationError as error:
+        return _Descent(Start(np.inf, 1, False, str(error)), first, None)
     theta = np.array([result.params[name].value for name in names])
     ended = objective.evaluate(theta)
     if ended.failure:
