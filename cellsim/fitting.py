@@ -22,7 +22,7 @@ from cellsim.curvature import moves, neighbours, symmetric
 from cellsim.diagnosis import AGREEMENT, diagnose
 from cellsim.errors import CalibrationError
 from cellsim.fitted import Calibration, Start, versions
-from cellsim.likelihood import Objective, objective_of
+from cellsim.likelihood import Evaluation, Objective, objective_of
 from cellsim.modes import Mixture, Mode
 
 if TYPE_CHECKING:
@@ -42,10 +42,12 @@ Done = TypeVar("Done")
 # relative fall of the sum of squares at which a start ends: far below what makes two starts differ, since the
 # sum is of the order of the number of rows; only the best one is carried on to the end
 _ROUGH, _POLISHED = 1e-5, 1e-8
-_SHORTEST = 1e-7
+_SHORTEST, _LAST_STEPS = 1e-7, 3
 # relative tolerance of the simulations on the way: the derivative is that of what is computed, so a descent is not
 # misled, and where it ends is told at the objective's own tolerance
 _ON_THE_WAY = 1e-4
+# a start that has not arrived by then wanders along a shelf; it is told as one that did not converge
+_MOST_EVALUATIONS = 400
 
 # nearer than this in every coordinate, in prior sd, is one summit; one that is exp(-10) as high as the best is
 # not looked at
@@ -185,16 +187,13 @@ def optima(
         partial(_descend, objective), probes, f"{objective.variant}: other sampling days", progress
     )
     summits, how = _summits(objective, [*ended, *moved])
-    modes = tuple(
-        Mode(
-            theta=each.theta,
-            curvature=hessian(objective, each.theta, progress=progress),
-            log_likelihood=float(objective.evaluate(each.theta).log_likelihood.sum()),
-            objective=each.start.objective,
-        )
-        for each in summits
-    )
-    return Optima(Mixture(modes), how[: len(firsts)], summits[0].result)
+    modes: list[Mode] = []
+    for each in summits:
+        curvature = hessian(objective, each.theta, progress=progress)
+        theta = each.theta if modes else _last_steps(objective, each.theta, curvature)
+        found = objective.evaluate(theta)
+        modes.append(Mode(theta, curvature, float(found.log_likelihood.sum()), found.objective))
+    return Optima(Mixture(tuple(modes)), how[: len(firsts)], summits[0].result)
 
 
 def _firsts(objective: Objective, starts: int, seed: int) -> list[Array]:
@@ -241,6 +240,8 @@ def _summits(objective: Objective, ended: Sequence[_Descent]) -> tuple[list[_Des
     """
     order = sorted(range(len(ended)), key=lambda k: ended[k].start.objective)
     highest = _polish(objective, ended[order[0]].theta)
+    if not np.isfinite(highest.start.objective):
+        raise CalibrationError(f"the best start ended where no step can be judged: {highest.start.message}")
     how = [each.start for each in ended]
     how[order[0]] = highest.start
     found = [highest]
@@ -283,21 +284,21 @@ def _descend(objective: Objective, first: Array) -> _Descent:
         failed = Start(np.inf, 1, False, f"the simulation at the start failed: {started.failure}")
         return _Descent(failed, first, None)
     rtol = max(objective.rtol, _ON_THE_WAY)
-
-    def jacobian(theta: Array) -> Array:
-        found = objective.evaluate(theta, gradient=True, rtol=rtol).jacobian
-        assert found is not None
-        return found
-
-    theta, _, work, message, status = leastsq(
-        lambda theta: objective.evaluate(theta, rtol=rtol).residuals,
-        first,
-        Dfun=jacobian,
-        full_output=True,
-        ftol=_ROUGH,
-        xtol=_SHORTEST,
-    )
-    return _ended(objective, theta, int(work["nfev"]), status in (1, 2, 3, 4), " ".join(message.split()))
+    try:
+        theta, _, work, message, status = leastsq(
+            lambda theta: objective.evaluate(theta, rtol=rtol).residuals,
+            first,
+            Dfun=lambda theta: _jacobian(objective, theta, rtol),
+            full_output=True,
+            ftol=_ROUGH,
+            xtol=_SHORTEST,
+            maxfev=_MOST_EVALUATIONS,
+            factor=_reach(first, started),
+        )
+    except CalibrationError as error:
+        return _Descent(Start(np.inf, 1, False, str(error)), first, None)
+    arrived = status in (1, 2, 3, 4)
+    return _ended(objective, theta, int(work["nfev"]), arrived, " ".join(message.split()))
 
 
 def _polish(objective: Objective, first: Array) -> _Descent:
@@ -310,27 +311,41 @@ def _polish(objective: Objective, first: Array) -> _Descent:
     for name, value in zip(names, first, strict=True):
         parameters.add(name, value=float(value))
 
-    def residuals(pars: lmfit.Parameters) -> Array:
-        return objective.evaluate(np.array([pars[name].value for name in names])).residuals
+    def theta_of(pars: lmfit.Parameters) -> Array:
+        return np.array([pars[name].value for name in names])
 
-    def jacobian(pars: lmfit.Parameters) -> Array:
-        found = objective.evaluate(np.array([pars[name].value for name in names]), gradient=True)
-        assert found.jacobian is not None
-        return found.jacobian
-
-    # scale_covar would divide the spread by a chi-square that counts prior rows as data
-    result = lmfit.minimize(
-        residuals,
-        parameters,
-        method="leastsq",
-        Dfun=jacobian,
-        scale_covar=False,
-        xtol=_SHORTEST,
-        ftol=_POLISHED,
+    started = objective.evaluate(first)
+    try:
+        result = lmfit.minimize(
+            lambda pars: objective.evaluate(theta_of(pars)).residuals,
+            parameters,
+            method="leastsq",
+            Dfun=lambda pars: _jacobian(objective, theta_of(pars), objective.rtol),
+            # it would divide the spread by a chi-square that counts prior rows as data
+            scale_covar=False,
+            xtol=_SHORTEST,
+            ftol=_POLISHED,
+            factor=_reach(first, started),
+        )
+    except CalibrationError as error:
+        return _Descent(Start(np.inf, 1, False, str(error)), first, None)
+    ended = _ended(
+        objective, theta_of(result.params), int(result.nfev), bool(result.success), str(result.message)
     )
-    theta = np.array([result.params[name].value for name in names])
-    ended = _ended(objective, theta, int(result.nfev), bool(result.success), str(result.message))
     return replace(ended, result=result)
+
+
+def _jacobian(objective: Objective, theta: Array, rtol: float) -> Array:
+    found = objective.evaluate(theta, gradient=True, rtol=rtol).jacobian
+    assert found is not None
+    if not np.all(np.isfinite(found)):
+        raise CalibrationError("the gradient was not finite where the start had come to.")
+    return found
+
+
+def _reach(first: Array, started: Evaluation) -> float:
+    """MINPACK holds a first step below this many |theta|, from zero below this number of residuals: let it be all."""
+    return 100.0 if np.any(first) else max(100.0, float(np.linalg.norm(started.residuals)))
 
 
 def _ended(objective: Objective, theta: Array, evaluations: int, converged: bool, message: str) -> _Descent:
@@ -339,6 +354,25 @@ def _ended(objective: Objective, theta: Array, evaluations: int, converged: bool
     if found.failure:
         return _Descent(Start(np.inf, evaluations, False, found.failure), theta, None)
     return _Descent(Start(found.objective, evaluations, converged, message), theta, None)
+
+
+def _last_steps(objective: Objective, theta: Array, curvature: Array) -> Array:
+    """The summit by Newton's steps, their curvature being known anyway: where rows are missed, Gauss and Newton's creep."""
+    if np.linalg.eigvalsh(curvature)[0] <= 0:
+        return theta
+
+    def ahead(here: Array) -> tuple[Array, float]:
+        found = objective.evaluate(here, gradient=True)
+        step = np.asarray(np.linalg.solve(curvature, found.gradient))
+        return step, np.inf if found.failure else float(found.gradient @ step)
+
+    step, fall = ahead(theta)
+    for _ in range(_LAST_STEPS):
+        further, left = ahead(theta - step)
+        if not left < fall / 4:
+            break
+        theta, step, fall = theta - step, further, left
+    return theta
 
 
 def hessian(

@@ -34,8 +34,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Evaluation", "Objective", "objective_of"]
 
-# beyond any residual a patient could cause; makes a failed simulation lose every comparison without being nan
-_FAILED = 1e3
+# beyond any residual a start could have, however small the noise; makes a failed simulation lose every comparison
+# without being nan
+_FAILED = 1e100
 # of the largest value so far of a state, which error control need not see below the relative tolerance: what is left of
 # a dose after many half-lives is then not followed to its last digit. With it predictions of the case are good to 1e-7
 # at the default tolerance, in two thirds of the time

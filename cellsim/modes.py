@@ -144,5 +144,8 @@ class Mixture:
         out = np.empty_like(normal)
         for k, mode in enumerate(self.modes):
             here = which == k
-            out[here] = mode.theta + normal[here] @ np.linalg.cholesky(mode.covariance).T
+            values, vectors = mode._eigen
+            # the Cholesky factor, which the rounded covariance of an ill-posed problem need not have
+            root = np.linalg.qr((vectors / np.sqrt(values)).T, mode="r")
+            out[here] = mode.theta + normal[here] @ (np.sign(np.diag(root))[:, None] * root)
         return out

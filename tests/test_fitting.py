@@ -131,6 +131,30 @@ def test_a_mixture_has_the_moments_and_quantiles_of_its_draws() -> None:
         )
 
 
+def test_draws_are_those_of_the_cholesky_factor() -> None:
+    """Witness: NumPy's factor. Where rounding leaves a covariance none, draws are made all the same (NIST's Lanczos1)."""
+    precision = np.array([[4.0, 1.0], [1.0, 2.0]])
+    draws = Mixture((Mode(np.ones(2), precision, 0.0, 0.0),)).draws(5, seed=3)
+    random = np.random.default_rng(3)
+    random.choice(1, size=5, p=[1.0])
+    factor = np.linalg.cholesky(np.linalg.inv(precision))
+    assert draws == pytest.approx(1 + random.standard_normal((5, 2)) @ factor.T)
+
+
+def test_a_failed_simulation_loses_even_beside_a_start_of_a_million_sigmas() -> None:
+    """y = 10 + exp(800 a), a from 0 to 1 reaches beyond the largest number; a start ten million sd off still wins."""
+    case = tiny_case(
+        "x = 0; x' = 1", {"y": ("10 + exp(800*a)", 1e-6, "normal")}, [("y", 1.0, 22.0)], {"a": ("normal", 0.0, 1.0)}
+    )  # fmt: skip
+    objective = objective_of(case)
+    start, beyond = objective.evaluate(np.zeros(1)), objective.evaluate(np.ones(1))
+    assert beyond.failure and not start.failure
+    assert start.objective == pytest.approx(((11 - 22) / 1e-6) ** 2)
+    assert beyond.objective > 1e6 * start.objective
+    fit = cs.calibrate(case, starts=1)
+    assert fit.values["a"] == pytest.approx(np.log(12) / 800, rel=1e-9)
+
+
 def test_the_seed_decides_and_nothing_else() -> None:
     case = decay([2.0, 1.0, 0.3], DAYS)
     ones, others = (cs.calibrate(case, starts=4, seed=seed) for seed in (5, 5))
