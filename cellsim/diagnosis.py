@@ -119,10 +119,8 @@ def _shape(objective: Objective, mixture: Mixture) -> float:
     Yao et al. (2018) Proc ICML 80:5581: what tells, without sampling, whether an approximation can be trusted.
     """
     draws = mixture.draws(_TRIED, seed=0)
-    log_posterior = np.array(
-        [objective.evaluate(theta).log_likelihood.sum() - 0.5 * float(theta @ theta) for theta in draws]
-    )
-    weights = log_posterior - mixture.log_density(draws)
+    log_likelihood = np.array([each.log_likelihood.sum() for each in objective.evaluate_all(draws)])
+    weights = log_likelihood - 0.5 * (draws**2).sum(axis=1) - mixture.log_density(draws)
     fine = weights[np.isfinite(weights)]
     return pareto_shape(fine)
 

@@ -7,8 +7,6 @@ Fruehwirth-Schnatter (2004, Econom J 7:143), with autocorrelation counted throug
 
 from __future__ import annotations
 
-import os
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -85,8 +83,7 @@ def bridge(objective: Objective, thetas: Array, log_likelihood: Array, *, seed: 
     root: Array = np.linalg.cholesky(np.cov(fitted.T) + 1e-9 * np.eye(size)).astype(float)
     fresh = np.random.default_rng(seed).standard_normal((used.shape[0] * used.shape[1], size))
     proposed = centre + fresh @ root.T
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        scored = list(pool.map(lambda theta: objective.evaluate(theta).log_likelihood.sum(), proposed))
+    scored = [each.log_likelihood.sum() for each in objective.evaluate_all(proposed)]
     at_draws = (
         log_likelihood[:, half:] + _normal(used, np.zeros(size), np.eye(size)) - _normal(used, centre, root)
     )

@@ -10,7 +10,9 @@ Blood samples of one visit share one latent day; a sample is read wherever that 
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -231,6 +233,17 @@ class Objective:
                     column = self.names.index(name)
                     slopes[k, column] = rates[k] * stretch[column]
         return self._score(theta, predicted, slopes)
+
+    def evaluate_all(
+        self, thetas: Array, *, gradient: bool = False, rtol: float | None = None
+    ) -> list[Evaluation]:
+        """:meth:`evaluate` for every row of `thetas` (shape (n, n_parameters)), on all cores, in order."""
+        for theta in thetas[:1]:
+            self.evaluate(theta, gradient=gradient, rtol=rtol)  # compiles, before threads ask for it
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            return list(
+                pool.map(lambda theta: self.evaluate(theta, gradient=gradient, rtol=rtol), np.asarray(thetas))
+            )
 
     def _unscorable(self, predicted: Array) -> str:
         """Which prediction has no density: not finite, or without a logarithm where one is taken; empty if none."""

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -58,10 +56,7 @@ def score(objective: Objective, thetas: Array, *, rtol: float, seed: int) -> Sco
     Scored
     """
     flat = thetas.reshape(-1, thetas.shape[-1])
-    for theta in flat[:1]:
-        objective.evaluate(theta, rtol=rtol)  # compiles, before threads ask for it
-    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
-        found = list(pool.map(lambda theta: objective.evaluate(theta, rtol=rtol), flat))
+    found = objective.evaluate_all(flat, rtol=rtol)
     shape = (*thetas.shape[:-1], len(objective.terms))
     predicted = np.array([each.predicted for each in found]).reshape(len(flat), -1)
     replicated = _replicate(objective, flat, predicted, np.random.default_rng(seed))
