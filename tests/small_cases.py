@@ -20,6 +20,7 @@ def tiny_case(
     parameters: Mapping[str, float | tuple],
     *,
     doses: Iterable[tuple[float, str, float]] = (),
+    products: Iterable[tuple[str, str, str]] = (),
     windows: Mapping[float, tuple[float, float]] | None = None,
     censored: Iterable[tuple[str, float, float]] = (),
     variants: Mapping[str, Mapping[str, float | str]] | None = None,
@@ -41,6 +42,8 @@ def tiny_case(
         Name -> value (fixed), or (PEtab family, numbers...), e.g. ``("log-normal", 0.0, 0.5)``. Names that are no
         parameter of the model may be used by observables. Parameters of the model not named keep its values, fixed.
     doses : iterable of (day, state, amount)
+        In the unit of the state. Where that counts cells, a product must enter the state.
+    products : iterable of (name, source, state)
     windows : mapping
         Day -> (earliest, latest): that visit's day is estimated, uniform on the window, as ``day_v0``, ...
     censored : iterable of (observable, day, limit)
@@ -114,7 +117,10 @@ def tiny_case(
                 for k, (_, state, amount) in enumerate(doses)
             ],
         ),
-        "products.tsv": (("productId", "source", "state"), []),
+        "products.tsv": (
+            ("productId", "source", "state"),
+            [dict(zip(("productId", "source", "state"), each, strict=True)) for each in products],
+        ),
         "table1.tsv": (("analyte", "visitId", "value", "unit", "status"), []),
         "extended.tsv": (
             ("observableId", "kind", "visitId", "day", "censoring", "limit", "unit", "scored"),
