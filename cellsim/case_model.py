@@ -119,7 +119,7 @@ def _doses_arrive(case: Case, model: Model) -> Iterator[Problem]:
             yield say(what=what, remedy=did_you_mean(product.rate, parameters))
     entries = {product.state for product in case.products} | {product.rate for product in case.products}
     for target, (file, row) in case.targets.items():
-        if target in entries or (not case.products and target in states):
+        if target in entries:
             continue
         if target not in states:
             what = f"a dose into {target!r}, which is no state of the model."

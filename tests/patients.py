@@ -59,6 +59,7 @@ def small_patient() -> Case:
             "shift": ("normal", 0.0, 0.4),
         },
         doses=[(-200.0, "infusate_allo", 50.0), *((7.0 * k, "infusate_auto", 50.0) for k in range(6))],
+        products=[("rfib", "autologous", "infusate_auto"), ("ucmsc", "allogeneic", "infusate_allo")],
         windows={35.0: (28.0, 49.0)},
         censored=[("IL8", 35.0, 60.0)],
         variants={"V2": {"e": "estimate", "phi": 0.0}, "V0": {"e": 0.0, "phi": "estimate"}},

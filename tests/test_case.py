@@ -587,6 +587,14 @@ def test_the_smallest_case_is_a_case(tmp_path):
     assert "2 scored laboratory values, 1 infusions" in case.audit()
 
 
+def test_a_dose_of_cells_without_a_product_is_refused():
+    """Without the product nobody knows whether 50 are cells or millions of them."""
+    texts = {**small(), "products.tsv": "productId\tsource\tstate\n"}
+    (told,) = [each for each in problems_of(texts) if "counts cells" in each.what]
+    assert (told.file, told.row) == ("conditions.tsv", 2)
+    assert "infusate_auto" in told.what and "products.tsv" in told.remedy
+
+
 def test_a_case_carries_its_own_model(tmp_path):
     texts = {**small(), "own.xml": load_model("persistence_cytokine").with_values(k_eff=2.5).to_sbml()}
     texts["problem.yaml"] = texts["problem.yaml"].replace("persistence_cytokine.xml", "own.xml")

@@ -48,6 +48,7 @@ def reduced() -> Objective:
             "gain": ("log-normal", 3.0, 0.7),
         },
         doses=[(0.0, "infusate_allo", 50.0), (7.0, "infusate_allo", 50.0)],
+        products=[("ucmsc", "allogeneic", "infusate_allo")],
         windows={1.0: (0.1, 3.0)},
         censored=[("cells", 9.0, 6.0)],
         start=-2.0,
