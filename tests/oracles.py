@@ -38,6 +38,7 @@ class Stiff:
     end: float
     values: tuple[float, ...]
     smallest: float  # absolute tolerance per unit of relative tolerance
+    allowed: float = 10.0  # error at the end, in units of the tolerance
 
 
 ROBERTSON = Stiff(
@@ -299,6 +300,9 @@ RINGMODULATOR = Stiff(
         0.2390059075236570e-4,
     ),
     1e-4,
+    # while the diodes block, voltages 3 to 6 ring with a period of 2e-7 and a decay time of 6e-5, so the errors
+    # of many hundred steps add up: by 23 and 10 tolerances here, by 760 with LSODA at 1e-4
+    40.0,
 )
 STIFF = (ROBERTSON, HIRES, OREGO, E5, VANDERPOL, POLLUTION, RINGMODULATOR)
 
