@@ -18,7 +18,7 @@ sys.path.append(str(Path(__file__).resolve().parents[1] / "tests"))
 
 
 def _ours(kernels: Kernels, end: float, rtol: float, atol: float) -> Solution:
-    return integrate(kernels, np.zeros(0), Doses(), [end], rtol=rtol, atol=atol)
+    return integrate(kernels, np.zeros(0), Doses(), [end], rtol=rtol, atol=atol, max_steps=400_000)
 
 
 def _lsoda(kernels: Kernels, end: float, rtol: float, atol: float) -> Any:
