@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.clock import best, table
-from benchmarks.peers import PEERS, Runner, in_short, made
+from benchmarks.peers import PEERS, Runner, amici, bngsim, diffrax, in_short, made
 from benchmarks.problem import ACCURACY, START, problem
 from cellsim.solver import integrate
 
@@ -89,7 +89,10 @@ def simulation() -> str:
     _draw(measured)
     text = "![Error against time](work_precision.png)\n\n"
     text += table(("tool", "rtol, atol", "error", "ms", "steps"), rows)
-    text += "\n\nPyBNF simulates through BNGsim or libRoadRunner, at their speed.\n"
+    compiled = {"AMICI": made(amici), "BNGsim": made(bngsim), "diffrax": made(diffrax)}
+    took = [f"{n} {tool.compile_seconds:.0f} s" for n, tool in compiled.items() if not isinstance(tool, str)]
+    text += f"\n\nWall time to read and compile the model: {', '.join(took) or 'none is installed'}."
+    text += "\nPyBNF simulates through BNGsim or libRoadRunner, at their speed.\n"
     text += f"\nShortest time with an error of at most {ACCURACY:g}:\n\n"
     least = at["cellsim, peak_share=0.1"]
     text += table(

@@ -113,8 +113,5 @@ def gradient() -> str:
     text += f"\n\nShortest time with an error of at most {WANTED:g}, beside all derivatives by cellsim:\n\n"
     ratios = [(n, f"{ms:.2f}", f"{ms / least:.1f}") for n, ms in times.items() if np.isfinite(ms)]
     text += table(("what", "ms", "times cellsim"), ratios)
-    for name, tool in (("AMICI", rival), ("BNGsim", other)):
-        if not isinstance(tool, str):
-            text += f"\n\n{name} compiled the model in {tool.compile_seconds:.0f} s."
     whole = best(lambda: this.objective.evaluate(theta, gradient=True))
     return text + f"\n\nObjective of the case with Jacobian, as a calibration asks for it: {whole:.2f} ms.\n"

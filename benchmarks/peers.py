@@ -40,10 +40,12 @@ def bngsim() -> Any:
     return Bngsim(problem())
 
 
-def _diffrax() -> Runner:
-    from benchmarks.peers_diffrax import diffrax_runner
+@lru_cache(maxsize=1)
+def diffrax() -> Any:
+    """The equations compiled for diffrax."""
+    from benchmarks.peers_diffrax import Diffrax
 
-    return diffrax_runner(problem())
+    return Diffrax(problem())
 
 
 def _mxlpy() -> Runner:
@@ -56,7 +58,7 @@ PEERS: dict[str, Callable[[], Runner]] = {
     "libRoadRunner": _roadrunner,
     "AMICI": lambda: amici().simulate,
     "BNGsim": lambda: bngsim().simulate,
-    "diffrax Kvaerno5": _diffrax,
+    "diffrax Kvaerno5": lambda: diffrax().simulate,
     "MxlPy": _mxlpy,
 }
 
