@@ -81,5 +81,6 @@ class Amici:
         data = self.sundials.ExpData(self.model)
         data.set_measurements(aim.ravel())
         data.set_noise_scales(np.abs(aim).ravel())
+        data.t_start = START  # else it would start anew at zero
         done = self._done(self._solver(rtol, atol, directions, adjoint=adjoint), data)
         return -np.array(done.sllh)
