@@ -6,9 +6,10 @@ import sys
 from datetime import date
 from pathlib import Path
 
-from benchmarks.case import gradient, simulation
+from benchmarks.case import simulation
 from benchmarks.clock import machine
 from benchmarks.floor import floor
+from benchmarks.gradient import gradient
 from benchmarks.growth import growth
 from benchmarks.start import start
 from benchmarks.stiff import stiff
@@ -34,9 +35,7 @@ def main(arguments: list[str]) -> int:
         "",
         "Written by `python -m benchmarks --write`. An error stands beside every time.",
     ]
-    clocks = (
-        "Times are processor time, the shortest of several runs; runs on several threads are in wall time."
-    )
+    clocks = "Times are processor time, the shortest of several runs; batches are in wall time too."
     text += ["", f"{date.today()}: {machine()}.", clocks, ""]
     print("\n".join(text))
     for name in wanted:

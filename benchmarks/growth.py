@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import time
+import tracemalloc
 from typing import Any
 
 import numpy as np
 import sympy as sp
 
 from benchmarks.clock import best, table
-from benchmarks.problem import START, problem
+from benchmarks.problem import START, Array, Problem, problem
 from cellsim.equations import Equations
 from cellsim.kernels import compile_equations
 from cellsim.solver import Doses, integrate
+from cellsim.streaming import stream
 
 
 def chain(n: int) -> Equations:
@@ -26,7 +28,7 @@ def chain(n: int) -> Equations:
 
 
 def growth() -> str:
-    """Four tables."""
+    """Five tables."""
     parts = []
     rows = []
     for n in (10, 30, 100, 300, 1000):
@@ -60,13 +62,22 @@ def growth() -> str:
         took = best(lambda c=chosen: this.solve(1e-3, 1e-6, directions=c), seconds=0.3)  # type: ignore[misc]
         rows.append((str(count), f"{took:.2f}", f"{took / alone:.1f}"))
     parts.append(table(("directions", "ms", "simulations' worth"), rows))
+    parts += [_batches(this), _memory(this)]
+    return "\n\n".join(parts)
+
+
+def _sets(this: Problem, count: int) -> Array:
+    return np.asarray(this.p * np.exp(0.1 * np.random.default_rng(2).standard_normal((count, this.p.size))))
+
+
+def _batches(this: Problem) -> str:
+    """Batches on one thread and on two; both clocks beside each other, so that a busy machine shows."""
     rows = []
-    rng = np.random.default_rng(2)
     for count in (1, 8, 64, 512, 4096):
-        sets = this.p * np.exp(0.1 * rng.standard_normal((count, this.p.size)))
+        sets = _sets(this, count)
         for threads in (1, 2) if count >= 512 else (1,):
 
-            def batch(sets: Any = sets, threads: int = threads) -> Any:
+            def batch(sets: Array = sets, threads: int = threads) -> Any:
                 return integrate(
                     this.kernels,
                     sets,
@@ -78,9 +89,22 @@ def growth() -> str:
                     threads=threads,
                 )
 
-            took = best(
-                batch, seconds=0.3, least=1, clock=time.process_time if threads == 1 else time.perf_counter
-            )
-            rows.append((str(count), str(threads), f"{took:.1f}", f"{took / count:.3f}"))
-    parts.append(table(("parameter sets", "threads", "ms", "ms each"), rows))
-    return "\n\n".join(parts)
+            wall, spent = best(batch, clock=time.perf_counter), best(batch, least=1)
+            rows.append((str(count), str(threads), f"{wall:.1f}", f"{spent:.1f}", f"{wall / count:.3f}"))
+    return table(("parameter sets", "threads", "wall ms", "processor ms", "wall ms each"), rows)
+
+
+def _memory(this: Problem) -> str:
+    """Most memory that streaming holds at once: that of a chunk, however many sets come."""
+    rows = []
+    for count, chunk in ((512, 64), (4096, 64), (4096, 512), (4096, 4096)):
+        sets = _sets(this, count)
+        tracemalloc.start()
+        for _ in stream(
+            this.kernels, sets, this.doses, this.times, chunk=chunk, start=START, rtol=1e-3, atol=1e-6
+        ):
+            pass
+        most = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        rows.append((str(count), str(chunk), f"{most / 1e6:.1f}"))
+    return table(("parameter sets streamed", "in chunks of", "most memory MB"), rows)

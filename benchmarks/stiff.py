@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from scipy.integrate import solve_ivp
 
-from benchmarks.clock import best, table
+from benchmarks.clock import best, table, timed
 from cellsim.kernels import Kernels, compile_equations
 from cellsim.solver import Doses, Solution, integrate
 
@@ -18,7 +18,7 @@ sys.path.append(str(Path(__file__).resolve().parents[1] / "tests"))
 
 
 def _ours(kernels: Kernels, end: float, rtol: float, atol: float) -> Solution:
-    return integrate(kernels, np.zeros(0), Doses(), [end], rtol=rtol, atol=atol)
+    return integrate(kernels, np.zeros(0), Doses(), [end], rtol=rtol, atol=atol, max_steps=400_000)
 
 
 def _lsoda(kernels: Kernels, end: float, rtol: float, atol: float) -> Any:
@@ -46,7 +46,7 @@ def stiff() -> str:
             atol = tolerance * problem.smallest
             scale = tolerance * np.abs(problem.values) + atol
             arguments = (kernels, problem.end, tolerance, atol)
-            done, other = _ours(*arguments), _lsoda(*arguments)
+            done, (other, took) = _ours(*arguments), timed(partial(_lsoda, *arguments))
             error = np.abs(done.states[0, 0] - problem.values) / scale
             theirs = np.abs(other.y[:, -1] - problem.values) / scale
             rows.append(
@@ -57,7 +57,7 @@ def stiff() -> str:
                     f"{best(partial(_ours, *arguments), seconds=0.1):.3f}",
                     str(done.steps),
                     f"{theirs.max():.2g}" if other.success else "failed",
-                    f"{best(partial(_lsoda, *arguments), seconds=0.1, least=1):.1f}",
+                    f"{took:.1f}",
                 )
             )
     return table(

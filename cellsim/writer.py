@@ -51,10 +51,9 @@ class Writer:
         self.event_times = [nowhen if when is None else when for when in system.event_times]
         output_slopes = {
             (o, j): node
-            for o, out in enumerate(system.outputs)
+            for o, slopes in enumerate(map(system.full_slopes, system.outputs))
             for j, y in enumerate(system.y)
-            for node in [system.full_slopes(out).get(y)]
-            if node is not None
+            if (node := slopes.get(y)) is not None
         }
         self.output_slopes = output_slopes
         moving = [*system.rates, *system.outputs, *self.jacobian.values(), *output_slopes.values()]

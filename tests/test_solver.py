@@ -13,14 +13,16 @@ from cellsim.solver import Doses, integrate
 
 @pytest.mark.parametrize("tolerance", [1e-4, 1e-6, 1e-8])
 @pytest.mark.parametrize("problem", STIFF, ids=lambda each: each.name)
-def test_stiff_problems_within_ten_times_the_tolerance(problem: Stiff, tolerance: float) -> None:
+def test_stiff_problems_within_a_few_times_the_tolerance(problem: Stiff, tolerance: float) -> None:
     kernels = compile_equations(problem.equations)
     atol = tolerance * problem.smallest
-    found = integrate(kernels, np.zeros((1, 0)), Doses(), [problem.end], rtol=tolerance, atol=atol)
+    found = integrate(
+        kernels, np.zeros((1, 0)), Doses(), [problem.end], rtol=tolerance, atol=atol, max_steps=400_000
+    )
     assert found.messages == ("",)
     expected = np.array(problem.values)
     error = np.abs(found.states[0, 0] - expected) / (tolerance * np.abs(expected) + atol)
-    assert error.max() < 10, dict(zip(problem.equations.states, error, strict=True))
+    assert error.max() < problem.allowed, dict(zip(problem.equations.states, error, strict=True))
 
 
 def test_decay_under_jump_and_input_matches_closed_form() -> None:
