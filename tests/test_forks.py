@@ -99,7 +99,10 @@ def test_the_tree_parts_at_the_first_break_that_differs() -> None:
     )
     made = itinerary(tuple((each,) for each in plans), ("x",), 0.0, 9.0, ((),), ())
     root = made.root
-    assert made.tables[0].breaks[root.first : root.stop].tolist() == [0.0, 1.0]  # from day 2 on the next differs
+    assert made.tables[0].breaks[root.first : root.stop].tolist() == [
+        0.0,
+        1.0,
+    ]  # from day 2 on the next differs
     three, last = root.then
     assert made.tables[0].breaks[three.first : three.stop].tolist() == [2.0]
     two, alone = three.then
@@ -199,7 +202,9 @@ def test_a_stream_of_several_schedules_matches_the_closed_form_whatever_the_chun
 
 
 dose = st.tuples(st.sampled_from([0.0, 1.0, 2.0, 2.5, 4.0]), st.sampled_from(["bag", "x"]), st.just(1.5))
-inflow = st.tuples(st.sampled_from([0.0, 1.0, 2.0]), st.sampled_from([2.5, 3.0, 6.0]), st.just("x"), st.just(0.5))
+inflow = st.tuples(
+    st.sampled_from([0.0, 1.0, 2.0]), st.sampled_from([2.5, 3.0, 6.0]), st.just("x"), st.just(0.5)
+)
 schedule = st.builds(
     lambda jumps, rates: Doses(tuple(jumps), tuple(rates)),
     st.lists(dose, max_size=4),

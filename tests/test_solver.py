@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import sympy as sp
-from oracles import STIFF, OneCompartment, Stiff, system
+from oracles import RING_MODULATOR, STIFF, OneCompartment, Stiff, system
 
 from cellsim.equations import Equations, Trigger
 from cellsim.errors import SimulationError
@@ -21,6 +21,21 @@ def test_stiff_problems_within_ten_times_the_tolerance(problem: Stiff, tolerance
     expected = np.array(problem.values)
     error = np.abs(found.states[0, 0] - expected) / (tolerance * np.abs(expected) + atol)
     assert error.max() < 10, dict(zip(problem.equations.states, error, strict=True))
+
+
+@pytest.mark.parametrize(("tolerance", "most"), [(1e-4, 30), (1e-6, 15), (1e-8, 5)])
+def test_errors_along_the_undamped_ring_modulator_add_up_slowly(tolerance: float, most: float) -> None:
+    """It rings without damping for 35,000 steps and more, so the errors of steps add up: not within ten times
+    at the loosest tolerance (SciPy's LSODA is 685 tolerances off there), but less so the tighter it is.
+    """
+    kernels = compile_equations(RING_MODULATOR.equations)
+    atol = tolerance * RING_MODULATOR.smallest
+    found = integrate(
+        kernels, np.zeros((1, 0)), Doses(), [RING_MODULATOR.end], rtol=tolerance, atol=atol, max_steps=500_000
+    )
+    expected = np.array(RING_MODULATOR.values)
+    error = np.abs(found.states[0, 0] - expected) / (tolerance * np.abs(expected) + atol)
+    assert error.max() < most, dict(zip(RING_MODULATOR.equations.states, error, strict=True))
 
 
 def test_decay_under_jump_and_input_matches_closed_form() -> None:
@@ -80,6 +95,16 @@ def test_impossible_doses_are_refused_all_at_once() -> None:
     with pytest.raises(SimulationError) as caught:
         integrate(kernels, [0.7, 2.0], doses, [3.0])
     assert len(caught.value.problems) == 3
+
+
+def test_doses_nearer_than_any_step_are_refused_in_words() -> None:
+    kernels = compile_equations(OneCompartment().equations)
+    near = integrate(
+        kernels, [0.7, 2.0], Doses(jumps=((0.0, "x", 1.0), (1e-300, "x", 2.0))), [1.0], rtol=1e-9
+    )
+    assert near.states[0, 0, 0] == pytest.approx(5 * np.exp(-0.7), rel=1e-8)
+    with pytest.raises(SimulationError, match="at time 0 and again at .*-324: nearer than any step"):
+        integrate(kernels, [0.7, 2.0], Doses(jumps=((5e-324, "x", 1.0),)), [1.0])
 
 
 def test_an_explosion_is_a_status_and_the_neighbours_finish() -> None:
