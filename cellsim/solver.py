@@ -281,10 +281,10 @@ def integrate(
 
     def run(group: NDArray[np.intp]) -> NDArray[np.int64]:
         filled = np.concatenate([group, np.repeat(group[:, -1:], width - group.shape[1], axis=1)], axis=1)
-        schedules = []
-        for row in filled:
-            given_doses = several if len(several) == 1 else tuple(several[i] for i in row)
-            schedules.append(given_doses[:1] if len(set(given_doses)) == 1 else given_doses)
+        schedules = [several]
+        if len(several) > 1:
+            each_lane = [tuple(several[i] for i in row) for row in filled]
+            schedules = [row[:1] if len(set(row)) == 1 else row for row in each_lane]
         lead = filled[0]  # the other rows differ from it in their doses alone
         group_events = event_times if len(event_times) == 1 else event_times[lead]
         if len(group_events) > 1 and np.all((group_events == group_events[0]) | np.isnan(group_events)):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -85,7 +86,7 @@ def _operations(doses: Doses, states: dict[str, int], start: float) -> list[tupl
         i = index(state, what)
         operations += [(float(on), OP_RATE, i, float(rate)), (float(off), OP_RATE, i, -float(rate))]
     changes = np.unique([start, *(time for time, *_ in operations)])
-    for before, after in zip(changes[:-1], changes[1:], strict=True):
+    for before, after in pairwise(changes.tolist()):
         if after - before < _NEAREST:
             problems.append(
                 Problem(

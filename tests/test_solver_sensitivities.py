@@ -1,6 +1,7 @@
 """Forward sensitivities against closed forms, complex steps, and differences along the same step sequence."""
 
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -45,7 +46,7 @@ def saturable_by_complex_step(name: str) -> np.ndarray:
     z = {key: complex(value, 1e-30 if key == name else 0.0) for key, value in AT.items()}
     y = np.array([z["a"], z["b"]])
     stops = [0.0, z["jump time"], z["on"], z["off"], z["sample"]]
-    for place, (begin, end) in enumerate(zip(stops[:-1], stops[1:], strict=True)):
+    for place, (begin, end) in enumerate(pairwise(stops)):
         y[0] += z["jump"] if place == 1 else 0.0
 
         def rates(_: float, y: np.ndarray, place: int = place, length: complex = end - begin) -> np.ndarray:
