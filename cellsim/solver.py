@@ -13,17 +13,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import lru_cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from cellsim.assembly import Unit, aligned, lane_width
-from cellsim.courses import courses_of, no_tangents
+from cellsim.assembly import lane_width
+from cellsim.courses import courses_of
 from cellsim.directions import Direction
 from cellsim.errors import Problem, SimulationError
+from cellsim.forks import itinerary, lane_groups
 from cellsim.kernels import Kernels
-from cellsim.timetable import Doses, timetable
+from cellsim.march import March, begin, follow, machine_of
+from cellsim.timetable import Doses, Timetable
 
 __all__ = ["Doses", "Solution", "Steps", "integrate", "observe"]
 
@@ -108,49 +110,6 @@ class Solution:
     paths: tuple[Steps, ...] = ()
 
 
-@dataclass(frozen=True)
-class Machine:
-    """A unit's addresses and offsets as the step loop wants them."""
-
-    unit: Unit
-    addresses: NDArray[np.int64]
-    offsets: NDArray[np.int64]
-    root_event: NDArray[np.int64]
-    held: NDArray[np.bool_]
-    targets: NDArray[np.int64]
-    target_ptr: NDArray[np.int64]
-
-
-@lru_cache(maxsize=256)
-def _machine(kernels: Kernels, width: int) -> Machine:
-    from cellsim.stepper import KERNELS, SLOTS
-
-    system, unit = kernels.system, kernels.unit(width)
-    lay = unit.layout
-    events = [f"event{e}" for e in range(len(system.assignments))]
-    roots = [e for e, when in enumerate(system.event_times) if when is None]
-    padded = lay["y1"] - lay["y"]
-    sizes = [
-        system.n,
-        width,
-        padded,
-        len(system.outputs),
-        len(roots),
-        -1 if system.clock is None else system.clock,
-        unit.fixed,
-    ]
-    targets = [[i for i, _ in each] for each in system.assignments]
-    return Machine(
-        unit,
-        np.array([unit.address[name] for name in (*KERNELS, *events)], np.int64),
-        np.array([*(lay[name] for name in SLOTS), *sizes], np.int64),
-        np.array(roots, np.int64),
-        np.array([kernels.equations.events[e].initially for e in roots], np.bool_),
-        np.array([i for each in targets for i in each], np.int64),
-        np.cumsum([0, *map(len, targets)]).astype(np.int64),
-    )
-
-
 def _event_times(kernels: Kernels, parameters: Array) -> Array:
     """Known times of events, (n_sets or 1, n_events); NaN for events triggered by a state."""
     system = kernels.system
@@ -206,7 +165,9 @@ def integrate(
     parameters : (n_parameters,) or (n_sets, n_parameters) array
         In the order of ``kernels.equations.parameters``.
     doses : Doses, or one for each set
-        Inputs from outside. A dose after the last sample has no effect; one before `start` is refused.
+        Inputs from outside. A dose after the last sample has no effect; one before `start` is refused. Sets
+        that differ in their doses alone are integrated once up to where these part (see `cellsim.forks`),
+        unless there are `directions`.
     times : (n_times,) or (n_sets, n_times) array
         When to sample, not decreasing. A sample at the instant of a dose or event is read after it.
     start : float
@@ -263,7 +224,7 @@ def integrate(
     array([[1.    , 1.6065, 0.9744],
            [1.    , 1.3679, 0.5032]])
     """
-    from cellsim.stepper import observe_group, run_group
+    from cellsim.stepper import observe_group
 
     equations, system = kernels.equations, kernels.system
     p = np.atleast_2d(np.asarray(parameters, float))
@@ -291,8 +252,8 @@ def integrate(
         raise SimulationError(problems)
     t2 = np.broadcast_to(t, (n_sets, t.shape[-1]))
     width = 1 if dense or directions is not None else _width_for(kernels, n_sets, lanes)
-    machine = _machine(kernels, width)
-    lay, n = machine.unit.layout, system.n
+    machine = machine_of(kernels, width)
+    n = system.n
     states = np.full((n_sets, t2.shape[1], n_states), np.nan)
     outputs = np.full((n_sets, t2.shape[1], len(system.outputs)), np.nan)
     slopes = np.full(outputs.shape if output_rates else (0, 0, 0), np.nan)
@@ -306,12 +267,11 @@ def integrate(
     given = None
     if start_states is not None:
         given = np.broadcast_to(np.asarray(start_states, float), (n_sets, n_states))
-    if len(several) == 1:
-        order = np.arange(n_sets)
-    else:  # sets with the same doses share lanes
-        first: dict[Doses, int] = {}
-        order = np.argsort([first.setdefault(each, len(first)) for each in several], kind="stable")
-    groups = [order[i : i + width] for i in range(0, n_sets, width)]
+    marks = None
+    if len(several) > 1 and directions is None:  # a direction may be a dose, counted differently in each
+        rows = [p, *([t2] if t.ndim == 2 else []), *([] if given is None else [given])]
+        marks = [b"".join(each[i].tobytes() for each in rows) for i in range(n_sets)]
+    groups = lane_groups(marks, several, n_sets, width)
 
     paths: dict[int, Steps] = {}
     sensitivities = None
@@ -319,54 +279,56 @@ def integrate(
         courses = courses_of(kernels, directions, several, given is not None)
         sensitivities = np.full((*outputs.shape, len(directions)), np.nan)
 
-    def run(group: NDArray[np.intp]) -> tuple[int, int]:
-        filled = np.concatenate([group, np.repeat(group[-1:], width - len(group))])
-        group_doses = several if len(several) == 1 else tuple(several[i] for i in filled)
-        if len(set(group_doses)) == 1:
-            group_doses = group_doses[:1]
-        group_events = event_times if len(event_times) == 1 else event_times[filled]
+    def run(group: NDArray[np.intp]) -> NDArray[np.int64]:
+        filled = np.concatenate([group, np.repeat(group[:, -1:], width - group.shape[1], axis=1)], axis=1)
+        schedules = [several]
+        if len(several) > 1:
+            each_lane = [tuple(several[i] for i in row) for row in filled]
+            schedules = [row[:1] if len(set(row)) == 1 else row for row in each_lane]
+        lead = filled[0]  # the other rows differ from it in their doses alone
+        group_events = event_times if len(event_times) == 1 else event_times[lead]
         if len(group_events) > 1 and np.all((group_events == group_events[0]) | np.isnan(group_events)):
             group_events = group_events[:1]
-        sample_times = np.ascontiguousarray(t2[filled].T)
+        sample_times = np.ascontiguousarray(t2[lead].T)
         last = max(float(sample_times.max()) if sample_times.size else start, start if end is None else end)
-        table = timetable(
-            group_doses, equations.states, start, last, tuple(map(tuple, group_events.tolist())), initially
+        plan = itinerary(
+            tuple(schedules),
+            equations.states,
+            start,
+            last,
+            tuple(map(tuple, group_events.tolist())),
+            initially,
         )
-        w = aligned(lay.size)
 
-        def slot(name: str, count: int) -> Array:
-            return w[lay[name] : lay[name] + count * width].reshape(count, width)
+        def arrived(schedule: int, march: March) -> None:
+            sets = group[schedule]
+            observe_group(
+                machine.addresses, machine.offsets, options, march.w, march.samples, march.inputs, sets,
+                states, outputs, slopes,
+            )  # fmt: skip
+            status[sets], culprit[sets] = march.status[: len(sets)], march.culprit[: len(sets)]
+            fail_time[sets] = march.fail_time[: len(sets)]
+            if dense:
+                paths[sets[0]] = Steps(march.path[: march.counts[3]], n_states)
 
-        slot("p", p.shape[1])[:] = p[filled].T
-        w[lay["atol"] : lay["atol"] + machine.offsets[18]] = 1.0
-        slot("atol", n)[:] = absolute[:, None]
-        if system.clock is not None:
-            slot("y", n)[system.clock] = start
-        if given is not None:
-            slot("y", n_states)[:] = given[filled].T
-        samples = np.full((len(sample_times), n * width), np.nan)
-        inputs = np.zeros((len(sample_times) if output_rates else 0, n * width))
-        group_status, group_culprit = np.zeros(width, np.int64), np.zeros(width, np.int64)
-        group_time, counts = np.zeros(width), np.zeros(4, np.int64)
-        path = np.empty((256, 3 + 5 * n) if dense else (0, 0))
-        tangents = no_tangents()
-        if sensitivities is not None:
-            course = courses[0 if len(several) == 1 else int(group[0])]
-            tangents = course.tangents(table, group_doses[0], equations.states, sensitivities[group[0]])
-        path = run_group(
-            machine.addresses, machine.offsets, options, w, given is not None,
-            table.breaks, table.op_ptr, table.op_kind, table.op_index, table.op_amount,
-            machine.root_event, machine.held.copy(), machine.targets, machine.target_ptr,
-            sample_times, samples, inputs, group_status, group_time, group_culprit, counts, path, tangents,
-        )  # fmt: skip
-        observe_group(
-            machine.addresses, machine.offsets, options, w, samples, inputs, group, states, outputs, slopes
+        def tangents(table: Timetable) -> Any:
+            assert sensitivities is not None
+            course = courses[0 if len(several) == 1 else int(lead[0])]
+            return course.tangents(table, schedules[0][0], equations.states, sensitivities[lead[0]])
+
+        march = begin(
+            machine,
+            p[lead],
+            absolute,
+            start,
+            None if given is None else given[lead],
+            len(sample_times),
+            clock=system.clock,
+            output_rates=output_rates,
+            dense=dense,
         )
-        status[group], culprit[group] = group_status[: len(group)], group_culprit[: len(group)]
-        fail_time[group] = group_time[: len(group)]
-        if dense:
-            paths[group[0]] = Steps(path[: counts[3]], n_states)
-        return int(counts[0]), int(counts[1])
+        carried = None if sensitivities is None else tangents
+        return follow(machine, march, plan, options, sample_times, given is not None, arrived, carried)
 
     if threads > 1 and len(groups) > 1:
         with ThreadPoolExecutor(threads) as pool:
@@ -386,8 +348,8 @@ def integrate(
         sensitivities=sensitivities,
         status=status,
         messages=messages,
-        steps=sum(a for a, _ in counted),
-        rejected=sum(r for _, r in counted),
+        steps=int(sum(each[0] for each in counted)),
+        rejected=int(sum(each[1] for each in counted)),
         paths=tuple(paths[i] for i in sorted(paths)),
     )
 
@@ -408,7 +370,7 @@ def observe(kernels: Kernels, times: ArrayLike, states: ArrayLike, parameters: A
     """
     from cellsim.stepper import observe_states
 
-    machine = _machine(kernels, 1)
+    machine = machine_of(kernels, 1)
     w, lay = machine.unit.workspace(), machine.unit.layout
     p = np.asarray(parameters, float)
     w[lay["p"] : lay["p"] + p.size] = p

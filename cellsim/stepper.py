@@ -429,6 +429,8 @@ def run_group(  # type: ignore[no-untyped-def]
     opt,
     w,
     given_start,
+    first,
+    stop,
     breaks,
     op_ptr,
     op_kind,
@@ -445,10 +447,15 @@ def run_group(  # type: ignore[no-untyped-def]
     fail_time,
     culprit,
     counts,
+    source,
+    ptr,
     path,
     T,
 ):
-    """Carry W simulations from the first break to the last.
+    """Carry W simulations through breaks ``first:stop``, up to the instant of break `stop` or to the end.
+
+    Everything that moves lies in the arguments, so a copy of them taken at `stop` can be carried on along
+    another timetable.
 
     Parameters
     ----------
@@ -456,6 +463,9 @@ def run_group(  # type: ignore[no-untyped-def]
         Addresses of kernels, offsets of slots and sizes, options, in the order of the constants above.
     w : (layout size,) array
         Workspace; slots p, atol (and y if `given_start`) are filled.
+    given_start : bool
+    first, stop : int
+        Zero to begin; otherwise what was `stop` before.
     breaks : (n_breaks,) array
         Times at which something changes; first and last are start and end.
     op_ptr, op_kind, op_index, op_amount
@@ -470,6 +480,8 @@ def run_group(  # type: ignore[no-untyped-def]
         Outcome per lane.
     counts : (4,) array
         Steps accepted, steps rejected, factorisations, rows of `path`.
+    source, ptr : (W,) arrays
+        The lane that each lane follows (its own number to begin with), and its next sample.
     path : (0, 0) array, or (some, 3 + 5 n) array
         Receives every step (one lane only): start, end, step length, y, y1, K_1, K_2, K_3; grown as needed.
 
@@ -484,21 +496,20 @@ def run_group(  # type: ignore[no-untyped-def]
     W, n, base = off[N_LANES], off[N_STATES], w.ctypes.data
     size, Y, Y1 = n * W, off[S_Y], off[S_Y1]
     control, roots = off[S_CONTROL], off[N_ROOTS]
-    source = np.arange(W)
-    ptr = np.zeros(W, np.int64)
     now = np.zeros(max(roots, 1), np.bool_)
     now2 = np.zeros(max(roots, 1), np.bool_)
-    _call(addr[PREPARE], base, base)
-    if not given_start:
-        _call(addr[INITIAL], base, base)
-    w[control + 1] = opt[RTOL]
     tangents = T.addresses.size > 0
-    if tangents:
-        _begin_tangents(T, w, given_start)
+    if first == 0:
+        _call(addr[PREPARE], base, base)
+        if not given_start:
+            _call(addr[INITIAL], base, base)
+        if tangents:
+            _begin_tangents(T, w, given_start)
+    w[control + 1] = opt[RTOL]
     flow = np.zeros(n if tangents else 0)
     n_times = times.shape[0]
-    steps = 0
-    for b in range(breaks.size):
+    steps = counts[FACTORED]
+    for b in range(first, stop):
         t = breaks[b]
         if off[N_CLOCK] >= 0:  # the clock never drifts from the time
             for lane in range(W):
@@ -722,6 +733,7 @@ def run_group(  # type: ignore[no-untyped-def]
             grown = True
             old_error = error
             h = min(h * factor, opt[H_MAX])
+    return path
 
 
 @njit(cache=True, nogil=True)

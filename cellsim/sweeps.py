@@ -32,6 +32,8 @@ __all__ = ["Sweep", "sweep"]
 _AFTER_DOSE = np.array([1.0, 2.0, 4.0, 6.0, 9.0, 12.0, 18.0, 36.0]) / 24
 # the solver's relative tolerance: numbers nearer to each other than this are the same
 _SAME = 1e-6
+# how many draws are carried at once by each thread: two groups of the widest lanes, so that memory stays small
+_DRAWS_A_THREAD = 16
 _BANDS = (0.05, 0.25, 0.5, 0.75, 0.95)
 
 
@@ -297,7 +299,7 @@ def sweep(
     sample.see_doses(tuple(plans.values()))
     random = np.random.default_rng(seed + 1)
     both = (source.draws(draws, seed=seed), random.standard_normal((draws, len(objective.names))))
-    simulated = [[sample.runs(plan, thetas) for plan in plans.values()] for thetas in both]
+    simulated = [sample.runs(tuple(plans.values()), thetas) for thetas in both]
     kept = [np.all([runs.fine for runs in per_plan], axis=0) for per_plan in simulated]
     if not kept[0].any():
         raise CellsimError(f"none of {draws} draws could be simulated: {simulated[0][0].why}")
@@ -415,32 +417,45 @@ class _Sample:
         hours = (days[:, None] + _AFTER_DOSE).ravel()
         self.times = np.unique([*self.times, *hours[hours < self.until]])
 
-    def runs(self, plan: Schedule, thetas: Array) -> _Simulated:
+    def runs(self, plans: Sequence[Schedule], thetas: Array) -> list[_Simulated]:
+        """All draws of every plan; what the plans have in common is integrated once."""
         from cellsim.delivery import deliver
-        from cellsim.solver import Doses, integrate
+        from cellsim.solver import Doses
+        from cellsim.streaming import stream
 
-        case = self.objective.case
-        timeline = Schedule((), case.products) + self.history + plan
-        delivery = deliver(timeline, self.model)
-        start = min([case.start, *(each.day for each in timeline.infusions)])
+        case, threads = self.objective.case, os.cpu_count() or 1
+        timelines = [Schedule((), case.products) + self.history + plan for plan in plans]
+        delivered = [deliver(each, self.model) for each in timelines]
         column = {name: k for k, name in enumerate(self.objective.kernels.equations.parameters)}
         vectors = self.objective.vector(thetas)[
             :, [column[name] for name in self.kernels.equations.parameters]
         ]
-        solution = integrate(
+        found = np.empty((len(plans), len(vectors), len(self.times), len(self.formulas) + len(self.areas)))
+        fine = np.empty(found.shape[:2], bool)
+        why, begin = [""] * len(plans), 0
+        for solution in stream(
             self.kernels,
             vectors,
-            Doses(jumps=delivery.boluses, rates=delivery.inflows),
+            [Doses(jumps=each.boluses, rates=each.inflows) for each in delivered],
             self.times,
-            start=start,
-            threads=os.cpu_count() or 1,
-        )
+            chunk=_DRAWS_A_THREAD * threads,
+            start=min([case.start, *(each.day for timeline in timelines for each in timeline.infusions)]),
+            threads=threads,
+        ):
+            end = begin + len(solution.status) // len(plans)
+            found[:, begin:end] = solution.outputs.reshape(len(plans), end - begin, *found.shape[2:])
+            fine[:, begin:end] = solution.status.reshape(len(plans), -1) == 0
+            said = np.array(solution.messages).reshape(len(plans), -1)
+            why = [one or next(filter(None, more), "") for one, more in zip(why, said, strict=True)]
+            begin = end
         count = len(self.formulas)
-        recorded, integrated = solution.outputs[:, :, :count], solution.outputs[:, :, count:]
-        return _Simulated(
-            self.times,
-            {name: recorded[:, :, k] for k, name in enumerate(self.formulas)},
-            {name: integrated[:, :, k] for k, name in enumerate(self.areas)},
-            np.asarray(solution.status == 0),
-            next((message for message in solution.messages if message), ""),
-        )
+        return [
+            _Simulated(
+                self.times,
+                {name: outputs[:, :, k] for k, name in enumerate(self.formulas)},
+                {name: outputs[:, :, count + k] for k, name in enumerate(self.areas)},
+                carried,
+                reason,
+            )
+            for outputs, carried, reason in zip(found, fine, why, strict=True)
+        ]

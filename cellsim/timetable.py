@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +15,8 @@ __all__ = ["OP_EVENT", "OP_JUMP", "OP_RATE", "Doses", "Timetable", "timetable"]
 
 Array = NDArray[np.float64]
 OP_JUMP, OP_RATE, OP_EVENT = 0, 1, 2
+# below this a step's length has no inverse among the doubles
+_NEAREST = 1e-305
 
 
 @dataclass(frozen=True)
@@ -82,6 +85,15 @@ def _operations(doses: Doses, states: dict[str, int], start: float) -> list[tupl
             problems.append(Problem(what=f"{what} ends before it begins; a dose at once is a jump."))
         i = index(state, what)
         operations += [(float(on), OP_RATE, i, float(rate)), (float(off), OP_RATE, i, -float(rate))]
+    changes = np.unique([start, *(time for time, *_ in operations)])
+    for before, after in pairwise(changes.tolist()):
+        if after - before < _NEAREST:
+            problems.append(
+                Problem(
+                    what=f"Something happens at time {before:g} and again at {after:g}: nearer than any step.",
+                    remedy="Give both the same time.",
+                )
+            )
     if problems:
         raise SimulationError(problems)
     return operations

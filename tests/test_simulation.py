@@ -1,12 +1,14 @@
 """Dosing told as stories, and motion held to closed forms, by both solvers."""
 
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from cellsim import simulation
 from cellsim.case import load_case
 from cellsim.delivery import cells_per_unit, deliver
 from cellsim.errors import ModelError, ScheduleError, SimulationError
@@ -444,6 +446,18 @@ def test_a_run_that_breaks_down_says_when_and_what(solver):
         run(explosion, Schedule(), [2], solver)
     with pytest.raises(SimulationError, match=r"past day 0: .* root changes fastest, at nan"):
         run(model_of({"root": (-1, "ln(root)")}), Schedule(), [2], solver)
+
+
+def test_the_witness_stops_when_it_has_worked_enough(monkeypatch):
+    """Van der Pol takes some thousand evaluations; a limit below stops it on the way, one above changes nothing."""
+    model = model_of({"x": (2, "y"), "y": (0, "1000*(1 - x^2)*y - x")})
+    plain = run(model, Schedule(), [2000], "scipy")
+    whole = simulation.integrate_scipy
+    monkeypatch.setattr(simulation, "integrate_scipy", partial(whole, max_evaluations=500))
+    with pytest.raises(SimulationError, match=r"past day \d.*as many rates .* changes fastest"):
+        run(model, Schedule(), [2000], "scipy")
+    monkeypatch.setattr(simulation, "integrate_scipy", partial(whole, max_evaluations=20_000))
+    assert np.array_equal(run(model, Schedule(), [2000], "scipy").y, plain.y)
 
 
 # ---- the shipped case -----------------------------------------------------------------------------------

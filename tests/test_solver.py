@@ -84,6 +84,16 @@ def test_impossible_doses_are_refused_all_at_once() -> None:
     assert len(caught.value.problems) == 3
 
 
+def test_doses_nearer_than_any_step_are_refused_in_words() -> None:
+    kernels = compile_equations(OneCompartment().equations)
+    near = integrate(
+        kernels, [0.7, 2.0], Doses(jumps=((0.0, "x", 1.0), (1e-300, "x", 2.0))), [1.0], rtol=1e-9
+    )
+    assert near.states[0, 0, 0] == pytest.approx(5 * np.exp(-0.7), rel=1e-8)
+    with pytest.raises(SimulationError, match=r"at time 0 and again at .*-324: nearer than any step"):
+        integrate(kernels, [0.7, 2.0], Doses(jumps=((5e-324, "x", 1.0),)), [1.0])
+
+
 def test_an_explosion_is_a_status_and_the_neighbours_finish() -> None:
     kernels = compile_equations(system({"x": "a*x**2 - x"}, "a", x=1.0))
     found = integrate(kernels, [[0.1], [2.0], [0.2]], Doses(), [0.5, 5.0], lanes=2, rtol=1e-8)

@@ -75,6 +75,29 @@ def test_history_is_put_before_every_plan(sjogren_fit: cs.Calibration) -> None:
     assert after.posterior[0, 1] == pytest.approx(alone.posterior[0, 1], rel=1e-6)
 
 
+def test_a_plan_has_the_same_numbers_whatever_it_is_compared_with(sjogren_fit: cs.Calibration) -> None:
+    """The history is integrated once for all plans that follow it; eight draws fill the lanes of any machine."""
+    case = sjogren_fit.case
+    plans = {
+        "given": case.schedule,
+        "none": Schedule(),
+        "later": case.schedule.shifted(30),
+        "other": case.schedule.as_product("ucmsc"),
+        "given again": case.schedule,
+    }
+    measures = [Value((30.0, 300.0)), InRange(), Area("viable_auto"), Area("viable_allo")]
+
+    def ask(names: list[str]) -> np.ndarray:
+        some = {name: plans[name] for name in names}
+        return cs.sweep(sjogren_fit, some, until=300, measures=measures, draws=8).posterior
+
+    together = ask(list(plans))
+    assert np.array_equal(together, ask(list(plans)[::-1])[::-1])
+    assert np.array_equal(together[0], together[-1])
+    for place, name in enumerate(list(plans)[:3]):
+        assert np.array_equal(together[place], ask([name])[0])
+
+
 def test_chances_are_those_of_the_normal_law(sjogren_fit: cs.Calibration) -> None:
     """IL-6 of the case on day 300: the chance with noise is Phi of the distance to the limit over its spread."""
     fit, case = sjogren_fit, sjogren_fit.case
