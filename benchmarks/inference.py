@@ -11,6 +11,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from importlib.util import find_spec
 from pathlib import Path
 from tempfile import mkdtemp
 from time import perf_counter, process_time
@@ -170,11 +171,7 @@ class Pypesto:
 
 def pypesto_peer(case: cs.Case, objective: Objective) -> Pypesto | None:
     """pyPESTO if it is installed, with AMICI."""
-    try:
-        import amici.sim.sundials
-        import fides  # noqa: F401
-        import pypesto  # noqa: F401
-    except ImportError:
+    if any(find_spec(each) is None for each in ("amici", "fides", "pypesto")):
         return None
     return Pypesto(case, objective)
 
