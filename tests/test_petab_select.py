@@ -278,6 +278,25 @@ def test_a_row_with_several_choices_is_the_models_petab_select_makes_of_it(tmp_p
     assert back.default_variant == "M_00"
 
 
+def test_two_tables_are_one_space(tmp_path: Path) -> None:
+    """A parameter that only the other table mentions stays as the case has it, in petab-select's reading too."""
+    case = small_patient()
+    export_v1(case, tmp_path / "v1")
+    (tmp_path / "deeper").mkdir()
+    for where, rows in (
+        ("deeper/a.tsv", "e\nA\t../v1/problem.yaml\t0"),
+        ("b.tsv", "phi\nB\tv1/problem.yaml\t0.1"),
+    ):
+        (tmp_path / where).write_text(f"model_subspace_id\tmodel_subspace_petab_yaml\t{rows}\n")
+    path = tmp_path / "select.yaml"
+    path.write_text("criterion: BIC\nmethod: brute_force\nmodel_space_files: [deeper/a.tsv, b.tsv]\n")
+    back = read_select(path, case)
+    theirs = petab_select.Problem.from_yaml(path)
+    for name, model in (("A", theirs.get_model("A", [0])), ("B", theirs.get_model("B", [0]))):
+        free = set(model.to_petab()["petab_problem"].x_free_ids)
+        assert set(objective_of(back, variant=name).names) - {"day_v1"} == free
+
+
 def test_a_metaparameter_moves_its_group(tmp_path: Path) -> None:
     table = "model_subspace_id\tmodel_subspace_petab_yaml\tboth\nM\tp.yaml\t0;estimate\n"
     back = read_select(space(tmp_path, table, "metaparameters: {both: [phi, shift]}\n"), small_patient())

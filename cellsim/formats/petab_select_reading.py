@@ -113,7 +113,7 @@ class _Space:
         self.groups = groups
         self.known: dict[str, PriorRow] = {each.id: each for each in case.priors if each.standard}
         self.desk = Desk({})
-        self.problem = ""
+        self.problem: tuple[str, Path] | None = None
         self.rows: dict[str, dict[str, str]] = {}
         for group, members in groups.items():
             self.desk.problems += [
@@ -142,7 +142,7 @@ class _Space:
         columns = [each for each in (lines[0] if lines else ()) if each not in _SUBSPACE]
         self._judge(columns, Line({}, file=name, row=1))
         for line in lines:
-            self._row(line, columns)
+            self._row(line, columns, (folder / name).parent)
 
     def _judge(self, columns: Sequence[str], header: Line) -> None:
         for column in columns:
@@ -156,13 +156,15 @@ class _Space:
                 if name in columns:
                     self.desk.complain(header, f"{name} has its own column and one in {column}.", "Keep one.")
 
-    def _row(self, line: Line, columns: Sequence[str]) -> None:
+    def _row(self, line: Line, columns: Sequence[str], folder: Path) -> None:
         name, problem = self.desk.text(line, _ID), self.desk.text(line, _YAML)
-        self.problem = self.problem or problem
-        if problem != self.problem:
+        # a table names it from where it stands itself
+        home = (folder / problem).resolve()
+        self.problem = self.problem or (problem, home)
+        if home != self.problem[1]:
             self.desk.complain(
                 line,
-                f"{name} belongs to {problem}, the rows before to {self.problem}.",
+                f"{name} belongs to {problem}, the rows before to {self.problem[0]}.",
                 "A case is one PEtab problem; read one space for each.",
             )
         choices = [tuple(self._choices(line, column)) for column in columns]
