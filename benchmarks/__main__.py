@@ -1,4 +1,4 @@
-"""``python -m benchmarks [start] [simulation] [gradient] [floor] [growth] [stiff] [--write]``."""
+"""``python -m benchmarks [start] [simulation] [gradient] [floor] [growth] [stiff] [inference] [--write]``."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from benchmarks.clock import machine
 from benchmarks.floor import floor
 from benchmarks.gradient import gradient
 from benchmarks.growth import growth
+from benchmarks.inference import inference
 from benchmarks.start import start
 from benchmarks.stiff import stiff
 
@@ -21,6 +22,7 @@ PARTS = {
     "floor": ("Distance from the floor", floor),
     "growth": ("How cost grows", growth),
     "stiff": ("Classical stiff problems", stiff),
+    "inference": ("Calibration and profiles", inference),
 }
 
 

@@ -166,6 +166,12 @@ def _parser() -> argparse.ArgumentParser:
     _starts(compare, 8)
     _seed(compare)
     compare.add_argument("--figure", metavar="FILE", help="draw the evidences too (.png, .svg, .pdf)")
+    compare.add_argument(
+        "--model-space",
+        metavar="FILE",
+        help="variants from a PEtab Select problem file (or its folder) instead of the case's own",
+    )
+    compare.add_argument("--petab-select", metavar="FOLDER", help="write PEtab Select files there too")
     _out(compare, "FILE", "save the comparison, calibrations included, as JSON")
 
     sweep = _add(commands, "sweep", _sweep, "compare schedules with what was given; writes CSV")
@@ -327,8 +333,13 @@ def _compare(options: argparse.Namespace) -> None:
     from cellsim.posterior import Posterior
     from cellsim.variants import compare
 
+    case = _case(options.case)
+    if options.model_space:
+        from cellsim.formats.petab_select_reading import read_select
+
+        case = read_select(options.model_space, case)
     found = compare(
-        _case(options.case),
+        case,
         variants=options.variant,
         posteriors={post.variant: post for post in map(Posterior.load, options.posterior or ())},
         starts=options.starts,
@@ -336,6 +347,8 @@ def _compare(options: argparse.Namespace) -> None:
     )
     if options.out:
         found.save(options.out)
+    if options.petab_select:
+        found.to_petab_select(options.petab_select)
     if options.figure:
         _draw("variants", found.fits, options.figure)
     print(found)

@@ -199,6 +199,40 @@ class Comparison:
 
     # ---- files ------------------------------------------------------------------------------------
 
+    def to_petab_select(self, folder: str | Path, *, criterion: str = "BIC") -> Path:
+        """Write the case's model space and what was found as PEtab Select files.
+
+        Parameters
+        ----------
+        folder : path
+            Made when it does not exist; see :func:`cellsim.formats.petab_select.write_select`.
+        criterion : str
+            What petab-select is to compare the models by; it knows no evidence, which stands beside its criteria. They
+            count measured rows as data, and no prior.
+
+        Returns
+        -------
+        pathlib.Path
+            The problem file.
+
+        Raises
+        ------
+        CaseError
+            For an unknown criterion, or one that some model has not (AICc, of more parameters than rows), and for
+            what PEtab v1 cannot express.
+
+        Examples
+        --------
+        >>> compared = compare(load_case("sjogren_rfib"), seed=1)  # doctest: +SKIP
+        >>> compared.to_petab_select("selection")  # doctest: +SKIP
+        """
+        from cellsim.formats.petab_select import write_select
+        from cellsim.variants_select import calibrated_of
+
+        fits = self.fits.values()
+        case = next(iter(fits)).case
+        return write_select(case, folder, [calibrated_of(fit) for fit in fits], criterion=criterion)
+
     def save(self, path: str | Path) -> None:
         """Write everything, calibrations included, as one JSON file."""
         content = {

@@ -142,6 +142,26 @@ def test_calibrate_prints_and_saves(folder: Path, tmp_path: Path, capsys: Captur
     assert cs.Calibration.load(out).variant == "V0"
 
 
+def test_compare_writes_petab_select_files_and_reads_them(
+    folder: Path, tmp_path: Path, capsys: Captured
+) -> None:
+    out = tmp_path / "selection"
+    words = ["compare", str(folder), "--starts", "1", "--variant", "V0", "--petab-select", str(out)]
+    assert main(words) == 0
+    assert {each.name for each in out.iterdir()} == {
+        "petab_select_problem.yaml",
+        "model_space.tsv",
+        "models.yaml",
+        "petab_v1",
+    }
+    space = out / "model_space.tsv"
+    space.write_text(space.read_text().replace("V0", "none"))
+    capsys.readouterr()
+    again = ["compare", str(folder), "--starts", "1", "--variant", "none", "--model-space", str(out)]
+    assert main(again) == 0
+    assert "none" in capsys.readouterr().out
+
+
 def test_sweep_compares_named_plans(saved: Path, tmp_path: Path, capsys: Captured) -> None:
     plans = tmp_path / "plans.csv"
     plans.write_text("plan,day,product,cells\nearly,0,rfib,1e8\nearly,7,rfib,1e8\nlate,60,rfib,2e8\n")
