@@ -9,6 +9,7 @@ from functools import partial
 from shlex import join
 from typing import TYPE_CHECKING
 
+from cellsim.cut_short import cut_short
 from cellsim.errors import CalibrationError
 from cellsim.report_desk import Desk, copy_case, file_name
 from cellsim.report_plans import Plan, plans_of, plans_table
@@ -166,7 +167,7 @@ class Job:
 
         def work() -> Profiles:
             found = profile(self.fits[name], progress=self.progress)
-            if any("interrupted" in each for each in found.doubts):
+            if cut_short(found):
                 self.stopped = "profiles"
             self.desk.csv(f"tables/{file_name(name)}_profiles.csv", found.table())
             return found
@@ -200,7 +201,7 @@ class Job:
                 raise
             self._folder("posteriors")
             post.save(self.desk.folder / f"posteriors/{file_name(name)}.nc")
-            if post.thetas.shape[1] < post.run.asked:
+            if cut_short(post):
                 self.stopped = f"chains of {name}"
             return post
 
@@ -234,7 +235,7 @@ class Job:
                 leave_out="leave-out" not in self.without,
                 progress=self.progress,
             )
-            if any(each.startswith("interrupted") for each in found.doubts):
+            if cut_short(found):
                 self.stopped = "variants held against each other"
             found.save(self.desk.folder / "comparison.json")
             self.desk.csv("tables/left_out.csv", found.left_out())
@@ -260,7 +261,7 @@ class Job:
                 seed=self.seed,
                 progress=self.progress,
             )
-            if len(found.rows) - 1 < found.planned:
+            if cut_short(found):
                 self.stopped = "robustness"
             found.save(self.desk.folder / "robustness.json")
             self.desk.csv("tables/robustness.csv", found.table())

@@ -29,7 +29,7 @@ FLOORS = tuple(
         figures_robust figures_style figures_sweep figures_variants plots
         report report_chains report_contrasts report_desk report_fit report_job report_learned report_pages
         report_plans report_robust report_sections report_variants report_what_if report_words
-        cli""",
+        cut_short cli cli_options""",
     )
 )
 FLOOR_OF = {module: level for level, modules in enumerate(FLOORS) for module in modules}
