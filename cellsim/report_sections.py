@@ -20,6 +20,18 @@ from cellsim.report_words import learned_words, listed
 
 __all__ = ["page_of"]
 
+# what the contents call each section, by its anchor
+_BRIEF = {
+    "audit": "Audit",
+    "learned": "Data-driven?",
+    "variants": "Null and rivals",
+    "contrast": "Own or donor cells",
+    "robustness": "What would change it",
+    "what-if": "Other schedules",
+    "fit": "Fit",
+    "doubts": "Reasons to doubt",
+    "again": "Run it again",
+}
 _LEFT_OUT = {
     "sample": "chains (and with them the check of the evidences by bridge sampling)",
     "leave-out": "foretelling of left-out analytes and visits",
@@ -54,7 +66,8 @@ def page_of(job: Job, seconds: Mapping[str, float]) -> str:
         _again(job, seconds),
     ]
     count = {1: "one visit", 2: "two visits", 3: "three visits"}.get(len(job.case.visits), "few visits")
-    return page(f"{job.case.name}: what {count} can and cannot tell", _lead(job), sections)
+    named = [(anchor, _BRIEF[anchor], content) for anchor, _, content in sections]
+    return page(f"{job.case.name}: what {count} can and cannot tell", _lead(job), named)
 
 
 def _lead(job: Job) -> str:

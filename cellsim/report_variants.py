@@ -15,6 +15,20 @@ if TYPE_CHECKING:
 
 __all__ = ["compared_of", "nulls_answer", "rivals"]
 
+# what the page shows of a comparison's table; the file has the rest
+_COLUMNS = {
+    "variant": "variant",
+    "name": "name",
+    "ln_evidence": "ln evidence (Laplace)",
+    "less_the_best": "less the best",
+    "checked": "by bridge sampling",
+    "check_error": "its error",
+    "elpd_analytes": "ln density of left-out analytes",
+    "elpd_visits": "of left-out visits",
+    "weight_analytes": "stacking weight by analytes",
+    "weight_visits": "by visits",
+}
+
 
 def compared_of(job: Job) -> Comparison:
     """The comparison; of what is known from the calibrations alone when there is none."""
@@ -34,12 +48,9 @@ def rivals(job: Job) -> tuple[str, str, str]:
 
     found = compared_of(job)
     frame = found.table()
-    meanings = {each.id: each.meaning for each in job.case.variants}
     file = job.desk.csv("tables/variants.csv", frame)
-    known = frame.dropna(axis="columns", how="all").drop(columns=["agree", "starts", "effective_parameters"])
-    if not found.left:
-        known = known.drop(columns="refitted")
-    known.insert(2, "meaning", [meanings.get(each, "") for each in known["variant"]])
+    shown = frame[[each for each in _COLUMNS if not frame[each].isna().all()]].round(3)
+    meanings = {each.id: each.meaning for each in job.case.variants}
     parts = variants_table(job.fits)
     doubts = [f"Doubt: {each}" for each in found.doubts]
     return section(
@@ -48,22 +59,7 @@ def rivals(job: Job) -> tuple[str, str, str]:
         *failed,
         job.desk.part("Words on the variants", lambda: paragraphs([*verdict_sentences(found), *doubts])),
         job.desk.part("Words on the sample effect", lambda: paragraphs(sample_effect_words(job.robustness))),
-        table(
-            known,
-            names={
-                "ln_evidence": "ln evidence (Laplace)",
-                "less_the_best": "less the best",
-                "checked": "by bridge",
-                "check_error": "its error",
-                "elpd_analytes": "ln density of left-out analytes",
-                "elpd_visits": "of left-out visits",
-                "weight_analytes": "stacking weight by analytes",
-                "weight_visits": "by visits",
-                "worst_shape": "worst Pareto k",
-                "refitted": "groups fitted anew",
-            },
-            file=file,
-        ),
+        table(shown, names=_COLUMNS, file=file),
         job.desk.draw(
             "evidence",
             "Natural log evidence less that of the best: hollow by Laplace, filled by bridge sampling; squares are nulls. "
@@ -76,6 +72,12 @@ def rivals(job: Job) -> tuple[str, str, str]:
             lambda: plots.evidence(found),
             alt="Evidence of every variant, and what each foretells",
         ),
+        details(
+            "What each mechanism means",
+            paragraphs([f"{job.spoken(each)}: {meanings.get(each, '')}" for each in found.order]),
+        )
+        if any(meanings.values())
+        else "",
         details(
             "Likelihood of each part at the optimum, which rewards freedom and is no verdict",
             table(
@@ -126,7 +128,7 @@ def sample_effect_words(found: Robustness | None) -> list[str]:
     if not rows:
         return []
     conclusion = next(each for each in found.conclusions if each.id == "null_lead")
-    told = listed([f"{row.name} {row.values['null_lead']:+.1f}" for row in rows])
+    told = listed([f"{row.name} {-row.values['null_lead']:+.1f}" for row in rows])
     changed = [row.name for row in rows if found.change(conclusion, row)]
     verdict = (
         f"With {listed(changed)} another conclusion follows: what a shift shared by all assays of one blood sample may "
@@ -135,6 +137,6 @@ def sample_effect_words(found: Robustness | None) -> list[str]:
         else "None of these changes what is concluded."
     )
     return [
-        "With and without the sample effect, the best null less the best mechanism in which cells act (nats, Laplace): as it "
-        f"stands {found.base.values['null_lead']:+.1f}; {told}. {verdict}"
+        "Lead of the best mechanism in which cells act over the best null, in nats by Laplace, as the sample effect "
+        f"varies: as it stands {-found.base.values['null_lead']:+.1f}; {told}. {verdict}"
     ]

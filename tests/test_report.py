@@ -50,6 +50,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Report:
     """One start, ten draws, two variants, short chains of both, and two alterations."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("cellsim.robust.alterations_of", few_of)
+        patch.setattr("cellsim.report_desk.DPI", 40)
         folder = tmp_path_factory.mktemp("report")
         return write_report(small_patient(), folder, starts=1, draws=10, length=100, seed=1)
 
@@ -61,6 +62,13 @@ def few_of(case: cs.Case) -> list[Alteration]:
 @pytest.fixture(scope="module")
 def html(made: Report) -> str:
     return made.index.read_text(encoding="utf-8")
+
+
+@pytest.fixture
+def plain(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pages without figures, of calibrations made before: for tests of words."""
+    monkeypatch.setattr("cellsim.fitting.calibrate", lambda *_, variant, **__: small_fit(variant))
+    monkeypatch.setattr("cellsim.report_desk.Desk.draw", lambda *_, **__: "")
 
 
 def text_of(html: str) -> str:
@@ -177,6 +185,7 @@ def test_a_failed_variant_is_reported_and_costs_nothing_else(
     monkeypatch.setattr("cellsim.fitting.calibrate", broken)
     monkeypatch.setattr("cellsim.sweeps.sweep", lambda *_, **__: made.sweeps["V2"])
     monkeypatch.setattr("cellsim.plots.drives", lambda *_, **__: 1 / 0)
+    monkeypatch.setattr("cellsim.report_desk.DPI", 40)
     second = write_report(small_patient(), tmp_path / "new", starts=1, draws=3, without=LONG)
     assert set(second.fits) == {"V2"}
     assert set(second.failures) == {"Calibration of V0", "Figure drives"}
@@ -341,8 +350,8 @@ def test_the_comparison_and_robustness_are_told(made: Report, html: str) -> None
     assert shaken.rows[0].evidence["V2"] == made.fits["V2"].log_evidence
 
 
-def test_what_is_left_out_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("cellsim.fitting.calibrate", lambda *_, variant, **__: small_fit(variant))
+@pytest.mark.usefixtures("plain")
+def test_what_is_left_out_is_said(tmp_path: Path) -> None:
     made = write_report(small_patient(), tmp_path, starts=1, draws=4, without=LONG)
     text = text_of(made.index.read_text())
     assert not made.posteriors and made.robustness is None and not made.failures
@@ -351,6 +360,7 @@ def test_what_is_left_out_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert "--quick" in json.loads((tmp_path / "report.json").read_text())["command"]
 
 
+@pytest.mark.usefixtures("plain")
 def test_an_interrupt_keeps_what_is_done_and_writes_the_page(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
