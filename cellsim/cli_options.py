@@ -149,7 +149,7 @@ def parser_of(doing: Mapping[str, Doing]) -> argparse.ArgumentParser:
     _starts(report, 8)
     _draws(report, 200)
     report.add_argument(
-        "--length", type=int, default=500, metavar="N", help="draws of each of four chains (default: 500)"
+        "--length", type=int, default=400, metavar="N", help="draws of each of four chains (default: 400)"
     )
     report.add_argument(
         "--without",

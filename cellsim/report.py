@@ -74,7 +74,7 @@ def write_report(
     *,
     starts: int = 8,
     draws: int = 200,
-    length: int = 500,
+    length: int = 400,
     seed: int = 1,
     variants: Sequence[str] | None = None,
     without: Sequence[str] = (),

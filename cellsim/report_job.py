@@ -93,15 +93,15 @@ class Job:
     # ---- what is done, in which order -------------------------------------------------------------
 
     def steps(self) -> list[Step]:
-        """Everything but the page; costs are seconds the published case took on two cores."""
+        """Everything but the page; costs are about the published case's seconds on two cores, for their proportions."""
         sampled, left_out = "sample" not in self.without, "leave-out" not in self.without
         out = [Step("case", 1, self.inputs)]
-        out += [Step(f"calibrating {name}", 9, partial(self.calibrate, name)) for name in self.variants]
-        out += [Step(f"schedules under {name}", 1, partial(self.ask, name)) for name in self.variants]
-        out += [Step("profiles", 8, self.profile)]
+        out += [Step(f"calibrating {name}", 6, partial(self.calibrate, name)) for name in self.variants]
+        out += [Step(f"schedules under {name}", 4, partial(self.ask, name)) for name in self.variants]
+        out += [Step("profiles", 6, self.profile)]
         if sampled:
             out += [Step("chains of the mechanism shown", 150, lambda: self.sample(self.main))]
-            out += [Step("chains of the null", 120, lambda: self.sample(self.null))]
+            out += [Step("chains of the null", 130, lambda: self.sample(self.null))]
         out += [Step("variants held against each other", 60 if left_out else 20, self.compare)]
         if "robustness" not in self.without:
             out += [Step("robustness", 150, self.shake)]

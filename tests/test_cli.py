@@ -210,7 +210,7 @@ def test_report_writes_its_page(
     assert "Calibration of V0 failed. no." in seen.err
     assert asked == {
         "case": "small", "out": str(tmp_path / "out"), "variants": ["V2"], "starts": 1, "draws": 4, "seed": 3,
-        "length": 500, "without": [],
+        "length": 400, "without": [],
     }  # fmt: skip
     assert main(["report", str(folder), "--starts", "9"]) == 1  # nothing could be calibrated
     assert asked["out"] == "small-report"

@@ -67,7 +67,8 @@ def html(made: Report) -> str:
 @pytest.fixture
 def plain(monkeypatch: pytest.MonkeyPatch) -> None:
     """Pages without figures, of calibrations made before: for tests of words."""
-    monkeypatch.setattr("cellsim.fitting.calibrate", lambda *_, variant, **__: small_fit(variant))
+    fits = {name: small_fit(name) for name in ("V2", "V0")}
+    monkeypatch.setattr("cellsim.fitting.calibrate", lambda *_, variant, **__: fits[variant])
     monkeypatch.setattr("cellsim.report_desk.Desk.draw", lambda *_, **__: "")
 
 
