@@ -44,7 +44,7 @@ def changes(job: Job) -> tuple[str, str, str]:
             ]
         ),
         table(
-            asked.drop(columns=["question", "margin"]),
+            asked.drop(columns="margin"),
             names={"value": "as it stands", "changes": "alterations that change it", "asked": "of"},
             file=file,
         ),
@@ -71,6 +71,6 @@ def change_words(found: Robustness) -> list[str]:
     for one in records(asked[asked["changes"] > 0]):
         names = list(flips["name"][flips["conclusion"] == one.conclusion])
         which = listed(names) if len(names) <= _NAMED else f"{one.changes} of {one.asked} alterations"
-        advice = ": nothing should rest on it" if one.changes > one.asked / 3 else ""
-        said.append(f"“{one.says[0].upper()}{one.says[1:]}” is changed by {which}{advice}.")
+        advice = ". Nothing should rest on it" if one.changes > one.asked / 3 else ""
+        said.append(f"“{one.says[0].upper()}{one.says[1:]}” changes with this altered: {which}{advice}.")
     return said

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from html import escape
 from typing import Any
 
+from cellsim.fitted import Calibration
 from cellsim.report_chains import drawn_from
 from cellsim.report_desk import file_name
 from cellsim.report_fit import fitted
@@ -86,9 +87,11 @@ def _lead(job: Job) -> str:
     )
     said = [what, how, *_missing(job)]
     if job.main is not None:
+        source = job.source(job.main)
+        doubtful = bool(source.diagnosis["doubts"] if isinstance(source, Calibration) else source.doubts)
         said.append(
-            f"Numbers of {job.spoken(job.main)}, the mechanism shown in detail, come from "
-            f"{drawn_from(job.source(job.main))}."
+            f"Numbers of {job.spoken(job.main)}, the mechanism shown in detail, come from {drawn_from(source)}"
+            f"{', which are not beyond doubt' if doubtful else ''}."
         )
     points = []
     for anchor, question, answer in _answers(job):
