@@ -342,7 +342,8 @@ def test_the_comparison_and_robustness_are_told(made: Report, html: str) -> None
     assert compared.verdict.split(". ")[0] in text and set(compared.checks) == {"V2", "V0"}
     assert cs.Comparison.load(made.folder / "comparison.json").verdict == compared.verdict
     assert cs.Robustness.load(made.folder / "robustness.json").verdict == shaken.verdict
-    lead = {row.id: row.values["null_lead"] for row in shaken.rows}
+    # of what acts over the null, the other way round than in the table
+    lead = {row.id: -row.values["null_lead"] for row in shaken.rows}
     assert (
         f"as it stands {lead['as it stands']:+.1f}; no sample effect {lead['sample_effect_none']:+.1f}"
         in text
