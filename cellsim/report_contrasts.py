@@ -155,7 +155,9 @@ def persists_words(
     logs = [np.log(each[np.isfinite(each) & (each > 0)]) for each in ratios]
     if min(each.size for each in logs) > 1 and logs[1].std() > 0:
         moved = abs(logs[0].mean() - logs[1].mean()) / logs[1].std()
-        narrowed = 1 - logs[0].var() / logs[1].var()
+        # by the width of the middle 90 %, which single draws far out do not decide
+        wide = [float(np.diff(np.quantile(each, [0.05, 0.95]))[0]) for each in logs]
+        narrowed = 1 - (wide[0] / wide[1]) ** 2
         if moved < LARGEST_QUIET_SHIFT and narrowed < LEAST_CONTRACTION:
             said.append(
                 f"That is the prior's answer (contraction {narrowed:.2f}, moved by {moved:.1f} prior sd): “own cells "

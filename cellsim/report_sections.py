@@ -90,8 +90,8 @@ def _lead(job: Job) -> str:
         source = job.source(job.main)
         doubtful = bool(source.diagnosis["doubts"] if isinstance(source, Calibration) else source.doubts)
         said.append(
-            f"Numbers of {job.spoken(job.main)}, the mechanism shown in detail, come from {drawn_from(source)}"
-            f"{', which are not beyond doubt' if doubtful else ''}."
+            f"Numbers of {job.spoken(job.main)}, the mechanism shown in detail, come from {drawn_from(source)}."
+            + " They are not beyond doubt: see its reasons." * doubtful
         )
     points = []
     for anchor, question, answer in _answers(job):

@@ -205,7 +205,7 @@ def profiles_words(found: Profiles, fit: Calibration | Posterior) -> list[str]:
     )
     only, other = sorted(by_profile - by_draws), sorted(by_draws - by_profile)
     if not only and not other:
-        return [f"{said}, as the draws do."]
+        return [f"{said}, as the numbers above do."]
     parts = []
     if only:
         parts.append(f"{listed(only)} by profile alone")

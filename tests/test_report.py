@@ -316,7 +316,7 @@ def test_what_was_learned_of_the_mechanism_is_named(made: Report, html: str) -> 
     )
     assert said in text
     assert made.profiles is not None and made.profiles["e"].verdict == "data-driven"
-    assert "they call e data-driven, as the draws do" in text
+    assert "they call e data-driven, as the numbers above do" in text
 
 
 def test_what_longer_persistence_owes_to_the_prior() -> None:
