@@ -10,14 +10,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from cellsim.errors import CellsimError
-from cellsim.fitted import Calibration
 from cellsim.likelihood import Objective
 
 if TYPE_CHECKING:
     import sympy as sp
     from numpy.typing import NDArray
 
+    from cellsim.fitted import Calibration
     from cellsim.schedule import Schedule
+    from cellsim.sweeps import Source
 
     Array = NDArray[np.float64]
 
@@ -75,7 +76,7 @@ def days_of(timeline: Schedule, start: float, end: float) -> Array:
 
 
 def bands(
-    source: Calibration | Objective,
+    source: Source | Objective,
     quantities: Iterable[str] | Mapping[str, sp.Expr],
     *,
     start: float,
@@ -88,8 +89,8 @@ def bands(
 
     Parameters
     ----------
-    source : Calibration or Objective
-        Draws come from the Laplace posterior of a calibration; from the prior of an objective.
+    source : Calibration, Posterior or Objective
+        Draws come from the Laplace posterior of a calibration, from chains, or from the prior of an objective.
     quantities : iterable of str, or mapping of str to sympy.Expr
         States and assignments, or formulas of them and of the case's parameters by name.
     start, end : float
@@ -99,7 +100,7 @@ def bands(
     seed : int
         Of the draws.
     prior : bool
-        Draw from the prior although a calibration is given.
+        Draw from the prior although a posterior is given.
 
     Returns
     -------
@@ -118,11 +119,12 @@ def bands(
     >>> seen.curves["D"].shape[0], seen.kind
     (5, 'prior')
     """
-    objective = source.objective if isinstance(source, Calibration) else source
-    if isinstance(source, Calibration) and not prior:
-        kind, thetas = "posterior", source.draws(draws, seed=seed)
+    if isinstance(source, Objective):
+        objective, kind, thetas = source, "prior", None
     else:
-        kind = "prior"
+        objective, kind = source.objective, "prior" if prior else "posterior"
+        thetas = None if prior else source.draws(draws, seed=seed)
+    if thetas is None:
         thetas = np.random.default_rng(seed).standard_normal((draws, len(objective.names)))
     first = objective.case.start
     if start < first or not end > start:

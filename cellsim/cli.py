@@ -1,7 +1,8 @@
-"""The command line: ``cellsim list | check | simulate | calibrate | profile | sample | compare | sweep | report``.
+"""The command line: ``cellsim list | check | simulate | calibrate | profile | sample | compare | robustness | sweep | report``.
 
 Results go to standard output or to ``--out``; complaints and progress bars to standard error. Exit status: 0 when
-done, 1 when something is wrong with what was asked about, 2 when the command was written wrongly.
+done, 1 when something is wrong with what was asked about, 2 when the command was written wrongly, 130 when it was
+interrupted: what was ready is then printed and written as if that had been all.
 """
 
 from __future__ import annotations
@@ -9,21 +10,24 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from cellsim.cli_options import Doing, parser_of
 from cellsim.errors import CellsimError
 
 if TYPE_CHECKING:
     from cellsim.case import Case
     from cellsim.fitted import Calibration
     from cellsim.model import Model
+    from cellsim.posterior import Posterior
+    from cellsim.profiles import Profiles
+    from cellsim.robust_table import Robustness
     from cellsim.schedule import Schedule
+    from cellsim.variants import Comparison
 
 __all__ = ["main"]
-
-_CASE = "name of a shipped case, its folder, or its problem.yaml"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -47,7 +51,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     0
     """
     try:
-        options = _parser().parse_args(argv)
+        options = parser_of(_doing()).parse_args(argv)
     except SystemExit as stop:  # argparse has said what is wrong, or shown the help
         return int(stop.code or 0)
     try:
@@ -64,180 +68,25 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(error, file=sys.stderr)
         return 1
     except KeyboardInterrupt:
+        status = 130
+    if status == 130:
         print("interrupted; what was ready is written.", file=sys.stderr)
-        return 130
     return int(status or 0)
 
 
-# ---- what can be asked ------------------------------------------------------------------------------------
-
-
-def _parser() -> argparse.ArgumentParser:
-    import cellsim
-
-    parser = argparse.ArgumentParser(
-        prog="cellsim",
-        description="One patient's few laboratory visits, turned into an honest answer about dosing schedules.",
-    )
-    parser.add_argument("--version", action="version", version=f"cellsim {cellsim.__version__}")
-    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-
-    _add(commands, "list", _list, "show the models and cases that come with cellsim")
-
-    check = _add(commands, "check", _check, "read a case, say everything that is wrong or doubtful about it")
-    check.add_argument("case", help=_CASE)
-
-    simulate = _add(
-        commands, "simulate", _simulate, "run a model, or a case at its nominal values; writes CSV"
-    )
-    simulate.add_argument("source", help=f"{_CASE}; or a shipped model's name, an .ant, .xml or .sbml file")
-    simulate.add_argument(
-        "--schedule",
-        metavar="FILE",
-        help="table of doses (day, product, cells); for a case it replaces day 0 on",
-    )
-    simulate.add_argument("--variant", help="variant of a case")
-    simulate.add_argument(
-        "--until", type=float, metavar="DAY", help="last day (default: 28 days after the last dose)"
-    )
-    simulate.add_argument("--step", type=float, default=1.0, metavar="DAYS", help="between rows (default: 1)")
-    simulate.add_argument(
-        "--outputs", metavar="A,B,...", help="states and assignments to write (default: all)"
-    )
-    _seed(simulate, "accepted everywhere; a simulation has nothing random")
-    _out(simulate, "FILE", "CSV file (default: standard output)")
-
-    calibrate = _add(commands, "calibrate", _calibrate, "fit one variant of a case; prints the result")
-    calibrate.add_argument("case", help=_CASE)
-    calibrate.add_argument("--variant", help="row of the case's model space (default: the case's default)")
-    _starts(calibrate, 20)
-    _seed(calibrate)
-    _out(calibrate, "FILE", "save the calibration as JSON")
-
-    profile = _add(
-        commands, "profile", _profile, "hold parameters elsewhere and see how much worse the fit becomes"
-    )
-    profile.add_argument("source", help=f"a calibration saved as JSON; or {_CASE}, which is calibrated first")
-    profile.add_argument(
-        "--parameter",
-        action="append",
-        metavar="NAME",
-        help="parameter or group of parameters; may be given several times (default: what cells do)",
-    )
-    profile.add_argument(
-        "--kind",
-        default="posterior",
-        metavar="KIND",
-        help="posterior, unaided (without the parameter's own prior) or likelihood (default: posterior)",
-    )
-    profile.add_argument("--variant", help="for a case: row of its model space (default: the case's default)")
-    _starts(profile, 8)
-    _seed(profile)
-    profile.add_argument("--figure", metavar="FILE", help="draw the curves too (.png, .svg, .pdf)")
-    _out(profile, "FILE", "table as CSV")
-
-    sample = _add(commands, "sample", _sample, "draw from the posterior of one variant; prints the result")
-    sample.add_argument(
-        "source",
-        help=f"a posterior saved as .nc, to go on; a calibration saved as JSON; or {_CASE}, which is calibrated first",
-    )
-    sample.add_argument("--variant", help="for a case: row of its model space (default: the case's default)")
-    sample.add_argument("--draws", type=int, default=1000, metavar="N", help="of each chain (default: 1000)")
-    sample.add_argument("--tune", type=int, default=400, metavar="N", help="of warm-up (default: 400)")
-    sample.add_argument("--chains", type=int, default=4, metavar="N", help="side by side (default: 4)")
-    sample.add_argument(
-        "--hold-spreads",
-        action="store_true",
-        help="hold spreads of hierarchies as a calibration does (what compare --posterior needs)",
-    )
-    _starts(sample, 8)
-    _seed(sample)
-    _out(sample, "FILE", "save the posterior as netCDF, which ArviZ opens too")
-
-    compare = _add(commands, "compare", _compare, "fit every variant of a case and compare them")
-    compare.add_argument("case", help=_CASE)
-    compare.add_argument("--variant", action="append", help="only this variant; may be given several times")
-    compare.add_argument(
-        "--posterior",
-        action="append",
-        metavar="FILE",
-        help="draws (.nc) of a variant, to check its evidence by bridge sampling; may be given several times",
-    )
-    _starts(compare, 8)
-    _seed(compare)
-    compare.add_argument("--figure", metavar="FILE", help="draw the evidences too (.png, .svg, .pdf)")
-    compare.add_argument(
-        "--model-space",
-        metavar="FILE",
-        help="variants from a PEtab Select problem file (or its folder) instead of the case's own",
-    )
-    compare.add_argument("--petab-select", metavar="FOLDER", help="write PEtab Select files there too")
-    _out(compare, "FILE", "save the comparison, calibrations included, as JSON")
-
-    sweep = _add(commands, "sweep", _sweep, "compare schedules with what was given; writes CSV")
-    sweep.add_argument("source", help=f"a calibration saved as JSON; or {_CASE}, which is calibrated first")
-    sweep.add_argument(
-        "--plans", metavar="FILE", help="table of doses with a column 'plan' that names the schedule"
-    )
-    sweep.add_argument("--every", type=float, metavar="DAYS", help="one plan: equal doses at this interval")
-    sweep.add_argument("--cells", type=float, metavar="N", help="cells of each of these doses")
-    sweep.add_argument("--doses", type=int, metavar="N", help="how many")
-    sweep.add_argument("--product", metavar="NAME", help="of which product (default: as given)")
-    sweep.add_argument(
-        "--until", type=float, metavar="DAY", help="last day (default: that of the last visit)"
-    )
-    sweep.add_argument("--variant", help="for a case: row of its model space (default: the case's default)")
-    _starts(sweep, 8)
-    _draws(sweep, 400)
-    _seed(sweep)
-    sweep.add_argument("--figure", metavar="FILE", help="draw the comparison too (.png, .svg, .pdf)")
-    _out(sweep, "FILE", "CSV file (default: standard output)")
-
-    report = _add(
-        commands, "report", _report, "the main job: audit, every variant, other schedules, one page"
-    )
-    report.add_argument("case", help=_CASE)
-    report.add_argument("--variant", action="append", help="only this variant; may be given several times")
-    _starts(report, 8)
-    _draws(report, 200)
-    _seed(report)
-    _out(report, "FOLDER", "where it is written (default: CASE-report)")
-    return parser
-
-
-def _add(
-    commands: argparse._SubParsersAction[argparse.ArgumentParser],
-    name: str,
-    run: Callable[[argparse.Namespace], int | None],
-    words: str,
-) -> argparse.ArgumentParser:
-    command = commands.add_parser(name, help=words, description=words[0].upper() + words[1:] + ".")
-    command.set_defaults(run=run)
-    return command
-
-
-def _seed(command: argparse.ArgumentParser, words: str = "of everything random (default: 1)") -> None:
-    command.add_argument("--seed", type=int, default=1, metavar="N", help=words)
-
-
-def _starts(command: argparse.ArgumentParser, default: int) -> None:
-    command.add_argument(
-        "--starts",
-        type=int,
-        default=default,
-        metavar="N",
-        help=f"starts of a calibration (default: {default})",
-    )
-
-
-def _draws(command: argparse.ArgumentParser, default: int) -> None:
-    command.add_argument(
-        "--draws", type=int, default=default, metavar="N", help=f"draws of the posterior (default: {default})"
-    )
-
-
-def _out(command: argparse.ArgumentParser, what: str, words: str) -> None:
-    command.add_argument("--out", metavar=what, help=words)
+def _doing() -> dict[str, Doing]:
+    return {
+        "list": _list,
+        "check": _check,
+        "simulate": _simulate,
+        "calibrate": _calibrate,
+        "profile": _profile,
+        "sample": _sample,
+        "compare": _compare,
+        "robustness": _robustness,
+        "sweep": _sweep,
+        "report": _report,
+    }
 
 
 # ---- doing it ---------------------------------------------------------------------------------------------
@@ -299,18 +148,19 @@ def _calibrate(options: argparse.Namespace) -> None:
     print(fit.report())
 
 
-def _profile(options: argparse.Namespace) -> None:
+def _profile(options: argparse.Namespace) -> int:
     from cellsim.profiles import profile
 
     found = profile(_fit(options), options.parameter, kind=options.kind)
     if options.out:
         found.table().to_csv(options.out, index=False, lineterminator="\n")
+    print(found.report())
     if options.figure:
         _draw("profile", found, options.figure)
-    print(found.report())
+    return _status(found)
 
 
-def _sample(options: argparse.Namespace) -> None:
+def _sample(options: argparse.Namespace) -> int:
     from cellsim.posterior import Posterior, sample
 
     if Path(options.source).suffix == ".nc":
@@ -327,9 +177,12 @@ def _sample(options: argparse.Namespace) -> None:
     if options.out:
         post.save(options.out)
     print(post.report())
+    if options.figure:
+        _draw("prior_posterior", post, options.figure)
+    return _status(post)
 
 
-def _compare(options: argparse.Namespace) -> None:
+def _compare(options: argparse.Namespace) -> int:
     from cellsim.posterior import Posterior
     from cellsim.variants import compare
 
@@ -349,9 +202,24 @@ def _compare(options: argparse.Namespace) -> None:
         found.save(options.out)
     if options.petab_select:
         found.to_petab_select(options.petab_select)
-    if options.figure:
-        _draw("variants", found.fits, options.figure)
     print(found)
+    if options.figure:
+        _draw("evidence", found, options.figure)
+    return _status(found)
+
+
+def _robustness(options: argparse.Namespace) -> int:
+    from cellsim.robust import robustness
+
+    found = robustness(
+        _case(options.case), variants=options.variant, starts=options.starts, seed=options.seed
+    )
+    if options.out:
+        found.table().to_csv(options.out, index=False, lineterminator="\n")
+    print(found)
+    if options.figure:
+        _draw("robustness", found, options.figure)
+    return _status(found)
 
 
 def _sweep(options: argparse.Namespace) -> None:
@@ -406,6 +274,7 @@ def _plans(options: argparse.Namespace, case: Case) -> dict[str, Schedule]:
 def _report(options: argparse.Namespace) -> int:
     _quiet_figures()
     from cellsim.report import write_report
+    from cellsim.report_job import LONG
 
     case = _case(options.case)
     made = write_report(
@@ -414,11 +283,15 @@ def _report(options: argparse.Namespace) -> int:
         starts=options.starts,
         draws=options.draws,
         seed=options.seed,
+        length=options.length,
         variants=options.variant,
+        without=LONG if options.quick else options.without,
     )
     for what, why in made.failures.items():
         print(f"{what} failed. {why}", file=sys.stderr)
     print(made.index)
+    if made.interrupted:
+        return 130
     return 0 if made.fits else 1
 
 
@@ -453,6 +326,13 @@ def _case_or_model(source: str) -> tuple[Case | None, Model]:
         case = _case(source)
         return case, load_model(case.model)
     return None, load_model(source)
+
+
+def _status(found: Posterior | Profiles | Comparison | Robustness) -> int:
+    """130 when an interrupt made it shorter than asked for."""
+    from cellsim.cut_short import cut_short
+
+    return 130 if cut_short(found) else 0
 
 
 def _write(text: str, out: str | None) -> None:

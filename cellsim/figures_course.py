@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from cellsim.case import Case
     from cellsim.figures_style import AxesArray
     from cellsim.model import Model
+    from cellsim.posterior import Posterior
     from cellsim.schedule import Product, Schedule
 
 __all__ = ["DRIVES", "drives", "persistence", "persistence_quantities"]
@@ -85,6 +86,7 @@ def persistence(
     draws: int = 200,
     seed: int = 0,
     among: Bands | None = None,
+    chains: Posterior | None = None,
     **line: Any,
 ) -> AxesArray:
     """How many infused cells live and die in the body, by product, over the whole timeline.
@@ -101,6 +103,8 @@ def persistence(
         Of the bands.
     among : Bands, optional
         Bands of the quantities computed before; then `draws` and `seed` are those.
+    chains : Posterior, optional
+        Draws of the same variant, to take the bands from instead of the Laplace posterior.
     **line
         To the lines.
 
@@ -142,7 +146,7 @@ def persistence(
     names = list(dict.fromkeys(panel for panel, _ in asked.values()))
     axes = panels(len(names), ax, columns=1, height=1.5, sharex=True)
     if isinstance(source, Calibration):
-        seen = among or bands(source, list(asked), start=start, end=end, draws=draws, seed=seed)
+        seen = among or bands(chains or source, list(asked), start=start, end=end, draws=draws, seed=seed)
         curves, times = seen.curves, seen.times
     else:
         inside = (source.times >= start) & (source.times <= end)
@@ -208,6 +212,7 @@ def drives(
     draws: int = 200,
     seed: int = 0,
     among: Bands | None = None,
+    chains: Posterior | None = None,
     **line: Any,
 ) -> AxesArray:
     """The latent drives over the timeline, and the grades of purpura beside the grade the model expects.
@@ -229,6 +234,8 @@ def drives(
         Of the bands.
     among : Bands, optional
         As :func:`drive_formulas` names them, computed before.
+    chains : Posterior, optional
+        Draws of the same variant, to take the bands from instead of the Laplace posterior.
     **line
         To the medians' lines.
 
@@ -255,7 +262,7 @@ def drives(
     expected = _expected_grade(fit)
     start, end = days or (case.start, _last_day(case))
     wanted = drive_formulas(fit, chosen)
-    seen = among or bands(fit, wanted, start=start, end=end, draws=draws, seed=seed)
+    seen = among or bands(chains or fit, wanted, start=start, end=end, draws=draws, seed=seed)
     axes = panels(len(chosen) + (expected is not None), ax, columns=1, height=1.25, sharex=True)
     for k, (panel, name) in enumerate(zip(axes, chosen, strict=False)):
         band(panel, seen.times, seen.curves[name], CYCLE[k % len(CYCLE)], **{"gid": name, **line})

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from cellsim.case import Case
     from cellsim.case_rows import Analyte
     from cellsim.figures_style import AxesArray
+    from cellsim.posterior import Posterior
     from cellsim.terms import Term
 
 __all__ = ["fit", "prior_predictive", "residuals"]
@@ -84,6 +85,7 @@ def fit(
     draws: int = 200,
     seed: int = 0,
     among: Bands | None = None,
+    chains: Posterior | None = None,
     **line: Any,
 ) -> AxesArray:
     """Printed values beside what the model says, one panel an analyte.
@@ -109,6 +111,8 @@ def fit(
         Of the bands.
     among : Bands, optional
         Bands of the analytes' quantities computed before; then `days`, `draws` and `seed` are those.
+    chains : Posterior, optional
+        Draws of the same variant, to take the bands from instead of the Laplace posterior.
     **line
         To the median's line.
 
@@ -136,7 +140,7 @@ def fit(
     chosen = [case.analyte(name) for name in pick(analytes, [each.id for each in case.analytes], "analyte")]
     start, end = _span(case, days)
     seen = among or bands(
-        fit, [each.quantity for each in chosen], start=start, end=end, draws=draws, seed=seed
+        chains or fit, [each.quantity for each in chosen], start=start, end=end, draws=draws, seed=seed
     )
     start, end = float(seen.times[0]), float(seen.times[-1])
     axes = panels(len(chosen), ax, columns=4)

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
     from cellsim.fitted import Calibration
+    from cellsim.posterior import Posterior
 
 __all__ = ["VERDICT_COLOURS", "parameters"]
 
@@ -35,7 +36,7 @@ VERDICT_COLOURS = {DATA_DRIVEN: BLUE, MOVED: VERMILLION, PRIOR_DRIVEN: GREY, UNT
 
 
 def parameters(
-    fit: Calibration,
+    fit: Calibration | Posterior,
     groups: Sequence[str] | None = None,
     ax: Axes | None = None,
     *,
@@ -46,7 +47,7 @@ def parameters(
 
     Parameters
     ----------
-    fit : Calibration
+    fit : Calibration or Posterior
     groups : sequence of str, optional
         As in the case's parameter tables; all by default.
     ax : Axes, optional
@@ -59,7 +60,7 @@ def parameters(
     -------
     Axes
         One line a parameter, grouped: pale the prior's 95 % interval, coloured the posterior's (over all optima,
-        the marker at the highest), by verdict.
+        the marker at the highest; of chains the marker at the median), by verdict.
 
     Raises
     ------
@@ -94,9 +95,16 @@ def parameters(
     at = np.arange(len(shown)) + 0.8 * np.searchsorted(breaks, np.arange(len(shown)), side="right")
     [panel] = panels(1, ax, columns=1, width=5.6, height=0.135 * float(at[-1] + 2) + 0.55)
     reach = 1.959963984540054
-    columns = [fit.objective.names.index(name) for name in shown["parameter"]]
-    low, high = fit.mixture.quantiles([0.025, 0.975])[:, columns]
-    estimate = fit.theta[columns]
+    priors = dict(zip(fit.objective.names, fit.objective.priors, strict=True))
+    low, estimate, high = (
+        np.array(
+            [
+                priors[name].whitened(value)
+                for name, value in zip(shown["parameter"], shown[place], strict=True)
+            ]
+        )
+        for place in ("low", "estimate", "high")
+    )
     panel.hlines(at, -reach, reach, color=PALE, linewidth=3.2, zorder=1, gid="prior")
     panel.axvline(0, color=GREY, linewidth=0.6, zorder=0)
     for verdict, colour in VERDICT_COLOURS.items():

@@ -96,5 +96,7 @@ def robustness(found: Robustness, ax: Axes | None = None) -> Axes:
 
 
 def _head(conclusion: Conclusion) -> str:
-    name = fill(conclusion.id.replace("_", " "), 9)
-    return f"{name}\n> {number(conclusion.threshold)}\n{fill(conclusion.unit, 9)}"
+    name, unit = (
+        fill(each, 9, break_long_words=False) for each in (conclusion.id.replace("_", " "), conclusion.unit)
+    )
+    return f"{name}\n> {number(conclusion.threshold)}\n{unit}"

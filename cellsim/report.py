@@ -1,13 +1,13 @@
-"""The main job on one case: audit, every variant, other schedules, and a page that shows it all.
+"""The main job on one case: audit, every variant, profiles, chains, other schedules, robustness, and one page.
 
 Each result is written the moment it is ready, so that a later failure loses nothing; a step that fails is said on
-the page where its result would have stood.
+the page where its result would have stood, and an interrupt goes straight to the page.
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
@@ -15,16 +15,23 @@ from time import monotonic
 from typing import TYPE_CHECKING
 
 from cellsim.errors import CellsimError, did_you_mean
-from cellsim.report_job import Desk, Job
-from cellsim.report_sections import Sections
+from cellsim.report_desk import Desk
+from cellsim.report_job import LONG, Job, Step
+from cellsim.report_sections import page_of
 from cellsim.report_words import listed
 
 if TYPE_CHECKING:
     from cellsim.case import Case
     from cellsim.fitted import Calibration
+    from cellsim.posterior import Posterior
+    from cellsim.profiles import Profiles
+    from cellsim.robust_table import Robustness
     from cellsim.sweeps import Sweep
+    from cellsim.variants import Comparison
 
 __all__ = ["Report", "write_report"]
+
+_PAGE = Step("page", 25, lambda: None)
 
 
 @dataclass(frozen=True)
@@ -38,9 +45,15 @@ class Report:
     fits : mapping of str to Calibration
         By variant.
     sweeps : mapping of str to Sweep
-        By variant.
+        By variant; from chains where there are any to be used.
+    posteriors : mapping of str to Posterior
+        Of the variants that were sampled.
+    profiles, comparison, robustness : Profiles, Comparison, Robustness or None
+        None where left out, interrupted or failed.
     failures : mapping of str to str
         What could not be done, and why.
+    interrupted : str
+        The step an interrupt ended; empty when there was none.
     """
 
     folder: Path
@@ -48,6 +61,11 @@ class Report:
     fits: Mapping[str, Calibration]
     sweeps: Mapping[str, Sweep]
     failures: Mapping[str, str]
+    posteriors: Mapping[str, Posterior]
+    profiles: Profiles | None = None
+    comparison: Comparison | None = None
+    robustness: Robustness | None = None
+    interrupted: str = ""
 
 
 def write_report(
@@ -56,11 +74,16 @@ def write_report(
     *,
     starts: int = 8,
     draws: int = 200,
+    length: int = 400,
     seed: int = 1,
     variants: Sequence[str] | None = None,
+    without: Sequence[str] = (),
     progress: bool | None = None,
 ) -> Report:
-    """Audit a case, calibrate its variants, compare other schedules, and write it all down.
+    """Do everything with a case and write it all down.
+
+    Audit, calibration of every variant, other schedules, profiles, chains of the variant shown and of the best null,
+    the variants against each other, every conclusion again under what may have been otherwise, one page.
 
     Parameters
     ----------
@@ -71,21 +94,26 @@ def write_report(
         Of each calibration.
     draws : int
         Posterior draws of every comparison and band, and as many of the prior.
+    length : int
+        Draws of each of four chains.
     seed : int
         Of everything.
     variants : sequence of str, optional
         All of the case's model space by default.
+    without : sequence of str
+        What to leave out of what takes minutes: ``"sample"``, ``"leave-out"``, ``"robustness"``. The page says so.
     progress : bool, optional
-        Show what is being done; by default only on a terminal.
+        Show what is being done and about how long it still takes; by default only on a terminal.
 
     Returns
     -------
     Report
+        Of what was ready, after an interrupt.
 
     Raises
     ------
     CellsimError
-        For unknown variants and numbers that are no counts, before anything is computed.
+        For unknown variants or steps and numbers that are no counts, before anything is computed.
     OSError
         If the folder cannot be written.
 
@@ -97,27 +125,53 @@ def write_report(
     >>> made.index.name  # doctest: +SKIP
     'index.html'
     """
-    chosen = _chosen(case, variants, starts, draws)
+    chosen = _chosen(
+        case, variants, without, {"starts": (starts, 1), "draws": (draws, 1), "length": (length, 4)}
+    )
     desk = Desk(Path(folder))
     desk.folder.mkdir(parents=True, exist_ok=True)
-    job = Job(case, desk, starts, draws, seed, chosen)
-    begun = monotonic()
-    with _Steps(2 * len(chosen) + 2, progress) as step:
-        step("case")
-        job.inputs()
-        for name in chosen:
-            step(f"calibrating {name}")
-            job.calibrate(name, progress)
-        for name in list(job.fits):
-            step(f"schedules under {name}")
-            job.ask(name)
-        step("page")
-        index = desk.folder / desk.put("index.html", Sections(job).page())
-    job.manifest(monotonic() - begun)
-    return Report(desk.folder, index, job.fits, job.sweeps, desk.failures)
+    job = Job(
+        case,
+        desk,
+        starts=starts,
+        draws=draws,
+        length=length,
+        seed=seed,
+        variants=chosen,
+        without=without,
+        progress=progress,
+    )
+    steps = job.steps()
+    seconds: dict[str, float] = {}
+    with _Bar([*steps, _PAGE], progress) as bar:
+        for step in steps:
+            begun = monotonic()
+            bar.say(step)
+            went_on = job.run(step)
+            seconds[step.words] = monotonic() - begun
+            if not went_on:
+                break
+            bar.done(step)
+        bar.say(_PAGE)
+        index = desk.folder / desk.put("index.html", page_of(job, seconds))
+    job.manifest(seconds)
+    return Report(
+        folder=desk.folder,
+        index=index,
+        fits=job.fits,
+        sweeps=job.sweeps,
+        failures=desk.failures,
+        posteriors=job.posteriors,
+        profiles=job.profiles,
+        comparison=job.comparison,
+        robustness=job.robustness,
+        interrupted=job.stopped,
+    )
 
 
-def _chosen(case: Case, variants: Sequence[str] | None, starts: int, draws: int) -> tuple[str, ...]:
+def _chosen(
+    case: Case, variants: Sequence[str] | None, without: Sequence[str], counts: Mapping[str, tuple[int, int]]
+) -> tuple[str, ...]:
     known = [each.id for each in case.variants] or [""]
     chosen = tuple(dict.fromkeys(known if variants is None else variants))
     unknown = [name for name in chosen if name not in known]
@@ -127,33 +181,38 @@ def _chosen(case: Case, variants: Sequence[str] | None, starts: int, draws: int)
         )
     if not chosen:
         raise CellsimError("no variant to calibrate.")
-    for name, count in (("starts", starts), ("draws", draws)):
-        if count < 1:
-            raise CellsimError(f"{name} = {count}: at least one is needed.")
+    for each in without:
+        if each not in LONG:
+            raise CellsimError(f"no step {each!r} that can be left out. {did_you_mean(each, LONG)}")
+    for name, (count, least) in counts.items():
+        if count < least:
+            raise CellsimError(f"{name} = {count}: at least {least} needed.")
     return chosen
 
 
-class _Steps:
-    """A bar over the steps, on a terminal."""
+class _Bar:
+    """A bar over steps of known proportions, with the time left they suggest, on a terminal."""
 
-    def __init__(self, count: int, progress: bool | None) -> None:
+    def __init__(self, steps: Sequence[Step], progress: bool | None) -> None:
         from tqdm import tqdm
 
         show = sys.stderr.isatty() if progress is None else progress
         self._bar = tqdm(
-            total=count, disable=not show, bar_format="{l_bar}{bar}| {n_fmt}/{total_fmt} [{elapsed}]"
+            total=sum(step.cost for step in steps),
+            disable=not show,
+            # the rate of all so far: what a step costs beside the others is known
+            smoothing=0,
+            bar_format="{desc} {percentage:3.0f} %|{bar}| {elapsed}, about {remaining} left",
         )
-        self._first = True
 
-    def __enter__(self) -> Callable[[str], None]:
-        return self._next
+    def __enter__(self) -> _Bar:
+        return self
 
-    def _next(self, what: str) -> None:
-        if not self._first:
-            self._bar.update()
-        self._first = False
-        self._bar.set_description_str(what)
+    def say(self, step: Step) -> None:
+        self._bar.set_description_str(step.words)
+
+    def done(self, step: Step) -> None:
+        self._bar.update(step.cost)
 
     def __exit__(self, *_: object) -> None:
-        self._bar.update()
         self._bar.close()

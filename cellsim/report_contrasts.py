@@ -8,14 +8,25 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cellsim.dosing_words import cells_text
+from cellsim.identifiability import LARGEST_QUIET_SHIFT, LEAST_CONTRACTION, PRIOR_DRIVEN, UNTOUCHED
 from cellsim.report_words import listed, records, signed
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from cellsim.fitted import Calibration
+    from cellsim.posterior import Posterior
     from cellsim.sweeps import Sweep
 
-__all__ = ["across_variants", "contrast_table", "contrast_words", "plan_table", "plan_words"]
+__all__ = [
+    "BENEFIT",
+    "across_variants",
+    "contrast_table",
+    "contrast_words",
+    "persists_words",
+    "plan_table",
+    "plan_words",
+]
 
 # chances nearer than this to the prior's were not learned
 SAME_CHANCE = 0.1
@@ -55,9 +66,7 @@ def contrast_table(sweeps: Mapping[str, Sweep], first: str, second: str) -> pd.D
 
 def _viable_rows(result: Sweep, first: str, second: str, variant: str, name: str) -> list[dict[Any, Any]]:
     """Viable cells of whichever product: the sum of the areas of all of them."""
-    places = [
-        k for k, each in enumerate(result.asked) if each.measure == "area" and "viable" in each.quantity
-    ]
+    places = _viable_places(result)
     if not places:
         return []
     plans = list(result.schedules)
@@ -91,6 +100,74 @@ def _viable_rows(result: Sweep, first: str, second: str, variant: str, name: str
             "note": "as the prior says" if same else "",
         }
     ]
+
+
+def _viable_places(result: Sweep) -> list[int]:
+    return [k for k, each in enumerate(result.asked) if each.measure == "area" and "viable" in each.quantity]
+
+
+def persists_words(
+    source: Calibration | Posterior, result: Sweep | None, first: str, second: str
+) -> list[str]:
+    """What "the first product persists longer than the second" owes to the prior.
+
+    Parameters
+    ----------
+    source : Calibration or Posterior
+        Whose parameters of persistence and rejection are counted.
+    result : Sweep, optional
+        With both plans.
+    first, second : str
+
+    Returns
+    -------
+    list of str
+    """
+    said = []
+    table = source.table()
+    about = table[table["group"].isin(("persistence", "alloimmunity"))]
+    learned = about[~about["verdict"].isin((PRIOR_DRIVEN, UNTOUCHED))]
+    if not about.empty:
+        which = (
+            f"{listed(list(learned['parameter']))} left {'its prior' if len(learned) == 1 else 'their priors'}"
+            if not learned.empty
+            else "none has left its prior"
+        )
+        said.append(
+            f"Of {len(about)} parameters that say how long cells live and whether they are rejected {which}."
+        )
+    places = _viable_places(result) if result is not None else []
+    if result is None or not places:
+        return said
+    plans = list(result.schedules)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ratios = [
+            draws[plans.index(first), places].sum(axis=0) / draws[plans.index(second), places].sum(axis=0)
+            for draws in (result.posterior, result.prior)
+        ]
+    (low, middle, high), (prior_low, prior_middle, prior_high) = (
+        np.nanquantile(each, [0.05, 0.5, 0.95]) if each.size else np.full(3, np.nan) for each in ratios
+    )
+    said.append(
+        f"Viable cells over time, “{first}” over “{second}”: {middle:.2f} times as many (90 %: {low:.2f} to {high:.2f}); "
+        f"the prior alone says {prior_middle:.2f} ({prior_low:.2f} to {prior_high:.2f})."
+    )
+    logs = [np.log(each[np.isfinite(each) & (each > 0)]) for each in ratios]
+    if min(each.size for each in logs) > 1 and logs[1].std() > 0:
+        moved = abs(logs[0].mean() - logs[1].mean()) / logs[1].std()
+        # by the width of the middle 90 %, which single draws far out do not decide
+        wide = [float(np.diff(np.quantile(each, [0.05, 0.95]))[0]) for each in logs]
+        narrowed = 1 - (wide[0] / wide[1]) ** 2
+        if moved < LARGEST_QUIET_SHIFT and narrowed < LEAST_CONTRACTION:
+            said.append(
+                f"That is the prior's answer (contraction {narrowed:.2f}, moved by {moved:.1f} prior sd): “own cells "
+                "persist longer” was assumed, not learned from this patient."
+            )
+        else:
+            said.append(
+                f"The data moved it by {moved:.1f} prior sd and narrowed it (contraction {narrowed:.2f})."
+            )
+    return said
 
 
 def contrast_words(

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
 from functools import partial
-from io import BytesIO
-from pathlib import Path, PurePosixPath
 from shlex import join
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING
 
-from cellsim.errors import CellsimError
-from cellsim.report_pages import failure, figure
+from cellsim.cut_short import cut_short
+from cellsim.errors import CalibrationError
+from cellsim.report_desk import Desk, copy_case, file_name
 from cellsim.report_plans import Plan, plans_of, plans_table
 
 if TYPE_CHECKING:
@@ -20,84 +19,101 @@ if TYPE_CHECKING:
 
     from cellsim.case import Case
     from cellsim.fitted import Calibration
+    from cellsim.posterior import Posterior
+    from cellsim.profiles import Profiles
+    from cellsim.robust_table import Robustness
     from cellsim.sweeps import Sweep
+    from cellsim.variants import Comparison
 
-__all__ = ["Desk", "Job", "copy_case", "file_name"]
+__all__ = ["LONG", "Job", "Step"]
 
-T = TypeVar("T")
-DPI = 150
+LONG = ("sample", "leave-out", "robustness")
+"""What takes minutes and can be left out."""
+
+_TUNE = 400
+# with fewer draws in half the chains than this many a parameter no bridge can be built
+_BRIDGE = 4
 
 
-@dataclass
-class Desk:
-    """Where results are put down as they come."""
+@dataclass(frozen=True)
+class Step:
+    """One thing to do, and about how long it takes beside the others."""
 
-    folder: Path
-    failures: dict[str, str] = field(default_factory=dict)
-
-    def attempt(self, what: str, work: Callable[[], T]) -> T | None:
-        """Do it; when it fails, say so and go on."""
-        try:
-            return work()
-        except Exception as error:  # whatever a step raises must not take the finished ones with it
-            self.failures[what] = f"{type(error).__name__}: {error}"
-            self.put("failures.json", json.dumps(self.failures, indent=1, ensure_ascii=False))
-            return None
-
-    def put(self, name: str, content: str | bytes) -> str:
-        """Write a file beneath the folder; its name relative to the page."""
-        path = self.folder / name
-        if not path.resolve().is_relative_to(self.folder.resolve()):
-            raise CellsimError(f"{name} would be written outside {self.folder}.")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(content.encode("utf-8") if isinstance(content, str) else content)
-        return name
-
-    def csv(self, name: str, frame: pd.DataFrame) -> str:
-        """A table in full precision, so that it reads back equal."""
-        return self.put(name, frame.to_csv(index=False, lineterminator="\n"))
-
-    def draw(self, name: str, caption: str, make: Callable[[], Any], *, alt: str) -> str:
-        """A figure beside the page and in it; the failure in its place when it cannot be drawn."""
-        import matplotlib.pyplot as plt
-
-        from cellsim.figures_style import figure_of
-
-        def drawn() -> str:
-            held, made = BytesIO(), figure_of(make())
-            try:
-                made.savefig(held, format="png", dpi=DPI)
-            finally:
-                plt.close(made)
-            self.put(f"figures/{name}.png", held.getvalue())
-            return figure(held.getvalue(), caption, alt=alt)
-
-        return self.attempt(f"Figure {name}", drawn) or self.said(f"Figure {name}")
-
-    def said(self, what: str) -> str:
-        """The failure of a step as it stands on the page; empty when there was none."""
-        return failure(what, self.failures[what]) if what in self.failures else ""
-
-    def part(self, what: str, make: Callable[[], str]) -> str:
-        """A piece of the page; its failure instead when the numbers behind it cannot be told."""
-        return self.attempt(what, make) or self.said(what)
+    words: str
+    cost: float
+    work: Callable[[], None]
 
 
 class Job:
-    """Everything about one report."""
+    """Everything about one report.
+
+    Parameters
+    ----------
+    case : Case
+    desk : Desk
+    starts, draws, length, seed : int
+        Of calibrations; of comparisons and bands; of each of four chains; of everything.
+    variants : tuple of str
+    without : collection of str
+        Which of :data:`LONG` are left out.
+    progress : bool, optional
+        Whether what takes long shows a bar of its own.
+    """
 
     def __init__(
-        self, case: Case, desk: Desk, starts: int, draws: int, seed: int, variants: tuple[str, ...]
+        self,
+        case: Case,
+        desk: Desk,
+        *,
+        starts: int,
+        draws: int,
+        length: int,
+        seed: int,
+        variants: tuple[str, ...],
+        without: Collection[str] = (),
+        progress: bool | None = None,
     ) -> None:
-        self.case, self.desk = case, desk
-        self.starts, self.draws, self.seed, self.variants = starts, draws, seed, variants
+        self.case, self.desk, self.progress = case, desk, progress
+        self.starts, self.draws, self.length, self.seed = starts, draws, length, seed
+        self.variants, self.without = variants, tuple(each for each in LONG if each in without)
         self.fits: dict[str, Calibration] = {}
         self.sweeps: dict[str, Sweep] = {}
+        self.by_laplace: dict[str, Sweep] = {}
+        self.posteriors: dict[str, Posterior] = {}
+        self.profiles: Profiles | None = None
+        self.comparison: Comparison | None = None
+        self.robustness: Robustness | None = None
+        self.stopped = ""
         self.plans: tuple[Plan, ...] = plans_of(case)
         self.until = max(
             [visit.latest for visit in case.visits] + [each.end for each in case.schedule.infusions]
         )
         self.home = ""
+
+    # ---- what is done, in which order -------------------------------------------------------------
+
+    def steps(self) -> list[Step]:
+        """Everything but the page; costs are about the published case's seconds on two cores, for their proportions."""
+        sampled, left_out = "sample" not in self.without, "leave-out" not in self.without
+        out = [Step("case", 1, self.inputs)]
+        out += [Step(f"calibrating {name}", 6, partial(self.calibrate, name)) for name in self.variants]
+        out += [Step(f"schedules under {name}", 4, partial(self.ask, name)) for name in self.variants]
+        out += [Step("profiles", 6, self.profile)]
+        if sampled:
+            out += [Step("chains of the mechanism shown", 150, lambda: self.sample(self.main))]
+            out += [Step("chains of the null", 130, lambda: self.sample(self.null))]
+        out += [Step("variants held against each other", 60 if left_out else 20, self.compare)]
+        if "robustness" not in self.without:
+            out += [Step("robustness", 150, self.shake)]
+        return out
+
+    def run(self, step: Step) -> bool:
+        """Do one step; False when an interrupt has ended it, with what was ready kept."""
+        try:
+            step.work()
+        except KeyboardInterrupt:
+            self.stopped = step.words
+        return not self.stopped
 
     def inputs(self) -> None:
         """Copy the case so that the report can be made again from its own folder."""
@@ -106,13 +122,13 @@ class Job:
         if self.plans:
             self.desk.attempt("Plans", lambda: self.desk.csv("tables/plans.csv", plans_table(self.plans)))
 
-    def calibrate(self, name: str, progress: bool | None) -> None:
+    def calibrate(self, name: str) -> None:
         """One variant, saved at once."""
         from cellsim.fitting import calibrate
 
         def work() -> Calibration:
             fit = calibrate(
-                self.case, variant=name or None, starts=self.starts, seed=self.seed, progress=progress
+                self.case, variant=name or None, starts=self.starts, seed=self.seed, progress=self.progress
             )
             self._folder("calibrations")
             fit.save(self.desk.folder / f"calibrations/{file_name(name)}.json")
@@ -125,21 +141,133 @@ class Job:
         self._tables(name, {"parameters": fit.table, "rows": fit.rows})
 
     def ask(self, name: str) -> None:
-        """The schedules under one variant, written at once."""
+        """The schedules under one variant, written at once; from its chains when they can be used."""
         from cellsim.sweeps import sweep
 
-        if not self.plans:
+        if not self.plans or name not in self.fits:
             return
         schedules = {each.name: each.schedule for each in self.plans}
 
         def work() -> Sweep:
-            return sweep(self.fits[name], schedules, until=self.until, draws=self.draws, seed=self.seed)
+            return sweep(self.source(name), schedules, until=self.until, draws=self.draws, seed=self.seed)
 
         result = self.desk.attempt(f"Schedules under {name}", work)
         if result is None:
             return
         self.sweeps[name] = result
         self._tables(name, {"what_if": result.table, "contrasts": result.contrasts})
+
+    def profile(self) -> None:
+        """What cells do, held at other values, in the variant shown in detail."""
+        from cellsim.profiles import profile
+
+        name = self.main
+        if name is None:
+            return
+
+        def work() -> Profiles:
+            found = profile(self.fits[name], progress=self.progress)
+            if cut_short(found):
+                self.stopped = "profiles"
+            self.desk.csv(f"tables/{file_name(name)}_profiles.csv", found.table())
+            return found
+
+        self.profiles = self.desk.attempt("Profiles", work)
+
+    def sample(self, name: str | None) -> None:
+        """Chains of one variant, saved at once, and the schedules asked again of them.
+
+        Spreads of hierarchies are held as in a calibration, so that one run also gives the evidence by bridge.
+        """
+        from cellsim.posterior import sample
+
+        if name is None:
+            return
+
+        def work() -> Posterior | None:
+            try:
+                post = sample(
+                    self.fits[name],
+                    draws=self.length,
+                    tune=min(_TUNE, max(40, self.length)),
+                    seed=self.seed,
+                    hierarchy=False,
+                    progress=self.progress,
+                )
+            except CalibrationError as error:
+                if "interrupted" in str(error):
+                    self.stopped = f"chains of {name}"
+                    return None
+                raise
+            self._folder("posteriors")
+            post.save(self.desk.folder / f"posteriors/{file_name(name)}.nc")
+            if cut_short(post):
+                self.stopped = f"chains of {name}"
+            return post
+
+        post = self.desk.attempt(f"Chains of {name or self.case.name}", work)
+        if post is None:
+            return
+        self.posteriors[name] = post
+        self._tables(name, {"posterior": post.table})
+        if self.source(name) is post and name in self.sweeps:
+            self.by_laplace[name] = self.sweeps[name]
+            self.ask(name)
+
+    def compare(self) -> None:
+        """The variants against each other: bridge, left-out rows, other priors."""
+        from cellsim.variants import comparison_of
+
+        if not self.fits:
+            return
+
+        def work() -> Comparison:
+            # too short for a bridge, or not to be used at all: the comparison does without
+            long = {
+                name: post
+                for name, post in self.posteriors.items()
+                if self.source(name) is post
+                and post.thetas.shape[0] * (post.thetas.shape[1] // 2) >= _BRIDGE * post.thetas.shape[2]
+            }
+            found = comparison_of(
+                dict(sorted(self.fits.items(), key=lambda item: item[0] != self.main)),
+                posteriors=long,
+                leave_out="leave-out" not in self.without,
+                progress=self.progress,
+            )
+            if cut_short(found):
+                self.stopped = "variants held against each other"
+            found.save(self.desk.folder / "comparison.json")
+            self.desk.csv("tables/left_out.csv", found.left_out())
+            return found
+
+        self.comparison = self.desk.attempt("Comparison of the variants", work)
+
+    def shake(self) -> None:
+        """Every conclusion again under everything that may have been otherwise."""
+        from cellsim.robust import robustness
+
+        if not self.fits:
+            return
+
+        def work() -> Robustness:
+            found = robustness(
+                self.case,
+                variants=list(self.fits)
+                if self.case.variants and len(self.fits) < len(self.case.variants)
+                else None,
+                fits=self.fits,
+                starts=self.starts,
+                seed=self.seed,
+                progress=self.progress,
+            )
+            if cut_short(found):
+                self.stopped = "robustness"
+            found.save(self.desk.folder / "robustness.json")
+            self.desk.csv("tables/robustness.csv", found.table())
+            return found
+
+        self.robustness = self.desk.attempt("Robustness", work)
 
     def _tables(self, name: str, tables: Mapping[str, Callable[[], pd.DataFrame]]) -> None:
         for kind, make in tables.items():
@@ -151,6 +279,8 @@ class Job:
     def _folder(self, name: str) -> None:
         (self.desk.folder / name).mkdir(parents=True, exist_ok=True)
 
+    # ---- what there is ----------------------------------------------------------------------------
+
     @property
     def main(self) -> str | None:
         """The variant shown in detail: the case's default, or the best of those that could be calibrated."""
@@ -159,16 +289,43 @@ class Job:
         return max(self.fits, key=lambda name: self.fits[name].log_evidence, default=None)
 
     @property
+    def null(self) -> str | None:
+        """The best variant under which infusions do nothing, when that is not the one shown."""
+        from cellsim.rivals import rivals_of
+
+        if self.main is None:
+            return None
+        nulls = rivals_of({name: fit.objective for name, fit in self.fits.items()}, self.main).nulls
+        others = [name for name in nulls if name != self.main]
+        return max(others, key=lambda name: self.fits[name].log_evidence, default=None)
+
+    def source(self, name: str) -> Calibration | Posterior:
+        """What numbers of a variant are drawn from: its chains when they can be used, or else Laplace's laws."""
+        from cellsim.report_chains import usable
+
+        post = self.posteriors.get(name)
+        return post if post is not None and usable(post) else self.fits[name]
+
+    def spoken(self, name: str) -> str:
+        """A variant with its name, for a sentence."""
+        about = next((each for each in self.case.variants if each.id == name), None)
+        return f"{name} ({about.name})" if about is not None and about.name else name or self.case.name
+
+    @property
     def command(self) -> str:
         """What makes this report again, from its own folder."""
         words = ["cellsim", "report", self.home or self.case.name, "--out", "again", "--seed", str(self.seed)]
-        words += ["--starts", str(self.starts), "--draws", str(self.draws)]
+        words += ["--starts", str(self.starts), "--draws", str(self.draws), "--length", str(self.length)]
+        if self.without == LONG:
+            words += ["--quick"]
+        else:
+            words += [word for each in self.without for word in ("--without", each)]
         if self.variants != tuple(each.id for each in self.case.variants) and self.variants != ("",):
             for name in self.variants:
                 words += ["--variant", name]
         return join(words)
 
-    def manifest(self, seconds: float) -> None:
+    def manifest(self, seconds: Mapping[str, float]) -> None:
         """What was done, for a machine to read."""
         from cellsim.fitted import versions
 
@@ -178,34 +335,14 @@ class Job:
             "seed": self.seed,
             "starts": self.starts,
             "draws": self.draws,
+            "length": self.length,
+            "without": self.without,
             "variants": list(self.variants),
             "shown_in_detail": self.main,
             "until": self.until,
             "versions": dict(versions()),
-            "seconds": round(seconds, 1),
+            "seconds": {name: round(each, 1) for name, each in seconds.items()},
+            "interrupted": self.stopped,
             "failures": self.desk.failures,
         }
         self.desk.put("report.json", json.dumps(content, indent=1, ensure_ascii=False) + "\n")
-
-
-def file_name(variant: str) -> str:
-    """A variant's name as part of a file name."""
-    return "".join(each if each.isalnum() or each in "-_" else "_" for each in variant) or "fit"
-
-
-def copy_case(case: Case, desk: Desk) -> str:
-    """Write the case's files, keeping how they lie to each other; the case's folder relative to the report."""
-    files = {name: PurePosixPath(name.replace("\\", "/")) for name in case.files}
-    above = max((sum(part == ".." for part in path.parts) for path in files.values()), default=0)
-    home = PurePosixPath("inputs", *["calibration"] * max(above - 1, 0), file_name(case.name))
-    for name, path in files.items():
-        if path.is_absolute() or ":" in name:
-            continue
-        parts = list(home.parts)
-        for part in path.parts:
-            if part == "..":
-                parts.pop()
-            elif part != ".":
-                parts.append(part)
-        desk.put(str(PurePosixPath(*parts)), case.files[name])
-    return str(home)

@@ -119,7 +119,7 @@ def page(title: str, lead: str, sections: Sequence[tuple[str, str, str]]) -> str
             '<meta name="viewport" content="width=device-width, initial-scale=1">',
             f"<title>{escape(title)}</title><style>{_STYLE}</style></head><body>",
             f"<nav><ul>{contents}</ul></nav><main>",
-            f"<h1>{escape(title)}</h1>{lead}{banner}",
+            f"<h1>{escape(title)}</h1>{banner}{lead}",
             *(content for _, _, content in sections),
             f"{banner}</main></body></html>",
             "",

@@ -8,31 +8,35 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cellsim.identifiability import DATA_DRIVEN, MOVED, PRIOR_DRIVEN, UNTOUCHED
+from cellsim.profiles import DYNAMIC
 from cellsim.variants_words import LAPLACE_OFF
 from cellsim.words import number
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from cellsim.case import Case
     from cellsim.fitted import Calibration
+    from cellsim.posterior import Posterior
+    from cellsim.profiles import Profiles
+    from cellsim.variants import Comparison
 
 __all__ = [
     "determined",
     "groups_table",
+    "learned_words",
     "listed",
+    "profiles_table",
+    "profiles_words",
     "records",
+    "replicas_words",
     "signed",
     "standing",
     "summits_words",
     "unfollowed",
     "unfollowed_words",
     "variants_table",
-    "variants_words",
 ]
 
-# an evidence ratio below 20 separates nothing
-SEPARATES = float(np.log(20))
 # a row this many sigmas off is one the model does not follow
 FAR_OFF = 1.5
 # contractions nearer to zero than this are none
@@ -76,7 +80,7 @@ def _count(n: int, noun: str) -> str:
 # ---- what the data determined -----------------------------------------------------------------------------
 
 
-def groups_table(fit: Calibration) -> pd.DataFrame:
+def groups_table(fit: Calibration | Posterior) -> pd.DataFrame:
     """How much of each part of the model the data determined.
 
     Returns
@@ -104,11 +108,11 @@ def groups_table(fit: Calibration) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def determined(fit: Calibration) -> list[str]:
+def determined(fit: Calibration | Posterior) -> list[str]:
     """What the data determined, in sentences."""
     groups = groups_table(fit)
     rows = len(fit.objective.terms)
-    total, parameters = fit.effective_parameters, len(fit.theta)
+    total, parameters = float(groups["determined"].sum()), int(groups["parameters"].sum())
     by_share = groups.sort_values("determined", ascending=False, kind="stable")
     said = [
         f"{rows} scored rows and {parameters} estimated parameters: the data determined {total:.1f} numbers, the other "
@@ -124,7 +128,7 @@ def determined(fit: Calibration) -> list[str]:
         said.append(
             f"A number below zero ({listed(wider)}) means a posterior wider than the prior along some direction."
         )
-    mechanism = groups[groups["group"].isin(("persistence", "alloimmunity", "drives"))]
+    mechanism = groups[groups["group"].isin(DYNAMIC)]
     if not mechanism.empty:
         learned, of = float(mechanism["determined"].sum()), int(mechanism["parameters"].sum())
         said.append(
@@ -133,6 +137,84 @@ def determined(fit: Calibration) -> list[str]:
             "and on the priors."
         )
     return said
+
+
+def learned_words(fit: Calibration | Posterior) -> list[str]:
+    """Which parameters of what cells do the data speak about, group by group, and which they do not."""
+    table = fit.table()
+    counts = table["verdict"].value_counts()
+    said = [
+        f"Of {len(table)} parameters {int(counts.get(DATA_DRIVEN, 0))} are data-driven (a fifth or more of the prior's "
+        f"variance is gone), {int(counts.get(MOVED, 0))} moved but not narrowed, {int(counts.get(PRIOR_DRIVEN, 0))} "
+        f"prior-driven, {int(counts.get(UNTOUCHED, 0))} without effect on these data."
+    ]
+    dynamic = table[table["group"].isin(DYNAMIC)]
+    if dynamic.empty:
+        return said
+    known = dynamic[dynamic["verdict"] == DATA_DRIVEN].sort_values(
+        "contraction", ascending=False, kind="stable"
+    )
+    head = f"Of the {_count(len(dynamic), 'parameter')} of what cells do and how the disease answers"
+    if known.empty:
+        said.append(f"{head} none is data-driven: whatever is said of them was assumed.")
+    else:
+        named = [
+            f"{one.parameter} ({f'{one.meaning}; ' if one.meaning else ''}contraction {one.contraction:.2f}, shift "
+            f"{one.shift:+.1f} prior sd)"
+            for one in records(known)
+        ]
+        said.append(f"{head} {len(known)} {'is' if len(known) == 1 else 'are'} data-driven: {listed(named)}.")
+    moved = dynamic[dynamic["verdict"] == MOVED]
+    if not moved.empty:
+        named = [f"{one.parameter} ({one.shift:+.1f} prior sd)" for one in records(moved)]
+        said.append(f"Moved, not narrowed (look for a conflict of prior and data): {listed(named)}.")
+    untold = [
+        f"all {len(part)} of {group}" if len(part) > 1 else f"the one of {group}"
+        for group, part in dynamic.groupby("group", sort=False)
+        if not part["verdict"].isin((DATA_DRIVEN, MOVED)).any()
+    ]
+    if untold:
+        said.append(f"As the priors had them: {listed(untold)}.")
+    return said
+
+
+def profiles_table(found: Profiles) -> pd.DataFrame:
+    """Profiles for a page: ends at the highest level beside the prior's.
+
+    Returns
+    -------
+    DataFrame
+        Columns name, unit, estimate, low, high (nan where open), prior_low, prior_high, contraction, verdict.
+    """
+    level = f"{100 * max(found.levels):g}"
+    table = found.table().rename(columns={f"low_{level}": "low", f"high_{level}": "high"})
+    columns = ["name", "unit", "estimate", "low", "high", "prior_low", "prior_high", "contraction", "verdict"]
+    return table[columns]
+
+
+def profiles_words(found: Profiles, fit: Calibration | Posterior) -> list[str]:
+    """Which parameters profiles call data-driven, and where that is not what draws say."""
+    by_profile = {curve.name for curve in found.curves.values() if curve.verdict == DATA_DRIVEN}
+    table = fit.table()
+    table = table[table["parameter"].isin(list(found.curves))]
+    by_draws = set(table["parameter"][table["verdict"] == DATA_DRIVEN])
+    names = [each for each in found.curves if each in by_profile]
+    said = (
+        f"Profiles need neither normal laws nor sampling. Of {len(found.curves)} they call "
+        f"{f'{listed(names)} data-driven' if names else 'none data-driven'}"
+    )
+    only, other = sorted(by_profile - by_draws), sorted(by_draws - by_profile)
+    if not only and not other:
+        return [f"{said}, as the numbers above do."]
+    parts = []
+    if only:
+        parts.append(f"{listed(only)} by profile alone")
+    if other:
+        parts.append(f"{listed(other)} by draws alone")
+    return [
+        f"{said}. The two differ on {', '.join(parts)}: a profile looks at the height of the posterior, draws at its "
+        "volume, and near the line of one fifth either may fall."
+    ]
 
 
 def summits_words(fit: Calibration) -> list[str]:
@@ -195,6 +277,30 @@ def unfollowed_words(fit: Calibration) -> list[str]:
     return said
 
 
+def replicas_words(post: Posterior) -> list[str]:
+    """How many printed values lie among what the model would have had printed, and which do not."""
+    replicas = post.drawn.scored.replicated.reshape(-1, len(post.objective.terms))
+    replicas = replicas[~np.isnan(replicas).any(axis=1)]
+    low, high = np.quantile(replicas, [0.05, 0.95], axis=0)
+    inside, outside = 0, []
+    for k, term in enumerate(post.objective.terms):
+        if term.part != "standard":
+            continue
+        if low[k] <= term.measured <= high[k]:
+            inside += 1
+        else:
+            name = next((each.name for each in post.case.analytes if each.id == term.analyte), term.analyte)
+            outside.append(
+                f"{name} {term.visit} ({number(term.measured)}; {number(low[k])} to {number(high[k])})"
+            )
+    of = inside + len(outside)
+    return [
+        f"Of {of} printed values {inside} lie within 90 % of the replicas, where {0.9 * of:.0f} or so would if the "
+        "model were true and had not seen them; it has seen them, so more are no merit."
+        + (f" Outside: {listed(outside)}." if outside else "")
+    ]
+
+
 # ---- variants ---------------------------------------------------------------------------------------------
 
 
@@ -234,71 +340,24 @@ def variants_table(fits: Mapping[str, Calibration]) -> pd.DataFrame:
     return table.sort_values("ln_evidence", ascending=False, kind="stable").reset_index(drop=True)
 
 
-def standing(name: str, fits: Mapping[str, Calibration]) -> str:
-    """Where the variant shown in detail stands among the others, in a sentence; empty when it is alone."""
+def standing(name: str, fits: Mapping[str, Calibration], compared: Comparison | None = None) -> str:
+    """Where the variant shown in detail stands among the others, in a sentence or two; empty when it is alone."""
     if len(fits) < 2:
         return ""
     best = max(fits, key=lambda each: fits[each].log_evidence)
     if best == name:
-        return f"{name} has the greatest evidence of {len(fits)} variants."
-    behind = fits[best].log_evidence - fits[name].log_evidence
-    within = ", no further than that approximation may be off" if behind < LAPLACE_OFF else ""
-    return (
-        f"{name} is shown because the case names it first, not because the data do: its evidence lies "
-        f"{behind:.1f} nats behind that of {best} by Laplace's approximation{within}."
-    )
-
-
-def variants_words(fits: Mapping[str, Calibration], case: Case) -> list[str]:
-    """Which mechanisms the data can tell apart."""
-    table = variants_table(fits)
-    if len(table) < 2:
-        return ["Only one variant was calibrated: nothing can be said against any other."]
-    best = table.iloc[0]
-    near = table[table["less_the_best"] > -SEPARATES]
-    far = table[table["less_the_best"] <= -SEPARATES]
-    said = []
-    if len(near) == 1:
-        said.append(
-            f"{best.variant} ({best['name']}) has the greatest evidence and leads every other variant by more than "
-            f"{SEPARATES:.1f} nats (a ratio of 20)."
-        )
+        said = f"{name} has the greatest evidence of {len(fits)} variants by Laplace's approximation."
     else:
-        rest = [f"{one.variant} ({one.less_the_best:+.1f})" for one in records(near.iloc[1:])]
-        said.append(
-            f"{best.variant} ({best['name']}) has the greatest evidence, but {listed(rest)} "
-            f"{'lies' if len(rest) == 1 else 'lie'} within {SEPARATES:.1f} nats (a ratio of 20): these data cannot "
-            "separate them."
+        behind = fits[best].log_evidence - fits[name].log_evidence
+        within = ", no further than that approximation may be off" if behind < LAPLACE_OFF else ""
+        said = (
+            f"{name} is shown because the case names it first, not because the data do: its evidence lies "
+            f"{behind:.1f} nats behind that of {best} by Laplace's approximation{within}."
         )
-    if not far.empty:
-        trailing = [f"{one.variant} ({one.less_the_best:+.1f})" for one in records(far)]
-        said.append(f"Further behind: {listed(trailing)}.")
-    names = {each.id: each.name for each in case.variants}
-    is_null = np.array([names.get(each, "").startswith("null") for each in table["variant"]])
-    nulls, acting = table[is_null], table[~is_null]
-    if not nulls.empty and not acting.empty:
-        lead = float(acting["ln_evidence"].max() - nulls["ln_evidence"].max())
-        spoken = listed([f"{one.variant} ({one.name})" for one in records(nulls)])
-        head = f"Nothing comes from the cells in {spoken}"
-        if lead <= 0:
-            said.append(
-                f"{head}; these data do not rule that out: no mechanism in which cells act has a greater evidence "
-                "by Laplace's approximation, which errs towards such simple mechanisms."
-            )
-        elif lead < SEPARATES:
-            said.append(
-                f"{head}; these data do not rule that out: the best mechanism in which cells act leads by "
-                f"{lead:.1f} nats."
-            )
-        else:
-            said.append(
-                f"{head}; the best mechanism in which cells act leads by {lead:.1f} nats, which rests on the priors of "
-                "drift and sample effects, and on one uncontrolled patient."
-            )
-    said.append(
-        "An evidence is an average over the prior: a wider prior on a free parameter lowers it. It is "
-        "Laplace's approximation, summed over the optima found, and with a hundred parameters it was seen to be up to "
-        f"{LAPLACE_OFF:g} nats off: no order within that distance is to be believed before it is checked by sampling "
-        "(`cellsim sample --hold-spreads`, then `cellsim compare --posterior`)."
-    )
+    checks = compared.checks if compared is not None else {}
+    if name in checks and len(checks) > 1:
+        other = max((each for each in checks if each != name), key=lambda each: checks[each].log_evidence)
+        lead = checks[name].log_evidence - checks[other].log_evidence
+        error = float(np.hypot(checks[name].error, checks[other].error))
+        said += f" By bridge sampling it stands {lead:+.1f} ± {error:.1f} nats from {other}."
     return said

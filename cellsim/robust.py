@@ -28,6 +28,7 @@ def robustness(
     *,
     variants: Sequence[str] | None = None,
     alterations: Sequence[Alteration] | None = None,
+    fits: Mapping[str, Calibration] | None = None,
     starts: int = 10,
     seed: int = 0,
     progress: bool | None = None,
@@ -46,6 +47,8 @@ def robustness(
         clearance of donor cells.
     alterations : sequence of Alteration, optional
         What to alter; see :func:`cellsim.alterations.alterations_of` for the default.
+    fits : mapping of str to Calibration, optional
+        Variants of this case that are calibrated already; the others are calibrated first.
     starts : int
         Of each fit of the case as it stands.
     seed : int
@@ -79,8 +82,10 @@ def robustness(
     chosen = every if variants is not None else {name: every[name] for name in rivals.names}
     asked, left_out = questions(chosen, rivals, seed=seed)
     planned = tuple(alterations_of(case) if alterations is None else alterations)
+    known = fits or {}
     fits = {
-        name: calibrate(case, variant=name or None, starts=starts, seed=seed, progress=progress)
+        name: known.get(name)
+        or calibrate(case, variant=name or None, starts=starts, seed=seed, progress=progress)
         for name in chosen
     }
     base = {name: Fitted(fit.objective, fit.mixture) for name, fit in fits.items()}

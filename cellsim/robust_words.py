@@ -13,7 +13,7 @@ from cellsim.words import LABEL, number
 if TYPE_CHECKING:
     from cellsim.robust_table import Robustness, Row
 
-__all__ = ["html", "text", "verdict"]
+__all__ = ["html", "sentences", "text", "verdict"]
 
 _CHANGES = ("flips", "becomes open", "is settled")
 
@@ -46,6 +46,11 @@ def _sentence(found: Robustness, conclusion: Conclusion) -> str:
 
 def verdict(found: Robustness) -> str:
     """See :attr:`cellsim.Robustness.verdict`."""
+    return " ".join(sentences(found))
+
+
+def sentences(found: Robustness) -> list[str]:
+    """The same, a string a conclusion, then what could not be asked or fitted."""
     said = [_sentence(found, each) for each in found.conclusions]
     said += found.left_out
     if failed := [row for row in found.rows if row.failure]:
@@ -54,7 +59,7 @@ def verdict(found: Robustness) -> str:
         )
     if len(found.rows) - 1 < found.planned:
         said.append(f"Interrupted after {len(found.rows) - 1} of {found.planned} alterations.")
-    return " ".join(said)
+    return said
 
 
 def _heads(found: Robustness) -> list[str]:

@@ -10,7 +10,7 @@ import numpy as np
 if TYPE_CHECKING:
     from cellsim.variants import Comparison
 
-__all__ = ["verdict_of"]
+__all__ = ["LAPLACE_OFF", "SEPARATES", "nulls_words", "verdict_of", "verdict_sentences"]
 
 # a ratio of evidences of 20
 SEPARATES = 3.0
@@ -21,9 +21,14 @@ LAPLACE_OFF = 6.0
 
 def verdict_of(found: Comparison) -> str:
     """Which variants lead, how the nulls fare, whether foretelling agrees, and what would flip it."""
+    return " ".join(verdict_sentences(found))
+
+
+def verdict_sentences(found: Comparison) -> list[str]:
+    """The same, a string an idea."""
     order = found.order
     if len(order) == 1:
-        return f"Only {order[0]} was fitted: nothing can be said against any other."
+        return [f"Only {order[0]} was fitted: nothing can be said against any other."]
     behind = {name: found.fits[order[0]].log_evidence - found.fits[name].log_evidence for name in order}
     near = [name for name in order[1:] if behind[name] < SEPARATES + LAPLACE_OFF]
     said = [
@@ -37,12 +42,12 @@ def verdict_of(found: Comparison) -> str:
             "approximation may be off."
         )
     ]
-    said += [_sampled(found), _nulls(found, behind), _foretelling(found), _priors(found)]
+    said += [_sampled(found), nulls_words(found), _foretelling(found), _priors(found)]
     said.append(
         "An evidence is an average over the prior, so every difference is one of priors and data together; this is one "
         "uncontrolled patient."
     )
-    return " ".join(each for each in said if each)
+    return [each for each in said if each]
 
 
 def _sampled(found: Comparison) -> str:
@@ -73,13 +78,13 @@ def _sampled(found: Comparison) -> str:
     return said
 
 
-def _nulls(found: Comparison, behind: dict[str, float]) -> str:
+def nulls_words(found: Comparison) -> str:
     """How the variants in which infusions do nothing fare, by sampling where it was done."""
     nulls = [name for name in found.order if name in found.rivals.nulls]
     acting = [name for name in found.order if name in found.rivals.acting]
     if not nulls or not acting:
         return ""
-    lead = behind[acting[0]] - behind[nulls[0]]
+    lead = found.fits[nulls[0]].log_evidence - found.fits[acting[0]].log_evidence
     spoken = " and ".join(nulls)
     far = SEPARATES + LAPLACE_OFF
     if lead > far:

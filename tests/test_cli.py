@@ -1,10 +1,13 @@
 """The command line: what it prints, where, and with which exit status."""
 
+import _thread
 import io
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -12,8 +15,13 @@ import pytest
 from patients import small_fit, small_patient
 
 import cellsim as cs
+from cellsim import plots, profiles, robust, sampling, variants
+from cellsim.alterations import alterations_of
 from cellsim.cli import main
+from cellsim.leaving_out import Left
 from cellsim.library import case_folder
+from cellsim.report_job import LONG
+from cellsim.words import LABEL
 
 Captured = pytest.CaptureFixture[str]
 
@@ -72,6 +80,8 @@ def test_check_prints_every_problem_of_a_broken_copy(tmp_path: Path, capsys: Cap
         ["calibrate", "sjogren_rfib", "--starts", "0"],
         ["sweep", "missing.json"],
         ["report", "sjogren_rfib", "--variant", "V9"],
+        ["report", "sjogren_rfib", "--without", "sampling"],
+        ["robustness", "sjogren_rfib", "--variant", "V9"],
         ["simulate", "persistence", "--until", "-1"],
         ["simulate", "persistence", "--variant", "V2"],
         ["simulate", "persistence", "--outputs", "nothing"],
@@ -203,7 +213,13 @@ def test_report_writes_its_page(
         asked.update(options, case=case.name, out=out)
         fits = {} if options["starts"] == 9 else {"V2": small_fit()}
         return cellsim.report.Report(
-            Path(out), Path(out) / "index.html", fits, {}, {"Calibration of V0": "no."}
+            folder=Path(out),
+            index=Path(out) / "index.html",
+            fits=fits,
+            sweeps={},
+            posteriors={},
+            failures={"Calibration of V0": "no."},
+            interrupted="profiles" if options["starts"] == 8 else "",
         )
 
     monkeypatch.setattr(cellsim.report, "write_report", stand_in)
@@ -214,9 +230,121 @@ def test_report_writes_its_page(
     assert "Calibration of V0 failed. no." in seen.err
     assert asked == {
         "case": "small", "out": str(tmp_path / "out"), "variants": ["V2"], "starts": 1, "draws": 4, "seed": 3,
+        "length": 400, "without": [],
     }  # fmt: skip
     assert main(["report", str(folder), "--starts", "9"]) == 1  # nothing could be calibrated
     assert asked["out"] == "small-report"
+    assert main(["report", str(folder), "--quick"]) == 130  # interrupted, and the page is there all the same
+    assert asked["without"] == LONG and "what was ready is written" in capsys.readouterr().err
+    main([*words, "--without", "sample", "--without", "robustness"])
+    assert asked["without"] == ["sample", "robustness"]
+
+
+def test_sample_draws_and_an_interrupt_keeps_the_draws(
+    saved: Path, tmp_path: Path, capsys: Captured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out, figure = tmp_path / "post.nc", tmp_path / "post.png"
+    words = ["sample", str(saved), "--tune", "40", "--hold-spreads", "--out", str(out)]
+    assert main([*words, "--draws", "20", "--figure", str(figure)]) == 0
+    seen = capsys.readouterr()
+    assert "4 chains x 20 draws" in seen.out and not seen.err
+    assert figure.read_bytes().startswith(b"\x89PNG")
+    assert cs.Posterior.load(out).thetas.shape[:2] == (4, 20)
+    # Ctrl-C in the middle of far more
+    evaluate, made = sampling._Density.__call__, []
+
+    def counted(self: object, theta: np.ndarray) -> tuple[float, np.ndarray]:
+        made.append(1)
+        if len(made) == 2500:
+            _thread.interrupt_main()
+        return evaluate(self, theta)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(sampling._Density, "__call__", counted)
+    assert main([*words, "--draws", "50000"]) == 130
+    seen = capsys.readouterr()
+    assert "Reasons to doubt:\n- interrupted:" in seen.out and "what was ready is written" in seen.err
+    assert 4 <= cs.Posterior.load(out).thetas.shape[1] < 50000
+
+
+def test_profile_draws_and_an_interrupt_keeps_finished_curves(
+    saved: Path, tmp_path: Path, capsys: Captured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, column = profiles.walk, small_fit().objective.names.index("e")
+    done = []
+
+    def impatient(ground: object, quantity: Any, first: Any, side: int, **options: Any) -> object:
+        if quantity(first.theta)[1][column]:
+            for _ in range(600):
+                if len(done) == 2:
+                    break
+                time.sleep(0.05)
+            time.sleep(0.2)  # until the pool has taken note of both
+            raise KeyboardInterrupt
+        found = real(ground, quantity, first, side, **options)  # type: ignore[arg-type]
+        done.append(found)
+        return found
+
+    monkeypatch.setattr(profiles, "walk", impatient)
+    out, figure = tmp_path / "profiles.csv", tmp_path / "profiles.png"
+    assert main(["profile", str(saved), "--out", str(out), "--figure", str(figure)]) == 130
+    seen = capsys.readouterr()
+    assert "not profiled (interrupted): e." in seen.out and "kappa:" in seen.out
+    assert list(pd.read_csv(out)["name"]) == ["kappa"] and figure.read_bytes().startswith(b"\x89PNG")
+
+
+def test_compare_draws_and_an_interrupt_keeps_finished_variants(
+    folder: Path, tmp_path: Path, capsys: Captured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    figure, drawn = tmp_path / "evidence.png", []
+    real = plots.evidence
+    monkeypatch.setattr(plots, "evidence", lambda found: drawn.append(found) or real(found))
+    monkeypatch.setattr(variants, "calibrate", lambda *_, variant, **__: small_fit(variant))
+    left = tuple(Left(by, "any", 1, -3.0, "steps") for by in ("analyte", "visit"))
+    monkeypatch.setattr(variants, "all_left_out", lambda *_, **__: left)
+    assert main(["compare", str(folder), "--figure", str(figure)]) == 0
+    assert "V2 has the greatest evidence" in capsys.readouterr().out
+    assert len(drawn) == 1 and figure.read_bytes().startswith(b"\x89PNG")
+
+    def tired(*_: object, variant: str, **__: object) -> cs.Calibration:
+        if variant == "V0":
+            raise KeyboardInterrupt
+        return small_fit(variant)
+
+    monkeypatch.setattr(variants, "calibrate", tired)
+    out = tmp_path / "compared.json"
+    assert main(["compare", str(folder), "--out", str(out)]) == 130
+    seen = capsys.readouterr()
+    assert "V0 not fitted" in seen.out and "what was ready is written" in seen.err
+    assert set(cs.Comparison.load(out).fits) == {"V2"}
+
+
+def test_robustness_prints_draws_and_keeps_what_is_done(
+    folder: Path, tmp_path: Path, capsys: Captured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    few = ("sample_effect_none", "sample_effect_twice")
+    monkeypatch.setattr(
+        robust, "alterations_of", lambda case: [each for each in alterations_of(case) if each.id in few]
+    )
+    monkeypatch.setattr(robust, "calibrate", lambda *_, variant, **__: small_fit(variant))
+    out, figure = tmp_path / "robust.csv", tmp_path / "robust.png"
+    words = ["robustness", str(folder), "--out", str(out), "--figure", str(figure)]
+    assert main(words) == 0
+    seen = capsys.readouterr()
+    assert seen.out.startswith("Robustness of small") and LABEL in seen.out and not seen.err
+    assert list(pd.read_csv(out)["alteration"]) == ["as it stands", *few]
+    assert figure.read_bytes().startswith(b"\x89PNG")
+    again, calls = robust._again, []
+
+    def tired(*given: Any) -> object:
+        calls.append(given)
+        if len(calls) > 2:  # two variants of the first alteration
+            raise KeyboardInterrupt
+        return again(*given)
+
+    monkeypatch.setattr(robust, "_again", tired)
+    assert main(words) == 130
+    assert "Interrupted after 1 of 2 alterations." in capsys.readouterr().out
+    assert list(pd.read_csv(out)["alteration"]) == ["as it stands", few[0]]
 
 
 def test_the_installed_words_work_and_stop_quietly() -> None:

@@ -27,8 +27,9 @@ FLOORS = tuple(
         "sweeps conclusions questions altered_cases alterations robust robust_table robust_words visits",
         """bands figures_chains figures_course figures_fit figures_inference figures_posterior figures_profiles
         figures_robust figures_style figures_sweep figures_variants plots
-        report report_contrasts report_job report_pages report_plans report_sections report_words
-        cli""",
+        report report_chains report_contrasts report_desk report_fit report_job report_learned report_pages
+        report_plans report_robust report_sections report_variants report_what_if report_words
+        cut_short cli cli_options""",
     )
 )
 FLOOR_OF = {module: level for level, modules in enumerate(FLOORS) for module in modules}

@@ -3,6 +3,7 @@
 import json
 import re
 import shlex
+from dataclasses import replace
 from html import unescape
 from pathlib import Path
 
@@ -10,36 +11,65 @@ import matplotlib as mpl
 import numpy as np
 import pandas as pd
 import pytest
-from patients import small_patient
+from patients import small_fit, small_patient
 
 import cellsim as cs
 from cellsim import report_words as words
-from cellsim.errors import CellsimError, ScheduleError
+from cellsim.alterations import Alteration, alterations_of
+from cellsim.errors import CalibrationError, CellsimError, ScheduleError
 from cellsim.report import Report, write_report
-from cellsim.report_contrasts import contrast_words
-from cellsim.report_job import Desk, copy_case
+from cellsim.report_chains import apart_table, apart_words, plans_apart, usable
+from cellsim.report_contrasts import contrast_words, persists_words
+from cellsim.report_desk import Desk, copy_case
+from cellsim.report_job import LONG
 from cellsim.report_pages import figure, page, table
 from cellsim.report_plans import plans_from_table, plans_of, plans_table
 from cellsim.words import LABEL
 
 mpl.use("Agg")
 
-SECTIONS = ("audit", "learned", "fit", "variants", "contrast", "what-if", "doubts", "again")
+SECTIONS = ("audit", "learned", "variants", "contrast", "robustness", "what-if", "fit", "doubts", "again")
 FIGURES = (
-    *("prior", "parameters_mechanism", "parameters", "fit", "residuals", "drives", "persistence"),
-    *("persistence_first", "variants", "contrast", "what_if", "what_if_cytokines"),
+    *(
+        "prior",
+        "parameters_mechanism",
+        "parameters",
+        "prior_posterior",
+        "trace",
+        "pair",
+        "profile",
+        "evidence",
+    ),
+    *("variants", "contrast", "robustness", "what_if", "what_if_cytokines", "fit", "posterior_predictive"),
+    *("residuals", "drives", "persistence", "persistence_first"),
 )
 
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Report:
-    """One start, ten draws, two variants."""
-    return write_report(small_patient(), tmp_path_factory.mktemp("report"), starts=1, draws=10, seed=1)
+    """One start, ten draws, two variants, short chains of both, and two alterations."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("cellsim.robust.alterations_of", few_of)
+        patch.setattr("cellsim.report_desk.DPI", 40)
+        folder = tmp_path_factory.mktemp("report")
+        return write_report(small_patient(), folder, starts=1, draws=10, length=100, seed=1)
+
+
+def few_of(case: cs.Case) -> list[Alteration]:
+    return [each for each in alterations_of(case) if each.id in ("sample_effect_none", "day_v1_earliest")]
 
 
 @pytest.fixture(scope="module")
 def html(made: Report) -> str:
     return made.index.read_text(encoding="utf-8")
+
+
+@pytest.fixture
+def plain(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pages without figures, of calibrations made before: for tests of words."""
+    fits = {name: small_fit(name) for name in ("V2", "V0")}
+    monkeypatch.setattr("cellsim.fitting.calibrate", lambda *_, variant, **__: fits[variant])
+    monkeypatch.setattr("cellsim.report_desk.Desk.draw", lambda *_, **__: "")
 
 
 def text_of(html: str) -> str:
@@ -96,7 +126,8 @@ def test_the_command_makes_it_again_from_its_own_folder(made: Report, html: str)
     copy = cs.load_case(made.folder / home)
     assert copy.files["measurements.tsv"] == small_patient().files["measurements.tsv"]
     assert (copy.timeline, copy.priors) == (small_patient().timeline, small_patient().priors)
-    assert options == ["--out", "again", "--seed", "1", "--starts", "1", "--draws", "10"]
+    assert options[:2] == ["--out", "again"]
+    assert options[2:] == ["--seed", "1", "--starts", "1", "--draws", "10", "--length", "100"]
     assert how["command"] in text_of(html) and how["seed"] == 1 and how["versions"]["numpy"] == np.__version__
 
 
@@ -111,13 +142,15 @@ def test_the_copy_of_the_shipped_case_keeps_its_model(tmp_path: Path) -> None:
 
 
 def test_sentences_say_what_the_numbers_say(made: Report, html: str) -> None:
-    text, fit = text_of(html), made.fits["V2"]
-    assert f"the data determined {fit.effective_parameters:.1f} numbers" in text
+    text, fit, post = text_of(html), made.fits["V2"], made.posteriors["V2"]
+    # the variance of the draws themselves, not of a normal law
+    assert f"the data determined {np.sum(1 - post.flat.var(axis=0)):.1f} numbers" in text
     evidence = {name: each.log_evidence for name, each in made.fits.items()}
     best = max(evidence, key=lambda name: evidence[name])
-    assert f"{best} (" in words.variants_words(made.fits, made.fits["V2"].case)[0]
     gap = max(evidence.values()) - evidence["V2"]
-    expected = "V2 has the greatest evidence" if gap == 0 else f"lies {gap:.1f} nats behind that of {best}"
+    expected = (
+        f"{best} has the greatest evidence" if gap == 0 else f"lies {gap:.1f} nats behind that of {best}"
+    )
     assert expected in words.standing("V2", made.fits) and words.standing("V2", made.fits) in text
     worst = fit.rows().iloc[int(np.argmax(fit.rows()["residual"].abs().to_numpy()))]
     assert worst["analyte"] == words.unfollowed(fit).iloc[0]["analyte"]
@@ -153,7 +186,8 @@ def test_a_failed_variant_is_reported_and_costs_nothing_else(
     monkeypatch.setattr("cellsim.fitting.calibrate", broken)
     monkeypatch.setattr("cellsim.sweeps.sweep", lambda *_, **__: made.sweeps["V2"])
     monkeypatch.setattr("cellsim.plots.drives", lambda *_, **__: 1 / 0)
-    second = write_report(small_patient(), tmp_path / "new", starts=1, draws=3)
+    monkeypatch.setattr("cellsim.report_desk.DPI", 40)
+    second = write_report(small_patient(), tmp_path / "new", starts=1, draws=3, without=LONG)
     assert set(second.fits) == {"V2"}
     assert set(second.failures) == {"Calibration of V0", "Figure drives"}
     text = text_of(second.index.read_text())
@@ -165,6 +199,7 @@ def test_a_failed_variant_is_reported_and_costs_nothing_else(
     # when none is left there is a page all the same
     monkeypatch.setattr("cellsim.fitting.calibrate", lambda *_, **__: 1 / 0)
     third = write_report(small_patient(), tmp_path / "none", starts=1, draws=3)
+    assert set(third.failures) == {"Calibration of V2", "Calibration of V0"}
     assert not third.fits and "No variant could be calibrated" in third.index.read_text()
 
 
@@ -173,6 +208,8 @@ def test_what_cannot_be_is_refused_before_anything_is_computed(tmp_path: Path) -
         ({"variants": ["V22"]}, "V2"),
         ({"starts": 0}, "starts = 0"),
         ({"draws": 0}, "draws = 0"),
+        ({"length": 3}, "length = 3"),
+        ({"without": ["sampling"]}, "sample"),
         ({"variants": []}, "no variant"),
     ):
         with pytest.raises(CellsimError, match=meant):
@@ -235,21 +272,119 @@ def test_a_contrast_says_what_was_assumed_and_what_was_learned() -> None:
     assert "Under C the data moved the chance" in said
 
 
-@pytest.mark.parametrize(
-    ("evidence", "meant"),
-    [
-        ({"V0": -300.0, "V2": -302.0}, "no mechanism in which cells act has a greater evidence"),
-        ({"V0": -302.0, "V2": -300.0}, "cells act leads by 2.0 nats."),
-        ({"V0": -310.0, "V2": -300.0}, "one uncontrolled patient"),
-    ],
-)
-def test_the_null_is_spoken_of_as_its_evidence_deserves(
-    evidence: dict[str, float], meant: str, monkeypatch: pytest.MonkeyPatch
+# ---- chains, robustness, interrupts -----------------------------------------------------------------------
+
+
+def test_numbers_come_from_chains_where_these_can_be_used(made: Report, html: str) -> None:
+    text, post = text_of(html), made.posteriors["V2"]
+    assert usable(post) and set(made.posteriors) == {"V2", "V0"}
+    assert "come from chains of the No-U-Turn sampler (4 x 100 draws" in text
+    # so do the schedules: the sweep of the same draws says the same
+    plans = {each.name: each.schedule for each in plans_of(post.case)}
+    again = cs.sweep(post, plans, until=made.sweeps["V2"].until, draws=10, seed=1)
+    assert again.posterior == pytest.approx(made.sweeps["V2"].posterior, rel=1e-6)
+    # doubts stand on the page, and the draws are saved
+    for doubt in post.doubts:
+        assert re.sub(r"\s+", " ", doubt) in text
+    assert cs.Posterior.load(made.folder / "posteriors/V2.nc").thetas == pytest.approx(post.thetas)
+    short = cs.Posterior(post.objective, replace(post.drawn, thetas=post.thetas[:, :20]))
+    assert not usable(short)
+
+
+def test_where_laplace_was_put_elsewhere_is_told(made: Report) -> None:
+    """Moved by three of its own sd, one parameter stands out, and is named first."""
+    fit, post = made.fits["V2"], made.posteriors["V2"]
+    j = post.objective.names.index("kappa")
+    thetas = post.thetas.copy()
+    thetas[..., j] += 3 * post.flat[:, j].std()
+    table = apart_table(fit, cs.Posterior(post.objective, replace(post.drawn, thetas=thetas)))
+    before = apart_table(fit, post).set_index("parameter")["apart"]["kappa"]
+    assert table["parameter"][0] == "kappa" and table["apart"][0] == pytest.approx(before - 3, abs=1e-9)
+    assert "kappa (-" in apart_words(table)
+    one = made.sweeps["V2"]
+    days = plans_apart(one, one)
+    assert list(days["plan"]) == list(one.schedules) and (days["chains"] == days["laplace"]).all()
+
+
+def test_what_was_learned_of_the_mechanism_is_named(made: Report, html: str) -> None:
+    post, text = made.posteriors["V2"], text_of(html)
+    table = post.table().set_index("parameter")
+    assert table["verdict"]["e"] == "data-driven" and table["verdict"]["kappa"] == "prior-driven"
+    said = " ".join(words.learned_words(post))
+    assert (
+        f"e (contraction {table['contraction']['e']:.2f}, shift {table['shift']['e']:+.1f} prior sd)" in said
+    )
+    assert said in text
+    assert made.profiles is not None and made.profiles["e"].verdict == "data-driven"
+    assert "they call e data-driven, as the numbers above do" in text
+
+
+def test_what_longer_persistence_owes_to_the_prior() -> None:
+    """Draws of the prior itself: nothing was learned, and that is what is said."""
+    fit = small_fit()
+    plans = {each.name: each.schedule for each in plans_of(fit.case)}
+    first, second = "as given", "same days and cells, ucmsc"
+    asked = cs.sweep(fit, {name: plans[name] for name in (first, second)}, until=120, draws=40, seed=2)
+    same = replace(asked, posterior=asked.prior)
+    said = persists_words(fit, same, first, second)
+    assert "none has left its prior" in said[0] and "assumed, not learned" in said[-1]
+    # the ratio is that of the areas, whose closed form is (1 + kappa) for cells that live a day
+    kappa = np.exp(-0.7 + np.random.default_rng(3).standard_normal((40, len(fit.objective.names))))
+    kappa = kappa[:, fit.objective.names.index("kappa")]
+    assert f"the prior alone says {np.median(1 + kappa):.2f}" in said[1]
+    moved = replace(asked, posterior=asked.prior * np.where(np.arange(2) == 0, 9.0, 1.0)[:, None, None])
+    assert "The data moved it by" in persists_words(fit, moved, first, second)[-1]
+
+
+def test_the_comparison_and_robustness_are_told(made: Report, html: str) -> None:
+    text, compared, shaken = text_of(html), made.comparison, made.robustness
+    assert compared is not None and shaken is not None
+    assert compared.verdict.split(". ")[0] in text and set(compared.checks) == {"V2", "V0"}
+    assert cs.Comparison.load(made.folder / "comparison.json").verdict == compared.verdict
+    assert cs.Robustness.load(made.folder / "robustness.json").verdict == shaken.verdict
+    # of what acts over the null, the other way round than in the table
+    lead = {row.id: -row.values["null_lead"] for row in shaken.rows}
+    assert (
+        f"as it stands {lead['as it stands']:+.1f}; no sample effect {lead['sample_effect_none']:+.1f}"
+        in text
+    )
+    # the calibrations of the report were used, not others
+    assert shaken.rows[0].evidence["V2"] == made.fits["V2"].log_evidence
+
+
+@pytest.mark.usefixtures("plain")
+def test_what_is_left_out_is_said(tmp_path: Path) -> None:
+    made = write_report(small_patient(), tmp_path, starts=1, draws=4, without=LONG)
+    text = text_of(made.index.read_text())
+    assert not made.posteriors and made.robustness is None and not made.failures
+    assert made.comparison is not None and not made.comparison.left
+    assert "Left out as asked: chains" in text and "come from Laplace's approximation, because chains" in text
+    assert "--quick" in json.loads((tmp_path / "report.json").read_text())["command"]
+
+
+@pytest.mark.usefixtures("plain")
+def test_an_interrupt_keeps_what_is_done_and_writes_the_page(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    frame = pd.DataFrame({"variant": evidence, "ln_evidence": evidence}).assign(variant=list(evidence))
-    frame["name"] = ["null", "engulfed"]
-    frame["less_the_best"] = frame["ln_evidence"] - frame["ln_evidence"].max()
-    frame = frame.sort_values("ln_evidence", ascending=False).reset_index(drop=True)
-    monkeypatch.setattr(words, "variants_table", lambda _: frame)
-    said = " ".join(words.variants_words({}, small_patient()))
-    assert meant in said and "Nothing comes from the cells in V0 (null)" in said
+    def tired(case: cs.Case, *, variant: str, **_: object) -> cs.Calibration:
+        if variant == "V0":
+            raise KeyboardInterrupt
+        return small_fit(variant)
+
+    monkeypatch.setattr("cellsim.fitting.calibrate", tired)
+    made = write_report(small_patient(), tmp_path / "one", starts=1, draws=3)
+    assert set(made.fits) == {"V2"} and made.interrupted == "calibrating V0" and not made.failures
+    text = text_of(made.index.read_text())
+    assert "Interrupted during “calibrating V0”" in text
+    assert (tmp_path / "one/calibrations/V2.json").is_file()
+    assert json.loads((tmp_path / "one/report.json").read_text())["interrupted"] == "calibrating V0"
+
+    # in the middle of sampling: nothing to keep of the chains, and nothing is begun after them
+    def early(*_: object, **__: object) -> cs.Posterior:
+        raise CalibrationError("interrupted before every chain had left its warm-up; nothing to keep.")
+
+    monkeypatch.setattr("cellsim.fitting.calibrate", lambda *_, variant, **__: small_fit(variant))
+    monkeypatch.setattr("cellsim.posterior.sample", early)
+    second = write_report(small_patient(), tmp_path / "two", starts=1, draws=3)
+    assert second.interrupted == "chains of V2" and second.comparison is None and not second.failures
+    assert second.profiles is not None and set(second.sweeps) == {"V2", "V0"}

@@ -1,0 +1,205 @@
+"""What the command line can be asked: every command with its options."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Mapping
+
+__all__ = ["Doing", "parser_of"]
+
+Doing = Callable[[argparse.Namespace], int | None]
+
+_CASE = "name of a shipped case, its folder, or its problem.yaml"
+
+
+def parser_of(doing: Mapping[str, Doing]) -> argparse.ArgumentParser:
+    """The commands and their options; `doing` says what each of them runs."""
+    import cellsim
+
+    parser = argparse.ArgumentParser(
+        prog="cellsim",
+        description="One patient's few laboratory visits, turned into an honest answer about dosing schedules.",
+    )
+    parser.add_argument("--version", action="version", version=f"cellsim {cellsim.__version__}")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+
+    _add(commands, "list", doing, "show the models and cases that come with cellsim")
+
+    check = _add(commands, "check", doing, "read a case, say everything that is wrong or doubtful about it")
+    check.add_argument("case", help=_CASE)
+
+    simulate = _add(commands, "simulate", doing, "run a model, or a case at its nominal values; writes CSV")
+    simulate.add_argument("source", help=f"{_CASE}; or a shipped model's name, an .ant, .xml or .sbml file")
+    simulate.add_argument(
+        "--schedule",
+        metavar="FILE",
+        help="table of doses (day, product, cells); for a case it replaces day 0 on",
+    )
+    simulate.add_argument("--variant", help="variant of a case")
+    simulate.add_argument(
+        "--until", type=float, metavar="DAY", help="last day (default: 28 days after the last dose)"
+    )
+    simulate.add_argument("--step", type=float, default=1.0, metavar="DAYS", help="between rows (default: 1)")
+    simulate.add_argument(
+        "--outputs", metavar="A,B,...", help="states and assignments to write (default: all)"
+    )
+    _seed(simulate, "accepted everywhere; a simulation has nothing random")
+    _out(simulate, "FILE", "CSV file (default: standard output)")
+
+    calibrate = _add(commands, "calibrate", doing, "fit one variant of a case; prints the result")
+    calibrate.add_argument("case", help=_CASE)
+    calibrate.add_argument("--variant", help="row of the case's model space (default: the case's default)")
+    _starts(calibrate, 20)
+    _seed(calibrate)
+    _out(calibrate, "FILE", "save the calibration as JSON")
+
+    profile = _add(
+        commands, "profile", doing, "hold parameters elsewhere and see how much worse the fit becomes"
+    )
+    profile.add_argument("source", help=f"a calibration saved as JSON; or {_CASE}, which is calibrated first")
+    profile.add_argument(
+        "--parameter",
+        action="append",
+        metavar="NAME",
+        help="parameter or group of parameters; may be given several times (default: what cells do)",
+    )
+    profile.add_argument(
+        "--kind",
+        default="posterior",
+        metavar="KIND",
+        help="posterior, unaided (without the parameter's own prior) or likelihood (default: posterior)",
+    )
+    profile.add_argument("--variant", help="for a case: row of its model space (default: the case's default)")
+    _starts(profile, 8)
+    _seed(profile)
+    profile.add_argument("--figure", metavar="FILE", help="draw the curves too (.png, .svg, .pdf)")
+    _out(profile, "FILE", "table as CSV")
+
+    sample = _add(commands, "sample", doing, "draw from the posterior of one variant; prints the result")
+    sample.add_argument(
+        "source",
+        help=f"a posterior saved as .nc, to go on; a calibration saved as JSON; or {_CASE}, which is calibrated first",
+    )
+    sample.add_argument("--variant", help="for a case: row of its model space (default: the case's default)")
+    sample.add_argument("--draws", type=int, default=1000, metavar="N", help="of each chain (default: 1000)")
+    sample.add_argument("--tune", type=int, default=400, metavar="N", help="of warm-up (default: 400)")
+    sample.add_argument("--chains", type=int, default=4, metavar="N", help="side by side (default: 4)")
+    sample.add_argument(
+        "--hold-spreads",
+        action="store_true",
+        help="hold spreads of hierarchies as a calibration does (what compare --posterior needs)",
+    )
+    _starts(sample, 8)
+    _seed(sample)
+    sample.add_argument("--figure", metavar="FILE", help="draw prior and posterior too (.png, .svg, .pdf)")
+    _out(sample, "FILE", "save the posterior as netCDF, which ArviZ opens too")
+
+    compare = _add(commands, "compare", doing, "fit every variant of a case and compare them")
+    compare.add_argument("case", help=_CASE)
+    compare.add_argument("--variant", action="append", help="only this variant; may be given several times")
+    compare.add_argument(
+        "--posterior",
+        action="append",
+        metavar="FILE",
+        help="draws (.nc) of a variant, to check its evidence by bridge sampling; may be given several times",
+    )
+    _starts(compare, 8)
+    _seed(compare)
+    compare.add_argument(
+        "--figure", metavar="FILE", help="draw evidences and what is foretold too (.png, .svg, .pdf)"
+    )
+    compare.add_argument(
+        "--model-space",
+        metavar="FILE",
+        help="variants from a PEtab Select problem file (or its folder) instead of the case's own",
+    )
+    compare.add_argument("--petab-select", metavar="FOLDER", help="write PEtab Select files there too")
+    _out(compare, "FILE", "save the comparison, calibrations included, as JSON")
+
+    robust = _add(
+        commands, "robustness", doing, "draw every conclusion again under what may have been otherwise"
+    )
+    robust.add_argument("case", help=_CASE)
+    robust.add_argument(
+        "--variant",
+        action="append",
+        help="only this variant; may be given several times (default: nulls, the default one, those without clearance)",
+    )
+    _starts(robust, 10)
+    _seed(robust)
+    robust.add_argument("--figure", metavar="FILE", help="draw the table too (.png, .svg, .pdf)")
+    _out(robust, "FILE", "table as CSV")
+
+    sweep = _add(commands, "sweep", doing, "compare schedules with what was given; writes CSV")
+    sweep.add_argument("source", help=f"a calibration saved as JSON; or {_CASE}, which is calibrated first")
+    sweep.add_argument(
+        "--plans", metavar="FILE", help="table of doses with a column 'plan' that names the schedule"
+    )
+    sweep.add_argument("--every", type=float, metavar="DAYS", help="one plan: equal doses at this interval")
+    sweep.add_argument("--cells", type=float, metavar="N", help="cells of each of these doses")
+    sweep.add_argument("--doses", type=int, metavar="N", help="how many")
+    sweep.add_argument("--product", metavar="NAME", help="of which product (default: as given)")
+    sweep.add_argument(
+        "--until", type=float, metavar="DAY", help="last day (default: that of the last visit)"
+    )
+    sweep.add_argument("--variant", help="for a case: row of its model space (default: the case's default)")
+    _starts(sweep, 8)
+    _draws(sweep, 400)
+    _seed(sweep)
+    sweep.add_argument("--figure", metavar="FILE", help="draw the comparison too (.png, .svg, .pdf)")
+    _out(sweep, "FILE", "CSV file (default: standard output)")
+
+    report = _add(commands, "report", doing, "the main job: audit, every variant, other schedules, one page")
+    report.add_argument("case", help=_CASE)
+    report.add_argument("--variant", action="append", help="only this variant; may be given several times")
+    _starts(report, 8)
+    _draws(report, 200)
+    report.add_argument(
+        "--length", type=int, default=400, metavar="N", help="draws of each of four chains (default: 400)"
+    )
+    report.add_argument(
+        "--without",
+        action="append",
+        metavar="STEP",
+        default=[],
+        help="leave this out: sample, leave-out or robustness, which take minutes; may be given several times",
+    )
+    report.add_argument("--quick", action="store_true", help="leave all of these out")
+    _seed(report)
+    _out(report, "FOLDER", "where it is written (default: CASE-report)")
+    return parser
+
+
+def _add(
+    commands: argparse._SubParsersAction[argparse.ArgumentParser],
+    name: str,
+    doing: Mapping[str, Doing],
+    words: str,
+) -> argparse.ArgumentParser:
+    command = commands.add_parser(name, help=words, description=words[0].upper() + words[1:] + ".")
+    command.set_defaults(run=doing[name])
+    return command
+
+
+def _seed(command: argparse.ArgumentParser, words: str = "of everything random (default: 1)") -> None:
+    command.add_argument("--seed", type=int, default=1, metavar="N", help=words)
+
+
+def _starts(command: argparse.ArgumentParser, default: int) -> None:
+    command.add_argument(
+        "--starts",
+        type=int,
+        default=default,
+        metavar="N",
+        help=f"starts of a calibration (default: {default})",
+    )
+
+
+def _draws(command: argparse.ArgumentParser, default: int) -> None:
+    command.add_argument(
+        "--draws", type=int, default=default, metavar="N", help=f"draws of the posterior (default: {default})"
+    )
+
+
+def _out(command: argparse.ArgumentParser, what: str, words: str) -> None:
+    command.add_argument("--out", metavar=what, help=words)

@@ -1,0 +1,142 @@
+"""The part of a report that answers how the null fares against mechanisms in which cells act."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from cellsim.report_pages import details, paragraphs, section, table
+from cellsim.report_words import listed, variants_table
+from cellsim.variants_words import nulls_words, verdict_sentences
+
+if TYPE_CHECKING:
+    from cellsim.report_job import Job
+    from cellsim.robust_table import Robustness
+    from cellsim.variants import Comparison
+
+__all__ = ["compared_of", "nulls_answer", "rivals"]
+
+# what the page shows of a comparison's table; the file has the rest
+_COLUMNS = {
+    "variant": "variant",
+    "name": "name",
+    "ln_evidence": "ln evidence (Laplace)",
+    "less_the_best": "less the best",
+    "checked": "by bridge sampling",
+    "check_error": "its error",
+    "elpd_analytes": "ln density of left-out analytes",
+    "elpd_visits": "of left-out visits",
+    "weight_analytes": "stacking weight by analytes",
+    "weight_visits": "by visits",
+}
+
+
+def compared_of(job: Job) -> Comparison:
+    """The comparison; of what is known from the calibrations alone when there is none."""
+    from cellsim.variants import Comparison
+
+    return job.comparison or Comparison(job.fits)
+
+
+def rivals(job: Job) -> tuple[str, str, str]:
+    """The section, from whatever is there."""
+    title = "Does nothing explain as much? The competing mechanisms"
+    failed = [job.desk.said(f"Calibration of {name or job.case.name}") for name in job.variants]
+    failed.append(job.desk.said("Comparison of the variants"))
+    if not job.fits:
+        return section("variants", title, *failed)
+    from cellsim import plots
+
+    found = compared_of(job)
+    frame = found.table()
+    file = job.desk.csv("tables/variants.csv", frame)
+    shown = frame[[each for each in _COLUMNS if not frame[each].isna().all()]].round(3)
+    meanings = {each.id: each.meaning for each in job.case.variants}
+    parts = variants_table(job.fits)
+    doubts = [f"Doubt: {each}" for each in found.doubts]
+    return section(
+        "variants",
+        title,
+        *failed,
+        job.desk.part("Words on the variants", lambda: paragraphs([*verdict_sentences(found), *doubts])),
+        job.desk.part("Words on the sample effect", lambda: paragraphs(sample_effect_words(job.robustness))),
+        table(shown, names=_COLUMNS, file=file),
+        job.desk.draw(
+            "evidence",
+            "Natural log evidence less that of the best: hollow by Laplace, filled by bridge sampling; squares are nulls. "
+            "Within the dark band a ratio is below 20, within the pale one Laplace's approximation decides nothing."
+            + (
+                " Then what is foretold of analytes and visits left out, and stacking weights."
+                if found.left
+                else ""
+            ),
+            lambda: plots.evidence(found),
+            alt="Evidence of every variant, and what each foretells",
+        ),
+        details(
+            "What each mechanism means",
+            paragraphs([f"{job.spoken(each)}: {meanings.get(each, '')}" for each in found.order]),
+        )
+        if any(meanings.values())
+        else "",
+        details(
+            "Likelihood of each part at the optimum, which rewards freedom and is no verdict",
+            table(
+                parts.drop(columns=["name", "meaning", "ln_evidence", "less_the_best"]),
+                names={
+                    "ln_standard": "ln likelihood, values",
+                    "ln_graded": "grades",
+                    "ln_censored": "limits",
+                    "effective_parameters": "numbers determined",
+                    "agree": "agreeing",
+                },
+            ),
+            job.desk.draw(
+                "variants",
+                "Right: log likelihood of each part at the optimum, less the best's.",
+                lambda: plots.variants(job.fits),
+                alt="Evidence and likelihood of every variant",
+            ),
+        ),
+    )
+
+
+def nulls_answer(job: Job) -> list[str]:
+    """How the nulls fare, for the head of the page."""
+    found = compared_of(job)
+    said = [nulls_words(found)]
+    nulls = [name for name in found.checks if name in found.rivals.nulls]
+    acting = [name for name in found.checks if name in found.rivals.acting]
+    if nulls and acting:
+        best = {
+            kind: max(names, key=lambda each: found.checks[each].log_evidence)
+            for kind, names in (("null", nulls), ("acting", acting))
+        }
+        one, other = found.checks[best["acting"]], found.checks[best["null"]]
+        error = (one.error**2 + other.error**2) ** 0.5
+        said.append(
+            f"By bridge sampling, which goes before Laplace, {best['acting']} stands "
+            f"{one.log_evidence - other.log_evidence:+.1f} ± {error:.1f} nats from {best['null']}."
+        )
+    return [each for each in [*said, *sample_effect_words(job.robustness)] if each]
+
+
+def sample_effect_words(found: Robustness | None) -> list[str]:
+    """How the nulls fare when all assays of a sample may, or may not, shift together."""
+    if found is None or not any(each.id == "null_lead" for each in found.conclusions):
+        return []
+    rows = [row for row in found.rows if row.group == "sample effect" and "null_lead" in row.values]
+    if not rows:
+        return []
+    conclusion = next(each for each in found.conclusions if each.id == "null_lead")
+    told = listed([f"{row.name} {-row.values['null_lead']:+.1f}" for row in rows])
+    changed = [row.name for row in rows if found.change(conclusion, row)]
+    verdict = (
+        f"With {listed(changed)} another conclusion follows: what a shift shared by all assays of one blood sample may "
+        "do is what a null lives on."
+        if changed
+        else "None of these changes what is concluded."
+    )
+    return [
+        "Lead of the best mechanism in which cells act over the best null, in nats by Laplace, as the sample effect "
+        f"varies: as it stands {-found.base.values['null_lead']:+.1f}; {told}. {verdict}"
+    ]
