@@ -103,7 +103,7 @@ def test_doses_nearer_than_any_step_are_refused_in_words() -> None:
         kernels, [0.7, 2.0], Doses(jumps=((0.0, "x", 1.0), (1e-300, "x", 2.0))), [1.0], rtol=1e-9
     )
     assert near.states[0, 0, 0] == pytest.approx(5 * np.exp(-0.7), rel=1e-8)
-    with pytest.raises(SimulationError, match="at time 0 and again at .*-324: nearer than any step"):
+    with pytest.raises(SimulationError, match=r"at time 0 and again at .*-324: nearer than any step"):
         integrate(kernels, [0.7, 2.0], Doses(jumps=((5e-324, "x", 1.0),)), [1.0])
 
 
