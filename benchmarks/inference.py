@@ -24,7 +24,7 @@ import cellsim as cs
 from benchmarks.clock import table
 from benchmarks.problem import Array
 from cellsim.fitted import Calibration
-from cellsim.fitting import optima
+from cellsim.fitting import hessian, optima
 from cellsim.formats.petab_v1 import export_v1
 from cellsim.likelihood import Objective, objective_of
 from cellsim.profiles import profile
@@ -207,6 +207,7 @@ class Done:
     profiles: Clock
     ends: dict[str, tuple[float, float]]
     broken_off: bool = False
+    spreads: float = 0.0  # of the processor seconds of the fits
 
     @property
     def each_fit(self) -> float:
@@ -221,6 +222,8 @@ def ours(objective: Objective, firsts: Sequence[Array]) -> Done:
     """Descents with the spreads of the distinct optima, which theirs leave out; then profiles."""
     fits, walks = Clock(), Clock()
     found = fits.time(lambda: optima(objective, firsts, other_days=False))
+    spreads = Clock()
+    spreads.time(lambda: [hessian(objective, mode.theta) for mode in found.mixture.modes])
     best = level(objective, found.mixture.modes[0].theta)
     least = found.mixture.modes[0].objective
     fit = Calibration(objective=objective, mixture=found.mixture, starts=found.starts, seed=1, diagnosis={})
@@ -231,7 +234,7 @@ def ours(objective: Objective, firsts: Sequence[Array]) -> Done:
         prior = objective.priors[objective.names.index(name)]
         ends[name] = prior.whitened(interval.low), prior.whitened(interval.high)
     levels = tuple(best + (each.objective - least) / 2 for each in found.starts)
-    return Done(fits, levels, walks, ends)
+    return Done(fits, levels, walks, ends, spreads=spreads.processor)
 
 
 def theirs(peer: Pypesto, firsts: Sequence[Array]) -> tuple[Done, float]:
@@ -284,6 +287,8 @@ def inference() -> str:
     mine = ours(objective, firsts)
     text = f"{len(objective.terms)} rows, {len(objective.names)} parameters. Seconds are processor time, all threads "
     text += "together, with wall time in brackets; ours ran on all cores, pyPESTO in one process.\n"
+    bare = (mine.fits.processor - mine.spreads) / len(mine.levels)
+    text += f"Spreads of the optima, which pyPESTO does not give, are in ours: without them a start takes {bare:.2f} s.\n"
     rows = [_row("cellsim, spreads of optima included", mine, mine)]
     peer = pypesto_peer(case, objective)
     if peer is not None:
