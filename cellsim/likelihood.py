@@ -11,7 +11,7 @@ Blood samples of one visit share one latent day; a sample is read wherever that 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
@@ -79,6 +79,24 @@ class Evaluation:
         if self.jacobian is None:
             raise CalibrationError("this evaluation was made without a gradient; ask with gradient=True.")
         return np.asarray(self.jacobian.T @ self.residuals)
+
+
+class _Rows:
+    """The terms as arrays, made once: they are scored thousands of times."""
+
+    def __init__(self, terms: Sequence[Term]) -> None:
+        self.output = np.array([term.output for term in terms], dtype=np.intp)
+        self.occasion = np.array([term.occasion for term in terms], dtype=np.intp)
+        self.measured, self.upper, self.sd = (
+            np.array([getattr(term, name) for term in terms], float) for name in ("measured", "upper", "sd")
+        )
+        self.logged, self.above = (
+            np.array([getattr(term, name) for term in terms], bool) for name in ("logged", "above")
+        )
+        self.plain, self.short, self.graded = (
+            np.array([term.part == part for term in terms], bool)
+            for part in ("standard", "censored", "graded")
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -166,17 +184,33 @@ class Objective:
 
     def vector(self, theta: Array) -> Array:
         """The kernels' parameters at `theta` (shape (n,) or (n_sets, n))."""
-        theta = np.asarray(theta, float)
-        free = self._coordinates.values(theta)
-        out = np.broadcast_to(self._frozen_vector, (*theta.shape[:-1], self._frozen_vector.size)).copy()
+        return self._vector(self._coordinates.values(theta))
+
+    def _vector(self, free: Array) -> Array:
+        out = np.broadcast_to(self._frozen_vector, (*free.shape[:-1], self._frozen_vector.size)).copy()
         inside = self._slots >= 0
         out[..., self._slots[inside]] = free[..., inside]
         return out
 
     def days(self, theta: Array) -> Array:
         """The day of each sampling occasion."""
-        values = self.values(theta)
-        return np.array([values.get(f"day_{visit}", day) for visit, day in self.occasions])
+        return self._days(self._coordinates.values(theta))
+
+    @cached_property
+    def _known_days(self) -> tuple[Array, NDArray[np.intp]]:
+        """Each occasion's day where it is known, and the column of theta where it is estimated, -1 where not."""
+        column = {name: k for k, name in enumerate(self.names)}
+        named = [(f"day_{visit}", day) for visit, day in self.occasions]
+        known = np.array([self.fixed.get(name, day) for name, day in named])
+        return known, np.array([column.get(name, -1) for name, _ in named], dtype=np.intp)
+
+    def _days(self, free: Array) -> Array:
+        known, column = self._known_days
+        return np.where(column >= 0, free[column], known)
+
+    @cached_property
+    def _rows(self) -> _Rows:
+        return _Rows(self.terms)
 
     # ---- evidence ---------------------------------------------------------------------------------
 
@@ -209,30 +243,26 @@ class Objective:
             With `failure` set and very large residuals where the simulation did not reach its end.
         """
         theta = np.asarray(theta, float)
-        count, free = len(self.terms), len(self.names)
-        days = self.days(theta)
+        count, rows, free = len(self.terms), self._rows, self._coordinates.values(theta)
+        days = self._days(free)
         order = np.argsort(days, kind="stable")
-        solution = self._solve(theta, days[order], gradient, rtol or self.rtol)
-        by_output = np.array([term.output for term in self.terms], dtype=np.intp)
-        by_occasion = np.argsort(order)[[term.occasion for term in self.terms]]
-        predicted = solution.outputs[0, by_occasion, by_output]
+        solution = self._solve(self._vector(free), days[order], gradient, rtol or self.rtol)
+        by_occasion = np.argsort(order)[rows.occasion]
+        predicted = solution.outputs[0, by_occasion, rows.output]
         if failure := solution.messages[0] if solution.status[0] else self._unscorable(predicted):
-            jacobian = np.vstack([np.zeros((count, free)), np.eye(free)]) if gradient else None
+            jacobian = np.vstack([np.zeros((count, theta.size)), np.eye(theta.size)]) if gradient else None
             lost = np.full(count, np.nan)
             return Evaluation(np.append(np.full(count, _FAILED), theta), jacobian, lost, lost, failure)
-        slopes = None
+        stretch = slopes = None
         if solution.sensitivities is not None and solution.output_rates is not None:
-            slopes = np.zeros((count, free))
-            inside = np.flatnonzero(self._slots >= 0)
-            slopes[:, inside] = solution.sensitivities[0, by_occasion, by_output]
+            slopes = np.zeros((count, theta.size))
+            slopes[:, self._slots >= 0] = solution.sensitivities[0, by_occasion, rows.output]
+            latent = self._known_days[1][rows.occasion]
+            moved = np.flatnonzero(latent >= 0)
+            slopes[moved, latent[moved]] = solution.output_rates[0, by_occasion, rows.output][moved]
             stretch = self._coordinates.slopes(theta)
             slopes *= stretch
-            rates = solution.output_rates[0, by_occasion, by_output]
-            for k, term in enumerate(self.terms):
-                if (name := f"day_{term.visit}") in self.names:
-                    column = self.names.index(name)
-                    slopes[k, column] = rates[k] * stretch[column]
-        return self._score(theta, predicted, slopes)
+        return self._score(theta, free, predicted, slopes, stretch)
 
     def evaluate_all(
         self, thetas: Array, *, gradient: bool = False, rtol: float | None = None
@@ -247,23 +277,24 @@ class Objective:
 
     def _unscorable(self, predicted: Array) -> str:
         """Which prediction has no density: not finite, or without a logarithm where one is taken; empty if none."""
-        for term, value in zip(self.terms, predicted.tolist(), strict=True):
-            if not np.isfinite(value) or (value <= 0 and (term.logged or term.part == "graded")):
-                where = (
-                    f"{term.analyte} at visit {term.visit}"
-                    if term.visit
-                    else f"{term.analyte}, day {term.day:g}"
-                )
-                return f"{where} is predicted as {value:g}, which cannot be scored."
-        return ""
+        lost = ~np.isfinite(predicted) | ((predicted <= 0) & (self._rows.logged | self._rows.graded))
+        if not lost.any():
+            return ""
+        first = int(np.argmax(lost))
+        term = self.terms[first]
+        where = f"{term.analyte} at visit {term.visit}" if term.visit else f"{term.analyte}, day {term.day:g}"
+        return f"{where} is predicted as {predicted[first]:g}, which cannot be scored."
 
-    def _solve(self, theta: Array, days: Array, gradient: bool, rtol: float) -> Solution:
+    @cached_property
+    def _directions(self) -> list[str]:
+        return [self.kernels.equations.parameters[slot] for slot in self._slots if slot >= 0]
+
+    def _solve(self, vector: Array, days: Array, gradient: bool, rtol: float) -> Solution:
         from cellsim.solver import integrate
 
-        directions = [self.kernels.equations.parameters[slot] for slot in self._slots if slot >= 0]
         return integrate(
             self.kernels,
-            self.vector(theta),
+            vector,
             self.doses,
             days,
             start=self.case.start,
@@ -271,45 +302,45 @@ class Objective:
             atol=rtol * 1e-3,
             peak_share=_PEAK_SHARE,
             output_rates=gradient,
-            **({"directions": directions} if gradient else {}),  # type: ignore[arg-type]
+            **({"directions": self._directions} if gradient else {}),  # type: ignore[arg-type]
         )
 
-    def _score(self, theta: Array, predicted: Array, slopes: Array | None) -> Evaluation:
-        terms, values = self.terms, self.values(theta)
-        log_likelihood, residual = np.empty(len(terms)), np.empty(len(terms))
-        turn = np.empty(len(terms))
+    def _score(
+        self, theta: Array, free: Array, predicted: Array, slopes: Array | None, stretch: Array | None
+    ) -> Evaluation:
+        rows = self._rows
+        log_likelihood, residual, turn = (np.empty(len(self.terms)) for _ in range(3))
         cuts_turn: list[tuple[int, float, float]] = []
-        measured = np.array([term.measured for term in terms])
-        sd = np.array([term.sd for term in terms])
-        logged = np.array([term.logged for term in terms])
-        part = np.array([term.part for term in terms])
-        with np.errstate(divide="ignore", invalid="ignore"):
-            inner = np.where(logged, 1.0 / predicted, 1.0)
-        plain, short, grade = part == "standard", part == "censored", part == "graded"
-        rows = measured[plain], predicted[plain], sd[plain]
+        plain, short, grade = rows.plain, rows.short, rows.graded
+        given = rows.measured[plain], predicted[plain], rows.sd[plain]
         log_likelihood[plain], residual[plain], turn[plain] = (
-            gaussian(*rows, logged=logged[plain])
+            gaussian(*given, logged=rows.logged[plain])
             if np.isinf(self.degrees)
-            else student(*rows, degrees=self.degrees, logged=logged[plain])
+            else student(*given, degrees=self.degrees, logged=rows.logged[plain])
         )
         if short.any():
-            above = np.array([term.above for term in terms])
             log_likelihood[short], residual[short], turn[short] = censored(
-                measured[short], predicted[short], sd[short], above=above[short], degrees=self.degrees
+                rows.measured[short],
+                predicted[short],
+                rows.sd[short],
+                above=rows.above[short],
+                degrees=self.degrees,
             )
         if grade.any():
+            values = {**self.fixed, **dict(zip(self.names, free.tolist(), strict=True))}
             cuts = self._cuts(values)
-            low = np.array([int(term.measured) for term in terms if term.part == "graded"])
-            high = np.array([int(term.upper) for term in terms if term.part == "graded"])
+            low, high = rows.measured[grade].astype(int), rows.upper[grade].astype(int)
             scored = graded(np.log(predicted[grade]), cuts[low], cuts[high + 1], values["purpura_scale"])
             log_likelihood[grade], residual[grade], turn[grade] = scored[:3]
             cuts_turn = list(zip(np.flatnonzero(grade), scored[3], scored[4], strict=True))
         jacobian = None
-        if slopes is not None:
+        if slopes is not None and stretch is not None:
+            with np.errstate(divide="ignore", invalid="ignore"):
+                inner = np.where(rows.logged, 1.0 / predicted, 1.0)
             jacobian = np.vstack([slopes * (turn * inner)[:, None], np.eye(theta.size)])
-            stretch = self._coordinates.slopes(theta)
             for k, by_below, by_above in cuts_turn:
-                for cut, weight in ((int(terms[k].measured), by_below), (int(terms[k].upper) + 1, by_above)):
+                term = self.terms[k]
+                for cut, weight in ((int(term.measured), by_below), (int(term.upper) + 1, by_above)):
                     for name, sign in _CUT_SLOPES.get(cut, ()):
                         if name in self.names:
                             column = self.names.index(name)
