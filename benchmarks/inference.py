@@ -34,7 +34,7 @@ PROFILED = ("e", "t_P", "kappa")
 LEVEL = 0.95
 # processor seconds for their starts, and as many for their profiles: then means are taken of what is done; a profile
 # broken off counts as one, so that its time is less than that of a whole one
-PATIENCE = 400.0
+PATIENCE = 150.0
 
 
 def standard_part(case: cs.Case) -> Objective:
