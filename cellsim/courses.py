@@ -20,20 +20,12 @@ __all__ = ["Course", "courses_of", "no_tangents"]
 Array = NDArray[np.float64]
 
 
-def no_tangents() -> Any:
-    """What the step loop gets when nothing is differentiated."""
+@lru_cache(maxsize=1)
+def no_tangents() -> tuple[NDArray[Any], ...]:
+    """What the step loop gets when nothing is differentiated: sizes of zero."""
     from cellsim.stepper import Tangents
 
-    whole, real = np.zeros(0, np.int64), np.zeros(0)
-
-    def table(columns: int) -> NDArray[np.int64]:
-        return np.zeros((0, columns), np.int64)
-
-    return Tangents(
-        whole, real, whole, table(6), table(0), table(3), table(2), table(2), whole, whole, whole, real,
-        whole, table(2), whole, table(3), whole, table(2), table(3), table(2), whole, table(2), np.zeros((0,
-        0)),
-    )  # fmt: skip
+    return (np.zeros(16, np.int64),) * len(Tangents._fields)
 
 
 @dataclass(frozen=True)
@@ -43,6 +35,7 @@ class Course:
     made: TangentUnit
     addresses: NDArray[np.int64]
     slots: NDArray[np.int64]
+    sizes: NDArray[np.int64]
     groups: NDArray[np.int64]
     places: NDArray[np.int64]
     pairs_y: NDArray[np.int64]
@@ -64,8 +57,10 @@ class Course:
         g, lane = self.made.packing.home[direction]
         return int(self.groups[g, slot] + self.places[g, state] + lane)
 
-    def tangents(self, table: Timetable, doses: Doses, states: tuple[str, ...], result: Array) -> Any:
-        """Everything for one run; `result` (n_times, n_outputs, n_directions) is filled by it."""
+    def tangents(
+        self, table: Timetable, doses: Doses, states: tuple[str, ...], result: Array
+    ) -> tuple[NDArray[Any], ...]:
+        """Arrays for one run, as the step loop's Tangents; `result` (n_times, n_outputs, n_directions) is filled."""
         from cellsim.stepper import SEED_EVENT_TIME, SEED_INPUT, SEED_STATE, SEED_TIME, Tangents
 
         v = self.made.unit.workspace()
@@ -119,12 +114,12 @@ class Course:
             else np.zeros(len(table.breaks))
         )
         return Tangents(
-            self.addresses, v, self.slots, self.groups, self.places, self.pairs_y, self.pairs_p,
+            self.addresses, v, self.slots, self.sizes, self.groups, self.places, self.pairs_y, self.pairs_p,
             self.initials, np.concatenate([[0], np.cumsum(counted)]).astype(np.int64), np.array([code for _,
             code, *_ in seeds], np.int64), np.array([where for *_, where, _ in seeds], np.int64),
             np.array([value for *_, value in seeds], float), self.row_ptr, self.rows, self.event_ptr,
             self.event_y, self.event_p_ptr, self.event_p, self.atoms, self.atom_y, self.tau_ptr, self.tau,
-            result.reshape(len(result), -1),
+            result, np.zeros(len(self.made.packing.directions)),
         )  # fmt: skip
 
 
@@ -228,6 +223,19 @@ def _course(
             tau_ptr.append(len(tau))
         at += 1 + len(slopes)
     atoms.append((-1, at, len(atom_y)))
+    pairs_y = [
+        (e, place(d, j, 2), o * size + d)
+        for e, (o, j) in enumerate(made.output_entries)
+        for d in by_state.get(j, ())
+    ]
+    pairs_p = [(e, o * size + d) for e, (o, j) in enumerate(made.output_parameters) for d in along.get(j, ())]
+    initials = [
+        (e, place(d, i, 0)) for e, (i, j) in enumerate(made.initial_entries) for d in along.get(j, ())
+    ]
+    sizes = (
+        1, len(groups), system.n, len(pairs_y), len(pairs_p), len(initials), size, len(atoms),
+        len(system.outputs) * size,
+    )  # fmt: skip
     return Course(
         atoms=_table(atoms, 3),
         atom_y=_table(atom_y, 2),
@@ -236,24 +244,12 @@ def _course(
         made=made,
         addresses=np.array([made.unit.address[name] for name in names], np.int64),
         slots=np.array([lay[name] for name in ("gy", "gp", "y0p", "event", "times", "atoms")], np.int64),
+        sizes=np.array(sizes, np.int64),
         groups=_table(groups, 6),
         places=places,
-        pairs_y=_table(
-            [
-                (e, place(d, j, 2), o * size + d)
-                for e, (o, j) in enumerate(made.output_entries)
-                for d in by_state.get(j, ())
-            ],
-            3,
-        ),
-        pairs_p=_table(
-            [(e, o * size + d) for e, (o, j) in enumerate(made.output_parameters) for d in along.get(j, ())],
-            2,
-        ),
-        initials=_table(
-            [(e, place(d, i, 0)) for e, (i, j) in enumerate(made.initial_entries) for d in along.get(j, ())],
-            2,
-        ),
+        pairs_y=_table(pairs_y, 3),
+        pairs_p=_table(pairs_p, 2),
+        initials=_table(initials, 2),
         row_ptr=np.cumsum([0, *map(len, moved)]).astype(np.int64),
         rows=_table([(r, place(d, r, 0)) for d, rows in enumerate(moved) for r in rows], 2),
         event_ptr=np.array(event_ptr, np.int64),

@@ -29,7 +29,7 @@ class Machine:
     addresses: NDArray[np.int64]
     offsets: NDArray[np.int64]
     root_event: NDArray[np.int64]
-    held: NDArray[np.bool_]
+    held: NDArray[np.int64]
     targets: NDArray[np.int64]
     target_ptr: NDArray[np.int64]
 
@@ -59,7 +59,7 @@ def machine_of(kernels: Kernels, width: int) -> Machine:
         np.array([unit.address[name] for name in (*KERNELS, *events)], np.int64),
         np.array([*(lay[name] for name in SLOTS), *sizes], np.int64),
         np.array(roots, np.int64),
-        np.array([kernels.equations.events[e].initially for e in roots], np.bool_),
+        np.array([kernels.equations.events[e].initially for e in roots], np.int64),
         np.array([i for each in targets for i in each], np.int64),
         np.cumsum([0, *map(len, targets)]).astype(np.int64),
     )
@@ -72,7 +72,7 @@ class March:
     w: Array
     samples: Array
     inputs: Array
-    held: NDArray[np.bool_]
+    held: NDArray[np.int64]
     status: NDArray[np.int64]
     fail_time: Array
     culprit: NDArray[np.int64]
@@ -80,6 +80,8 @@ class March:
     source: NDArray[np.int64]
     ptr: NDArray[np.int64]
     path: Array
+    now: NDArray[np.int64]
+    flow: Array
 
     def copy(self) -> March:
         """Another that can go its own way."""
@@ -142,6 +144,8 @@ def begin(
         source=np.arange(width),
         ptr=np.zeros(width, np.int64),
         path=np.empty((256, 3 + 5 * n) if dense else (0, 0)),
+        now=np.zeros(2 * len(machine.held), np.int64),
+        flow=np.zeros(n),
     )
 
 
@@ -153,7 +157,7 @@ def follow(
     sample_times: Array,
     given_start: bool,
     arrived: Callable[[int, March], None],
-    tangents: Callable[[Timetable], Any] | None = None,
+    tangents: Callable[[Timetable], tuple[NDArray[Any], ...]] | None = None,
 ) -> NDArray[np.int64]:
     """Carry a march along every schedule of an itinerary.
 
@@ -189,13 +193,17 @@ def follow(
         table = itinerary.tables[leg.table]
         if leg.stop > leg.first and not march.status.all():
             before = march.counts.copy()
+            # named, so that they live as long as the loop reads them
+            arrays = (
+                machine.addresses, machine.offsets, options, march.w, table.breaks, table.op_ptr,
+                table.op_kind, table.op_index, table.op_amount, machine.root_event, march.held,
+                machine.targets, machine.target_ptr, sample_times, march.samples, march.inputs, march.status,
+                march.fail_time, march.culprit, march.counts, march.source, march.ptr, march.now, march.flow,
+                *(no_tangents() if tangents is None else tangents(table)),
+            )  # fmt: skip
             march.path = run_group(
-                machine.addresses, machine.offsets, options, march.w, given_start, leg.first, leg.stop,
-                table.breaks, table.op_ptr, table.op_kind, table.op_index, table.op_amount,
-                machine.root_event, march.held, machine.targets, machine.target_ptr,
-                sample_times, march.samples, march.inputs, march.status, march.fail_time, march.culprit,
-                march.counts, march.source, march.ptr, march.path,
-                no_tangents() if tangents is None else tangents(table),
+                np.array([each.ctypes.data for each in arrays], np.int64), march.path, given_start,
+                leg.first, leg.stop, len(table.breaks), len(sample_times), table.op_amount.shape[1],
             )  # fmt: skip
             work += march.counts - before
         for schedule in leg.done:

@@ -1,7 +1,8 @@
 """How a posterior is explored: pilot, learned frame, chains, and every row scored under every draw.
 
 In prior-whitened coordinates theta the log posterior density is the sum of the rows' log-likelihoods minus
-theta'theta/2, and its gradient -J'r (:mod:`cellsim.likelihood`). Chains start from draws of the Laplace mixture of a
+theta'theta/2, and its gradient -J'r (:mod:`cellsim.likelihood`). Chains move in coordinates x that give sampling days
+room after infusions (:mod:`cellsim.stretches`); all that leaves this module is theta again. Chains start from draws of the Laplace mixture of a
 calibration. Warm-up has two stages: a pilot in the frame of the mean curvature, then a second one in a frame learned
 from the pilots of all chains (:mod:`cellsim.frames`). A simulation that fails rejects its point: density zero,
 counted and told.
@@ -20,6 +21,7 @@ from cellsim.errors import CalibrationError
 from cellsim.frames import Frame, frame_between
 from cellsim.likelihood import Objective
 from cellsim.posterior_data import Scored, score
+from cellsim.stretches import stretch_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -90,23 +92,31 @@ class Drawn:
 
 
 class _Density:
-    """The log posterior density of theta and its gradient, up to a constant."""
+    """The log posterior density of x and its gradient, up to a constant."""
 
     def __init__(self, objective: Objective, rtol: float) -> None:
         self.objective, self.rtol, self.why = objective, rtol, ""
+        self.stretch = stretch_of(objective)
 
-    def __call__(self, theta: Array) -> tuple[float, Array]:
+    def __call__(self, x: Array) -> tuple[float, Array]:
+        theta = self.stretch.theta(x)
         found = self.objective.evaluate(theta, gradient=True, rtol=self.rtol)
         if found.failure:
             self.why = found.failure
-            return -np.inf, theta
-        return float(found.log_likelihood.sum()) - 0.5 * float(theta @ theta), -found.gradient
+            return -np.inf, x
+        slope, turn = self.stretch.slopes(x)
+        density = float(found.log_likelihood.sum()) - 0.5 * float(theta @ theta) + float(np.log(slope).sum())
+        return density, turn - found.gradient * slope
 
-    def curvatures(self, thetas: Array) -> list[Array]:
-        """J'J at every point that can be simulated; the prior's unit matrix is part of it."""
-        found = [self.objective.evaluate(theta, gradient=True, rtol=self.rtol) for theta in thetas]
-        fine = [each.jacobian for each in found if not each.failure and each.jacobian is not None]
-        return [j.T @ j for j in fine if np.all(np.isfinite(j))] or [np.eye(thetas.shape[1])]
+    def curvatures(self, points: Array) -> list[Array]:
+        """J'J at every x that can be simulated, with a unit matrix for the prior."""
+        made = []
+        for x in points:
+            found = self.objective.evaluate(self.stretch.theta(x), gradient=True, rtol=self.rtol)
+            if not found.failure and found.jacobian is not None and np.all(np.isfinite(found.jacobian)):
+                rows = found.jacobian[: len(self.objective.terms)] * self.stretch.slopes(x)[0]
+                made.append(rows.T @ rows + np.eye(x.size))
+        return made or [np.eye(points.shape[1])]
 
 
 def _learned(density: _Density, draws: Array) -> Frame:
@@ -142,6 +152,7 @@ def explored(
         If no start can be simulated, or if interrupted before there is anything to keep.
     """
     density = _Density(objective, run.rtol)
+    laplace = density.stretch.x(laplace)
     frame = Frame.of(laplace.mean(axis=0), np.linalg.inv(np.mean(density.curvatures(laplace), axis=0)))
     seeds = [int(each) for each in np.random.SeedSequence(run.seed).generate_state(3)]
     options: dict[str, Any] = {
@@ -194,15 +205,16 @@ def continued(objective: Objective, so_far: Drawn, draws: int, *, tune: int, pro
     """
     run, density = so_far.run, _Density(objective, so_far.run.rtol)
     chains, length, _ = so_far.thetas.shape
+    reached = density.stretch.x(so_far.thetas)
     seeds = [int(each) for each in np.random.SeedSequence([run.seed, length]).generate_state(2)]
     found = run_chains(
         density,
-        _learned(density, so_far.thetas),
+        _learned(density, reached),
         draws=draws,
         tune=tune,
         chains=chains,
         seed=seeds[0],
-        firsts=so_far.thetas[:, -1],
+        firsts=reached[:, -1],
         target_accept=run.target_accept,
         max_depth=run.max_depth,
         progress=progress,
@@ -235,13 +247,14 @@ def _drawn(density: _Density, found: Chains, run: Run, seed: int, *, least: int 
     """Score what the chains left, and remember what making it took."""
     if found.theta.shape[1] < least:
         raise CalibrationError("interrupted before every chain had left its warm-up; nothing to keep.")
-    objective = density.objective
-    scored = score(objective, found.theta, rtol=run.rtol * CLOSER, seed=seed)
-    again = scored.log_likelihood.sum(axis=-1) - 0.5 * (found.theta**2).sum(axis=-1)
-    apart = np.abs(again - found.statistics["lp"])
+    thetas = density.stretch.theta(found.theta)
+    scored = score(density.objective, thetas, rtol=run.rtol * CLOSER, seed=seed)
+    plain = scored.log_likelihood.sum(axis=-1) - 0.5 * (thetas**2).sum(axis=-1)
+    room = np.array([[np.log(density.stretch.slopes(x)[0]).sum() for x in chain] for chain in found.theta])
+    lp = found.statistics["lp"] - room
     return Drawn(
-        thetas=found.theta,
-        statistics=found.statistics,
+        thetas=thetas,
+        statistics={**found.statistics, "lp": lp},
         scored=scored,
         run=replace(
             run,
@@ -249,6 +262,6 @@ def _drawn(density: _Density, found: Chains, run: Run, seed: int, *, least: int 
             rejected=found.rejected,
             why=density.why,
             seconds=found.seconds,
-            tolerance_error=float(np.nanmax(apart, initial=0.0)),
+            tolerance_error=float(np.nanmax(np.abs(plain - lp), initial=0.0)),
         ),
     )

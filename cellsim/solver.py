@@ -311,7 +311,7 @@ def integrate(
             if dense:
                 paths[sets[0]] = Steps(march.path[: march.counts[3]], n_states)
 
-        def tangents(table: Timetable) -> Any:
+        def tangents(table: Timetable) -> tuple[NDArray[Any], ...]:
             assert sensitivities is not None
             course = courses[0 if len(several) == 1 else int(lead[0])]
             return course.tangents(table, schedules[0][0], equations.states, sensitivities[lead[0]])

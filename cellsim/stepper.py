@@ -7,7 +7,7 @@ because numba decides by a file's date whether the compiled functions it keeps f
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, get_type_hints
 
 import numpy as np
 from numba import njit, types
@@ -39,6 +39,38 @@ def _emit_call(typing: Any, address: Any, w: Any, v: Any) -> Any:
 
 
 _call: Any = intrinsic(_emit_call)
+
+
+# numbers at an address. The loop sees little else: an array costs numba much more to compile
+if TYPE_CHECKING:
+    Reals: TypeAlias = Any
+    Wholes: TypeAlias = Any
+else:
+    Reals, Wholes = types.CPointer(types.float64), types.CPointer(types.int64)
+
+
+def _fields_at(kind: Any) -> Any:
+    """A function of an address, where the addresses of all fields of a named tuple of pointers stand in order."""
+
+    def emit(typing: Any, address: Any) -> Any:
+        from llvmlite import ir
+
+        hints = get_type_hints(kind).values()
+        made = types.NamedTuple(list(hints), kind)
+
+        def build(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+            table = builder.inttoptr(args[0], ir.IntType(64).as_pointer())
+            fields = [
+                builder.inttoptr(
+                    builder.load(builder.gep(table, [ir.IntType(64)(k)])), context.get_value_type(hint)
+                )
+                for k, hint in enumerate(hints)
+            ]
+            return context.make_tuple(builder, signature.return_type, fields)
+
+        return made(types.intp), build
+
+    return intrinsic(emit)
 
 
 # what `addr`, `off` and `opt` hold, in order
@@ -97,8 +129,43 @@ RTOL, H_MAX, MAX_STEPS, WANT_RATES, PEAK_SHARE = range(5)
 ACCEPTED, REJECTED, FACTORED, RECORDED = range(4)
 
 
-@njit(cache=True, nogil=True)
-def _initial_step(addr, off, opt, w, span):  # type: ignore[no-untyped-def]
+_COMPILED: Any = {"cache": True, "nogil": True, "error_model": "numpy"}
+# without the doors for Python: only `run_group` and the observers are called from there
+_INNER: Any = {**_COMPILED, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+_inner = njit(**_INNER)
+
+
+class Group(NamedTuple):
+    """Where everything of a lane group lies: addresses as the caller has them, numbers as the loop sees them."""
+
+    addr: Wholes  # kernels, in the order of KERNELS, then events
+    off: Wholes  # SLOTS and sizes
+    opt: Reals  # options
+    w: Reals  # workspace; slots p, atol (and y if `given_start`) are filled
+    breaks: Reals  # (n_breaks,): times at which something changes; first and last are start and end
+    op_ptr: Wholes  # (n_breaks + 1,): what changes at break b is op_ptr[b]:op_ptr[b+1]
+    op_kind: Wholes
+    op_index: Wholes  # a state, or an event
+    op_amount: Reals  # (n_ops, W or 1): a jump, a change of rate, or whether the event fires
+    root_event: Wholes  # (n_roots,): state-triggered events
+    held: Wholes  # (n_roots,): whether their condition counts as true before the start
+    targets: Wholes
+    target_ptr: Wholes
+    times: Reals  # (n_times, W): ascending per lane
+    samples: Reals  # (n_times, n W): receives states
+    inputs: Reals  # (n_times, n W): receives zero-order inputs
+    status: Wholes  # (W,): outcome per lane
+    fail_time: Reals  # (W,)
+    culprit: Wholes  # (W,)
+    counts: Wholes  # (4,): steps accepted, rejected, factorisations, rows of `path`
+    source: Wholes  # (W,): the lane that each lane follows (its own number to begin with)
+    ptr: Wholes  # (W,): the next sample of each lane
+    now: Wholes  # (2 n_roots,): room
+    flow: Reals  # (n,): room
+
+
+@_inner
+def _initial_step(addr, off, opt, w, base, span):  # type: ignore[no-untyped-def]
     """First step after a restart: rtol^(1/5) of the fastest time scale that is moving.
 
     The time scale is |y'| / |y''| in the largest scaled component, y'' by a small Euler step (as in Hairer,
@@ -107,7 +174,7 @@ def _initial_step(addr, off, opt, w, span):  # type: ignore[no-untyped-def]
     from zero, and would ask for a step a thousand times too small. A rejected first step costs less.
     """
     size, y, f, atol = off[N_STATES] * off[N_LANES], off[S_Y], off[S_F], off[S_ATOL]
-    ys, base = off[S_YS], w.ctypes.data
+    ys = off[S_YS]
     _call(addr[RHS], base, base)
     d1 = 0.0
     for i in range(size):
@@ -130,7 +197,7 @@ def _initial_step(addr, off, opt, w, span):  # type: ignore[no-untyped-def]
     return min(START * opt[RTOL] ** 0.2 * d1 / max(d2, 1e-300), span)
 
 
-@njit(cache=True, nogil=True)
+@_inner
 def _interpolate(off, w, theta, into):  # type: ignore[no-untyped-def]
     """Dense output at t + theta h for all lanes."""
     size, y, y1, k = off[N_STATES] * off[N_LANES], off[S_Y], off[S_Y1], off[S_DENSE]
@@ -141,29 +208,29 @@ def _interpolate(off, w, theta, into):  # type: ignore[no-untyped-def]
         w[into + i] = rest * w[y + i] + theta * (w[y1 + i] + rest * inner)
 
 
-@njit(cache=True, nogil=True)
-def _read_conditions(addr, off, w, source, now):  # type: ignore[no-untyped-def]
+@_inner
+def _read_conditions(addr, off, w, base, source, now, into):  # type: ignore[no-untyped-def]
     """Whether each state-triggered event's condition holds (one lane only)."""
     for i in range(off[N_STATES]):
         w[off[S_YS] + i] = w[source + i]
-    _call(addr[CONDITIONS], w.ctypes.data, w.ctypes.data)
+    _call(addr[CONDITIONS], base, base)
     for e in range(off[N_ROOTS]):
-        now[e] = w[off[S_ROOTS] + e] > 0.5
+        now[into + e] = 1 if w[off[S_ROOTS] + e] > 0.5 else 0
 
 
-@njit(cache=True, nogil=True)
-def _apply_event(addr, off, w, event, targets, target_ptr, mask):  # type: ignore[no-untyped-def]
-    """New values of the event's targets, in the lanes where the mask is set."""
+@_inner
+def _apply_event(addr, off, w, base, event, targets, target_ptr, mask, first, stride):  # type: ignore[no-untyped-def]
+    """New values of the event's targets, in the lanes where the mask (from `first` on) is set."""
     W = off[N_LANES]
-    _call(addr[len(KERNELS) + event], w.ctypes.data, w.ctypes.data)
+    _call(addr[len(KERNELS) + event], base, base)
     for j in range(target_ptr[event], target_ptr[event + 1]):
         i = targets[j]
         for lane in range(W):
-            if mask[lane if mask.size > 1 else 0] != 0.0:
+            if stride == 0 or mask[first + (lane if stride > 1 else 0)] != 0.0:
                 w[off[S_Y] + i * W + lane] = w[off[S_YS] + i * W + lane]
 
 
-@njit(cache=True, nogil=True)
+@_inner
 def _give_up(off, w, status, source, t, fail_time, culprit, code):  # type: ignore[no-untyped-def]
     """Mark lanes that cannot go on and let a healthy lane stand in for them; False if none is left."""
     W, size = off[N_LANES], off[N_STATES] * off[N_LANES]
@@ -203,7 +270,7 @@ def _give_up(off, w, status, source, t, fail_time, culprit, code):  # type: igno
     return size > 0
 
 
-@njit(cache=True, nogil=True)
+@_inner
 def _record(off, w, path, counts, start, end, h):  # type: ignore[no-untyped-def]
     """Keep a step for later interpolation."""
     n, row = off[N_STATES], counts[RECORDED]
@@ -224,125 +291,131 @@ def _record(off, w, path, counts, start, end, h):  # type: ignore[no-untyped-def
 
 
 class Tangents(NamedTuple):
-    """Everything the loop needs to carry sensitivities along; arrays are empty without them."""
+    """Everything the loop needs to carry sensitivities along, the same way; `sizes` is zero without them."""
 
-    addresses: Any  # prepare, step, dense, observe_y, observe_p, initial, times, then events
-    v: Any  # the tangents' workspace
-    slots: Any  # where gy, gp, y0p, event, times begin
-    groups: Any  # (n_groups, 6): where s, s1, sample, u, dense begin, and how many doubles a vector has
-    places: Any  # (n_groups, n_states): where a state is in those vectors, or -1
-    pairs_y: Any  # (k, 3): entry of gy, place in v of the sampled tangent, place in the result
-    pairs_p: Any  # (k, 2): entry of gp, place in the result
-    initials: Any  # (k, 2): entry of y0p, place in v
-    seed_ptr: Any  # (n_breaks + 1,): seeds of each break
-    seed_code: Any  # what a seed is
-    seed_at: Any  # place in v, or a direction
-    seed_value: Any
-    row_ptr: Any  # (n_directions + 1,): rows each direction reaches
-    rows: Any  # (k, 2): state, place in v
-    event_ptr: Any  # (n_events + 1,): entries that are derivatives by states
-    event_y: Any  # (k, 3): entry, target, state
-    event_p_ptr: Any  # (n_events + 1,)
-    event_p: Any  # (k, 2): entry, place in v
-    atoms: Any  # (k, 3): located event, where its gap is, where its derivatives by states begin in `atom_y`
-    atom_y: Any  # (k, 2): entry, state
-    tau_ptr: Any  # (n_atoms * n_directions + 1,)
-    tau: Any  # (k, 2): entry, place in v (or -1 for a slope by the direction itself)
-    result: Any  # (n_times, n_outputs * n_directions)
+    addresses: Wholes  # prepare, step, dense, observe_y, observe_p, initial, times, then events
+    v: Reals  # the tangents' workspace
+    slots: Wholes  # where gy, gp, y0p, event, times, atoms begin
+    sizes: Wholes  # whether there are tangents, then numbers of things, in the order of the constants below
+    groups: Wholes  # (n_groups, 6): where s, s1, sample, u, dense begin, and how many doubles a vector has
+    places: Wholes  # (n_groups, n_states): where a state is in those vectors, or -1
+    pairs_y: Wholes  # (k, 3): entry of gy, place in v of the sampled tangent, place in the result
+    pairs_p: Wholes  # (k, 2): entry of gp, place in the result
+    initials: Wholes  # (k, 2): entry of y0p, place in v
+    seed_ptr: Wholes  # (n_breaks + 1,): seeds of each break
+    seed_code: Wholes  # what a seed is
+    seed_at: Wholes  # place in v, or a direction
+    seed_value: Reals
+    row_ptr: Wholes  # (n_directions + 1,): rows each direction reaches
+    rows: Wholes  # (k, 2): state, place in v
+    event_ptr: Wholes  # (n_events + 1,): entries that are derivatives by states
+    event_y: Wholes  # (k, 3): entry, target, state
+    event_p_ptr: Wholes  # (n_events + 1,)
+    event_p: Wholes  # (k, 2): entry, place in v
+    atoms: (
+        Wholes  # (k, 3): located event, where its gap is, where its derivatives by states begin in `atom_y`
+    )
+    atom_y: Wholes  # (k, 2): entry, state
+    tau_ptr: Wholes  # (n_atoms * n_directions + 1,)
+    tau: Wholes  # (k, 2): entry, place in v (or -1 for a slope by the direction itself)
+    result: Reals  # (n_times, n_outputs * n_directions)
+    moved: Reals  # (n_directions,): room
 
 
 T_PREPARE, T_STEP, T_DENSE, T_OBSERVE_Y, T_OBSERVE_P, T_INITIAL, T_TIMES, T_ATOMS, T_EVENTS = range(9)
 SEED_STATE, SEED_INPUT, SEED_TIME, SEED_EVENT_TIME = range(4)
+ON, N_GROUPS, N_PLACES, N_PAIRS_Y, N_PAIRS_P, N_INITIALS, N_DIRECTIONS, N_ATOMS, N_RESULTS = range(9)
 
 
-@njit(cache=True, nogil=True)
-def _begin_tangents(T, w, given_start):  # type: ignore[no-untyped-def]
-    base, v = w.ctypes.data, T.v
-    _call(T.addresses[T_PREPARE], base, v.ctypes.data)
-    if not given_start and T.initials.shape[0]:
-        _call(T.addresses[T_INITIAL], base, v.ctypes.data)
-        for i in range(T.initials.shape[0]):
-            v[T.initials[i, 1]] += v[T.slots[2] + T.initials[i, 0]]
-    _call(T.addresses[T_TIMES], base, v.ctypes.data)
+@_inner
+def _begin_tangents(T, base, other, given_start):  # type: ignore[no-untyped-def]
+    v = T.v
+    _call(T.addresses[T_PREPARE], base, other)
+    if not given_start and T.sizes[N_INITIALS]:
+        _call(T.addresses[T_INITIAL], base, other)
+        for i in range(T.sizes[N_INITIALS]):
+            v[T.initials[2 * i + 1]] += v[T.slots[2] + T.initials[2 * i]]
+    _call(T.addresses[T_TIMES], base, other)
 
 
-@njit(cache=True, nogil=True)
-def _sample_tangents(T, off, w, sample):  # type: ignore[no-untyped-def]
+@_inner
+def _sample_tangents(T, base, other, sample):  # type: ignore[no-untyped-def]
     """Sensitivities of the outputs at the state in slot ys, from the tangents in slot sample."""
-    base, v = w.ctypes.data, T.v
-    _call(T.addresses[T_OBSERVE_Y], base, v.ctypes.data)
-    _call(T.addresses[T_OBSERVE_P], base, v.ctypes.data)
-    for i in range(T.result.shape[1]):
-        T.result[sample, i] = 0.0
-    for i in range(T.pairs_y.shape[0]):
-        T.result[sample, T.pairs_y[i, 2]] += v[T.slots[0] + T.pairs_y[i, 0]] * v[T.pairs_y[i, 1]]
-    for i in range(T.pairs_p.shape[0]):
-        T.result[sample, T.pairs_p[i, 1]] += v[T.slots[1] + T.pairs_p[i, 0]]
+    v, pairs, row = T.v, T.pairs_y, sample * T.sizes[N_RESULTS]
+    _call(T.addresses[T_OBSERVE_Y], base, other)
+    _call(T.addresses[T_OBSERVE_P], base, other)
+    for i in range(T.sizes[N_RESULTS]):
+        T.result[row + i] = 0.0
+    for i in range(T.sizes[N_PAIRS_Y]):
+        T.result[row + pairs[3 * i + 2]] += v[T.slots[0] + pairs[3 * i]] * v[pairs[3 * i + 1]]
+    for i in range(T.sizes[N_PAIRS_P]):
+        T.result[row + T.pairs_p[2 * i + 1]] += v[T.slots[1] + T.pairs_p[2 * i]]
 
 
-@njit(cache=True, nogil=True)
+@_inner
 def _interpolate_tangents(T, theta):  # type: ignore[no-untyped-def]
     v, rest = T.v, 1.0 - theta
-    for g in range(T.groups.shape[0]):
+    for g in range(T.sizes[N_GROUPS]):
+        at = 6 * g
         s, s1, sample, dense, size = (
-            T.groups[g, 0],
-            T.groups[g, 1],
-            T.groups[g, 2],
-            T.groups[g, 4],
-            T.groups[g, 5],
+            T.groups[at],
+            T.groups[at + 1],
+            T.groups[at + 2],
+            T.groups[at + 4],
+            T.groups[at + 5],
         )
         for i in range(size):
             inner = v[dense + i] + theta * (v[dense + size + i] + theta * v[dense + 2 * size + i])
             v[sample + i] = rest * v[s + i] + theta * (v[s1 + i] + rest * inner)
 
 
-@njit(cache=True, nogil=True)
+@_inner
 def _copy_tangents(T, source, target):  # type: ignore[no-untyped-def]
     v = T.v
-    for g in range(T.groups.shape[0]):
-        for i in range(T.groups[g, 5]):
-            v[T.groups[g, target] + i] = v[T.groups[g, source] + i]
+    for g in range(T.sizes[N_GROUPS]):
+        for i in range(T.groups[6 * g + 5]):
+            v[T.groups[6 * g + target] + i] = v[T.groups[6 * g + source] + i]
 
 
-@njit(cache=True, nogil=True)
-def _event_tangents(T, w, event):  # type: ignore[no-untyped-def]
+@_inner
+def _event_tangents(T, base, other, event):  # type: ignore[no-untyped-def]
     """Tangents of the states an event is about to set; the state before it is still in slot y."""
-    v = T.v
-    _call(T.addresses[T_EVENTS + event], w.ctypes.data, v.ctypes.data)
+    v, n = T.v, T.sizes[N_PLACES]
+    _call(T.addresses[T_EVENTS + event], base, other)
     _copy_tangents(T, np.int64(0), np.int64(2))
-    for g in range(T.groups.shape[0]):
-        s, sample = T.groups[g, 0], T.groups[g, 2]
+    for g in range(T.sizes[N_GROUPS]):
+        s, sample = T.groups[6 * g], T.groups[6 * g + 2]
         for i in range(T.event_ptr[event], T.event_ptr[event + 1]):
-            target = T.places[g, T.event_y[i, 1]]
+            target = T.places[g * n + T.event_y[3 * i + 1]]
             if target >= 0:
                 for lane in range(LANES):
                     v[s + target + lane] = 0.0
         for i in range(T.event_ptr[event], T.event_ptr[event + 1]):
-            entry, cause = T.event_y[i, 0], T.event_y[i, 2]
-            target = T.places[g, T.event_y[i, 1]]
-            if entry >= 0 and target >= 0 and T.places[g, cause] >= 0:
+            entry, cause = T.event_y[3 * i], T.places[g * n + T.event_y[3 * i + 2]]
+            target = T.places[g * n + T.event_y[3 * i + 1]]
+            if entry >= 0 and target >= 0 and cause >= 0:
                 for lane in range(LANES):
-                    v[s + target + lane] += v[T.slots[3] + entry] * v[sample + T.places[g, cause] + lane]
+                    v[s + target + lane] += v[T.slots[3] + entry] * v[sample + cause + lane]
     for i in range(T.event_p_ptr[event], T.event_p_ptr[event + 1]):
-        v[T.event_p[i, 1]] += v[T.slots[3] + T.event_p[i, 0]]
+        v[T.event_p[2 * i + 1]] += v[T.slots[3] + T.event_p[2 * i]]
 
 
-@njit(cache=True, nogil=True)
+@_inner
 def _shift_tangents(T, b, flow, sign):  # type: ignore[no-untyped-def]
     """Move tangents along the flow by sign times the derivative of the instant of break b."""
     v = T.v
     for i in range(T.seed_ptr[b], T.seed_ptr[b + 1]):
         code = T.seed_code[i]
-        if code in (SEED_TIME, SEED_EVENT_TIME):
+        if code >= SEED_TIME:  # at the instant itself, or at that of an event
             d = T.seed_at[i]
             rate = T.seed_value[i]
             if code == SEED_EVENT_TIME:
                 rate = v[T.slots[4] + np.int64(rate)]
             for j in range(T.row_ptr[d], T.row_ptr[d + 1]):
-                v[T.rows[j, 1]] += sign * rate * flow[T.rows[j, 0]]
+                v[T.rows[2 * j + 1]] += sign * rate * flow[T.rows[2 * j]]
 
 
-@njit(cache=True, nogil=True)
+@_inner
 def _seed_tangents(T, b):  # type: ignore[no-untyped-def]
     """Doses along which we differentiate; whether the instant of this break moves with some direction."""
     moves = False
@@ -354,189 +427,143 @@ def _seed_tangents(T, b):  # type: ignore[no-untyped-def]
     return moves
 
 
-@njit(cache=True, nogil=True)
-def _instant_moves(T, root, flow, moved):  # type: ignore[no-untyped-def]
+@_inner
+def _instant_moves(T, root, flow):  # type: ignore[no-untyped-def]
     """How the instant of a located event moves with each direction: -(gap along it) / (gap in time)."""
-    v, slot = T.v, T.slots[5]
-    n_directions = moved.size
+    v, slot, n = T.v, T.slots[5], T.sizes[N_DIRECTIONS]
     best, nearest, speed = -1, np.inf, 0.0
-    for a in range(T.atoms.shape[0] - 1):
-        if T.atoms[a, 0] == root:
+    for a in range(T.sizes[N_ATOMS] - 1):
+        if T.atoms[3 * a] == root:
             rate = 0.0
-            for i in range(T.atoms[a, 2], T.atoms[a + 1, 2]):
-                rate += v[slot + T.atom_y[i, 0]] * flow[T.atom_y[i, 1]]
-            if rate != 0.0 and abs(v[slot + T.atoms[a, 1]] / rate) < nearest:
-                best, nearest, speed = a, abs(v[slot + T.atoms[a, 1]] / rate), rate
-    for d in range(n_directions):
-        moved[d] = 0.0
+            for i in range(T.atoms[3 * a + 2], T.atoms[3 * a + 5]):
+                rate += v[slot + T.atom_y[2 * i]] * flow[T.atom_y[2 * i + 1]]
+            away = abs(v[slot + T.atoms[3 * a + 1]] / rate) if rate != 0.0 else np.inf
+            if away < nearest:
+                best, nearest, speed = a, away, rate
+    for d in range(n):
+        T.moved[d] = 0.0
         if best >= 0:
-            for i in range(T.tau_ptr[best * n_directions + d], T.tau_ptr[best * n_directions + d + 1]):
-                along = v[T.tau[i, 1]] if T.tau[i, 1] >= 0 else 1.0
-                moved[d] -= v[slot + T.tau[i, 0]] * along / speed
+            for i in range(T.tau_ptr[best * n + d], T.tau_ptr[best * n + d + 1]):
+                along = v[T.tau[2 * i + 1]] if T.tau[2 * i + 1] >= 0 else 1.0
+                T.moved[d] -= v[slot + T.tau[2 * i]] * along / speed
 
 
-@njit(cache=True, nogil=True)
-def _shift_all(T, moved, flow, sign):  # type: ignore[no-untyped-def]
-    for d in range(moved.size):
+@_inner
+def _shift_all(T, flow, sign):  # type: ignore[no-untyped-def]
+    for d in range(T.sizes[N_DIRECTIONS]):
         for j in range(T.row_ptr[d], T.row_ptr[d + 1]):
-            T.v[T.rows[j, 1]] += sign * moved[d] * flow[T.rows[j, 0]]
+            T.v[T.rows[2 * j + 1]] += sign * T.moved[d] * flow[T.rows[2 * j]]
 
 
-@njit(cache=True, nogil=True)
-def _settle(addr, off, w, root_event, targets, target_ptr, held, now, T, timed):  # type: ignore[no-untyped-def]
+@_inner
+def _flow(addr, off, w, base, flow):  # type: ignore[no-untyped-def]
+    """Rates of change at the state in slot y."""
+    _call(addr[RHS], base, base)
+    for i in range(off[N_STATES]):
+        flow[i] = w[off[S_F] + i]
+
+
+@_inner
+def _settle(G, base, T, other, timed):  # type: ignore[no-untyped-def]
     """Fire state-triggered events whose condition has just become true, and those that these set off.
 
     `timed` says that the instant was located on the way (and moves with parameters), not set by a dose.
     """
-    one = np.ones(1)
-    n, base = off[N_STATES], w.ctypes.data
-    tangents = T.addresses.size > 0
-    flow = np.zeros(n if tangents else 0)
-    moved = np.zeros(T.row_ptr.size - 1 if tangents else 0)
+    addr, off, w, now, held = G.addr, G.off, G.w, G.now, G.held
     for _ in range(16):
-        _read_conditions(addr, off, w, off[S_Y], now)
+        _read_conditions(addr, off, w, base, off[S_Y], now, np.int64(0))
         fired = -1
         for e in range(off[N_ROOTS]):
-            if now[e] and not held[e] and fired < 0:
+            if now[e] != 0 and held[e] == 0 and fired < 0:
                 fired = e
-            elif not now[e]:
-                held[e] = False
+            elif now[e] == 0:
+                held[e] = 0
         if fired < 0:
             break
-        held[fired] = True
-        if tangents:
+        held[fired] = 1
+        event = G.root_event[fired]
+        if T.sizes[ON]:
             if timed:
-                _call(addr[RHS], base, base)
-                for i in range(n):
-                    flow[i] = w[off[S_F] + i]
-                _call(T.addresses[T_ATOMS], base, T.v.ctypes.data)
-                _instant_moves(T, fired, flow, moved)
-                _shift_all(T, moved, flow, np.float64(1.0))
-            _event_tangents(T, w, root_event[fired])
-        _apply_event(addr, off, w, root_event[fired], targets, target_ptr, one)
-        if tangents and timed:
-            _call(addr[RHS], base, base)
-            for i in range(n):
-                flow[i] = w[off[S_F] + i]
-            _shift_all(T, moved, flow, np.float64(-1.0))
+                _flow(addr, off, w, base, G.flow)
+                _call(T.addresses[T_ATOMS], base, other)
+                _instant_moves(T, fired, G.flow)
+                _shift_all(T, G.flow, 1.0)
+            _event_tangents(T, base, other, event)
+        _apply_event(addr, off, w, base, event, G.targets, G.target_ptr, G.op_amount, 0, 0)
+        if T.sizes[ON] and timed:
+            _flow(addr, off, w, base, G.flow)
+            _shift_all(T, G.flow, -1.0)
         timed = False  # what follows happens at the same instant
 
 
-@njit(cache=True, nogil=True)
-def run_group(  # type: ignore[no-untyped-def]
-    addr,
-    off,
-    opt,
-    w,
-    given_start,
-    first,
-    stop,
-    breaks,
-    op_ptr,
-    op_kind,
-    op_index,
-    op_amount,
-    root_event,
-    held,
-    targets,
-    target_ptr,
-    times,
-    samples,
-    inputs,
-    status,
-    fail_time,
-    culprit,
-    counts,
-    source,
-    ptr,
-    path,
-    T,
-):
+W_AT, V_AT = Group._fields.index("w"), len(Group._fields) + Tangents._fields.index("v")
+N_FIELDS = len(Group._fields)
+_group, _tangents = _fields_at(Group), _fields_at(Tangents)
+
+
+@njit(**_COMPILED)
+def run_group(at, path, given_start, first, stop, n_breaks, n_times, stride):  # type: ignore[no-untyped-def]
     """Carry W simulations through breaks ``first:stop``, up to the instant of break `stop` or to the end.
 
-    Everything that moves lies in the arguments, so a copy of them taken at `stop` can be carried on along
+    Everything that moves lies at the addresses given, so a copy of it taken at `stop` can be carried on along
     another timetable.
 
     Parameters
     ----------
-    addr, off, opt : arrays
-        Addresses of kernels, offsets of slots and sizes, options, in the order of the constants above.
-    w : (layout size,) array
-        Workspace; slots p, atol (and y if `given_start`) are filled.
+    at : array of int
+        Addresses of the fields of :class:`Group`, then of those of :class:`Tangents` (one lane only).
+    path : (0, 0) array, or (some, 3 + 5 n) array
+        Receives every step (one lane only): start, end, step length, y, y1, K_1, K_2, K_3; grown as needed.
     given_start : bool
     first, stop : int
         Zero to begin; otherwise what was `stop` before.
-    breaks : (n_breaks,) array
-        Times at which something changes; first and last are start and end.
-    op_ptr, op_kind, op_index, op_amount
-        What changes: operations ``op_ptr[b]:op_ptr[b+1]`` of break b; index is a state, or an event; amount
-        (n_ops, W or 1) is a jump, a change of rate, or whether the event fires.
-    root_event, held : (n_roots,) arrays
-        State-triggered events, and whether their condition counts as true before the start.
-    times, samples, inputs
-        (n_times, W) ascending per lane; (n_times, n W) receives states; (n_times, n W) receives zero-order
-        inputs.
-    status, fail_time, culprit : (W,) arrays
-        Outcome per lane.
-    counts : (4,) array
-        Steps accepted, steps rejected, factorisations, rows of `path`.
-    source, ptr : (W,) arrays
-        The lane that each lane follows (its own number to begin with), and its next sample.
-    path : (0, 0) array, or (some, 3 + 5 n) array
-        Receives every step (one lane only): start, end, step length, y, y1, K_1, K_2, K_3; grown as needed.
-
-    T : Tangents
-        Sensitivities to carry along (one lane only).
+    n_breaks, n_times, stride : int
+        Lengths of `breaks` and `times`, and how many amounts an operation has.
 
     Returns
     -------
     array
         `path`, its first ``counts[3]`` rows filled.
     """
-    W, n, base = off[N_LANES], off[N_STATES], w.ctypes.data
+    G, T, base, other = _group(at.ctypes.data), _tangents(at.ctypes.data + 8 * N_FIELDS), at[W_AT], at[V_AT]
+    addr, off, opt, w, held, now = G.addr, G.off, G.opt, G.w, G.held, G.now
+    times, samples, ptr, source, counts = G.times, G.samples, G.ptr, G.source, G.counts
+    W, n = off[N_LANES], off[N_STATES]
     size, Y, Y1 = n * W, off[S_Y], off[S_Y1]
     control, roots = off[S_CONTROL], off[N_ROOTS]
-    now = np.zeros(max(roots, 1), np.bool_)
-    now2 = np.zeros(max(roots, 1), np.bool_)
-    tangents = T.addresses.size > 0
+    tangents = T.sizes[ON] != 0
     if first == 0:
         _call(addr[PREPARE], base, base)
         if not given_start:
             _call(addr[INITIAL], base, base)
         if tangents:
-            _begin_tangents(T, w, given_start)
+            _begin_tangents(T, base, other, given_start)
     w[control + 1] = opt[RTOL]
-    flow = np.zeros(n if tangents else 0)
-    n_times = times.shape[0]
     steps = counts[FACTORED]
     for b in range(first, stop):
-        t = breaks[b]
+        t = G.breaks[b]
         if off[N_CLOCK] >= 0:  # the clock never drifts from the time
             for lane in range(W):
                 w[Y + off[N_CLOCK] * W + lane] = t
         moves = _seed_tangents(T, b) if tangents else False
         if moves:
-            _call(addr[RHS], base, base)
-            for i in range(n):
-                flow[i] = w[off[S_F] + i]
-            _shift_tangents(T, b, flow, 1.0)
-        for o in range(op_ptr[b], op_ptr[b + 1]):
-            i = op_index[o]
-            if op_kind[o] == OP_EVENT:
+            _flow(addr, off, w, base, G.flow)
+            _shift_tangents(T, b, G.flow, 1.0)
+        for o in range(G.op_ptr[b], G.op_ptr[b + 1]):
+            i = G.op_index[o]
+            if G.op_kind[o] == OP_EVENT:
                 if tangents:
-                    _event_tangents(T, w, i)
-                _apply_event(addr, off, w, i, targets, target_ptr, op_amount[o])
+                    _event_tangents(T, base, other, i)
+                _apply_event(addr, off, w, base, i, G.targets, G.target_ptr, G.op_amount, o * stride, stride)
             else:
-                slot = Y if op_kind[o] == OP_JUMP else off[S_U]
+                slot = Y if G.op_kind[o] == OP_JUMP else off[S_U]
                 for lane in range(W):
-                    w[slot + i * W + lane] += op_amount[o, source[lane] if op_amount.shape[1] > 1 else 0]
+                    w[slot + i * W + lane] += G.op_amount[o * stride + (source[lane] if stride > 1 else 0)]
         if roots:
-            _settle(addr, off, w, root_event, targets, target_ptr, held, now, T, False)
+            _settle(G, base, T, other, False)
         if moves:
-            _call(addr[RHS], base, base)
-            for i in range(n):
-                flow[i] = w[off[S_F] + i]
-            _shift_tangents(T, b, flow, -1.0)
+            _flow(addr, off, w, base, G.flow)
+            _shift_tangents(T, b, G.flow, -1.0)
         for i in range(size):
             if not abs(w[Y + i]) < 1e300 and source[i % W] == i % W:
                 for e in range(8):
@@ -545,24 +572,24 @@ def run_group(  # type: ignore[no-untyped-def]
                     w[off[S_F] + j] = np.nan if not abs(w[Y + j]) < 1e300 else 0.0
                     if not abs(w[Y + j]) < 1e300:
                         w[off[S_ERROR] + j % W] = np.nan
-                if not _give_up(off, w, status, source, t, fail_time, culprit, np.int64(NOT_FINITE)):
+                if not _give_up(off, w, G.status, source, t, G.fail_time, G.culprit, np.int64(NOT_FINITE)):
                     return path
         for lane in range(W):
-            while ptr[lane] < n_times and times[ptr[lane], lane] <= t:
+            while ptr[lane] < n_times and times[ptr[lane] * W + lane] <= t:
                 if source[lane] == lane:
                     for i in range(n):
-                        samples[ptr[lane], i * W + lane] = w[Y + i * W + lane]
+                        samples[ptr[lane] * size + i * W + lane] = w[Y + i * W + lane]
                         if opt[WANT_RATES] != 0.0:
-                            inputs[ptr[lane], i * W + lane] = w[off[S_U] + i * W + lane]
+                            G.inputs[ptr[lane] * size + i * W + lane] = w[off[S_U] + i * W + lane]
                     if tangents:
                         for i in range(n):
                             w[off[S_YS] + i] = w[Y + i]
                         _copy_tangents(T, np.int64(0), np.int64(2))
-                        _sample_tangents(T, off, w, ptr[lane])
+                        _sample_tangents(T, base, other, ptr[lane])
                 ptr[lane] += 1
-        if b == breaks.size - 1:
+        if b == n_breaks - 1:
             if (
-                path.shape[1] and op_ptr[b + 1] > op_ptr[b]
+                path.shape[1] and G.op_ptr[b + 1] > G.op_ptr[b]
             ):  # what happens at the end is a step without length
                 for i in range(size):
                     w[Y1 + i] = w[Y + i]
@@ -570,12 +597,12 @@ def run_group(  # type: ignore[no-untyped-def]
                         w[off[S_DENSE] + m * off[N_PADDED] + i] = 0.0
                 path = _record(off, w, path, counts, t, t, np.float64(1.0))
             return path
-        end = breaks[b + 1]
+        end = G.breaks[b + 1]
         share = opt[PEAK_SHARE] * opt[RTOL]
         if share > 0.0:
             for i in range(size):
                 w[off[S_ATOL] + i] = max(w[off[S_ATOL] + i], share * abs(w[Y + i]))
-        h = min(_initial_step(addr, off, opt, w, end - t), opt[H_MAX])
+        h = min(_initial_step(addr, off, opt, w, base, end - t), opt[H_MAX])
         fresh, grown, old_error = True, True, 1e-4
         while t < end:
             left = end - t
@@ -586,7 +613,7 @@ def run_group(  # type: ignore[no-untyped-def]
                 h = 0.5 * left
             if steps >= opt[MAX_STEPS]:
                 _call(addr[RHS], base, base)
-                _give_up(off, w, status, source, t, fail_time, culprit, np.int64(TOO_MANY_STEPS))
+                _give_up(off, w, G.status, source, t, G.fail_time, G.culprit, np.int64(TOO_MANY_STEPS))
                 return path
             if fresh:
                 _call(addr[JAC], base, base)
@@ -608,10 +635,10 @@ def run_group(  # type: ignore[no-untyped-def]
                 if h <= 4e-16 * abs(t) or h < 1e-290:
                     _call(addr[RHS], base, base)
                     code = np.int64(STEP_UNDERFLOW) if error < 1e300 else np.int64(NOT_FINITE)
-                    if not _give_up(off, w, status, source, t, fail_time, culprit, code):
+                    if not _give_up(off, w, G.status, source, t, G.fail_time, G.culprit, code):
                         return path
                     fresh = True
-                    h = min(_initial_step(addr, off, opt, w, left), opt[H_MAX])
+                    h = min(_initial_step(addr, off, opt, w, base, left), opt[H_MAX])
                 continue
             counts[ACCEPTED] += 1
             new = end if last else t + h
@@ -626,14 +653,14 @@ def run_group(  # type: ignore[no-untyped-def]
                             _call(addr[DENSE], base, base)
                             dense = True
                         _interpolate(off, w, theta, off[S_YS])
-                        _read_conditions(addr, off, w, off[S_YS], now)
+                        _read_conditions(addr, off, w, base, off[S_YS], now, np.int64(0))
                     else:
-                        _read_conditions(addr, off, w, Y1, now)
+                        _read_conditions(addr, off, w, base, Y1, now, np.int64(0))
                     for e in range(roots):
-                        if now[e] and not held[e]:
+                        if now[e] != 0 and held[e] == 0:
                             hit = e
-                        elif not now[e]:
-                            held[e] = False
+                        elif now[e] == 0:
+                            held[e] = 0
                     if hit >= 0:
                         low, high = theta - 0.25, theta
                         for _ in range(60):
@@ -641,10 +668,10 @@ def run_group(  # type: ignore[no-untyped-def]
                             if theta <= low or theta >= high:
                                 break
                             _interpolate(off, w, theta, off[S_YS])
-                            _read_conditions(addr, off, w, off[S_YS], now2)
+                            _read_conditions(addr, off, w, base, off[S_YS], now, roots)
                             found = False
                             for e in range(roots):
-                                found = found or (now2[e] and not held[e])
+                                found = found or (now[roots + e] != 0 and held[e] == 0)
                             if found:
                                 high = theta
                             else:
@@ -655,10 +682,10 @@ def run_group(  # type: ignore[no-untyped-def]
                     new = t + hit_theta * h
             tangents_dense = False
             if tangents:
-                _call(T.addresses[T_STEP], base, T.v.ctypes.data)
+                _call(T.addresses[T_STEP], base, other)
             for lane in range(W):
                 while ptr[lane] < n_times:
-                    s = times[ptr[lane], lane]
+                    s = times[ptr[lane] * W + lane]
                     if not (s < new or (s <= new and new < end and hit < 0)):
                         break
                     if source[lane] == lane:
@@ -668,22 +695,24 @@ def run_group(  # type: ignore[no-untyped-def]
                         theta = (s - t) / h
                         rest = 1.0 - theta
                         for i in range(n):
-                            at = i * W + lane
-                            k, step = off[S_DENSE] + at, off[N_PADDED]
+                            here = i * W + lane
+                            k, step = off[S_DENSE] + here, off[N_PADDED]
                             inner = w[k] + theta * (w[k + step] + theta * w[k + 2 * step])
-                            samples[ptr[lane], at] = rest * w[Y + at] + theta * (w[Y1 + at] + rest * inner)
+                            samples[ptr[lane] * size + here] = rest * w[Y + here] + theta * (
+                                w[Y1 + here] + rest * inner
+                            )
                             if opt[WANT_RATES] != 0.0:
-                                inputs[ptr[lane], at] = w[off[S_U] + at]
+                                G.inputs[ptr[lane] * size + here] = w[off[S_U] + here]
                         if off[N_CLOCK] >= 0:
-                            samples[ptr[lane], off[N_CLOCK] * W + lane] = s
+                            samples[ptr[lane] * size + off[N_CLOCK] * W + lane] = s
                         if tangents:
                             if not tangents_dense:
-                                _call(T.addresses[T_DENSE], base, T.v.ctypes.data)
+                                _call(T.addresses[T_DENSE], base, other)
                                 tangents_dense = True
                             for i in range(n):
-                                w[off[S_YS] + i] = samples[ptr[lane], i]
+                                w[off[S_YS] + i] = samples[ptr[lane] * size + i]
                             _interpolate_tangents(T, theta)
-                            _sample_tangents(T, off, w, ptr[lane])
+                            _sample_tangents(T, base, other, ptr[lane])
                     ptr[lane] += 1
             if path.shape[1]:
                 if not dense:
@@ -701,7 +730,7 @@ def run_group(  # type: ignore[no-untyped-def]
             if tangents:
                 if hit >= 0:
                     if not tangents_dense:
-                        _call(T.addresses[T_DENSE], base, T.v.ctypes.data)
+                        _call(T.addresses[T_DENSE], base, other)
                     _interpolate_tangents(T, hit_theta)
                     _copy_tangents(T, np.int64(2), np.int64(0))
                 else:
@@ -709,20 +738,20 @@ def run_group(  # type: ignore[no-untyped-def]
             fresh = True
             t = new
             if hit >= 0:
-                _settle(addr, off, w, root_event, targets, target_ptr, held, now, T, True)
+                _settle(G, base, T, other, True)
                 if t < end:
-                    h = min(_initial_step(addr, off, opt, w, end - t), opt[H_MAX])
+                    h = min(_initial_step(addr, off, opt, w, base, end - t), opt[H_MAX])
                     old_error = 1e-4
                 for lane in range(W):
-                    while ptr[lane] < n_times and times[ptr[lane], lane] <= t and t < end:
+                    while ptr[lane] < n_times and times[ptr[lane] * W + lane] <= t and t < end:
                         for i in range(n):
-                            samples[ptr[lane], i * W + lane] = w[Y + i * W + lane]
+                            samples[ptr[lane] * size + i * W + lane] = w[Y + i * W + lane]
                             w[off[S_YS] + i] = w[Y + i]
                             if opt[WANT_RATES] != 0.0:
-                                inputs[ptr[lane], i] = w[off[S_U] + i]
+                                G.inputs[ptr[lane] * size + i] = w[off[S_U] + i]
                         if tangents:
                             _copy_tangents(T, np.int64(0), np.int64(2))
-                            _sample_tangents(T, off, w, ptr[lane])
+                            _sample_tangents(T, base, other, ptr[lane])
                         ptr[lane] += 1
                 continue
             error = max(error, 1e-6)
@@ -736,7 +765,7 @@ def run_group(  # type: ignore[no-untyped-def]
     return path
 
 
-@njit(cache=True, nogil=True)
+@njit(**_COMPILED)
 def observe_group(addr, off, opt, w, samples, inputs, lanes, states, outputs, rates):  # type: ignore[no-untyped-def]
     """Outputs (and their rates of change) at the samples of a group, into result arrays by simulation."""
     W, n, base, n_out = off[N_LANES], off[N_STATES], w.ctypes.data, off[N_OUTPUTS]
@@ -762,7 +791,7 @@ def observe_group(addr, off, opt, w, samples, inputs, lanes, states, outputs, ra
                     rates[at, s, o] = np.nan if missing else w[off[S_GDOT] + o * W + lane]
 
 
-@njit(cache=True, nogil=True)
+@njit(**_COMPILED)
 def observe_states(addr, off, w, times, states, outputs):  # type: ignore[no-untyped-def]
     """Outputs of one parameter set at given times and states (one lane)."""
     base = w.ctypes.data
