@@ -13,7 +13,7 @@ from benchmarks.clock import table
 from benchmarks.problem import problem
 from cellsim.assembly import aligned, assemble, lane_width
 from cellsim.emit import BLOCK, Code
-from cellsim.stepper import _call
+from cellsim.stepper import call_kernel
 from cellsim.tableau import STAGES
 from cellsim.writer import Writer
 
@@ -23,7 +23,7 @@ _ARITHMETIC = re.compile(r"= (fadd|fsub|fmul|fdiv|fneg)\b[^<]*(?:<(\d+) x double
 @njit  # type: ignore[misc]
 def _repeat(address, w, times):  # type: ignore[no-untyped-def]
     for _ in range(times):
-        _call(address, w.ctypes.data, w.ctypes.data)
+        call_kernel(address, w.ctypes.data, w.ctypes.data)
 
 
 def nanoseconds(address: int, w: Any, times: int = 200) -> float:

@@ -11,7 +11,7 @@ import cellsim as cs
 from cellsim.equations import equations_of
 from cellsim.kernels import compile_equations
 from cellsim.solver import Doses, integrate
-import cellsim.stepper
+import cellsim.step_code
 model = cs.load_model("sjogren_rfib")
 begin = time.process_time()
 names = [each.name for each in model.assignments if each.name.startswith("value_")]
@@ -24,7 +24,7 @@ begin = time.process_time()
 integrate(kernels, p, doses, [35.0], start=-931.0, directions=["e", "phi", "t_R"])
 print(f"{first:.3f} {time.process_time() - begin:.3f}")
 """
-_COLD = "import os, tempfile; os.environ['NUMBA_CACHE_DIR'] = tempfile.mkdtemp()\n"
+_COLD = "import os, tempfile; os.environ['CELLSIM_CACHE_DIR'] = tempfile.mkdtemp()\n"
 
 
 def start() -> str:

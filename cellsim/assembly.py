@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from cellsim.emit import BLOCK, padded
 
-__all__ = ["Layout", "Unit", "aligned", "assemble", "lane_width"]
+__all__ = ["Layout", "Unit", "aligned", "assemble", "host_machine", "lane_width"]
 
 Array = NDArray[np.float64]
 
@@ -41,7 +41,7 @@ def aligned(size: int) -> Array:
     return raw[skip : skip + size]
 
 
-def _target() -> Any:
+def host_machine() -> Any:
     """A target machine; the engine that gets it owns it and frees it, so each engine needs its own."""
     import llvmlite.binding as llvm
 
@@ -74,7 +74,7 @@ def assemble(functions: Sequence[str], externals: Iterable[str]) -> Any:
     """Compile LLVM assembly; the engine returned must be kept alive as long as its code is used."""
     import llvmlite.binding as llvm
 
-    target = _target()
+    target = host_machine()
     # without this LLVM may split 512-bit vectors in two on machines that have them
     attributes = 'attributes #0 = { nounwind "prefer-vector-width"="512" "min-legal-vector-width"="512" }'
     text = "\n".join([*sorted(set(externals)), *functions, attributes])

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from cellsim.directions import LANES, Direction, directions_of, pack
 from cellsim.kernels import Kernels
+from cellsim.slots import SEED_EVENT_TIME, SEED_INPUT, SEED_STATE, SEED_TIME, Tangents
 from cellsim.tangents import TangentUnit, tangent_unit
 from cellsim.timetable import OP_EVENT, Doses, Timetable
 
@@ -21,11 +22,10 @@ Array = NDArray[np.float64]
 
 
 @lru_cache(maxsize=1)
-def no_tangents() -> tuple[NDArray[Any], ...]:
+def no_tangents() -> Tangents:
     """What the step loop gets when nothing is differentiated: sizes of zero."""
-    from cellsim.stepper import Tangents
-
-    return (np.zeros(16, np.int64),) * len(Tangents._fields)
+    nothing: Any = np.zeros(16, np.int64)
+    return Tangents(*[nothing] * len(Tangents._fields))
 
 
 @dataclass(frozen=True)
@@ -57,12 +57,8 @@ class Course:
         g, lane = self.made.packing.home[direction]
         return int(self.groups[g, slot] + self.places[g, state] + lane)
 
-    def tangents(
-        self, table: Timetable, doses: Doses, states: tuple[str, ...], result: Array
-    ) -> tuple[NDArray[Any], ...]:
-        """Arrays for one run, as the step loop's Tangents; `result` (n_times, n_outputs, n_directions) is filled."""
-        from cellsim.stepper import SEED_EVENT_TIME, SEED_INPUT, SEED_STATE, SEED_TIME, Tangents
-
+    def tangents(self, table: Timetable, doses: Doses, states: tuple[str, ...], result: Array) -> Tangents:
+        """Everything for one run; `result` (n_times, n_outputs, n_directions) is filled."""
         v = self.made.unit.workspace()
         start = float(table.breaks[0])
         seeds: list[tuple[int, int, int, float]] = []

@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 from functools import lru_cache
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cellsim.assembly import Unit, aligned
 from cellsim.courses import no_tangents
-from cellsim.forks import Itinerary
+from cellsim.forks import Itinerary, Leg
 from cellsim.kernels import Kernels
+from cellsim.slots import KERNELS, PATH_FULL, SLOTS, Group, Tangents, addresses
+from cellsim.step_code import step_code
 from cellsim.timetable import Timetable
 
 __all__ = ["Machine", "March", "begin", "follow", "machine_of"]
@@ -37,8 +38,6 @@ class Machine:
 @lru_cache(maxsize=256)
 def machine_of(kernels: Kernels, width: int) -> Machine:
     """The machine for `width` simulations side by side."""
-    from cellsim.stepper import KERNELS, SLOTS
-
     system, unit = kernels.system, kernels.unit(width)
     lay = unit.layout
     events = [f"event{e}" for e in range(len(system.assignments))]
@@ -67,7 +66,7 @@ def machine_of(kernels: Kernels, width: int) -> Machine:
 
 @dataclass
 class March:
-    """Everything of a lane group that moves (see `cellsim.stepper.run_group`)."""
+    """Everything of a lane group that moves (see `cellsim.slots.Group`)."""
 
     w: Array
     samples: Array
@@ -143,10 +142,40 @@ def begin(
         counts=np.zeros(4, np.int64),
         source=np.arange(width),
         ptr=np.zeros(width, np.int64),
-        path=np.empty((256, 3 + 5 * n) if dense else (0, 0)),
+        path=np.empty((1024, 3 + 5 * n) if dense else (0, 0)),
         now=np.zeros(2 * len(machine.held), np.int64),
         flow=np.zeros(n),
     )
+
+
+def _carry(
+    machine: Machine,
+    march: March,
+    leg: Leg,
+    table: Timetable,
+    options: Array,
+    sample_times: Array,
+    given_start: bool,
+    tangents: Tangents,
+) -> March:
+    """One leg of the way; where `path` turns out too short, once more from its beginning with a longer one."""
+    while True:
+        begun = march.copy() if len(march.path) else march
+        group = Group(
+            machine.addresses, machine.offsets, options, march.w, table.breaks, table.op_ptr, table.op_kind,
+            table.op_index, table.op_amount, machine.root_event, march.held, machine.targets,
+            machine.target_ptr, sample_times, march.samples, march.inputs, march.status, march.fail_time,
+            march.culprit, march.counts, march.source, march.ptr, march.now, march.flow, march.path,
+        )  # fmt: skip
+        places = addresses(group, tangents)
+        said = step_code().run_group(
+            places.ctypes.data, march.w.ctypes.data, tangents.v.ctypes.data, given_start, leg.first, leg.stop,
+            len(table.breaks), len(sample_times), table.op_amount.shape[1], len(march.path),
+        )  # fmt: skip
+        if said != PATH_FULL:
+            return march
+        begun.path = np.concatenate([begun.path, np.empty_like(begun.path)])
+        march = begun
 
 
 def follow(
@@ -157,7 +186,7 @@ def follow(
     sample_times: Array,
     given_start: bool,
     arrived: Callable[[int, March], None],
-    tangents: Callable[[Timetable], tuple[NDArray[Any], ...]] | None = None,
+    tangents: Callable[[Timetable], Tangents] | None = None,
 ) -> NDArray[np.int64]:
     """Carry a march along every schedule of an itinerary.
 
@@ -182,8 +211,6 @@ def follow(
     (4,) array
         Work done: steps accepted, rejected, factorisations, steps recorded.
     """
-    from cellsim.stepper import run_group
-
     work = np.zeros(4, np.int64)
 
     waiting = [(itinerary.root, march, False)]
@@ -193,18 +220,8 @@ def follow(
         table = itinerary.tables[leg.table]
         if leg.stop > leg.first and not march.status.all():
             before = march.counts.copy()
-            # named, so that they live as long as the loop reads them
-            arrays = (
-                machine.addresses, machine.offsets, options, march.w, table.breaks, table.op_ptr,
-                table.op_kind, table.op_index, table.op_amount, machine.root_event, march.held,
-                machine.targets, machine.target_ptr, sample_times, march.samples, march.inputs, march.status,
-                march.fail_time, march.culprit, march.counts, march.source, march.ptr, march.now, march.flow,
-                *(no_tangents() if tangents is None else tangents(table)),
-            )  # fmt: skip
-            march.path = run_group(
-                np.array([each.ctypes.data for each in arrays], np.int64), march.path, given_start,
-                leg.first, leg.stop, len(table.breaks), len(sample_times), table.op_amount.shape[1],
-            )  # fmt: skip
+            carried = no_tangents() if tangents is None else tangents(table)
+            march = _carry(machine, march, leg, table, options, sample_times, given_start, carried)
             work += march.counts - before
         for schedule in leg.done:
             arrived(schedule, march)

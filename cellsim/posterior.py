@@ -218,7 +218,7 @@ def sample(
     chains: int = 4,
     seed: int = 0,
     hierarchy: bool = True,
-    rtol: float = 1e-4,
+    rtol: float = 1e-3,
     target_accept: float = 0.8,
     max_depth: int = 10,
     progress: bool | None = None,

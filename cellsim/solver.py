@@ -13,7 +13,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -24,7 +23,9 @@ from cellsim.directions import Direction
 from cellsim.errors import Problem, SimulationError
 from cellsim.forks import itinerary, lane_groups
 from cellsim.kernels import Kernels
-from cellsim.march import March, begin, follow, machine_of
+from cellsim.march import Machine, March, begin, follow, machine_of
+from cellsim.slots import Reading, Tangents, addresses
+from cellsim.step_code import step_code
 from cellsim.timetable import Doses, Timetable
 
 __all__ = ["Doses", "Solution", "Steps", "integrate", "observe"]
@@ -224,8 +225,6 @@ def integrate(
     array([[1.    , 1.6065, 0.9744],
            [1.    , 1.3679, 0.5032]])
     """
-    from cellsim.stepper import observe_group
-
     equations, system = kernels.equations, kernels.system
     p = np.atleast_2d(np.asarray(parameters, float))
     t = np.asarray(times, float)
@@ -302,16 +301,14 @@ def integrate(
 
         def arrived(schedule: int, march: March) -> None:
             sets = group[schedule]
-            observe_group(
-                machine.addresses, machine.offsets, options, march.w, march.samples, march.inputs, sets,
-                states, outputs, slopes,
-            )  # fmt: skip
+            reading = (march.samples, march.inputs, sets, states, outputs, slopes)
+            _read(machine, options, march.w, *reading)
             status[sets], culprit[sets] = march.status[: len(sets)], march.culprit[: len(sets)]
             fail_time[sets] = march.fail_time[: len(sets)]
             if dense:
                 paths[sets[0]] = Steps(march.path[: march.counts[3]], n_states)
 
-        def tangents(table: Timetable) -> tuple[NDArray[Any], ...]:
+        def tangents(table: Timetable) -> Tangents:
             assert sensitivities is not None
             course = courses[0 if len(several) == 1 else int(lead[0])]
             return course.tangents(table, schedules[0][0], equations.states, sensitivities[lead[0]])
@@ -368,14 +365,35 @@ def observe(kernels: Kernels, times: ArrayLike, states: ArrayLike, parameters: A
     -------
     (k, n_outputs) array
     """
-    from cellsim.stepper import observe_states
-
-    machine = machine_of(kernels, 1)
+    system, machine = kernels.system, machine_of(kernels, 1)
     w, lay = machine.unit.workspace(), machine.unit.layout
-    p = np.asarray(parameters, float)
+    p, t = np.asarray(parameters, float), np.asarray(times, float)
     w[lay["p"] : lay["p"] + p.size] = p
     machine.unit.call("prepare", w)
-    t, y = np.asarray(times, float), np.ascontiguousarray(states, float)
-    found = np.empty((t.size, len(kernels.system.outputs)))
-    observe_states(machine.addresses, machine.offsets, w, t, y, found)
-    return found
+    samples = np.empty((t.size, system.n))
+    samples[:, : len(kernels.equations.states)] = states
+    if system.clock is not None:
+        samples[:, system.clock] = t
+    found, none = np.empty((1, t.size, len(system.outputs))), np.empty((1, 0, 0))
+    _read(machine, np.zeros(5), w, samples, none, np.zeros(1, np.int64), none, found, none)
+    return found[0]
+
+
+def _read(
+    machine: Machine,
+    options: Array,
+    w: Array,
+    samples: Array,
+    inputs: Array,
+    lanes: NDArray[np.int64],
+    states: Array,
+    outputs: Array,
+    rates: Array,
+) -> None:
+    """States and outputs at samples of a lane group, into the rows `lanes` of the results."""
+    where = np.ascontiguousarray(lanes)
+    reading = Reading(
+        machine.addresses, machine.offsets, options, w, samples, inputs, where, states, outputs, rates
+    )
+    places = addresses(reading)
+    step_code().observe_group(places.ctypes.data, w.ctypes.data, len(samples), len(lanes), states.shape[2])

@@ -1,25 +1,99 @@
-"""The step loop, compiled once per installation: it knows slots and addresses, never a model.
+"""The step loop, in the Python that numba compiles: it knows slots and addresses, never a model.
 
 Everything a kernel reads or writes lies in one workspace ``w`` (see `cellsim.kernels`); this loop sees it
-as a flat array in which a value of W lanes takes W neighbouring doubles. The whole loop stands in one file
-because numba decides by a file's date whether the compiled functions it keeps for that file are still good.
+as a flat array in which a value of W lanes takes W neighbouring doubles. Compiled once an installation and kept as
+machine code by :mod:`cellsim.step_code`, which alone imports this module; :mod:`cellsim.slots` says what is where.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, get_type_hints
+from typing import Any, get_type_hints
 
 import numpy as np
 from numba import njit, types
 from numba.extending import intrinsic
 
 from cellsim.directions import LANES
+from cellsim.slots import (
+    ACCEPTED,
+    ARRIVED,
+    CONDITIONS,
+    DENSE,
+    FACTORED,
+    H_MAX,
+    INITIAL,
+    JAC,
+    KERNELS,
+    LU,
+    MAX_STEPS,
+    N_ATOMS,
+    N_CLOCK,
+    N_DIRECTIONS,
+    N_FIXED,
+    N_GROUPS,
+    N_INITIALS,
+    N_LANES,
+    N_OUTPUTS,
+    N_PADDED,
+    N_PAIRS_P,
+    N_PAIRS_Y,
+    N_PLACES,
+    N_RESULTS,
+    N_ROOTS,
+    N_STATES,
+    NOT_FINITE,
+    OBSERVE,
+    OBSERVE_RATE,
+    ON,
+    PATH_FULL,
+    PEAK_SHARE,
+    PREPARE,
+    RECORDED,
+    REJECTED,
+    RHS,
+    RHS_AT_SAMPLE,
+    RTOL,
+    S_ATOL,
+    S_CONTROL,
+    S_DENSE,
+    S_ERROR,
+    S_F,
+    S_G,
+    S_GDOT,
+    S_Q,
+    S_ROOTS,
+    S_U,
+    S_Y,
+    S_Y1,
+    S_YS,
+    SEED_EVENT_TIME,
+    SEED_INPUT,
+    SEED_STATE,
+    SEED_TIME,
+    STEP,
+    STEP_UNDERFLOW,
+    T_ATOMS,
+    T_DENSE,
+    T_EVENTS,
+    T_INITIAL,
+    T_OBSERVE_P,
+    T_OBSERVE_Y,
+    T_PREPARE,
+    T_STEP,
+    T_TIMES,
+    TOO_MANY_STEPS,
+    WANT_RATES,
+    Group,
+    Reading,
+    Reals,
+    Tangents,
+    Wholes,
+)
 from cellsim.timetable import OP_EVENT, OP_JUMP
 
-__all__ = ["Tangents", "observe_group", "observe_states", "run_group"]
+__all__ = ["call_kernel", "observe_group", "run_group"]
 
 START = 1.2
-OK, STEP_UNDERFLOW, TOO_MANY_STEPS, NOT_FINITE = 0, 1, 2, 3
 
 
 def _emit_call(typing: Any, address: Any, w: Any, v: Any) -> Any:
@@ -38,33 +112,29 @@ def _emit_call(typing: Any, address: Any, w: Any, v: Any) -> Any:
     return signature, build
 
 
-_call: Any = intrinsic(_emit_call)
+call_kernel: Any = intrinsic(_emit_call)
 
 
-# numbers at an address. The loop sees little else: an array costs numba much more to compile
-if TYPE_CHECKING:
-    Reals: TypeAlias = Any
-    Wholes: TypeAlias = Any
-else:
-    Reals, Wholes = types.CPointer(types.float64), types.CPointer(types.int64)
+# numbers at an address. The loop sees nothing else: an array costs numba much more to compile
+_POINTERS = {Reals: types.CPointer(types.float64), Wholes: types.CPointer(types.int64)}
 
 
 def _fields_at(kind: Any) -> Any:
-    """A function of an address, where the addresses of all fields of a named tuple of pointers stand in order."""
+    """A function of an address, where the addresses of all fields of a named tuple of arrays stand in order."""
 
     def emit(typing: Any, address: Any) -> Any:
         from llvmlite import ir
 
-        hints = get_type_hints(kind).values()
-        made = types.NamedTuple(list(hints), kind)
+        pointers = [_POINTERS[hint] for hint in get_type_hints(kind).values()]
+        made = types.NamedTuple(pointers, kind)
 
         def build(context: Any, builder: Any, signature: Any, args: Any) -> Any:
             table = builder.inttoptr(args[0], ir.IntType(64).as_pointer())
             fields = [
                 builder.inttoptr(
-                    builder.load(builder.gep(table, [ir.IntType(64)(k)])), context.get_value_type(hint)
+                    builder.load(builder.gep(table, [ir.IntType(64)(k)])), context.get_value_type(pointer)
                 )
-                for k, hint in enumerate(hints)
+                for k, pointer in enumerate(pointers)
             ]
             return context.make_tuple(builder, signature.return_type, fields)
 
@@ -73,98 +143,14 @@ def _fields_at(kind: Any) -> Any:
     return intrinsic(emit)
 
 
-# what `addr`, `off` and `opt` hold, in order
-KERNELS = (
-    "prepare",
-    "initial",
-    "rhs",
-    "rhs_at_sample",
-    "jac",
-    "lu",
-    "step",
-    "dense",
-    "observe",
-    "observe_rate",
-    "conditions",
-)
-SLOTS = (
-    "control",
-    "error",
-    "p",
-    "q",
-    "y",
-    "y1",
-    "u",
-    "atol",
-    "f",
-    "ys",
-    "dense",
-    "g",
-    "gdot",
-    "k",
-    "stages",
-    "roots",
-)
-PREPARE, INITIAL, RHS, RHS_AT_SAMPLE, JAC, LU, STEP, DENSE, OBSERVE, OBSERVE_RATE, CONDITIONS = range(11)
-(
-    S_CONTROL,
-    S_ERROR,
-    S_P,
-    S_Q,
-    S_Y,
-    S_Y1,
-    S_U,
-    S_ATOL,
-    S_F,
-    S_YS,
-    S_DENSE,
-    S_G,
-    S_GDOT,
-    S_K,
-    S_STAGES,
-    S_ROOTS,
-) = range(16)
-N_STATES, N_LANES, N_PADDED, N_OUTPUTS, N_ROOTS, N_CLOCK, N_FIXED = range(16, 23)
-RTOL, H_MAX, MAX_STEPS, WANT_RATES, PEAK_SHARE = range(5)
-ACCEPTED, REJECTED, FACTORED, RECORDED = range(4)
+# nothing here is called from Python: no doors for it, and no errors of its kind
+_OPTIONS: Any = {"error_model": "numpy", "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+_compiled = njit(**_OPTIONS)
+_group, _tangents, _reading = _fields_at(Group), _fields_at(Tangents), _fields_at(Reading)
+_GROUP_BYTES = 8 * len(Group._fields)
 
 
-_COMPILED: Any = {"cache": True, "nogil": True, "error_model": "numpy"}
-# without the doors for Python: only `run_group` and the observers are called from there
-_INNER: Any = {**_COMPILED, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
-_inner = njit(**_INNER)
-
-
-class Group(NamedTuple):
-    """Where everything of a lane group lies: addresses as the caller has them, numbers as the loop sees them."""
-
-    addr: Wholes  # kernels, in the order of KERNELS, then events
-    off: Wholes  # SLOTS and sizes
-    opt: Reals  # options
-    w: Reals  # workspace; slots p, atol (and y if `given_start`) are filled
-    breaks: Reals  # (n_breaks,): times at which something changes; first and last are start and end
-    op_ptr: Wholes  # (n_breaks + 1,): what changes at break b is op_ptr[b]:op_ptr[b+1]
-    op_kind: Wholes
-    op_index: Wholes  # a state, or an event
-    op_amount: Reals  # (n_ops, W or 1): a jump, a change of rate, or whether the event fires
-    root_event: Wholes  # (n_roots,): state-triggered events
-    held: Wholes  # (n_roots,): whether their condition counts as true before the start
-    targets: Wholes
-    target_ptr: Wholes
-    times: Reals  # (n_times, W): ascending per lane
-    samples: Reals  # (n_times, n W): receives states
-    inputs: Reals  # (n_times, n W): receives zero-order inputs
-    status: Wholes  # (W,): outcome per lane
-    fail_time: Reals  # (W,)
-    culprit: Wholes  # (W,)
-    counts: Wholes  # (4,): steps accepted, rejected, factorisations, rows of `path`
-    source: Wholes  # (W,): the lane that each lane follows (its own number to begin with)
-    ptr: Wholes  # (W,): the next sample of each lane
-    now: Wholes  # (2 n_roots,): room
-    flow: Reals  # (n,): room
-
-
-@_inner
+@_compiled
 def _initial_step(addr, off, opt, w, base, span):  # type: ignore[no-untyped-def]
     """First step after a restart: rtol^(1/5) of the fastest time scale that is moving.
 
@@ -175,7 +161,7 @@ def _initial_step(addr, off, opt, w, base, span):  # type: ignore[no-untyped-def
     """
     size, y, f, atol = off[N_STATES] * off[N_LANES], off[S_Y], off[S_F], off[S_ATOL]
     ys = off[S_YS]
-    _call(addr[RHS], base, base)
+    call_kernel(addr[RHS], base, base)
     d1 = 0.0
     for i in range(size):
         scale = w[atol + i] + opt[RTOL] * abs(w[y + i])
@@ -186,7 +172,7 @@ def _initial_step(addr, off, opt, w, base, span):  # type: ignore[no-untyped-def
     for i in range(size):
         w[ys + i] = w[y + i] + h * w[f + i]
         w[off[S_Y1] + i] = w[f + i]
-    _call(addr[RHS_AT_SAMPLE], base, base)
+    call_kernel(addr[RHS_AT_SAMPLE], base, base)
     d2 = 0.0
     for i in range(size):
         scale = w[atol + i] + opt[RTOL] * abs(w[y + i])
@@ -197,7 +183,7 @@ def _initial_step(addr, off, opt, w, base, span):  # type: ignore[no-untyped-def
     return min(START * opt[RTOL] ** 0.2 * d1 / max(d2, 1e-300), span)
 
 
-@_inner
+@_compiled
 def _interpolate(off, w, theta, into):  # type: ignore[no-untyped-def]
     """Dense output at t + theta h for all lanes."""
     size, y, y1, k = off[N_STATES] * off[N_LANES], off[S_Y], off[S_Y1], off[S_DENSE]
@@ -208,21 +194,21 @@ def _interpolate(off, w, theta, into):  # type: ignore[no-untyped-def]
         w[into + i] = rest * w[y + i] + theta * (w[y1 + i] + rest * inner)
 
 
-@_inner
+@_compiled
 def _read_conditions(addr, off, w, base, source, now, into):  # type: ignore[no-untyped-def]
     """Whether each state-triggered event's condition holds (one lane only)."""
     for i in range(off[N_STATES]):
         w[off[S_YS] + i] = w[source + i]
-    _call(addr[CONDITIONS], base, base)
+    call_kernel(addr[CONDITIONS], base, base)
     for e in range(off[N_ROOTS]):
         now[into + e] = 1 if w[off[S_ROOTS] + e] > 0.5 else 0
 
 
-@_inner
+@_compiled
 def _apply_event(addr, off, w, base, event, targets, target_ptr, mask, first, stride):  # type: ignore[no-untyped-def]
     """New values of the event's targets, in the lanes where the mask (from `first` on) is set."""
     W = off[N_LANES]
-    _call(addr[len(KERNELS) + event], base, base)
+    call_kernel(addr[len(KERNELS) + event], base, base)
     for j in range(target_ptr[event], target_ptr[event + 1]):
         i = targets[j]
         for lane in range(W):
@@ -230,7 +216,7 @@ def _apply_event(addr, off, w, base, event, targets, target_ptr, mask, first, st
                 w[off[S_Y] + i * W + lane] = w[off[S_YS] + i * W + lane]
 
 
-@_inner
+@_compiled
 def _give_up(off, w, status, source, t, fail_time, culprit, code):  # type: ignore[no-untyped-def]
     """Mark lanes that cannot go on and let a healthy lane stand in for them; False if none is left."""
     W, size = off[N_LANES], off[N_STATES] * off[N_LANES]
@@ -270,80 +256,37 @@ def _give_up(off, w, status, source, t, fail_time, culprit, code):  # type: igno
     return size > 0
 
 
-@_inner
-def _record(off, w, path, counts, start, end, h):  # type: ignore[no-untyped-def]
+@_compiled
+def _record(G, start, end, h):  # type: ignore[no-untyped-def]
     """Keep a step for later interpolation."""
-    n, row = off[N_STATES], counts[RECORDED]
-    if row == path.shape[0]:
-        longer = np.empty((2 * row, path.shape[1]))
-        for i in range(row):
-            for j in range(path.shape[1]):
-                longer[i, j] = path[i, j]
-        path = longer
-    path[row, 0], path[row, 1], path[row, 2] = start, end, h
+    off, w, path, n = G.off, G.w, G.path, G.off[N_STATES]
+    row = G.counts[RECORDED] * (3 + 5 * n)
+    path[row], path[row + 1], path[row + 2] = start, end, h
     for i in range(n):
-        path[row, 3 + i] = w[off[S_Y] + i]
-        path[row, 3 + n + i] = w[off[S_Y1] + i]
+        path[row + 3 + i] = w[off[S_Y] + i]
+        path[row + 3 + n + i] = w[off[S_Y1] + i]
         for m in range(3):
-            path[row, 3 + (2 + m) * n + i] = w[off[S_DENSE] + m * off[N_PADDED] + i]
-    counts[RECORDED] += 1
-    return path
+            path[row + 3 + (2 + m) * n + i] = w[off[S_DENSE] + m * off[N_PADDED] + i]
+    G.counts[RECORDED] += 1
 
 
-class Tangents(NamedTuple):
-    """Everything the loop needs to carry sensitivities along, the same way; `sizes` is zero without them."""
-
-    addresses: Wholes  # prepare, step, dense, observe_y, observe_p, initial, times, then events
-    v: Reals  # the tangents' workspace
-    slots: Wholes  # where gy, gp, y0p, event, times, atoms begin
-    sizes: Wholes  # whether there are tangents, then numbers of things, in the order of the constants below
-    groups: Wholes  # (n_groups, 6): where s, s1, sample, u, dense begin, and how many doubles a vector has
-    places: Wholes  # (n_groups, n_states): where a state is in those vectors, or -1
-    pairs_y: Wholes  # (k, 3): entry of gy, place in v of the sampled tangent, place in the result
-    pairs_p: Wholes  # (k, 2): entry of gp, place in the result
-    initials: Wholes  # (k, 2): entry of y0p, place in v
-    seed_ptr: Wholes  # (n_breaks + 1,): seeds of each break
-    seed_code: Wholes  # what a seed is
-    seed_at: Wholes  # place in v, or a direction
-    seed_value: Reals
-    row_ptr: Wholes  # (n_directions + 1,): rows each direction reaches
-    rows: Wholes  # (k, 2): state, place in v
-    event_ptr: Wholes  # (n_events + 1,): entries that are derivatives by states
-    event_y: Wholes  # (k, 3): entry, target, state
-    event_p_ptr: Wholes  # (n_events + 1,)
-    event_p: Wholes  # (k, 2): entry, place in v
-    atoms: (
-        Wholes  # (k, 3): located event, where its gap is, where its derivatives by states begin in `atom_y`
-    )
-    atom_y: Wholes  # (k, 2): entry, state
-    tau_ptr: Wholes  # (n_atoms * n_directions + 1,)
-    tau: Wholes  # (k, 2): entry, place in v (or -1 for a slope by the direction itself)
-    result: Reals  # (n_times, n_outputs * n_directions)
-    moved: Reals  # (n_directions,): room
-
-
-T_PREPARE, T_STEP, T_DENSE, T_OBSERVE_Y, T_OBSERVE_P, T_INITIAL, T_TIMES, T_ATOMS, T_EVENTS = range(9)
-SEED_STATE, SEED_INPUT, SEED_TIME, SEED_EVENT_TIME = range(4)
-ON, N_GROUPS, N_PLACES, N_PAIRS_Y, N_PAIRS_P, N_INITIALS, N_DIRECTIONS, N_ATOMS, N_RESULTS = range(9)
-
-
-@_inner
+@_compiled
 def _begin_tangents(T, base, other, given_start):  # type: ignore[no-untyped-def]
     v = T.v
-    _call(T.addresses[T_PREPARE], base, other)
+    call_kernel(T.addresses[T_PREPARE], base, other)
     if not given_start and T.sizes[N_INITIALS]:
-        _call(T.addresses[T_INITIAL], base, other)
+        call_kernel(T.addresses[T_INITIAL], base, other)
         for i in range(T.sizes[N_INITIALS]):
             v[T.initials[2 * i + 1]] += v[T.slots[2] + T.initials[2 * i]]
-    _call(T.addresses[T_TIMES], base, other)
+    call_kernel(T.addresses[T_TIMES], base, other)
 
 
-@_inner
+@_compiled
 def _sample_tangents(T, base, other, sample):  # type: ignore[no-untyped-def]
     """Sensitivities of the outputs at the state in slot ys, from the tangents in slot sample."""
     v, pairs, row = T.v, T.pairs_y, sample * T.sizes[N_RESULTS]
-    _call(T.addresses[T_OBSERVE_Y], base, other)
-    _call(T.addresses[T_OBSERVE_P], base, other)
+    call_kernel(T.addresses[T_OBSERVE_Y], base, other)
+    call_kernel(T.addresses[T_OBSERVE_P], base, other)
     for i in range(T.sizes[N_RESULTS]):
         T.result[row + i] = 0.0
     for i in range(T.sizes[N_PAIRS_Y]):
@@ -352,7 +295,7 @@ def _sample_tangents(T, base, other, sample):  # type: ignore[no-untyped-def]
         T.result[row + T.pairs_p[2 * i + 1]] += v[T.slots[1] + T.pairs_p[2 * i]]
 
 
-@_inner
+@_compiled
 def _interpolate_tangents(T, theta):  # type: ignore[no-untyped-def]
     v, rest = T.v, 1.0 - theta
     for g in range(T.sizes[N_GROUPS]):
@@ -369,7 +312,7 @@ def _interpolate_tangents(T, theta):  # type: ignore[no-untyped-def]
             v[sample + i] = rest * v[s + i] + theta * (v[s1 + i] + rest * inner)
 
 
-@_inner
+@_compiled
 def _copy_tangents(T, source, target):  # type: ignore[no-untyped-def]
     v = T.v
     for g in range(T.sizes[N_GROUPS]):
@@ -377,11 +320,11 @@ def _copy_tangents(T, source, target):  # type: ignore[no-untyped-def]
             v[T.groups[6 * g + target] + i] = v[T.groups[6 * g + source] + i]
 
 
-@_inner
+@_compiled
 def _event_tangents(T, base, other, event):  # type: ignore[no-untyped-def]
     """Tangents of the states an event is about to set; the state before it is still in slot y."""
     v, n = T.v, T.sizes[N_PLACES]
-    _call(T.addresses[T_EVENTS + event], base, other)
+    call_kernel(T.addresses[T_EVENTS + event], base, other)
     _copy_tangents(T, np.int64(0), np.int64(2))
     for g in range(T.sizes[N_GROUPS]):
         s, sample = T.groups[6 * g], T.groups[6 * g + 2]
@@ -400,7 +343,7 @@ def _event_tangents(T, base, other, event):  # type: ignore[no-untyped-def]
         v[T.event_p[2 * i + 1]] += v[T.slots[3] + T.event_p[2 * i]]
 
 
-@_inner
+@_compiled
 def _shift_tangents(T, b, flow, sign):  # type: ignore[no-untyped-def]
     """Move tangents along the flow by sign times the derivative of the instant of break b."""
     v = T.v
@@ -415,7 +358,7 @@ def _shift_tangents(T, b, flow, sign):  # type: ignore[no-untyped-def]
                 v[T.rows[2 * j + 1]] += sign * rate * flow[T.rows[2 * j]]
 
 
-@_inner
+@_compiled
 def _seed_tangents(T, b):  # type: ignore[no-untyped-def]
     """Doses along which we differentiate; whether the instant of this break moves with some direction."""
     moves = False
@@ -427,7 +370,7 @@ def _seed_tangents(T, b):  # type: ignore[no-untyped-def]
     return moves
 
 
-@_inner
+@_compiled
 def _instant_moves(T, root, flow):  # type: ignore[no-untyped-def]
     """How the instant of a located event moves with each direction: -(gap along it) / (gap in time)."""
     v, slot, n = T.v, T.slots[5], T.sizes[N_DIRECTIONS]
@@ -448,22 +391,22 @@ def _instant_moves(T, root, flow):  # type: ignore[no-untyped-def]
                 T.moved[d] -= v[slot + T.tau[2 * i]] * along / speed
 
 
-@_inner
+@_compiled
 def _shift_all(T, flow, sign):  # type: ignore[no-untyped-def]
     for d in range(T.sizes[N_DIRECTIONS]):
         for j in range(T.row_ptr[d], T.row_ptr[d + 1]):
             T.v[T.rows[2 * j + 1]] += sign * T.moved[d] * flow[T.rows[2 * j]]
 
 
-@_inner
+@_compiled
 def _flow(addr, off, w, base, flow):  # type: ignore[no-untyped-def]
     """Rates of change at the state in slot y."""
-    _call(addr[RHS], base, base)
+    call_kernel(addr[RHS], base, base)
     for i in range(off[N_STATES]):
         flow[i] = w[off[S_F] + i]
 
 
-@_inner
+@_compiled
 def _settle(G, base, T, other, timed):  # type: ignore[no-untyped-def]
     """Fire state-triggered events whose condition has just become true, and those that these set off.
 
@@ -485,7 +428,7 @@ def _settle(G, base, T, other, timed):  # type: ignore[no-untyped-def]
         if T.sizes[ON]:
             if timed:
                 _flow(addr, off, w, base, G.flow)
-                _call(T.addresses[T_ATOMS], base, other)
+                call_kernel(T.addresses[T_ATOMS], base, other)
                 _instant_moves(T, fired, G.flow)
                 _shift_all(T, G.flow, 1.0)
             _event_tangents(T, base, other, event)
@@ -496,13 +439,8 @@ def _settle(G, base, T, other, timed):  # type: ignore[no-untyped-def]
         timed = False  # what follows happens at the same instant
 
 
-W_AT, V_AT = Group._fields.index("w"), len(Group._fields) + Tangents._fields.index("v")
-N_FIELDS = len(Group._fields)
-_group, _tangents = _fields_at(Group), _fields_at(Tangents)
-
-
-@njit(**_COMPILED)
-def run_group(at, path, given_start, first, stop, n_breaks, n_times, stride):  # type: ignore[no-untyped-def]
+@_compiled
+def run_group(at, base, other, given_start, first, stop, n_breaks, n_times, stride, room):  # type: ignore[no-untyped-def]
     """Carry W simulations through breaks ``first:stop``, up to the instant of break `stop` or to the end.
 
     Everything that moves lies at the addresses given, so a copy of it taken at `stop` can be carried on along
@@ -510,22 +448,25 @@ def run_group(at, path, given_start, first, stop, n_breaks, n_times, stride):  #
 
     Parameters
     ----------
-    at : array of int
-        Addresses of the fields of :class:`Group`, then of those of :class:`Tangents` (one lane only).
-    path : (0, 0) array, or (some, 3 + 5 n) array
-        Receives every step (one lane only): start, end, step length, y, y1, K_1, K_2, K_3; grown as needed.
-    given_start : bool
+    at : int
+        Where the addresses of the fields of :class:`Group` stand, then those of :class:`Tangents` (one lane only).
+    base, other : int
+        Where `w` and `v` stand.
+    given_start : int
+        Not zero: the initial states are in place.
     first, stop : int
         Zero to begin; otherwise what was `stop` before.
     n_breaks, n_times, stride : int
         Lengths of `breaks` and `times`, and how many amounts an operation has.
+    room : int
+        How many steps `path` can hold; zero to record none.
 
     Returns
     -------
-    array
-        `path`, its first ``counts[3]`` rows filled.
+    int
+        ARRIVED, or PATH_FULL.
     """
-    G, T, base, other = _group(at.ctypes.data), _tangents(at.ctypes.data + 8 * N_FIELDS), at[W_AT], at[V_AT]
+    G, T = _group(at), _tangents(at + _GROUP_BYTES)
     addr, off, opt, w, held, now = G.addr, G.off, G.opt, G.w, G.held, G.now
     times, samples, ptr, source, counts = G.times, G.samples, G.ptr, G.source, G.counts
     W, n = off[N_LANES], off[N_STATES]
@@ -533,9 +474,9 @@ def run_group(at, path, given_start, first, stop, n_breaks, n_times, stride):  #
     control, roots = off[S_CONTROL], off[N_ROOTS]
     tangents = T.sizes[ON] != 0
     if first == 0:
-        _call(addr[PREPARE], base, base)
+        call_kernel(addr[PREPARE], base, base)
         if not given_start:
-            _call(addr[INITIAL], base, base)
+            call_kernel(addr[INITIAL], base, base)
         if tangents:
             _begin_tangents(T, base, other, given_start)
     w[control + 1] = opt[RTOL]
@@ -573,7 +514,7 @@ def run_group(at, path, given_start, first, stop, n_breaks, n_times, stride):  #
                     if not abs(w[Y + j]) < 1e300:
                         w[off[S_ERROR] + j % W] = np.nan
                 if not _give_up(off, w, G.status, source, t, G.fail_time, G.culprit, np.int64(NOT_FINITE)):
-                    return path
+                    return ARRIVED
         for lane in range(W):
             while ptr[lane] < n_times and times[ptr[lane] * W + lane] <= t:
                 if source[lane] == lane:
@@ -588,15 +529,15 @@ def run_group(at, path, given_start, first, stop, n_breaks, n_times, stride):  #
                         _sample_tangents(T, base, other, ptr[lane])
                 ptr[lane] += 1
         if b == n_breaks - 1:
-            if (
-                path.shape[1] and G.op_ptr[b + 1] > G.op_ptr[b]
-            ):  # what happens at the end is a step without length
+            if room and G.op_ptr[b + 1] > G.op_ptr[b]:  # what happens at the end is a step without length
                 for i in range(size):
                     w[Y1 + i] = w[Y + i]
                     for m in range(3):
                         w[off[S_DENSE] + m * off[N_PADDED] + i] = 0.0
-                path = _record(off, w, path, counts, t, t, np.float64(1.0))
-            return path
+                if counts[RECORDED] == room:
+                    return PATH_FULL
+                _record(G, t, t, 1.0)
+            return ARRIVED
         end = G.breaks[b + 1]
         share = opt[PEAK_SHARE] * opt[RTOL]
         if share > 0.0:
@@ -612,15 +553,15 @@ def run_group(at, path, given_start, first, stop, n_breaks, n_times, stride):  #
             elif 2.0 * h > left:
                 h = 0.5 * left
             if steps >= opt[MAX_STEPS]:
-                _call(addr[RHS], base, base)
+                call_kernel(addr[RHS], base, base)
                 _give_up(off, w, G.status, source, t, G.fail_time, G.culprit, np.int64(TOO_MANY_STEPS))
-                return path
+                return ARRIVED
             if fresh:
-                _call(addr[JAC], base, base)
+                call_kernel(addr[JAC], base, base)
                 fresh = False
             w[control] = h
-            _call(addr[LU], base, base)
-            _call(addr[STEP], base, base)
+            call_kernel(addr[LU], base, base)
+            call_kernel(addr[STEP], base, base)
             steps += 1
             counts[FACTORED] += 1
             error = 0.0
@@ -633,10 +574,10 @@ def run_group(at, path, given_start, first, stop, n_breaks, n_times, stride):  #
                 grown = False
                 h *= max(0.15, 0.9 * error**-0.2) if error < 1e300 else 0.15
                 if h <= 4e-16 * abs(t) or h < 1e-290:
-                    _call(addr[RHS], base, base)
+                    call_kernel(addr[RHS], base, base)
                     code = np.int64(STEP_UNDERFLOW) if error < 1e300 else np.int64(NOT_FINITE)
                     if not _give_up(off, w, G.status, source, t, G.fail_time, G.culprit, code):
-                        return path
+                        return ARRIVED
                     fresh = True
                     h = min(_initial_step(addr, off, opt, w, base, left), opt[H_MAX])
                 continue
@@ -650,7 +591,7 @@ def run_group(at, path, given_start, first, stop, n_breaks, n_times, stride):  #
                     theta = 0.25 * probe
                     if probe < 4:
                         if not dense:
-                            _call(addr[DENSE], base, base)
+                            call_kernel(addr[DENSE], base, base)
                             dense = True
                         _interpolate(off, w, theta, off[S_YS])
                         _read_conditions(addr, off, w, base, off[S_YS], now, np.int64(0))
@@ -682,7 +623,7 @@ def run_group(at, path, given_start, first, stop, n_breaks, n_times, stride):  #
                     new = t + hit_theta * h
             tangents_dense = False
             if tangents:
-                _call(T.addresses[T_STEP], base, other)
+                call_kernel(T.addresses[T_STEP], base, other)
             for lane in range(W):
                 while ptr[lane] < n_times:
                     s = times[ptr[lane] * W + lane]
@@ -690,7 +631,7 @@ def run_group(at, path, given_start, first, stop, n_breaks, n_times, stride):  #
                         break
                     if source[lane] == lane:
                         if not dense:
-                            _call(addr[DENSE], base, base)
+                            call_kernel(addr[DENSE], base, base)
                             dense = True
                         theta = (s - t) / h
                         rest = 1.0 - theta
@@ -707,17 +648,19 @@ def run_group(at, path, given_start, first, stop, n_breaks, n_times, stride):  #
                             samples[ptr[lane] * size + off[N_CLOCK] * W + lane] = s
                         if tangents:
                             if not tangents_dense:
-                                _call(T.addresses[T_DENSE], base, other)
+                                call_kernel(T.addresses[T_DENSE], base, other)
                                 tangents_dense = True
                             for i in range(n):
                                 w[off[S_YS] + i] = samples[ptr[lane] * size + i]
                             _interpolate_tangents(T, theta)
                             _sample_tangents(T, base, other, ptr[lane])
                     ptr[lane] += 1
-            if path.shape[1]:
+            if room:
+                if counts[RECORDED] == room:
+                    return PATH_FULL
                 if not dense:
-                    _call(addr[DENSE], base, base)
-                path = _record(off, w, path, counts, t, new, h)
+                    call_kernel(addr[DENSE], base, base)
+                _record(G, t, new, h)
             if hit >= 0:
                 _interpolate(off, w, hit_theta, off[S_YS])
                 for i in range(size):
@@ -730,7 +673,7 @@ def run_group(at, path, given_start, first, stop, n_breaks, n_times, stride):  #
             if tangents:
                 if hit >= 0:
                     if not tangents_dense:
-                        _call(T.addresses[T_DENSE], base, other)
+                        call_kernel(T.addresses[T_DENSE], base, other)
                     _interpolate_tangents(T, hit_theta)
                     _copy_tangents(T, np.int64(2), np.int64(0))
                 else:
@@ -762,44 +705,48 @@ def run_group(at, path, given_start, first, stop, n_breaks, n_times, stride):  #
             grown = True
             old_error = error
             h = min(h * factor, opt[H_MAX])
-    return path
+    return ARRIVED
 
 
-@njit(**_COMPILED)
-def observe_group(addr, off, opt, w, samples, inputs, lanes, states, outputs, rates):  # type: ignore[no-untyped-def]
-    """Outputs (and their rates of change) at the samples of a group, into result arrays by simulation."""
-    W, n, base, n_out = off[N_LANES], off[N_STATES], w.ctypes.data, off[N_OUTPUTS]
-    for s in range(samples.shape[0]):
-        for i in range(n * W):
-            w[off[S_YS] + i] = samples[s, i]
+@_compiled
+def observe_group(at, base, n_times, n_lanes, n_states):  # type: ignore[no-untyped-def]
+    """Outputs (and their rates of change) at the samples of a group, into result arrays by simulation.
+
+    Parameters
+    ----------
+    at : int
+        Where the addresses of the fields of :class:`Reading` stand.
+    base : int
+        Where `w` stands.
+    n_times, n_lanes, n_states : int
+        How many samples, lanes wanted, and states to copy.
+
+    Returns
+    -------
+    int
+        ARRIVED.
+    """
+    R = _reading(at)
+    addr, off, w = R.addr, R.off, R.w
+    W, n, n_out, rates = off[N_LANES], off[N_STATES], off[N_OUTPUTS], R.opt[WANT_RATES] != 0.0
+    size = n * W
+    for s in range(n_times):
+        for i in range(size):
+            w[off[S_YS] + i] = R.samples[s * size + i]
         if n_out:
-            _call(addr[OBSERVE], base, base)
-        if opt[WANT_RATES] != 0.0:
-            for i in range(n * W):
-                w[off[S_U] + i] = inputs[s, i]
-            _call(addr[RHS_AT_SAMPLE], base, base)
-            _call(addr[OBSERVE_RATE], base, base)
-        for lane in range(lanes.size):
-            at = lanes[lane]
-            if states.shape[0]:
-                for i in range(states.shape[2]):
-                    states[at, s, i] = samples[s, i * W + lane]
-            missing = n > 0 and samples[s, lane] != samples[s, lane]
+            call_kernel(addr[OBSERVE], base, base)
+        if rates:
+            for i in range(size):
+                w[off[S_U] + i] = R.inputs[s * size + i]
+            call_kernel(addr[RHS_AT_SAMPLE], base, base)
+            call_kernel(addr[OBSERVE_RATE], base, base)
+        for lane in range(n_lanes):
+            row = R.lanes[lane] * n_times + s
+            for i in range(n_states):
+                R.states[row * n_states + i] = R.samples[s * size + i * W + lane]
+            first = R.samples[s * size + lane] if n > 0 else 0.0
             for o in range(n_out):
-                outputs[at, s, o] = np.nan if missing else w[off[S_G] + o * W + lane]
-                if opt[WANT_RATES] != 0.0:
-                    rates[at, s, o] = np.nan if missing else w[off[S_GDOT] + o * W + lane]
-
-
-@njit(**_COMPILED)
-def observe_states(addr, off, w, times, states, outputs):  # type: ignore[no-untyped-def]
-    """Outputs of one parameter set at given times and states (one lane)."""
-    base = w.ctypes.data
-    for s in range(times.size):
-        for i in range(states.shape[1]):
-            w[off[S_YS] + i] = states[s, i]
-        if off[N_CLOCK] >= 0:
-            w[off[S_YS] + off[N_CLOCK]] = times[s]
-        _call(addr[OBSERVE], base, base)
-        for o in range(off[N_OUTPUTS]):
-            outputs[s, o] = w[off[S_G] + o]
+                R.outputs[row * n_out + o] = np.nan if first != first else w[off[S_G] + o * W + lane]
+                if rates:
+                    R.rates[row * n_out + o] = np.nan if first != first else w[off[S_GDOT] + o * W + lane]
+    return ARRIVED

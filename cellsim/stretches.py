@@ -1,13 +1,13 @@
 """Coordinates of sampling days for chains: days soon after an infusion get room.
 
-A latent day is carried as theta, in which its prior is N(0, 1). What a sample sees changes within hours after an
+A latent day is carried as theta, in which its prior is N(0, 1). What a sample sees changes from day to day soon after an
 infusion and hardly at all weeks later, so that in theta everything that happens on the first days hides in a tail, where
 steps suited to the rest seldom end. Chains move in x instead, with
 
     Phi(x) = G(day),    G = (1 - w) F + w H,
 
-F the prior's distribution function and H uniform in the logarithm of the time since the last infusion (counted from a
-few hours on). The density of x is that of theta times d theta / d x, so draws mean the same as before; only the way between
+F the prior's distribution function and H that of a day drawn with density in proportion to 1 / (b + s)^2, s the time
+since the last infusion: half of it falls on the first b days. The density of x is that of theta times d theta / d x, so draws mean the same as before; only the way between
 them is shorter. The map is kept as a smooth monotone curve through a grid of exact points: any such curve is an exact
 change of coordinates.
 """
@@ -30,9 +30,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Stretch", "day_curve", "stretch_of"]
 
-# the time since an infusion at which its logarithm begins to count, in days, and the share of x set aside for it
-BEGIN = 0.5
-SHARE = 0.5
+# how long what an infusion sets off goes on changing from day to day, and the share of x set aside for it
+BUSY = 4.0
+SHARE = 0.9
 # far beyond any draw; outside, the map goes on with slope one
 _END = 9.0
 _POINTS = 721
@@ -86,7 +86,7 @@ def _beyond(curve: Any, x: Array) -> Array:
     return np.asarray(curve(inside) + (x - inside))
 
 
-def day_curve(prior: Prior, infusions: Array, *, begin: float = BEGIN, share: float = SHARE) -> Any:
+def day_curve(prior: Prior, infusions: Array, *, busy: float = BUSY, share: float = SHARE) -> Any:
     """theta of a day as a monotone function of x, or None where no infusion comes before a day the prior allows.
 
     Parameters
@@ -95,8 +95,8 @@ def day_curve(prior: Prior, infusions: Array, *, begin: float = BEGIN, share: fl
         Of the day.
     infusions : array, shape (n,)
         Their days.
-    begin : float
-        From when on the time since an infusion is told by its logarithm, day.
+    busy : float
+        b, day.
     share : float
         w, the share of x given to it, below 1.
 
@@ -109,7 +109,7 @@ def day_curve(prior: Prior, infusions: Array, *, begin: float = BEGIN, share: fl
     >>> from cellsim.priors import Prior
     >>> curve = day_curve(Prior("uniform", (0.0, 100.0)), np.array([0.0]))
     >>> theta_of_two_days = -2.054
-    >>> bool(curve(-1.0) < theta_of_two_days < curve(-0.8))
+    >>> bool(curve(-0.5) < theta_of_two_days < curve(-0.4))
     True
     """
     from scipy.interpolate import PchipInterpolator
@@ -123,7 +123,8 @@ def day_curve(prior: Prior, infusions: Array, *, begin: float = BEGIN, share: fl
     until = np.append(given[1:], [[np.inf]], axis=0)
 
     def told(days: Array) -> Array:
-        return np.log1p((np.clip(days, given, until) - given) / begin)
+        since = np.clip(days, given, until) - given
+        return since / (busy + since)
 
     whole = (told(day[-1:]) - told(day[:1])).sum()
     under, over = (told(day) - told(day[:1])).sum(axis=0), (told(day[-1:]) - told(day)).sum(axis=0)

@@ -42,7 +42,7 @@ class Doses:
 
 @dataclass(frozen=True)
 class Timetable:
-    """Break points of a lane group and what happens at each (see `cellsim.stepper.run_group`)."""
+    """Break points of a lane group and what happens at each (see `cellsim.slots.Group`)."""
 
     breaks: Array
     op_ptr: NDArray[np.int64]

@@ -18,7 +18,7 @@ FLOORS = tuple(
         case_rows case_tables case_treatment library""",
         """graph lowering gradients sparse tableau equations system emit vectormath evaluation
         assembly elimination writer kernels directions tangent_terms tangent_writer tangents""",
-        "timetable forks courses stepper march solver streaming steady witness conditions path trajectory simulation",
+        "timetable slots forks courses stepper step_code march solver streaming steady witness conditions path trajectory simulation",
         "noise priors terms likelihood",
         """modes curvature fitting fitted diagnosis words identifiability information combinations measures
         predictions valley curves profiles posterior posterior_data posterior_files posterior_words chains

@@ -127,6 +127,20 @@ def test_the_peak_share_saves_steps_and_keeps_the_error_relative_to_the_peak() -
     assert (np.abs(shared.states[0] - exact) / np.abs(exact).max(axis=0)).max() < 1e-3
 
 
+def test_a_path_of_thousands_of_steps_is_kept_whole() -> None:
+    """More steps than there was room for at first: nothing lost, nothing twice, against the closed form."""
+    x = sp.Symbol("x")
+    decay = compile_equations(Equations(("x",), (), rates=(-x,), initials=(sp.Integer(1),)))
+    doses = Doses(jumps=((1.0, "x", 1.0),))
+    (path,) = integrate(decay, np.zeros((1, 0)), doses, [3.0], dense=True, max_step=1e-3).paths
+    assert len(path.rows) >= 3000
+    assert path.starts[1:].tolist() == path.ends[:-1].tolist()
+    middle = 0.5 * (path.starts + path.ends)
+    found = path.states(np.arange(len(middle)), middle)[:, 0]
+    wanted = np.exp(-middle) + np.where(middle > 1, np.exp(1 - middle), 0.0)
+    assert found == pytest.approx(wanted, rel=1e-12)
+
+
 def test_a_dense_path_passes_through_the_samples() -> None:
     doses, times = Doses(jumps=((1.0, "bag", 4.0), (5.0, "bag", 1.0))), np.linspace(0, 5, 37)
     found = integrate(PAIR, P, doses, times, dense=True)
