@@ -2,10 +2,10 @@
 
 In prior-whitened coordinates theta the log posterior density is the sum of the rows' log-likelihoods minus
 theta'theta/2, and its gradient -J'r (:mod:`cellsim.likelihood`). Chains move in coordinates x that give sampling days
-room after infusions (:mod:`cellsim.stretches`); all that leaves this module is theta again. Chains start from draws of the Laplace mixture of a
-calibration. Warm-up has two stages: a pilot in the frame of the mean curvature, then a second one in a frame learned
-from the pilots of all chains (:mod:`cellsim.frames`). A simulation that fails rejects its point: density zero,
-counted and told.
+room where much changes (:mod:`cellsim.stretches`); all that leaves this module is theta again. Chains start from draws
+of the Laplace mixture of a calibration. Warm-up has two stages: a pilot in the frame of the mean curvature, then a
+second one in a frame learned from the pilots of all chains (:mod:`cellsim.frames`). A simulation that fails rejects its
+point: density zero, counted and told.
 """
 
 from __future__ import annotations
@@ -94,9 +94,9 @@ class Drawn:
 class _Density:
     """The log posterior density of x and its gradient, up to a constant."""
 
-    def __init__(self, objective: Objective, rtol: float) -> None:
+    def __init__(self, objective: Objective, rtol: float, plausible: Array) -> None:
         self.objective, self.rtol, self.why = objective, rtol, ""
-        self.stretch = stretch_of(objective)
+        self.stretch = stretch_of(objective, plausible, rtol=rtol)
 
     def __call__(self, x: Array) -> tuple[float, Array]:
         theta = self.stretch.theta(x)
@@ -151,7 +151,7 @@ def explored(
     CalibrationError
         If no start can be simulated, or if interrupted before there is anything to keep.
     """
-    density = _Density(objective, run.rtol)
+    density = _Density(objective, run.rtol, laplace)
     laplace = density.stretch.x(laplace)
     frame = Frame.of(laplace.mean(axis=0), np.linalg.inv(np.mean(density.curvatures(laplace), axis=0)))
     seeds = [int(each) for each in np.random.SeedSequence(run.seed).generate_state(3)]
@@ -203,8 +203,8 @@ def continued(objective: Objective, so_far: Drawn, draws: int, *, tune: int, pro
     Drawn
         Old and new draws, one after the other.
     """
-    run, density = so_far.run, _Density(objective, so_far.run.rtol)
-    chains, length, _ = so_far.thetas.shape
+    run, (chains, length, _) = so_far.run, so_far.thetas.shape
+    density = _Density(objective, run.rtol, np.moveaxis(so_far.thetas, 1, 0)[-2:].reshape(2 * chains, -1))
     reached = density.stretch.x(so_far.thetas)
     seeds = [int(each) for each in np.random.SeedSequence([run.seed, length]).generate_state(2)]
     found = run_chains(
