@@ -1,8 +1,19 @@
 """What several test files share: one calibration of the published case, made once a session."""
 
+import signal
+from collections.abc import Iterator
+
 import pytest
 
 import cellsim as cs
+
+
+@pytest.fixture(autouse=True)
+def heard() -> Iterator[None]:
+    """Ctrl-C reaches the tests of it also where the run was started in the background, which ignores it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture(scope="session")
