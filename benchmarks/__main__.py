@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from datetime import date
 from pathlib import Path
 
@@ -26,28 +27,35 @@ PARTS = {
 }
 
 
+HEAD = """# Benchmarks
+
+Written by `python -m benchmarks [part] --write`, a part at a time or all in one run. An error stands beside every time.
+Times are processor time, the shortest of several runs; batches are in wall time too.
+"""
+
+
 def main(arguments: list[str]) -> int:
-    write = "--write" in arguments
     wanted = [name for name in arguments if not name.startswith("-")] or list(PARTS)
     if unknown := [name for name in wanted if name not in PARTS]:
         print(f"No benchmark {', '.join(unknown)}. There are: {', '.join(PARTS)}.")
         return 2
-    text = [
-        "# Benchmarks",
-        "",
-        "Written by `python -m benchmarks --write`. An error stands beside every time.",
-    ]
-    clocks = "Times are processor time, the shortest of several runs; batches are in wall time too."
-    text += ["", f"{date.today()}: {machine()}.", clocks, ""]
-    print("\n".join(text))
+    measured = {}
     for name in wanted:
         title, part = PARTS[name]
-        section = f"## {title}\n\n{part()}\n"
-        print(section, flush=True)
-        text.append(section)
-    if write:
-        (Path(__file__).parent / "README.md").write_text("\n".join(text))
+        measured[title] = f"{date.today()}: {machine()}.\n\n{part()}"
+        print(f"## {title}\n\n{measured[title]}\n", flush=True)
+    if "--write" in arguments:
+        page = Path(__file__).parent / "README.md"
+        page.write_text(updated(page.read_text() if page.exists() else "", measured))
     return 0
+
+
+def updated(page: str, measured: Mapping[str, str]) -> str:
+    """The page with what was measured in its place; what was not stays, with its own date and machine."""
+    there = dict(section.split("\n\n", 1) for section in page.split("\n## ")[1:])
+    sections = there | dict(measured)
+    titles = [title for title, _ in PARTS.values() if title in sections]
+    return "\n".join([HEAD, *(f"## {title}\n\n{sections[title].strip()}\n" for title in titles)])
 
 
 if __name__ == "__main__":

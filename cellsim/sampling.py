@@ -203,8 +203,9 @@ def continued(objective: Objective, so_far: Drawn, draws: int, *, tune: int, pro
     Drawn
         Old and new draws, one after the other.
     """
-    run, (chains, length, _) = so_far.run, so_far.thetas.shape
-    density = _Density(objective, run.rtol, np.moveaxis(so_far.thetas, 1, 0)[-2:].reshape(2 * chains, -1))
+    run, (chains, length, size) = so_far.run, so_far.thetas.shape
+    last = so_far.thetas[:, -2:].swapaxes(0, 1).reshape(-1, size)
+    density = _Density(objective, run.rtol, last)
     reached = density.stretch.x(so_far.thetas)
     seeds = [int(each) for each in np.random.SeedSequence([run.seed, length]).generate_state(2)]
     found = run_chains(

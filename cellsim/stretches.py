@@ -111,9 +111,9 @@ def places_of(prior: Prior, infusions: Array) -> Array:
     Parameters
     ----------
     prior : Prior
-        Of the day.
+        Of the day, in days as the case counts them.
     infusions : array, shape (n,)
-        Their days.
+        Their days, counted alike.
 
     Returns
     -------
@@ -150,7 +150,7 @@ def stretch_of(objective: Objective, points: Array, *, rtol: float) -> Stretch:
     Returns
     -------
     Stretch
-        Leaves alone a day before which nothing is infused.
+        Leaves alone a day before which nothing is infused, and one at which nothing can be simulated.
     """
     infusions = np.array([time for time, *_ in (*objective.doses.jumps, *objective.doses.rates)])
     curves = {}
@@ -170,15 +170,16 @@ def day_curve(prior: Prior, infusions: Array, *, share: float) -> Any:
     Parameters
     ----------
     prior : Prior
-        Of the day.
+        Of the day, in days as the case counts them.
     infusions : array, shape (n,)
-        Their days; at least one before the last day the prior allows.
+        Their days, counted alike; at least one before the last day the prior allows.
     share : float
         w, the share of x given to days soon after them, at least 0 and below 1.
 
     Returns
     -------
     scipy.interpolate.PchipInterpolator
+        From x to theta, both without unit, between -7 and 7 of theta.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""What several test files share: one calibration of the published case, made once a session."""
+"""What test files share: a Ctrl-C that is heard, and one calibration of the published case, made once a session."""
 
 import signal
 from collections.abc import Iterator
@@ -9,8 +9,8 @@ import cellsim as cs
 
 
 @pytest.fixture(autouse=True)
-def heard() -> Iterator[None]:
-    """Ctrl-C reaches the tests of it also where the run was started in the background, which ignores it."""
+def ctrl_c_is_heard() -> Iterator[None]:
+    """A run started in the background ignores Ctrl-C, and the tests of it would wait for chains to end."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)

@@ -24,7 +24,7 @@ FLOORS = tuple(
         predictions valley curves profiles posterior posterior_data posterior_files posterior_words chains
         convergence frames stretches sampling synthetic rivals evidence leaving_out prior_power
         variants_words variants_select variants""",
-        "sweeps conclusions questions altered_cases alterations robust robust_table robust_words visits",
+        "sweeps sweep_runs conclusions questions altered_cases alterations robust robust_table robust_words visits",
         """bands figures_chains figures_course figures_fit figures_inference figures_posterior figures_profiles
         figures_robust figures_style figures_sweep figures_variants plots
         report report_chains report_contrasts report_desk report_fit report_job report_learned report_pages

@@ -64,15 +64,14 @@ def asked(scatter: float) -> float:
 
 @pytest.mark.parametrize("scatter", [0.05, 0.5, 2.0])
 def test_room_is_what_rows_ask_for(scatter: float) -> None:
-    """w = T^2 / (1 + T^2), read off the curve at the day on which half of the days after the dose lie behind."""
+    """w = T^2 / (1 + T^2), read off the curve two of the six days between the dose and the end of the window."""
     objective = pulse(scatter)
     points = np.random.default_rng(1).standard_normal((POINTS, 2))  # the factor does not matter here
     ((column, curve),) = stretch_of(objective, points, rtol=1e-8).curves.items()
     whole = asked(scatter) ** 2
-    reach, here = (DOSE + np.array([6.0, 2.0])) - DOSE
     share = whole / (1 + whole)
-    below = (1 - share) * 0.6 + share * (here / (here + BUSY)) / (reach / (reach + BUSY))
-    x = Stretch({0: curve}).x(np.array([objective.priors[column].whitened(DOSE + here)]))
+    below = (1 - share) * (6.0 / 10.0) + share * (2.0 / (2.0 + BUSY)) / (6.0 / (6.0 + BUSY))
+    x = Stretch({0: curve}).x(np.array([objective.priors[column].whitened(DOSE + 2.0)]))
     assert 0.01 < share < 0.8
     assert stats.norm.cdf(x[0]) == pytest.approx(below, abs=0.05 * share)
 
@@ -82,6 +81,21 @@ def test_a_day_of_which_rows_say_nothing_stays_as_it_is() -> None:
     theta = np.linspace(-6, 6, 25)[:, None] * np.ones(2)
     # nothing fades, but the dose's jump is there: the curve is flat on both sides of it
     assert stretch.curves and stretch.x(theta) == pytest.approx(theta, abs=1e-6)
+
+
+def test_a_window_before_every_infusion_is_left_alone() -> None:
+    later = tiny_case(
+        "x = 1; x' = -x", {"y": "x"}, [("y", 5.0, 3.0)], {}, doses=[(12.0, "x", 1.0)], windows={5.0: BOX}
+    )
+    assert not stretch_of(objective_of(later), np.zeros((1, 1)), rtol=1e-6).curves
+
+
+def test_what_cannot_be_simulated_gets_no_room() -> None:
+    """Points that overflow everywhere: the day is as its prior has it."""
+    objective = pulse(0.05)
+    theta = np.linspace(-6, 6, 25)[:, None] * np.ones(2)
+    stretch = stretch_of(objective, np.full((2, 2), np.nan), rtol=1e-6)
+    assert stretch.x(theta) == pytest.approx(theta, abs=1e-6)
 
 
 windows = st.tuples(st.floats(-1e4, 1e4), st.floats(1e-3, 1e3))
