@@ -38,7 +38,7 @@ class Simulated:
     times : array, shape (n_times,)
         Days.
     values, areas : dict of str to array, shape (n_draws, n_times)
-        What measures record, each in its own unit; integrals from the first dose on, in that of the state times day.
+        What measures record, each in its own unit; integrals since the start of the simulation, in that of the state times time.
     fine : array of bool, shape (n_draws,)
         Which could be simulated.
     why : str
