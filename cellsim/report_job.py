@@ -97,14 +97,14 @@ class Job:
         sampled, left_out = "sample" not in self.without, "leave-out" not in self.without
         out = [Step("case", 1, self.inputs)]
         out += [Step(f"calibrating {name}", 6, partial(self.calibrate, name)) for name in self.variants]
-        out += [Step(f"schedules under {name}", 4, partial(self.ask, name)) for name in self.variants]
-        out += [Step("profiles", 6, self.profile)]
+        out += [Step(f"schedules under {name}", 7, partial(self.ask, name)) for name in self.variants]
+        out += [Step("profiles", 3, self.profile)]
         if sampled:
-            out += [Step("chains of the mechanism shown", 150, lambda: self.sample(self.main))]
-            out += [Step("chains of the null", 130, lambda: self.sample(self.null))]
-        out += [Step("variants held against each other", 60 if left_out else 20, self.compare)]
+            out += [Step("chains of the mechanism shown", 210, lambda: self.sample(self.main))]
+            out += [Step("chains of the null", 170, lambda: self.sample(self.null))]
+        out += [Step("variants held against each other", 420 if left_out else 20, self.compare)]
         if "robustness" not in self.without:
-            out += [Step("robustness", 150, self.shake)]
+            out += [Step("robustness", 580, self.shake)]
         return out
 
     def run(self, step: Step) -> bool:
