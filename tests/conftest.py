@@ -1,11 +1,16 @@
 """What test files share: a Ctrl-C that is heard, and one calibration of the published case, made once a session."""
 
 import signal
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 import cellsim as cs
+
+# where `benchmarks` lies; last, so that an installed cellsim comes first
+sys.path.append(str(Path(__file__).resolve().parents[1]))
 
 
 @pytest.fixture(autouse=True)

@@ -4,7 +4,6 @@ Witnesses: the rows' own likelihood, closed-form Gaussian posteriors, the unifor
 for evidence. Every statistical test says how often it would fail by luck; seeds were not chosen for passing.
 """
 
-import sys
 from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
@@ -17,16 +16,13 @@ from scipy import stats
 from small_cases import decay, straight_line, tiny_case
 
 import cellsim as cs
+from benchmarks.honesty import law, ledger, posteriors
+from benchmarks.honesty.patients import NOTHING, drives, full
 from cellsim.errors import CalibrationError
 from cellsim.fitting import optima
 from cellsim.likelihood import Objective, objective_of
 from cellsim.modes import Mixture, Mode
 from cellsim.synthetic import replicate
-
-# last, so that an installed cellsim comes first
-sys.path.append(str(Path(__file__).resolve().parents[1]))
-from benchmarks.honesty import law, ledger, posteriors
-from benchmarks.honesty.patients import NOTHING, drives, full
 
 LUCK = 1e-4
 
