@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from cellsim.convergence import smoothed_weights
-from cellsim.fitting import optima
+from cellsim.fitting import ON_THE_WAY, optima
 from cellsim.likelihood import Objective
 from cellsim.modes import Mixture, Mode
 
@@ -130,10 +130,11 @@ def _moved(objective: Objective, rest: Objective, mode: Mode) -> Mode | None:
 
     The curvature is that of Gauss and Newton at each point, plus what second derivatives added at the mode.
     """
-    before = objective.evaluate(mode.theta, gradient=True).jacobian
+    rtol = max(objective.rtol, ON_THE_WAY)
+    before = objective.evaluate(mode.theta, gradient=True, rtol=rtol).jacobian
     assert before is not None
     bent = mode.curvature - before.T @ before
-    theta, here = mode.theta, rest.evaluate(mode.theta, gradient=True)
+    theta, here = mode.theta, rest.evaluate(mode.theta, gradient=True, rtol=rtol)
     for _ in range(_STEPS):
         if here.failure or here.jacobian is None:
             return None
@@ -143,10 +144,11 @@ def _moved(objective: Objective, rest: Objective, mode: Mode) -> Mode | None:
             return None
         along = (vectors.T @ here.gradient) / np.sqrt(values)
         if np.linalg.norm(along) < _SETTLED:
-            return Mode(theta, curvature, float(here.log_likelihood.sum()), here.objective)
+            there = rest.evaluate(theta)
+            return Mode(theta, curvature, float(there.log_likelihood.sum()), there.objective)
         move = -(vectors @ (along / np.sqrt(values)))
         for shrink in _SHRINK:
-            there = rest.evaluate(theta + shrink * move, gradient=True)
+            there = rest.evaluate(theta + shrink * move, gradient=True, rtol=rtol)
             if not there.failure and there.objective < here.objective:
                 break
         else:

@@ -11,7 +11,7 @@ Blood samples of one visit share one latent day; a sample is read wherever that 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
@@ -20,8 +20,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from cellsim.errors import CalibrationError, CaseError, Problem, did_you_mean
-from cellsim.noise import censored, gaussian, graded, student
 from cellsim.priors import Coordinates, Prior
+from cellsim.scoring import Rows, score_rows
 from cellsim.terms import Term, terms_of
 
 if TYPE_CHECKING:
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from cellsim.case import Case
     from cellsim.kernels import Kernels
     from cellsim.model import Model
+    from cellsim.scoring import Scores
     from cellsim.solver import Doses, Solution
 
     Array = NDArray[np.float64]
@@ -79,24 +80,6 @@ class Evaluation:
         if self.jacobian is None:
             raise CalibrationError("this evaluation was made without a gradient; ask with gradient=True.")
         return np.asarray(self.jacobian.T @ self.residuals)
-
-
-class _Rows:
-    """The terms as arrays, made once: they are scored thousands of times."""
-
-    def __init__(self, terms: Sequence[Term]) -> None:
-        self.output = np.array([term.output for term in terms], dtype=np.intp)
-        self.occasion = np.array([term.occasion for term in terms], dtype=np.intp)
-        self.measured, self.upper, self.sd = (
-            np.array([getattr(term, name) for term in terms], float) for name in ("measured", "upper", "sd")
-        )
-        self.logged, self.above = (
-            np.array([getattr(term, name) for term in terms], bool) for name in ("logged", "above")
-        )
-        self.plain, self.short, self.graded = (
-            np.array([term.part == part for term in terms], bool)
-            for part in ("standard", "censored", "graded")
-        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -184,9 +167,7 @@ class Objective:
 
     def vector(self, theta: Array) -> Array:
         """The kernels' parameters at `theta` (shape (n,) or (n_sets, n))."""
-        return self._vector(self._coordinates.values(theta))
-
-    def _vector(self, free: Array) -> Array:
+        free = self._coordinates.values(theta)
         out = np.broadcast_to(self._frozen_vector, (*free.shape[:-1], self._frozen_vector.size)).copy()
         inside = self._slots >= 0
         out[..., self._slots[inside]] = free[..., inside]
@@ -209,8 +190,9 @@ class Objective:
         return np.where(column >= 0, free[column], known)
 
     @cached_property
-    def _rows(self) -> _Rows:
-        return _Rows(self.terms)
+    def rows(self) -> Rows:
+        """The terms as arrays."""
+        return Rows.of(self.terms)
 
     # ---- evidence ---------------------------------------------------------------------------------
 
@@ -243,26 +225,28 @@ class Objective:
             With `failure` set and very large residuals where the simulation did not reach its end.
         """
         theta = np.asarray(theta, float)
-        count, rows, free = len(self.terms), self._rows, self._coordinates.values(theta)
+        count, rows, free = len(self.terms), self.rows, self._coordinates.values(theta)
         days = self._days(free)
         order = np.argsort(days, kind="stable")
-        solution = self._solve(self._vector(free), days[order], gradient, rtol or self.rtol)
+        solution = self.solved(theta, days[order], gradient=gradient, rtol=rtol)
         by_occasion = np.argsort(order)[rows.occasion]
         predicted = solution.outputs[0, by_occasion, rows.output]
         if failure := solution.messages[0] if solution.status[0] else self._unscorable(predicted):
             jacobian = np.vstack([np.zeros((count, theta.size)), np.eye(theta.size)]) if gradient else None
             lost = np.full(count, np.nan)
             return Evaluation(np.append(np.full(count, _FAILED), theta), jacobian, lost, lost, failure)
-        stretch = slopes = None
+        scores = score_rows(rows, predicted, self.values(theta) if rows.graded.any() else {}, self.degrees)
+        jacobian = None
         if solution.sensitivities is not None and solution.output_rates is not None:
-            slopes = np.zeros((count, theta.size))
-            slopes[:, self._slots >= 0] = solution.sensitivities[0, by_occasion, rows.output]
+            slopes = self.slopes(theta, solution, by_occasion, rows)
             latent = self._known_days[1][rows.occasion]
             moved = np.flatnonzero(latent >= 0)
-            slopes[moved, latent[moved]] = solution.output_rates[0, by_occasion, rows.output][moved]
-            stretch = self._coordinates.slopes(theta)
-            slopes *= stretch
-        return self._score(theta, free, predicted, slopes, stretch)
+            rates = solution.output_rates[0, by_occasion, rows.output][moved]
+            slopes[moved, latent[moved]] = rates * self._coordinates.slopes(theta)[latent[moved]]
+            jacobian = np.vstack([self.residual_slopes(theta, scores, slopes), np.eye(theta.size)])
+        return Evaluation(
+            np.concatenate([scores.residual, theta]), jacobian, scores.log_likelihood, predicted
+        )
 
     def evaluate_all(
         self, thetas: Array, *, gradient: bool = False, rtol: float | None = None
@@ -277,7 +261,7 @@ class Objective:
 
     def _unscorable(self, predicted: Array) -> str:
         """Which prediction has no density: not finite, or without a logarithm where one is taken; empty if none."""
-        lost = ~np.isfinite(predicted) | ((predicted <= 0) & (self._rows.logged | self._rows.graded))
+        lost = self.rows.unscorable(predicted)
         if not lost.any():
             return ""
         first = int(np.argmax(lost))
@@ -289,12 +273,31 @@ class Objective:
     def _directions(self) -> list[str]:
         return [self.kernels.equations.parameters[slot] for slot in self._slots if slot >= 0]
 
-    def _solve(self, vector: Array, days: Array, gradient: bool, rtol: float) -> Solution:
+    # ---- what an evaluation is made of ------------------------------------------------------------
+
+    def solved(
+        self, theta: Array, days: Array, *, gradient: bool = False, rtol: float | None = None
+    ) -> Solution:
+        """Every output on given days.
+
+        Parameters
+        ----------
+        theta : array, shape (n_parameters,)
+        days : array, shape (n_days,)
+            In order; those that `theta` has for samples play no part.
+        gradient, rtol
+            As for :meth:`evaluate`.
+
+        Returns
+        -------
+        Solution
+        """
         from cellsim.solver import integrate
 
+        rtol = rtol or self.rtol
         return integrate(
             self.kernels,
-            vector,
+            self.vector(theta),
             self.doses,
             days,
             start=self.case.start,
@@ -305,54 +308,54 @@ class Objective:
             **({"directions": self._directions} if gradient else {}),  # type: ignore[arg-type]
         )
 
-    def _score(
-        self, theta: Array, free: Array, predicted: Array, slopes: Array | None, stretch: Array | None
-    ) -> Evaluation:
-        rows = self._rows
-        log_likelihood, residual, turn = (np.empty(len(self.terms)) for _ in range(3))
-        cuts_turn: list[tuple[int, float, float]] = []
-        plain, short, grade = rows.plain, rows.short, rows.graded
-        given = rows.measured[plain], predicted[plain], rows.sd[plain]
-        log_likelihood[plain], residual[plain], turn[plain] = (
-            gaussian(*given, logged=rows.logged[plain])
-            if np.isinf(self.degrees)
-            else student(*given, degrees=self.degrees, logged=rows.logged[plain])
-        )
-        if short.any():
-            log_likelihood[short], residual[short], turn[short] = censored(
-                rows.measured[short],
-                predicted[short],
-                rows.sd[short],
-                above=rows.above[short],
-                degrees=self.degrees,
-            )
-        if grade.any():
-            values = {**self.fixed, **dict(zip(self.names, free.tolist(), strict=True))}
-            cuts = self._cuts(values)
-            low, high = rows.measured[grade].astype(int), rows.upper[grade].astype(int)
-            scored = graded(np.log(predicted[grade]), cuts[low], cuts[high + 1], values["purpura_scale"])
-            log_likelihood[grade], residual[grade], turn[grade] = scored[:3]
-            cuts_turn = list(zip(np.flatnonzero(grade), scored[3], scored[4], strict=True))
-        jacobian = None
-        if slopes is not None and stretch is not None:
-            with np.errstate(divide="ignore", invalid="ignore"):
-                inner = np.where(rows.logged, 1.0 / predicted, 1.0)
-            jacobian = np.vstack([slopes * (turn * inner)[:, None], np.eye(theta.size)])
-            for k, by_below, by_above in cuts_turn:
-                term = self.terms[k]
-                for cut, weight in ((int(term.measured), by_below), (int(term.upper) + 1, by_above)):
-                    for name, sign in _CUT_SLOPES.get(cut, ()):
-                        if name in self.names:
-                            column = self.names.index(name)
-                            jacobian[k, column] += sign * weight * stretch[column]
-        return Evaluation(np.concatenate([residual, theta]), jacobian, log_likelihood, predicted)
+    def slopes(self, theta: Array, solution: Solution, times: NDArray[np.intp], rows: Rows) -> Array:
+        """Derivatives of predictions with respect to theta, the days of samples held, shape (n_rows, n_parameters).
 
-    @staticmethod
-    def _cuts(values: Mapping[str, float]) -> Array:
-        """Cut-points of the grades 0 to 3 on the log lesion level, with the open ends."""
-        third = values["purpura_cut_3"]
-        second = third - values["purpura_gap_2"]
-        return np.array([-np.inf, second - values["purpura_gap_1"], second, third, np.inf])
+        Parameters
+        ----------
+        theta : array, shape (n_parameters,)
+        solution : Solution
+            Made with a gradient.
+        times : array of int, shape (n_rows,)
+            On which of its days each row is read.
+        rows : Rows
+        """
+        assert solution.sensitivities is not None
+        out = np.zeros((times.size, theta.size))
+        out[:, self._slots >= 0] = solution.sensitivities[0, times, rows.output]
+        return out * self._coordinates.slopes(theta)
+
+    def residual_slopes(self, theta: Array, scores: Scores, slopes: Array) -> Array:
+        """The same of the residuals; `slopes` as :meth:`slopes` has them."""
+        out = slopes * scores.slope[:, None]
+        stretch = self._coordinates.slopes(theta)
+        for row, name, weight in scores.by_name:
+            if name in self.names:
+                column = self.names.index(name)
+                out[row, column] += weight * stretch[column]
+        return out
+
+    def pulled(
+        self,
+        theta: Array,
+        solution: Solution,
+        times: NDArray[np.intp],
+        rows: Rows,
+        scores: Scores,
+        weights: Array,
+    ) -> Array:
+        """``weights @ residual_slopes(...)``, shape (n_parameters,), for very many rows: none has slopes of its own."""
+        assert solution.sensitivities is not None
+        by_output = np.zeros(solution.sensitivities.shape[1:3])
+        np.add.at(by_output, (times, rows.output), weights * scores.slope)
+        out = np.zeros(theta.size)
+        flat = solution.sensitivities[0].reshape(by_output.size, -1)
+        # one pass over a large table; BLAS would share so small a product among threads that chains need
+        out[self._slots >= 0] = np.einsum("i,ij->j", by_output.ravel(), flat)
+        for row, name, weight in scores.by_name:
+            if name in self.names:
+                out[self.names.index(name)] += weights[row] * weight
+        return out * self._coordinates.slopes(theta)
 
     def parts(self, theta: Array) -> dict[str, float]:
         """The natural log of each part of the posterior, by name.
@@ -376,14 +379,6 @@ class Objective:
         )
         whitened = -0.5 * float(theta @ theta) - 0.5 * len(theta) * np.log(2 * np.pi)
         return {**out, "prior": prior, "change of coordinates": whitened - prior}
-
-
-# how the cut-points move with the parameters they are made of
-_CUT_SLOPES: dict[int, tuple[tuple[str, float], ...]] = {
-    1: (("purpura_cut_3", 1.0), ("purpura_gap_2", -1.0), ("purpura_gap_1", -1.0)),
-    2: (("purpura_cut_3", 1.0), ("purpura_gap_2", -1.0)),
-    3: (("purpura_cut_3", 1.0),),
-}
 
 
 def objective_of(

@@ -18,7 +18,9 @@ _LOG_ROOT_TWO_PI = 0.5 * np.log(2 * np.pi)
 _TINY = 1e-100
 
 
-def gaussian(measured: Array, predicted: Array, sd: Array, *, logged: Array) -> tuple[Array, Array, Array]:
+def gaussian(
+    measured: Array, predicted: Array, sd: Array, *, logged: NDArray[np.bool_]
+) -> tuple[Array, Array, Array]:
     """Normal density of `measured`, or log-normal where `logged`, with the prediction as its median.
 
     l = -ln(sd sqrt(2 pi)) [- ln measured] - r^2/2,  r = (predicted - measured)/sd, logarithms where `logged`.
@@ -53,7 +55,7 @@ def gaussian(measured: Array, predicted: Array, sd: Array, *, logged: Array) -> 
 
 
 def student(
-    measured: Array, predicted: Array, scale: Array, *, degrees: float, logged: Array
+    measured: Array, predicted: Array, scale: Array, *, degrees: float, logged: NDArray[np.bool_]
 ) -> tuple[Array, Array, Array]:
     """Student-t density of `measured`, of its logarithm where `logged`, with the prediction as its median.
 
@@ -94,7 +96,7 @@ def student(
 
 
 def censored(
-    limit: Array, predicted: Array, sd: Array, *, above: Array, degrees: float = np.inf
+    limit: Array, predicted: Array, sd: Array, *, above: NDArray[np.bool_], degrees: float = np.inf
 ) -> tuple[Array, Array, Array]:
     """Log-normal probability that a value lies beyond the `limit` of its assay (method M3).
 
@@ -149,7 +151,7 @@ def _tail(z: Array, degrees: float) -> tuple[Array, Array]:
 
 
 def graded(
-    level: Array, below: Array, above: Array, scale: float
+    level: Array, below: Array, above: NDArray[np.bool_], scale: float
 ) -> tuple[Array, Array, Array, Array, Array]:
     """Ordered logit: probability that a latent `level`, read with logistic error, falls between two cut-points.
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cellsim.likelihood import Objective
+from cellsim.scoring import cuts_of
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -74,7 +75,7 @@ def _replicate(objective: Objective, thetas: Array, predicted: Array, random: np
             noise = random.logistic(size=here.size)
             for i, theta in enumerate(thetas):
                 values = objective.values(theta)
-                cuts = objective._cuts(values)[1:-1]
+                cuts = cuts_of(values)[1:-1]
                 out[i, k] = np.sum(level[i] + values["purpura_scale"] * noise[i] > cuts)
             continue
         noise = term.sd * (

@@ -1,11 +1,10 @@
 """How a posterior is explored: pilot, learned frame, chains, and every row scored under every draw.
 
-In prior-whitened coordinates theta the log posterior density is the sum of the rows' log-likelihoods minus
-theta'theta/2, and its gradient -J'r (:mod:`cellsim.likelihood`). Chains move in coordinates x that give sampling days
-room where much changes (:mod:`cellsim.stretches`); all that leaves this module is theta again. Chains start from draws
-of the Laplace mixture of a calibration. Warm-up has two stages: a pilot in the frame of the mean curvature, then a
-second one in a frame learned from the pilots of all chains (:mod:`cellsim.frames`). A simulation that fails rejects its
-point: density zero, counted and told.
+Chains walk in the prior-whitened coordinates of all parameters but the days on which blood was drawn, which are
+integrated out (:mod:`cellsim.unknown_days`); every draw is given days afterwards, so that all that leaves this module
+is theta. Chains start from draws of the Laplace mixture of a calibration. Warm-up has two stages: a pilot in the frame
+of the mean curvature, then a second one in a frame learned from the pilots of all chains (:mod:`cellsim.frames`). A
+simulation that fails rejects its point: density zero, counted and told.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ from cellsim.errors import CalibrationError
 from cellsim.frames import Frame, frame_between
 from cellsim.likelihood import Objective
 from cellsim.posterior_data import Scored, score
-from cellsim.stretches import stretch_of
+from cellsim.unknown_days import WithoutDays
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -91,39 +90,27 @@ class Drawn:
     run: Run
 
 
-class _Density:
-    """The log posterior density of x and its gradient, up to a constant."""
+class _Target:
+    """What chains walk on, and what it told."""
 
-    def __init__(self, objective: Objective, rtol: float, plausible: Array) -> None:
-        self.objective, self.rtol, self.why = objective, rtol, ""
-        self.stretch = stretch_of(objective, plausible, rtol=rtol)
+    def __init__(self, objective: Objective, rtol: float) -> None:
+        self.without_days, self.why = WithoutDays(objective, rtol), ""
 
-    def __call__(self, x: Array) -> tuple[float, Array]:
-        theta = self.stretch.theta(x)
-        found = self.objective.evaluate(theta, gradient=True, rtol=self.rtol)
-        if found.failure:
-            self.why = found.failure
-            return -np.inf, x
-        slope, turn = self.stretch.slopes(x)
-        density = float(found.log_likelihood.sum()) - 0.5 * float(theta @ theta) + float(np.log(slope).sum())
-        return density, turn - found.gradient * slope
+    def __call__(self, eta: Array) -> tuple[float, Array]:
+        found = self.without_days.density(eta)
+        self.why = found.failure or self.why
+        return found.value, found.gradient
 
     def curvatures(self, points: Array) -> list[Array]:
-        """J'J at every x that can be simulated, with a unit matrix for the prior."""
-        made = []
-        for x in points:
-            found = self.objective.evaluate(self.stretch.theta(x), gradient=True, rtol=self.rtol)
-            if not found.failure and found.jacobian is not None and np.all(np.isfinite(found.jacobian)):
-                rows = found.jacobian[: len(self.objective.terms)] * self.stretch.slopes(x)[0]
-                made.append(rows.T @ rows + np.eye(x.size))
+        """At every point that can be simulated; the prior's if there is none."""
+        made = [each for each in map(self.without_days.curvature, points) if each is not None]
         return made or [np.eye(points.shape[1])]
 
-
-def _learned(density: _Density, draws: Array) -> Frame:
-    """The frame that draws so far suggest."""
-    flat = draws.reshape(-1, draws.shape[-1])
-    few = flat[np.linspace(0, len(flat) - 1, min(FRAME_POINTS, len(flat))).astype(int)]
-    return frame_between(flat, density.curvatures(few))
+    def learned(self, draws: Array) -> Frame:
+        """The frame that draws so far suggest."""
+        flat = draws.reshape(-1, draws.shape[-1])
+        few = flat[np.linspace(0, len(flat) - 1, min(FRAME_POINTS, len(flat))).astype(int)]
+        return frame_between(flat, self.curvatures(few))
 
 
 def explored(
@@ -151,9 +138,9 @@ def explored(
     CalibrationError
         If no start can be simulated, or if interrupted before there is anything to keep.
     """
-    density = _Density(objective, run.rtol, laplace)
-    laplace = density.stretch.x(laplace)
-    frame = Frame.of(laplace.mean(axis=0), np.linalg.inv(np.mean(density.curvatures(laplace), axis=0)))
+    target = _Target(objective, run.rtol)
+    laplace = laplace[:, target.without_days.columns]
+    frame = Frame.of(laplace.mean(axis=0), np.linalg.inv(np.mean(target.curvatures(laplace), axis=0)))
     seeds = [int(each) for each in np.random.SeedSequence(run.seed).generate_state(3)]
     options: dict[str, Any] = {
         "chains": chains,
@@ -163,12 +150,12 @@ def explored(
     }
     short = run.tune // 4
     starts = [laplace[k % len(laplace)] for k in range(chains)]
-    found = run_chains(density, frame, draws=short, tune=short, seed=seeds[0], firsts=starts, **options)
+    found = run_chains(target, frame, draws=short, tune=short, seed=seeds[0], firsts=starts, **options)
     if not found.interrupted:
         pilot = found
         found = run_chains(
-            density,
-            _learned(density, pilot.theta),
+            target,
+            target.learned(pilot.theta),
             draws=run.asked,
             tune=run.tune - 2 * short,
             seed=seeds[1],
@@ -184,7 +171,7 @@ def explored(
             seconds=found.seconds + pilot.seconds,
             interrupted=found.interrupted,
         )
-    return _drawn(density, found, run, seeds[2])
+    return _drawn(target, found, run, seeds[2])
 
 
 def continued(objective: Objective, so_far: Drawn, draws: int, *, tune: int, progress: bool | None) -> Drawn:
@@ -203,14 +190,13 @@ def continued(objective: Objective, so_far: Drawn, draws: int, *, tune: int, pro
     Drawn
         Old and new draws, one after the other.
     """
-    run, (chains, length, size) = so_far.run, so_far.thetas.shape
-    last = so_far.thetas[:, -2:].swapaxes(0, 1).reshape(-1, size)
-    density = _Density(objective, run.rtol, last)
-    reached = density.stretch.x(so_far.thetas)
+    run, (chains, length, _) = so_far.run, so_far.thetas.shape
+    target = _Target(objective, run.rtol)
+    reached = so_far.thetas[..., target.without_days.columns]
     seeds = [int(each) for each in np.random.SeedSequence([run.seed, length]).generate_state(2)]
     found = run_chains(
-        density,
-        _learned(density, reached),
+        target,
+        target.learned(reached),
         draws=draws,
         tune=tune,
         chains=chains,
@@ -220,7 +206,7 @@ def continued(objective: Objective, so_far: Drawn, draws: int, *, tune: int, pro
         max_depth=run.max_depth,
         progress=progress,
     )
-    new = _drawn(density, found, replace(run, asked=length + draws), seeds[1], least=0)
+    new = _drawn(target, found, replace(run, asked=length + draws), seeds[1], least=0)
     old, more = so_far.scored, new.scored
     return Drawn(
         thetas=np.concatenate([so_far.thetas, new.thetas], axis=1),
@@ -244,15 +230,17 @@ def continued(objective: Objective, so_far: Drawn, draws: int, *, tune: int, pro
     )
 
 
-def _drawn(density: _Density, found: Chains, run: Run, seed: int, *, least: int = _FEWEST) -> Drawn:
-    """Score what the chains left, and remember what making it took."""
-    if found.theta.shape[1] < least:
+def _drawn(target: _Target, found: Chains, run: Run, seed: int, *, least: int = _FEWEST) -> Drawn:
+    """Give every draw its days, score what the chains left, and remember what making it took."""
+    chains, length, _ = found.theta.shape
+    if length < least:
         raise CalibrationError("interrupted before every chain had left its warm-up; nothing to keep.")
-    thetas = density.stretch.theta(found.theta)
-    scored = score(density.objective, thetas, rtol=run.rtol * CLOSER, seed=seed)
+    days, noise = np.random.SeedSequence(seed).generate_state(2)
+    made = target.without_days.drawn_all(found.theta.reshape(chains * length, -1), seed=int(days))
+    thetas = made[0].reshape(chains, length, -1)
+    scored = score(target.without_days.objective, thetas, rtol=run.rtol * CLOSER, seed=int(noise))
     plain = scored.log_likelihood.sum(axis=-1) - 0.5 * (thetas**2).sum(axis=-1)
-    room = np.array([[np.log(density.stretch.slopes(x)[0]).sum() for x in chain] for chain in found.theta])
-    lp = found.statistics["lp"] - room
+    lp = found.statistics["lp"] + made[1].reshape(chains, length)
     return Drawn(
         thetas=thetas,
         statistics={**found.statistics, "lp": lp},
@@ -261,7 +249,7 @@ def _drawn(density: _Density, found: Chains, run: Run, seed: int, *, least: int 
             run,
             evaluations=found.evaluations,
             rejected=found.rejected,
-            why=density.why,
+            why=target.why,
             seconds=found.seconds,
             tolerance_error=float(np.nanmax(np.abs(plain - lp), initial=0.0)),
         ),

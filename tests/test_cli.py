@@ -251,7 +251,7 @@ def test_sample_draws_and_an_interrupt_keeps_the_draws(
     assert figure.read_bytes().startswith(b"\x89PNG")
     assert cs.Posterior.load(out).thetas.shape[:2] == (4, 20)
     # Ctrl-C in the middle of far more
-    evaluate, made = sampling._Density.__call__, []
+    evaluate, made = sampling._Target.__call__, []
 
     def counted(self: object, theta: np.ndarray) -> tuple[float, np.ndarray]:
         made.append(1)
@@ -259,7 +259,7 @@ def test_sample_draws_and_an_interrupt_keeps_the_draws(
             _thread.interrupt_main()
         return evaluate(self, theta)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(sampling._Density, "__call__", counted)
+    monkeypatch.setattr(sampling._Target, "__call__", counted)
     assert main([*words, "--draws", "50000"]) == 130
     seen = capsys.readouterr()
     assert "Reasons to doubt:\n- interrupted:" in seen.out and "what was ready is written" in seen.err

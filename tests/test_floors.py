@@ -19,10 +19,10 @@ FLOORS = tuple(
         """graph lowering gradients sparse tableau equations system emit vectormath evaluation
         assembly elimination writer kernels directions tangent_terms tangent_writer tangents""",
         "timetable slots forks courses stepper step_code march solver streaming steady witness conditions path trajectory simulation",
-        "noise priors terms likelihood",
+        "noise priors terms scoring likelihood",
         """modes curvature fitting fitted diagnosis words identifiability information combinations measures
         predictions valley curves profiles posterior posterior_data posterior_files posterior_words chains
-        convergence frames stretches sampling synthetic rivals evidence leaving_out prior_power
+        convergence frames day_nodes unknown_days sampling synthetic rivals evidence leaving_out prior_power
         variants_words variants_select variants""",
         "sweeps sweep_runs conclusions questions altered_cases alterations robust robust_table robust_words visits",
         """bands figures_chains figures_course figures_fit figures_inference figures_posterior figures_profiles
