@@ -35,7 +35,7 @@ CALM = np.array([-5.0, -2.0, 2.0, 5.0])
 # edges after an infusion, day
 SOON = np.array([0.0, 0.25, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0])
 # nodes of a panel, and cells of a panel among which a draw is made
-POINTS, _CELLS = 5, 16
+POINTS, _CELLS = 5, 48
 # narrower panels, in theta, are given to their neighbour
 _NARROWEST = 1e-9
 
@@ -91,7 +91,7 @@ class Nodes:
         Notes
         -----
         The logarithm of the likelihood is carried on between nodes by each panel's polynomial, and as a straight line
-        inside each of its cells; what that costs in the narrowest day of a case is a few hundredths.
+        inside each of its cells; what that costs in the narrowest days of a case is a hundredth.
         """
         at, width = self._cells
         panels = log_likelihood.reshape(-1, POINTS)

@@ -225,6 +225,9 @@ def sample(
 ) -> Posterior:
     """Sample the posterior by the No-U-Turn sampler.
 
+    Chains walk over all parameters but the days on which blood was drawn, which are integrated out; every draw is then
+    given days from their density given all else (:mod:`cellsim.unknown_days`).
+
     Parameters
     ----------
     source : Calibration or Case

@@ -94,7 +94,7 @@ def test_a_panel_with_holes_takes_the_nearest_node() -> None:
     holed[7] = -np.inf  # the middle node of the second panel
     thetas, densities = drawn(holed, nodes)
     halfway = (nodes.thetas[6:8].mean(), nodes.thetas[7:9].mean())
-    cell = np.diff(nodes.edges)[1] / 16
+    cell = np.diff(nodes.edges)[1] / 48
     assert not np.any((thetas > halfway[0] + cell) & (thetas < halfway[1] - cell))
     assert np.all(np.isfinite(densities))
 

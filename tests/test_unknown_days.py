@@ -133,6 +133,22 @@ def test_days_that_are_known_change_nothing() -> None:
     assert without.drawn(theta, np.random.default_rng(0)) == (theta, 0.0)
 
 
+def test_a_posterior_with_a_summit_after_each_dose_is_that_of_quadrature() -> None:
+    """After which dose the sample was taken, and how soon: the joint density on a grid of both parameters."""
+    objective = pulses(0.6)
+    post = cs.sample(objective.case, draws=1000, tune=200, seed=4)
+    factor, day = np.linspace(-4, 4, 41), np.linspace(-4, 4, 201)
+    logs = np.array([[joint(objective, np.array([a, d]), 1e-6) for d in day] for a in factor])
+    fine = np.exp(logs - logs.max())
+    second = stats.norm.ppf(DOSES[1] / BOX[1])
+    later = float(fine[:, day > second].sum() / fine.sum())
+    assert post.objective.names == ("A", "day_v0") and 0.1 < later < 0.9
+    assert np.mean(post.flat[:, 1] > second) == pytest.approx(later, abs=0.04)
+    mean = float(fine.sum(axis=1) @ factor / fine.sum())
+    assert post.flat[:, 0].mean() == pytest.approx(mean, abs=0.08)
+    assert not post.doubts
+
+
 # ---- the case ------------------------------------------------------------------------------------
 
 
