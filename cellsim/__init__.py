@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from cellsim.case import Case, load_case
     from cellsim.fitted import Calibration
     from cellsim.fitting import calibrate
+    from cellsim.identifiability import identify
     from cellsim.model import Model, load_model
     from cellsim.posterior import Posterior, sample
     from cellsim.profiles import Profiles, profile
@@ -37,6 +38,7 @@ _HOME_OF = {
     "Trajectory": "trajectory",
     "calibrate": "fitting",
     "compare": "variants",
+    "identify": "identifiability",
     "load_case": "case",
     "load_model": "model",
     "profile": "profiles",
@@ -61,6 +63,7 @@ __all__ = [
     "calibrate",
     "compare",
     "errors",
+    "identify",
     "load_case",
     "load_model",
     "plots",

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 __all__ = ["main"]
 
+_PICTURES = (".png", ".svg", ".pdf")
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command.
@@ -55,6 +57,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except SystemExit as stop:  # argparse has said what is wrong, or shown the help
         return int(stop.code or 0)
     try:
+        _can_be_written(options)
         status = options.run(options)
         sys.stdout.flush()
     except CellsimError as error:
@@ -70,8 +73,23 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         status = 130
     if status == 130:
-        print("interrupted; what was ready is written.", file=sys.stderr)
+        print("interrupted; what was ready is written, if there was anything.", file=sys.stderr)
     return int(status or 0)
+
+
+def _can_be_written(options: argparse.Namespace) -> None:
+    """Refuse a place that nothing can be written to before hours of work, not after."""
+    problems = []
+    for name in ("out", "figure"):
+        # a report makes its own folder
+        if options.run is _report or not (place := getattr(options, name, None)):
+            continue
+        if not Path(place).absolute().parent.is_dir():
+            problems.append(f"--{name} {place}: there is no folder {Path(place).parent}; make it first.")
+        if name == "figure" and Path(place).suffix.lower() not in _PICTURES:
+            problems.append(f"--figure {place}: a name that ends in {', '.join(_PICTURES)} is needed.")
+    if problems:
+        raise CellsimError(" ".join(problems))
 
 
 def _doing() -> dict[str, Doing]:
@@ -195,6 +213,7 @@ def _compare(options: argparse.Namespace) -> int:
         case,
         variants=options.variant,
         posteriors={post.variant: post for post in map(Posterior.load, options.posterior or ())},
+        leave_out=not options.no_left_out,
         starts=options.starts,
         seed=options.seed,
     )

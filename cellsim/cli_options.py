@@ -103,6 +103,11 @@ def parser_of(doing: Mapping[str, Doing]) -> argparse.ArgumentParser:
         metavar="FILE",
         help="draws (.nc) of a variant, to check its evidence by bridge sampling; may be given several times",
     )
+    compare.add_argument(
+        "--no-left-out",
+        action="store_true",
+        help="evidences only: do not foretell every analyte and visit from the others, which takes most of the time",
+    )
     _starts(compare, 8)
     _seed(compare)
     compare.add_argument(

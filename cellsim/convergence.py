@@ -20,7 +20,15 @@ if TYPE_CHECKING:
 
     Array = NDArray[np.float64]
 
-__all__ = ["Convergence", "arviz", "converged", "doubts_of", "pareto_shape", "smoothed_weights"]
+__all__ = [
+    "Convergence",
+    "arviz",
+    "converged",
+    "doubts_of",
+    "newer_arviz",
+    "pareto_shape",
+    "smoothed_weights",
+]
 
 LARGEST_RHAT = 1.01
 # a hundred a chain of four: below that R-hat and quantiles are themselves uncertain
@@ -54,13 +62,18 @@ def arviz() -> Any:
     return found
 
 
+def newer_arviz() -> bool:
+    """Whether ArviZ is of the line from 1.0 on, which keeps names of 0.23 for things that are other things."""
+    return int(str(arviz().__version__).split(".")[0]) >= 1
+
+
 def smoothed_weights(log_weights: Array) -> tuple[Array, float]:
     """Pareto-smoothed importance weights (log, summing to one) and their shape k (Vehtari et al. 2024, JMLR 25:72)."""
-    home: Any = arviz()
-    if not hasattr(home, "psislw"):
-        # ArviZ 1.x keeps its statistics in a package of their own
-        home = import_module("arviz_stats.base").array_stats
-    smooth, shape = home.psislw(np.asarray(log_weights))
+    if newer_arviz():
+        # it asks for log-likelihoods, whose negatives are the weights of leaving rows out, under the same name
+        smooth, shape = import_module("arviz_stats.base").array_stats.psislw(-np.asarray(log_weights))
+    else:
+        smooth, shape = arviz().psislw(np.asarray(log_weights))
     return np.asarray(smooth), float(shape)
 
 

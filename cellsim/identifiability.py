@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from cellsim.fitted import Calibration
+    from cellsim.posterior import Posterior
     from cellsim.predictions import Prediction
 
     Array = NDArray[np.float64]
@@ -314,7 +315,7 @@ class Identifiability:
 
 
 def identify(
-    source: Calibration | Objective,
+    source: Calibration | Posterior | Objective,
     theta: Array | None = None,
     *,
     points: int = 5,
@@ -325,11 +326,11 @@ def identify(
 
     Parameters
     ----------
-    source : Calibration or Objective
-        A calibration gives its own posterior covariance and mean. An objective gives (I + J'J)^-1 at `theta`, and
-        no mean other than `theta`.
+    source : Calibration, Posterior or Objective
+        A calibration or chains give their own posterior covariance and mean. An objective gives (I + J'J)^-1 at `theta`,
+        and no mean other than `theta`.
     theta : array, shape (n,), optional
-        Where to judge, prior-whitened; the optimum of a calibration, the prior medians of an objective.
+        Where to judge, prior-whitened; the optimum of a calibration, the mean of chains, the prior medians of an objective.
     points : int
         Random points of the prior for the structural check, besides `theta`.
     seed : int
@@ -358,13 +359,16 @@ def identify(
     size = len(objective.names)
     own = None if isinstance(source, Objective) or theta is not None else source
     here = np.zeros(size) if theta is None else np.asarray(theta, float)
+    drawn = getattr(own, "flat", None)
     if own is not None:
-        here = own.theta
+        here = own.theta if drawn is None else drawn.mean(axis=0)  # type: ignore[union-attr]
     seen = structure_of(objective, here, points=points, seed=seed)
     covariance, mean = np.linalg.inv(np.eye(size) + seen.information), here
-    if own is not None:
+    if drawn is not None:
+        covariance = np.atleast_2d(np.cov(drawn.T))
+    elif own is not None:
         whole: Any = getattr(own, "mixture", own)
-        covariance, mean = whole.covariance, getattr(whole, "mean", own.theta)
+        covariance, mean = whole.covariance, getattr(whole, "mean", here)
     result = Identifiability(
         objective=objective, theta=here, structure=seen, covariance=np.asarray(covariance), mean=np.asarray(mean)
     )  # fmt: skip

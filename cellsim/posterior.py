@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cellsim.case import Case
-from cellsim.convergence import Convergence, arviz, converged, doubts_of
+from cellsim.convergence import Convergence, arviz, converged, doubts_of, newer_arviz
 from cellsim.errors import CalibrationError
 from cellsim.fitted import Calibration, versions
 from cellsim.likelihood import Objective, objective_of
@@ -160,10 +160,9 @@ class Posterior:
         """The same as ArviZ's own: ``InferenceData`` up to 0.23, ``xarray.DataTree`` from 1.0 on."""
         import xarray as xr
 
-        line = arviz()
-        if hasattr(line, "InferenceData"):
-            return line.InferenceData(**self.groups)
-        return xr.DataTree.from_dict(self.groups)
+        if newer_arviz():
+            return xr.DataTree.from_dict(self.groups)
+        return arviz().InferenceData(**self.groups)
 
     def save(self, path: str | Path) -> None:
         """Write everything needed to read and continue it, case and model included, as one netCDF file."""
@@ -199,7 +198,13 @@ class Posterior:
         -------
         Posterior
             Old and new draws, one after the other.
+
+        Raises
+        ------
+        CalibrationError
+            For fewer than one draw or twenty to drop.
         """
+        _check(("draws", draws, 1), ("tune", tune, 20))
         more = continued(self.objective, self.drawn, draws, tune=tune, progress=progress)
         return Posterior(self.objective, more, _versions())
 
@@ -208,6 +213,14 @@ def _versions() -> dict[str, str]:
     from importlib.metadata import version
 
     return {**versions(), **{name: version(name) for name in ("nutpie", "arviz", "xarray")}}
+
+
+def _check(*numbers: tuple[str, int, int]) -> None:
+    """Refuse what is less than its least, all at once."""
+    if short := [
+        f"{name} = {value}: at least {least} needed." for name, value, least in numbers if not value >= least
+    ]:
+        raise CalibrationError(" ".join(short))
 
 
 def sample(
@@ -269,9 +282,21 @@ def sample(
     """
     from cellsim.fitting import calibrate
 
-    for name, value, least in (("draws", draws, 4), ("tune", tune, 40), ("chains", chains, 1)):
-        if value < least:
-            raise CalibrationError(f"{name} = {value}: at least {least} needed.")
+    _check(
+        ("draws", draws, 4),
+        ("tune", tune, 40),
+        ("chains", chains, 1),
+        ("seed", seed, 0),
+        ("max_depth", max_depth, 1),
+    )
+    if not 0.0 < target_accept < 1.0:
+        raise CalibrationError(
+            f"target_accept = {target_accept:g}: a mean acceptance between 0 and 1 is needed, 0.8 to 0.95."
+        )
+    if not (np.isfinite(rtol) and 0.0 < rtol < 1.0):
+        raise CalibrationError(
+            f"rtol = {rtol:g}: a relative tolerance above 0 and below 1 is needed, 1e-3 say."
+        )
     fit = calibrate(source, seed=seed, progress=progress) if isinstance(source, Case) else source
     objective = fit.objective
     if hierarchy:

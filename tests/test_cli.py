@@ -18,6 +18,7 @@ import cellsim as cs
 from cellsim import plots, profiles, robust, sampling, variants
 from cellsim.alterations import alterations_of
 from cellsim.cli import main
+from cellsim.errors import CellsimError
 from cellsim.leaving_out import Left
 from cellsim.library import case_folder
 from cellsim.report_job import LONG
@@ -357,3 +358,37 @@ def test_the_installed_words_work_and_stop_quietly() -> None:
         shell=True, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert cut.stdout.startswith("Case sjogren_rfib") and not cut.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--out", "missing/x.csv"], "there is no folder missing"),
+        (["--figure", "x.docx"], "ends in .png, .svg, .pdf"),
+        (
+            ["--out", "missing/x.csv", "--figure", "x.docx"],
+            "there is no folder missing; make it first. --figure",
+        ),
+    ],
+)
+def test_a_place_that_cannot_be_written_to_is_refused_before_the_work(
+    words: list[str], said: str, saved: Path, capsys: Captured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def never(*_: object, **__: object) -> None:
+        raise AssertionError("worked for nothing")
+
+    monkeypatch.setattr(profiles, "profile", never)
+    assert main(["profile", str(saved), *words]) == 1
+    assert said in capsys.readouterr().err
+
+
+def test_compare_without_leaving_out(capsys: Captured, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = {}
+
+    def seen(case: object, **options: object) -> None:
+        asked.update(options)
+        raise CellsimError("enough")
+
+    monkeypatch.setattr(variants, "compare", seen)
+    assert main(["compare", "sjogren_rfib", "--no-left-out"]) == 1 and asked["leave_out"] is False
+    assert main(["compare", "sjogren_rfib"]) == 1 and asked["leave_out"] is True

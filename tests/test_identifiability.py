@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from small_cases import straight_line, tiny_case
 
+import cellsim as cs
 from cellsim.case import load_case
 from cellsim.combinations import bundles, in_words
 from cellsim.errors import CalibrationError
@@ -213,3 +214,15 @@ def test_the_case_names_what_is_only_seen_together(patient):
     assert "the product m x chi, whatever the values" in patient.structure.inseparable
     assert "t_n" in patient.structure.untouched  # drift is switched off in this variant
     assert "alloimmunity: 0.0 of 5 determined" in patient.report()
+
+
+def test_chains_say_what_a_calibration_of_a_straight_line_says() -> None:
+    """Linear and normal: both covariances are the closed form's, so are contractions of parameters and predictions."""
+    fit = calibrate(straight_line(VALUES, DAYS, sd=SD, prior=PRIOR), starts=1)
+    post = cs.sample(fit, draws=2000, tune=200, seed=1)
+    size = len(fit.objective.names)
+    sums = {"sum": np.ones(size)}
+    here, there = identify(fit, predictions=sums).table(), identify(post, predictions=sums).table()
+    assert list(there["name"]) == [*fit.objective.names, "sum"]
+    assert there["contraction"].to_numpy() == pytest.approx(here["contraction"].to_numpy(), abs=0.05)
+    assert there["shift"].to_numpy() == pytest.approx(here["shift"].to_numpy(), abs=0.05)

@@ -20,7 +20,7 @@ from small_cases import decay, straight_line, tiny_case
 
 from cellsim.case import Case, load_case
 from cellsim.chains import run_chains
-from cellsim.convergence import arviz, converged, doubts_of
+from cellsim.convergence import arviz, converged, doubts_of, smoothed_weights
 from cellsim.errors import CalibrationError
 from cellsim.fitted import Calibration
 from cellsim.fitting import calibrate
@@ -550,10 +550,34 @@ def test_the_table_agrees_with_the_draws() -> None:
     assert "R-hat up to" in report and "not for treatment decisions" in report
 
 
-@pytest.mark.parametrize(("name", "value"), [("draws", 1), ("tune", 3), ("chains", 0)])
-def test_impossible_numbers_are_refused(name: str, value: int) -> None:
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        *(("draws", 1), ("tune", 3), ("chains", 0), ("seed", -1), ("max_depth", 0), ("draws", -3)),
+        *(("target_accept", each) for each in (0, 1, 1.5, -1, np.nan)),
+        *(("rtol", each) for each in (0, -1, 1, np.inf, np.nan)),
+    ],
+)
+def test_impossible_numbers_are_refused(name: str, value: float) -> None:
     with pytest.raises(CalibrationError, match=f"{name} = {value}"):
         sample(calibrated(), **{name: value})
+
+
+@pytest.mark.parametrize(("name", "value"), [("draws", 0), ("draws", -3), ("tune", 0)])
+def test_nothing_is_continued_by_nothing(name: str, value: int) -> None:
+    with pytest.raises(CalibrationError, match=f"{name} = {value}"):
+        sample(calibrated(), draws=20, tune=40).resume(**{"draws": 10, name: value})
+
+
+@pytest.mark.parametrize("shape", [0.3, 0.5, 0.9])
+def test_smoothed_weights_are_the_weights_given_whichever_line_of_arviz_smooths_them(shape: float) -> None:
+    """A Pareto tail of known shape: U to the power -k; the heaviest stays heaviest, and weights add up to one."""
+    weights = -shape * np.log(np.random.default_rng(2).random(20_000))
+    smooth, found = smoothed_weights(weights)
+    assert found == pytest.approx(shape, abs=0.1)
+    assert np.corrcoef(smooth, weights)[0, 1] > 0.99
+    assert np.exp(smooth).sum() == pytest.approx(1.0)
+    assert np.argmax(smooth) == np.argmax(weights)
 
 
 @cache

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from benchmarks.honesty.law import position
 from benchmarks.honesty.patients import Watched
-from cellsim.convergence import arviz, converged
+from cellsim.convergence import converged, smoothed_weights
 from cellsim.fitting import optima
 from cellsim.likelihood import Objective
 from cellsim.modes import Mixture
@@ -59,9 +59,9 @@ def reweighted(mixture: Mixture, draws: Draws) -> tuple[Draws, float]:
     ratios = target - _log_density(mixture, draws.thetas)
     fine = np.isfinite(ratios)
     # a draw that cannot be simulated has weight nought
-    logs, k = arviz().psislw(np.where(fine, ratios, ratios[fine].min() - 700.0))
-    weights = np.exp(np.asarray(logs))
-    return Draws(draws.thetas, draws.quantities, weights / weights.sum()), float(k)
+    logs, k = smoothed_weights(np.where(fine, ratios, ratios[fine].min() - 700.0))
+    weights = np.exp(logs)
+    return Draws(draws.thetas, draws.quantities, weights / weights.sum()), k
 
 
 def _log_density(mixture: Mixture, thetas: Array) -> Array:
