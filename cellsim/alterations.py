@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from cellsim.altered_cases import altered
+from cellsim.errors import CalibrationError, Problem, did_you_mean
 from cellsim.likelihood import Objective, objective_of
 
 if TYPE_CHECKING:
@@ -55,6 +56,11 @@ class Alteration:
         Degrees of freedom of the noise; infinite for normal.
     without_analyte, without_visit : str
         Whose rows are not scored.
+
+    Raises
+    ------
+    CalibrationError
+        For spreads and degrees of freedom not above zero, and held values that are not finite.
     """
 
     id: str
@@ -66,6 +72,36 @@ class Alteration:
     degrees: float = np.inf
     without_analyte: str = ""
     without_visit: str = ""
+
+    def __post_init__(self) -> None:
+        problems = [
+            f"{name}: a prior {factor:g} times as wide; a number above zero is needed."
+            for name, factor in self.spread.items()
+            if not (np.isfinite(factor) and factor > 0)
+        ]
+        problems += [
+            f"{name} held at {value:g}." for name, value in self.held.items() if not np.isfinite(value)
+        ]
+        if not self.degrees > 0:
+            problems.append(f"noise of {self.degrees:g} degrees of freedom; a number above zero is needed.")
+        if problems:
+            raise CalibrationError([Problem(what=f"alteration {self.id!r}: {each}") for each in problems])
+
+    def unknown_to(self, case: Case) -> list[str]:
+        """What it names that a case does not have, in words: such an alteration would alter nothing."""
+        parameters = [each.id for each in case.priors]
+        named: list[tuple[str, str, Iterable[str]]] = [
+            ("parameter", name, parameters) for name in dict.fromkeys((*self.held, *self.spread))
+        ]
+        if self.without_analyte:
+            named.append(("analyte", self.without_analyte, [each.id for each in case.analytes]))
+        if self.without_visit:
+            named.append(("visit", self.without_visit, [each.id for each in case.visits]))
+        return [
+            f"alteration {self.id!r}: {case.name} has no {what} {name!r}. {did_you_mean(name, known)}"
+            for what, name, known in named
+            if name not in set(known)
+        ]
 
     def of(self, objective: Objective) -> Objective:
         """The objective under this alteration; what it alters and the objective does not have stays away."""

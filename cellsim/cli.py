@@ -1,4 +1,4 @@
-"""The command line: ``cellsim list | check | simulate | calibrate | profile | sample | compare | robustness | sweep | report``.
+"""The command line: ``cellsim list | check | simulate | calibrate | identify | profile | sample | compare | robustness | sweep | report``.
 
 Results go to standard output or to ``--out``; complaints and progress bars to standard error. Exit status: 0 when
 done, 1 when something is wrong with what was asked about, 2 when the command was written wrongly, 130 when it was
@@ -98,6 +98,7 @@ def _doing() -> dict[str, Doing]:
         "check": _check,
         "simulate": _simulate,
         "calibrate": _calibrate,
+        "identify": _identify,
         "profile": _profile,
         "sample": _sample,
         "compare": _compare,
@@ -166,10 +167,30 @@ def _calibrate(options: argparse.Namespace) -> None:
     print(fit.report())
 
 
+def _identify(options: argparse.Namespace) -> None:
+    from cellsim.identifiability import identify
+    from cellsim.predictions import predictions_named
+
+    source = _source(options)
+    found = identify(
+        source, seed=options.seed, predictions=predictions_named(source, options.prediction or ())
+    )
+    if options.out:
+        found.table().to_csv(options.out, index=False, lineterminator="\n")
+    print(found.report())
+
+
 def _profile(options: argparse.Namespace) -> int:
+    from cellsim.predictions import predictions_named
     from cellsim.profiles import profile
 
-    found = profile(_fit(options), options.parameter, kind=options.kind)
+    fit = _fit(options)
+    found = profile(
+        fit,
+        options.parameter,
+        predictions=predictions_named(fit, options.prediction or ()),
+        kind=options.kind,
+    )
     if options.out:
         found.table().to_csv(options.out, index=False, lineterminator="\n")
     print(found.report())
@@ -181,16 +202,39 @@ def _profile(options: argparse.Namespace) -> int:
 def _sample(options: argparse.Namespace) -> int:
     from cellsim.posterior import Posterior, sample
 
+    settings = {
+        "--variant": options.variant,
+        "--chains": options.chains,
+        "--seed": options.seed,
+        "--starts": options.starts,
+        "--target-accept": options.target_accept,
+        "--max-depth": options.max_depth,
+        "--rtol": options.rtol,
+        "--hold-spreads": options.hold_spreads or None,
+    }
+    given = {name: value for name, value in settings.items() if value is not None}
     if Path(options.source).suffix == ".nc":
+        if given:
+            raise CellsimError(
+                f"a saved posterior goes on as it was begun; leave {', '.join(given)} out, or sample anew."
+            )
         post = Posterior.load(options.source).resume(options.draws, tune=options.tune)
     else:
+        options.starts = 8 if options.starts is None else options.starts
+        options.seed = 1 if options.seed is None else options.seed
+        free = {
+            "--chains": "chains",
+            "--target-accept": "target_accept",
+            "--max-depth": "max_depth",
+            "--rtol": "rtol",
+        }
         post = sample(
             _fit(options),
             draws=options.draws,
             tune=options.tune,
-            chains=options.chains,
             seed=options.seed,
             hierarchy=not options.hold_spreads,
+            **{name: given[option] for option, name in free.items() if option in given},
         )
     if options.out:
         post.save(options.out)
@@ -205,6 +249,11 @@ def _compare(options: argparse.Namespace) -> int:
     from cellsim.variants import compare
 
     case = _case(options.case)
+    drawn = [Posterior.load(file) for file in options.posterior or ()]
+    posteriors = {post.variant: post for post in drawn}
+    if len(posteriors) < len(drawn):
+        twice = [post.variant for post in drawn]
+        raise CellsimError(f"--posterior: one file a variant is needed; they are of {', '.join(twice)}.")
     if options.model_space:
         from cellsim.formats.petab_select_reading import read_select
 
@@ -212,7 +261,7 @@ def _compare(options: argparse.Namespace) -> int:
     found = compare(
         case,
         variants=options.variant,
-        posteriors={post.variant: post for post in map(Posterior.load, options.posterior or ())},
+        posteriors=posteriors,
         leave_out=not options.no_left_out,
         starts=options.starts,
         seed=options.seed,
@@ -244,14 +293,14 @@ def _robustness(options: argparse.Namespace) -> int:
 def _sweep(options: argparse.Namespace) -> None:
     from cellsim.sweeps import sweep
 
-    fit = _fit(options)
-    case = fit.case
+    source = _source(options)
+    case = source.case
     plans = {"as given": case.schedule} if case.schedule.count else {}
     plans |= _plans(options, case)
     last_visits = [visit.latest for visit in case.visits]
     last_doses = [each.end for plan in plans.values() for each in plan.infusions]
     until = options.until if options.until is not None else max([*last_visits, *last_doses, 1.0])
-    result = sweep(fit, plans, until=until, draws=options.draws, seed=options.seed)
+    result = sweep(source, plans, until=until, draws=options.draws, seed=options.seed)
     _write(result.table().to_csv(index=False, lineterminator="\n"), options.out)
     if options.figure:
         _draw("sweep", result, options.figure)
@@ -328,11 +377,24 @@ def _fit(options: argparse.Namespace) -> Calibration:
     from cellsim.fitted import Calibration
     from cellsim.fitting import calibrate
 
+    if Path(options.source).suffix == ".nc":
+        raise CellsimError(f"{options.source} holds draws; a calibration (.json) or a case is needed here.")
     if Path(options.source).suffix == ".json":
         if options.variant:
             raise CellsimError("a saved calibration has its variant already; leave --variant out.")
         return Calibration.load(options.source)
     return calibrate(_case(options.source), variant=options.variant, starts=options.starts, seed=options.seed)
+
+
+def _source(options: argparse.Namespace) -> Calibration | Posterior:
+    """Saved chains, a saved calibration, or one made now."""
+    from cellsim.posterior import Posterior
+
+    if Path(options.source).suffix != ".nc":
+        return _fit(options)
+    if options.variant:
+        raise CellsimError("a saved posterior has its variant already; leave --variant out.")
+    return Posterior.load(options.source)
 
 
 def _case_or_model(source: str) -> tuple[Case | None, Model]:

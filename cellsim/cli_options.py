@@ -53,6 +53,21 @@ def parser_of(doing: Mapping[str, Doing]) -> argparse.ArgumentParser:
     _seed(calibrate)
     _out(calibrate, "FILE", "save the calibration as JSON")
 
+    identify = _add(
+        commands, "identify", doing, "say which parameters, combinations and predictions the data inform"
+    )
+    identify.add_argument(
+        "source",
+        help=f"a posterior saved as .nc; a calibration saved as JSON; or {_CASE}, which is calibrated first",
+    )
+    _predictions(identify)
+    identify.add_argument(
+        "--variant", help="for a case: row of its model space (default: the case's default)"
+    )
+    _starts(identify, 8)
+    _seed(identify)
+    _out(identify, "FILE", "table as CSV")
+
     profile = _add(
         commands, "profile", doing, "hold parameters elsewhere and see how much worse the fit becomes"
     )
@@ -63,6 +78,7 @@ def parser_of(doing: Mapping[str, Doing]) -> argparse.ArgumentParser:
         metavar="NAME",
         help="parameter or group of parameters; may be given several times (default: what cells do)",
     )
+    _predictions(profile)
     profile.add_argument(
         "--kind",
         default="posterior",
@@ -83,14 +99,27 @@ def parser_of(doing: Mapping[str, Doing]) -> argparse.ArgumentParser:
     sample.add_argument("--variant", help="for a case: row of its model space (default: the case's default)")
     sample.add_argument("--draws", type=int, default=1000, metavar="N", help="of each chain (default: 1000)")
     sample.add_argument("--tune", type=int, default=400, metavar="N", help="of warm-up (default: 400)")
-    sample.add_argument("--chains", type=int, default=4, metavar="N", help="side by side (default: 4)")
+    # without defaults: what a saved posterior fixes already must not be asked for again
+    sample.add_argument("--chains", type=int, metavar="N", help="side by side (default: 4)")
+    sample.add_argument(
+        "--target-accept",
+        type=float,
+        metavar="A",
+        help="mean acceptance the step is tuned to; nearer to one against divergences (default: 0.8)",
+    )
+    sample.add_argument(
+        "--max-depth", type=int, metavar="N", help="longest trajectory 2^N steps (default: 10)"
+    )
+    sample.add_argument(
+        "--rtol", type=float, metavar="T", help="relative tolerance of the simulations (default: 1e-3)"
+    )
     sample.add_argument(
         "--hold-spreads",
         action="store_true",
         help="hold spreads of hierarchies as a calibration does (what compare --posterior needs)",
     )
-    _starts(sample, 8)
-    _seed(sample)
+    sample.add_argument("--starts", type=int, metavar="N", help="starts of a calibration (default: 8)")
+    sample.add_argument("--seed", type=int, metavar="N", help="of everything random (default: 1)")
     sample.add_argument("--figure", metavar="FILE", help="draw prior and posterior too (.png, .svg, .pdf)")
     _out(sample, "FILE", "save the posterior as netCDF, which ArviZ opens too")
 
@@ -136,7 +165,10 @@ def parser_of(doing: Mapping[str, Doing]) -> argparse.ArgumentParser:
     _out(robust, "FILE", "table as CSV")
 
     sweep = _add(commands, "sweep", doing, "compare schedules with what was given; writes CSV")
-    sweep.add_argument("source", help=f"a calibration saved as JSON; or {_CASE}, which is calibrated first")
+    sweep.add_argument(
+        "source",
+        help=f"a posterior saved as .nc; a calibration saved as JSON; or {_CASE}, which is calibrated first",
+    )
     sweep.add_argument(
         "--plans", metavar="FILE", help="table of doses with a column 'plan' that names the schedule"
     )
@@ -188,6 +220,16 @@ def _add(
 
 def _seed(command: argparse.ArgumentParser, words: str = "of everything random (default: 1)") -> None:
     command.add_argument("--seed", type=int, default=1, metavar="N", help=words)
+
+
+def _predictions(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--prediction",
+        action="append",
+        metavar="NAME[@DAY]",
+        help="an analyte on a day (IL6@400), or the area under a quantity of the model (viable_auto), of the course as "
+        "given; may be given several times",
+    )
 
 
 def _starts(command: argparse.ArgumentParser, default: int) -> None:

@@ -7,7 +7,7 @@ Fruehwirth-Schnatter (2004, Econom J 7:143), with autocorrelation counted throug
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["Bridge", "bridge"]
 
 _ENOUGH = 1e-8
+_LOST = 0.01
 _MOST_ROUNDS = 1000
 
 
@@ -37,10 +38,13 @@ class Bridge:
         All constants included.
     error : float
         Its standard error, by the draws used; a normal law that misses a summit is not seen by it.
+    lost : int
+        Draws that had no likelihood and play no part.
     """
 
     log_evidence: float
     error: float
+    lost: int = 0
 
 
 def bridge(objective: Objective, thetas: Array, log_likelihood: Array, *, seed: int) -> Bridge:
@@ -52,7 +56,7 @@ def bridge(objective: Objective, thetas: Array, log_likelihood: Array, *, seed: 
     thetas : array, shape (n_chains, n_draws, n_parameters)
         Prior-whitened.
     log_likelihood : array, shape (n_chains, n_draws)
-        Of all rows, with all constants.
+        Of all rows, with all constants; nan for a draw that could not be scored, which then plays no part.
     seed : int
         Of the draws from the normal law.
 
@@ -63,7 +67,8 @@ def bridge(objective: Objective, thetas: Array, log_likelihood: Array, *, seed: 
     Raises
     ------
     CalibrationError
-        With too few draws to fit a normal law to half of them.
+        With too few draws to fit a normal law to half of them, and when more than a hundredth of them have no
+        likelihood.
 
     Examples
     --------
@@ -78,6 +83,12 @@ def bridge(objective: Objective, thetas: Array, log_likelihood: Array, *, seed: 
         raise CalibrationError(
             f"{chains * length} draws of {size} parameters are too few for a bridge: at least {8 * size} are needed."
         )
+    lost = int(np.isnan(log_likelihood).sum())
+    if lost > _LOST * log_likelihood.size:
+        raise CalibrationError(
+            f"{lost} of {log_likelihood.size} draws have no likelihood: what is left of them is no posterior to take an "
+            "evidence from."
+        )
     fitted, used = thetas[:, :half].reshape(-1, size), thetas[:, half:]
     centre: Array = fitted.mean(axis=0)
     root: Array = np.linalg.cholesky(np.cov(fitted.T) + 1e-9 * np.eye(size)).astype(float)
@@ -89,8 +100,11 @@ def bridge(objective: Objective, thetas: Array, log_likelihood: Array, *, seed: 
     )
     at_fresh = np.nan_to_num(np.array(scored), nan=-np.inf) + _normal(proposed, np.zeros(size), np.eye(size))
     at_fresh = at_fresh - _normal(proposed, centre, root)
-    effective = float(np.clip(converged(at_draws[..., None]).ess_bulk[0], 1.0, at_draws.size))
-    return _between(at_draws.ravel(), at_fresh, effective)
+    known = np.isfinite(at_draws)
+    # a few gaps, filled so that the order of the others still tells how they hang together
+    whole = np.where(known, at_draws, np.median(at_draws[known]))
+    effective = float(np.clip(converged(whole[..., None]).ess_bulk[0], 1.0, known.sum()))
+    return replace(_between(at_draws[known], at_fresh, effective), lost=lost)
 
 
 def _normal(theta: Array, centre: Array, root: Array) -> Array:

@@ -24,7 +24,7 @@ from cellsim.figures_style import (
     legend,
     panels,
 )
-from cellsim.variants_words import LAPLACE_OFF, SEPARATES
+from cellsim.variants_words import SEPARATES, laplace_off
 
 if TYPE_CHECKING:
     from cellsim.fitted import Calibration
@@ -99,7 +99,7 @@ def evidence(comparison: Comparison, ax: Any = None) -> AxesArray:
 def _evidences(panel: Any, comparison: Comparison, names: Sequence[str]) -> None:
     by_laplace = np.array([comparison.fits[name].log_evidence for name in names])
     best = by_laplace.max()
-    panel.axvspan(-SEPARATES - LAPLACE_OFF, 0, color=PALE, alpha=0.3, linewidth=0, zorder=0)
+    panel.axvspan(-SEPARATES - laplace_off(comparison), 0, color=PALE, alpha=0.3, linewidth=0, zorder=0)
     panel.axvspan(-SEPARATES, 0, color=PALE, alpha=0.6, linewidth=0, zorder=0)
     for k, name in enumerate(names):
         shape = "s" if name in comparison.rivals.nulls else "o"

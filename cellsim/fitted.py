@@ -16,6 +16,7 @@ from cellsim.errors import CalibrationError
 from cellsim.identifiability import verdict
 from cellsim.likelihood import Objective, objective_of
 from cellsim.modes import Mixture, Mode
+from cellsim.saved import read_saved, whole
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -275,24 +276,29 @@ class Calibration:
         CalibrationError
             If the file is no calibration, or the sum of squares it states is not found again.
         """
-        try:
-            content = json.loads(Path(path).read_text(encoding="utf-8"))
-        except ValueError as error:
-            raise CalibrationError(f"{path} is not JSON: {error}") from None
-        return cls.of_content(content, path)
+        return cls.of_content(read_saved(path), path)
 
     @classmethod
     def of_content(cls, content: Any, path: str | Path) -> Calibration:
         """The calibration that plain values mean; `path` says where they were found. Raises as :meth:`load` does."""
+        with whole(content, path, FORMAT, "a saved calibration"):
+            found = cls._read(content, path)
+        stated = found.mixture.modes[0].objective
+        if not np.isclose(found.sum_of_squares, stated, rtol=1e-4):
+            raise CalibrationError(
+                f"{path} states a sum of squares of {stated:.4f}, but its case and model give "
+                f"{found.sum_of_squares:.4f}; it was made by {content['versions']}."
+            )
+        return found
+
+    @classmethod
+    def _read(cls, content: Mapping[str, Any], path: str | Path) -> Calibration:
         from cellsim.case import load_case
         from cellsim.model import load_model
 
-        if not isinstance(content, dict) or content.get("format") != FORMAT:
-            raise CalibrationError(f"{path} is not a saved calibration (format {FORMAT!r} expected).")
-        case = load_case(content["case"])
         degrees = content.get("degrees")
         objective = objective_of(
-            case,
+            load_case(content["case"]),
             load_model(content["model"]),
             variant=content["variant"],
             degrees=np.inf if degrees is None else degrees,
@@ -301,31 +307,20 @@ class Calibration:
             raise CalibrationError(
                 f"{path} estimates other parameters than its own case lists; was it edited?"
             )
-        found = cls(
+        modes = []
+        for mode in content["modes"]:
+            theta, curvature = np.array(mode["theta"], float), np.array(mode["curvature"], float)
+            if theta.shape != (len(objective.names),) or curvature.shape != 2 * theta.shape:
+                raise CalibrationError(f"{path} has an optimum of {theta.size} parameters; was it edited?")
+            modes.append(Mode(theta, curvature, mode["log_likelihood"], mode["objective"]))
+        return cls(
             objective=objective,
-            mixture=Mixture(
-                tuple(
-                    Mode(
-                        np.array(mode["theta"]),
-                        np.array(mode["curvature"]),
-                        mode["log_likelihood"],
-                        mode["objective"],
-                    )
-                    for mode in content["modes"]
-                )
-            ),
+            mixture=Mixture(tuple(modes)),
             starts=tuple(Start(**start) for start in content["starts"]),
             seed=content["seed"],
             diagnosis=content["diagnosis"],
             versions=content["versions"],
         )
-        stated = found.mixture.modes[0].objective
-        if not np.isclose(found.sum_of_squares, stated, rtol=1e-4):
-            raise CalibrationError(
-                f"{path} states a sum of squares of {stated:.4f}, but its case and model give "
-                f"{found.sum_of_squares:.4f}; it was made by {content['versions']}."
-            )
-        return found
 
 
 def versions() -> dict[str, str]:

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
+from cellsim.belonging import case_given
 from cellsim.curvature import moves, neighbours, symmetric
 from cellsim.diagnosis import AGREEMENT, diagnose
 from cellsim.errors import CalibrationError
@@ -104,8 +105,11 @@ def calibrate(
     >>> fit.variant
     'V2'
     """
-    if starts < 1:
-        raise CalibrationError(f"starts = {starts}: at least one is needed.")
+    case_given(case, "calibrate")
+    if starts < 1 or seed < 0:
+        raise CalibrationError(
+            f"starts = {starts}, seed = {seed}: at least 1 start and a seed of at least 0."
+        )
     objective = objective_of(case, model, variant=variant, degrees=degrees)
     found = optima(objective, _firsts(objective, starts, seed), progress=progress)
     return Calibration(

@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from cellsim.belonging import objective_given
 from cellsim.combinations import in_words, is_factor, natural_slopes
-from cellsim.errors import CalibrationError, did_you_mean
+from cellsim.errors import CalibrationError, Problem, did_you_mean
 from cellsim.information import Structure, structure_of
 from cellsim.likelihood import Objective
 
@@ -345,7 +346,7 @@ def identify(
     Raises
     ------
     CalibrationError
-        If the simulation at `theta` fails.
+        If `source` is none of these, the simulation at `theta` fails, or a prediction has no slope there.
 
     Examples
     --------
@@ -355,8 +356,10 @@ def identify(
     >>> "t_n" in found.structure.untouched
     True
     """
-    objective = source if isinstance(source, Objective) else source.objective
+    objective = objective_given(source, "identify")
     size = len(objective.names)
+    if points < 0 or seed < 0:
+        raise CalibrationError(f"points = {points}, seed = {seed}: neither may be below 0.")
     own = None if isinstance(source, Objective) or theta is not None else source
     here = np.zeros(size) if theta is None else np.asarray(theta, float)
     drawn = getattr(own, "flat", None)
@@ -382,6 +385,22 @@ def _with_predictions(
         given = [(name, "", np.nan, np.asarray(each, float)) for name, each in predictions.items()]
     else:
         given = [(each.name, each.unit, *each.of(found.theta)) for each in predictions]
+    problems = []
+    for name, _, value, slope in given:
+        if slope.shape != found.theta.shape or not np.all(np.isfinite(slope)) or np.isinf(value):
+            problems.append(
+                Problem(
+                    what=f"{name} is {value:g}, its slopes {slope}: {found.theta.size} finite ones needed."
+                )
+            )
+        elif not slope.any():
+            problems.append(
+                Problem(
+                    what=f"{name} does not move with any parameter here, so nothing can be learned of it."
+                )
+            )
+    if problems:
+        raise CalibrationError(problems)
     return replace(
         found,
         predictions=tuple(

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from cellsim.belonging import objective_given
 from cellsim.case import Case
 from cellsim.convergence import Convergence, arviz, converged, doubts_of, newer_arviz
 from cellsim.errors import CalibrationError
@@ -298,7 +299,9 @@ def sample(
             f"rtol = {rtol:g}: a relative tolerance above 0 and below 1 is needed, 1e-3 say."
         )
     fit = calibrate(source, seed=seed, progress=progress) if isinstance(source, Case) else source
-    objective = fit.objective
+    objective = objective_given(fit, "sample")
+    if not isinstance(fit, Calibration):
+        raise CalibrationError("sample starts from a calibration; chains go on by their own resume.")
     if hierarchy:
         objective = objective_of(
             fit.case,

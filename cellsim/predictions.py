@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cellsim.errors import CalibrationError, SimulationError
+from cellsim.belonging import objective_given
+from cellsim.errors import CalibrationError, Problem, SimulationError, did_you_mean
 from cellsim.likelihood import Objective
-from cellsim.measures import Asked, Measure, Runs
+from cellsim.measures import Area, Asked, Measure, Runs, Value
 from cellsim.priors import Coordinates
 from cellsim.schedule import Schedule
 
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
     Array = NDArray[np.float64]
 
-__all__ = ["Prediction", "prediction_from", "predictions_of"]
+__all__ = ["Prediction", "prediction_from", "predictions_named", "predictions_of"]
 
 # hours after a dose that a daily grid would miss: where an acute pulse has its top
 _AFTER_DOSE = np.array([1.0, 2.0, 4.0, 6.0, 9.0, 12.0, 18.0, 36.0]) / 24
@@ -131,7 +132,7 @@ def predictions_of(
     >>> [each.name for each in predictions_of(objective, [Value((365,), ("IL6",))], until=365)]
     ['value of IL6 on day 365']
     """
-    objective: Objective = source if isinstance(source, Objective) else source.objective
+    objective = objective_given(source, "predictions_of")
     case = objective.case
     before = case.history if history == "case" else (history or Schedule())
     if isinstance(before, str):
@@ -141,6 +142,74 @@ def predictions_of(
     course = _Course(objective, tuple(measures), before + (case.schedule if plan is None else plan), until)
     asked = [each for measure in measures for each in measure.asked(case, objective.model, until)]
     return tuple(Prediction(_name(each), each.unit, _Entry(course, k)) for k, each in enumerate(asked))
+
+
+def predictions_named(source: Any, names: Sequence[str]) -> tuple[Prediction, ...]:
+    """Predictions of the course as given, by short names.
+
+    Parameters
+    ----------
+    source : Calibration, Posterior or Objective
+    names : sequence of str
+        ``"IL6@400"``: the value of an analyte on a day, which may lie after the last visit. ``"viable_auto"``: the area
+        under a state or an assignment of the model from day 0 to the last visit or infusion.
+
+    Returns
+    -------
+    tuple of Prediction
+
+    Raises
+    ------
+    CalibrationError
+        For unknown names and days that are none, all at once.
+
+    Examples
+    --------
+    >>> from cellsim.case import load_case
+    >>> from cellsim.likelihood import objective_of
+    >>> objective = objective_of(load_case("sjogren_rfib"))
+    >>> [each.name for each in predictions_named(objective, ["IL6@400", "viable_auto"])]
+    ['value of IL6 on day 400', 'area of viable_auto']
+    """
+    objective = objective_given(source, "predictions_named")
+    case, model = objective.case, objective.model
+    analytes = [each.id for each in case.analytes]
+    quantities = [*(each.name for each in model.states), *(each.name for each in model.assignments)]
+    last = max([visit.latest for visit in case.visits] + [each.end for each in case.schedule.infusions])
+    problems: list[Problem] = []
+    wanted: list[Measure] = []
+    farthest = last
+    for name in names:
+        of, _, day = name.partition("@")
+        if not day:
+            if of not in quantities:
+                remedy = f"An analyte needs its day, like {of}@{last:g}." * (of in analytes)
+                problems.append(
+                    Problem(what=f"the model has no {of!r}.", remedy=remedy or did_you_mean(of, quantities))
+                )
+            wanted.append(Area(of))
+            continue
+        if of not in analytes:
+            problems.append(
+                Problem(what=f"no analyte {of!r} in {case.name}.", remedy=did_you_mean(of, analytes))
+            )
+        try:
+            when = float(day)
+        except ValueError:
+            when = np.nan
+        if not (np.isfinite(when) and when >= 0):
+            problems.append(Problem(what=f"{name}: {day!r} is no day from 0 on."))
+        wanted.append(Value((when,), (of,)))
+        farthest = max(farthest, when)
+    if problems:
+        raise CalibrationError(problems)
+    made: dict[Measure, Prediction] = {}
+    until: dict[type[Measure], float] = {Area: last, Value: farthest}
+    for kind, end in until.items():
+        alike = [each for each in wanted if isinstance(each, kind)]
+        if alike:
+            made |= dict(zip(alike, predictions_of(objective, alike, until=end), strict=True))
+    return tuple(made[each] for each in wanted)
 
 
 def _name(asked: Asked) -> str:

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from cellsim.belonging import objective_given
 from cellsim.curves import Branch, Curve, row_of, threshold
 from cellsim.errors import CalibrationError, Problem, did_you_mean
 from cellsim.likelihood import Objective
@@ -130,7 +131,7 @@ def profile(
     *,
     predictions: Sequence[Prediction] | Mapping[str, Callable[[Mapping[str, float]], float]] = (),
     kind: str = "posterior",
-    levels: Sequence[float] = (0.68, 0.95),
+    levels: Sequence[float] | float = (0.68, 0.95),
     step: float = 0.5,
     tolerance: float = 0.01,
     workers: int | None = None,
@@ -151,7 +152,7 @@ def profile(
         ``"posterior"``: with all priors. ``"unaided"``: each parameter without its own prior, the others with theirs;
         shows whether the data bound it. ``"likelihood"``: no priors at all, for problems with more rows than
         parameters. The last two look within 5 prior standard deviations.
-    levels : sequence of float
+    levels : float or sequence of float
         Of the intervals.
     step : float
         Points are set so that the square root of the rise grows by about this much.
@@ -169,8 +170,9 @@ def profile(
     Raises
     ------
     CalibrationError
-        For unknown names, levels outside 0 to 1, an unknown kind, and predictions that no parameter changes, all at
-        once.
+        For a source that is no calibration, unknown names, two quantities of one name, levels outside 0 to 1, an
+        unknown kind, steps, tolerances and workers that are no such numbers, and predictions that no parameter
+        changes.
 
     Examples
     --------
@@ -180,14 +182,13 @@ def profile(
     >>> profile(fit, "kappa")["kappa"].verdict
     'prior-driven'
     """
-    objective = source if isinstance(source, Objective) else source.objective
+    objective = objective_given(source, "profile")
+    if hasattr(source, "drawn"):
+        raise CalibrationError("profile takes a calibration: it walks from optima, and draws have none.")
     chosen = (names,) if isinstance(names, str) else names
     lines, problems = _quantities(objective, chosen, predictions)
-    levels = tuple(sorted(float(level) for level in levels))
-    if kind not in KINDS:
-        problems.append(Problem(what=f"no kind {kind!r} of profile.", remedy=did_you_mean(kind, KINDS)))
-    if not levels or not all(0 < level < 1 for level in levels):
-        problems.append(Problem(what=f"levels {levels}; they lie between 0 and 1, like 0.95."))
+    levels = tuple(sorted(float(level) for level in np.atleast_1d(levels)))
+    problems += _impossible(kind, levels, step, tolerance, workers)
     if kind == "unaided" and any(line.column < 0 for line in lines):
         problems.append(
             Problem(
@@ -225,6 +226,23 @@ def profile(
         ),
         evaluations=sum(point.evaluations for each in sides.values() for point in each.points),
     )
+
+
+def _impossible(
+    kind: str, levels: Sequence[float], step: float, tolerance: float, workers: int | None
+) -> list[Problem]:
+    """Settings no walk can be made with."""
+    problems = []
+    if kind not in KINDS:
+        problems.append(Problem(what=f"no kind {kind!r} of profile.", remedy=did_you_mean(str(kind), KINDS)))
+    if not levels or not all(0 < level < 1 for level in levels):
+        problems.append(Problem(what=f"levels {levels}; they lie between 0 and 1, like 0.95."))
+    for name, value, most in (("step", step, 5.0), ("tolerance", tolerance, 1.0)):
+        if not 0 < value <= most:
+            problems.append(Problem(what=f"{name} = {value:g}; above 0 and at most {most:g} is needed."))
+    if workers is not None and workers < 1:
+        problems.append(Problem(what=f"workers = {workers}; at least one is needed."))
+    return problems
 
 
 # ---- what is profiled -----------------------------------------------------------------------------
@@ -268,7 +286,16 @@ def _quantities(
     lines = [_parameter(objective, name) for name in wanted]
     if isinstance(predictions, Mapping):
         predictions = [prediction_from(objective, each, name) for name, each in predictions.items()]
-    return [*lines, *(_Line(each.name, each.unit, each.of) for each in predictions)], problems
+    lines += [_Line(each.name, each.unit, each.of) for each in predictions]
+    called = [line.name for line in lines]
+    problems += [
+        Problem(what=f"two quantities are called {name!r}.", remedy="Give the prediction a name of its own.")
+        for name in dict.fromkeys(called)
+        if called.count(name) > 1
+    ]
+    if not lines and not problems:
+        problems.append(Problem(what="nothing to profile: neither a parameter nor a prediction was named."))
+    return lines, problems
 
 
 def _parameter(objective: Objective, name: str) -> _Line:

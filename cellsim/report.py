@@ -14,11 +14,11 @@ from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING
 
+from cellsim.belonging import variants_chosen
 from cellsim.errors import CellsimError, did_you_mean
 from cellsim.report_desk import Desk
 from cellsim.report_job import LONG, Job, Step
 from cellsim.report_sections import page_of
-from cellsim.report_words import listed
 
 if TYPE_CHECKING:
     from cellsim.case import Case
@@ -172,15 +172,7 @@ def write_report(
 def _chosen(
     case: Case, variants: Sequence[str] | None, without: Sequence[str], counts: Mapping[str, tuple[int, int]]
 ) -> tuple[str, ...]:
-    known = [each.id for each in case.variants] or [""]
-    chosen = tuple(dict.fromkeys(known if variants is None else variants))
-    unknown = [name for name in chosen if name not in known]
-    if unknown:
-        raise CellsimError(
-            f"no variant {listed([repr(name) for name in unknown])}. {did_you_mean(unknown[0], known)}"
-        )
-    if not chosen:
-        raise CellsimError("no variant to calibrate.")
+    chosen = variants_chosen(case, variants) or ("",)
     for each in without:
         if each not in LONG:
             raise CellsimError(f"no step {each!r} that can be left out. {did_you_mean(each, LONG)}")

@@ -38,7 +38,7 @@ def changes(job: Job) -> tuple[str, str, str]:
             [
                 f"Every conclusion was drawn again under {len(found.rows) - 1} alterations, each of one thing that is not "
                 f"known or might have been otherwise, with {listed(list(found.variants))} fitted anew each time. All by "
-                f"Laplace's approximation, which may be {LAPLACE_OFF:g} nats off: a lead smaller than that is not settled "
+                f"Laplace's approximation, which was seen to be up to {LAPLACE_OFF:g} nats off: a lead smaller than that is not settled "
                 "by surviving.",
                 *change_words(found),
             ]

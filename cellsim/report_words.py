@@ -9,7 +9,7 @@ import numpy as np
 
 from cellsim.identifiability import DATA_DRIVEN, MOVED, PRIOR_DRIVEN, UNTOUCHED
 from cellsim.profiles import DYNAMIC
-from cellsim.variants_words import LAPLACE_OFF
+from cellsim.variants_words import LAPLACE_OFF, laplace_off
 from cellsim.words import number
 
 if TYPE_CHECKING:
@@ -349,7 +349,8 @@ def standing(name: str, fits: Mapping[str, Calibration], compared: Comparison | 
         said = f"{name} has the greatest evidence of {len(fits)} variants by Laplace's approximation."
     else:
         behind = fits[best].log_evidence - fits[name].log_evidence
-        within = ", no further than that approximation may be off" if behind < LAPLACE_OFF else ""
+        off = LAPLACE_OFF if compared is None else laplace_off(compared)
+        within = ", no further than that approximation may be off" if behind < off else ""
         said = (
             f"{name} is shown because the case names it first, not because the data do: its evidence lies "
             f"{behind:.1f} nats behind that of {best} by Laplace's approximation{within}."

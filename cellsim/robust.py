@@ -8,8 +8,9 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from cellsim.alterations import Alteration, alterations_of
+from cellsim.belonging import case_given, foreign, variants_chosen
 from cellsim.conclusions import Fitted, Question
-from cellsim.errors import CalibrationError
+from cellsim.errors import CalibrationError, CellsimError, Problem
 from cellsim.fitted import Calibration, versions
 from cellsim.fitting import calibrate, optima
 from cellsim.likelihood import objective_of
@@ -19,14 +20,16 @@ from cellsim.robust_table import BASE, Robustness, Row
 
 if TYPE_CHECKING:
     from cellsim.case import Case
+    from cellsim.model import Model
 
 __all__ = ["robustness"]
 
 
 def robustness(
     case: Case,
+    model: Model | None = None,
     *,
-    variants: Sequence[str] | None = None,
+    variants: Sequence[str] | str | None = None,
     alterations: Sequence[Alteration] | None = None,
     fits: Mapping[str, Calibration] | None = None,
     starts: int = 10,
@@ -42,13 +45,15 @@ def robustness(
     Parameters
     ----------
     case : Case
-    variants : sequence of str, optional
+    model : Model, optional
+        The case's own by default.
+    variants : str or sequence of str, optional
         Which variants to hold against each other. By default the nulls, the default variant, and those without
         clearance of donor cells.
     alterations : sequence of Alteration, optional
         What to alter; see :func:`cellsim.alterations.alterations_of` for the default.
     fits : mapping of str to Calibration, optional
-        Variants of this case that are calibrated already; the others are calibrated first.
+        Variants of this case and model that are calibrated already; the others are calibrated first.
     starts : int
         Of each fit of the case as it stands.
     seed : int
@@ -63,10 +68,9 @@ def robustness(
 
     Raises
     ------
-    CaseError
-        For an unknown variant.
     CalibrationError
-        If the case as it stands cannot be fitted. An alteration that cannot is told in its row.
+        For unknown variants, if calibrations given are not of this case, model and variant, an alteration names what the case does not
+        have, or the case as it stands cannot be fitted. An alteration that cannot be fitted is told in its row.
 
     Examples
     --------
@@ -75,17 +79,27 @@ def robustness(
     >>> print(found)  # doctest: +SKIP
     """
     began = time.perf_counter()
-    names = variants if variants is not None else [each.id for each in case.variants]
-    every = {each.variant: each for each in (objective_of(case, variant=name) for name in names or ("",))}
+    case_given(case, "robustness")
+    names = variants_chosen(case, variants) or ("",)
+    every = {each.variant: each for each in (objective_of(case, model, variant=name) for name in names)}
+    planned = tuple(alterations_of(case) if alterations is None else alterations)
+    # calibrations of variants that nobody asked about are not looked at
+    known = {name: fit for name, fit in (fits or {}).items() if name in every or not _has(case, name)}
+    problems = foreign(known, every, "calibration")
+    problems += [Problem(what=each) for alteration in planned for each in alteration.unknown_to(case)]
+    if starts < 1 or seed < 0:
+        problems.append(
+            Problem(what=f"starts = {starts}, seed = {seed}: at least 1 start and a seed of at least 0.")
+        )
+    if problems:
+        raise CalibrationError(problems)
     default = case.default_variant if case.default_variant in every else next(iter(every))
     rivals = rivals_of(every, default)
     chosen = every if variants is not None else {name: every[name] for name in rivals.names}
     asked, left_out = questions(chosen, rivals, seed=seed)
-    planned = tuple(alterations_of(case) if alterations is None else alterations)
-    known = fits or {}
     fits = {
         name: known.get(name)
-        or calibrate(case, variant=name or None, starts=starts, seed=seed, progress=progress)
+        or calibrate(case, model, variant=name or None, starts=starts, seed=seed, progress=progress)
         for name in chosen
     }
     base = {name: Fitted(fit.objective, fit.mixture) for name, fit in fits.items()}
@@ -104,6 +118,10 @@ def robustness(
         seconds=time.perf_counter() - began,
         versions=versions(),
     )
+
+
+def _has(case: Case, variant: str) -> bool:
+    return variant in {each.id for each in case.variants}
 
 
 def _altered(
@@ -125,7 +143,7 @@ def _altered(
             try:
                 found = {name: _again(fit, alteration) for name, fit in fits.items()}
                 rows.append(_row(*about, found, asked))
-            except CalibrationError as error:
+            except CellsimError as error:
                 rows.append(Row(id=about[0], group=about[1], name=about[2], failure=str(error)))
     except KeyboardInterrupt:
         pass

@@ -12,8 +12,8 @@ import numpy as np
 
 from cellsim.case import Case, load_case
 from cellsim.conclusions import Conclusion
-from cellsim.errors import CellsimError
 from cellsim.rivals import Rivals
+from cellsim.saved import read_saved, whole
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -235,34 +235,30 @@ class Robustness:
 
         Raises
         ------
-        CellsimError
-            If the file is none of ours.
+        CalibrationError
+            If the file is none of ours, or not whole.
         """
-        try:
-            content = json.loads(Path(path).read_text(encoding="utf-8"))
-        except ValueError as error:
-            raise CellsimError(f"{path} is not JSON: {error}") from None
-        if not isinstance(content, dict) or content.get("format") != FORMAT:
-            raise CellsimError(f"{path} is no saved robustness table (format {FORMAT!r} expected).")
-        rivals = content["rivals"]
-        return cls(
-            case=load_case(content["case"]),
-            rivals=Rivals(
-                rivals["default"], *(tuple(rivals[name]) for name in ("nulls", "acting", "neutral"))
-            ),
-            variants=tuple(content["variants"]),
-            conclusions=tuple(Conclusion(**each) for each in content["conclusions"]),
-            left_out=tuple(content["left_out"]),
-            rows=tuple(
-                Row(**row | {name: _numbers(row[name]) for name in ("values", "evidence")})
-                for row in content["rows"]
-            ),
-            planned=content["planned"],
-            seed=content["seed"],
-            starts=content["starts"],
-            seconds=content["seconds"],
-            versions=content["versions"],
-        )
+        content = read_saved(path)
+        with whole(content, path, FORMAT, "a saved robustness table"):
+            rivals = content["rivals"]
+            return cls(
+                case=load_case(content["case"]),
+                rivals=Rivals(
+                    rivals["default"], *(tuple(rivals[name]) for name in ("nulls", "acting", "neutral"))
+                ),
+                variants=tuple(content["variants"]),
+                conclusions=tuple(Conclusion(**each) for each in content["conclusions"]),
+                left_out=tuple(content["left_out"]),
+                rows=tuple(
+                    Row(**row | {name: _numbers(row[name]) for name in ("values", "evidence")})
+                    for row in content["rows"]
+                ),
+                planned=content["planned"],
+                seed=content["seed"],
+                starts=content["starts"],
+                seconds=content["seconds"],
+                versions=content["versions"],
+            )
 
 
 def _plain(numbers: Mapping[str, float]) -> dict[str, float | None]:

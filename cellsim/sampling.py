@@ -230,17 +230,27 @@ def continued(objective: Objective, so_far: Drawn, draws: int, *, tune: int, pro
     )
 
 
+def _completed(target: _Target, eta: Array, run: Run, seed: int) -> tuple[Array, Array, Scored]:
+    """Draws with days of their own, what these add to the log density, and every row under every draw."""
+    chains, length, _ = eta.shape
+    days, noise = np.random.SeedSequence(seed).generate_state(2)
+    thetas, densities = target.without_days.drawn_all(eta.reshape(chains * length, -1), seed=int(days))
+    thetas = thetas.reshape(chains, length, -1)
+    scored = score(target.without_days.objective, thetas, rtol=run.rtol * CLOSER, seed=int(noise))
+    return thetas, densities.reshape(chains, length), scored
+
+
 def _drawn(target: _Target, found: Chains, run: Run, seed: int, *, least: int = _FEWEST) -> Drawn:
     """Give every draw its days, score what the chains left, and remember what making it took."""
-    chains, length, _ = found.theta.shape
-    if length < least:
+    if found.theta.shape[1] < least:
         raise CalibrationError("interrupted before every chain had left its warm-up; nothing to keep.")
-    days, noise = np.random.SeedSequence(seed).generate_state(2)
-    made = target.without_days.drawn_all(found.theta.reshape(chains * length, -1), seed=int(days))
-    thetas = made[0].reshape(chains, length, -1)
-    scored = score(target.without_days.objective, thetas, rtol=run.rtol * CLOSER, seed=int(noise))
+    try:
+        thetas, densities, scored = _completed(target, found.theta, run, seed)
+    except KeyboardInterrupt:
+        # seconds of work left after minutes or hours: what the chains found is worth them; a second interrupt ends it
+        thetas, densities, scored = _completed(target, found.theta, run, seed)
     plain = scored.log_likelihood.sum(axis=-1) - 0.5 * (thetas**2).sum(axis=-1)
-    lp = found.statistics["lp"] + made[1].reshape(chains, length)
+    lp = found.statistics["lp"] + densities
     return Drawn(
         thetas=thetas,
         statistics={**found.statistics, "lp": lp},

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
+from cellsim.belonging import objective_given
 from cellsim.errors import CellsimError, Problem, ScheduleError, did_you_mean
+from cellsim.identifiability import MOVED, PRIOR_DRIVEN, verdict
 from cellsim.measures import Asked, Measure, default_measures
 from cellsim.schedule import Schedule
 from cellsim.sweep_runs import Sample
@@ -28,6 +30,8 @@ __all__ = ["Sweep", "sweep"]
 
 # the solver's relative tolerance: numbers nearer to each other than this are the same
 _SAME = 1e-6
+# two chances nearer than this are the same one, give or take what a few hundred draws leave open
+_SAME_CHANCE = 0.1
 _BANDS = (0.05, 0.25, 0.5, 0.75, 0.95)
 
 
@@ -107,7 +111,9 @@ class Sweep:
         -------
         DataFrame
             Columns schedule, infusions, cells, measure, quantity, day, unit, estimate (median; mean for a chance),
-            low, high, prior_estimate, prior_low, prior_high. Chances have no interval when each draw is 0 or 1.
+            low, high, prior_estimate, prior_low, prior_high, contraction, shift (prior sd, both of the draws' places
+            among those of the prior), verdict (see :func:`cellsim.identifiability.verdict`). Chances have neither
+            interval nor contraction: they are prior-driven when prior and posterior give the same to a tenth.
         """
         import pandas as pd
 
@@ -125,6 +131,7 @@ class Sweep:
                         "unit": asked.unit,
                         **_summary(self.posterior[i, k], asked, level, ""),
                         **_summary(self.prior[i, k], asked, level, "prior_"),
+                        **_learned(self.posterior[i, k], self.prior[i, k], asked),
                     }
                 )
         table = pd.DataFrame(rows)
@@ -160,7 +167,7 @@ class Sweep:
                 apart, before = (_apart(draws[i, k], draws[j, k]) for draws in (self.posterior, self.prior))
                 found, prior = _summary(apart, asked, level, ""), _summary(before, asked, level, "prior_")
                 above, above_before = _above(apart), _above(before)
-                assumed = "as the prior says" if abs(above - above_before) < 0.1 else ""
+                assumed = "as the prior says" if abs(above - above_before) < _SAME_CHANCE else ""
                 rows.append(
                     {
                         "first": names[i],
@@ -220,6 +227,34 @@ def _summary(draws: Array, asked: Asked, level: float, prefix: str) -> dict[str,
     return {f"{prefix}estimate": float(middle), f"{prefix}low": float(low), f"{prefix}high": float(high)}
 
 
+def _learned(draws: Array, prior: Array, asked: Asked) -> dict[str, float | str]:
+    """What the data made of a number: of its normal scores among the prior's draws, whatever its own scale."""
+    none: dict[str, float | str] = {"contraction": np.nan, "shift": np.nan, "verdict": ""}
+    if not draws.size or not prior.size:
+        return none
+    if asked.chance:
+        moved = abs(float(draws.mean() - prior.mean())) >= _SAME_CHANCE
+        return {**none, "verdict": MOVED if moved else PRIOR_DRIVEN}
+    if np.ptp(prior) == 0:
+        return none
+    before, after = _scores(prior, prior), _scores(draws, prior)
+    shift = float(after.mean() - before.mean())
+    if np.unique(prior, return_counts=True)[1].max() > 0.5 * prior.size:
+        # mostly one value, no days at all say: where the draws agree with it, nothing was narrowed
+        return {**none, "shift": shift, "verdict": verdict(0.0, shift)}
+    contraction = float(1 - after.var() / before.var())
+    return {"contraction": contraction, "shift": shift, "verdict": verdict(contraction, shift)}
+
+
+def _scores(draws: Array, among: Array) -> Array:
+    """Normal scores of the places of draws among others; equal ones share theirs."""
+    from scipy.special import ndtri
+
+    order = np.sort(among)
+    below, up_to = (np.searchsorted(order, draws, side) for side in ("left", "right"))
+    return np.asarray(ndtri((0.5 * (below + up_to) + 0.5) / (among.size + 1)))
+
+
 def _apart(first: Array, second: Array) -> Array:
     """First - second; zero where that is less than the solver can tell, lest rounding decide a comparison."""
     apart = first - second
@@ -268,7 +303,7 @@ def sweep(
     ScheduleError
         All problems at once: plans with doses before day 0, unknown products.
     CellsimError
-        If no draw could be simulated.
+        If `source` is neither calibration nor chains, or no draw could be simulated.
 
     Examples
     --------
@@ -279,7 +314,8 @@ def sweep(
     >>> bool((result.table()["cells"] == 7.25e8).all())
     True
     """
-    case, objective = source.case, source.objective
+    objective = objective_given(source, "sweep")
+    case = objective.case
     before = case.history if history == "case" else (history or Schedule())
     if isinstance(before, str):
         raise ScheduleError(

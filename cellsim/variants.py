@@ -12,14 +12,17 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from cellsim.errors import CalibrationError, did_you_mean
+from cellsim.belonging import case_given, foreign, variants_chosen
+from cellsim.errors import CalibrationError, Problem
 from cellsim.evidence import Bridge, bridge
 from cellsim.fitted import Calibration
 from cellsim.fitting import calibrate
 from cellsim.leaving_out import Left, all_left_out, stacking
+from cellsim.likelihood import Objective, objective_of
 from cellsim.prior_power import ALL, evidence_slopes, groups_of, with_power
 from cellsim.rivals import Rivals, rivals_of
-from cellsim.variants_words import verdict_of
+from cellsim.saved import read_saved, whole
+from cellsim.variants_words import means_of, verdict_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -117,7 +120,8 @@ class Comparison:
         -------
         DataFrame
             Columns variant, name, ln_evidence, less_the_best, probability (at equal odds before), checked, check_error
-            (ln evidence by bridge sampling, nan where not made), elpd_analytes, elpd_visits, weight_analytes,
+            (ln evidence by bridge sampling, nan where not made; `ln_evidence` and `probability` are Laplace's even so),
+            how_left_out (``"Laplace"``, ``"draws"`` or ``"draws, Laplace"``; empty when nothing was), elpd_analytes, elpd_visits, weight_analytes,
             weight_visits (stacking), worst_shape (largest Pareto k among the sums taken from draws), refitted (groups),
             effective_parameters, agree (starts), starts.
         """
@@ -141,6 +145,7 @@ class Comparison:
                     "probability": relative[name] / sum(relative.values()),
                     "checked": check.log_evidence if check else none,
                     "check_error": check.error if check else none,
+                    "how_left_out": ", ".join(sorted({means_of(each) for each in left}, reverse=True)),
                     "elpd_analytes": sum(x.elpd for x in left if x.by == "analyte") if left else none,
                     "elpd_visits": sum(x.elpd for x in left if x.by == "visit") if left else none,
                     "weight_analytes": by_analyte.get(name, none),
@@ -254,26 +259,22 @@ class Comparison:
         CalibrationError
             If the file is none, or a calibration in it does not say again what it said.
         """
-        try:
-            content = json.loads(Path(path).read_text(encoding="utf-8"))
-        except ValueError as error:
-            raise CalibrationError(f"{path} is not JSON: {error}") from None
-        if not isinstance(content, dict) or content.get("format") != FORMAT:
-            raise CalibrationError(f"{path} is not a saved comparison (format {FORMAT!r} expected).")
-        return cls(
-            fits={name: Calibration.of_content(each, path) for name, each in content["fits"].items()},
-            left={name: tuple(Left(**each) for each in left) for name, left in content["left"].items()},
-            checks={name: Bridge(**each) for name, each in content["checks"].items()},
-            powers=tuple(Power(**each) for each in content["powers"]),
-            doubts=tuple(content["doubts"]),
-        )
+        content = read_saved(path)
+        with whole(content, path, FORMAT, "a saved comparison"):
+            return cls(
+                fits={name: Calibration.of_content(each, path) for name, each in content["fits"].items()},
+                left={name: tuple(Left(**each) for each in left) for name, left in content["left"].items()},
+                checks={name: Bridge(**each) for name, each in content["checks"].items()},
+                powers=tuple(Power(**each) for each in content["powers"]),
+                doubts=tuple(content["doubts"]),
+            )
 
 
 def compare(
     case: Case,
     model: Model | None = None,
     *,
-    variants: Sequence[str] | None = None,
+    variants: Sequence[str] | str | None = None,
     posteriors: Mapping[str, Posterior] | None = None,
     leave_out: bool = True,
     starts: int = 8,
@@ -287,7 +288,7 @@ def compare(
     case : Case
     model : Model, optional
         The case's own by default.
-    variants : sequence of str, optional
+    variants : str or sequence of str, optional
         Rows of the case's model space; all by default.
     posteriors : mapping of str to Posterior, optional
         Draws of some variants (made with ``hierarchy=False``), to check their evidences by bridge sampling.
@@ -306,7 +307,7 @@ def compare(
     Raises
     ------
     CalibrationError
-        For unknown variants, a case without variants, or posteriors of another variant.
+        For unknown variants, a case without variants, or posteriors of another variant, case or model.
 
     Examples
     --------
@@ -314,14 +315,18 @@ def compare(
     >>> compared = cs.compare(cs.load_case("sjogren_rfib"), seed=1)  # doctest: +SKIP
     >>> print(compared.verdict)  # doctest: +SKIP
     """
-    known = [each.id for each in case.variants]
-    if not known:
+    case_given(case, "compare")
+    if not case.variants:
         raise CalibrationError(f"{case.name} has no variants; give it a model_space.tsv to compare any.")
-    chosen = list(dict.fromkeys(known if variants is None else variants))
-    if unknown := [each for each in chosen if each not in known]:
-        raise CalibrationError(f"no variant {unknown[0]!r}. {did_you_mean(unknown[0], known)}")
+    chosen = list(variants_chosen(case, variants))
+    if posteriors:
+        _refuse_foreign({}, posteriors, {name: objective_of(case, model, variant=name) for name in chosen})
+    if starts < 1 or seed < 0:
+        raise CalibrationError(
+            f"starts = {starts}, seed = {seed}: at least 1 start and a seed of at least 0."
+        )
     # the default one first: what a reader asks about
-    chosen.sort(key=lambda name: (name != case.default_variant, known.index(name)))
+    chosen.sort(key=lambda name: name != case.default_variant)
     fits: dict[str, Calibration] = {}
     doubts = []
     with _bar(len(chosen), "variants", progress) as steps:
@@ -361,18 +366,22 @@ def comparison_of(
     Returns
     -------
     Comparison
+
+    Raises
+    ------
+    CalibrationError
+        If a result is not of the variant it is filed under, or of another case, model or noise than the first.
     """
+    if not fits:
+        raise CalibrationError("no calibration was given to compare.")
     posteriors, doubts = dict(posteriors or {}), list(doubts)
-    for name, post in posteriors.items():
-        if (
-            name not in fits
-            or post.variant != fits[name].variant
-            or post.objective.names != fits[name].objective.names
-        ):
-            raise CalibrationError(
-                f"the posterior given for {name!r} is of variant {post.variant!r} with {len(post.objective.names)} "
-                "parameters; one of the variant compared is needed, sampled with hierarchy=False."
-            )
+    about = next(iter(fits.values())).objective
+    alike = {
+        name: objective_of(about.case, about.model, variant=name or None, degrees=about.degrees)
+        for name in fits
+        if name in {each.id for each in about.case.variants} or not about.case.variants
+    }
+    _refuse_foreign(fits, posteriors, alike)
     left: dict[str, tuple[Left, ...]] = {}
     checks: dict[str, Bridge] = {}
     powers: list[Power] = []
@@ -400,6 +409,10 @@ def comparison_of(
     except KeyboardInterrupt:
         doubts.append("interrupted: what was not done is missing in the tables.")
     for name, check in checks.items():
+        if check.lost:
+            doubts.append(
+                f"{check.lost} draws of {name} could not be scored and play no part in its bridge sampling."
+            )
         apart = check.log_evidence - fits[name].log_evidence
         if abs(apart) > max(1.0, 3 * check.error):
             doubts.append(
@@ -407,6 +420,18 @@ def comparison_of(
                 f"{check.error:.1f}); believe differences of that size of no variant."
             )
     return Comparison(dict(fits), left, checks, tuple(powers), tuple(doubts))
+
+
+def _refuse_foreign(
+    fits: Mapping[str, Calibration], posteriors: Mapping[str, Posterior], expected: Mapping[str, Objective]
+) -> None:
+    """Refuse results that are not of the variant, case, model and noise they are compared as."""
+    problems: list[Problem] = [
+        *foreign(fits, expected, "calibration"),
+        *foreign(posteriors, expected, "posterior"),
+    ]
+    if problems:
+        raise CalibrationError(problems)
 
 
 def _worth_trying(fits: Mapping[str, Calibration]) -> Iterator[tuple[str, str, str]]:

@@ -20,7 +20,7 @@ FLOORS = tuple(
         assembly elimination writer kernels directions tangent_terms tangent_writer tangents""",
         "timetable slots forks courses stepper step_code march solver streaming steady witness conditions path trajectory simulation",
         "noise priors terms scoring likelihood",
-        """modes curvature fitting fitted diagnosis words identifiability information combinations measures
+        """saved belonging modes curvature fitting fitted diagnosis words identifiability information combinations measures
         predictions valley curves profiles posterior posterior_data posterior_files posterior_words chains
         convergence frames day_nodes unknown_days sampling synthetic rivals evidence leaving_out prior_power
         variants_words variants_select variants""",

@@ -186,6 +186,16 @@ def test_an_unknown_group_is_refused_with_a_guess():
         identify(two_compartments()).combinations("K")
 
 
+def test_a_prediction_that_no_parameter_moves_is_no_question():
+    objective = two_compartments()
+    with pytest.raises(CalibrationError, match="constant does not move with any parameter"):
+        identify(objective, predictions={"constant": np.zeros(len(objective.names))})
+    with pytest.raises(CalibrationError, match=r"lost is nan, its slopes .*finite ones needed"):
+        identify(objective, predictions={"lost": np.full(len(objective.names), np.nan)})
+    with pytest.raises(CalibrationError, match="points = -1"):
+        identify(objective, points=-1)
+
+
 # ---- the case -------------------------------------------------------------------------------------
 
 
@@ -193,7 +203,21 @@ def test_the_case_informs_about_half_of_its_parameters(patient):
     # no more directions than rows; the science brief's prototype determined 54 to 56 numbers
     assert patient.structure.rank <= len(patient.objective.terms) < len(patient.names)
     assert patient.effective_rank <= patient.structure.rank
-    assert 25 < patient.determined < 60
+    assert len(patient.names) // 3 < patient.determined < len(patient.names) / 2
+
+
+def test_what_the_case_determines_is_found_by_moving_every_parameter_by_hand(patient):
+    """Witness of the exact derivatives: residuals moved by central differences at a much tighter tolerance."""
+    objective, theta, step = patient.objective, patient.theta, 1e-3
+    rows = len(objective.terms)
+    columns = []
+    for j in range(theta.size):
+        moved = step * np.eye(theta.size)[j]
+        up, down = (objective.evaluate(theta + each, rtol=1e-8).residuals[:rows] for each in (moved, -moved))
+        columns.append((up - down) / (2 * step))
+    jacobian = np.array(columns).T
+    by_hand = np.trace(np.linalg.inv(np.eye(theta.size) + jacobian.T @ jacobian))
+    assert patient.determined == pytest.approx(theta.size - by_hand, abs=0.01)
 
 
 def test_the_case_says_nothing_of_alloimmunity_and_little_of_what_cells_do(patient):

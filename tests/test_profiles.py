@@ -17,6 +17,7 @@ from cellsim.fitting import calibrate
 from cellsim.identifiability import DATA_DRIVEN, PRIOR_DRIVEN, UNTOUCHED
 from cellsim.likelihood import objective_of
 from cellsim.measures import Area, InRange
+from cellsim.posterior import sample
 from cellsim.predictions import prediction_from, predictions_of
 from cellsim.profiles import profile
 
@@ -339,3 +340,35 @@ def test_threads_change_nothing():
     objective = objective_of(decay([1.0, 0.5, 0.3, 0.2], DAYS))
     one, two = (profile(objective, workers=n).table() for n in (1, 2))
     assert one.equals(two)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"step": 0.0}, "step = 0; above 0"),
+        ({"step": -0.5}, "step = -0.5"),
+        ({"step": np.nan}, "step = nan"),
+        ({"tolerance": 0.0}, "tolerance = 0"),
+        ({"workers": 0}, "workers = 0"),
+        ({"kind": None}, "no kind None"),
+        ({"levels": 95.0}, "levels"),
+        ({"names": []}, "nothing to profile"),
+        ({"names": "k", "predictions": {"k": lambda p: 2 * p["k"]}}, "two quantities are called 'k'"),
+    ],
+)
+def test_settings_no_walk_can_be_made_with_are_refused(options, words):
+    objective = objective_of(decay([1.0, 0.5, 0.3, 0.2], DAYS))
+    with pytest.raises(CalibrationError, match=words):
+        profile(objective, **options)
+
+
+def test_one_level_may_be_a_plain_number():
+    objective = objective_of(straight_line([10.4, 11.1, 11.3, 12.9], DAYS))
+    alone, listed = profile(objective, levels=0.9), profile(objective, levels=(0.9,))
+    assert alone.levels == (0.9,) and alone.table().equals(listed.table())
+
+
+def test_chains_are_no_place_to_walk_from():
+    fit = calibrate(straight_line([10.4, 11.1, 11.3, 12.9], DAYS), starts=1)
+    with pytest.raises(CalibrationError, match="draws have none"):
+        profile(sample(fit, draws=4, tune=40))

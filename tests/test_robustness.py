@@ -16,7 +16,7 @@ from cellsim.altered_cases import altered
 from cellsim.case_alternatives import Alternative
 from cellsim.case_tables import table_text
 from cellsim.conclusions import Conclusion
-from cellsim.errors import CaseError, CellsimError
+from cellsim.errors import CalibrationError, CaseError, CellsimError
 from cellsim.fitting import optima
 from cellsim.formats.petab import experiment_from_schedule
 from cellsim.likelihood import objective_of
@@ -384,7 +384,7 @@ def test_chosen_variants_are_all_that_is_compared():
     found = cs.robustness(linear(), variants=["null"], alterations=[], starts=1, progress=False)
     assert found.variants == ("null",)
     assert "null_lead" not in {each.id for each in found.conclusions}
-    with pytest.raises(CaseError, match="nul"):
+    with pytest.raises(CalibrationError, match=r"no variant 'nul'\. Did you mean 'null'"):
         cs.robustness(linear(), variants=["nul"])
 
 

@@ -133,3 +133,43 @@ def test_the_same_seed_gives_the_same_numbers(drug: cs.Calibration) -> None:
 
     assert np.array_equal(ask(1).posterior, ask(1).posterior)
     assert not np.array_equal(ask(1).posterior, ask(2).posterior)
+
+
+def test_contraction_and_shift_are_those_of_a_normal_law() -> None:
+    """m' = r, r ~ N(0, 2), one row y = m(1) = r with sd s: the posterior of r, and so of any area under m, is normal
+    with variance 1/(1/4 + 1/s^2)."""
+    prior, sd, seen = 2.0, 3.0, 4.0
+    case = tiny_case(
+        "m = 0; m' = r; r = 0", {"y": ("m", sd, "normal")}, [("y", 1.0, seen)], {"r": ("normal", 0.0, prior)}
+    )
+    variance = 1 / (1 / prior**2 + 1 / sd**2)
+    result = cs.sweep(
+        cs.calibrate(case, starts=1), {"none": Schedule()}, until=5, measures=[Area("m")], draws=4000
+    )
+    row = result.table().iloc[0]
+    assert row["contraction"] == pytest.approx(1 - variance / prior**2, abs=0.04)
+    assert row["shift"] == pytest.approx(variance * seen / sd**2 / prior, abs=0.05)
+    assert row["verdict"] == "data-driven"
+
+
+def test_what_no_row_speaks_of_is_called_prior_driven(drug: cs.Calibration) -> None:
+    """The one row was taken before any dose: of the clearance of the drug it knows nothing."""
+    measures = [Area("x"), DaysBelow("x", 1.0), DaysBelow("x", 1e9)]
+    table = cs.sweep(drug, {"one": plan(0)}, until=30, measures=measures, draws=1000, history=None).table()
+    assert list(table["verdict"]) == ["prior-driven", "prior-driven", ""]
+    assert abs(table["contraction"][0]) < 0.15 and np.isnan(table["contraction"][2])
+
+
+def test_chances_have_no_contraction(sjogren_fit: cs.Calibration) -> None:
+    """Baselines are learned from the visits, so the chance of a normal IgG is no longer the prior's."""
+    table = cs.sweep(
+        sjogren_fit,
+        {"none": Schedule()},
+        until=365,
+        measures=[InRange(noise=True, analytes=("IgG", "IL6"))],
+        draws=100,
+    ).table()
+    assert table["contraction"].isna().all()
+    apart = (table["estimate"] - table["prior_estimate"]).abs() >= 0.1
+    assert list(table["verdict"]) == ["moved, not narrowed" if each else "prior-driven" for each in apart]
+    assert apart.any()

@@ -14,14 +14,15 @@ from small_cases import decay, straight_line
 
 import cellsim as cs
 from cellsim.errors import CalibrationError
-from cellsim.evidence import bridge
+from cellsim.evidence import Bridge, bridge
 from cellsim.fitted import Calibration
 from cellsim.fitting import calibrate, optima
-from cellsim.leaving_out import groups_of_rows, left_out, smoothed, stacking
+from cellsim.leaving_out import LARGEST_SHAPE, groups_of_rows, left_out, smoothed, stacking
 from cellsim.likelihood import Objective
 from cellsim.posterior import Posterior, sample
 from cellsim.prior_power import ALL, evidence_slopes, groups_of, with_power
 from cellsim.variants import Comparison, Power, compare, comparison_of
+from cellsim.variants_words import LAPLACE_OFF, laplace_off, nulls_words
 
 DAYS, VALUES, SD = [0.5, 1.0, 2.0, 3.0], [10.3, 11.9, 12.4, 14.8], 0.5
 FALL = ([1.4, 1.1, 0.45], [0.2, 1.0, 2.5])
@@ -206,9 +207,28 @@ def test_a_posterior_given_checks_its_variant() -> None:
     check = found.checks["V0"]
     assert check.error < 0.2
     assert check.log_evidence == pytest.approx(fit.log_evidence, abs=1.0)
-    assert {each.how for each in found.left["V0"]} <= {"draws", "steps", "refit"}
-    with pytest.raises(CalibrationError, match="posterior given for 'V2'"):
-        comparison_of(small().fits, posteriors={"V2": post}, progress=False)
+    # draws foretell where their weights can be trusted, and then as Laplace does
+    by_laplace = {(each.by, each.group): each.elpd for each in comparison_of({"V0": fit}).left["V0"]}
+    for each in found.left["V0"]:
+        assert (each.how == "draws") == (each.shape <= LARGEST_SHAPE)
+        if each.how == "draws":
+            assert each.elpd == pytest.approx(by_laplace[each.by, each.group], abs=0.6)
+    assert sum(each.how == "draws" for each in found.left["V0"]) >= 3
+    assert "draws" in found.table()["how_left_out"][0]
+
+
+def test_a_bridge_does_without_draws_that_were_lost() -> None:
+    """A few draws without a likelihood change a closed-form evidence by no more than its error; many are refused."""
+    post = line_draws()
+    rows = post.drawn.scored.log_likelihood.sum(axis=-1)
+    holes = rows.copy()
+    holes[:, ::150] = np.nan
+    found = bridge(post.objective, post.thetas, holes, seed=3)
+    assert found.lost == np.isnan(holes).sum() > 0
+    assert abs(found.log_evidence - line_evidence([0, 1, 2, 3])) < 5 * found.error < 0.5
+    holes[:, ::50] = np.nan
+    with pytest.raises(CalibrationError, match=r"draws have no likelihood"):
+        bridge(post.objective, post.thetas, holes, seed=3)
 
 
 def test_an_interrupt_keeps_the_variants_that_are_fitted(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -222,6 +242,63 @@ def test_an_interrupt_keeps_the_variants_that_are_fitted(monkeypatch: pytest.Mon
     monkeypatch.setattr(module, "calibrate", tired)
     found = compare(small_patient(), leave_out=False, progress=False)
     assert list(found.fits) == ["V2"] and "V0 not fitted" in found.doubts[0]
+
+
+def test_an_interrupt_while_rows_are_left_out_keeps_what_is_done(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The one that is done need not be the one that leads."""
+    import cellsim.variants as module
+
+    fits, real = small().fits, module.all_left_out
+    last = small().order[-1]
+
+    def tired(objective: Objective, *args: object, **options: object) -> object:
+        if objective.variant != last:
+            raise KeyboardInterrupt
+        return real(objective, *args, **options)
+
+    monkeypatch.setattr(module, "all_left_out", tired)
+    found = comparison_of({last: fits[last], **fits})
+    assert set(found.left) == {last} and "interrupted" in found.doubts[0]
+    assert f"{found.order[0]} left nothing out" in str(found)
+    assert f"foretold best by {last}" in found.verdict
+
+
+def checked(**apart: tuple[float, float]) -> Comparison:
+    """The small comparison with bridge sampling that puts variants so far from Laplace, each with its error."""
+    fits = small().fits
+    checks = {name: Bridge(fits[name].log_evidence + off, error) for name, (off, error) in apart.items()}
+    return replace(small(), checks=checks)
+
+
+def test_the_word_on_the_null_is_sampling_s_where_there_is_sampling() -> None:
+    lead = small().fits["V2"].log_evidence - small().fits["V0"].log_evidence
+    assert f"{lead:.1f} nats by Laplace (V2 against V0)" in nulls_words(small())
+    ahead = checked(V2=(8.0, 0.1), V0=(0.0, 0.1))
+    assert (
+        f"clearly ahead ({lead + 8:.1f} nats by bridge sampling (V2 against V0, error 0.1))"
+        in nulls_words(ahead)
+    )
+    behind = checked(V2=(-9.0, 0.1), V0=(0.0, 0.1))
+    assert "that is preferred" in nulls_words(behind)
+    unsure = checked(V2=(8.0, 4.0), V0=(0.0, 0.1))
+    assert "neither rule that out nor establish it" in nulls_words(unsure)
+
+
+def test_how_far_laplace_may_be_off_is_measured_where_it_was_checked() -> None:
+    assert laplace_off(small()) == laplace_off(checked(V2=(0.2, 0.1))) == LAPLACE_OFF
+    assert laplace_off(checked(V2=(-2.5, 0.1), V0=(0.5, 0.1))) == pytest.approx(2.5)
+    assert "up to 2.5 nats off" in checked(V2=(-2.5, 0.1), V0=(0.5, 0.1)).verdict
+    assert "was not checked" in small().verdict
+
+
+def test_elpds_by_different_means_are_said_to_be() -> None:
+    mixed = {
+        "V2": tuple(replace(each, how="draws", shape=0.2) for each in small().left["V2"]),
+        "V0": small().left["V0"],
+    }
+    said = replace(small(), left=mixed)
+    assert "Those of V2 come from draws" in said.verdict and "Those of" not in small().verdict
+    assert set(said.table()["how_left_out"]) == {"draws", "Laplace"}
 
 
 def test_what_cannot_be_compared_is_refused() -> None:
