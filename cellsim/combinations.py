@@ -14,10 +14,14 @@ if TYPE_CHECKING:
 
     Array = NDArray[np.float64]
 
-__all__ = ["bundles", "in_words", "natural_slopes"]
+__all__ = ["bundles", "circuits", "in_words", "is_factor", "natural_slopes"]
 
 # families that live above zero, where a person thinks in factors
 _FACTORS = {"chisquare", "exponential", "gamma", "log-laplace", "log-normal", "log-uniform", "rayleigh"}
+
+# bases looked at, how far (in logarithms) they differ in what they prefer, what is left of a column that is gone, and a
+# weight too small to belong to a set
+_BASES, _PREFERENCE, _GONE, _SLIGHT = 24, 3.0, 1e-5, 1e-4
 
 
 def is_factor(prior: Prior) -> bool:
@@ -82,6 +86,67 @@ def bundles(columns: Array, floor: Array, *, angle: float = 0.0) -> list[list[in
         else:
             leaders.append([int(j)])
     return [group for group in leaders if len(group) > 1]
+
+
+def circuits(columns: Array, floor: Array, *, most: int = 5) -> list[list[int]]:
+    """Small sets of columns of which each is a combination of the others, and none can be spared for that.
+
+    Rows see one direction less than there are parameters in such a set. In any basis every column outside of it
+    completes exactly one such set; several bases, chosen by different preferences, are looked at for small ones.
+
+    Parameters
+    ----------
+    columns : array, shape (n_points, n_rows, n_parameters)
+        Derivatives of the same rows at one or several points.
+    floor : array, shape (n_points,)
+        Size of a column that is no more than rounding.
+    most : int
+        Largest set looked for; pairs are left to :func:`bundles`.
+
+    Returns
+    -------
+    list of list of int
+        Sets of three or more, the smallest first.
+
+    Examples
+    --------
+    >>> circuits(np.array([[[1.0, 1.0, 0.0, 0.0], [0.0, 1.0, 1.0, 0.0], [0.0, 0.0, 0.0, 1.0]]]), np.array([1e-9]))
+    [[0, 1, 2]]
+    """
+    from scipy.linalg import qr, solve_triangular
+
+    sizes = np.linalg.norm(columns, axis=1)
+    clear = np.flatnonzero(np.all(sizes > 1e3 * floor[:, None], axis=0))
+    if clear.size < 3:
+        return []
+    unit = columns[:, :, clear] / sizes[:, None, clear]
+    noise = 10 * floor[:, None] / sizes[:, clear]
+
+    def dependent(chosen: Sequence[int]) -> bool:
+        least = [np.linalg.svd(each[:, chosen], compute_uv=False)[-1] for each in unit]
+        wide = len(chosen) > unit.shape[1]
+        return wide or bool(np.all(least <= np.max(noise[:, chosen], axis=1)))
+
+    found: set[frozenset[int]] = set()
+    random = np.random.default_rng(0)
+    for _ in range(_BASES):
+        preferred = np.exp(random.uniform(0, _PREFERENCE, clear.size))
+        _, upper, order = qr(unit[0] * preferred, mode="economic", pivoting=True)
+        rank = int(np.sum(np.abs(np.diag(upper)) > _GONE * abs(upper[0, 0])))
+        weights = solve_triangular(upper[:rank, :rank], upper[:rank, rank:])
+        weights *= preferred[order[:rank], None] / preferred[order[rank:]]
+        for column, made in zip(order[rank:], weights.T, strict=True):
+            chosen = [*order[:rank][np.abs(made) > _SLIGHT], column]
+            if 3 <= len(chosen) <= most:
+                found.add(frozenset(int(each) for each in chosen))
+    return sorted(
+        (
+            sorted(int(clear[each]) for each in group)
+            for group in found
+            if dependent(sorted(group)) and not any(dependent(sorted(group - {each})) for each in group)
+        ),
+        key=lambda group: (len(group), group),
+    )
 
 
 def in_words(names: Sequence[str], weights: Array, factors: Sequence[bool], *, most: int = 4) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from cellsim.combinations import bundles, in_words, is_factor, natural_slopes
+from cellsim.combinations import bundles, circuits, in_words, is_factor, natural_slopes
 from cellsim.errors import CalibrationError
 from cellsim.likelihood import Objective
 
@@ -26,6 +26,9 @@ _LEAST_NOISE = 1e-10
 _PRACTICAL = 0.1
 # exponents that differ by less from point to point are the same everywhere
 _CONSTANT = 1e-3
+# sets that are told one by one
+_TOLD = 6
+_COUNTS = {2: "two", 3: "three", 4: "four", 5: "five"}
 # information about the best seen of several parameters, in units of the prior's, that is worth a sentence
 _WORTH = 1e-3
 
@@ -46,6 +49,9 @@ class Structure:
         Combinations seen only together at every point, in words.
     alike : tuple of str
         Parameters hardly told apart (99 %) at the point of interest, in words.
+    entangled : tuple of tuple of str
+        Three to five parameters of which the rows see one direction less than there are, at every point, and any of
+        which would be seen with one of the others known; of the ways to say it those found first.
     """
 
     information: Array
@@ -54,11 +60,19 @@ class Structure:
     untouched: tuple[str, ...]
     inseparable: tuple[str, ...]
     alike: tuple[str, ...]
+    entangled: tuple[tuple[str, ...], ...] = ()
 
     def sentences(self) -> list[str]:
         """All of it in words."""
         out = [f"No row depends on {', '.join(self.untouched)}."] if self.untouched else []
         out += [f"The rows see only {words}." for words in self.inseparable]
+        out += [
+            f"No row notices when {', '.join(group[:-1])} and {group[-1]} move together: of the {_COUNTS[len(group)]} the "
+            f"rows see {_COUNTS[len(group) - 1]} directions."
+            for group in self.entangled[:_TOLD]
+        ]
+        if (more := len(self.entangled) - _TOLD) > 0:
+            out.append(f"So it is with {more} more sets of three to five.")
         return out + [f"Here the rows hardly tell {words}." for words in self.alike]
 
 
@@ -100,6 +114,10 @@ def structure_of(objective: Objective, theta: Array, *, points: int = 5, seed: i
     floor = noise * np.array([each[0] for each in spectra])
     blind = np.all(np.linalg.norm(stack, axis=1) <= floor[:, None], axis=0)
     together = bundles(np.array(stack), floor)
+    # one of each bundle is enough: what is seen only with it is said already
+    spare = {j for group in together for j in group[1:]}
+    kept = [j for j in range(theta.size) if j not in spare]
+    sets = circuits(np.array(stack)[:, :, kept], floor)
     alike = [
         group
         for group in bundles(here[None], floor[:1], angle=_PRACTICAL)
@@ -112,6 +130,7 @@ def structure_of(objective: Objective, theta: Array, *, points: int = 5, seed: i
         untouched=tuple(name for name, each in zip(objective.names, blind, strict=True) if each),
         inseparable=tuple(_told(objective, places, stack, group) for group in together),
         alike=tuple(_told(objective, [theta], [here], group) for group in alike if _seen(here, group)),
+        entangled=tuple(tuple(objective.names[kept[j]] for j in group) for group in sets),
     )
 
 

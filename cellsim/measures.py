@@ -280,7 +280,7 @@ class Area(_Plain):
         return (self.quantity,)
 
     def asked(self, case: Case, model: Model, until: float) -> tuple[Asked, ...]:
-        return (Asked("area", self.quantity, f"{model[self.quantity].unit} {model.time_unit}"),)
+        return (Asked("area", self.quantity, f"{model[self.quantity].unit} {model.time_unit}".strip()),)
 
     def of(self, runs: Runs, case: Case, until: float) -> Array:
         area = runs.areas[self.quantity]

@@ -48,8 +48,8 @@ class Report:
         By variant; from chains where there are any to be used.
     posteriors : mapping of str to Posterior
         Of the variants that were sampled.
-    profiles, comparison, robustness : Profiles, Comparison, Robustness or None
-        None where left out, interrupted or failed.
+    profiles, predictions, comparison, robustness : Profiles, Profiles, Comparison, Robustness or None
+        Of parameters and of predictions, the variants, the alterations; None where left out, interrupted or failed.
     failures : mapping of str to str
         What could not be done, and why.
     interrupted : str
@@ -63,6 +63,7 @@ class Report:
     failures: Mapping[str, str]
     posteriors: Mapping[str, Posterior]
     profiles: Profiles | None = None
+    predictions: Profiles | None = None
     comparison: Comparison | None = None
     robustness: Robustness | None = None
     interrupted: str = ""
@@ -82,7 +83,7 @@ def write_report(
 ) -> Report:
     """Do everything with a case and write it all down.
 
-    Audit, calibration of every variant, other schedules, profiles, chains of the variant shown and of the best null,
+    Audit, calibration of every variant, other schedules, profiles of parameters and predictions, chains of the variant shown and of the best null,
     the variants against each other, every conclusion again under what may have been otherwise, one page.
 
     Parameters
@@ -163,6 +164,7 @@ def write_report(
         failures=desk.failures,
         posteriors=job.posteriors,
         profiles=job.profiles,
+        predictions=job.predictions,
         comparison=job.comparison,
         robustness=job.robustness,
         interrupted=job.stopped,

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from cellsim.case import Case
     from cellsim.fitted import Calibration
+    from cellsim.identifiability import Identifiability
     from cellsim.posterior import Posterior
     from cellsim.profiles import Profiles
     from cellsim.robust_table import Robustness
@@ -81,6 +82,8 @@ class Job:
         self.by_laplace: dict[str, Sweep] = {}
         self.posteriors: dict[str, Posterior] = {}
         self.profiles: Profiles | None = None
+        self.predictions: Profiles | None = None
+        self.seen: Identifiability | None = None
         self.comparison: Comparison | None = None
         self.robustness: Robustness | None = None
         self.stopped = ""
@@ -98,7 +101,7 @@ class Job:
         out = [Step("case", 1, self.inputs)]
         out += [Step(f"calibrating {name}", 6, partial(self.calibrate, name)) for name in self.variants]
         out += [Step(f"schedules under {name}", 7, partial(self.ask, name)) for name in self.variants]
-        out += [Step("profiles", 3, self.profile)]
+        out += [Step("profiles", 3, self.profile), Step("predictions", 10, self.foretell)]
         if sampled:
             out += [Step("chains of the mechanism shown", 210, lambda: self.sample(self.main))]
             out += [Step("chains of the null", 170, lambda: self.sample(self.null))]
@@ -173,6 +176,30 @@ class Job:
             return found
 
         self.profiles = self.desk.attempt("Profiles", work)
+
+    def foretell(self) -> None:
+        """What the rows can see at all, and predictions held at other values, in the variant shown in detail."""
+        from cellsim.identifiability import identify
+        from cellsim.profiles import profile
+        from cellsim.report_foretold import foretold_of
+
+        name = self.main
+        if name is None:
+            return
+        fit = self.fits[name]
+
+        def work() -> Profiles | None:
+            asked = foretold_of(fit, self.plans, self.until)
+            if not asked:
+                return None
+            found = profile(fit, predictions=asked, progress=self.progress)
+            if cut_short(found):
+                self.stopped = "predictions"
+            self.desk.csv(f"tables/{file_name(name)}_predictions.csv", found.table())
+            return found
+
+        self.seen = self.desk.attempt("What the rows can see", lambda: identify(fit, seed=self.seed))
+        self.predictions = self.desk.attempt("Predictions", work)
 
     def sample(self, name: str | None) -> None:
         """Chains of one variant, saved at once, and the schedules asked again of them.

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from cellsim.profiles import DYNAMIC
 from cellsim.report_chains import apart_table, apart_words, chains_words, drawn_from, source_words
 from cellsim.report_desk import file_name
+from cellsim.report_foretold import foretold, seen
 from cellsim.report_pages import details, paragraphs, section, table
 from cellsim.report_words import determined, groups_table, learned_words, listed, profiles_words, standing
 
@@ -63,6 +64,10 @@ def learned(job: Job) -> tuple[str, str, str]:
         "<h3>Profiles: how much worse the fit becomes elsewhere</h3>",
         job.desk.said("Profiles"),
         job.desk.part("Words on the profiles", lambda: _profiles(job, source)),
+        job.desk.said("Predictions"),
+        job.desk.part("Words on the predictions", lambda: foretold(job)),
+        job.desk.said("What the rows can see"),
+        job.desk.part("Words on what the rows can see", lambda: seen(job.seen)),
     )
 
 

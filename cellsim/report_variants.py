@@ -78,6 +78,7 @@ def rivals(job: Job) -> tuple[str, str, str]:
         )
         if any(meanings.values())
         else "",
+        job.desk.part("Words on other priors", lambda: _other_priors(job, found)),
         details(
             "Likelihood of each part at the optimum, which rewards freedom and is no verdict",
             table(
@@ -100,24 +101,36 @@ def rivals(job: Job) -> tuple[str, str, str]:
     )
 
 
+def _other_priors(job: Job, found: Comparison) -> str:
+    """Which order hangs on which priors."""
+    ranks = found.ranks()
+    if ranks.empty:
+        return ""
+    file = job.desk.csv("tables/other_priors.csv", ranks)
+    turned = ranks[ranks["turns"]]
+    pairs = list(
+        dict.fromkeys(f"{a} and {b}" for a, b in zip(turned["first"], turned["second"], strict=True))
+    )
+    said = "Neighbours by evidence, their lead when the priors of one group are raised to half and to twice the power."
+    said += (
+        f" {listed(pairs)} would change places under some of them." if pairs else " None would change places."
+    )
+    tried = [
+        f"{each.first} over {each.second}, {each.group} to the power {each.alpha:g}, fitted again: {each.before:+.1f} "
+        f"becomes {each.after:+.1f}."
+        for each in found.powers
+    ]
+    return details(
+        "Which order hangs on which priors, to first order",
+        paragraphs([said, *tried]),
+        table(ranks.round(2), names={"half": "at half the power", "twice": "at twice"}, file=file),
+    )
+
+
 def nulls_answer(job: Job) -> list[str]:
     """How the nulls fare, for the head of the page."""
     found = compared_of(job)
-    said = [nulls_words(found)]
-    nulls = [name for name in found.checks if name in found.rivals.nulls]
-    acting = [name for name in found.checks if name in found.rivals.acting]
-    if nulls and acting:
-        best = {
-            kind: max(names, key=lambda each: found.checks[each].log_evidence)
-            for kind, names in (("null", nulls), ("acting", acting))
-        }
-        one, other = found.checks[best["acting"]], found.checks[best["null"]]
-        error = (one.error**2 + other.error**2) ** 0.5
-        said.append(
-            f"By bridge sampling, which goes before Laplace, {best['acting']} stands "
-            f"{one.log_evidence - other.log_evidence:+.1f} ± {error:.1f} nats from {best['null']}."
-        )
-    return [each for each in [*said, *sample_effect_words(job.robustness)] if each]
+    return [each for each in [nulls_words(found), *sample_effect_words(job.robustness)] if each]
 
 
 def sample_effect_words(found: Robustness | None) -> list[str]:

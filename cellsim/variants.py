@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -186,6 +187,30 @@ class Comparison:
         found = pd.DataFrame({name: evidence_slopes(self.fits[name]) for name in self.order}).fillna(0.0)
         found.insert(0, "group", found.index)
         return found.reset_index(drop=True)
+
+    def ranks(self) -> pd.DataFrame:
+        """Whether neighbours by evidence would change places under other priors, to first order.
+
+        Returns
+        -------
+        DataFrame
+            One row a pair and group of priors, columns first, second, lead (ln evidence of the first less that of the
+            second), group, half, twice (the lead with the group's priors raised to these powers, by
+            :meth:`sensitivity`), turns (whether either changes the order). What matters most for the null was fitted
+            again, see :attr:`powers`.
+        """
+        import pandas as pd
+
+        slopes = {name: evidence_slopes(fit) for name, fit in self.fits.items()}
+        rows = []
+        for first, second in pairwise(self.order):
+            lead = self.fits[first].log_evidence - self.fits[second].log_evidence
+            for group in sorted({*slopes[first], *slopes[second]}):
+                apart = slopes[first].get(group, 0.0) - slopes[second].get(group, 0.0)
+                half, twice = (lead + apart * float(np.log(alpha)) for alpha in _POWERS)
+                rows.append((first, second, lead, group, half, twice, min(half, twice) < 0))
+        columns = ["first", "second", "lead", "group", "half", "twice", "turns"]
+        return pd.DataFrame(rows, columns=columns)
 
     @cached_property
     def verdict(self) -> str:

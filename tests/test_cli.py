@@ -392,3 +392,109 @@ def test_compare_without_leaving_out(capsys: Captured, monkeypatch: pytest.Monke
     monkeypatch.setattr(variants, "compare", seen)
     assert main(["compare", "sjogren_rfib", "--no-left-out"]) == 1 and asked["leave_out"] is False
     assert main(["compare", "sjogren_rfib"]) == 1 and asked["leave_out"] is True
+
+
+@pytest.fixture(scope="module")
+def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A few draws of the small patient, saved."""
+    path = tmp_path_factory.mktemp("drawn") / "post.nc"
+    cs.sample(small_fit(), draws=20, tune=40, seed=2, hierarchy=False).save(path)
+    return path
+
+
+def test_saved_draws_go_on_as_they_were_begun(drawn: Path, tmp_path: Path, capsys: Captured) -> None:
+    out = tmp_path / "longer.nc"
+    assert main(["sample", str(drawn), "--draws", "10", "--tune", "20", "--out", str(out)]) == 0
+    assert "4 chains x 30 draws" in capsys.readouterr().out
+    assert cs.Posterior.load(out).thetas.shape[:2] == (4, 30)
+    for option in (
+        ["--variant", "V0"],
+        ["--chains", "8"],
+        ["--seed", "3"],
+        ["--hold-spreads"],
+        ["--starts", "2"],
+    ):
+        assert main(["sample", str(drawn), *option]) == 1
+        assert f"leave {option[0]} out" in capsys.readouterr().err
+
+
+def test_sample_passes_on_what_doubts_advise(
+    saved: Path, capsys: Captured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import cellsim.posterior
+
+    asked: dict[str, object] = {}
+
+    def seen(fit: object, **options: object) -> None:
+        asked.update(options)
+        raise CellsimError("enough")
+
+    monkeypatch.setattr(cellsim.posterior, "sample", seen)
+    words = ["--target-accept", "0.95", "--max-depth", "12", "--rtol", "1e-4", "--chains", "6", "--seed", "0"]
+    assert main(["sample", str(saved), *words]) == 1
+    assert asked == {
+        "draws": 1000, "tune": 400, "chains": 6, "seed": 0, "hierarchy": True,
+        "target_accept": 0.95, "max_depth": 12, "rtol": 1e-4,
+    }  # fmt: skip
+    asked.clear()
+    assert main(["sample", str(saved)]) == 1
+    # what is not said is the library's own default
+    assert asked == {"draws": 1000, "tune": 400, "seed": 1, "hierarchy": True}
+    assert main(["sample", "sjogren_rfib", "--starts", "0"]) == 1
+    assert "starts = 0" in capsys.readouterr().err
+
+
+def test_sweep_asks_saved_draws(drawn: Path, capsys: Captured) -> None:
+    assert main(["sweep", str(drawn), "--draws", "8", "--until", "90", "--seed", "5"]) == 0
+    seen = table(capsys.readouterr().out)
+    post = cs.Posterior.load(drawn)
+    own = cs.sweep(post, {"as given": post.case.schedule}, until=90, draws=8, seed=5).table()
+    assert seen["estimate"].to_numpy() == pytest.approx(own["estimate"].to_numpy(), rel=1e-4, nan_ok=True)
+    assert list(seen["verdict"].fillna("")) == list(own["verdict"])
+    assert main(["sweep", str(drawn), "--variant", "V0"]) == 1
+    assert "a saved posterior has its variant already" in capsys.readouterr().err
+
+
+def test_identify_tells_of_parameters_and_predictions(
+    drawn: Path, saved: Path, tmp_path: Path, capsys: Captured
+) -> None:
+    out = tmp_path / "told.csv"
+    words = ["--prediction", "IL6@300", "--prediction", "D", "--out", str(out)]
+    for source in (saved, drawn):
+        assert main(["identify", str(source), *words]) == 0
+        said = capsys.readouterr().out
+        assert "prediction, value of IL6 on day 300" in said and "prediction, area of D" in said
+        told = pd.read_csv(out).set_index("name")
+        assert told.loc["kappa", "verdict"] == "prior-driven" and told.loc["area of D", "unit"] == "day"
+        assert told.loc["value of IL6 on day 300", "contraction"] > 0.5
+    assert main(["identify", str(saved), "--prediction", "viable_auto"]) == 1
+    assert "area of viable_auto does not move with any parameter here" in capsys.readouterr().err
+
+
+def test_profile_of_a_prediction(saved: Path, capsys: Captured) -> None:
+    assert main(["profile", str(saved), "--prediction", "IL6@150"]) == 0
+    said = capsys.readouterr().out
+    assert "value of IL6 on day 150" in said and "kappa" not in said
+    fit = cs.Calibration.load(saved)
+    level = fit.objective.days(fit.theta).max()
+    assert level < 150  # after the last visit
+    for name, words in (
+        ("IL7@150", "no analyte 'IL7'"),
+        ("IL6", "An analyte needs its day, like IL6@"),
+        ("viable_aut", "Did you mean 'viable_auto'"),
+        ("IL6@soon", "'soon' is no day"),
+        ("IL6@-3", "'-3' is no day"),
+        ("IL6@nan", "'nan' is no day"),
+    ):
+        assert main(["profile", str(saved), "--prediction", name]) == 1
+        assert words in capsys.readouterr().err
+
+
+def test_draws_are_no_calibration(drawn: Path, capsys: Captured) -> None:
+    assert main(["profile", str(drawn)]) == 1
+    assert "holds draws; a calibration (.json) or a case is needed here" in capsys.readouterr().err
+
+
+def test_two_posteriors_of_one_variant_are_refused(drawn: Path, folder: Path, capsys: Captured) -> None:
+    assert main(["compare", str(folder), "--posterior", str(drawn), "--posterior", str(drawn)]) == 1
+    assert "one file a variant is needed" in capsys.readouterr().err

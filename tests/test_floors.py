@@ -27,7 +27,7 @@ FLOORS = tuple(
         "sweeps sweep_runs conclusions questions altered_cases alterations robust robust_table robust_words visits",
         """bands figures_chains figures_course figures_fit figures_inference figures_posterior figures_profiles
         figures_robust figures_style figures_sweep figures_variants plots
-        report report_chains report_contrasts report_desk report_fit report_job report_learned report_pages
+        report report_chains report_contrasts report_desk report_fit report_foretold report_job report_learned report_pages
         report_plans report_robust report_sections report_variants report_what_if report_words
         cut_short cli cli_options""",
     )

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,7 +17,7 @@ from scipy import stats
 from small_cases import decay, straight_line, tiny_case
 
 import cellsim as cs
-from benchmarks.honesty import law, ledger, posteriors
+from benchmarks.honesty import coverage, law, ledger, posteriors, preference, sbc
 from benchmarks.honesty.patients import NOTHING, drives, full
 from cellsim.errors import CalibrationError
 from cellsim.fitting import optima
@@ -248,6 +249,22 @@ def test_a_posterior_half_or_twice_as_wide_is_caught(width: float) -> None:
     assert (mean - 1) / error > 4 if width < 1 else (mean - 1) / error < -4
 
 
+@cache
+def chained() -> np.ndarray:
+    """Positions of 40 truths of the line among the draws of a short chain: two parameters and the log-likelihood."""
+    chain = {"tune": 80, "draws": 160, "keep": 40}
+    made = [sbc.patient(line(), NOTHING, chain, 1000, 1, k) for k in range(40)]
+    assert not any("failed" in each for each in made)
+    return np.array([each["nuts"] for each in made])
+
+
+def test_chains_of_the_sampler_pass() -> None:
+    """By the bar that a posterior half or twice as wide misses: each of three failing by luck once in 1,000."""
+    assert np.all(law.surprise(chained().T) > 1e-3)
+    mean, error = law.spread(chained())
+    assert abs(mean - 1) < 4 * error
+
+
 # ---- preference ----------------------------------------------------------------------------------
 
 
@@ -299,6 +316,33 @@ def test_contrasts_vanish_where_products_are_alike_and_not_where_they_differ() -
     theta = np.zeros((1, len(apart.names)))
     theta[:, apart.names.index("ln_q_allo")] = 1.0
     assert drives(apart).of(theta)[0, 2] > 0.1
+
+
+def stored(part: Any, name: str) -> tuple[ledger.Study, list[ledger.Record]]:
+    """A study as it stands, and what the page was written from."""
+    study = next(each for each in part.studies() if each.name == name)
+    return study, ledger.records(study)
+
+
+def test_the_page_was_written_from_what_the_code_says_now() -> None:
+    """One patient of each part made again: the lines behind docs/honesty.md are of this code, not of one before."""
+    study, lines = stored(sbc, "reduced")
+    assert len(lines) >= 100
+    again = study.one(lines[0]["k"])
+    assert again["laplace"] == pytest.approx(lines[0]["laplace"], abs=0.03)
+    assert len(again["nuts"]) == len(lines[0]["laplace"]) and 0 < min(again["nuts"]) < max(again["nuts"]) < 1
+    study, lines = stored(coverage, "null")
+    again = study.one(lines[0]["k"])
+    assert again["u"] == pytest.approx(lines[0]["u"], abs=0.05)
+    assert again["bias"] == pytest.approx(lines[0]["bias"], abs=0.02)
+
+
+def test_the_evidences_behind_the_page_are_found_again() -> None:
+    _, lines = stored(preference, "null")
+    k = int(lines[0]["k"])
+    made = replicate(full("V0"), preference.drawn_truth(full("V0"), k), seed=k)
+    again = preference.evidence(made, {name: full(name) for name in preference.NULLS}, k)
+    assert again == pytest.approx({name: lines[0]["evidence"][name] for name in preference.NULLS}, abs=0.05)
 
 
 def test_what_was_done_is_not_done_again(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from small_cases import straight_line, tiny_case
 
 import cellsim as cs
 from cellsim.case import load_case
-from cellsim.combinations import bundles, in_words
+from cellsim.combinations import bundles, circuits, in_words
 from cellsim.errors import CalibrationError
 from cellsim.fitting import calibrate
 from cellsim.identifiability import DATA_DRIVEN, MOVED, PRIOR_DRIVEN, UNTOUCHED, identify, verdict
@@ -140,6 +140,11 @@ def test_three_that_are_told_apart_by_two_rows_have_no_pair_to_name():
     )  # fmt: skip
     found = identify(objective_of(case))
     assert found.structure.rank == 2 and found.structure.inseparable == ()
+    assert found.structure.entangled == (("a", "b", "c"),)
+    assert (
+        "No row notices when a, b and c move together: of the three the rows see two directions."
+        in found.report()
+    )
     least = found.combinations()[-1]  # a - b + c changes nothing
     assert least.contraction == pytest.approx(0.0, abs=1e-9)
     assert {name: np.sign(weight) for name, weight in least.weights} in (
@@ -157,6 +162,32 @@ def test_bundles_do_not_depend_on_order_or_scale(order, scale):
     columns[:, :, 3] *= scale
     found = bundles(columns[:, :, list(order)], np.full(2, 1e-9))
     assert [sorted(order[j] for j in group) for group in found] == [[0, 1]]
+
+
+@given(
+    st.permutations(range(8)),
+    st.lists(st.floats(-2, 2).filter(lambda x: abs(x) > 0.2), min_size=4, max_size=4),
+    st.integers(0, 99),
+)
+@settings(max_examples=25)
+def test_a_set_that_hangs_together_is_found_wherever_it_stands(order, weights, seed):
+    """Six random columns, a seventh made of two of them and an eighth of four: both sets, and no other small one."""
+    random = np.random.default_rng(seed)
+    free = random.standard_normal((2, 12, 6))
+    seventh = weights[0] * free[:, :, 0] + weights[1] * free[:, :, 1]
+    eighth = sum(weight * free[:, :, k + 2] for k, weight in enumerate(weights))
+    columns = np.concatenate([free, seventh[..., None], eighth[..., None]], axis=2)[:, :, list(order)]
+    place = {column: k for k, column in enumerate(order)}
+    sets = [sorted(place[k] for k in each) for each in ((0, 1, 6), (2, 3, 4, 5, 7))]
+    assert circuits(columns, np.full(2, 1e-10)) == sets
+
+
+def test_sets_must_hang_together_at_every_point():
+    random = np.random.default_rng(1)
+    columns = random.standard_normal((2, 5, 3))
+    columns[0, :, 2] = columns[0, :, 0] + columns[0, :, 1]
+    assert circuits(columns[:1], np.full(1, 1e-10)) == [[0, 1, 2]]
+    assert circuits(columns, np.full(2, 1e-10)) == []
 
 
 def test_long_combinations_say_how_many_were_left_out():

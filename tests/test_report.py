@@ -38,6 +38,7 @@ FIGURES = (
         "trace",
         "pair",
         "profile",
+        "predictions",
         "evidence",
     ),
     *("variants", "contrast", "robustness", "what_if", "what_if_cytokines", "fit", "posterior_predictive"),

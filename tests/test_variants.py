@@ -169,6 +169,22 @@ def test_a_power_flips_an_order_when_the_lead_changes_its_sign() -> None:
 # ---- the whole -----------------------------------------------------------------------------------
 
 
+def test_leads_under_other_priors_are_foretold_as_a_closed_form_changes() -> None:
+    """Two lines, one of whose priors lie farther from what was seen: their leads at nearly the same
+    power, by with_power, which a closed form stands behind."""
+    near, far = line(), calibrate(straight_line([12.4, 13.1, 13.3, 14.9], DAYS), starts=1)
+    found = Comparison({"near": near, "far": far})
+    row = found.ranks().set_index("group").loc[ALL]
+    assert (row["first"], row["second"]) == ("near", "far")
+    alpha = 1.01
+    exact = [with_power(fit, groups_of(fit)[ALL], alpha) for fit in (near, far)]
+    slope = (exact[0] - exact[1] - row["lead"]) / np.log(alpha)
+    assert row["twice"] == pytest.approx(row["lead"] + slope * np.log(2), rel=0.02)
+    assert row["half"] == pytest.approx(row["lead"] - slope * np.log(2), rel=0.02)
+    assert row["turns"] == (min(row["half"], row["twice"]) < 0)
+    assert list(small().ranks()["first"].unique()) == [small().order[0]]
+
+
 def test_a_comparison_tells_nulls_from_the_rest_and_ranks_by_evidence() -> None:
     found = small()
     assert found.rivals.nulls == ("V0",) and found.rivals.acting == ("V2",)
@@ -202,7 +218,7 @@ def test_a_comparison_comes_back_from_its_file(tmp_path: Path) -> None:
 
 def test_a_posterior_given_checks_its_variant() -> None:
     fit = small().fits["V0"]
-    post = sample(fit, draws=250, tune=100, seed=1, hierarchy=False)
+    post = sample(fit, draws=250, tune=100, seed=3, hierarchy=False)
     found = comparison_of({"V0": fit}, posteriors={"V0": post}, progress=False)
     check = found.checks["V0"]
     assert check.error < 0.2
@@ -212,8 +228,9 @@ def test_a_posterior_given_checks_its_variant() -> None:
     for each in found.left["V0"]:
         assert (each.how == "draws") == (each.shape <= LARGEST_SHAPE)
         if each.how == "draws":
-            assert each.elpd == pytest.approx(by_laplace[each.by, each.group], abs=0.6)
-    assert sum(each.how == "draws" for each in found.left["V0"]) >= 3
+            # bridge sampling of the rest puts Laplace's within 0.03 here
+            assert each.elpd == pytest.approx(by_laplace[each.by, each.group], abs=0.15)
+    assert any(each.how == "draws" for each in found.left["V0"])
     assert "draws" in found.table()["how_left_out"][0]
 
 
@@ -278,9 +295,9 @@ def test_the_word_on_the_null_is_sampling_s_where_there_is_sampling() -> None:
         f"clearly ahead ({lead + 8:.1f} nats by bridge sampling (V2 against V0, error 0.1))"
         in nulls_words(ahead)
     )
-    behind = checked(V2=(-9.0, 0.1), V0=(0.0, 0.1))
+    behind = checked(V2=(-lead - 9.0, 0.1), V0=(0.0, 0.1))
     assert "that is preferred" in nulls_words(behind)
-    unsure = checked(V2=(8.0, 4.0), V0=(0.0, 0.1))
+    unsure = checked(V2=(-lead + 5.0, 4.0), V0=(0.0, 0.1))
     assert "neither rule that out nor establish it" in nulls_words(unsure)
 
 

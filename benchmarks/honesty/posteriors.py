@@ -17,6 +17,10 @@ from cellsim.modes import Mixture
 from cellsim.sampling import Run, explored
 
 Array = NDArray[np.float64]
+# kept beside every chain's positions: a line without it is of a sampler before this one
+SAMPLER = "sampling days integrated out"
+# of its simulations: the default of cellsim.sample
+RTOL = 1e-3
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,7 +89,7 @@ def sampled(
         asked=draws,
         target_accept=0.8,
         max_depth=10,
-        rtol=patient.rtol,
+        rtol=RTOL,
         hierarchy=False,
     )
     made = explored(patient, mixture.draws(20, seed=seed), run, chains=1, progress=False)
@@ -94,6 +98,7 @@ def sampled(
     likelihoods = made.scored.log_likelihood[0, kept].sum(axis=1)
     halves = converged(np.stack(np.split(made.thetas[0, : draws // 2 * 2], 2)))
     went = {
+        "sampler": SAMPLER,
         "ess": round(float(np.min(halves.ess_bulk))),
         "rhat": round(float(np.max(halves.rhat)), 3),
         "divergences": int(np.sum(made.statistics["diverging"])),
