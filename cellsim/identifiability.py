@@ -282,7 +282,12 @@ class Identifiability:
         seen = self.structure
         lines.append(
             f"{rows} rows and {count} parameters. Whatever the values, these rows see at most {seen.rank} directions "
-            f"(rank at {len(seen.ranks)} points); {count - seen.rank} are left to the prior."
+            f"(rank at {len(seen.ranks)} points); {count - seen.rank} are left to the prior"
+            + (
+                f", {count - rows} of them because there are fewer rows than parameters."
+                if count > rows
+                else "."
+            )
         )
         lines.append(
             f"Here the data know {self.effective_rank} directions better than the prior does; in sum they determined "

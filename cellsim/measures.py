@@ -280,7 +280,9 @@ class Area(_Plain):
         return (self.quantity,)
 
     def asked(self, case: Case, model: Model, until: float) -> tuple[Asked, ...]:
-        return (Asked("area", self.quantity, f"{model[self.quantity].unit} {model.time_unit}".strip()),)
+        own = model[self.quantity].unit
+        plain = own in ("", "dimensionless")
+        return (Asked("area", self.quantity, model.time_unit if plain else f"{own} {model.time_unit}"),)
 
     def of(self, runs: Runs, case: Case, until: float) -> Array:
         area = runs.areas[self.quantity]

@@ -23,12 +23,12 @@ if TYPE_CHECKING:
 __all__ = ["foretold", "foretold_of", "foretold_words", "seen"]
 
 _DRIVE = "D"
-_CELLS = ("viable_auto", "viable_allo")
+_CELLS = {"autologous": "viable_auto", "allogeneic": "viable_allo"}
 _MOST_ANALYTES = 3
 
 
 def foretold_of(fit: Calibration, plans: Sequence[Plan], until: float) -> tuple[Prediction, ...]:
-    """What a report profiles: viable cells over time as given, and the disease drive over time under every schedule.
+    """What a report profiles: viable cells over time of each source, and the disease drive over time of every schedule.
 
     Parameters
     ----------
@@ -44,9 +44,14 @@ def foretold_of(fit: Calibration, plans: Sequence[Plan], until: float) -> tuple[
         Of a model without such quantities the last day's value of the first analytes.
     """
     model, case = fit.model, fit.case
+    source_of = {each.name: each.source for each in case.products}
     out: list[Prediction] = []
-    for k, plan in enumerate(plans):
-        measures: list[Measure] = [Area(name) for name in _CELLS if name in model and k == 0]
+    told: set[str] = set()
+    for plan in plans:
+        # of each source once, under the first schedule that gives it
+        given = {_CELLS.get(source_of.get(each.product, ""), "") for each in plan.schedule.infusions} - told
+        told |= given
+        measures: list[Measure] = [Area(name) for name in _CELLS.values() if name in given and name in model]
         if _DRIVE in model:
             measures.append(Area(_DRIVE))
         else:
@@ -108,10 +113,11 @@ def seen(found: Identifiability | None) -> str:
     """What the rows can see at all."""
     if found is None:
         return ""
-    structure, count = found.structure, len(found.names)
+    structure, count, rows = found.structure, len(found.names), len(found.objective.terms)
+    short = f" ({count - rows} of them because there are fewer rows than parameters)" if count > rows else ""
     said = (
-        f"Whatever the values, {len(found.objective.terms)} rows see at most {structure.rank} directions of {count} "
-        f"parameters; {count - structure.rank} are left to the prior by the design of the visits alone. Here they know "
+        f"Whatever the values, {rows} rows see at most {structure.rank} directions of {count} parameters; "
+        f"{count - structure.rank} are left to the prior by the design of the visits alone{short}. Here they know "
         f"{found.effective_rank} directions better than the prior does."
     )
     sentences = structure.sentences()

@@ -242,6 +242,8 @@ def settle(
     surplus = np.where(ground.weights == 1.0, 0.0, ground.weights)
     while spot is not None:
         value, normal = (np.nan, None) if quantity is None else quantity(spot.theta)
+        if normal is not None and not (np.all(np.isfinite(normal)) and normal.any()):
+            return None  # nothing moves the quantity here: it has come to where it cannot go on
         here = spot.step(normal, 0.0, ground.limit)
         gap = 0.0 if quantity is None else target - value
         near = abs(gap) <= 1e-3 * max(reach, abs(value)) or abs(gap) <= 0.1 * _spread(here)

@@ -372,3 +372,15 @@ def test_chains_are_no_place_to_walk_from():
     fit = calibrate(straight_line([10.4, 11.1, 11.3, 12.9], DAYS), starts=1)
     with pytest.raises(CalibrationError, match="draws have none"):
         profile(sample(fit, draws=4, tune=40))
+
+
+def test_a_prediction_that_comes_to_its_end_is_followed_that_far():
+    """At 0.6 and at 1 no parameter moves it any more: the walk ends there and says so, and nothing is divided by it."""
+    objective = objective_of(decay([1.0, 0.5, 0.3, 0.2], DAYS))
+
+    def saturated(values):
+        return float(np.clip(values["k"], 0.6, 1.0))
+
+    found = profile(objective, predictions={"held between": saturated})["held between"]
+    assert all(0.6 <= value <= 1.0 for value in found.value(found.branches[0].at))
+    assert not found.intervals[-1].closed and "no way on was found" in found.sentence()
