@@ -149,11 +149,14 @@ class WithoutDays:
         if isinstance(found, str):
             return Density(-np.inf, np.zeros(eta.size), found)
         solution, scores = found
-        value = float(scores.log_likelihood[reading.visits < 0].sum()) - 0.5 * float(eta @ eta)
-        value += sum(float(np.logaddexp.reduce(each)) for each in by_visit)
         pull = reading.shares * scores.residual
         along = self.objective.pulled(theta, solution, reading.times, reading.rows, scores, pull)
-        return Density(value, -along[self.columns] - eta)
+        return Density(self._value(eta, reading, scores, by_visit), -along[self.columns] - eta)
+
+    @staticmethod
+    def _value(eta: Array, reading: _Reading, scores: Scores, by_visit: list[Array]) -> float:
+        known = float(scores.log_likelihood[reading.visits < 0].sum())
+        return known + sum(float(np.logaddexp.reduce(each)) for each in by_visit) - 0.5 * float(eta @ eta)
 
     def curvature(self, eta: Array) -> Array | None:
         """Minus the second derivatives of the log density after Gauss and Newton; None where a simulation fails.
@@ -170,21 +173,27 @@ class WithoutDays:
         array, shape (n_left, n_left), or None
             Positive definite, the prior's part included.
         """
+        return self.bent(eta)[1]
+
+    def bent(self, eta: Array) -> tuple[Density, Array | None]:
+        """:meth:`density` and :meth:`curvature` from one simulation."""
         theta = self._theta(eta)
+        nothing = np.zeros(eta.size)
         by_visit = self._integrated(theta)
         if isinstance(by_visit, str):
-            return None
+            return Density(-np.inf, nothing, by_visit), None
         reading = self._reading(theta, by_visit)
         found = self._read(theta, reading)
         if isinstance(found, str):
-            return None
+            return Density(-np.inf, nothing, found), None
         solution, scores = found
         slopes = self.objective.slopes(theta, solution, reading.times, reading.rows)
         jacobian = self.objective.residual_slopes(theta, scores, slopes)[:, self.columns]
         if not np.all(np.isfinite(jacobian)):
-            return None
-        out = np.eye(eta.size) + jacobian.T @ (reading.shares[:, None] * jacobian)
+            return Density(-np.inf, nothing, "a row has no slope there."), None
         pulls = jacobian * scores.residual[:, None]
+        here = Density(self._value(eta, reading, scores, by_visit), -(reading.shares @ pulls) - eta)
+        out = np.eye(eta.size) + jacobian.T @ (reading.shares[:, None] * jacobian)
         for k in range(len(self._visits)):
             of = np.flatnonzero(reading.visits == k)
             if of.size:
@@ -195,7 +204,7 @@ class WithoutDays:
                 by_day -= shares @ by_day
                 out -= by_day.T @ (shares[:, None] * by_day)
         values, vectors = np.linalg.eigh(out)
-        return np.asarray((vectors * np.maximum(values, _LEAST)) @ vectors.T)
+        return here, np.asarray((vectors * np.maximum(values, _LEAST)) @ vectors.T)
 
     def drawn(self, eta: Array, random: np.random.Generator) -> tuple[Array, float]:
         """Days drawn from their density given all else.

@@ -14,6 +14,7 @@ from benchmarks.honesty import coverage, figures, law, preference, sbc
 from benchmarks.honesty.law import Rate
 from benchmarks.honesty.ledger import RESULTS, Record, Study, records
 from benchmarks.honesty.patients import drives, full
+from benchmarks.honesty.posteriors import SAMPLER
 
 Array = NDArray[np.float64]
 DOCS = Path(__file__).resolve().parents[2] / "docs"
@@ -98,10 +99,12 @@ def _calibration(path: Path) -> tuple[list[str], list[str]]:
 def _chains(lines: Sequence[Record]) -> str:
     if not lines:
         return "."
+    before = sum(line.get("sampler") != SAMPLER for line in lines)
     ess, rhat = [line["ess"] for line in lines], [line["rhat"] for line in lines if "rhat" in line]
     return (
         f". Chains of {len(lines)} patients: worst effective sample size, median {np.median(ess):.0f}, worst "
-        f"R-hat of the chain's halves, median {np.median(rhat):.2f}."
+        f"R-hat of the chain's halves, median {np.median(rhat):.2f}; {before} of them were made before the sampler integrated "
+        "sampling days out."
     )
 
 

@@ -1,0 +1,88 @@
+"""The nearest normal law: closed forms, quadrature and bridge sampling stand behind bound and evidence."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from patients import small_fit
+from scipy import stats
+from small_cases import decay, straight_line
+
+from cellsim.errors import CalibrationError
+from cellsim.evidence import bridge
+from cellsim.fitting import calibrate
+from cellsim.likelihood import Objective
+from cellsim.nearest_normal import nearest_normal
+from cellsim.posterior import sample
+from cellsim.unknown_days import WithoutDays
+
+DAYS, VALUES, SD = [0.0, 1.0, 2.0, 4.0], [10.4, 11.1, 11.3, 12.9], 0.5
+
+
+def test_of_a_normal_posterior_bound_and_evidence_are_the_closed_form() -> None:
+    """y = 10 + a + b t with unit normal priors: y is normal, and the nearest law is the posterior itself."""
+    fit = calibrate(straight_line(VALUES, DAYS, sd=SD), starts=1)
+    X = np.column_stack([np.ones(4), DAYS])
+    exact = stats.multivariate_normal(np.full(4, 10.0), SD**2 * np.eye(4) + X @ X.T).logpdf(VALUES)
+    found = nearest_normal(fit.objective, fit.mixture)
+    assert found.bound == pytest.approx(exact, abs=0.01)
+    assert found.log_evidence == pytest.approx(exact, abs=0.01)
+    assert found.shape < 0.5 and found.lost == 0
+
+
+def by_quadrature(objective: Objective) -> float:
+    grid = np.linspace(-6, 6, 121)
+    logs = np.array(
+        [
+            [objective.evaluate(np.array([a, b])).log_likelihood.sum() - (a * a + b * b) / 2 for a in grid]
+            for b in grid
+        ]
+    )
+    logs = np.nan_to_num(logs, nan=-np.inf)
+    return float(np.logaddexp.reduce(logs, axis=None) + 2 * np.log(grid[1] - grid[0]) - np.log(2 * np.pi))
+
+
+@pytest.mark.parametrize("values", [[1.4, 1.1, 0.45], [0.9, 0.2, 0.1], [2.0, 2.1, 1.9]])
+def test_of_a_bent_posterior_the_bound_lies_below_quadrature_and_the_evidence_on_it(
+    values: list[float],
+) -> None:
+    fit = calibrate(decay(values, [0.2, 1.0, 2.5]), starts=2)
+    exact = by_quadrature(fit.objective)
+    found = nearest_normal(fit.objective, fit.mixture, seed=3, draws=1000)
+    assert found.bound < exact + 4 * found.bound_error
+    assert found.log_evidence == pytest.approx(exact, abs=5 * found.error + 0.02)
+    assert found.error < 0.1
+
+
+def test_unknown_days_are_integrated_out_as_bridge_sampling_does() -> None:
+    """The small patient's second visit lies somewhere in three weeks; chains of V0 walk over it and four parameters."""
+    fit = small_fit("V0")
+    post = sample(fit, draws=600, tune=150, seed=2, hierarchy=False)
+    witness = bridge(post.objective, post.thetas, post.drawn.scored.log_likelihood.sum(axis=-1), seed=1)
+    found = nearest_normal(fit.objective, fit.mixture, seed=1)
+    assert found.log_evidence == pytest.approx(
+        witness.log_evidence, abs=5 * np.hypot(found.error, witness.error)
+    )
+    assert found.bound < witness.log_evidence + 4 * witness.error
+
+
+def test_one_seed_gives_one_answer_whatever_threads_do() -> None:
+    fit = small_fit("V0")
+    one, again, other = (nearest_normal(fit.objective, fit.mixture, seed=seed) for seed in (1, 1, 2))
+    assert one == again != other
+
+
+def test_value_slope_and_bend_of_one_simulation_are_those_of_two() -> None:
+    density = WithoutDays(small_fit("V2").objective, 1e-6)
+    eta = 0.3 * np.random.default_rng(1).standard_normal(density.columns.size)
+    (here, bend), apart = density.bent(eta), density.density(eta)
+    assert here.value == pytest.approx(apart.value, abs=1e-9)
+    assert here.gradient == pytest.approx(apart.gradient, abs=1e-7)
+    assert bend == pytest.approx(density.curvature(eta), abs=1e-9)
+
+
+@pytest.mark.parametrize("numbers", [{"rounds": 3}, {"points": 1}, {"draws": 10}])
+def test_impossible_numbers_are_refused(numbers: dict[str, int]) -> None:
+    fit = small_fit("V0")
+    with pytest.raises(CalibrationError, match="at least 4, 2 and 40"):
+        nearest_normal(fit.objective, fit.mixture, **numbers)  # type: ignore[arg-type]
