@@ -263,6 +263,7 @@ def _compare(options: argparse.Namespace) -> int:
         variants=options.variant,
         posteriors=posteriors,
         leave_out=not options.no_left_out,
+        nearest=not options.laplace_only,
         starts=options.starts,
         seed=options.seed,
     )

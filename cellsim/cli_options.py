@@ -137,6 +137,11 @@ def parser_of(doing: Mapping[str, Doing]) -> argparse.ArgumentParser:
         action="store_true",
         help="evidences only: do not foretell every analyte and visit from the others, which takes most of the time",
     )
+    compare.add_argument(
+        "--laplace-only",
+        action="store_true",
+        help="do not find the normal law nearest to each posterior, whose evidence is nearer than Laplace's",
+    )
     _starts(compare, 8)
     _seed(compare)
     compare.add_argument(

@@ -50,7 +50,8 @@ def evidence(comparison: Comparison, ax: Any = None) -> AxesArray:
     -------
     AxesArray
         The greatest evidence on top, variants under which infusions do nothing as squares. First natural log evidence
-        less the best by Laplace: hollow by Laplace, filled with its standard error by bridge sampling; within the
+        less the best by Laplace: hollow by Laplace, small diamonds by the nearest normal law, filled with its standard
+        error by bridge sampling; within the
         dark band a ratio of evidences is below 20, within the pale one Laplace's approximation decides nothing. Then
         log predictive densities of left-out analytes and visits, less the best, and their stacking weights.
 
@@ -112,6 +113,18 @@ def _evidences(panel: Any, comparison: Comparison, names: Sequence[str]) -> None
             markersize=5,
             gid="laplace",
         )
+        if (normal := comparison.normals.get(name)) is not None:
+            panel.errorbar(
+                [normal.log_evidence - best],
+                [k + 0.12],
+                xerr=[normal.error],
+                fmt="d",
+                color=ORANGE,
+                markersize=3.5,
+                linewidth=0.9,
+                zorder=3,
+                gid="nearest",
+            )
         if (check := comparison.checks.get(name)) is not None:
             panel.errorbar(
                 [check.log_evidence - best],
@@ -133,6 +146,8 @@ def _keys(comparison: Comparison) -> list[Any]:
 
     style: dict[str, Any] = {"linestyle": "none", "color": BLACK, "markersize": 4.5}
     keys: list[Any] = [Line2D([], [], marker="o", markerfacecolor="white", label="Laplace", **style)]
+    if comparison.normals:
+        keys.append(Line2D([], [], marker="d", label="nearest normal law", **{**style, "color": ORANGE}))
     if comparison.checks:
         keys.append(Line2D([], [], marker="o", label="bridge sampling", **{**style, "color": BLUE}))
     if comparison.rivals.nulls:

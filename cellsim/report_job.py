@@ -105,7 +105,7 @@ class Job:
         if sampled:
             out += [Step("chains of the mechanism shown", 210, lambda: self.sample(self.main))]
             out += [Step("chains of the null", 170, lambda: self.sample(self.null))]
-        out += [Step("variants held against each other", 420 if left_out else 20, self.compare)]
+        out += [Step("variants held against each other", 520 if left_out else 120, self.compare)]
         if "robustness" not in self.without:
             out += [Step("robustness", 580, self.shake)]
         return out

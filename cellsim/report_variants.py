@@ -21,6 +21,8 @@ _COLUMNS = {
     "name": "name",
     "ln_evidence": "ln evidence (Laplace)",
     "less_the_best": "less the best",
+    "nearest": "by the nearest normal law",
+    "bound": "its lower bound",
     "checked": "by bridge sampling",
     "check_error": "its error",
     "elpd_analytes": "ln density of left-out analytes",
@@ -62,7 +64,7 @@ def rivals(job: Job) -> tuple[str, str, str]:
         table(shown, names=_COLUMNS, file=file),
         job.desk.draw(
             "evidence",
-            "Natural log evidence less that of the best: hollow by Laplace, filled by bridge sampling; squares are nulls. "
+            "Natural log evidence less that of the best: hollow by Laplace, diamonds by the nearest normal law, filled by bridge sampling; squares are nulls. "
             "Within the dark band a ratio is below 20, within the pale one Laplace's approximation decides nothing."
             + (
                 " Then what is foretold of analytes and visits left out, and stacking weights."

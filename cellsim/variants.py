@@ -20,6 +20,7 @@ from cellsim.fitted import Calibration
 from cellsim.fitting import calibrate
 from cellsim.leaving_out import Left, all_left_out, stacking
 from cellsim.likelihood import Objective, objective_of
+from cellsim.nearest_normal import NearestNormal, nearest_normal
 from cellsim.prior_power import ALL, evidence_slopes, groups_of, with_power
 from cellsim.rivals import Rivals, rivals_of
 from cellsim.saved import read_saved, whole
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Comparison", "Power", "compare", "comparison_of"]
 
-FORMAT = "cellsim comparison 1"
+FORMAT = "cellsim comparison 2"
 _POWERS = (0.5, 2.0)
 # how many groups of priors are raised and lowered in earnest
 _TRIED = 3
@@ -83,6 +84,8 @@ class Comparison:
         What each variant foretells of analytes and visits it was not shown; empty when not asked for.
     checks : mapping of str to Bridge
         Log evidences by bridge sampling, of the variants whose posteriors were given.
+    normals : mapping of str to NearestNormal
+        Evidence by the normal law nearest to each posterior, unknown sampling days integrated out, and its lower bound.
     powers : tuple of Power
         What other priors do to the lead, where that was foretold to matter most.
     doubts : tuple of str
@@ -91,6 +94,7 @@ class Comparison:
     fits: Mapping[str, Calibration]
     left: Mapping[str, tuple[Left, ...]] = field(default_factory=dict)
     checks: Mapping[str, Bridge] = field(default_factory=dict)
+    normals: Mapping[str, NearestNormal] = field(default_factory=dict)
     powers: tuple[Power, ...] = ()
     doubts: tuple[str, ...] = ()
 
@@ -122,6 +126,8 @@ class Comparison:
         DataFrame
             Columns variant, name, ln_evidence, less_the_best, probability (at equal odds before), checked, check_error
             (ln evidence by bridge sampling, nan where not made; `ln_evidence` and `probability` are Laplace's even so),
+            nearest, nearest_error, nearest_shape, bound (ln evidence by the nearest normal law, the Pareto shape of its
+            weights, and its lower bound),
             how_left_out (``"Laplace"``, ``"draws"`` or ``"draws, Laplace"``; empty when nothing was), elpd_analytes, elpd_visits, weight_analytes,
             weight_visits (stacking), worst_shape (largest Pareto k among the sums taken from draws), refitted (groups),
             effective_parameters, agree (starts), starts.
@@ -146,6 +152,7 @@ class Comparison:
                     "probability": relative[name] / sum(relative.values()),
                     "checked": check.log_evidence if check else none,
                     "check_error": check.error if check else none,
+                    **_of_normal(self.normals.get(name)),
                     "how_left_out": ", ".join(sorted({means_of(each) for each in left}, reverse=True)),
                     "elpd_analytes": sum(x.elpd for x in left if x.by == "analyte") if left else none,
                     "elpd_visits": sum(x.elpd for x in left if x.by == "visit") if left else none,
@@ -270,6 +277,7 @@ class Comparison:
             "fits": {name: fit.content() for name, fit in self.fits.items()},
             "left": {name: [asdict(each) for each in left] for name, left in self.left.items()},
             "checks": {name: asdict(each) for name, each in self.checks.items()},
+            "normals": {name: asdict(each) for name, each in self.normals.items()},
             "powers": [asdict(each) for each in self.powers],
             "doubts": list(self.doubts),
         }
@@ -290,6 +298,7 @@ class Comparison:
                 fits={name: Calibration.of_content(each, path) for name, each in content["fits"].items()},
                 left={name: tuple(Left(**each) for each in left) for name, left in content["left"].items()},
                 checks={name: Bridge(**each) for name, each in content["checks"].items()},
+                normals={name: NearestNormal(**each) for name, each in content["normals"].items()},
                 powers=tuple(Power(**each) for each in content["powers"]),
                 doubts=tuple(content["doubts"]),
             )
@@ -302,6 +311,7 @@ def compare(
     variants: Sequence[str] | str | None = None,
     posteriors: Mapping[str, Posterior] | None = None,
     leave_out: bool = True,
+    nearest: bool = True,
     starts: int = 8,
     seed: int = 0,
     progress: bool | None = None,
@@ -319,6 +329,9 @@ def compare(
         Draws of some variants (made with ``hierarchy=False``), to check their evidences by bridge sampling.
     leave_out : bool
         Whether to foretell every analyte and visit from the others, too.
+    nearest : bool
+        Whether to find the normal law nearest to each posterior, whose evidence is nearer than Laplace's
+        (:mod:`cellsim.nearest_normal`).
     starts, seed : int
         Of each calibration.
     progress : bool, optional
@@ -366,7 +379,9 @@ def compare(
             doubts.append(
                 f"interrupted: {', '.join(each for each in chosen if each not in fits)} not fitted."
             )
-    return comparison_of(fits, posteriors=posteriors, leave_out=leave_out, doubts=doubts, progress=progress)
+    return comparison_of(
+        fits, posteriors=posteriors, leave_out=leave_out, nearest=nearest, doubts=doubts, progress=progress
+    )
 
 
 def comparison_of(
@@ -374,6 +389,7 @@ def comparison_of(
     *,
     posteriors: Mapping[str, Posterior] | None = None,
     leave_out: bool = True,
+    nearest: bool = True,
     doubts: Sequence[str] = (),
     progress: bool | None = None,
 ) -> Comparison:
@@ -383,7 +399,7 @@ def comparison_of(
     ----------
     fits : mapping of str to Calibration
         By variant; the one of most interest first.
-    posteriors, leave_out, progress
+    posteriors, leave_out, nearest, progress
         As for :func:`compare`.
     doubts : sequence of str
         Known already.
@@ -409,6 +425,7 @@ def comparison_of(
     _refuse_foreign(fits, posteriors, alike)
     left: dict[str, tuple[Left, ...]] = {}
     checks: dict[str, Bridge] = {}
+    normals: dict[str, NearestNormal] = {}
     powers: list[Power] = []
     try:
         for name, post in posteriors.items():
@@ -416,6 +433,15 @@ def comparison_of(
             checks[name] = bridge(
                 post.objective, post.drawn.thetas, rows.sum(axis=-1), seed=post.drawn.run.seed
             )
+        if nearest:
+            with _bar(len(fits), "nearest normal laws", progress) as steps:
+                for name, fit in fits.items():
+                    steps.set_postfix_str(name)
+                    try:
+                        normals[name] = nearest_normal(fit.objective, fit.mixture, seed=fit.seed)
+                    except CalibrationError as error:
+                        doubts.append(f"no nearest normal law of {name}: {error}")
+                    steps.update()
         if leave_out:
             with _bar(len(fits), "left out", progress) as steps:
                 for name, fit in fits.items():
@@ -444,7 +470,19 @@ def comparison_of(
                 f"bridge sampling puts the ln evidence of {name} {apart:+.1f} from Laplace's (its own error "
                 f"{check.error:.1f}); believe differences of that size of no variant."
             )
-    return Comparison(dict(fits), left, checks, tuple(powers), tuple(doubts))
+    return Comparison(dict(fits), left, checks, normals, tuple(powers), tuple(doubts))
+
+
+def _of_normal(found: NearestNormal | None) -> dict[str, float]:
+    """Its columns in a table; nan without one."""
+    if found is None:
+        return dict.fromkeys(("nearest", "nearest_error", "nearest_shape", "bound"), float("nan"))
+    return {
+        "nearest": found.log_evidence,
+        "nearest_error": found.error,
+        "nearest_shape": found.shape,
+        "bound": found.bound,
+    }
 
 
 def _refuse_foreign(

@@ -8,7 +8,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from cellsim.evidence import Bridge
     from cellsim.leaving_out import Left
+    from cellsim.nearest_normal import NearestNormal
     from cellsim.variants import Comparison
 
 __all__ = [
@@ -30,12 +34,25 @@ LAPLACE_OFF = 6.0
 _LEAST_OFF = 1.0
 
 
+# the same of the nearest normal law: 1.4 for the default variant, 0.2 for its null
+_NORMAL_OFF = 2.0
+# a Pareto shape of weights above which their mean mostly lies too low
+_HEAVY = 0.7
+
+
 def laplace_off(found: Comparison) -> float:
-    """How far Laplace's evidences may be off: as far as the worst of several checks, or as was seen elsewhere."""
-    if len(found.checks) < 2:
+    """How far Laplace's evidences may be off: as far as the worst of several better ones, or as was seen elsewhere."""
+    better = _better(found)
+    if len(better) < 2:
         return LAPLACE_OFF
-    apart = [abs(check.log_evidence - found.fits[name].log_evidence) for name, check in found.checks.items()]
-    return max(_LEAST_OFF, *apart)
+    return max(
+        _LEAST_OFF, *(abs(each.log_evidence - found.fits[name].log_evidence) for name, each in better.items())
+    )
+
+
+def _better(found: Comparison) -> Mapping[str, Bridge | NearestNormal]:
+    """Evidences that go before Laplace's: by bridge sampling where several variants were sampled, else by normal laws."""
+    return found.checks if len(found.checks) > 1 else found.normals
 
 
 def means_of(left: Left) -> str:
@@ -55,9 +72,10 @@ def verdict_sentences(found: Comparison) -> list[str]:
         return [f"Only {order[0]} was fitted: nothing can be said against any other."]
     behind = {name: found.fits[order[0]].log_evidence - found.fits[name].log_evidence for name in order}
     off = laplace_off(found)
+    by = "bridge sampling" if len(found.checks) > 1 else "the nearest normal law"
     seen = (
-        f"here bridge sampling found it up to {off:.1f} nats off"
-        if len(found.checks) > 1
+        f"here {by} found it up to {off:.1f} nats off"
+        if len(_better(found)) > 1
         else f"how far it is off here was not checked; with a hundred parameters up to {off:g} nats were seen"
     )
     near = [name for name in order[1:] if behind[name] < SEPARATES + off]
@@ -71,12 +89,27 @@ def verdict_sentences(found: Comparison) -> list[str]:
             f"approximation may be off ({seen})."
         )
     ]
-    said += [_sampled(found), nulls_words(found), _foretelling(found), _priors(found)]
+    said += [_nearest(found), _sampled(found), nulls_words(found), _foretelling(found), _priors(found)]
     said.append(
         "An evidence is an average over the prior, so every difference is one of priors and data together; this is one "
         "uncontrolled patient."
     )
     return [each for each in said if each]
+
+
+def _nearest(found: Comparison) -> str:
+    """What the nearest normal laws say of the evidences."""
+    if len(found.normals) < 2:
+        return ""
+    order = sorted(found.normals, key=lambda name: -found.normals[name].log_evidence)
+    best = found.normals[order[0]].log_evidence
+    told = ", ".join(f"{name} {found.normals[name].log_evidence - best:+.1f}" for name in order[1:])
+    heavy = [name for name in order if found.normals[name].shape > _HEAVY]
+    rather = f" Where its weights are uneven ({', '.join(heavy)}) it rather lies too low." if heavy else ""
+    return (
+        "By the normal law nearest to each posterior, with unknown sampling days integrated out, which stands between "
+        f"Laplace and sampling, {order[0]} leads: {told}; each may be off by a nat or two.{rather}"
+    )
 
 
 def _sampled(found: Comparison) -> str:
@@ -141,6 +174,10 @@ def _lead(found: Comparison, nulls: list[str], acting: list[str]) -> tuple[float
         error = float(np.hypot(one.error, other.error))
         how = f"by bridge sampling ({acts} against {null}, error {error:.1f})"
         return one.log_evidence - other.log_evidence, SEPARATES + 2 * error, how
+    if all(name in found.normals for name in (*nulls, *acting)):
+        null, acts = (max(names, key=lambda n: found.normals[n].log_evidence) for names in (nulls, acting))
+        lead = found.normals[null].log_evidence - found.normals[acts].log_evidence
+        return lead, SEPARATES + _NORMAL_OFF, f"by the nearest normal law ({acts} against {null})"
     lead = found.fits[nulls[0]].log_evidence - found.fits[acting[0]].log_evidence
     return lead, SEPARATES + laplace_off(found), f"by Laplace ({acting[0]} against {nulls[0]})"
 

@@ -261,7 +261,13 @@ def test_variants_stand_at_their_evidences_and_what_they_foretell() -> None:
         # the null is a square
         assert mark.get_marker() == ("s" if name == "V0" else "o")
     best = max(each.log_evidence for each in found.fits.values())
-    [bar] = [each for each in axes[0].containers if each.get_label() is not None]
+    bars = {each.lines[0].get_gid(): [] for each in axes[0].containers}
+    for each in axes[0].containers:
+        bars[each.lines[0].get_gid()].append(each)
+    assert [each.lines[0].get_xdata()[0] for each in bars["nearest"]] == pytest.approx(
+        [found.normals[name].log_evidence - best for name in names]
+    )
+    [bar] = bars["bridge"]
     point, _, (error,) = bar.lines
     assert point.get_xdata()[0] == pytest.approx(found.fits["V2"].log_evidence + 2 - best)
     assert np.ptp(error.get_segments()[0][:, 0]) == pytest.approx(1.0)

@@ -289,7 +289,6 @@ def checked(**apart: tuple[float, float]) -> Comparison:
 
 def test_the_word_on_the_null_is_sampling_s_where_there_is_sampling() -> None:
     lead = small().fits["V2"].log_evidence - small().fits["V0"].log_evidence
-    assert f"{lead:.1f} nats by Laplace (V2 against V0)" in nulls_words(small())
     ahead = checked(V2=(8.0, 0.1), V0=(0.0, 0.1))
     assert (
         f"clearly ahead ({lead + 8:.1f} nats by bridge sampling (V2 against V0, error 0.1))"
@@ -302,10 +301,27 @@ def test_the_word_on_the_null_is_sampling_s_where_there_is_sampling() -> None:
 
 
 def test_how_far_laplace_may_be_off_is_measured_where_it_was_checked() -> None:
-    assert laplace_off(small()) == laplace_off(checked(V2=(0.2, 0.1))) == LAPLACE_OFF
+    unchecked = replace(small(), normals={})
+    assert laplace_off(unchecked) == laplace_off(replace(checked(V2=(0.2, 0.1)), normals={})) == LAPLACE_OFF
+    apart = [small().normals[name].log_evidence - small().fits[name].log_evidence for name in ("V2", "V0")]
+    assert laplace_off(small()) == pytest.approx(max(1.0, *map(abs, apart)))
     assert laplace_off(checked(V2=(-2.5, 0.1), V0=(0.5, 0.1))) == pytest.approx(2.5)
     assert "up to 2.5 nats off" in checked(V2=(-2.5, 0.1), V0=(0.5, 0.1)).verdict
-    assert "was not checked" in small().verdict
+    assert "was not checked" in unchecked.verdict
+
+
+def test_nearest_normal_laws_speak_where_nothing_was_sampled() -> None:
+    """Of the small patient they say what bridge sampling says (tests of the law itself); here, how it is told."""
+    found, lead = small(), small().fits["V2"].log_evidence - small().fits["V0"].log_evidence
+    assert set(found.normals) == {"V2", "V0"} and "by the nearest normal law (V2 against V0)" in nulls_words(
+        found
+    )
+    assert "V2 leads: V0 -" in found.verdict
+    row = found.table().set_index("variant").loc["V0"]
+    assert row["nearest"] == found.normals["V0"].log_evidence and row["bound"] <= row["nearest"] + 0.3
+    alone = replace(found, normals={})
+    assert f"{lead:.1f} nats by Laplace (V2 against V0)" in nulls_words(alone)
+    assert alone.table()["bound"].isna().all() and "nearest to each posterior" not in alone.verdict
 
 
 def test_elpds_by_different_means_are_said_to_be() -> None:
