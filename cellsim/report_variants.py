@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import isnan
 from typing import TYPE_CHECKING
 
 from cellsim.report_pages import details, paragraphs, section, table
@@ -31,6 +32,8 @@ _COLUMNS = {
     "weight_visits": "by visits",
 }
 
+_TENTHS = ("ln_evidence", "nearest", "bound", "checked")
+
 
 def compared_of(job: Job) -> Comparison:
     """The comparison; of what is known from the calibrations alone when there is none."""
@@ -52,6 +55,10 @@ def rivals(job: Job) -> tuple[str, str, str]:
     frame = found.table()
     file = job.desk.csv("tables/variants.csv", frame)
     shown = frame[[each for each in _COLUMNS if not frame[each].isna().all()]].round(3)
+    for each in _TENTHS:
+        if each in shown:
+            # three digits of a number near -325 would make all alike
+            shown[each] = ["" if isnan(value) else f"{value:.1f}" for value in shown[each]]
     meanings = {each.id: each.meaning for each in job.case.variants}
     parts = variants_table(job.fits)
     doubts = [f"Doubt: {each}" for each in found.doubts]
