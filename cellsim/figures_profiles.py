@@ -123,7 +123,7 @@ def _curve(panel: Any, curve: Curve, seen: dict[str, Any], top: float) -> None:
         said = {0: "bounded", 1: "open on one side", 2: "open on both sides"}[len(seen["open"])]
     colour = VERDICT_COLOURS.get(said, BLUE if said == "bounded" else GREY)
     below = [unit_text(seen["unit"]) or "(no unit)", *(fill(each, _LETTERS) for each in _reasons(seen))]
-    dress(panel, title=fill(f"{curve.name}: {said}", _LETTERS), x="\n".join(below))
+    dress(panel, title=fill(f"{curve.name}: {said}", _LETTERS, break_on_hyphens=False), x="\n".join(below))
     panel.title.set_color(GREY if said == UNTOUCHED else colour)
 
 
