@@ -206,7 +206,7 @@ def test_the_case_is_told_row_by_row(sjogren_fit: cs.Calibration) -> None:
 
 def test_nonsense_is_refused() -> None:
     case = decay([2.0, 1.0, 0.3], DAYS)
-    with pytest.raises(CalibrationError, match="at least one"):
+    with pytest.raises(CalibrationError, match="at least 1 start"):
         cs.calibrate(case, starts=0)
     with pytest.raises(cs.errors.CaseError, match="No variant 'V9'"):
         cs.calibrate(cs.load_case("sjogren_rfib"), variant="V9")

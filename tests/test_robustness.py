@@ -485,7 +485,7 @@ def test_a_file_gives_it_back(tmp_path):
     assert again.table().equals(found.table())
     assert (again.rivals, again.variants, again.seed, again.planned) == (found.rivals, ("A",), 3, 4)
     (tmp_path / "no.json").write_text(json.dumps({"format": "x"}))
-    with pytest.raises(CellsimError, match="no saved robustness"):
+    with pytest.raises(CellsimError, match="not a saved robustness"):
         Robustness.load(tmp_path / "no.json")
     (tmp_path / "no.json").write_text("nothing")
     with pytest.raises(CellsimError, match="not JSON"):
