@@ -69,6 +69,9 @@ def newer_arviz() -> bool:
 
 def smoothed_weights(log_weights: Array) -> tuple[Array, float]:
     """Pareto-smoothed importance weights (log, summing to one) and their shape k (Vehtari et al. 2024, JMLR 25:72)."""
+    if np.ptp(log_weights) < 1e-8:
+        # all alike: there is no tail to smooth, and nothing could be lighter
+        return np.full(np.size(log_weights), -np.log(np.size(log_weights))), 0.0
     if newer_arviz():
         # it asks for log-likelihoods, whose negatives are the weights of leaving rows out, under the same name
         smooth, shape = import_module("arviz_stats.base").array_stats.psislw(-np.asarray(log_weights))
@@ -87,9 +90,6 @@ def pareto_shape(log_weights: Array) -> float:
     >>> bool(pareto_shape(-np.log(np.random.default_rng(1).random(4000))) > 0.7)
     True
     """
-    if np.ptp(log_weights) < 1e-8:
-        # all alike: nothing could be lighter
-        return 0.0
     return smoothed_weights(log_weights)[1]
 
 

@@ -51,7 +51,7 @@ class NearestNormal:
     Attributes
     ----------
     bound, bound_error : float
-        Lower bound of the log evidence, all constants included, and its standard error; -inf where the law has draws
+        Lower bound of the log evidence (natural, so in nats), all constants included, and its standard error; -inf where the law has draws
         that cannot be simulated.
     log_evidence, error : float
         By importance weights, and its standard error as far as the weights tell.
@@ -156,7 +156,7 @@ def _judged(density: WithoutDays, mean: Array, precision: Array, normals: Array)
             f"{int((~fine).sum())} of {apart.size} draws of the nearest normal law cannot be simulated."
         )
     kept = apart[fine]
-    logs, shape = _smoothed(kept)
+    logs, shape = smoothed_weights(kept)
     # smoothed weights come summing to one; the smaller half of them are untouched, and so tell by what they were divided
     small = np.argsort(kept)[: (kept.size + 1) // 2]
     total = float(np.mean(kept[small] - logs[small]))
@@ -168,13 +168,6 @@ def _judged(density: WithoutDays, mean: Array, precision: Array, normals: Array)
         shape=shape,
         lost=int((~fine).sum()),
     )
-
-
-def _smoothed(log_weights: Array) -> tuple[Array, float]:
-    if np.ptp(log_weights) < 1e-8:
-        # all alike: there is no tail to smooth
-        return np.full(log_weights.size, -np.log(log_weights.size)), 0.0
-    return smoothed_weights(log_weights)
 
 
 def _spread(precision: Array, normals: Array) -> Array:

@@ -83,8 +83,9 @@ def write_report(
 ) -> Report:
     """Do everything with a case and write it all down.
 
-    Audit, calibration of every variant, other schedules, profiles of parameters and predictions, chains of the variant shown and of the best null,
-    the variants against each other, every conclusion again under what may have been otherwise, one page.
+    Audit, calibration of every variant, other schedules, profiles of parameters and predictions, chains of the variant
+    shown and of the best null, the variants against each other, every conclusion again under what may have been
+    otherwise, one page.
 
     Parameters
     ----------

@@ -359,10 +359,6 @@ def compare(
     chosen = list(variants_chosen(case, variants))
     if posteriors:
         _refuse_foreign({}, posteriors, {name: objective_of(case, model, variant=name) for name in chosen})
-    if starts < 1 or seed < 0:
-        raise CalibrationError(
-            f"starts = {starts}, seed = {seed}: at least 1 start and a seed of at least 0."
-        )
     # the default one first: what a reader asks about
     chosen.sort(key=lambda name: name != case.default_variant)
     fits: dict[str, Calibration] = {}
