@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from cellsim import errors, plots
     from cellsim.case import Case, load_case
+    from cellsim.comparison import Comparison
     from cellsim.fitted import Calibration
     from cellsim.fitting import calibrate
     from cellsim.identifiability import identify
@@ -21,14 +22,14 @@ if TYPE_CHECKING:
     from cellsim.simulation import simulate
     from cellsim.sweeps import Sweep, sweep
     from cellsim.trajectory import Trajectory
-    from cellsim.variants import Comparison, compare
+    from cellsim.variants import compare
 
 __version__ = "0.1.0"
 
 _HOME_OF = {
     "Calibration": "fitted",
     "Case": "case",
-    "Comparison": "variants",
+    "Comparison": "comparison",
     "Model": "model",
     "Posterior": "posterior",
     "Profiles": "profiles",

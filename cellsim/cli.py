@@ -19,13 +19,13 @@ from cellsim.errors import CellsimError
 
 if TYPE_CHECKING:
     from cellsim.case import Case
+    from cellsim.comparison import Comparison
     from cellsim.fitted import Calibration
     from cellsim.model import Model
     from cellsim.posterior import Posterior
     from cellsim.profiles import Profiles
     from cellsim.robust_table import Robustness
     from cellsim.schedule import Schedule
-    from cellsim.variants import Comparison
 
 __all__ = ["main"]
 

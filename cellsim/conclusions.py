@@ -8,43 +8,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from cellsim.likelihood import Objective
-from cellsim.modes import Mixture
-
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
+    from cellsim.normal_law import NormalLaw
 
-    from cellsim.case import Case
-
-    Array = NDArray[np.float64]
-
-__all__ = ["Conclusion", "Fitted", "Question"]
-
-
-@dataclass(frozen=True)
-class Fitted:
-    """A variant under one alteration: what was scored, and the posterior around every optimum."""
-
-    objective: Objective
-    mixture: Mixture
-
-    @property
-    def case(self) -> Case:
-        """The case, altered or not."""
-        return self.objective.case
-
-    @property
-    def variant(self) -> str:
-        """The variant's id."""
-        return self.objective.variant
-
-    def draws(self, n: int, *, seed: int) -> Array:
-        """Draws from the Laplace posterior, prior-whitened, shape (n, n_parameters)."""
-        return self.mixture.draws(n, seed=seed)
-
-    def shift(self, name: str) -> float:
-        """How far the posterior mean of a parameter lies from its prior median, in prior sd."""
-        return float(self.mixture.mean[self.objective.names.index(name)])
+__all__ = ["Conclusion", "Question"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,7 +66,7 @@ class Conclusion:
 
 @dataclass(frozen=True)
 class Question:
-    """A conclusion, and how its number is found from the fits of the variants."""
+    """A conclusion, and how its number is found from the laws of the variants' posteriors."""
 
     conclusion: Conclusion
-    ask: Callable[[Mapping[str, Fitted]], float]
+    ask: Callable[[Mapping[str, NormalLaw]], float]

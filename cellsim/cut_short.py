@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from cellsim.comparison import Comparison
     from cellsim.posterior import Posterior
     from cellsim.profiles import Profiles
     from cellsim.robust_table import Robustness
-    from cellsim.variants import Comparison
 
 __all__ = ["cut_short"]
 

@@ -94,6 +94,36 @@ class Nodes:
         inside each of its cells; what that costs in the narrowest days of a case is a hundredth.
         """
         at, width = self._cells
+        low, rise, mass = self._mass(log_likelihood)
+        cell = int(np.searchsorted(np.cumsum(mass) / mass.sum(), random.random(), side="right"))
+        cell = min(cell, mass.size - 1)
+        share, tilt = random.random(), float(rise.flat[cell])
+        inside = share if abs(tilt) < 1e-9 else float(np.log1p(share * np.expm1(tilt)) / tilt)
+        theta = float(at[:, :-1].flat[cell] + inside * width.flat[cell])
+        return theta, float(low.flat[cell] + inside * tilt - np.log(mass.sum()))
+
+    def chance(self, log_likelihood: Array, stretches: Array) -> float:
+        """How likely a day lies in one of some stretches, given what each node makes of the rows.
+
+        Parameters
+        ----------
+        log_likelihood : array, shape (n_panels * POINTS,)
+        stretches : array, shape (n, 2)
+            First and last day of each; to the width of a cell, which ends where :data:`SOON` says.
+
+        Returns
+        -------
+        float
+        """
+        at, _ = self._cells
+        *_, mass = self._mass(log_likelihood)
+        days = np.asarray(self.prior.value((at[:, :-1] + at[:, 1:]).ravel() / 2))
+        inside = ((days[:, None] > stretches[:, 0]) & (days[:, None] < stretches[:, 1])).any(axis=1)
+        return float(mass[inside].sum() / mass.sum())
+
+    def _mass(self, log_likelihood: Array) -> tuple[Array, Array, Array]:
+        """Log density where each cell begins and how far it rises in it, shape (n_panels, cells), and its mass, one row."""
+        at, width = self._cells
         panels = log_likelihood.reshape(-1, POINTS)
         known = np.asarray(np.isfinite(panels))
         ends = np.where(known, panels, 0.0) @ _between().T
@@ -106,13 +136,7 @@ class Nodes:
         low, high = low - top, high - top
         with np.errstate(invalid="ignore"):
             rise = np.where(np.isneginf(low), 0.0, high - low)
-        mass = (width * np.exp(low) * _mean_of_exponential(rise)).ravel()
-        cell = int(np.searchsorted(np.cumsum(mass) / mass.sum(), random.random(), side="right"))
-        cell = min(cell, mass.size - 1)
-        share, tilt = random.random(), float(rise.flat[cell])
-        inside = share if abs(tilt) < 1e-9 else float(np.log1p(share * np.expm1(tilt)) / tilt)
-        theta = float(at[:, :-1].flat[cell] + inside * width.flat[cell])
-        return theta, float(low.flat[cell] + inside * tilt - np.log(mass.sum()))
+        return low, rise, (width * np.exp(low) * _mean_of_exponential(rise)).ravel()
 
     @cached_property
     def _cells(self) -> tuple[Array, Array]:

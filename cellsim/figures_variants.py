@@ -24,11 +24,11 @@ from cellsim.figures_style import (
     legend,
     panels,
 )
-from cellsim.variants_words import SEPARATES, laplace_off
+from cellsim.variants_words import SEPARATES, off_of
 
 if TYPE_CHECKING:
+    from cellsim.comparison import Comparison
     from cellsim.fitted import Calibration
-    from cellsim.variants import Comparison
 
 __all__ = ["evidence", "variants"]
 
@@ -50,9 +50,9 @@ def evidence(comparison: Comparison, ax: Any = None) -> AxesArray:
     -------
     AxesArray
         The greatest evidence on top, variants under which infusions do nothing as squares. First natural log evidence
-        less the best by Laplace: hollow by Laplace, small diamonds by the nearest normal law, filled with its standard
-        error by bridge sampling; within the
-        dark band a ratio of evidences is below 20, within the pale one Laplace's approximation decides nothing. Then
+        less the best by the means that make the order: hollow by Laplace, diamonds by the nearest normal law, filled with
+        its standard error by bridge sampling; within the dark band a ratio of evidences is below 20, within the pale one
+        nothing is decided, as the evidences that make the order may be off. Then
         log predictive densities of left-out analytes and visits, less the best, and their stacking weights.
 
     Raises
@@ -82,7 +82,7 @@ def evidence(comparison: Comparison, ax: Any = None) -> AxesArray:
             axes[2].barh(at + off, table[f"weight_{plural}"], height=0.24, color=colour, gid=f"weight-{by}")
         axes[2].set_xlim(0, 1)
     titles = (
-        "ln evidence, less the best by Laplace" if many == 1 else "ln evidence, less the best",
+        "ln evidence, less the best",
         "ln foretold, less the best",
         "stacking weight",
     )
@@ -99,8 +99,8 @@ def evidence(comparison: Comparison, ax: Any = None) -> AxesArray:
 
 def _evidences(panel: Any, comparison: Comparison, names: Sequence[str]) -> None:
     by_laplace = np.array([comparison.fits[name].log_evidence for name in names])
-    best = by_laplace.max()
-    panel.axvspan(-SEPARATES - laplace_off(comparison), 0, color=PALE, alpha=0.3, linewidth=0, zorder=0)
+    best = max(comparison.evidences.values())
+    panel.axvspan(-SEPARATES - off_of(comparison), 0, color=PALE, alpha=0.3, linewidth=0, zorder=0)
     panel.axvspan(-SEPARATES, 0, color=PALE, alpha=0.6, linewidth=0, zorder=0)
     for k, name in enumerate(names):
         shape = "s" if name in comparison.rivals.nulls else "o"
@@ -161,7 +161,7 @@ def _keys(comparison: Comparison) -> list[Any]:
         ]
     keys += [
         Patch(color=PALE, alpha=0.8, label="ratio below 20"),
-        Patch(color=PALE, alpha=0.3, label="Laplace cannot tell"),
+        Patch(color=PALE, alpha=0.3, label="too near to tell"),
     ]
     return keys
 

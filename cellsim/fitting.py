@@ -146,7 +146,6 @@ def optima(
     objective: Objective,
     firsts: Sequence[Array],
     *,
-    other_days: bool = True,
     progress: bool | None = False,
 ) -> Optima:
     """Descend from given points and other sampling days, and keep every distinct optimum with its spread.
@@ -157,8 +156,6 @@ def optima(
         Of a case, or a sibling of one: with other rows (`terms`) or other priors.
     firsts : sequence of array, shape (n,)
         Prior-whitened.
-    other_days : bool
-        Whether to look at other sampling days; not needed from the known optima of a sibling.
     progress : bool, optional
         Show a bar; None: only on a terminal.
 
@@ -186,7 +183,7 @@ def optima(
             f"none of {len(firsts)} starts could be carried through; the last said: {ended[-1].start.message}"
         )
     best = min(ended, key=lambda each: each.start.objective)
-    probes = _probes(objective, best.theta) if other_days else []
+    probes = _probes(objective, best.theta)
     moved = _in_threads(
         partial(_descend, objective), probes, f"{objective.variant}: other sampling days", progress
     )

@@ -4,7 +4,8 @@ The log predictive density of rows g given all others is a difference of evidenc
 
     ln p(y_g | y_rest) = ln p(y) - ln p(y_rest),
 
-and so exact up to Laplace's approximation, which moves each optimum by Newton steps after the rows are gone; where
+and so exact as far as these are: of the normal law nearest to each posterior (:mod:`cellsim.nearest_normal`), or
+without one up to Laplace's approximation, which moves each optimum by Newton steps after the rows are gone; where
 these do not settle, the rest is fitted anew. With draws of the posterior the same is had without any fit by
 Pareto-smoothed importance sampling (Vehtari et al. 2024, JMLR 25:72), which says by its shape k when it cannot be
 trusted: whole visits mostly cannot.
@@ -24,6 +25,8 @@ from cellsim.convergence import smoothed_weights
 from cellsim.fitting import ON_THE_WAY, optima
 from cellsim.likelihood import Objective
 from cellsim.modes import Mixture, Mode
+from cellsim.nearest_normal import nearby
+from cellsim.normal_law import NormalLaw
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -52,7 +55,8 @@ class Left:
     elpd : float
         ln p(its rows | all others), constants included.
     how : str
-        ``"steps"`` (Newton steps from the optima), ``"refit"``, or ``"draws"`` (importance sampling).
+        ``"draws"`` (importance sampling), ``"law"`` (nearest normal laws), or by Laplace ``"steps"`` (Newton steps from
+        the optima) or ``"refit"``.
     shape : float
         Pareto shape k of the importance weights; nan without draws.
     """
@@ -83,6 +87,7 @@ def left_out(
     rows: Sequence[int],
     *,
     draws: Array | None = None,
+    law: NormalLaw | None = None,
 ) -> Left:
     """Foretell a group of rows from all others.
 
@@ -96,6 +101,8 @@ def left_out(
         Of `objective.terms`.
     draws : array, shape (n_draws, n_terms), optional
         Log-likelihood of every row under draws of the posterior.
+    law : NormalLaw, optional
+        The one nearest to the posterior: goes before Laplace's approximation.
 
     Returns
     -------
@@ -117,8 +124,11 @@ def left_out(
     kept = tuple(term for k, term in enumerate(objective.terms) if k not in set(rows))
     if not kept:
         # nothing is left to learn from: the prior foretells
-        return Left(by, group, len(rows), mixture.log_evidence, "steps", shape)
+        whole, how = (mixture.log_evidence, "steps") if law is None else (law.log_evidence, "law")
+        return Left(by, group, len(rows), whole, how, shape)
     rest, how = replace(objective, terms=kept), "steps"
+    if law is not None:
+        return Left(by, group, len(rows), law.log_evidence - nearby(law, rest).log_evidence, "law", shape)
     moved = [_moved(objective, rest, mode) for mode in mixture.modes]
     if any(each is None for each in moved):
         how = "refit"
@@ -160,16 +170,20 @@ def _moved(objective: Objective, rest: Objective, mode: Mode) -> Mode | None:
     return None
 
 
-def all_left_out(objective: Objective, mixture: Mixture, *, draws: Array | None = None) -> tuple[Left, ...]:
-    """Every analyte and every visit in turn, on all cores."""
+def all_left_out(
+    objective: Objective, mixture: Mixture, *, draws: Array | None = None, law: NormalLaw | None = None
+) -> tuple[Left, ...]:
+    """Every analyte and every visit in turn, on all cores; parameters as for :func:`left_out`."""
     groups = groups_of_rows(objective)
+
+    def foretold(item: tuple[tuple[str, str], tuple[int, ...]]) -> Left:
+        return left_out(objective, mixture, *item[0], item[1], draws=draws, law=law)
+
+    if law is not None:
+        # each of its steps is on all cores
+        return tuple(map(foretold, groups.items()))
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        return tuple(
-            pool.map(
-                lambda item: left_out(objective, mixture, item[0][0], item[0][1], item[1], draws=draws),
-                groups.items(),
-            )
-        )
+        return tuple(pool.map(foretold, groups.items()))
 
 
 def smoothed(log_likelihood: Array) -> tuple[float, float]:

@@ -10,22 +10,21 @@ gives a lower bound,
 and draws of it, weighted by p / q with the largest weights smoothed (Vehtari et al. 2024, JMLR 25:72), the evidence
 itself as far as their shape k allows. Unknown sampling days, which give a posterior several summits, are integrated out
 first (:mod:`cellsim.unknown_days`).
+
+The law of a kindred posterior, one with a row less or another prior, is a few steps away from the first; what its
+evidence is more is the difference of the two bounds at the same draws, where the gaps below them cancel.
 """
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from cellsim.convergence import smoothed_weights
 from cellsim.errors import CalibrationError
 from cellsim.likelihood import Objective
 from cellsim.modes import Mixture
+from cellsim.normal_law import NormalLaw, on_all_cores, spread
 from cellsim.unknown_days import WithoutDays
 
 if TYPE_CHECKING:
@@ -33,40 +32,15 @@ if TYPE_CHECKING:
 
     Array = NDArray[np.float64]
 
-__all__ = ["NearestNormal", "nearest_normal"]
+__all__ = ["nearby", "nearest_normal"]
 
 # of the simulations: the density is then good to a few hundredths of what its scatter over draws is
 _RTOL = 1e-3
 # how much of a step is taken, and its longest in standard deviations: averages over few points are rough
 _SHARE, _LONGEST = 0.5, 2.0
 _LEAST_ROUNDS = 4
-
-_Found = TypeVar("_Found")
-
-
-@dataclass(frozen=True)
-class NearestNormal:
-    """What the nearest normal law says of the evidence.
-
-    Attributes
-    ----------
-    bound, bound_error : float
-        Lower bound of the log evidence (natural, so in nats), all constants included, and its standard error; -inf where the law has draws
-        that cannot be simulated.
-    log_evidence, error : float
-        By importance weights, and its standard error as far as the weights tell.
-    shape : float
-        Pareto shape of the weights: above 0.7 the estimate mostly lies too low, and the bound is what stands.
-    lost : int
-        Draws that could not be simulated; their weight is nought.
-    """
-
-    bound: float
-    bound_error: float
-    log_evidence: float
-    error: float
-    shape: float
-    lost: int = 0
+# of a kindred law: rounds, how many of them take their step whole, points, draws
+_NEARBY = {"rounds": 6, "whole": 2, "points": 12, "draws": 200}
 
 
 def nearest_normal(
@@ -77,7 +51,7 @@ def nearest_normal(
     rounds: int = 14,
     points: int = 24,
     draws: int = 600,
-) -> NearestNormal:
+) -> NormalLaw:
     """Fit the nearest normal law from the highest optimum, and draw from it.
 
     Parameters
@@ -94,7 +68,7 @@ def nearest_normal(
 
     Returns
     -------
-    NearestNormal
+    NormalLaw
 
     Raises
     ------
@@ -106,8 +80,8 @@ def nearest_normal(
     >>> import cellsim as cs
     >>> from cellsim.nearest_normal import nearest_normal
     >>> fit = cs.calibrate(cs.load_case("sjogren_rfib"), variant="V0", starts=1)
-    >>> found = nearest_normal(fit.objective, fit.mixture)  # doctest: +SKIP
-    >>> found.log_evidence > fit.log_evidence  # doctest: +SKIP
+    >>> law = nearest_normal(fit.objective, fit.mixture)  # doctest: +SKIP
+    >>> law.log_evidence > fit.log_evidence  # doctest: +SKIP
     True
     """
     if rounds < _LEAST_ROUNDS or points < 2 or draws < 40:
@@ -115,66 +89,105 @@ def nearest_normal(
             f"rounds = {rounds}, points = {points}, draws = {draws}: at least {_LEAST_ROUNDS}, 2 and 40 are needed."
         )
     density = WithoutDays(objective, _RTOL)
-    columns = density.columns
-    seeds = np.random.SeedSequence(seed).spawn(2)
-    mean = mixture.modes[0].theta[columns]
+    mean = mixture.modes[0].theta[density.columns]
     first = density.curvature(mean)
-    precision = np.eye(columns.size) if first is None else first
+    precision = np.eye(mean.size) if first is None else first
+    mean, precision = _walked(density, mean, precision, _seeds(seed)[0], rounds=rounds, points=points)
+    apart = _apart(density, mean, precision, _normals(seed, draws, mean.size))
+    law = NormalLaw(density, mean, precision, np.nan, apart, seed)
+    return NormalLaw(density, mean, precision, law.evidence.log_evidence, apart, seed)
+
+
+def nearby(law: NormalLaw, objective: Objective, theta: Array | None = None) -> NormalLaw:
+    """The nearest normal law of a kindred objective.
+
+    Parameters
+    ----------
+    law : NormalLaw
+        From :func:`nearest_normal`.
+    objective : Objective
+        The other one: no parameters but the first one's, of which some may be held.
+    theta : array, shape (n_parameters,), optional
+        :attr:`NormalLaw.theta` in the coordinates of the other objective, where these are others.
+
+    Returns
+    -------
+    NormalLaw
+
+    Raises
+    ------
+    CalibrationError
+        If most points of the law cannot be simulated.
+    """
+    density = WithoutDays(objective, _RTOL)
+    kept = [law.names.index(objective.names[k]) for k in density.columns]
+    mean, precision = _walked(
+        density,
+        (law.theta if theta is None else theta)[density.columns],
+        law.precision[np.ix_(kept, kept)],
+        _seeds(law.seed)[0],
+        rounds=_NEARBY["rounds"],
+        points=_NEARBY["points"],
+        whole=_NEARBY["whole"],
+    )
+    normals = _normals(law.seed, law.apart.size, law.mean.size)[: _NEARBY["draws"], kept]
+    apart = _apart(density, mean, precision, normals)
+    more = apart - law.apart[: apart.size]
+    log_evidence = law.log_evidence + float(more[np.isfinite(more)].mean())
+    return NormalLaw(density, mean, precision, log_evidence, apart, law.seed)
+
+
+def _walked(
+    density: WithoutDays,
+    mean: Array,
+    precision: Array,
+    seed: np.random.SeedSequence,
+    *,
+    rounds: int,
+    points: int,
+    whole: int = 0,
+) -> tuple[Array, Array]:
+    """Mean and precision, averaged over the later rounds."""
     means, precisions = [], []
-    random = np.random.default_rng(seeds[0])
+    random = np.random.default_rng(seed)
     for k in range(rounds):
         # opposite points, whose odd errors cancel
-        half = random.standard_normal(((points + 1) // 2, columns.size))
-        places = mean + _spread(precision, np.concatenate([half, -half]))
-        made = _on_all_cores(density.bent, places)
+        half = random.standard_normal(((points + 1) // 2, mean.size))
+        made = on_all_cores(density.bent, mean + spread(precision, np.concatenate([half, -half])))
         slopes = [here.gradient for here, bend in made if bend is not None]
         bends = [bend for _, bend in made if bend is not None]
         if len(bends) < len(made) / 2:
+            why = next(here.failure for here, bend in made if bend is None)
             raise CalibrationError(
-                f"{len(made) - len(bends)} of {len(made)} points of the nearest normal law cannot be simulated."
+                f"{len(made) - len(bends)} of {len(made)} points of the nearest normal law cannot be simulated: {why}"
             )
         bend = np.mean(bends, axis=0)
         step = np.linalg.solve(bend, np.mean(slopes, axis=0))
-        mean = mean + min(_SHARE, _LONGEST / max(float(np.sqrt(step @ bend @ step)), 1e-12)) * step
-        precision = (1 - _SHARE) * precision + _SHARE * bend
-        if k >= rounds // 2:
+        share = 1.0 if k < whole else _SHARE
+        mean = mean + min(share, _LONGEST / max(float(np.sqrt(step @ bend @ step)), 1e-12)) * step
+        precision = (1 - share) * precision + share * bend
+        if k >= max(rounds // 2, whole):
             means.append(mean)
             precisions.append(precision)
-    normals = np.random.default_rng(seeds[1]).standard_normal((draws, columns.size))
-    return _judged(density, np.mean(means, axis=0), np.mean(precisions, axis=0), normals)
+    return np.mean(means, axis=0), np.mean(precisions, axis=0)
 
 
-def _judged(density: WithoutDays, mean: Array, precision: Array, normals: Array) -> NearestNormal:
-    """Bound and evidence from draws of a normal law."""
-    found = _on_all_cores(density.density, mean + _spread(precision, normals))
-    _, root = np.linalg.slogdet(precision)
-    # ln p less ln q; the constants of the unit normal prior and of q are the same
-    apart = np.array([each.value for each in found]) + 0.5 * (normals**2).sum(axis=1) - 0.5 * root
-    fine = np.isfinite(apart)
-    if fine.sum() < apart.size / 2:
+def _apart(density: WithoutDays, mean: Array, precision: Array, normals: Array) -> Array:
+    """ln of the posterior less ln of a normal law, at draws of the law."""
+    found = np.array(on_all_cores(density.value, mean + spread(precision, normals)))
+    if np.isfinite(found).sum() < found.size / 2:
         raise CalibrationError(
-            f"{int((~fine).sum())} of {apart.size} draws of the nearest normal law cannot be simulated."
+            f"{int((~np.isfinite(found)).sum())} of {found.size} draws of the nearest normal law cannot be simulated."
         )
-    kept = apart[fine]
-    logs, shape = smoothed_weights(kept)
-    # smoothed weights come summing to one; the smaller half of them are untouched, and so tell by what they were divided
-    small = np.argsort(kept)[: (kept.size + 1) // 2]
-    total = float(np.mean(kept[small] - logs[small]))
-    return NearestNormal(
-        bound=float(kept.mean()) if fine.all() else -np.inf,
-        bound_error=float(kept.std() / np.sqrt(kept.size)),
-        log_evidence=total - float(np.log(apart.size)),
-        error=float(np.std(kept.size * np.exp(logs)) / np.sqrt(kept.size)),
-        shape=shape,
-        lost=int((~fine).sum()),
-    )
+    _, root = np.linalg.slogdet(precision)
+    # the constants of the unit normal prior and of the law are the same
+    return np.asarray(found + 0.5 * (normals**2).sum(axis=1) - 0.5 * root)
 
 
-def _spread(precision: Array, normals: Array) -> Array:
-    """Unit normal draws, one a row, with a precision instead."""
-    return np.asarray(np.linalg.solve(np.linalg.cholesky(precision).T, normals.T).T)
+def _seeds(seed: int) -> list[np.random.SeedSequence]:
+    return np.random.SeedSequence(seed).spawn(2)
 
 
-def _on_all_cores(work: Callable[[Array], _Found], places: Sequence[Array] | Array) -> list[_Found]:
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        return list(pool.map(work, places))
+def _normals(seed: int, draws: int, size: int) -> Array:
+    """The unit normal draws behind an evidence, the same for kindred laws."""
+    return np.random.default_rng(_seeds(seed)[1]).standard_normal((draws, size))

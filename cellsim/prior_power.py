@@ -18,15 +18,19 @@ import numpy as np
 
 from cellsim.fitted import Calibration
 from cellsim.fitting import optima
+from cellsim.nearest_normal import nearby
+from cellsim.normal_law import NearestNormal, NormalLaw
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Array = NDArray[np.float64]
 
-__all__ = ["evidence_slopes", "with_power"]
+__all__ = ["ALL", "POWERS", "evidence_slopes", "groups_of", "with_power"]
 
 ALL = "all priors"
+# what priors are raised to when it is asked what hangs on them
+POWERS = (0.5, 2.0)
 
 
 def groups_of(fit: Calibration) -> dict[str, list[int]]:
@@ -37,8 +41,18 @@ def groups_of(fit: Calibration) -> dict[str, list[int]]:
     return {**found, ALL: list(range(len(fit.objective.names)))}
 
 
-def evidence_slopes(fit: Calibration) -> dict[str, float]:
-    """d ln evidence / d ln alpha of every group's priors, from the mixture's moments.
+def evidence_slopes(fit: Calibration, normal: NearestNormal | None = None) -> dict[str, float]:
+    """d ln evidence / d ln alpha of every group's priors.
+
+    Parameters
+    ----------
+    fit : Calibration
+    normal : NearestNormal, optional
+        Its moments go before those of Laplace's mixture; unknown sampling days have only the latter.
+
+    Returns
+    -------
+    dict of str to float
 
     Examples
     --------
@@ -47,12 +61,18 @@ def evidence_slopes(fit: Calibration) -> dict[str, float]:
     >>> -60 < evidence_slopes(fit)["all priors"] < 60
     True
     """
-    second = np.diag(fit.mixture.covariance) + fit.mixture.mean**2
+    by_laplace = dict(
+        zip(fit.objective.names, np.diag(fit.mixture.covariance) + fit.mixture.mean**2, strict=True)
+    )
+    known = {**by_laplace, **(normal.second if normal is not None else {})}
+    second = np.array([known[name] for name in fit.objective.names])
     return {group: float(np.sum(1 - second[columns]) / 2) for group, columns in groups_of(fit).items()}
 
 
-def with_power(fit: Calibration, columns: Iterable[int], alpha: float) -> float:
-    """The log evidence when the priors of some parameters are raised to a power, fitted anew from the known optima.
+def with_power(
+    fit: Calibration, columns: Iterable[int], alpha: float, *, law: NormalLaw | None = None
+) -> float:
+    """The log evidence when the priors of some parameters are raised to a power.
 
     Parameters
     ----------
@@ -61,6 +81,9 @@ def with_power(fit: Calibration, columns: Iterable[int], alpha: float) -> float:
         Of theta.
     alpha : float
         Below one: wider priors.
+    law : NormalLaw, optional
+        The one nearest to the posterior: the evidence is then that of the law nearest to the new posterior. By default
+        Laplace's, fitted anew from the known optima.
 
     Returns
     -------
@@ -76,4 +99,6 @@ def with_power(fit: Calibration, columns: Iterable[int], alpha: float) -> float:
     )
     # the same parameter values, in the coordinate of the new prior
     scale = np.array([alpha**0.5 if j in chosen else 1.0 for j in range(len(objective.names))])
-    return optima(objective, [mode.theta * scale for mode in fit.mixture.modes]).mixture.log_evidence
+    if law is None:
+        return optima(objective, [mode.theta * scale for mode in fit.mixture.modes]).mixture.log_evidence
+    return nearby(law, objective, law.theta * scale).log_evidence

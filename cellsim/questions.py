@@ -8,18 +8,18 @@ from itertools import pairwise
 
 import numpy as np
 
-from cellsim.conclusions import Conclusion, Fitted, Question
+from cellsim.conclusions import Conclusion, Question
 from cellsim.likelihood import Objective
 from cellsim.measures import Area
+from cellsim.normal_law import NormalLaw
 from cellsim.profiles import DYNAMIC
 from cellsim.rivals import Rivals
 from cellsim.sweeps import sweep
+from cellsim.variants_words import NORMAL_OFF
 
 __all__ = ["questions"]
 
 _STRONG = float(np.log(20))
-# not worth more than a bare mention (Kass & Raftery 1995, J Am Stat Assoc 90:773)
-_BARELY = float(np.log(3))
 # a probability nearer to one half than this decides nothing
 _UNSURE = 0.2
 _MOST_DYNAMIC = 3.0
@@ -73,8 +73,8 @@ def questions(
 # ---- evidence -------------------------------------------------------------------------------------
 
 
-def _best(fits: Mapping[str, Fitted], names: Sequence[str]) -> float:
-    return max((fits[name].mixture.log_evidence for name in names if name in fits), default=np.nan)
+def _best(laws: Mapping[str, NormalLaw], names: Sequence[str]) -> float:
+    return max((laws[name].log_evidence for name in names if name in laws), default=np.nan)
 
 
 def _listed(names: Sequence[str]) -> str:
@@ -93,9 +93,9 @@ def _null_lead(objectives: Mapping[str, Objective], rivals: Rivals) -> Question 
             threshold=0.0,
             above="a null leads",
             below="an effect of the cells leads",
-            margin=_BARELY,
+            margin=NORMAL_OFF,
         ),
-        lambda fits: _best(fits, rivals.nulls) - _best(fits, acting),
+        lambda laws: _best(laws, rivals.nulls) - _best(laws, acting),
     )
 
 
@@ -111,8 +111,9 @@ def _clearance(rivals: Rivals) -> Question | str:
             threshold=_STRONG,
             above="clearance of donor cells is supported (20 to 1 or more)",
             below="clearance of donor cells is not supported",
+            margin=NORMAL_OFF,
         ),
-        lambda fits: _best(fits, [rivals.default]) - _best(fits, rivals.neutral),
+        lambda laws: _best(laws, [rivals.default]) - _best(laws, rivals.neutral),
     )
 
 
@@ -125,12 +126,9 @@ def _dynamic(objectives: Mapping[str, Objective], rivals: Rivals) -> Question | 
     if not dynamic:
         return f"How much of the dynamics was learned cannot be asked: no parameter is in the groups {', '.join(DYNAMIC)}."
 
-    def learned(fits: Mapping[str, Fitted]) -> float:
-        fit = fits[rivals.default]
-        contraction = 1 - np.diag(fit.mixture.covariance)
-        return float(
-            sum(c for c, name in zip(contraction, fit.objective.names, strict=True) if name in dynamic)
-        )
+    def learned(laws: Mapping[str, NormalLaw]) -> float:
+        law = laws[rivals.default]
+        return sum(1 - law.moments(name)[1] for name in law.names if name in dynamic)
 
     return Question(
         Conclusion(
@@ -160,8 +158,8 @@ def _strain(objectives: Mapping[str, Objective], rivals: Rivals) -> Question | s
             above="the null needs a change that its prior calls rare",
             below="the null needs nothing unusual",
         ),
-        lambda fits: max(
-            (abs(fits[null].shift(name)) for name in own[null] if name in fits[null].objective.names),
+        lambda laws: max(
+            (abs(laws[null].moments(name)[0]) for name in own[null] if name in laws[null].names),
             default=np.nan,
         ),
     )
@@ -183,26 +181,16 @@ def _pulses(objectives: Mapping[str, Objective], rivals: Rivals) -> list[Questio
 def _pulse(visit: str, name: str, variant: str) -> Question:
     parameter = f"day_{visit}"
 
-    def chance(fits: Mapping[str, Fitted]) -> float:
-        from scipy.special import ndtr
-
-        fit = fits[variant]
-        scored = any(term.visit == visit for term in fit.objective.terms)
-        if parameter not in fit.objective.names or not scored:
+    def chance(laws: Mapping[str, NormalLaw]) -> float:
+        law = laws[variant]
+        scored = any(term.visit == visit for term in law.objective.terms)
+        if parameter not in law.objective.names or not scored:
             return np.nan
-        j = fit.objective.names.index(parameter)
-        prior = fit.objective.priors[j]
-        infusions = sorted({each.day for each in fit.case.timeline})
+        infusions = sorted({each.day for each in law.case.timeline})
         stretches = [
-            [prior.whitened(float(np.clip(day, prior.lower, prior.upper))) for day in (first, last)]
-            for first, later in pairwise([*infusions, np.inf])
-            for last in [min(first + _PULSE_DAYS, later)]
+            (first, min(first + _PULSE_DAYS, later)) for first, later in pairwise([*infusions, np.inf])
         ]
-        out = 0.0
-        for weight, mode in zip(fit.mixture.weights, fit.mixture.modes, strict=True):
-            z = (np.array(stretches) - mode.theta[j]) / np.sqrt(mode.covariance[j, j])
-            out += float(weight * (ndtr(z[:, 1]) - ndtr(z[:, 0])).sum())
-        return out
+        return law.chance(parameter, np.array(stretches))
 
     return Question(
         Conclusion(
@@ -238,10 +226,10 @@ def _source(objectives: Mapping[str, Objective], rivals: Rivals, seed: int) -> l
 
     # two questions, one simulation
     @lru_cache(maxsize=1)
-    def chances(fit: Fitted) -> tuple[float, float]:
-        plans = {source: fit.case.schedule.as_product(name) for source, name in first.items()}
-        until = max(visit.latest for visit in fit.case.visits)
-        found = sweep(fit, plans, until=until, measures=[Area(_DRIVE)], draws=_DRAWS, seed=seed)
+    def chances(law: NormalLaw) -> tuple[float, float]:
+        plans = {source: law.case.schedule.as_product(name) for source, name in first.items()}
+        until = max(visit.latest for visit in law.case.visits)
+        found = sweep(law, plans, until=until, measures=[Area(_DRIVE)], draws=_DRAWS, seed=seed)
         posterior, prior = (
             float(np.mean(1 - draws[0, 0] / draws[1, 0] > _LEAST_GAIN)) if draws.size else np.nan
             for draws in (found.posterior, found.prior)
@@ -260,7 +248,7 @@ def _source(objectives: Mapping[str, Objective], rivals: Rivals, seed: int) -> l
                 above="own cells do better",
                 below="own cells do not do better",
             ),
-            lambda fits: chances(fits[rivals.default])[0],
+            lambda laws: chances(laws[rivals.default])[0],
         ),
         Question(
             Conclusion(
@@ -272,7 +260,7 @@ def _source(objectives: Mapping[str, Objective], rivals: Rivals, seed: int) -> l
                 above="the data moved the chance that own cells do better",
                 below="the chance that own cells do better is what the prior says",
             ),
-            lambda fits: abs(float(np.subtract(*chances(fits[rivals.default])))),
+            lambda laws: abs(float(np.subtract(*chances(laws[rivals.default])))),
         ),
     ]
 
@@ -288,8 +276,8 @@ def _limits(objectives: Mapping[str, Objective], rivals: Rivals) -> list[Questio
 
 
 def _limit(analyte: str, name: str, variant: str) -> Question:
-    def most(fits: Mapping[str, Fitted]) -> float:
-        objective = fits[variant].objective
+    def most(laws: Mapping[str, NormalLaw]) -> float:
+        objective = laws[variant].objective
         upper = objective.case.analyte(analyte).upper
         seen = [
             term.measured for term in objective.terms if term.analyte == analyte and term.part == "standard"

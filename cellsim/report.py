@@ -22,12 +22,12 @@ from cellsim.report_sections import page_of
 
 if TYPE_CHECKING:
     from cellsim.case import Case
+    from cellsim.comparison import Comparison
     from cellsim.fitted import Calibration
     from cellsim.posterior import Posterior
     from cellsim.profiles import Profiles
     from cellsim.robust_table import Robustness
     from cellsim.sweeps import Sweep
-    from cellsim.variants import Comparison
 
 __all__ = ["Report", "write_report"]
 

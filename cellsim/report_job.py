@@ -18,13 +18,13 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from cellsim.case import Case
+    from cellsim.comparison import Comparison
     from cellsim.fitted import Calibration
     from cellsim.identifiability import Identifiability
     from cellsim.posterior import Posterior
     from cellsim.profiles import Profiles
     from cellsim.robust_table import Robustness
     from cellsim.sweeps import Sweep
-    from cellsim.variants import Comparison
 
 __all__ = ["LONG", "Job", "Step"]
 
@@ -103,11 +103,11 @@ class Job:
         out += [Step(f"schedules under {name}", 7, partial(self.ask, name)) for name in self.variants]
         out += [Step("profiles", 3, self.profile), Step("predictions", 10, self.foretell)]
         if sampled:
-            out += [Step("chains of the mechanism shown", 210, lambda: self.sample(self.main))]
-            out += [Step("chains of the null", 170, lambda: self.sample(self.null))]
-        out += [Step("variants held against each other", 520 if left_out else 120, self.compare)]
+            out += [Step("chains of the mechanism shown", 400, lambda: self.sample(self.main))]
+            out += [Step("chains of the null", 350, lambda: self.sample(self.null))]
+        out += [Step("variants held against each other", 650 if left_out else 120, self.compare)]
         if "robustness" not in self.without:
-            out += [Step("robustness", 580, self.shake)]
+            out += [Step("robustness", 600, self.shake)]
         return out
 
     def run(self, step: Step) -> bool:
@@ -314,6 +314,13 @@ class Job:
         if self.case.default_variant in self.fits:
             return self.case.default_variant
         return max(self.fits, key=lambda name: self.fits[name].log_evidence, default=None)
+
+    @property
+    def compared(self) -> Comparison:
+        """The comparison; of what is known from the calibrations alone when there is none."""
+        from cellsim.comparison import Comparison
+
+        return self.comparison or Comparison(self.fits)
 
     @property
     def null(self) -> str | None:

@@ -34,7 +34,7 @@ def learned(job: Job) -> tuple[str, str, str]:
     return section(
         "learned",
         title,
-        paragraphs([f"Shown for {job.spoken(name)}. {standing(name, job.fits, job.comparison)}".strip()]),
+        paragraphs([f"Shown for {job.spoken(name)}. {standing(name, job.compared)}".strip()]),
         paragraphs([*learned_words(source), *determined(source)]),
         table(groups_table(source), names={"determined": "numbers determined"}),
         job.desk.draw(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from cellsim.report_pages import details, paragraphs, section, table
 from cellsim.report_words import listed, records
 from cellsim.robust_words import sentences
-from cellsim.variants_words import LAPLACE_OFF
+from cellsim.variants_words import NORMAL_OFF
 
 if TYPE_CHECKING:
     from cellsim.report_job import Job
@@ -37,9 +37,9 @@ def changes(job: Job) -> tuple[str, str, str]:
         paragraphs(
             [
                 f"Every conclusion was drawn again under {len(found.rows) - 1} alterations, each of one thing that is not "
-                f"known or might have been otherwise, with {listed(list(found.variants))} fitted anew each time. All by "
-                f"Laplace's approximation, which was seen to be up to {LAPLACE_OFF:g} nats off: a lead smaller than that is not settled "
-                "by surviving.",
+                f"known or might have been otherwise: for each of {listed(list(found.variants))} the normal law nearest to its "
+                "posterior was found again, with unknown sampling days integrated out. Its evidences were seen to be up to "
+                f"{NORMAL_OFF:g} nats off; what lies nearer to its threshold than that is called open.",
                 *change_words(found),
             ]
         ),

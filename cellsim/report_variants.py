@@ -10,20 +10,21 @@ from cellsim.report_words import listed, variants_table
 from cellsim.variants_words import nulls_words, verdict_sentences
 
 if TYPE_CHECKING:
+    from cellsim.comparison import Comparison
     from cellsim.report_job import Job
     from cellsim.robust_table import Robustness
-    from cellsim.variants import Comparison
 
-__all__ = ["compared_of", "nulls_answer", "rivals"]
+__all__ = ["nulls_answer", "rivals"]
 
 # what the page shows of a comparison's table; the file has the rest
 _COLUMNS = {
     "variant": "variant",
     "name": "name",
-    "ln_evidence": "ln evidence (Laplace)",
+    "ln_evidence": "ln evidence",
+    "by": "by",
     "less_the_best": "less the best",
-    "nearest": "by the nearest normal law",
-    "bound": "its lower bound",
+    "bound": "lower bound by the nearest normal law",
+    "laplace": "by Laplace",
     "checked": "by bridge sampling",
     "check_error": "its error",
     "elpd_analytes": "ln density of left-out analytes",
@@ -32,14 +33,7 @@ _COLUMNS = {
     "weight_visits": "by visits",
 }
 
-_TENTHS = ("ln_evidence", "nearest", "bound", "checked")
-
-
-def compared_of(job: Job) -> Comparison:
-    """The comparison; of what is known from the calibrations alone when there is none."""
-    from cellsim.variants import Comparison
-
-    return job.comparison or Comparison(job.fits)
+_TENTHS = ("ln_evidence", "laplace", "bound", "checked")
 
 
 def rivals(job: Job) -> tuple[str, str, str]:
@@ -51,7 +45,7 @@ def rivals(job: Job) -> tuple[str, str, str]:
         return section("variants", title, *failed)
     from cellsim import plots
 
-    found = compared_of(job)
+    found = job.compared
     frame = found.table()
     file = job.desk.csv("tables/variants.csv", frame)
     shown = frame[[each for each in _COLUMNS if not frame[each].isna().all()]].round(3)
@@ -71,8 +65,9 @@ def rivals(job: Job) -> tuple[str, str, str]:
         table(shown, names=_COLUMNS, file=file),
         job.desk.draw(
             "evidence",
-            "Natural log evidence less that of the best: hollow by Laplace, diamonds by the nearest normal law, filled by bridge sampling; squares are nulls. "
-            "Within the dark band a ratio is below 20, within the pale one Laplace's approximation decides nothing."
+            f"Natural log evidence less that of the best by {found.by}: hollow by Laplace, diamonds by the nearest normal "
+            "law, filled by bridge sampling; squares are nulls. Within the dark band a ratio is below 20, within the pale "
+            "one nothing is decided, as far as evidences may be off."
             + (
                 " Then what is foretold of analytes and visits left out, and stacking weights."
                 if found.left
@@ -125,7 +120,7 @@ def _other_priors(job: Job, found: Comparison) -> str:
         f" {listed(pairs)} would change places under some of them." if pairs else " None would change places."
     )
     tried = [
-        f"{each.first} over {each.second}, {each.group} to the power {each.alpha:g}, fitted again: {each.before:+.1f} "
+        f"{each.first} over {each.second}, {each.group} to the power {each.alpha:g}, asked again: {each.before:+.1f} "
         f"becomes {each.after:+.1f}."
         for each in found.powers
     ]
@@ -138,7 +133,7 @@ def _other_priors(job: Job, found: Comparison) -> str:
 
 def nulls_answer(job: Job) -> list[str]:
     """How the nulls fare, for the head of the page."""
-    found = compared_of(job)
+    found = job.compared
     return [each for each in [nulls_words(found), *sample_effect_words(job.robustness)] if each]
 
 
@@ -159,6 +154,6 @@ def sample_effect_words(found: Robustness | None) -> list[str]:
         else "None of these changes what is concluded."
     )
     return [
-        "Lead of the best mechanism in which cells act over the best null, in nats by Laplace, as the sample effect "
+        "Lead of the best mechanism in which cells act over the best null, in nats by the nearest normal law, as the sample effect "
         f"varies: as it stands {-found.base.values['null_lead']:+.1f}; {told}. {verdict}"
     ]

@@ -9,16 +9,16 @@ import numpy as np
 
 from cellsim.identifiability import DATA_DRIVEN, MOVED, PRIOR_DRIVEN, UNTOUCHED
 from cellsim.profiles import DYNAMIC
-from cellsim.variants_words import LAPLACE_OFF, laplace_off
+from cellsim.variants_words import off_of
 from cellsim.words import number
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from cellsim.comparison import Comparison
     from cellsim.fitted import Calibration
     from cellsim.posterior import Posterior
     from cellsim.profiles import Profiles
-    from cellsim.variants import Comparison
 
 __all__ = [
     "determined",
@@ -340,22 +340,21 @@ def variants_table(fits: Mapping[str, Calibration]) -> pd.DataFrame:
     return table.sort_values("ln_evidence", ascending=False, kind="stable").reset_index(drop=True)
 
 
-def standing(name: str, fits: Mapping[str, Calibration], compared: Comparison | None = None) -> str:
+def standing(name: str, found: Comparison) -> str:
     """Where the variant shown in detail stands among the others, in a sentence or two; empty when it is alone."""
-    if len(fits) < 2:
+    if len(found.fits) < 2:
         return ""
-    best = max(fits, key=lambda each: fits[each].log_evidence)
-    if best == name:
-        said = f"{name} has the greatest evidence of {len(fits)} variants by Laplace's approximation."
+    first, evidences, off = found.order[0], found.evidences, off_of(found)
+    if first == name:
+        said = f"{name} has the greatest evidence of {len(found.fits)} variants by {found.by}."
     else:
-        behind = fits[best].log_evidence - fits[name].log_evidence
-        off = LAPLACE_OFF if compared is None else laplace_off(compared)
-        within = ", no further than that approximation may be off" if behind < off else ""
+        behind = evidences[first] - evidences[name]
+        within = ", no further than that may be off" if behind < off else ""
         said = (
             f"{name} is shown because the case names it first, not because the data do: its evidence lies "
-            f"{behind:.1f} nats behind that of {best} by Laplace's approximation{within}."
+            f"{behind:.1f} nats behind that of {first} by {found.by}{within}."
         )
-    checks = compared.checks if compared is not None else {}
+    checks = found.checks
     if name in checks and len(checks) > 1:
         other = max((each for each in checks if each != name), key=lambda each: checks[each].log_evidence)
         lead = checks[name].log_evidence - checks[other].log_evidence

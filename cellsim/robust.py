@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING
 
 from cellsim.alterations import Alteration, alterations_of
 from cellsim.belonging import case_given, foreign, variants_chosen
-from cellsim.conclusions import Fitted, Question
+from cellsim.conclusions import Question
 from cellsim.errors import CalibrationError, CellsimError, Problem
 from cellsim.fitted import Calibration, versions
-from cellsim.fitting import calibrate, optima
+from cellsim.fitting import calibrate
 from cellsim.likelihood import objective_of
+from cellsim.nearest_normal import nearby, nearest_normal
+from cellsim.normal_law import NormalLaw
 from cellsim.questions import questions
 from cellsim.rivals import rivals_of
 from cellsim.robust_table import BASE, Robustness, Row
@@ -39,8 +41,8 @@ def robustness(
     """Draw the conclusions of a case again under everything plausible that may have been otherwise.
 
     Each alteration changes one thing: a sampling day, days of infusion, a reference limit, the width of a prior, the
-    noise, an analyte or a visit left out. Every variant is fitted again from its known optima, with the Laplace
-    evidence over all of them, and every conclusion is asked again.
+    noise, an analyte or a visit left out. The normal law nearest to each variant's posterior
+    (:mod:`cellsim.nearest_normal`, unknown sampling days integrated out) is found again, and every conclusion asked again.
 
     Parameters
     ----------
@@ -70,7 +72,8 @@ def robustness(
     ------
     CalibrationError
         For unknown variants, if calibrations given are not of this case, model and variant, an alteration names what the case does not
-        have, or the case as it stands cannot be fitted. An alteration that cannot be fitted is told in its row.
+        have, or the nearest normal law of the case as it stands
+        cannot be found. An alteration that cannot be fitted is told in its row.
 
     Examples
     --------
@@ -102,9 +105,9 @@ def robustness(
         or calibrate(case, model, variant=name or None, starts=starts, seed=seed, progress=progress)
         for name in chosen
     }
-    base = {name: Fitted(fit.objective, fit.mixture) for name, fit in fits.items()}
-    rows = [_row(BASE, "", "the case as it stands", base, asked)]
-    rows += _altered(planned, fits, asked, progress)
+    laws = {name: nearest_normal(fit.objective, fit.mixture, seed=fit.seed) for name, fit in fits.items()}
+    rows = [_row(BASE, "", "the case as it stands", laws, asked)]
+    rows += _altered(planned, laws, asked, progress)
     return Robustness(
         case=case,
         rivals=rivals,
@@ -126,7 +129,7 @@ def _has(case: Case, variant: str) -> bool:
 
 def _altered(
     planned: Sequence[Alteration],
-    fits: Mapping[str, Calibration],
+    laws: Mapping[str, NormalLaw],
     asked: Sequence[Question],
     progress: bool | None,
 ) -> list[Row]:
@@ -141,7 +144,7 @@ def _altered(
             bar.set_postfix_str(alteration.name)
             about = (alteration.id, alteration.group, alteration.name)
             try:
-                found = {name: _again(fit, alteration) for name, fit in fits.items()}
+                found = {name: _again(law, alteration) for name, law in laws.items()}
                 rows.append(_row(*about, found, asked))
             except CellsimError as error:
                 rows.append(Row(id=about[0], group=about[1], name=about[2], failure=str(error)))
@@ -150,18 +153,17 @@ def _altered(
     return rows
 
 
-def _again(fit: Calibration, alteration: Alteration) -> Fitted:
-    """A variant fitted under an alteration, from its optima without it."""
-    objective = alteration.of(fit.objective)
-    firsts = [alteration.carried(fit.objective, mode.theta, objective) for mode in fit.mixture.modes]
-    return Fitted(objective, optima(objective, firsts, other_days=alteration.case is not None).mixture)
+def _again(law: NormalLaw, alteration: Alteration) -> NormalLaw:
+    """A variant's law under an alteration, from the one without it."""
+    altered = alteration.of(law.objective)
+    return nearby(law, altered, alteration.carried(law.objective, law.theta, altered))
 
 
-def _row(name: str, group: str, words: str, fits: Mapping[str, Fitted], asked: Sequence[Question]) -> Row:
+def _row(name: str, group: str, words: str, laws: Mapping[str, NormalLaw], asked: Sequence[Question]) -> Row:
     return Row(
         id=name,
         group=group,
         name=words,
-        values={each.conclusion.id: float(each.ask(fits)) for each in asked},
-        evidence={variant: fit.mixture.log_evidence for variant, fit in fits.items()},
+        values={each.conclusion.id: float(each.ask(laws)) for each in asked},
+        evidence={variant: law.log_evidence for variant, law in laws.items()},
     )

@@ -10,17 +10,19 @@ import numpy as np
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from cellsim.comparison import Comparison
     from cellsim.evidence import Bridge
     from cellsim.leaving_out import Left
-    from cellsim.nearest_normal import NearestNormal
-    from cellsim.variants import Comparison
+    from cellsim.normal_law import NearestNormal
 
 __all__ = [
     "LAPLACE_OFF",
+    "NORMAL_OFF",
     "SEPARATES",
     "laplace_off",
     "means_of",
     "nulls_words",
+    "off_of",
     "verdict_of",
     "verdict_sentences",
 ]
@@ -32,10 +34,8 @@ SEPARATES = 3.0
 LAPLACE_OFF = 15.0
 # of several checks that found it better than this, none is taken to say that it always is
 _LEAST_OFF = 1.0
-
-
 # the same of the nearest normal law: 1.5 for the default variant, 0.1 for its null, 2.2 for long engraftment
-_NORMAL_OFF = 2.5
+NORMAL_OFF = 2.5
 # a Pareto shape of weights above which their mean mostly lies too low
 _HEAVY = 0.7
 
@@ -55,9 +55,16 @@ def _better(found: Comparison) -> Mapping[str, Bridge | NearestNormal]:
     return found.checks if len(found.checks) > 1 else found.normals
 
 
+def off_of(found: Comparison) -> float:
+    """How far the evidences that make the order may be off, each of them."""
+    if found.by == "bridge sampling":
+        return 2 * max(check.error for check in found.checks.values())
+    return NORMAL_OFF if found.by == "nearest normal law" else laplace_off(found)
+
+
 def means_of(left: Left) -> str:
-    """By what a group of rows was foretold: ``"draws"`` or ``"Laplace"``."""
-    return "draws" if left.how == "draws" else "Laplace"
+    """By what a group of rows was foretold: ``"draws"``, ``"nearest normal law"`` or ``"Laplace"``."""
+    return {"draws": "draws", "law": "nearest normal law"}.get(left.how, "Laplace")
 
 
 def verdict_of(found: Comparison) -> str:
@@ -70,70 +77,89 @@ def verdict_sentences(found: Comparison) -> list[str]:
     order = found.order
     if len(order) == 1:
         return [f"Only {order[0]} was fitted: nothing can be said against any other."]
-    behind = {name: found.fits[order[0]].log_evidence - found.fits[name].log_evidence for name in order}
-    off = laplace_off(found)
-    by = "bridge sampling" if len(found.checks) > 1 else "the nearest normal law"
-    seen = (
-        f"here {by} found it up to {off:.1f} nats off"
-        if len(_better(found)) > 1
-        else f"how far it is off here was not checked; with a hundred parameters up to {off:g} nats were seen"
-    )
-    near = [name for name in order[1:] if behind[name] < SEPARATES + off]
-    said = [
-        f"By Laplace's approximation {order[0]} has the greatest evidence; "
-        + (
-            f"{', '.join(f'{name} (-{behind[name]:.1f})' for name in near)} cannot be told from it by that: {seen}, and it "
-            "errs towards variants with less to integrate, the nulls first."
-            if near
-            else f"every other variant lies more than {SEPARATES + off:.1f} nats behind, which is beyond what the "
-            f"approximation may be off ({seen})."
-        )
-    ]
-    said += [_nearest(found), _sampled(found), nulls_words(found), _foretelling(found), _priors(found)]
-    said.append(
+    said = [_leading(found), _laplace(found), _sampled(found), nulls_words(found), _foretelling(found)]
+    said += [
+        _priors(found),
         "An evidence is an average over the prior, so every difference is one of priors and data together; this is one "
-        "uncontrolled patient."
-    )
+        "uncontrolled patient.",
+    ]
     return [each for each in said if each]
 
 
-def _nearest(found: Comparison) -> str:
-    """What the nearest normal laws say of the evidences."""
-    if len(found.normals) < 2:
+_MEANS = {
+    "bridge sampling": "bridge sampling",
+    "nearest normal law": "the normal law nearest to each posterior, with unknown sampling days integrated out,",
+    "Laplace": "Laplace's approximation",
+}
+
+
+def _leading(found: Comparison) -> str:
+    """Who has the greatest evidence by the best means there are, who cannot be told from it, who falls behind."""
+    order, evidences, off = found.order, found.evidences, off_of(found)
+    behind = {name: evidences[order[0]] - evidences[name] for name in order[1:]}
+    near = [name for name in behind if behind[name] < SEPARATES + off]
+    far = [name for name in behind if name not in near]
+    told = {name: f"{name} (-{behind[name]:.1f})" for name in behind}
+    said = f"By {_MEANS[found.by]} {order[0]} has the greatest evidence; an evidence may be {_off_words(found, off)}."
+    if near:
+        said += f" {', '.join(told[name] for name in near)} cannot be told from it by that."
+    if far:
+        said += f" {', '.join(told[name] for name in far)} fall{'s' * (len(far) == 1)} behind by more than that and a ratio of 20."
+    heavy = [
+        name for name in order if found.by == "nearest normal law" and found.normals[name].shape > _HEAVY
+    ]
+    if heavy:
+        said += f" Where the law's weights are uneven ({', '.join(heavy)}) it rather lies too low."
+    return said
+
+
+def _off_words(found: Comparison, off: float) -> str:
+    if found.by != "Laplace":
+        return f"{off:.1f} nats off"
+    if len(_better(found)) < 2:
+        return (
+            f"off by how much was not checked here: with a hundred parameters up to {off:g} nats were seen, and it errs "
+            "towards variants with less to integrate, the nulls first"
+        )
+    by = "bridge sampling" if len(found.checks) > 1 else "the nearest normal law"
+    return f"up to {off:.1f} nats off, as {by} found here"
+
+
+def _laplace(found: Comparison) -> str:
+    """How far Laplace's approximation is from the means that make the order."""
+    if found.by == "Laplace" or len(found.fits) < 2:
         return ""
-    order = sorted(found.normals, key=lambda name: -found.normals[name].log_evidence)
-    best = found.normals[order[0]].log_evidence
-    told = ", ".join(f"{name} {found.normals[name].log_evidence - best:+.1f}" for name in order[1:])
-    heavy = [name for name in order if found.normals[name].shape > _HEAVY]
-    rather = f" Where its weights are uneven ({', '.join(heavy)}) it rather lies too low." if heavy else ""
-    return (
-        "By the normal law nearest to each posterior, with unknown sampling days integrated out, which stands between "
-        f"Laplace and sampling, {order[0]} leads: {told}; each may be off by a nat or two.{rather}"
-    )
+    evidences = found.evidences
+    apart = {name: found.fits[name].log_evidence - evidences[name] for name in found.order}
+    worst = max(apart, key=lambda name: abs(apart[name]))
+    first = max(found.fits, key=lambda name: found.fits[name].log_evidence)
+    other = f"; it would have put {first} first" if first != found.order[0] else ""
+    return f"Laplace's approximation is up to {abs(apart[worst]):.1f} nats from that ({worst}){other}."
 
 
 def _sampled(found: Comparison) -> str:
-    """What draws say of the evidences, which goes before what Laplace says."""
+    """What draws say of the evidences, which goes before what else is known of them."""
     if not found.checks:
         return (
             "No evidence was checked by sampling; draw from the variants of interest and give their posteriors before "
             "believing an order."
         )
+    nearer = {name: found.normals.get(name, found.fits[name]).log_evidence for name in found.checks}
+    by_law = sum(name in found.normals for name in found.checks)
+    means = {0: "Laplace", len(found.checks): "the nearest normal law"}.get(by_law, "what else is known")
     off = ", ".join(
-        f"{name} {check.log_evidence - found.fits[name].log_evidence:+.1f} (error {check.error:.1f})"
+        f"{name} {check.log_evidence - nearer[name]:+.1f} (error {check.error:.1f})"
         for name, check in found.checks.items()
     )
-    said = f"Bridge sampling against Laplace, nats: {off}."
+    said = f"Bridge sampling against {means}, nats: {off}."
     order = sorted(found.checks, key=lambda name: -found.checks[name].log_evidence)
     for first, second in pairwise(order):
         one, other = found.checks[first], found.checks[second]
         lead, error = one.log_evidence - other.log_evidence, float(np.hypot(one.error, other.error))
-        by_laplace = found.fits[first].log_evidence - found.fits[second].log_evidence
+        by_others = nearer[first] - nearer[second]
         said += f" By sampling {first} leads {second} by {lead:.1f} (error {error:.1f})"
         said += (
-            f", where Laplace put it {-by_laplace:.1f} behind: believe the sampling."
-            if by_laplace < 0
-            else "."
+            f", where {means} put it {-by_others:.1f} behind: believe the sampling." if by_others < 0 else "."
         )
         if lead < SEPARATES:
             said += " That is too little to prefer either (a ratio below 20)."
@@ -177,7 +203,7 @@ def _lead(found: Comparison, nulls: list[str], acting: list[str]) -> tuple[float
     if all(name in found.normals for name in (*nulls, *acting)):
         null, acts = (max(names, key=lambda n: found.normals[n].log_evidence) for names in (nulls, acting))
         lead = found.normals[null].log_evidence - found.normals[acts].log_evidence
-        return lead, SEPARATES + _NORMAL_OFF, f"by the nearest normal law ({acts} against {null})"
+        return lead, SEPARATES + NORMAL_OFF, f"by the nearest normal law ({acts} against {null})"
     lead = found.fits[nulls[0]].log_evidence - found.fits[acting[0]].log_evidence
     return lead, SEPARATES + laplace_off(found), f"by Laplace ({acting[0]} against {nulls[0]})"
 
@@ -201,12 +227,13 @@ def _foretelling(found: Comparison) -> str:
     if not said:
         return ""
     drawn = [name for name, left in found.left.items() if any(means_of(each) == "draws" for each in left)]
+    others = sorted({means_of(each) for left in found.left.values() for each in left} - {"draws"})
     mixed = ""
-    if drawn and len(drawn) < len(found.left):
+    if drawn and others:
         mixed = (
-            f" Those of {', '.join(drawn)} come from draws where these could be trusted, all others by Laplace: a nat or "
-            "two between them may be that."
-        )
+            f" Those of {', '.join(drawn)} come from draws where these could be trusted, all others by the "
+            f"{' or '.join(others)}: a nat or two between them may be that."
+        ).replace("the Laplace", "Laplace")
     missing = [name for name in found.order if name not in found.left]
     unasked = f" {', '.join(missing)} left nothing out." if missing else ""
     return f"Foretelling what was not shown: {'; '.join(said)}.{mixed}{unasked}"

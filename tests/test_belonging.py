@@ -15,11 +15,12 @@ import cellsim as cs
 from cellsim.alterations import Alteration
 from cellsim.belonging import unlike, variants_chosen
 from cellsim.case import load_case
+from cellsim.comparison import Comparison
 from cellsim.errors import CalibrationError
 from cellsim.likelihood import objective_of
 from cellsim.model import load_model
 from cellsim.robust_table import Robustness
-from cellsim.variants import Comparison, comparison_of
+from cellsim.variants import comparison_of
 
 
 def other_patient() -> cs.Case:

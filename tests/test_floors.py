@@ -22,7 +22,7 @@ FLOORS = tuple(
         "noise priors terms scoring likelihood",
         """saved belonging modes curvature fitting fitted diagnosis words identifiability information combinations measures
         predictions valley curves profiles posterior posterior_data posterior_files posterior_words chains
-        convergence frames day_nodes unknown_days sampling synthetic rivals evidence leaving_out nearest_normal prior_power
+        convergence frames day_nodes unknown_days sampling synthetic rivals evidence leaving_out normal_law nearest_normal prior_power comparison
         variants_words variants_select variants""",
         "sweeps sweep_runs conclusions questions altered_cases alterations robust robust_table robust_words visits",
         """bands figures_chains figures_course figures_fit figures_inference figures_posterior figures_profiles

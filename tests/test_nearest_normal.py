@@ -24,7 +24,7 @@ def test_of_a_normal_posterior_bound_and_evidence_are_the_closed_form() -> None:
     fit = calibrate(straight_line(VALUES, DAYS, sd=SD), starts=1)
     X = np.column_stack([np.ones(4), DAYS])
     exact = stats.multivariate_normal(np.full(4, 10.0), SD**2 * np.eye(4) + X @ X.T).logpdf(VALUES)
-    found = nearest_normal(fit.objective, fit.mixture)
+    found = nearest_normal(fit.objective, fit.mixture).evidence
     assert found.bound == pytest.approx(exact, abs=0.01)
     assert found.log_evidence == pytest.approx(exact, abs=0.01)
     assert found.shape < 0.5 and found.lost == 0
@@ -48,7 +48,7 @@ def test_of_a_bent_posterior_the_bound_lies_below_quadrature_and_the_evidence_on
 ) -> None:
     fit = calibrate(decay(values, [0.2, 1.0, 2.5]), starts=2)
     exact = by_quadrature(fit.objective)
-    found = nearest_normal(fit.objective, fit.mixture, seed=3, draws=1000)
+    found = nearest_normal(fit.objective, fit.mixture, seed=3, draws=1000).evidence
     assert found.bound < exact + 4 * found.bound_error
     assert found.log_evidence == pytest.approx(exact, abs=5 * found.error + 0.02)
     assert found.error < 0.1
@@ -59,7 +59,7 @@ def test_unknown_days_are_integrated_out_as_bridge_sampling_does() -> None:
     fit = small_fit("V0")
     post = sample(fit, draws=600, tune=150, seed=2, hierarchy=False)
     witness = bridge(post.objective, post.thetas, post.drawn.scored.log_likelihood.sum(axis=-1), seed=1)
-    found = nearest_normal(fit.objective, fit.mixture, seed=1)
+    found = nearest_normal(fit.objective, fit.mixture, seed=1).evidence
     assert found.log_evidence == pytest.approx(
         witness.log_evidence, abs=5 * np.hypot(found.error, witness.error)
     )
@@ -68,7 +68,7 @@ def test_unknown_days_are_integrated_out_as_bridge_sampling_does() -> None:
 
 def test_one_seed_gives_one_answer_whatever_threads_do() -> None:
     fit = small_fit("V0")
-    one, again, other = (nearest_normal(fit.objective, fit.mixture, seed=seed) for seed in (1, 1, 2))
+    one, again, other = (nearest_normal(fit.objective, fit.mixture, seed=seed).evidence for seed in (1, 1, 2))
     assert one == again != other
 
 

@@ -20,13 +20,14 @@ from petab_select.criteria import calculate_aic, calculate_aicc, calculate_bic
 from small_cases import tiny_case
 
 import cellsim as cs
+from cellsim.comparison import Comparison
 from cellsim.errors import CaseError
 from cellsim.formats.petab_select import Calibrated, information_criteria, write_select
 from cellsim.formats.petab_select_reading import read_select
 from cellsim.formats.petab_v1 import export_v1
 from cellsim.likelihood import objective_of
 from cellsim.schedule import Schedule
-from cellsim.variants import Comparison, compare
+from cellsim.variants import compare
 
 roadrunner.Logger.setLevel(roadrunner.Logger.LOG_FATAL)
 PLACEHOLDERS = "observableParameter"

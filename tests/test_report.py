@@ -146,13 +146,14 @@ def test_sentences_say_what_the_numbers_say(made: Report, html: str) -> None:
     text, fit, post = text_of(html), made.fits["V2"], made.posteriors["V2"]
     # the variance of the draws themselves, not of a normal law
     assert f"the data determined {np.sum(1 - post.flat.var(axis=0)):.1f} numbers" in text
-    evidence = {name: each.log_evidence for name, each in made.fits.items()}
+    assert made.comparison is not None
+    evidence = made.comparison.evidences
     best = max(evidence, key=lambda name: evidence[name])
     gap = max(evidence.values()) - evidence["V2"]
     expected = (
         f"{best} has the greatest evidence" if gap == 0 else f"lies {gap:.1f} nats behind that of {best}"
     )
-    assert expected in words.standing("V2", made.fits) and words.standing("V2", made.fits) in text
+    assert expected in words.standing("V2", made.comparison) and words.standing("V2", made.comparison) in text
     worst = fit.rows().iloc[int(np.argmax(fit.rows()["residual"].abs().to_numpy()))]
     assert worst["analyte"] == words.unfollowed(fit).iloc[0]["analyte"]
     assert f"{abs(worst['residual']):.1f} sigmas" in " ".join(words.unfollowed_words(fit))

@@ -13,15 +13,17 @@ from scipy import stats
 from small_cases import decay, straight_line
 
 import cellsim as cs
+from cellsim.comparison import Comparison, Power
 from cellsim.errors import CalibrationError
 from cellsim.evidence import Bridge, bridge
 from cellsim.fitted import Calibration
 from cellsim.fitting import calibrate, optima
 from cellsim.leaving_out import LARGEST_SHAPE, groups_of_rows, left_out, smoothed, stacking
 from cellsim.likelihood import Objective
+from cellsim.nearest_normal import nearest_normal
 from cellsim.posterior import Posterior, sample
 from cellsim.prior_power import ALL, evidence_slopes, groups_of, with_power
-from cellsim.variants import Comparison, Power, compare, comparison_of
+from cellsim.variants import compare, comparison_of
 from cellsim.variants_words import LAPLACE_OFF, laplace_off, nulls_words
 
 DAYS, VALUES, SD = [0.5, 1.0, 2.0, 3.0], [10.3, 11.9, 12.4, 14.8], 0.5
@@ -106,6 +108,9 @@ def test_a_visit_left_out_is_foretold_as_a_gaussian_line_does(k: int) -> None:
     found = left_out(line().objective, line().mixture, "visit", f"v{k}", rows)
     assert (found.how, found.rows) == ("steps", 1)
     assert found.elpd == pytest.approx(exact, abs=2e-3)
+    law = nearest_normal(line().objective, line().mixture)
+    by_law = left_out(line().objective, line().mixture, "visit", f"v{k}", rows, law=law)
+    assert by_law.how == "law" and by_law.elpd == pytest.approx(exact, abs=2e-3)
     drawn = line_draws().drawn.scored.log_likelihood.reshape(-1, 4)
     by_draws, shape = smoothed(drawn[:, list(rows)].sum(axis=1))
     # a line's end weighs much: its weights are as heavy as can be trusted
@@ -114,8 +119,9 @@ def test_a_visit_left_out_is_foretold_as_a_gaussian_line_does(k: int) -> None:
 
 
 def test_with_every_row_left_out_the_prior_foretells() -> None:
-    found = left_out(line().objective, line().mixture, "analyte", "y", [0, 1, 2, 3])
-    assert found.elpd == pytest.approx(line_evidence([0, 1, 2, 3]), abs=1e-3)
+    for law in (None, nearest_normal(line().objective, line().mixture)):
+        found = left_out(line().objective, line().mixture, "analyte", "y", [0, 1, 2, 3], law=law)
+        assert found.elpd == pytest.approx(line_evidence([0, 1, 2, 3]), abs=1e-3)
 
 
 @pytest.mark.parametrize("k", range(3))
@@ -128,6 +134,10 @@ def test_newton_steps_end_where_a_new_fit_does(k: int) -> None:
     # the steps keep second derivatives as they were with all rows
     assert found.elpd == pytest.approx(again, abs=0.05)
     assert found.elpd == pytest.approx(exact, abs=0.1)
+    law = nearest_normal(fit.objective, fit.mixture)
+    by_law = left_out(fit.objective, fit.mixture, "visit", f"v{k}", [k], law=law)
+    # two rows bend two parameters more than three do, and the law's bound is that much further below
+    assert by_law.elpd == pytest.approx(exact, abs=0.15)
 
 
 def test_heavy_weights_are_seen() -> None:
@@ -151,8 +161,10 @@ def test_stacking_weights_of_variants_that_each_foretell_some_groups(first: int,
 
 @pytest.mark.parametrize("alpha", [0.5, 0.8, 2.0])
 def test_evidence_under_another_power_is_that_of_a_wider_normal_prior(alpha: float) -> None:
-    found = with_power(line(), groups_of(line())[ALL], alpha)
-    assert found == pytest.approx(line_evidence([0, 1, 2, 3], width=alpha**-0.5), abs=2e-3)
+    exact = line_evidence([0, 1, 2, 3], width=alpha**-0.5)
+    assert with_power(line(), groups_of(line())[ALL], alpha) == pytest.approx(exact, abs=2e-3)
+    law = nearest_normal(line().objective, line().mixture)
+    assert with_power(line(), groups_of(line())[ALL], alpha, law=law) == pytest.approx(exact, abs=2e-3)
 
 
 def test_the_slope_is_the_derivative_of_the_closed_form() -> None:
@@ -189,9 +201,10 @@ def test_a_comparison_tells_nulls_from_the_rest_and_ranks_by_evidence() -> None:
     found = small()
     assert found.rivals.nulls == ("V0",) and found.rivals.acting == ("V2",)
     table = found.table().set_index("variant")
-    assert list(table.index) == sorted(found.fits, key=lambda name: -found.fits[name].log_evidence)
+    assert found.by == "nearest normal law" and set(table["by"]) == {found.by}
+    assert list(table.index) == sorted(found.fits, key=lambda name: -found.normals[name].log_evidence)
     assert table["probability"].sum() == pytest.approx(1)
-    odds = np.exp(found.fits["V2"].log_evidence - found.fits["V0"].log_evidence)
+    odds = np.exp(found.normals["V2"].log_evidence - found.normals["V0"].log_evidence)
     assert table.loc["V2", "probability"] == pytest.approx(odds / (1 + odds))
     for by in ("analytes", "visits"):
         assert table[f"weight_{by}"].sum() == pytest.approx(1)
@@ -306,8 +319,34 @@ def test_how_far_laplace_may_be_off_is_measured_where_it_was_checked() -> None:
     apart = [small().normals[name].log_evidence - small().fits[name].log_evidence for name in ("V2", "V0")]
     assert laplace_off(small()) == pytest.approx(max(1.0, *map(abs, apart)))
     assert laplace_off(checked(V2=(-2.5, 0.1), V0=(0.5, 0.1))) == pytest.approx(2.5)
-    assert "up to 2.5 nats off" in checked(V2=(-2.5, 0.1), V0=(0.5, 0.1)).verdict
+    both = checked(V2=(-2.5, 0.1), V0=(0.5, 0.1))
+    assert "Laplace's approximation is up to 2.5 nats from that (V2)." in both.verdict
+    assert "an evidence may be 0.2 nats off" in both.verdict
     assert "was not checked" in unchecked.verdict
+
+
+def test_the_order_is_by_the_best_means_that_every_variant_has() -> None:
+    """A variant that Laplace puts last leads where the nearest normal law, or sampling, says so of all."""
+    found = small()
+    law = found.normals["V0"]
+    lifted = {**found.normals, "V0": replace(law, log_evidence=found.normals["V2"].log_evidence + 4)}
+    turned = replace(found, normals=lifted)
+    assert found.order == ("V2", "V0") and turned.order == ("V0", "V2")
+    assert turned.table()["probability"][0] == pytest.approx(1 / (1 + np.exp(-4)))
+    assert "it would have put V2 first" in turned.verdict
+    # one variant sampled is no order; both are
+    assert replace(turned, checks=checked(V2=(0.0, 0.1)).checks).order == ("V0", "V2")
+    both = replace(turned, checks=checked(V2=(0.0, 0.1), V0=(0.0, 0.1)).checks)
+    assert both.by == "bridge sampling" and both.order == ("V2", "V0")
+    assert replace(found, normals={"V2": found.normals["V2"]}).by == "Laplace"
+
+
+def test_slopes_are_the_law_s_where_there_is_one() -> None:
+    """Second moments of the nearest normal law of a line are its posterior's, as Laplace's are."""
+    law = nearest_normal(line().objective, line().mixture)
+    assert evidence_slopes(line(), law.evidence)[ALL] == pytest.approx(evidence_slopes(line())[ALL], abs=1e-3)
+    wide = replace(law.evidence, second=dict.fromkeys(law.names, 3.0))
+    assert evidence_slopes(line(), wide)[ALL] == pytest.approx(-2.0)  # two parameters, each (1 - 3) / 2
 
 
 def test_nearest_normal_laws_speak_where_nothing_was_sampled() -> None:
@@ -316,7 +355,7 @@ def test_nearest_normal_laws_speak_where_nothing_was_sampled() -> None:
     assert set(found.normals) == {"V2", "V0"} and "by the nearest normal law (V2 against V0)" in nulls_words(
         found
     )
-    assert "V2 leads: V0 -" in found.verdict
+    assert "nearest to each posterior" in found.verdict and "V2 has the greatest evidence" in found.verdict
     row = found.table().set_index("variant").loc["V0"]
     assert row["nearest"] == found.normals["V0"].log_evidence and row["bound"] <= row["nearest"] + 0.3
     alone = replace(found, normals={})
@@ -331,7 +370,10 @@ def test_elpds_by_different_means_are_said_to_be() -> None:
     }
     said = replace(small(), left=mixed)
     assert "Those of V2 come from draws" in said.verdict and "Those of" not in small().verdict
-    assert set(said.table()["how_left_out"]) == {"draws", "Laplace"}
+    assert set(said.table()["how_left_out"]) == {"draws", "nearest normal law"}
+    assert "all others by the nearest normal law" in said.verdict
+    by_laplace = tuple(replace(each, how="steps") for each in mixed["V0"])
+    assert "all others by Laplace" in replace(small(), left={**mixed, "V0": by_laplace}).verdict
 
 
 def test_what_cannot_be_compared_is_refused() -> None:

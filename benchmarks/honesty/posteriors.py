@@ -14,6 +14,7 @@ from cellsim.convergence import converged, smoothed_weights
 from cellsim.fitting import optima
 from cellsim.likelihood import Objective
 from cellsim.modes import Mixture
+from cellsim.nearest_normal import nearest_normal
 from cellsim.sampling import Run, explored
 
 Array = NDArray[np.float64]
@@ -53,6 +54,13 @@ def quantities(patient: Objective, thetas: Array, watched: Watched, likelihoods:
 def laplace(patient: Objective, mixture: Mixture, watched: Watched, *, n: int, seed: int) -> Draws:
     """Independent draws of the mixture."""
     thetas = mixture.draws(n, seed=seed)
+    likelihoods = log_likelihoods(patient, thetas)
+    return Draws(thetas, quantities(patient, thetas, watched, likelihoods), np.full(n, 1 / n))
+
+
+def nearest(patient: Objective, mixture: Mixture, watched: Watched, *, n: int, seed: int) -> Draws:
+    """Independent draws of the nearest normal law, sampling days drawn given all else."""
+    thetas = nearest_normal(patient, mixture, seed=seed).draws(n, seed=seed)
     likelihoods = log_likelihoods(patient, thetas)
     return Draws(thetas, quantities(patient, thetas, watched, likelihoods), np.full(n, 1 / n))
 

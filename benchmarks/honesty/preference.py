@@ -13,6 +13,7 @@ from benchmarks.honesty.patients import full
 from benchmarks.honesty.posteriors import fitted, integrated
 from cellsim.errors import CellsimError
 from cellsim.likelihood import Objective
+from cellsim.nearest_normal import nearest_normal
 from cellsim.synthetic import replicate
 
 VARIANTS = ("V0", "V0b", "V2", "V4")
@@ -81,6 +82,24 @@ def closer(kind: str, k: int) -> Record:
     return {**out, "seconds": round(time.perf_counter() - begun, 1)}
 
 
+def by_law(kind: str, k: int) -> Record:
+    """The same patient as :func:`patient` makes, its evidence by the nearest normal law."""
+    begun = time.perf_counter()
+    truth = full("V0" if kind == "null" else kind)
+    theta = drawn_truth(truth, k) if kind == "null" else strong_truth(truth, k)
+    out: Record = {"evidence": {}, "shape": {}}
+    try:
+        made = replicate(truth, theta, seed=k)
+        for name in ("V0", "V2"):
+            sibling = replace(full(name), terms=made.terms)
+            found = nearest_normal(sibling, fitted(sibling, k), seed=k).evidence
+            out["evidence"][name] = round(found.log_evidence, 3)
+            out["shape"][name] = round(found.shape, 2)
+    except (CellsimError, np.linalg.LinAlgError) as error:
+        out = {"failed": str(error)[:200]}
+    return {**out, "seconds": round(time.perf_counter() - begun, 1)}
+
+
 def published(k: int) -> Record:
     """The case itself under one variant, both ways."""
     begun = time.perf_counter()
@@ -111,5 +130,7 @@ def studies() -> list[Study]:
         Study("preference", "V4", stamp, 24, 1, partial(patient, "V4")),
         Study("preference", "null, closer", stamp, 12, 0, partial(closer, "null")),
         Study("preference", "V2, closer", stamp, 5, 0, partial(closer, "V2")),
+        Study("preference", "null, nearest normal law", stamp, 24, 0, partial(by_law, "null")),
+        Study("preference", "V2, nearest normal law", stamp, 10, 0, partial(by_law, "V2")),
         Study("preference", "published", stamp, 3, 0, published),
     ]
