@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from patients import small_fit
 from scipy import stats
 from small_cases import decay, straight_line
 
+from cellsim.alterations import Alteration
 from cellsim.errors import CalibrationError
 from cellsim.evidence import bridge
 from cellsim.fitting import calibrate
 from cellsim.likelihood import Objective
-from cellsim.nearest_normal import nearest_normal
+from cellsim.nearest_normal import nearby, nearest_normal
+from cellsim.normal_law import NormalLaw
 from cellsim.posterior import sample
 from cellsim.unknown_days import WithoutDays
 
@@ -86,3 +90,66 @@ def test_impossible_numbers_are_refused(numbers: dict[str, int]) -> None:
     fit = small_fit("V0")
     with pytest.raises(CalibrationError, match="at least 4, 2 and 40"):
         nearest_normal(fit.objective, fit.mixture, **numbers)  # type: ignore[arg-type]
+
+
+def test_the_value_alone_is_the_density_s() -> None:
+    density = WithoutDays(small_fit("V2").objective, 1e-7)
+    for eta in 0.5 * np.random.default_rng(3).standard_normal((4, density.columns.size)):
+        assert density.value(eta) == pytest.approx(density.density(eta).value, abs=1e-4)
+
+
+def test_draws_of_a_normal_posterior_have_its_moments() -> None:
+    """Closed form: precision I + X'X / sd^2; draws also have a mean and a variance that a chi square law allows."""
+    fit = calibrate(straight_line(VALUES, DAYS, sd=SD), starts=1)
+    X = np.column_stack([np.ones(4), DAYS])
+    covariance = np.linalg.inv(np.eye(2) + X.T @ X / SD**2)
+    mean = covariance @ X.T @ (np.array(VALUES) - 10.0) / SD**2
+    law = nearest_normal(fit.objective, fit.mixture)
+    order = [law.names.index(name) for name in ("a", "b")]
+    assert law.mean[order] == pytest.approx(mean, abs=1e-3)
+    assert law.covariance[np.ix_(order, order)] == pytest.approx(covariance, abs=1e-4)
+    assert law.moments("a") == pytest.approx((mean[0], covariance[0, 0]), abs=1e-3)
+    assert np.isnan(law.moments("day_v0")).all()
+    drawn = law.draws(2000, seed=4)[:, order]
+    assert drawn.mean(axis=0) == pytest.approx(mean, abs=0.1 * np.sqrt(np.diag(covariance)).max())
+    assert np.cov(drawn.T) == pytest.approx(covariance, abs=0.15 * covariance.max())
+    assert np.array_equal(law.draws(20, seed=4), law.draws(20, seed=4))
+
+
+def test_days_drawn_lie_where_their_chance_says() -> None:
+    """A stretch's chance, averaged over the law, against the share of independent draws in it (a binomial law)."""
+    fit = small_fit("V2")
+    law = nearest_normal(fit.objective, fit.mixture, seed=2)
+    column = fit.objective.names.index("day_v1")
+    days = fit.objective.priors[column].value(law.draws(800, seed=5)[:, column])
+    middle = float(np.median(days))
+    for stretches in (
+        [[-100.0, middle]],
+        [[-100.0, middle - 1.0], [middle + 1.0, 1000.0]],
+        [[-100.0, 1000.0]],
+    ):
+        inside = np.any([(days > low) & (days < high) for low, high in stretches], axis=0).mean()
+        # 100 draws of the law behind the chance, 800 behind the share
+        assert law.chance("day_v1", np.array(stretches)) == pytest.approx(inside, abs=4 * np.sqrt(0.25 / 100))
+    assert law.chance("day_v1", np.array([[-100.0, 1000.0]])) == pytest.approx(1.0)
+
+
+def test_a_law_whose_draws_cannot_be_simulated_is_refused() -> None:
+    """A baseline below zero, whose logarithm is scored."""
+    broken = Alteration(id="broken", group="prior", name="a negative baseline", held={"base_IL6": -1.0})
+    density = WithoutDays(broken.of(small_fit("V0").objective), 1e-3)
+    size = density.columns.size
+    law = NormalLaw(density, np.zeros(size), np.eye(size), 0.0, np.zeros(40), 0)
+    with pytest.raises(CalibrationError, match="50 of 50 draws of the nearest normal law of V0 cannot be"):
+        law.draws(40, seed=1)
+
+
+def test_the_law_of_a_kindred_line_is_its_own_closed_form() -> None:
+    """Without the last row, from the law with it."""
+    fit = calibrate(straight_line(VALUES, DAYS, sd=SD), starts=1)
+    rest = replace(fit.objective, terms=fit.objective.terms[:-1])
+    X = np.column_stack([np.ones(3), DAYS[:-1]])
+    exact = stats.multivariate_normal(np.full(3, 10.0), SD**2 * np.eye(3) + X @ X.T).logpdf(VALUES[:-1])
+    assert nearby(nearest_normal(fit.objective, fit.mixture), rest).log_evidence == pytest.approx(
+        exact, abs=2e-3
+    )

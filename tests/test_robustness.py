@@ -308,8 +308,9 @@ def test_a_few_steps_from_the_known_law_end_where_many_from_a_new_fit_do():
             known = calibrate(case, variant=variant, starts=4, progress=False)
             before = nearest_normal(known.objective, known.mixture, seed=11, draws=1500)
             more = law.evidence.bound - before.evidence.bound
-            # the row has 200 draws where these have 1,500
-            error = 4 * np.hypot(law.evidence.bound_error, before.evidence.bound_error) * np.sqrt(7.5)
+            # the row has 200 draws where these have 1,500; six rounds of a dozen points leave a tenth of a nat or two
+            drawn = np.hypot(law.evidence.bound_error, before.evidence.bound_error) * np.sqrt(7.5)
+            error = 0.15 + 3 * drawn
             assert row.evidence[variant] - found.base.evidence[variant] == pytest.approx(more, abs=error)
             # the gap between bound and evidence stays what it was but for the shape of the posterior
             assert row.evidence[variant] == pytest.approx(law.log_evidence, abs=0.5), (change.id, variant)
