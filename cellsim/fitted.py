@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from cellsim.case import Case
     from cellsim.model import Model
+    from cellsim.normal_law import NormalLaw
 
     Array = NDArray[np.float64]
 
@@ -211,6 +212,35 @@ class Calibration:
     def draws(self, n: int, *, seed: int) -> Array:
         """Draws from the Laplace posterior around all optima, prior-whitened, shape (n, n_parameters)."""
         return self.mixture.draws(n, seed=seed)
+
+    def nearest_normal(self, *, seed: int | None = None) -> NormalLaw:
+        """The normal law nearest to the posterior: nearer than Laplace's in seconds, where chains take minutes.
+
+        Parameters
+        ----------
+        seed : int, optional
+            The calibration's own by default.
+
+        Returns
+        -------
+        NormalLaw
+            A sweep draws from it as from a calibration; see :mod:`cellsim.nearest_normal`.
+
+        Raises
+        ------
+        CalibrationError
+            If most points of the law cannot be simulated.
+
+        Examples
+        --------
+        >>> import cellsim as cs
+        >>> fit = cs.calibrate(cs.load_case("sjogren_rfib"), starts=1)
+        >>> law = fit.nearest_normal()  # doctest: +SKIP
+        >>> cs.sweep(law, {"as given": fit.case.schedule}, until=365)  # doctest: +SKIP
+        """
+        from cellsim.nearest_normal import nearest_normal
+
+        return nearest_normal(self.objective, self.mixture, seed=self.seed if seed is None else seed)
 
     # ---- words ------------------------------------------------------------------------------------
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from cellsim.diagnosis import LARGEST_SHAPE
 from cellsim.fitted import Calibration
+from cellsim.normal_law import NormalLaw
 from cellsim.report_contrasts import BENEFIT
 from cellsim.report_words import listed, records
 from cellsim.words import number
@@ -44,9 +45,11 @@ def usable(post: Posterior) -> bool:
     return bool(np.all(found.rhat < USABLE_RHAT) and np.all(least >= USABLE_ESS))
 
 
-def drawn_from(source: Calibration | Posterior) -> str:
-    """Where numbers come from, in two or three words."""
-    return "Laplace's approximation" if isinstance(source, Calibration) else "chains"
+def drawn_from(source: Calibration | NormalLaw | Posterior) -> str:
+    """Where numbers come from, in a few words."""
+    if isinstance(source, Calibration):
+        return "Laplace's approximation"
+    return "the nearest normal law" if isinstance(source, NormalLaw) else "chains"
 
 
 def source_words(
@@ -151,18 +154,19 @@ def apart_words(table: pd.DataFrame) -> str:
     )
 
 
-def plans_apart(chains: Sweep, laplace: Sweep) -> pd.DataFrame:
-    """Days with the disease drive below one half of every plan, by chains, by Laplace, and by the prior.
+def plans_apart(chains: Sweep, other: Sweep) -> pd.DataFrame:
+    """Days with the disease drive below one half of every plan, by chains, by what there was before them, and by the
+    prior.
 
     Returns
     -------
     DataFrame
-        Columns plan, chains, laplace, prior: median with 90 % interval as text.
+        Columns plan, chains, other, prior: median with 90 % interval as text.
     """
     import pandas as pd
 
     chosen = {}
-    for name, result in (("chains", chains), ("laplace", laplace)):
+    for name, result in (("chains", chains), ("other", other)):
         table = result.table()
         part = table[(table["measure"] == BENEFIT[0]) & (table["quantity"] == BENEFIT[1])]
         chosen[name] = part.set_index("schedule").to_dict("index")
@@ -176,7 +180,7 @@ def plans_apart(chains: Sweep, laplace: Sweep) -> pd.DataFrame:
             {
                 "plan": plan,
                 "chains": spread(one),
-                "laplace": spread(chosen["laplace"][plan]),
+                "other": spread(chosen["other"][plan]),
                 "prior": spread(one, "prior_"),
             }
             for plan, one in chosen["chains"].items()

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from cellsim.comparison import Comparison
     from cellsim.fitted import Calibration
     from cellsim.identifiability import Identifiability
+    from cellsim.normal_law import NormalLaw
     from cellsim.posterior import Posterior
     from cellsim.profiles import Profiles
     from cellsim.robust_table import Robustness
@@ -79,7 +80,8 @@ class Job:
         self.variants, self.without = variants, tuple(each for each in LONG if each in without)
         self.fits: dict[str, Calibration] = {}
         self.sweeps: dict[str, Sweep] = {}
-        self.by_laplace: dict[str, Sweep] = {}
+        self.laws: dict[str, NormalLaw] = {}
+        self.before_chains: dict[str, Sweep] = {}
         self.posteriors: dict[str, Posterior] = {}
         self.profiles: Profiles | None = None
         self.predictions: Profiles | None = None
@@ -100,12 +102,13 @@ class Job:
         sampled, left_out = "sample" not in self.without, "leave-out" not in self.without
         out = [Step("case", 1, self.inputs)]
         out += [Step(f"calibrating {name}", 6, partial(self.calibrate, name)) for name in self.variants]
+        out += [Step(f"nearest normal law of {name}", 10, partial(self.near, name)) for name in self.variants]
         out += [Step(f"schedules under {name}", 7, partial(self.ask, name)) for name in self.variants]
         out += [Step("profiles", 3, self.profile), Step("predictions", 10, self.foretell)]
         if sampled:
             out += [Step("chains of the mechanism shown", 400, lambda: self.sample(self.main))]
             out += [Step("chains of the null", 350, lambda: self.sample(self.null))]
-        out += [Step("variants held against each other", 650 if left_out else 120, self.compare)]
+        out += [Step("variants held against each other", 560 if left_out else 40, self.compare)]
         if "robustness" not in self.without:
             out += [Step("robustness", 600, self.shake)]
         return out
@@ -143,6 +146,15 @@ class Job:
         self.fits[name] = fit
         self._tables(name, {"parameters": fit.table, "rows": fit.rows})
 
+    def near(self, name: str) -> None:
+        """The normal law nearest to the posterior of one variant."""
+        fit = self.fits.get(name)
+        if fit is None:
+            return
+        law = self.desk.attempt(f"Nearest normal law of {name or self.case.name}", fit.nearest_normal)
+        if law is not None:
+            self.laws[name] = law
+
     def ask(self, name: str) -> None:
         """The schedules under one variant, written at once; from its chains when they can be used."""
         from cellsim.sweeps import sweep
@@ -152,7 +164,7 @@ class Job:
         schedules = {each.name: each.schedule for each in self.plans}
 
         def work() -> Sweep:
-            return sweep(self.source(name), schedules, until=self.until, draws=self.draws, seed=self.seed)
+            return sweep(self.drawn(name), schedules, until=self.until, draws=self.draws, seed=self.seed)
 
         result = self.desk.attempt(f"Schedules under {name}", work)
         if result is None:
@@ -238,7 +250,7 @@ class Job:
         self.posteriors[name] = post
         self._tables(name, {"posterior": post.table})
         if self.source(name) is post and name in self.sweeps:
-            self.by_laplace[name] = self.sweeps[name]
+            self.before_chains[name] = self.sweeps[name]
             self.ask(name)
 
     def compare(self) -> None:
@@ -259,6 +271,7 @@ class Job:
             found = comparison_of(
                 dict(sorted(self.fits.items(), key=lambda item: item[0] != self.main)),
                 posteriors=long,
+                laws=self.laws,
                 leave_out="leave-out" not in self.without,
                 progress=self.progress,
             )
@@ -284,6 +297,7 @@ class Job:
                 if self.case.variants and len(self.fits) < len(self.case.variants)
                 else None,
                 fits=self.fits,
+                laws=self.laws,
                 starts=self.starts,
                 seed=self.seed,
                 progress=self.progress,
@@ -339,6 +353,11 @@ class Job:
 
         post = self.posteriors.get(name)
         return post if post is not None and usable(post) else self.fits[name]
+
+    def drawn(self, name: str) -> Calibration | NormalLaw | Posterior:
+        """What schedules are asked of: chains when they can be used, or else the nearest normal law, or Laplace's laws."""
+        source = self.source(name)
+        return self.laws.get(name, source) if source is self.fits[name] else source
 
     def spoken(self, name: str) -> str:
         """A variant with its name, for a sentence."""

@@ -90,7 +90,12 @@ def _lead(job: Job) -> str:
         source = job.source(job.main)
         doubtful = bool(source.diagnosis["doubts"] if isinstance(source, Calibration) else source.doubts)
         said.append(
-            f"Numbers of {job.spoken(job.main)}, the mechanism shown in detail, come from {drawn_from(source)}."
+            f"Numbers of {job.spoken(job.main)}, the mechanism shown in detail, come from {drawn_from(source)}"
+            + (
+                f", those of schedules from {drawn_from(law)}."
+                if (law := job.drawn(job.main)) is not source
+                else "."
+            )
             + " They are not beyond doubt: see its reasons." * doubtful
         )
     points = []

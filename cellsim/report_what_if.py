@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from cellsim.dosing_words import cells_text
-from cellsim.fitted import Calibration
 from cellsim.report_chains import drawn_from, plans_apart
 from cellsim.report_contrasts import (
     across_variants,
@@ -94,19 +93,22 @@ def _pair(job: Job) -> tuple[pd.DataFrame, str, str]:
 
 def _trail(job: Job) -> dict[str, float]:
     """ln evidence of every variant, less the best."""
-    best = max((fit.log_evidence for fit in job.fits.values()), default=0.0)
-    return {name: fit.log_evidence - best for name, fit in job.fits.items()}
+    evidences = job.compared.evidences if job.fits else {}
+    best = max(evidences.values(), default=0.0)
+    return {name: each - best for name, each in evidences.items()}
 
 
 def _drawn_from(job: Job) -> str:
-    """Which mechanisms are drawn from chains, and which by Laplace."""
-    chains = [name for name in job.sweeps if not isinstance(job.source(name), Calibration)]
-    others = [name or job.case.name for name in job.sweeps if name not in chains]
-    if not chains:
-        return "All draws are Laplace's."
-    return f"Draws of {listed(chains)} are from chains" + (
-        f", those of {listed(others)} Laplace's: good for a direction, not for a decimal." if others else "."
-    )
+    """Which mechanisms are drawn from chains, and which are not."""
+    by: dict[str, list[str]] = {}
+    for name in job.sweeps:
+        by.setdefault(drawn_from(job.drawn(name)), []).append(name or job.case.name)
+    said = [f"Draws of {listed(by.pop('chains'))} are from chains."] if "chains" in by else []
+    said += [
+        f"Draws of {listed(names)} are from {means}: good for a direction, not for a decimal."
+        for means, names in by.items()
+    ]
+    return " ".join(said)
 
 
 def ordered(job: Job) -> dict[str, Sweep]:
@@ -186,13 +188,13 @@ def what_if(job: Job) -> tuple[str, str, str]:
         paragraphs(
             [
                 f"Every plan follows the same history and is looked at until day {job.until:g}, with {job.draws} draws of "
-                f"{job.spoken(name)} from {drawn_from(job.source(name))} and as many of its prior. "
+                f"{job.spoken(name)} from {drawn_from(job.drawn(name))} and as many of its prior. "
                 f"{standing(name, job.compared)} The block spreads the whole amount over consecutive days, "
                 "because one bag of that size was never given."
             ]
         ),
         head,
-        _by_laplace(job, name),
+        _before_chains(job, name),
         details(
             "Every measure of every schedule",
             table(
@@ -214,17 +216,18 @@ def what_if(job: Job) -> tuple[str, str, str]:
     )
 
 
-def _by_laplace(job: Job, name: str) -> str:
-    """The same days by chains and by Laplace, where both are there."""
-    if name not in job.by_laplace:
+def _before_chains(job: Job, name: str) -> str:
+    """The same days by chains and by what there was before them, where both are there."""
+    if name not in job.before_chains:
         return ""
-    frame = plans_apart(job.sweeps[name], job.by_laplace[name])
+    frame = plans_apart(job.sweeps[name], job.before_chains[name])
     if frame.empty:
         return ""
-    file = job.desk.csv(f"tables/{file_name(name)}_days_by_laplace.csv", frame)
+    means = drawn_from(job.laws.get(name, job.fits[name]))
+    file = job.desk.csv(f"tables/{file_name(name)}_days_before_chains.csv", frame)
     return details(
-        "The same by Laplace's approximation, beside the chains: days with the disease drive below one half",
-        table(frame, names={"laplace": "by Laplace", "chains": "by chains"}, file=file),
+        f"The same by {means}, beside the chains: days with the disease drive below one half",
+        table(frame, names={"other": f"by {means}", "chains": "by chains"}, file=file),
     )
 
 

@@ -14,7 +14,7 @@ from cellsim.errors import CalibrationError, CellsimError, Problem
 from cellsim.fitted import Calibration, versions
 from cellsim.fitting import calibrate
 from cellsim.likelihood import objective_of
-from cellsim.nearest_normal import nearby, nearest_normal
+from cellsim.nearest_normal import nearby
 from cellsim.normal_law import NormalLaw
 from cellsim.questions import questions
 from cellsim.rivals import rivals_of
@@ -34,6 +34,7 @@ def robustness(
     variants: Sequence[str] | str | None = None,
     alterations: Sequence[Alteration] | None = None,
     fits: Mapping[str, Calibration] | None = None,
+    laws: Mapping[str, NormalLaw] | None = None,
     starts: int = 10,
     seed: int = 0,
     progress: bool | None = None,
@@ -56,6 +57,8 @@ def robustness(
         What to alter; see :func:`cellsim.alterations.alterations_of` for the default.
     fits : mapping of str to Calibration, optional
         Variants of this case and model that are calibrated already; the others are calibrated first.
+    laws : mapping of str to NormalLaw, optional
+        Nearest normal laws that are known already.
     starts : int
         Of each fit of the case as it stands.
     seed : int
@@ -88,7 +91,8 @@ def robustness(
     planned = tuple(alterations_of(case) if alterations is None else alterations)
     # calibrations of variants that nobody asked about are not looked at
     known = {name: fit for name, fit in (fits or {}).items() if name in every or not _has(case, name)}
-    problems = foreign(known, every, "calibration")
+    known_laws = {name: law for name, law in (laws or {}).items() if name in every or not _has(case, name)}
+    problems = [*foreign(known, every, "calibration"), *foreign(known_laws, every, "normal law")]
     problems += [Problem(what=each) for alteration in planned for each in alteration.unknown_to(case)]
     if starts < 1 or seed < 0:
         problems.append(
@@ -105,7 +109,7 @@ def robustness(
         or calibrate(case, model, variant=name or None, starts=starts, seed=seed, progress=progress)
         for name in chosen
     }
-    laws = {name: nearest_normal(fit.objective, fit.mixture, seed=fit.seed) for name, fit in fits.items()}
+    laws = {name: known_laws.get(name) or fit.nearest_normal() for name, fit in fits.items()}
     rows = [_row(BASE, "", "the case as it stands", laws, asked)]
     rows += _altered(planned, laws, asked, progress)
     return Robustness(

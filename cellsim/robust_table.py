@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = ["BASE", "Robustness", "Row"]
 
-FORMAT = "cellsim robustness 1"
+FORMAT = "cellsim robustness 2"
 BASE = "as it stands"
 _FLIPS = (
     "conclusion", "alteration", "group", "name", "unit", "threshold", "base", "value", "change", "words"
@@ -38,7 +38,7 @@ class Row:
     values : mapping of str to float
         The number of every conclusion, nan where it cannot be asked.
     evidence : mapping of str to float
-        ln evidence of every variant.
+        ln evidence of every variant, by the normal law nearest to its posterior.
     failure : str
         Why there are no numbers; empty when there are.
     """

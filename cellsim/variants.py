@@ -14,7 +14,6 @@ from cellsim.fitted import Calibration
 from cellsim.fitting import calibrate
 from cellsim.leaving_out import Left, all_left_out
 from cellsim.likelihood import Objective, objective_of
-from cellsim.nearest_normal import nearest_normal
 from cellsim.normal_law import NearestNormal, NormalLaw
 from cellsim.prior_power import ALL, POWERS, groups_of, with_power
 from cellsim.variants_words import NORMAL_OFF
@@ -84,7 +83,9 @@ def compare(
         raise CalibrationError(f"{case.name} has no variants; give it a model_space.tsv to compare any.")
     chosen = list(variants_chosen(case, variants))
     if posteriors:
-        _refuse_foreign({}, posteriors, {name: objective_of(case, model, variant=name) for name in chosen})
+        _refuse_foreign(
+            {}, posteriors, {name: objective_of(case, model, variant=name) for name in chosen}, {}
+        )
     # the default one first: what a reader asks about
     chosen.sort(key=lambda name: name != case.default_variant)
     fits: dict[str, Calibration] = {}
@@ -110,6 +111,7 @@ def comparison_of(
     fits: Mapping[str, Calibration],
     *,
     posteriors: Mapping[str, Posterior] | None = None,
+    laws: Mapping[str, NormalLaw] | None = None,
     leave_out: bool = True,
     nearest: bool = True,
     doubts: Sequence[str] = (),
@@ -123,6 +125,8 @@ def comparison_of(
         By variant; the one of most interest first.
     posteriors, leave_out, nearest, progress
         As for :func:`compare`.
+    laws : mapping of str to NormalLaw, optional
+        Nearest normal laws that are known already.
     doubts : sequence of str
         Known already.
 
@@ -144,10 +148,11 @@ def comparison_of(
         for name in fits
         if name in {each.id for each in about.case.variants} or not about.case.variants
     }
-    _refuse_foreign(fits, posteriors, alike)
+    known = dict(laws or {})
+    _refuse_foreign(fits, posteriors, alike, known)
     left: dict[str, tuple[Left, ...]] = {}
     checks: dict[str, Bridge] = {}
-    laws: dict[str, NormalLaw] = {}
+    found: dict[str, NormalLaw] = {}
     powers: list[Power] = []
     try:
         for name, post in posteriors.items():
@@ -160,7 +165,7 @@ def comparison_of(
                 for name, fit in fits.items():
                     steps.set_postfix_str(name)
                     try:
-                        laws[name] = nearest_normal(fit.objective, fit.mixture, seed=fit.seed)
+                        found[name] = known.get(name) or fit.nearest_normal()
                     except CalibrationError as error:
                         doubts.append(f"no nearest normal law of {name}: {error}")
                     steps.update()
@@ -172,17 +177,17 @@ def comparison_of(
                     draws = None
                     if given is not None:
                         draws = given.drawn.scored.log_likelihood.reshape(-1, len(fit.objective.terms))
-                    left[name] = all_left_out(fit.objective, fit.mixture, draws=draws, law=laws.get(name))
+                    left[name] = all_left_out(fit.objective, fit.mixture, draws=draws, law=found.get(name))
                     steps.update()
-        so_far = Comparison(dict(fits), checks=checks, normals=_normals(laws))
+        so_far = Comparison(dict(fits), checks=checks, normals=_normals(found))
         tried = list(_worth_trying(so_far))
         with _bar(len(tried), "other priors", progress) as steps:
             for group, first, second in tried:
-                powers += [_power(so_far, laws, group, alpha, first, second) for alpha in POWERS]
+                powers += [_power(so_far, found, group, alpha, first, second) for alpha in POWERS]
                 steps.update()
     except KeyboardInterrupt:
         doubts.append("interrupted: what was not done is missing in the tables.")
-    normals = _normals(laws)
+    normals = _normals(found)
     for name, check in checks.items():
         if check.lost:
             doubts.append(
@@ -200,12 +205,16 @@ def comparison_of(
 
 
 def _refuse_foreign(
-    fits: Mapping[str, Calibration], posteriors: Mapping[str, Posterior], expected: Mapping[str, Objective]
+    fits: Mapping[str, Calibration],
+    posteriors: Mapping[str, Posterior],
+    expected: Mapping[str, Objective],
+    laws: Mapping[str, NormalLaw],
 ) -> None:
     """Refuse results that are not of the variant, case, model and noise they are compared as."""
     problems: list[Problem] = [
         *foreign(fits, expected, "calibration"),
         *foreign(posteriors, expected, "posterior"),
+        *foreign(laws, expected, "normal law"),
     ]
     if problems:
         raise CalibrationError(problems)

@@ -305,7 +305,7 @@ def test_where_laplace_was_put_elsewhere_is_told(made: Report) -> None:
     assert "kappa (-" in apart_words(table)
     one = made.sweeps["V2"]
     days = plans_apart(one, one)
-    assert list(days["plan"]) == list(one.schedules) and (days["chains"] == days["laplace"]).all()
+    assert list(days["plan"]) == list(one.schedules) and (days["chains"] == days["other"]).all()
 
 
 def test_what_was_learned_of_the_mechanism_is_named(made: Report, html: str) -> None:
@@ -350,8 +350,8 @@ def test_the_comparison_and_robustness_are_told(made: Report, html: str) -> None
         f"as it stands {lead['as it stands']:+.1f}; no sample effect {lead['sample_effect_none']:+.1f}"
         in text
     )
-    # the calibrations of the report were used, not others
-    assert shaken.rows[0].evidence["V2"] == made.fits["V2"].log_evidence
+    # one law for the schedules, the comparison and robustness, not three
+    assert shaken.rows[0].evidence["V2"] == compared.normals["V2"].log_evidence
 
 
 @pytest.mark.usefixtures("plain")
@@ -361,6 +361,8 @@ def test_what_is_left_out_is_said(tmp_path: Path) -> None:
     assert not made.posteriors and made.robustness is None and not made.failures
     assert made.comparison is not None and not made.comparison.left
     assert "Left out as asked: chains" in text and "come from Laplace's approximation, because chains" in text
+    assert "those of schedules from the nearest normal law" in text
+    assert "Draws of V2 and V0 are from the nearest normal law: good for a direction" in text
     assert "--quick" in json.loads((tmp_path / "report.json").read_text())["command"]
 
 
