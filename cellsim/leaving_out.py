@@ -16,12 +16,14 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from cellsim.convergence import smoothed_weights
+from cellsim.errors import CalibrationError
 from cellsim.fitting import ON_THE_WAY, optima
 from cellsim.likelihood import Objective
 from cellsim.modes import Mixture, Mode
@@ -128,7 +130,9 @@ def left_out(
         return Left(by, group, len(rows), whole, how, shape)
     rest, how = replace(objective, terms=kept), "steps"
     if law is not None:
-        return Left(by, group, len(rows), law.log_evidence - nearby(law, rest).log_evidence, "law", shape)
+        # a law that cannot be followed there leaves it to the optima
+        with suppress(CalibrationError):
+            return Left(by, group, len(rows), law.log_evidence - nearby(law, rest).log_evidence, "law", shape)
     moved = [_moved(objective, rest, mode) for mode in mixture.modes]
     if any(each is None for each in moved):
         how = "refit"

@@ -183,7 +183,10 @@ def comparison_of(
         tried = list(_worth_trying(so_far))
         with _bar(len(tried), "other priors", progress) as steps:
             for group, first, second in tried:
-                powers += [_power(so_far, found, group, alpha, first, second) for alpha in POWERS]
+                try:
+                    powers += [_power(so_far, found, group, alpha, first, second) for alpha in POWERS]
+                except CalibrationError as error:
+                    doubts.append(f"other priors of {group} could not be tried: {error}")
                 steps.update()
     except KeyboardInterrupt:
         doubts.append("interrupted: what was not done is missing in the tables.")

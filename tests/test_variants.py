@@ -140,6 +140,23 @@ def test_newton_steps_end_where_a_new_fit_does(k: int) -> None:
     assert by_law.elpd == pytest.approx(exact, abs=0.15)
 
 
+def test_where_a_law_cannot_be_followed_the_optima_foretell(monkeypatch: pytest.MonkeyPatch) -> None:
+    import cellsim.leaving_out as leaving
+    import cellsim.prior_power as power
+
+    def lost(*_: object) -> object:
+        raise CalibrationError("12 of 12 points cannot be simulated.")
+
+    law = nearest_normal(line().objective, line().mixture)
+    monkeypatch.setattr(leaving, "nearby", lost)
+    found = left_out(line().objective, line().mixture, "visit", "v1", [1], law=law)
+    assert found.how == "steps"
+    assert found.elpd == pytest.approx(line_evidence([0, 1, 2, 3]) - line_evidence([0, 2, 3]), abs=2e-3)
+    monkeypatch.setattr(power, "nearby", lost)
+    doubts = comparison_of(small().fits, leave_out=False, progress=False).doubts
+    assert any(each.startswith("other priors of") and "12 of 12" in each for each in doubts)
+
+
 def test_heavy_weights_are_seen() -> None:
     """Weights 1/u of uniform u have no variance: their Pareto shape is one."""
     _, shape = smoothed(np.log(np.random.default_rng(1).random(4000)))
