@@ -140,7 +140,7 @@ def parser_of(doing: Mapping[str, Doing]) -> argparse.ArgumentParser:
     compare.add_argument(
         "--laplace-only",
         action="store_true",
-        help="do not find the normal law nearest to each posterior, whose evidence is nearer than Laplace's",
+        help="do not find the normal law nearest to each posterior: order, left-out rows and other priors are then Laplace's",
     )
     _starts(compare, 8)
     _seed(compare)

@@ -117,9 +117,14 @@ def nearby(law: NormalLaw, objective: Objective, theta: Array | None = None) -> 
     Raises
     ------
     CalibrationError
-        If most points of the law cannot be simulated.
+        If most points of the law cannot be simulated, or the other objective estimates what the first one did not.
     """
     density = WithoutDays(objective, _RTOL)
+    if unknown := [objective.names[k] for k in density.columns if objective.names[k] not in law.names]:
+        raise CalibrationError(
+            f"the law of {law.variant or law.case.name} knows nothing of {', '.join(unknown)}, which the altered case "
+            "estimates; calibrate that case by itself."
+        )
     kept = [law.names.index(objective.names[k]) for k in density.columns]
     mean, precision = _walked(
         density,
@@ -132,8 +137,11 @@ def nearby(law: NormalLaw, objective: Objective, theta: Array | None = None) -> 
     )
     normals = _normals(law.seed, law.apart.size, law.mean.size)[: _NEARBY["draws"], kept]
     apart = _apart(density, mean, precision, normals)
-    more = apart - law.apart[: apart.size]
-    log_evidence = law.log_evidence + float(more[np.isfinite(more)].mean())
+    before = law.apart[: apart.size]
+    fine, both = np.isfinite(apart), np.isfinite(apart) & np.isfinite(before)
+    # a draw that cannot be simulated has weight nought: the others are so many fewer
+    lost = float(np.log(fine.mean()) - np.log(np.isfinite(before).mean()))
+    log_evidence = law.log_evidence + float((apart[both] - before[both]).mean()) + lost
     return NormalLaw(density, mean, precision, log_evidence, apart, law.seed)
 
 
@@ -148,6 +156,8 @@ def _walked(
     whole: int = 0,
 ) -> tuple[Array, Array]:
     """Mean and precision, averaged over the later rounds."""
+    # compiles, before threads ask for it
+    density.bent(mean)
     means, precisions = [], []
     random = np.random.default_rng(seed)
     for k in range(rounds):

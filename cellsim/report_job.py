@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from functools import partial
 from shlex import join
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from cellsim.cut_short import cut_short
 from cellsim.errors import CalibrationError
@@ -164,7 +164,14 @@ class Job:
         schedules = {each.name: each.schedule for each in self.plans}
 
         def work() -> Sweep:
-            return sweep(self.drawn(name), schedules, until=self.until, draws=self.draws, seed=self.seed)
+            options: dict[str, Any] = {"until": self.until, "draws": self.draws, "seed": self.seed}
+            try:
+                return sweep(self.drawn(name), schedules, **options)
+            except CalibrationError:
+                # a law too many of whose draws cannot be simulated is none to ask
+                if self.laws.pop(name, None) is None:
+                    raise
+                return sweep(self.drawn(name), schedules, **options)
 
         result = self.desk.attempt(f"Schedules under {name}", work)
         if result is None:
@@ -250,8 +257,10 @@ class Job:
         self.posteriors[name] = post
         self._tables(name, {"posterior": post.table})
         if self.source(name) is post and name in self.sweeps:
-            self.before_chains[name] = self.sweeps[name]
+            before = self.sweeps[name]
             self.ask(name)
+            if self.sweeps[name] is not before:
+                self.before_chains[name] = before
 
     def compare(self) -> None:
         """The variants against each other: bridge, left-out rows, other priors."""
@@ -334,18 +343,19 @@ class Job:
         """The comparison; of what is known from the calibrations alone when there is none."""
         from cellsim.comparison import Comparison
 
-        return self.comparison or Comparison(self.fits)
+        if self.comparison is not None:
+            return self.comparison
+        shown_first = dict(sorted(self.fits.items(), key=lambda item: item[0] != self.main))
+        return Comparison(shown_first, normals={name: law.evidence for name, law in self.laws.items()})
 
     @property
     def null(self) -> str | None:
         """The best variant under which infusions do nothing, when that is not the one shown."""
-        from cellsim.rivals import rivals_of
-
         if self.main is None:
             return None
-        nulls = rivals_of({name: fit.objective for name, fit in self.fits.items()}, self.main).nulls
-        others = [name for name in nulls if name != self.main]
-        return max(others, key=lambda name: self.fits[name].log_evidence, default=None)
+        found = self.compared
+        others = [name for name in found.order if name in found.rivals.nulls and name != self.main]
+        return next(iter(others), None)
 
     def source(self, name: str) -> Calibration | Posterior:
         """What numbers of a variant are drawn from: its chains when they can be used, or else Laplace's laws."""

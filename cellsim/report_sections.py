@@ -87,15 +87,11 @@ def _lead(job: Job) -> str:
     )
     said = [what, how, *_missing(job)]
     if job.main is not None:
-        source = job.source(job.main)
+        source, law = job.source(job.main), job.drawn(job.main)
         doubtful = bool(source.diagnosis["doubts"] if isinstance(source, Calibration) else source.doubts)
         said.append(
             f"Numbers of {job.spoken(job.main)}, the mechanism shown in detail, come from {drawn_from(source)}"
-            + (
-                f", those of schedules from {drawn_from(law)}."
-                if (law := job.drawn(job.main)) is not source
-                else "."
-            )
+            + (f", those of schedules from {drawn_from(law)}." if job.sweeps and law is not source else ".")
             + " They are not beyond doubt: see its reasons." * doubtful
         )
     points = []

@@ -225,7 +225,8 @@ def summits_words(fit: Calibration) -> list[str]:
     shares = listed([f"{100 * each:.0f} %" for each in weights])
     return [
         f"{len(weights)} distinct optima were found, which hold {shares} of the probability. Estimates, fitted "
-        "days and residuals are those of the highest; bands, intervals and schedules go over all of them."
+        "days and residuals are those of the highest; bands and intervals by Laplace go over all of them, and the "
+        "nearest normal law over those that differ in unknown sampling days only."
     ]
 
 

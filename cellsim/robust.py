@@ -168,6 +168,14 @@ def _row(name: str, group: str, words: str, laws: Mapping[str, NormalLaw], asked
         id=name,
         group=group,
         name=words,
-        values={each.conclusion.id: float(each.ask(laws)) for each in asked},
+        values={each.conclusion.id: _answer(each, laws) for each in asked},
         evidence={variant: law.log_evidence for variant, law in laws.items()},
     )
+
+
+def _answer(question: Question, laws: Mapping[str, NormalLaw]) -> float:
+    """The number of a conclusion; nan, which says that it cannot be asked, where its draws cannot be simulated."""
+    try:
+        return float(question.ask(laws))
+    except CellsimError:
+        return float("nan")

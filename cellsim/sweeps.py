@@ -36,7 +36,7 @@ _BANDS = (0.05, 0.25, 0.5, 0.75, 0.95)
 
 
 class Source(Protocol):
-    """What a sweep asks of the thing it draws from; a Calibration and a Posterior both answer."""
+    """What a sweep asks of the thing it draws from; a Calibration, a NormalLaw and a Posterior answer."""
 
     @property
     def case(self) -> Case:
@@ -279,8 +279,8 @@ def sweep(
 
     Parameters
     ----------
-    source : Calibration or Posterior
-        Draws come from its posterior (Laplace, or sampled); the same number comes from its prior, for comparison.
+    source : Calibration, NormalLaw or Posterior
+        Draws come from its posterior (Laplace, nearest normal, or sampled); the same number comes from its prior, for comparison.
     schedules : mapping of str to Schedule
         Plans from day 0 on; doses before day 0 belong into `history`.
     until : float

@@ -103,7 +103,12 @@ def compare(
                 f"interrupted: {', '.join(each for each in chosen if each not in fits)} not fitted."
             )
     return comparison_of(
-        fits, posteriors=posteriors, leave_out=leave_out, nearest=nearest, doubts=doubts, progress=progress
+        fits,
+        posteriors={name: post for name, post in (posteriors or {}).items() if name in fits},
+        leave_out=leave_out,
+        nearest=nearest,
+        doubts=doubts,
+        progress=progress,
     )
 
 
@@ -152,7 +157,7 @@ def comparison_of(
     _refuse_foreign(fits, posteriors, alike, known)
     left: dict[str, tuple[Left, ...]] = {}
     checks: dict[str, Bridge] = {}
-    found: dict[str, NormalLaw] = {}
+    found = dict(known) if nearest else {}
     powers: list[Power] = []
     try:
         for name, post in posteriors.items():
@@ -165,9 +170,10 @@ def comparison_of(
                 for name, fit in fits.items():
                     steps.set_postfix_str(name)
                     try:
-                        found[name] = known.get(name) or fit.nearest_normal()
+                        if name not in found:
+                            found[name] = fit.nearest_normal()
                     except CalibrationError as error:
-                        doubts.append(f"no nearest normal law of {name}: {error}")
+                        doubts.append(f"no nearest normal law of {name or fit.case.name}: {error}")
                     steps.update()
         if leave_out:
             with _bar(len(fits), "left out", progress) as steps:
@@ -191,6 +197,11 @@ def comparison_of(
     except KeyboardInterrupt:
         doubts.append("interrupted: what was not done is missing in the tables.")
     normals = _normals(found)
+    doubts += [
+        f"{normal.lost} draws of the nearest normal law of {name} could not be simulated and have no weight in its evidence."
+        for name, normal in normals.items()
+        if normal.lost
+    ]
     for name, check in checks.items():
         if check.lost:
             doubts.append(

@@ -229,7 +229,13 @@ def _foretelling(found: Comparison) -> str:
     drawn = [name for name, left in found.left.items() if any(means_of(each) == "draws" for each in left)]
     others = sorted({means_of(each) for left in found.left.values() for each in left} - {"draws"})
     mixed = ""
-    if drawn and others:
+    if not drawn and len(others) > 1:
+        mixed = (
+            f" Some are by the {' and some by '.join(others)}: a few nats between them may be that.".replace(
+                "the Laplace", "Laplace"
+            )
+        )
+    elif drawn and others:
         mixed = (
             f" Those of {', '.join(drawn)} come from draws where these could be trusted, all others by the "
             f"{' or '.join(others)}: a nat or two between them may be that."
