@@ -227,19 +227,28 @@ def _foretelling(found: Comparison) -> str:
     if not said:
         return ""
     drawn = [name for name, left in found.left.items() if any(means_of(each) == "draws" for each in left)]
-    others = sorted({means_of(each) for left in found.left.values() for each in left} - {"draws"})
+    means = sorted({means_of(each) for left in found.left.values() for each in left} - {"draws"})
+    others = [{"nearest normal law": "the nearest normal law"}.get(each, each) for each in means]
     mixed = ""
     if not drawn and len(others) > 1:
-        mixed = (
-            f" Some are by the {' and some by '.join(others)}: a few nats between them may be that.".replace(
-                "the Laplace", "Laplace"
-            )
-        )
+        mixed = f" Some are by {' and some by '.join(others)}: a few nats between them may be that."
     elif drawn and others:
         mixed = (
-            f" Those of {', '.join(drawn)} come from draws where these could be trusted, all others by the "
+            f" Those of {', '.join(drawn)} come from draws where these could be trusted, all others by "
             f"{' or '.join(others)}: a nat or two between them may be that."
-        ).replace("the Laplace", "Laplace")
+        )
+    rough = [
+        name
+        for name in found.left
+        if name in found.normals
+        and found.normals[name].shape > _HEAVY
+        and any(each.how == "law" for each in found.left[name])
+    ]
+    if rough:
+        mixed += (
+            f" Where the law's weights are uneven ({', '.join(rough)}) a group may come out a nat or two too low, each the "
+            "same way, so that sums over many groups rather favour the others."
+        )
     missing = [name for name in found.order if name not in found.left]
     unasked = f" {', '.join(missing)} left nothing out." if missing else ""
     return f"Foretelling what was not shown: {'; '.join(said)}.{mixed}{unasked}"

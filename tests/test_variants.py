@@ -387,8 +387,14 @@ def test_elpds_by_different_means_are_said_to_be() -> None:
     }
     said = replace(small(), left=mixed)
     assert "Those of V2 come from draws" in said.verdict and "Those of" not in small().verdict
+    no_draws = {**mixed, "V2": tuple(replace(each, how="refit") for each in mixed["V2"])}
+    assert "Some are by Laplace and some by the nearest normal law" in replace(small(), left=no_draws).verdict
     assert set(said.table()["how_left_out"]) == {"draws", "nearest normal law"}
     assert "all others by the nearest normal law" in said.verdict
+    rough = {name: replace(law, shape=0.9) for name, law in small().normals.items()}
+    assert "sums over many groups rather favour the others" in replace(small(), normals=rough).verdict
+    even = {name: replace(law, shape=0.3) for name, law in small().normals.items()}
+    assert "sums over many groups" not in replace(small(), normals=even).verdict
     by_laplace = tuple(replace(each, how="steps") for each in mixed["V0"])
     assert "all others by Laplace" in replace(small(), left={**mixed, "V0": by_laplace}).verdict
 
