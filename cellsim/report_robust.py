@@ -39,7 +39,8 @@ def changes(job: Job) -> tuple[str, str, str]:
                 f"Every conclusion was drawn again under {len(found.rows) - 1} alterations, each of one thing that is not "
                 f"known or might have been otherwise: for each of {listed(list(found.variants))} the normal law nearest to its "
                 "posterior was found again, with unknown sampling days integrated out. Its evidences were seen to be up to "
-                f"{NORMAL_OFF:g} nats off; what lies nearer to its threshold than that is called open.",
+                f"{NORMAL_OFF:g} nats off; what lies nearer to its threshold than that is called open. "
+                "Leads of two lines that differ by less than a nat are the same.",
                 *change_words(found),
             ]
         ),

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from cellsim.report_pages import details, paragraphs, section, table
 from cellsim.report_words import listed, variants_table
-from cellsim.variants_words import nulls_words, verdict_sentences
+from cellsim.variants_words import by_words, nulls_words, verdict_sentences
 
 if TYPE_CHECKING:
     from cellsim.comparison import Comparison
@@ -65,7 +65,7 @@ def rivals(job: Job) -> tuple[str, str, str]:
         table(shown, names=_COLUMNS, file=file),
         job.desk.draw(
             "evidence",
-            f"Natural log evidence less that of the best by {found.by}: hollow by Laplace, diamonds by the nearest normal "
+            f"Natural log evidence less that of the best by {by_words(found)}: hollow by Laplace, diamonds by the nearest normal "
             "law, filled by bridge sampling; squares are nulls. Within the dark band a ratio is below 20, within the pale "
             "one nothing is decided, as far as evidences may be off."
             + (

@@ -9,7 +9,7 @@ import numpy as np
 
 from cellsim.identifiability import DATA_DRIVEN, MOVED, PRIOR_DRIVEN, UNTOUCHED
 from cellsim.profiles import DYNAMIC
-from cellsim.variants_words import off_of
+from cellsim.variants_words import by_words, off_of
 from cellsim.words import number
 
 if TYPE_CHECKING:
@@ -347,13 +347,13 @@ def standing(name: str, found: Comparison) -> str:
         return ""
     first, evidences, off = found.order[0], found.evidences, off_of(found)
     if first == name:
-        said = f"{name} has the greatest evidence of {len(found.fits)} variants by {found.by}."
+        said = f"{name} has the greatest evidence of {len(found.fits)} variants by {by_words(found)}."
     else:
         behind = evidences[first] - evidences[name]
         within = ", no further than that may be off" if behind < off else ""
         said = (
             f"{name} is shown because the case names it first, not because the data do: its evidence lies "
-            f"{behind:.1f} nats behind that of {first} by {found.by}{within}."
+            f"{behind:.1f} nats behind that of {first} by {by_words(found)}{within}."
         )
     checks = found.checks
     if name in checks and len(checks) > 1:

@@ -19,6 +19,7 @@ __all__ = [
     "LAPLACE_OFF",
     "NORMAL_OFF",
     "SEPARATES",
+    "by_words",
     "laplace_off",
     "means_of",
     "nulls_words",
@@ -60,6 +61,11 @@ def off_of(found: Comparison) -> float:
     if found.by == "bridge sampling":
         return 2 * max(check.error for check in found.checks.values())
     return NORMAL_OFF if found.by == "nearest normal law" else laplace_off(found)
+
+
+def by_words(found: Comparison) -> str:
+    """The means that make the order, as a sentence needs them."""
+    return {"nearest normal law": "the nearest normal law"}.get(found.by, found.by)
 
 
 def means_of(left: Left) -> str:
