@@ -147,13 +147,14 @@ def test_where_a_law_cannot_be_followed_the_optima_foretell(monkeypatch: pytest.
     def lost(*_: object) -> object:
         raise CalibrationError("12 of 12 points cannot be simulated.")
 
-    law = nearest_normal(line().objective, line().mixture)
+    # with laws that can be followed
+    fits, law = small().fits, nearest_normal(line().objective, line().mixture)
     monkeypatch.setattr(leaving, "nearby", lost)
     found = left_out(line().objective, line().mixture, "visit", "v1", [1], law=law)
     assert found.how == "steps"
     assert found.elpd == pytest.approx(line_evidence([0, 1, 2, 3]) - line_evidence([0, 2, 3]), abs=2e-3)
     monkeypatch.setattr(power, "nearby", lost)
-    doubts = comparison_of(small().fits, leave_out=False, progress=False).doubts
+    doubts = comparison_of(fits, leave_out=False, progress=False).doubts
     assert any(each.startswith("other priors of") and "12 of 12" in each for each in doubts)
 
 
