@@ -12,11 +12,15 @@ itself as far as their shape k allows. Unknown sampling days, which give a poste
 first (:mod:`cellsim.unknown_days`).
 
 The law of a kindred posterior, one with a row less or another prior, is a few steps away from the first; what its
-evidence is more is the difference of the two bounds at the same draws, where the gaps below them cancel.
+evidence is more is the difference of two bounds at the same draws, its own and that of the first posterior walked for as
+few steps over the same points: gaps below the evidence, and what a short walk leaves, cancel, and an alteration that
+alters nothing changes nothing.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -95,7 +99,7 @@ def nearest_normal(
     mean, precision = _walked(density, mean, precision, _seeds(seed)[0], rounds=rounds, points=points)
     apart = _apart(density, mean, precision, _normals(seed, draws, mean.size))
     law = NormalLaw(density, mean, precision, np.nan, apart, seed)
-    return NormalLaw(density, mean, precision, law.evidence.log_evidence, apart, seed)
+    return replace(law, log_evidence=law.evidence.log_evidence)
 
 
 def nearby(law: NormalLaw, objective: Objective, theta: Array | None = None) -> NormalLaw:
@@ -119,16 +123,36 @@ def nearby(law: NormalLaw, objective: Objective, theta: Array | None = None) -> 
     CalibrationError
         If most points of the law cannot be simulated, or the other objective estimates what the first one did not.
     """
-    density = WithoutDays(objective, _RTOL)
-    if unknown := [objective.names[k] for k in density.columns if objective.names[k] not in law.names]:
+    if unknown := [
+        objective.names[k]
+        for k in WithoutDays(objective, _RTOL).columns
+        if objective.names[k] not in law.names
+    ]:
         raise CalibrationError(
             f"the law of {law.variant or law.case.name} knows nothing of {', '.join(unknown)}, which the altered case "
             "estimates; calibrate that case by itself."
         )
+    found, before = _short(law, objective, law.theta if theta is None else theta), _unaltered(law)
+    fine, both = np.isfinite(found.apart), np.isfinite(found.apart) & np.isfinite(before)
+    # a draw that cannot be simulated has weight nought: the others are so many fewer
+    lost = float(np.log(fine.mean()) - np.log(np.isfinite(before).mean()))
+    more = float((found.apart[both] - before[both]).mean()) + lost
+    return replace(found, log_evidence=law.log_evidence + more)
+
+
+@lru_cache(maxsize=16)
+def _unaltered(law: NormalLaw) -> Array:
+    """ln of the posterior less ln of the law, of a short walk that ends where it began but for its own roughness."""
+    return _short(law, law.objective, law.theta).apart
+
+
+def _short(law: NormalLaw, objective: Objective, theta: Array) -> NormalLaw:
+    """A few steps from a law to that of a kindred objective, whose evidence is left open."""
+    density = WithoutDays(objective, _RTOL)
     kept = [law.names.index(objective.names[k]) for k in density.columns]
     mean, precision = _walked(
         density,
-        (law.theta if theta is None else theta)[density.columns],
+        theta[density.columns],
         law.precision[np.ix_(kept, kept)],
         _seeds(law.seed)[0],
         rounds=_NEARBY["rounds"],
@@ -136,13 +160,7 @@ def nearby(law: NormalLaw, objective: Objective, theta: Array | None = None) -> 
         whole=_NEARBY["whole"],
     )
     normals = _normals(law.seed, law.apart.size, law.mean.size)[: _NEARBY["draws"], kept]
-    apart = _apart(density, mean, precision, normals)
-    before = law.apart[: apart.size]
-    fine, both = np.isfinite(apart), np.isfinite(apart) & np.isfinite(before)
-    # a draw that cannot be simulated has weight nought: the others are so many fewer
-    lost = float(np.log(fine.mean()) - np.log(np.isfinite(before).mean()))
-    log_evidence = law.log_evidence + float((apart[both] - before[both]).mean()) + lost
-    return NormalLaw(density, mean, precision, log_evidence, apart, law.seed)
+    return NormalLaw(density, mean, precision, np.nan, _apart(density, mean, precision, normals), law.seed)
 
 
 def _walked(

@@ -40,7 +40,7 @@ def changes(job: Job) -> tuple[str, str, str]:
                 f"known or might have been otherwise: for each of {listed(list(found.variants))} the normal law nearest to its "
                 "posterior was found again, with unknown sampling days integrated out. Its evidences were seen to be up to "
                 f"{NORMAL_OFF:g} nats off; what lies nearer to its threshold than that is called open. "
-                "Leads of two lines that differ by less than a nat are the same.",
+                "Leads of two lines that differ by a few tenths of a nat are the same.",
                 *change_words(found),
             ]
         ),

@@ -65,7 +65,11 @@ def off_of(found: Comparison) -> float:
 
 def by_words(found: Comparison) -> str:
     """The means that make the order, as a sentence needs them."""
-    return {"nearest normal law": "the nearest normal law"}.get(found.by, found.by)
+    return _spoken(found.by)
+
+
+def _spoken(means: str) -> str:
+    return f"the {means}" if means == "nearest normal law" else means
 
 
 def means_of(left: Left) -> str:
@@ -233,8 +237,8 @@ def _foretelling(found: Comparison) -> str:
     if not said:
         return ""
     drawn = [name for name, left in found.left.items() if any(means_of(each) == "draws" for each in left)]
-    means = sorted({means_of(each) for left in found.left.values() for each in left} - {"draws"})
-    others = [{"nearest normal law": "the nearest normal law"}.get(each, each) for each in means]
+    means = {means_of(each) for left in found.left.values() for each in left} - {"draws"}
+    others = [_spoken(each) for each in sorted(means)]
     mixed = ""
     if not drawn and len(others) > 1:
         mixed = f" Some are by {' and some by '.join(others)}: a few nats between them may be that."

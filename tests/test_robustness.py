@@ -15,7 +15,7 @@ from cellsim.alterations import GROUPS, Alteration, alterations_of
 from cellsim.altered_cases import altered
 from cellsim.case_alternatives import Alternative
 from cellsim.case_tables import table_text
-from cellsim.conclusions import Conclusion
+from cellsim.conclusions import Conclusion, Question
 from cellsim.errors import CalibrationError, CaseError, CellsimError
 from cellsim.fitting import calibrate, optima
 from cellsim.formats.petab import experiment_from_schedule
@@ -374,6 +374,15 @@ def test_an_alteration_that_cannot_be_fitted_is_told_and_the_others_go_on():
     assert not found.table().loc[1, "null_lead flips"]
     assert found.rows[2].values["null_lead"] == pytest.approx(found.base.values["null_lead"], abs=1e-3)
     assert "a negative baseline" in found.verdict
+
+
+def test_a_question_whose_draws_fail_cannot_be_asked_and_the_others_go_on():
+    def lost(laws):
+        raise CalibrationError("60 of 250 draws cannot be simulated.")
+
+    conclusion = Conclusion(id="own", question="?", unit="nat", threshold=0, above="yes", below="no")
+    assert np.isnan(robust._answer(Question(conclusion, lost), {}))
+    assert robust._answer(Question(conclusion, lambda laws: 2), {}) == 2.0
 
 
 def test_an_interrupt_keeps_what_is_done(monkeypatch):

@@ -34,6 +34,12 @@ def strong_truth(objective: Objective, k: int) -> np.ndarray:
     return theta
 
 
+def made_of(kind: str, k: int) -> Objective:
+    """A patient of the null, or with a strong effect under V2 or V4."""
+    truth = full("V0" if kind == "null" else kind)
+    return replicate(truth, drawn_truth(truth, k) if kind == "null" else strong_truth(truth, k), seed=k)
+
+
 def evidence(made: Objective, siblings: dict[str, Objective], seed: int) -> Record:
     """ln evidence of the patient's rows under each variant, Laplace; null where it could not be found."""
     out: Record = {}
@@ -50,10 +56,8 @@ def evidence(made: Objective, siblings: dict[str, Objective], seed: int) -> Reco
 def patient(kind: str, k: int) -> Record:
     """One patient: of the null, or with an effect under V2 or V4."""
     begun = time.perf_counter()
-    truth = full("V0" if kind == "null" else kind)
-    theta = drawn_truth(truth, k) if kind == "null" else strong_truth(truth, k)
     try:
-        made = replicate(truth, theta, seed=k)
+        made = made_of(kind, k)
         out: Record = {"evidence": evidence(made, {name: full(name) for name in VARIANTS}, k)}
     except CellsimError as error:
         out = {"failed": str(error)[:200]}
@@ -67,11 +71,9 @@ _HINGES = {"V0": "phi", "V2": "e", "V4": "e"}
 def closer(kind: str, k: int) -> Record:
     """The same patient as :func:`patient` makes, its evidence by quadrature along the parameter that matters most."""
     begun = time.perf_counter()
-    truth = full("V0" if kind == "null" else kind)
-    theta = drawn_truth(truth, k) if kind == "null" else strong_truth(truth, k)
     out: Record = {"evidence": {}, "mean": {}}
     try:
-        made = replicate(truth, theta, seed=k)
+        made = made_of(kind, k)
         for name in ("V0", "V2"):
             sibling = replace(full(name), terms=made.terms)
             found = integrated(sibling, _HINGES[name], fitted(sibling, k))
@@ -85,11 +87,9 @@ def closer(kind: str, k: int) -> Record:
 def by_law(kind: str, k: int) -> Record:
     """The same patient as :func:`patient` makes, its evidence by the nearest normal law."""
     begun = time.perf_counter()
-    truth = full("V0" if kind == "null" else kind)
-    theta = drawn_truth(truth, k) if kind == "null" else strong_truth(truth, k)
     out: Record = {"evidence": {}, "shape": {}}
     try:
-        made = replicate(truth, theta, seed=k)
+        made = made_of(kind, k)
         for name in ("V0", "V2"):
             sibling = replace(full(name), terms=made.terms)
             found = nearest_normal(sibling, fitted(sibling, k), seed=k).evidence
