@@ -10,7 +10,7 @@ import numpy as np
 from benchmarks.clock import best, table
 from benchmarks.peers import PEERS, Runner, amici, bngsim, diffrax, in_short, made
 from benchmarks.problem import ACCURACY, START, problem
-from cellsim.solver import integrate
+from cellsim.solver.integration import integrate
 
 LADDER = ((1e-2, 1e-4), (3e-3, 1e-5), (1e-3, 1e-6), (1e-4, 1e-7), (1e-5, 1e-8), (1e-6, 1e-9))
 BATCH = 512

@@ -11,11 +11,11 @@ from numba import njit
 
 from benchmarks.clock import table
 from benchmarks.problem import problem
-from cellsim.assembly import aligned, assemble, lane_width
-from cellsim.emit import BLOCK, Code
-from cellsim.stepper import call_kernel
-from cellsim.tableau import STAGES
-from cellsim.writer import Writer
+from cellsim.compiler.assembly import aligned, assemble, lane_width
+from cellsim.compiler.emit import BLOCK, Code
+from cellsim.compiler.rodas5p import STAGES
+from cellsim.compiler.writer import Writer
+from cellsim.solver.step_loop import call_kernel
 
 _ARITHMETIC = re.compile(r"= (fadd|fsub|fmul|fdiv|fneg)\b[^<]*(?:<(\d+) x double>)?")
 

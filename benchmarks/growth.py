@@ -11,10 +11,10 @@ import sympy as sp
 
 from benchmarks.clock import best, table
 from benchmarks.problem import START, Array, Problem, problem
-from cellsim.equations import Equations
-from cellsim.kernels import compile_equations
-from cellsim.solver import Doses, integrate
-from cellsim.streaming import stream
+from cellsim.compiler.equations import Equations
+from cellsim.compiler.kernels import compile_equations
+from cellsim.solver.integration import Doses, integrate
+from cellsim.solver.streaming import stream
 
 
 def chain(n: int) -> Equations:

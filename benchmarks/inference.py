@@ -23,11 +23,11 @@ import numpy as np
 import cellsim as cs
 from benchmarks.clock import table
 from benchmarks.problem import Array
-from cellsim.fitted import Calibration
-from cellsim.fitting import hessian, optima
-from cellsim.formats.petab_v1 import export_v1
-from cellsim.likelihood import Objective, objective_of
-from cellsim.profiles import profile
+from cellsim.identifiability.profiles import profile
+from cellsim.likelihood.objective import Objective, objective_of
+from cellsim.petab.v1 import export_v1
+from cellsim.posterior.calibration import Calibration
+from cellsim.posterior.fitting import hessian, optima
 
 STARTS = 10
 PROFILED = ("e", "t_P", "kappa")

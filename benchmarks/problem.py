@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 import cellsim as cs
-from cellsim.equations import equations_of
-from cellsim.kernels import Kernels, compile_equations
-from cellsim.likelihood import Objective, objective_of
-from cellsim.solver import Doses, Solution, integrate
+from cellsim.compiler.equations import equations_of
+from cellsim.compiler.kernels import Kernels, compile_equations
+from cellsim.likelihood.objective import Objective, objective_of
+from cellsim.solver.integration import Doses, Solution, integrate
 
 Array = NDArray[np.float64]
 ACCURACY = 5e-5

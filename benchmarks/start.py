@@ -8,10 +8,10 @@ _IMPORT = "import cellsim"
 _FIRST = """
 import time
 import cellsim as cs
-from cellsim.equations import equations_of
-from cellsim.kernels import compile_equations
-from cellsim.solver import Doses, integrate
-import cellsim.step_code
+from cellsim.compiler.equations import equations_of
+from cellsim.compiler.kernels import compile_equations
+from cellsim.solver.integration import Doses, integrate
+import cellsim.solver.step_loop_cache
 model = cs.load_model("sjogren_rfib")
 begin = time.process_time()
 names = [each.name for each in model.assignments if each.name.startswith("value_")]

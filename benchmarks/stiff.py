@@ -11,8 +11,8 @@ import numpy as np
 from scipy.integrate import solve_ivp
 
 from benchmarks.clock import best, table, timed
-from cellsim.kernels import Kernels, compile_equations
-from cellsim.solver import Doses, Solution, integrate
+from cellsim.compiler.kernels import Kernels, compile_equations
+from cellsim.solver.integration import Doses, Solution, integrate
 
 sys.path.append(str(Path(__file__).resolve().parents[1] / "tests"))
 

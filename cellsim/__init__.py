@@ -8,45 +8,45 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from cellsim import errors, plots
-    from cellsim.case import Case, load_case
-    from cellsim.comparison import Comparison
-    from cellsim.fitted import Calibration
-    from cellsim.fitting import calibrate
-    from cellsim.identifiability import identify
-    from cellsim.model import Model, load_model
-    from cellsim.posterior import Posterior, sample
-    from cellsim.profiles import Profiles, profile
-    from cellsim.robust import robustness
-    from cellsim.robust_table import Robustness
-    from cellsim.schedule import Schedule
-    from cellsim.simulation import simulate
-    from cellsim.sweeps import Sweep, sweep
-    from cellsim.trajectory import Trajectory
-    from cellsim.variants import compare
+    from cellsim.case.case import Case, load_case
+    from cellsim.comparison.comparison import Comparison
+    from cellsim.comparison.robustness_analysis import robustness
+    from cellsim.comparison.robustness_table import Robustness
+    from cellsim.comparison.variants import compare
+    from cellsim.dosing.schedule import Schedule
+    from cellsim.identifiability.identification import identify
+    from cellsim.identifiability.profiles import Profiles, profile
+    from cellsim.model.model import Model, load_model
+    from cellsim.posterior.calibration import Calibration
+    from cellsim.posterior.fitting import calibrate
+    from cellsim.posterior.posterior import Posterior, sample
+    from cellsim.predictions.sweeps import Sweep, sweep
+    from cellsim.solver.simulation import simulate
+    from cellsim.solver.trajectory import Trajectory
 
 __version__ = "0.1.0"
 
 _HOME_OF = {
-    "Calibration": "fitted",
-    "Case": "case",
-    "Comparison": "comparison",
-    "Model": "model",
-    "Posterior": "posterior",
-    "Profiles": "profiles",
-    "Robustness": "robust_table",
-    "Schedule": "schedule",
-    "Sweep": "sweeps",
-    "Trajectory": "trajectory",
-    "calibrate": "fitting",
-    "compare": "variants",
-    "identify": "identifiability",
-    "load_case": "case",
-    "load_model": "model",
-    "profile": "profiles",
-    "robustness": "robust",
-    "sample": "posterior",
-    "simulate": "simulation",
-    "sweep": "sweeps",
+    "Calibration": "posterior.calibration",
+    "Case": "case.case",
+    "Comparison": "comparison.comparison",
+    "Model": "model.model",
+    "Posterior": "posterior.posterior",
+    "Profiles": "identifiability.profiles",
+    "Robustness": "comparison.robustness_table",
+    "Schedule": "dosing.schedule",
+    "Sweep": "predictions.sweeps",
+    "Trajectory": "solver.trajectory",
+    "calibrate": "posterior.fitting",
+    "compare": "comparison.variants",
+    "identify": "identifiability.identification",
+    "load_case": "case.case",
+    "load_model": "model.model",
+    "profile": "identifiability.profiles",
+    "robustness": "comparison.robustness_analysis",
+    "sample": "posterior.posterior",
+    "simulate": "solver.simulation",
+    "sweep": "predictions.sweeps",
 }
 _MODULES = ("errors", "plots")
 

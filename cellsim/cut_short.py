@@ -5,18 +5,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from cellsim.comparison import Comparison
-    from cellsim.posterior import Posterior
-    from cellsim.profiles import Profiles
-    from cellsim.robust_table import Robustness
+    from cellsim.comparison.comparison import Comparison
+    from cellsim.comparison.robustness_table import Robustness
+    from cellsim.identifiability.profiles import Profiles
+    from cellsim.posterior.posterior import Posterior
 
 __all__ = ["cut_short"]
 
 
 def cut_short(found: Posterior | Profiles | Comparison | Robustness) -> bool:
     """Whether an interrupt ended the making of `found`, which then holds what was ready."""
-    from cellsim.posterior import Posterior
-    from cellsim.robust_table import Robustness
+    from cellsim.comparison.robustness_table import Robustness
+    from cellsim.posterior.posterior import Posterior
 
     if isinstance(found, Posterior):
         return found.thetas.shape[1] < found.run.asked

@@ -8,7 +8,7 @@ import numpy as np
 import sympy as sp
 from numpy.typing import NDArray
 
-from cellsim.equations import Equations
+from cellsim.compiler.equations import Equations
 
 Array = NDArray[np.float64]
 

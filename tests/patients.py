@@ -7,7 +7,7 @@ from functools import lru_cache
 from small_cases import tiny_case
 
 import cellsim as cs
-from cellsim.case import Case
+from cellsim.case.case import Case
 
 MODEL = """
 model small()

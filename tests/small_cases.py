@@ -6,9 +6,9 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
-from cellsim.case import Case, load_case
-from cellsim.case_tables import table_text
-from cellsim.model import load_model
+from cellsim.case.case import Case, load_case
+from cellsim.case.tables import table_text
+from cellsim.model.model import load_model
 
 Line = dict[str, str]
 

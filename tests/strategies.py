@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from hypothesis import strategies as st
 
-from cellsim.case import load_case
-from cellsim.priors import Prior
-from cellsim.schedule import Infusion, Schedule
+from cellsim.case.case import load_case
+from cellsim.dosing.schedule import Infusion, Schedule
+from cellsim.likelihood.priors import Prior
 
 CASE = load_case("sjogren_rfib")
 AUTO, ALLO = "rfib", "ucmsc"

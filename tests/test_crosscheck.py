@@ -15,11 +15,11 @@ from tempfile import mkdtemp
 import numpy as np
 import pytest
 
-from cellsim.case import Case, load_case
-from cellsim.formats.petab import export_problem
-from cellsim.likelihood import Objective, objective_of
-from cellsim.model import load_model
-from cellsim.simulation import simulate
+from cellsim.case.case import Case, load_case
+from cellsim.likelihood.objective import Objective, objective_of
+from cellsim.model.model import load_model
+from cellsim.petab.problem import export_problem
+from cellsim.solver.simulation import simulate
 
 # libRoadRunner says so of every segment with few points; that the end is reached is asserted below
 pytestmark = pytest.mark.filterwarnings("ignore:Simulation requested end time point")

@@ -20,10 +20,10 @@ import cellsim as cs
 from benchmarks.honesty import coverage, law, ledger, posteriors, preference, sbc
 from benchmarks.honesty.patients import NOTHING, drives, full
 from cellsim.errors import CalibrationError
-from cellsim.fitting import optima
-from cellsim.likelihood import Objective, objective_of
-from cellsim.modes import Mixture, Mode
-from cellsim.synthetic import replicate
+from cellsim.likelihood.objective import Objective, objective_of
+from cellsim.likelihood.synthetic import replicate
+from cellsim.posterior.fitting import optima
+from cellsim.posterior.laplace import Mixture, Mode
 
 LUCK = 1e-4
 

@@ -18,10 +18,10 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from strategies import ALLO, AUTO, CASE, CELLS, parameters, schedules
 
-from cellsim.model import Model, load_model
-from cellsim.schedule import Infusion, Schedule
-from cellsim.simulation import simulate
-from cellsim.trajectory import Trajectory
+from cellsim.dosing.schedule import Infusion, Schedule
+from cellsim.model.model import Model, load_model
+from cellsim.solver.simulation import simulate
+from cellsim.solver.trajectory import Trajectory
 
 RTOL, ATOL = 1e-7, 1e-10
 CLOSE = 5.0

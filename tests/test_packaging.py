@@ -11,7 +11,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 TRACKED = ("cellsim", "models", "calibration", "setup.cfg", "pyproject.toml", "README.md", "LICENSE")
 QUESTION = (
-    "import cellsim, cellsim.library as l; from cellsim.case import load_case; from cellsim.model import load_model;"
+    "import cellsim, cellsim.library as l; from cellsim.case.case import load_case; from cellsim.model.model import load_model;"
     "case = load_case('sjogren_rfib'); model = load_model(case.model);"
     "print(cellsim.__file__, len(model.states), len(case.rows), *l.shipped_models(), *l.shipped_cases())"
 )

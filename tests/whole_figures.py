@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from cellsim.figures_style import figure_of
-from cellsim.words import LABEL
+from cellsim.plots.style import figure_of
+from cellsim.posterior.words import LABEL
 
 # points that boxes may share: constrained layout lets letters of neighbours touch
 TOUCH = 4

@@ -14,8 +14,8 @@ from benchmarks.honesty.patients import drives, full
 from benchmarks.honesty.posteriors import Draws, fitted, laplace, positions, sampled
 from benchmarks.honesty.sbc import FULL_CHAIN
 from cellsim.errors import CellsimError
-from cellsim.likelihood import Objective
-from cellsim.synthetic import replicate
+from cellsim.likelihood.objective import Objective
+from cellsim.likelihood.synthetic import replicate
 
 PATIENTS, QUICK, CHAINED = 16, 1, 6
 SAMPLED = ("medians", "autologous")

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.honesty.law import band
-from cellsim.figures_style import BLACK, BLUE, GREEN, GREY, PALE, SMALL, TINY, VERMILLION, WIDE
+from cellsim.plots.style import BLACK, BLUE, GREEN, GREY, PALE, SMALL, TINY, VERMILLION, WIDE
 
 Array = NDArray[np.float64]
 _MARKED = {"e": VERMILLION, "ln drive, day 259": BLUE, "log-likelihood": GREEN}

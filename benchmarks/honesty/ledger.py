@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cellsim.likelihood import Objective
+from cellsim.likelihood.objective import Objective
 
 RESULTS = Path(__file__).parent / "results.jsonl"
 Record = dict[str, Any]

@@ -13,11 +13,11 @@ import sympy as sp
 from numpy.typing import NDArray
 
 import cellsim as cs
-from cellsim.delivery import deliver
-from cellsim.equations import equations_of
-from cellsim.kernels import compile_equations
-from cellsim.likelihood import Objective, objective_of
-from cellsim.solver import Doses, integrate
+from cellsim.compiler.equations import equations_of
+from cellsim.compiler.kernels import compile_equations
+from cellsim.dosing.delivery import deliver
+from cellsim.likelihood.objective import Objective, objective_of
+from cellsim.solver.integration import Doses, integrate
 
 # small cases are made in one call by what the tests use; last, so that an installed cellsim comes first
 sys.path.append(str(Path(__file__).resolve().parents[2] / "tests"))

@@ -10,12 +10,12 @@ from numpy.typing import NDArray
 
 from benchmarks.honesty.law import position
 from benchmarks.honesty.patients import Watched
-from cellsim.convergence import converged, smoothed_weights
-from cellsim.fitting import optima
-from cellsim.likelihood import Objective
-from cellsim.modes import Mixture
-from cellsim.nearest_normal import nearest_normal
-from cellsim.sampling import Run, explored
+from cellsim.likelihood.objective import Objective
+from cellsim.posterior.convergence import converged, smoothed_weights
+from cellsim.posterior.fitting import optima
+from cellsim.posterior.laplace import Mixture
+from cellsim.posterior.nearest_normal import nearest_normal
+from cellsim.posterior.sampler import Run, explored
 
 Array = NDArray[np.float64]
 # kept beside every chain's positions: a line without it is of a sampler before this one

@@ -12,9 +12,9 @@ from benchmarks.honesty.ledger import Record, Study, stamp_of
 from benchmarks.honesty.patients import full
 from benchmarks.honesty.posteriors import fitted, integrated
 from cellsim.errors import CellsimError
-from cellsim.likelihood import Objective
-from cellsim.nearest_normal import nearest_normal
-from cellsim.synthetic import replicate
+from cellsim.likelihood.objective import Objective
+from cellsim.likelihood.synthetic import replicate
+from cellsim.posterior.nearest_normal import nearest_normal
 
 VARIANTS = ("V0", "V0b", "V2", "V4")
 NULLS, EFFECTS = ("V0", "V0b"), ("V2", "V4")

@@ -1,0 +1,193 @@
+"""What is believed before the data: one prior for each parameter, and the variants of the mechanism."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+
+from cellsim.case.records import PriorRow, Variant
+from cellsim.case.tables import REMARKS, Desk, Line, kept, listed
+from cellsim.errors import Problem, did_you_mean
+
+__all__ = ["FAMILIES", "read_priors", "read_variants"]
+
+FAMILIES = {
+    "cauchy": ("location", "scale"),
+    "chisquare": ("degrees of freedom",),
+    "exponential": ("scale",),
+    "gamma": ("shape", "scale"),
+    "laplace": ("location", "scale"),
+    "log-laplace": ("log-location", "log-scale"),
+    "log-normal": ("log-mean", "log-sd"),
+    "log-uniform": ("lower", "upper"),
+    "normal": ("mean", "sd"),
+    "rayleigh": ("scale",),
+    "uniform": ("lower", "upper"),
+}
+"""PEtab's prior families and what their parameters are."""
+
+_POSITIVE = {"scale", "log-scale", "log-sd", "sd", "shape", "degrees of freedom"}
+_PARAMETERS = (
+    ("parameterId", "lowerBound", "upperBound", "nominalValue", "estimate"),
+    ("parameterName", "priorDistribution", "priorParameters", "unit", "group", "mark", "meaning", *REMARKS),
+)
+_VARIANTS = (("variantId", "default"), ("name", "meaning", *REMARKS))
+_SUBSPACE = ("model_subspace_id", "model_subspace_petab_yaml")
+
+
+def read_priors(desk: Desk, tables: Mapping[str, Sequence[str]]) -> tuple[PriorRow, ...]:
+    """Read what the case holds to be known about every parameter.
+
+    Parameters
+    ----------
+    desk : Desk
+        The texts; complaints are left there.
+    tables : mapping
+        Names of the standard tables by their key in the problem file.
+
+    Returns
+    -------
+    tuple of PriorRow
+        Those of the PEtab problem first, then those beside it.
+    """
+    standard = desk.rows(tables.get("parameter_files", ()), *_PARAMETERS)
+    beside = desk.rows(["parameters_extended.tsv"], *_PARAMETERS)
+    made = [_prior(desk, line, True) for line in standard] + [_prior(desk, line, False) for line in beside]
+    return kept(made)
+
+
+def _prior(desk: Desk, line: Line, standard: bool) -> PriorRow | None:
+    identity = desk.text(line, "parameterId")
+    nominal = desk.number(line, "nominalValue")
+    estimate = desk.truth(line, "estimate")
+    lower = desk.number(line, "lowerBound", default=-math.inf, infinite=True)
+    upper = desk.number(line, "upperBound", default=math.inf, infinite=True)
+    family, numbers = _family(desk, line, identity) if estimate or line.of("priorDistribution") else ("", ())
+    if not identity or nominal is None or lower is None or upper is None:
+        return None
+    if estimate and not lower <= nominal <= upper:
+        desk.complain(
+            line, f"nominal {identity} = {nominal:g} is outside of its bounds {lower:g} to {upper:g}."
+        )
+    return PriorRow(
+        id=identity,
+        estimate=estimate,
+        nominal=nominal,
+        family=family,
+        parameters=numbers,
+        lower=lower,
+        upper=upper,
+        unit=line.of("unit"),
+        mark=desk.choice(line, "mark", ("V", "M", "A"), "A"),
+        source=line.of("source"),
+        meaning=line.of("meaning"),
+        group=line.of("group"),
+        standard=standard,
+        file=line.file,
+        row=line.row,
+    )
+
+
+def _family(desk: Desk, line: Line, identity: str) -> tuple[str, tuple[float, ...]]:
+    """The prior of an estimated parameter: every one has its own, and it is a distribution."""
+    family = line.of("priorDistribution")
+    if not family:
+        desk.complain(
+            line, f"{identity} is estimated and has no prior.", "Give it one, or set estimate to false."
+        )
+        return "", ()
+    if family not in FAMILIES:
+        desk.complain(line, f"no prior family {family!r}.", did_you_mean(family, FAMILIES))
+        return "", ()
+    wanted = FAMILIES[family]
+    try:
+        numbers = tuple(float(each) for each in listed(line.of("priorParameters")))
+    except ValueError:
+        numbers = ()
+    if len(numbers) != len(wanted) or not all(map(math.isfinite, numbers)):
+        desk.complain(
+            line,
+            f"the {family} prior of {identity} takes {len(wanted)} finite numbers ({', '.join(wanted)}), "
+            f"seen {line.of('priorParameters')!r}.",
+            "Separate them with a semicolon.",
+        )
+        return "", ()
+    for name, value in zip(wanted, numbers):
+        if name in _POSITIVE and not value > 0:
+            desk.complain(line, f"the {name} of the prior of {identity} is {value:g}; it must be above zero.")
+    if wanted == ("lower", "upper") and not numbers[0] < numbers[1]:
+        desk.complain(
+            line, f"the {family} prior of {identity} from {numbers[0]:g} to {numbers[1]:g} is empty."
+        )
+    elif family == "log-uniform" and not numbers[0] > 0:
+        desk.complain(line, f"the log-uniform prior of {identity} must begin above zero.")
+    return family, numbers
+
+
+def read_variants(desk: Desk, priors: Iterable[PriorRow]) -> tuple[Variant, ...]:
+    """Read the model space, and what its variants are called.
+
+    Parameters
+    ----------
+    desk : Desk
+        The texts; complaints are left there.
+    priors : iterable of PriorRow
+        The parameters a variant may fix.
+
+    Returns
+    -------
+    tuple of Variant
+    """
+    parameters = {each.id: each for each in priors if each.standard}
+    named = {line.of("variantId"): line for line in desk.rows(["variants.tsv"], *_VARIANTS)}
+    lines = desk.rows(["model_space.tsv"], _SUBSPACE, _Anything())
+    for name in sorted(set(lines[0] if lines else ()) - {*_SUBSPACE, *parameters}) if parameters else ():
+        header = Line({}, file="model_space.tsv", row=1)
+        desk.complain(header, f"no parameter {name!r}.", did_you_mean(name, parameters))
+    made = [
+        _variant(desk, line, named.get(line.of("model_subspace_id"), Line({})), parameters) for line in lines
+    ]
+    known = [each.id for each in made]
+    for name, line in named.items():
+        if name not in known:
+            desk.complain(line, f"no variant {name!r} in the model space.", did_you_mean(name, known))
+    if made and sum(each.default for each in made) != 1:
+        what = "one variant is the default one, no more and no less."
+        desk.problems.append(Problem(what=what, file="variants.tsv"))
+    return tuple(made)
+
+
+def _variant(desk: Desk, line: Line, told: Line, known: Mapping[str, PriorRow]) -> Variant:
+    fixed, estimated = [], []
+    for name in line:
+        if name in _SUBSPACE or name not in known:
+            continue
+        if line.of(name) != "estimate":
+            value = desk.number(line, name)
+            if value is not None:
+                fixed.append((name, value))
+            continue
+        estimated.append(name)
+        if not known[name].estimate:
+            desk.complain(
+                line,
+                f"{line.of('model_subspace_id')} estimates {name}, which has no prior.",
+                "Give it one.",
+            )
+    return Variant(
+        id=desk.text(line, "model_subspace_id"),
+        fixed=tuple(fixed),
+        estimated=tuple(estimated),
+        name=told.of("name"),
+        meaning=told.of("meaning"),
+        default=bool(told) and desk.truth(told, "default"),
+        file=line.file,
+        row=line.row,
+    )
+
+
+class _Anything(tuple[str, ...]):
+    """Every column is known: those of a model space are parameters, and judged as such."""
+
+    def __contains__(self, column: object) -> bool:
+        return True

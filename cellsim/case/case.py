@@ -1,0 +1,389 @@
+"""One patient as a frozen object: treatment, visits, analytes with their doubts, priors and variants."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import date
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from cellsim import library
+from cellsim.case.assumptions import read_priors, read_variants
+from cellsim.case.case_alternatives import ALTERNATIVES, Alternative, read_alternatives
+from cellsim.case.case_model import against_model
+from cellsim.case.checks import of_tables
+from cellsim.case.measurements import Data
+from cellsim.case.records import Analyte, Censored, Grade, Measurement, PrintedCell, PriorRow, Variant, Visit
+from cellsim.case.tables import Desk
+from cellsim.case.treatment import Treatment
+from cellsim.dosing.schedule import Product, Schedule
+from cellsim.errors import CaseError, ModelError, Problem, did_you_mean
+from cellsim.petab.problem import read_problem_file
+
+if TYPE_CHECKING:
+    from cellsim.model.model import Model
+
+__all__ = ["COMPANIONS", "Case", "load_case"]
+
+COMPANIONS = (
+    "visits.tsv",
+    "products.tsv",
+    "table1.tsv",
+    "extended.tsv",
+    "parameters_extended.tsv",
+    "model_space.tsv",
+    "variants.tsv",
+)
+"""Our own tables, which stand beside the PEtab problem and are not named in it; every case has them."""
+
+
+@dataclass(frozen=True, eq=False, repr=False, kw_only=True)
+class Case:
+    """One patient: what was given, what was measured, what is believed beforehand. Made by :func:`load_case`.
+
+    Parameters
+    ----------
+    name : str
+        Its name.
+    model : str
+        What :func:`cellsim.load_model` takes: name of a shipped model, path, or (of a case read from
+        texts) the model's own text.
+    analytes : tuple of Analyte
+        With unit, reference limits, formula and spread.
+    visits : tuple of Visit
+        In the order of time.
+    rows : tuple of Measurement
+        The standard part: every value scored as a number, each with file and row.
+    censored : tuple of Censored
+        Values known only to lie below or above a limit.
+    grades : tuple of Grade
+        Ordinal findings, the ones not scored included.
+    table1 : tuple of PrintedCell
+        Every cell of the source's own table, with its status and doubts.
+    products : tuple of Product
+        What was infused.
+    timeline : Schedule
+        Everything given.
+    priors : tuple of PriorRow
+        One for each parameter, fixed ones included.
+    variants : tuple of Variant
+        The competing mechanisms.
+    alternatives : tuple of Alternative
+        What may have been otherwise.
+    start : float
+        The day the simulation starts.
+    day_zero : datetime.date or None
+        The date of day 0.
+    cells_per_unit : mapping
+        Cells in one unit of each state that a product enters.
+    experiment : str
+        Name of the one experiment in the PEtab problem.
+    product_rows, targets : mapping
+        Where products, and what the conditions change, stand in their tables.
+    """
+
+    name: str
+    model: str
+    analytes: tuple[Analyte, ...]
+    visits: tuple[Visit, ...]
+    rows: tuple[Measurement, ...]
+    censored: tuple[Censored, ...]
+    grades: tuple[Grade, ...]
+    table1: tuple[PrintedCell, ...]
+    products: tuple[Product, ...]
+    timeline: Schedule
+    priors: tuple[PriorRow, ...]
+    variants: tuple[Variant, ...]
+    start: float
+    alternatives: tuple[Alternative, ...] = ()
+    day_zero: date | None = None
+    cells_per_unit: Mapping[str, float] = field(default_factory=dict)
+    experiment: str = ""
+    product_rows: Mapping[str, int | None] = field(default_factory=dict)
+    targets: Mapping[str, tuple[str, int | None]] = field(default_factory=dict)
+    _texts: tuple[tuple[str, str], ...] = ()
+    _noted: tuple[Problem, ...] = ()
+
+    # ---- treatment --------------------------------------------------------------------------------
+
+    @property
+    def schedule(self) -> Schedule:
+        """What was given from day 0 on: the plan."""
+        return self.timeline.only(after=0.0)
+
+    @property
+    def history(self) -> Schedule:
+        """What was given before day 0."""
+        return self.timeline.only(before=0.0)
+
+    # ---- looking things up ------------------------------------------------------------------------
+
+    @property
+    def extended(self) -> tuple[Censored | Grade, ...]:
+        """Every row that stands beside the standard part."""
+        return (*self.censored, *self.grades)
+
+    @property
+    def files(self) -> dict[str, str]:
+        """The whole case as texts by file name, the model's included; :func:`load_case` takes it back."""
+        return dict(self._texts)
+
+    @property
+    def nominal(self) -> dict[str, float]:
+        """Nominal value of every parameter by name, in its unit."""
+        return {each.id: each.nominal for each in self.priors}
+
+    @property
+    def default_variant(self) -> str:
+        """Name of the variant used when none is named; empty when there are none."""
+        return next((each.id for each in self.variants if each.default), "")
+
+    def analyte(self, name: str) -> Analyte:
+        """The analyte of this name.
+
+        Raises
+        ------
+        CaseError
+            There is none of that name.
+
+        Examples
+        --------
+        >>> load_case("sjogren_rfib").analyte("IL6").upper
+        9.1
+        """
+        found = {each.id: each for each in self.analytes}
+        if name not in found:
+            raise CaseError(f"No analyte {name!r} in {self.name}. {did_you_mean(name, found)}")
+        return found[name]
+
+    def prior(self, name: str) -> PriorRow:
+        """The prior of this parameter.
+
+        Raises
+        ------
+        CaseError
+            There is none of that name.
+
+        Examples
+        --------
+        >>> load_case("sjogren_rfib").prior("phi").family
+        'normal'
+        """
+        found = {each.id: each for each in self.priors}
+        if name not in found:
+            raise CaseError(f"No parameter {name!r} in {self.name}. {did_you_mean(name, found)}")
+        return found[name]
+
+    def variant(self, name: str = "") -> Variant:
+        """The variant of this name, or the default one.
+
+        Raises
+        ------
+        CaseError
+            There is none of that name.
+
+        Examples
+        --------
+        >>> load_case("sjogren_rfib").variant().id
+        'V2'
+        """
+        found = {each.id: each for each in self.variants}
+        if (name or self.default_variant) not in found:
+            raise CaseError(f"No variant {name!r} in {self.name}. {did_you_mean(name, found)}")
+        return found[name or self.default_variant]
+
+    # ---- judging ----------------------------------------------------------------------------------
+
+    def check(self, model: Model | None = None) -> tuple[Problem, ...]:
+        """Everything wrong with the case (``severity="error"``) and everything doubtful about it.
+
+        Parameters
+        ----------
+        model : Model, optional
+            Judge against this model instead of the one the case names.
+
+        Returns
+        -------
+        tuple of Problem
+            In the order of the tables, doubts last.
+
+        Examples
+        --------
+        >>> problems = load_case("sjogren_rfib").check()
+        >>> {problem.severity for problem in problems}
+        {'doubt'}
+        """
+        from cellsim.model.model import load_model
+
+        found = [*self._noted, *of_tables(self)]
+        try:
+            if model is not None or self.model:
+                found += against_model(self, load_model(self.model) if model is None else model)
+        except ModelError as error:
+            found += [Problem(what=f"the model cannot be read: {error}", file="problem.yaml")]
+        found = list(dict.fromkeys(found))
+        return tuple(sorted(found, key=lambda each: each.severity != "error"))
+
+    def audit(self) -> str:
+        """The case as a page to read: what is scored, what is not and why, every doubt, the treatment.
+
+        Returns
+        -------
+        str
+        """
+        from cellsim.case.audit import audit
+
+        return audit(self)
+
+    def __eq__(self, other: object) -> bool:
+        return (
+            (self.name, self._texts) == (other.name, other._texts)
+            if isinstance(other, Case)
+            else NotImplemented
+        )
+
+    def __hash__(self) -> int:
+        return hash((self.name, self._texts))
+
+    def __repr__(self) -> str:
+        return (
+            f"<Case {self.name}: {len(self.analytes)} analytes, {len(self.visits)} visits, "
+            f"{len(self.rows)} scored values, {self.timeline.count} infusions>"
+        )
+
+
+def load_case(source: str | PathLike[str] | Mapping[str, str] | Case, *, model: Model | None = None) -> Case:
+    """Read a case and refuse it when anything is wrong with it.
+
+    Parameters
+    ----------
+    source : str, path or mapping
+        Name of a shipped case, a folder (or the ``problem.yaml`` in it), or the texts by file name as
+        ``case.files`` gives them.
+    model : Model, optional
+        Judge the case against this model instead of the one it names.
+
+    Returns
+    -------
+    Case
+
+    Raises
+    ------
+    CaseError
+        With all problems at once, each with its file and row.
+
+    Examples
+    --------
+    >>> load_case("sjogren_rfib")
+    <Case sjogren_rfib: 28 analytes, 3 visits, 81 scored values, 22 infusions>
+    """
+    if isinstance(source, Case):
+        return source
+    if isinstance(source, Mapping):
+        folder, desk = None, Desk({str(file): text for file, text in source.items()})
+    else:
+        folder, desk = _folder(source), Desk({})
+        for file in ("problem.yaml", *COMPANIONS, ALTERNATIVES):
+            _fetch(desk, folder, file)
+    if "problem.yaml" not in desk.texts:
+        raise CaseError([*desk.problems, Problem(what="the file is missing.", file="problem.yaml")])
+    problem = read_problem_file(desk.texts["problem.yaml"])
+    desk.problems += problem.problems
+    for file in [name for names in problem.tables.values() for name in names]:
+        _fetch(desk, folder, file)
+    named = _model_of(desk, folder, problem.model)
+    data = Data(desk, problem.tables)
+    priors = read_priors(desk, problem.tables)
+    variants = read_variants(desk, priors)
+    treatment = Treatment(desk, problem.tables)
+    case = Case(
+        name=problem.name or (folder.name if folder else "case"),
+        model=named,
+        analytes=data.analytes,
+        visits=data.visits,
+        rows=data.rows,
+        censored=data.censored,
+        grades=data.grades,
+        table1=data.table1,
+        products=treatment.products,
+        timeline=treatment.timeline,
+        priors=priors,
+        variants=variants,
+        alternatives=read_alternatives(desk, treatment.timeline, data.analytes, priors),
+        start=0.0 if treatment.start is None else treatment.start,
+        day_zero=treatment.day_zero,
+        cells_per_unit=treatment.cells_per_unit,
+        experiment=next(iter(treatment.experiments), ""),
+        product_rows=treatment.product_rows,
+        targets={target: (line.file, line.row) for target, line in treatment.targets.items()},
+        _texts=tuple(sorted(desk.texts.items())),
+        _noted=tuple(desk.problems),
+    )
+    wrong = [problem for problem in case.check(model) if problem.severity == "error"]
+    if wrong:
+        raise CaseError(wrong)
+    return case
+
+
+def _folder(source: str | PathLike[str]) -> Path:
+    """The folder of a shipped name or of a path."""
+    if isinstance(source, str) and source in library.shipped_cases():
+        return library.case_folder(source)
+    path = Path(source)
+    path = path.parent if path.name == "problem.yaml" else path
+    if path.is_dir():
+        return path
+    shipped = library.shipped_cases()
+    if len(path.parts) == 1:
+        raise CaseError(
+            f"No case {str(source)!r}, and no folder of that name. {did_you_mean(str(source), shipped)}"
+        )
+    raise CaseError(f"There is no folder {str(path)!r}. Shipped cases: {', '.join(shipped)}.")
+
+
+def _fetch(desk: Desk, folder: Path | None, file: str) -> None:
+    """Put one file on the desk, when it is there; who asks for its table hears when it is not."""
+    if folder is None or file in desk.texts or not (folder / file).is_file():
+        return
+    try:
+        desk.texts[file] = (folder / file).read_text(encoding="utf-8-sig")
+    except (UnicodeDecodeError, OSError) as error:
+        desk.problems.append(
+            Problem(what=f"cannot be read ({error}).", remedy="Save it as UTF-8 text.", file=file)
+        )
+
+
+def _model_of(desk: Desk, folder: Path | None, location: str) -> str:
+    """What :func:`cellsim.load_model` takes for the model that stands at `location`; its text joins the case.
+
+    A folder copied elsewhere no longer finds its model by a relative path; when a shipped model bears the
+    name, that one is used and said aloud.
+    """
+    if not location:
+        return ""
+    stem = Path(location).stem
+    shipped = library.model_file(stem).with_suffix(".xml") if stem in library.shipped_models() else None
+    _fetch(desk, folder, location)
+    if location in desk.texts:
+        if (
+            shipped is not None
+            and shipped.is_file()
+            and shipped.read_text(encoding="utf-8") == desk.texts[location]
+        ):
+            return stem
+        return desk.texts[location] if folder is None else str((folder / location).resolve())
+    if shipped is None:
+        remedy = (
+            "Put the model's SBML there, or name a shipped model: "
+            + ", ".join(library.shipped_models())
+            + "."
+        )
+        desk.problems.append(
+            Problem(what=f"there is no model at {location}.", remedy=remedy, file="problem.yaml")
+        )
+        return ""
+    what = f"there is no model at {location}; the shipped model {stem!r} is used."
+    desk.problems.append(Problem(what=what, file="problem.yaml", severity="doubt"))
+    return stem

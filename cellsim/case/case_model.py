@@ -1,0 +1,135 @@
+"""What can be wrong between a case and the model it names: names, units, doses, parameters."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from functools import partial
+from typing import TYPE_CHECKING
+
+from cellsim.case.checks import conversion_advice, is_number, problem_at
+from cellsim.dosing.delivery import cells_per_unit
+from cellsim.errors import ModelError, Problem, did_you_mean
+
+if TYPE_CHECKING:
+    from cellsim.case.case import Case
+    from cellsim.model.model import Model
+
+__all__ = ["against_model"]
+
+
+def against_model(case: Case, model: Model) -> Iterator[Problem]:
+    """Compare a case with the model it names."""
+    states = {each.name for each in model.states}
+    parameters = {each.name: each for each in model.parameters}
+    quantities = states | {each.name for each in model.assignments}
+    rates = {product.rate for product in case.products if product.rate}
+    standard = {each.id: each for each in case.priors if each.standard}
+    filled = {name for row in case.rows for name in (*row.parameters, *row.noise_parameters)}
+    filled |= {name for row in case.censored for name in row.parameters}
+    in_formulas: set[str] = set()
+    for analyte in case.analytes:
+        own = {*analyte.placeholders, *analyte.noise_placeholders}
+        for column, formula in (("observableFormula", analyte.formula), ("noiseFormula", analyte.noise)):
+            try:
+                names = _names(formula, f"{column} of {analyte.observable}")
+            except ModelError as error:
+                yield from (problem_at(analyte, each.what, each.remedy) for each in error.problems)
+                continue
+            in_formulas |= names
+            for name in sorted(names - own - quantities - set(parameters) - set(standard) - {"time"}):
+                known = {*quantities, *parameters, *standard, *own}
+                yield problem_at(analyte, f"{column}: no quantity {name!r}.", did_you_mean(name, known))
+        if analyte.quantity and analyte.quantity not in quantities:
+            yield problem_at(
+                analyte,
+                f"quantity: the model has no {analyte.quantity!r}.",
+                did_you_mean(analyte.quantity, quantities),
+            )
+    for grade in case.grades:
+        if grade.quantity and grade.quantity not in quantities:
+            yield problem_at(
+                grade,
+                f"quantity: the model has no {grade.quantity!r}.",
+                did_you_mean(grade.quantity, quantities),
+            )
+    used = set(parameters) | in_formulas | {name for name in filled if not is_number(name)}
+    for prior in standard.values():
+        if prior.id in case.targets:
+            yield problem_at(
+                prior, f"{prior.id} is changed by a condition, so it must not be a parameter of the case."
+            )
+        elif prior.id not in used:
+            yield problem_at(
+                prior,
+                f"no parameter {prior.id!r} in the model, its observables or their rows.",
+                did_you_mean(prior.id, used),
+            )
+        elif prior.id in parameters and not math.isclose(
+            prior.nominal, parameters[prior.id].value, rel_tol=1e-6
+        ):
+            what = (
+                f"nominal {prior.id} = {prior.nominal:g}, but the model says {parameters[prior.id].value:g}."
+            )
+            yield problem_at(prior, what, "The case's value is used.", "doubt")
+    files = sorted({each.file for each in standard.values()}) or ["parameters.tsv"]
+    for name in sorted(set(parameters) - set(standard) - rates - set(case.targets)) if standard else ():
+        what = f"the model's parameter {name!r} has neither a prior nor a fixed value here."
+        remedy = "Add a row with a prior, or with estimate false and its value."
+        yield Problem(what=what, remedy=remedy, file=files[0])
+    yield from _units(case, model)
+    yield from _doses_arrive(case, model)
+
+
+def _units(case: Case, model: Model) -> Iterator[Problem]:
+    """What the case compares with the model stands in the same unit."""
+    defined = dict(model.units)
+    units = {each.name: each.unit for each in model.states}
+    units |= {each.name: each.unit for each in model.assignments}
+    units |= {each.name: each.unit for each in model.parameters}
+    compared = [(each, each.quantity, each.unit) for each in case.analytes]
+    beliefs = [(each, each.id, each.unit) for each in case.priors if each.standard]
+    for where, name, unit in (*compared, *beliefs):
+        theirs = units.get(name, "")
+        theirs = defined.get(theirs, theirs)
+        if unit and theirs and (remedy := conversion_advice(unit, theirs)):
+            yield problem_at(where, f"{name} is in {theirs!r} in the model, and in {unit!r} here.", remedy)
+
+
+def _doses_arrive(case: Case, model: Model) -> Iterator[Problem]:
+    """Every dose enters a state, and both sides count the same cells."""
+    states = {each.name: each.unit for each in model.states}
+    parameters = [each.name for each in model.parameters]
+    defined = dict(model.units)
+    for product in case.products:
+        row = case.product_rows.get(product.name)
+        say = partial(Problem, file="products.tsv", row=row)
+        if product.state not in states:
+            what = f"product {product.name!r} enters {product.state!r}, which is no state of the model."
+            yield say(what=what, remedy=did_you_mean(product.state, states))
+            continue
+        scale = cells_per_unit(states[product.state], defined) or 1.0
+        stated = case.cells_per_unit.get(product.state, 1e6)
+        if not math.isclose(scale, stated, rel_tol=1e-9):
+            yield say(what=f"cellsPerUnit is {stated:g}, but the model counts {product.state} in {scale:g}.")
+        if product.rate and product.rate not in parameters:
+            what = (
+                f"product {product.name!r} has the rate {product.rate!r}, which is no parameter of the model."
+            )
+            yield say(what=what, remedy=did_you_mean(product.rate, parameters))
+    entries = {product.state for product in case.products} | {product.rate for product in case.products}
+    for target, (file, row) in case.targets.items():
+        if target in entries:
+            continue
+        if target not in states:
+            what = f"a dose into {target!r}, which is no state of the model."
+            yield Problem(what=what, remedy=did_you_mean(target, states), file=file, row=row)
+        elif cells_per_unit(states[target], defined) not in (None, 1):
+            what = f"a dose into {target!r}, which counts cells, but no product enters it."
+            yield Problem(what=what, remedy="Name a product for it in products.tsv.", file=file, row=row)
+
+
+def _names(formula: str, where: str) -> set[str]:
+    from cellsim.model.formulas import parse_formula
+
+    return {str(symbol) for symbol in parse_formula(formula, where=where).free_symbols}

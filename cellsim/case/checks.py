@@ -1,0 +1,243 @@
+"""What can be wrong with a case that can be read: its tables are held against each other."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+from cellsim.case.records import SCORED, Censored, Measurement, Visit
+from cellsim.errors import Problem, UnitError, did_you_mean
+from cellsim.units import conversion_factor
+
+if TYPE_CHECKING:
+    from cellsim.case.case import Case
+
+__all__ = ["conversion_advice", "is_number", "of_tables", "problem_at"]
+
+GRADING = ("purpura_cut_3", "purpura_gap_2", "purpura_gap_1", "purpura_scale")
+"""What turns a lesion level into the probability of a grade (see :mod:`cellsim.likelihood.objective`)."""
+
+
+def problem_at(where: object, what: str, remedy: str = "", severity: str = "error") -> Problem:
+    """A complaint about a record that knows its file and row."""
+    file, row = getattr(where, "file", ""), getattr(where, "row", None)
+    return Problem(what=what, remedy=remedy, file=file, row=row, severity=severity)
+
+
+def of_tables(case: Case) -> Iterator[Problem]:
+    """Compare the tables of a case with each other."""
+    yield from _twice(case)
+    yield from _visits(case)
+    values: tuple[Measurement | Censored, ...] = (*case.rows, *case.censored)
+    for row in values:
+        yield from _row(case, row)
+    yield from _printed(case)
+    yield from _placeholders(case)
+    for analyte in case.analytes:
+        if case.rows and not any(row.analyte == analyte.id for row in values):
+            yield problem_at(
+                analyte, f"no value of {analyte.observable} is scored.", "Remove it, or add its rows."
+            )
+
+
+def _twice(case: Case) -> Iterator[Problem]:
+    """Every name once, every value once."""
+    values: tuple[Measurement | Censored, ...] = (*case.rows, *case.censored)
+    groups: tuple[tuple[str, Iterable[tuple[object, object]]], ...] = (
+        ("observable", ((each.observable, each) for each in case.analytes)),
+        ("visit", ((each.id, each) for each in case.visits)),
+        ("parameter", ((each.id, each) for each in case.priors)),
+        ("variant", ((each.id, each) for each in case.variants)),
+        ("value of", (((each.observable, each.visit or each.day), each) for each in values)),
+        ("printed cell", (((each.analyte, each.visit), each) for each in case.table1)),
+        ("grade of", (((each.observable, each.day, each.calendar), each) for each in case.grades)),
+    )
+    for kind, group in groups:
+        seen: dict[object, object] = {}
+        for name, where in group:
+            if name in seen:
+                first = seen[name]
+                said = name if isinstance(name, str) else " at ".join(str(each) for each in name if each)  # type: ignore[attr-defined]
+                place = f"{getattr(first, 'file', '')}, row {getattr(first, 'row', '')}"
+                yield problem_at(
+                    where,
+                    f"{kind} {said} stands already in {place}.",
+                    "A duplicated row counts twice: remove one.",
+                )
+            seen.setdefault(name, where)
+
+
+def _visits(case: Case) -> Iterator[Problem]:
+    for before, after in pairwise(case.visits):
+        if after.nominal <= before.nominal:
+            what = (
+                f"visit {after.id!r} (day {after.nominal:g}) is not after {before.id!r} ({before.nominal:g})."
+            )
+            yield problem_at(after, what, "Visits stand in the order of time.")
+        elif after.earliest < before.latest:
+            what = (
+                f"the windows of {before.id!r} (to day {before.latest:g}) "
+                f"and {after.id!r} (from day {after.earliest:g}) overlap."
+            )
+            yield problem_at(after, what, "Each visit has days of its own.")
+    beside = {each.id: each for each in case.priors if not each.standard}
+    if graded := [each for each in case.grades if each.scored]:
+        for name in GRADING:
+            if name not in {each.id for each in case.priors}:
+                what = f"grades are scored, but parameters_extended.tsv has no {name}."
+                yield problem_at(graded[0], what, "Add its prior, or set scored to false.")
+    values: tuple[Measurement | Censored, ...] = (*case.rows, *case.censored)
+    for visit in case.visits:
+        yield from _days(visit, [row for row in values if row.visit == visit.id])
+        prior = beside.get(f"day_{visit.id}")
+        if prior is None and visit.earliest < visit.latest:
+            what = (
+                f"the day of visit {visit.id!r} is uncertain; parameters_extended.tsv has no day_{visit.id}."
+            )
+            yield problem_at(visit, what, "Add it, uniform on the window.")
+        elif prior is not None and prior.nominal != visit.nominal:
+            what = f"nominal {prior.id} = {prior.nominal:g}, but visits.tsv has day {visit.nominal:g}."
+            yield problem_at(prior, what)
+        elif prior is not None and prior.estimate and prior.family == "uniform":
+            window = (visit.earliest, visit.latest)
+            if prior.parameters != window or (prior.lower, prior.upper) != window:
+                what = (
+                    f"{prior.id} is not uniform on {visit.earliest:g} to {visit.latest:g}, as in visits.tsv."
+                )
+                yield problem_at(prior, what)
+
+
+def _days(visit: Visit, rows: list[Measurement | Censored]) -> Iterator[Problem]:
+    """The rows of one visit stand on its day; where most of them do not, the visit is the odd one out."""
+    off = [row for row in rows if row.day != visit.nominal]
+    if len(off) > max(3, len(rows) / 2):
+        days = ", ".join(f"{day:g}" for day in sorted({row.day for row in off}))
+        files = " and ".join(dict.fromkeys(row.file for row in off))
+        what = (
+            f"visit {visit.id!r} is nominally on day {visit.nominal:g}, "
+            f"but {len(off)} of its {len(rows)} rows in {files} are on day {days}."
+        )
+        yield problem_at(visit, what, "Correct the visit, or its rows.")
+        return
+    for row in off:
+        if visit.earliest <= row.day <= visit.latest:
+            what = (
+                f"day {row.day:g}, but visit {visit.id!r} is nominally on day {visit.nominal:g} (visits.tsv)."
+            )
+            yield problem_at(row, what, "One visit has one day.")
+        else:
+            what = (
+                f"day {row.day:g} is outside of visit {visit.id!r} ({visit.earliest:g} to {visit.latest:g})."
+            )
+            yield problem_at(row, what, "Correct the day, or the visit.")
+
+
+def _row(case: Case, row: Measurement | Censored) -> Iterator[Problem]:
+    """One scored value against its observable and its visit."""
+    value = row.value if isinstance(row, Measurement) else row.limit
+    analyte = next((each for each in case.analytes if each.observable == row.observable), None)
+    if value < 0 or (analyte is not None and analyte.distribution.startswith("log") and value == 0):
+        what = f"{row.observable} = {value:g} {row.unit}: a measured value is above zero."
+        yield problem_at(row, what, "Is a sign wrong, or is the value below a limit of detection?")
+    if analyte is not None:
+        if row.unit and analyte.unit and row.unit != analyte.unit:
+            what = f"{row.observable} in {row.unit!r}, but {analyte.observable} is in {analyte.unit!r}."
+            yield problem_at(row, what, conversion_advice(row.unit, analyte.unit))
+        for kind, given, wanted in (
+            ("observableParameters", row.parameters, analyte.placeholders),
+            ("noiseParameters", getattr(row, "noise_parameters", ()), analyte.noise_placeholders),
+        ):
+            if len(given) != len(wanted):
+                names = f" ({', '.join(wanted)})" if wanted else ""
+                yield problem_at(
+                    row, f"{len(given)} {kind}, but {row.observable} takes {len(wanted)}{names}."
+                )
+            known = {each.id for each in case.priors if each.standard}
+            for name in given:
+                if known and not is_number(name) and name not in known:
+                    yield problem_at(row, f"{kind}: no parameter {name!r}.", did_you_mean(name, known))
+    known_visits = [each.id for each in case.visits]
+    if row.visit and known_visits and row.visit not in known_visits:
+        yield problem_at(row, f"no visit {row.visit!r}.", did_you_mean(row.visit, known_visits))
+    if isinstance(row, Measurement) and case.experiment not in ("", row.experiment):
+        yield problem_at(
+            row, f"no experiment {row.experiment!r}.", did_you_mean(row.experiment, [case.experiment])
+        )
+    if case.experiment and row.day < case.start:
+        yield problem_at(row, f"day {row.day:g} is before the simulation starts on day {case.start:g}.")
+
+
+def _printed(case: Case) -> Iterator[Problem]:
+    """The scored rows against the printed table: nothing lost, nothing changed, nothing counted twice."""
+    scored = {(row.analyte, row.visit): row for row in case.rows}
+    short = {(row.analyte, row.visit): row for row in case.censored}
+    # a column or file that cannot be read was complained about once; not again for every cell
+    complete = bool(case.rows)
+    names = {each.analyte for each in case.table1}
+    for cell in case.table1:
+        named = f"{cell.analyte} at {cell.visit}"
+        row = scored.get((cell.analyte, cell.visit))
+        if cell.status not in SCORED:
+            if row is not None:
+                place = f"{cell.file}, row {cell.row}"
+                what = f"{named} is {cell.status} ({place}) and must not be scored as a number."
+                yield problem_at(row, what, cell.doubt and f"{cell.doubt[0].upper()}{cell.doubt[1:]}.")
+            below = short.get((cell.analyte, cell.visit))
+            if cell.status == "censored" and (below is None or not below.scored):
+                yield problem_at(
+                    cell, f"{named} is censored, and no scored row of extended.tsv has it.", "Was it lost?"
+                )
+            elif cell.status == "censored" and below is not None and below.limit != cell.value:
+                yield problem_at(
+                    below, f"limit {below.limit:g}, but {cell.file}, row {cell.row} has {cell.value:g}."
+                )
+            continue
+        if row is None:
+            if complete:
+                yield problem_at(
+                    cell, f"{named} is {cell.status}, and no row of the measurements has it.", "Was it lost?"
+                )
+            continue
+        analyte = next((each for each in case.analytes if each.id == cell.analyte), None)
+        # a unit that is not the observable's own was complained about where the row was judged
+        unit_told = analyte is not None and row.unit != analyte.unit
+        if row.value != cell.value or (row.unit != cell.unit and not unit_told):
+            place = f"{cell.file}, row {cell.row}"
+            what = f"{named} is {row.value:g} {row.unit}, but {place} has {cell.value:g} {cell.unit}."
+            yield problem_at(row, what)
+        if analyte is not None and (analyte.lower, analyte.upper) != (cell.lower, cell.upper):
+            limits = " to ".join("none" if each is None else f"{each:g}" for each in (cell.lower, cell.upper))
+            what = f"reference limits {limits}, but {analyte.observable} has {analyte.range_text or 'none'}."
+            yield problem_at(cell, what)
+    for row in case.rows:
+        if case.table1 and not any((c.analyte, c.visit) == (row.analyte, row.visit) for c in case.table1):
+            what = f"{row.analyte} at {row.visit} stands in no row of table1.tsv."
+            yield problem_at(row, what, did_you_mean(row.analyte, names) if row.analyte not in names else "")
+
+
+def conversion_advice(given: str, wanted: str) -> str:
+    """How a value in one unit comes to stand in another; empty when both say the same."""
+    try:
+        factor = conversion_factor(given, wanted)
+    except UnitError as error:
+        return str(error)
+    return "" if factor == 1 else f"Multiply the value by {factor:g}, then correct its unit."
+
+
+def _placeholders(case: Case) -> Iterator[Problem]:
+    seen: set[str] = set()
+    for analyte in case.analytes:
+        for name in (*analyte.placeholders, *analyte.noise_placeholders):
+            if name in seen:
+                yield problem_at(analyte, f"placeholder {name!r} belongs to another observable already.")
+            seen.add(name)
+
+
+def is_number(text: str) -> bool:
+    """Whether the filling of a placeholder is a finite number, not the name of a parameter."""
+    try:
+        return math.isfinite(float(text))
+    except ValueError:
+        return False

@@ -1,0 +1,268 @@
+"""The data of a case, from text to records: what can be read is read, the rest is complained about."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from cellsim.case.records import (
+    STATUSES,
+    Analyte,
+    Censored,
+    Grade,
+    Measurement,
+    PrintedCell,
+    Visit,
+)
+from cellsim.case.tables import REMARKS, Desk, Line, kept, listed
+from cellsim.errors import did_you_mean
+
+__all__ = ["Data"]
+
+_DISTRIBUTIONS = ("normal", "log-normal", "laplace", "log-laplace")
+
+
+class Data:
+    """What was measured, and how it is predicted and scored.
+
+    Parameters
+    ----------
+    desk : Desk
+        The texts; complaints are left there.
+    tables : mapping
+        Names of the standard tables by their key in the problem file.
+
+    Attributes
+    ----------
+    analytes, visits, rows, table1, censored, grades : tuple
+        One record for each row that can be read.
+    """
+
+    def __init__(self, desk: Desk, tables: Mapping[str, Sequence[str]]) -> None:
+        self.desk = desk
+        observables = desk.rows(tables.get("observable_files", ()), *_OBSERVABLES)
+        self.analytes = kept(self._analyte(line) for line in observables)
+        self._observables = {each.observable: each for each in self.analytes}
+        visits = desk.rows(["visits.tsv"], *_VISITS)
+        self.visits = kept(self._visit(line) for line in visits)
+        measurements = desk.rows(tables.get("measurement_files", ()), *_MEASUREMENTS)
+        self.rows = kept(self._measurement(line) for line in measurements)
+        cells = desk.rows(["table1.tsv"], *_TABLE1)
+        self.table1 = kept(self._cell(line) for line in cells)
+        extended = [self._extended(line) for line in desk.rows(["extended.tsv"], *_EXTENDED)]
+        self.censored = tuple(each for each in extended if isinstance(each, Censored))
+        self.grades = tuple(each for each in extended if isinstance(each, Grade))
+
+    def _limits(self, line: Line) -> tuple[float | None, float | None]:
+        found = [
+            self.desk.number(line, column) if line.of(column) else None
+            for column in ("referenceLower", "referenceUpper")
+        ]
+        if None not in found and not found[0] < found[1]:  # type: ignore[operator]
+            self.desk.complain(line, f"the reference range {found[0]:g} to {found[1]:g} is empty.")
+        return found[0], found[1]
+
+    def _analyte(self, line: Line) -> Analyte | None:
+        observable = self.desk.text(line, "observableId")
+        formula, noise = self.desk.text(line, "observableFormula"), self.desk.text(line, "noiseFormula")
+        if not observable:
+            return None
+        lower, upper = self._limits(line)
+        short = line.of("analyte") or observable.removeprefix("obs_")
+        name = line.of("observableName") or short
+        if line.of("referenceDoubt"):
+            said = f"{name}: the reference limit is doubtful ({line.of('referenceDoubt')})."
+            self.desk.complain(line, said, severity="doubt")
+        return Analyte(
+            id=short,
+            observable=observable,
+            name=name,
+            unit=self.desk.text(line, "unit"),
+            panel=line.of("panel"),
+            lower=lower,
+            upper=upper,
+            quantity=line.of("quantity"),
+            formula=formula,
+            noise=noise,
+            distribution=self.desk.choice(line, "noiseDistribution", _DISTRIBUTIONS, "normal"),
+            placeholders=listed(line.of("observablePlaceholders")),
+            noise_placeholders=listed(line.of("noisePlaceholders")),
+            reference_doubt=line.of("referenceDoubt"),
+            file=line.file,
+            row=line.row,
+        )
+
+    def _visit(self, line: Line) -> Visit | None:
+        identity = self.desk.text(line, "visitId")
+        days = [self.desk.number(line, column, unit="days") for column in ("nominal", "earliest", "latest")]
+        if not identity or None in days:
+            return None
+        nominal, earliest, latest = [day for day in days if day is not None]
+        if not earliest <= nominal <= latest:
+            self.desk.complain(
+                line,
+                f"nominal day {nominal:g} of visit {identity!r} is outside of its window, "
+                f"{earliest:g} to {latest:g}.",
+            )
+        return Visit(
+            id=identity,
+            name=line.of("name") or identity,
+            nominal=nominal,
+            earliest=earliest,
+            latest=latest,
+            calendar=line.of("calendar"),
+            source=line.of("source"),
+            file=line.file,
+            row=line.row,
+        )
+
+    def _analyte_of(self, line: Line) -> str:
+        """The analyte of a row that names an observable."""
+        observable = self.desk.text(line, "observableId")
+        if observable and observable not in self._observables and self._observables:
+            self.desk.complain(
+                line, f"no observable {observable!r}.", did_you_mean(observable, self._observables)
+            )
+        known = self._observables.get(observable)
+        return known.id if known else line.of("analyte") or observable.removeprefix("obs_")
+
+    def _measurement(self, line: Line) -> Measurement | None:
+        analyte = self._analyte_of(line)
+        day, value = self.desk.number(line, "time", unit="days"), self.desk.number(line, "measurement")
+        unit = self.desk.text(line, "unit")
+        self._limits(line)
+        if day is None or value is None:
+            return None
+        return Measurement(
+            observable=line.of("observableId"),
+            analyte=analyte,
+            experiment=self.desk.text(line, "experimentId"),
+            visit=self.desk.text(line, "visitId"),
+            day=day,
+            value=value,
+            unit=unit,
+            parameters=listed(line.of("observableParameters")),
+            noise_parameters=listed(line.of("noiseParameters")),
+            status=self.desk.choice(line, "status", STATUSES, "printed"),
+            source=line.of("source"),
+            doubt=line.of("doubt"),
+            file=line.file,
+            row=line.row,
+        )
+
+    def _cell(self, line: Line) -> PrintedCell | None:
+        analyte, visit = self.desk.text(line, "analyte"), self.desk.text(line, "visitId")
+        status = self.desk.choice(line, "status", STATUSES)
+        lower, upper = self._limits(line)
+        value = None if status == "missing" else self.desk.number(line, "value")
+        if not analyte or not visit or not status or (value is None and status != "missing"):
+            return None
+        if status == "missing" and line.of("value"):
+            self.desk.complain(
+                line, f"a missing cell with the value {line.of('value')}.", "Give it another status."
+            )
+        elif status == "ocr_corrected" and not line.of("doubt"):
+            self.desk.complain(line, f"{analyte} at {visit}: corrected, and no doubt says why.")
+        return PrintedCell(
+            analyte=analyte,
+            visit=visit,
+            value=value,
+            unit=self.desk.text(line, "unit"),
+            lower=lower,
+            upper=upper,
+            panel=line.of("panel"),
+            printed=line.of("printed"),
+            printed_analyte=line.of("printedAnalyte"),
+            printed_unit=line.of("printedUnit"),
+            printed_reference=line.of("printedReference"),
+            status=status,
+            doubt=line.of("doubt"),
+            source=line.of("source"),
+            file=line.file,
+            row=line.row,
+        )
+
+    def _extended(self, line: Line) -> Censored | Grade | None:
+        kind = self.desk.choice(line, "kind", ("censored", "graded"))
+        day = self.desk.number(line, "day", unit="days")
+        scored = self.desk.truth(line, "scored")
+        if not kind or day is None:
+            return None
+        words = {
+            "status": line.of("status"),
+            "source": line.of("source"),
+            "doubt": line.of("doubt"),
+            "text": line.of("text"),
+        }
+        if kind == "censored":
+            limit = self.desk.number(line, "limit")
+            analyte, unit = self._analyte_of(line), self.desk.text(line, "unit")
+            censoring = self.desk.choice(line, "censoring", ("left", "right"))
+            if limit is None or not censoring:
+                return None
+            return Censored(
+                observable=line.of("observableId"),
+                analyte=analyte,
+                visit=self.desk.text(line, "visitId"),
+                day=day,
+                limit=limit,
+                unit=unit,
+                censoring=censoring,
+                parameters=listed(line.of("observableParameters")),
+                scored=scored,
+                file=line.file,
+                row=line.row,
+                **words,
+            )
+        lower, upper = self._grade(line, "lower"), self._grade(line, "upper")
+        earliest = self.desk.number(line, "earliest", default=day)
+        latest = self.desk.number(line, "latest", default=day)
+        if lower is None or upper is None or earliest is None or latest is None:
+            return None
+        if lower > upper:
+            self.desk.complain(line, f"grades {lower} to {upper} are the wrong way round.")
+        if not earliest <= day <= latest:
+            self.desk.complain(line, f"day {day:g} is outside of its own window {earliest:g} to {latest:g}.")
+        return Grade(
+            observable=self.desk.text(line, "observableId"),
+            day=day,
+            earliest=earliest,
+            latest=latest,
+            lower=lower,
+            upper=upper,
+            quantity=line.of("quantity"),
+            scored=scored,
+            calendar=line.of("calendar"),
+            file=line.file,
+            row=line.row,
+            **words,
+        )
+
+    def _grade(self, line: Line, column: str) -> int | None:
+        value = self.desk.number(line, column)
+        if value is not None and (value != int(value) or value < 0):
+            self.desk.complain(line, f"{column} {value:g} is not a grade: 0, 1, 2, ...")
+            return None
+        return None if value is None else int(value)
+
+
+_OBSERVABLES = (
+    ("observableId", "observableFormula", "noiseFormula", "unit"),
+    ("observableName", "observablePlaceholders", "noisePlaceholders", "noiseDistribution", "analyte",
+     "quantity", "panel", "referenceLower", "referenceUpper", "referenceDoubt", "noiseSource", *REMARKS),
+)  # fmt: skip
+_MEASUREMENTS = (
+    ("observableId", "experimentId", "time", "measurement", "visitId", "unit"),
+    ("observableParameters", "noiseParameters", "analyte", "panel", "referenceLower", "referenceUpper",
+     "status", "modelId", *REMARKS),
+)  # fmt: skip
+_VISITS = (("visitId", "nominal", "earliest", "latest"), ("name", "calendar", *REMARKS))
+_TABLE1 = (
+    ("analyte", "visitId", "value", "unit", "status"),
+    ("referenceLower", "referenceUpper", "panel", "printedAnalyte", "printed", "printedUnit",
+     "printedReference", *REMARKS),
+)  # fmt: skip
+_EXTENDED = (
+    ("observableId", "kind", "day", "scored"),
+    ("visitId", "earliest", "latest", "censoring", "limit", "lower", "upper", "unit", "quantity",
+     "observableParameters", "calendar", "text", "status", *REMARKS),
+)  # fmt: skip

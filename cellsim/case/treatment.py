@@ -1,0 +1,168 @@
+"""The treatment of a case: which products there are, and which infusions its timeline holds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import date, timedelta
+from itertools import pairwise
+
+from cellsim.case.tables import REMARKS, Desk, Line, kept
+from cellsim.dates import as_date
+from cellsim.dosing.schedule import Product, Schedule
+from cellsim.errors import ScheduleError
+from cellsim.petab.doses_from_petab import schedule_from_experiment
+
+__all__ = ["Treatment"]
+
+_PRODUCTS = (
+    ("productId", "source", "state"),
+    ("name", "rate", "cellsPerUnit", "infusions", "cells", "note", "doubt"),
+)
+_EXPERIMENT = (
+    ("experimentId", "time", "conditionId"),
+    ("date", "product", "cells", "duration", "label", "calendar", *REMARKS),
+)
+_CONDITIONS = (("conditionId", "targetId", "targetValue"), REMARKS)
+
+
+class Treatment:
+    """Products, infusions, and the clock they are counted on.
+
+    Parameters
+    ----------
+    desk : Desk
+        Where complaints are left.
+    tables : mapping
+        Names of the standard tables by their key in the problem file.
+
+    Attributes
+    ----------
+    products : tuple of Product
+    timeline : Schedule
+        Everything given; empty when it cannot be read.
+    start : float or None
+        The day the simulation starts.
+    day_zero : datetime.date or None
+        The date of day 0, from the column ``date`` of the experiment table.
+    cells_per_unit : dict
+        Cells in one unit of each state that a product enters.
+    product_rows : dict
+        Line of each product in its table.
+    targets : dict
+        What the conditions change, with the row that does it first.
+    experiments : list of str
+        The experiment's name (one is allowed).
+    """
+
+    def __init__(self, desk: Desk, tables: Mapping[str, Sequence[str]]) -> None:
+        self.desk = desk
+        self.cells_per_unit: dict[str, float] = {}
+        self._promised: dict[str, tuple[float | None, float | None, Line]] = {}
+        self.products = kept(self._product(line) for line in desk.rows(["products.tsv"], *_PRODUCTS))
+        self.product_rows = {name: line.row for name, (_, _, line) in self._promised.items()}
+        experiment = desk.rows(tables.get("experiment_files", ()), *_EXPERIMENT)
+        conditions = desk.rows(tables.get("condition_files", ()), *_CONDITIONS)
+        self.experiments = list(dict.fromkeys(line.of("experimentId") for line in experiment))[:1]
+        self.targets: dict[str, Line] = {}
+        for line in conditions:
+            self.targets.setdefault(line.of("targetId"), line)
+        timed = [(time, line) for line in experiment if (time := desk.number(line, "time")) is not None]
+        self.start = self._start(timed)
+        self.day_zero = self._day_zero(timed)
+        names = ["products.tsv", *tables.get("experiment_files", ()), *tables.get("condition_files", ())]
+        complete = all(name in desk.texts for name in names)
+        self.timeline = self._timeline([line for _, line in timed], conditions, complete)
+
+    def _product(self, line: Line) -> Product | None:
+        name, state = self.desk.text(line, "productId"), self.desk.text(line, "state")
+        scale = self.desk.number(line, "cellsPerUnit", default=1e6)
+        if scale is not None and not scale > 0:
+            self.desk.complain(line, f"cellsPerUnit {scale:g} must be above zero.")
+            scale = None
+        self.cells_per_unit[state] = 1e6 if scale is None else scale
+        self._promised[name] = (
+            self.desk.number(line, "infusions") if line.of("infusions") else None,
+            self.desk.number(line, "cells") if line.of("cells") else None,
+            line,
+        )
+        try:
+            return Product(name, line.of("source"), state, line.of("name"), line.of("rate"))
+        except ScheduleError as error:
+            for each in error.problems:
+                self.desk.complain(line, each.what, each.remedy)
+            return None
+
+    def _start(self, timed: Sequence[tuple[float, Line]]) -> float | None:
+        for (earlier, before), (later, line) in pairwise(timed):
+            if later < earlier and line.file == before.file:
+                self.desk.complain(
+                    line, f"day {later:g} stands after day {earlier:g}.", "Keep the rows in order."
+                )
+        for _, line in timed:
+            if line.of("experimentId") not in self.experiments:
+                what = (
+                    f"a second experiment {line.of('experimentId')!r}: a case is one patient on one timeline."
+                )
+                self.desk.complain(line, what, f"Its name is {self.experiments[0]!r}.")
+        if not timed:
+            return None
+        start = min(time for time, _ in timed)
+        for time, line in timed:
+            if time == start and line.of("conditionId"):
+                self.desk.complain(
+                    line,
+                    f"the first period, on day {start:g}, changes something.",
+                    "Put a row without condition before it: that is where the simulation starts.",
+                )
+        return start
+
+    def _day_zero(self, timed: Sequence[tuple[float, Line]]) -> date | None:
+        found: date | None = None
+        for time, line in timed:
+            if not line.of("date"):
+                continue
+            try:
+                zero = as_date(line.of("date")) - timedelta(days=time // 1)
+            except (ValueError, OverflowError) as error:
+                self.desk.complain(line, f"{error}.")
+                continue
+            found = found or zero
+            if zero != found:
+                what = f"day {time:g} on {line.of('date')} makes {zero} day 0; the rows above say {found}."
+                self.desk.complain(line, what)
+        return found
+
+    def _timeline(self, experiment: Sequence[Line], conditions: Sequence[Line], complete: bool) -> Schedule:
+        try:
+            timeline = schedule_from_experiment(
+                experiment,
+                conditions,
+                self.products,
+                cells_per_unit=self.cells_per_unit,
+                day_zero=self.day_zero,
+            )
+        except ScheduleError as error:
+            file = experiment[0].file if experiment else ""
+            found = [each if each.file else replace(each, file=file) for each in error.problems]
+            # one missing file is one complaint, not one for every dose
+            changes = {line.file for line in conditions}
+            self.desk.problems += [each for each in found if complete or each.file in changes]
+            return Schedule((), self.products, self.day_zero)
+        for product in self.products if complete else ():
+            self._keep_promise(product, timeline)
+        return timeline
+
+    def _keep_promise(self, product: Product, timeline: Schedule) -> None:
+        """What the source says was given in total must be what the timeline gives."""
+        count, cells, line = self._promised[product.name]
+        given = [each for each in timeline if each.product == product.name]
+        total = sum(each.cells for each in given)
+        if count is not None and count != len(given):
+            what = (
+                f"{count:g} infusions of {product.name} are stated, and {len(given)} stand in the timeline."
+            )
+            self.desk.complain(line, what, "Was a row lost or doubled?")
+        if cells is not None and abs(cells - total) > 1e-6 * cells:
+            what = f"{cells:g} cells of {product.name} are stated, and {total:g} stand in the timeline."
+            self.desk.complain(line, what)

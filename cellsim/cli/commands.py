@@ -1,0 +1,444 @@
+"""The command line: ``cellsim list | check | simulate | calibrate | identify | profile | sample | compare | robustness | sweep | report``.
+
+Results go to standard output or to ``--out``; complaints and progress bars to standard error. Exit status: 0 when
+done, 1 when something is wrong with what was asked about, 2 when the command was written wrongly, 130 when it was
+interrupted: what was ready is then printed and written as if that had been all.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from cellsim.cli.options import Doing, parser_of
+from cellsim.errors import CellsimError
+
+if TYPE_CHECKING:
+    from cellsim.case.case import Case
+    from cellsim.comparison.comparison import Comparison
+    from cellsim.comparison.robustness_table import Robustness
+    from cellsim.dosing.schedule import Schedule
+    from cellsim.identifiability.profiles import Profiles
+    from cellsim.model.model import Model
+    from cellsim.posterior.calibration import Calibration
+    from cellsim.posterior.posterior import Posterior
+
+__all__ = ["main"]
+
+_PICTURES = (".png", ".svg", ".pdf")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command.
+
+    Parameters
+    ----------
+    argv : sequence of str, optional
+        The words after ``cellsim``; those of the process by default.
+
+    Returns
+    -------
+    int
+        Exit status.
+
+    Examples
+    --------
+    >>> main(["list"])
+    models  persistence, persistence_cytokine, sjogren_rfib
+    cases   sjogren_rfib
+    0
+    """
+    try:
+        options = parser_of(_doing()).parse_args(argv)
+    except SystemExit as stop:  # argparse has said what is wrong, or shown the help
+        return int(stop.code or 0)
+    try:
+        _can_be_written(options)
+        status = options.run(options)
+        sys.stdout.flush()
+    except CellsimError as error:
+        print(error, file=sys.stderr)
+        return 1
+    except BrokenPipeError:
+        # the reader went away, as `head` does; keep Python from complaining when it closes stdout
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except OSError as error:
+        print(error, file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        status = 130
+    if status == 130:
+        print("interrupted; what was ready is written, if there was anything.", file=sys.stderr)
+    return int(status or 0)
+
+
+def _can_be_written(options: argparse.Namespace) -> None:
+    """Refuse a place that nothing can be written to before hours of work, not after."""
+    problems = []
+    for name in ("out", "figure"):
+        # a report makes its own folder
+        if options.run is _report or not (place := getattr(options, name, None)):
+            continue
+        if not Path(place).absolute().parent.is_dir():
+            problems.append(f"--{name} {place}: there is no folder {Path(place).parent}; make it first.")
+        if name == "figure" and Path(place).suffix.lower() not in _PICTURES:
+            problems.append(f"--figure {place}: a name that ends in {', '.join(_PICTURES)} is needed.")
+    if problems:
+        raise CellsimError(" ".join(problems))
+
+
+def _doing() -> dict[str, Doing]:
+    return {
+        "list": _list,
+        "check": _check,
+        "simulate": _simulate,
+        "calibrate": _calibrate,
+        "identify": _identify,
+        "profile": _profile,
+        "sample": _sample,
+        "compare": _compare,
+        "robustness": _robustness,
+        "sweep": _sweep,
+        "report": _report,
+    }
+
+
+# ---- doing it ---------------------------------------------------------------------------------------------
+
+
+def _list(_: argparse.Namespace) -> None:
+    from cellsim.library import shipped_cases, shipped_models
+
+    print(f"models  {', '.join(shipped_models())}")
+    print(f"cases   {', '.join(shipped_cases())}")
+
+
+def _check(options: argparse.Namespace) -> None:
+    print(_case(options.case).audit(), end="")
+
+
+def _simulate(options: argparse.Namespace) -> None:
+    import numpy as np
+
+    from cellsim.dosing.schedule import Schedule
+    from cellsim.solver.simulation import simulate
+
+    case, model = _case_or_model(options.source)
+    plan: Schedule | None = None
+    if options.schedule is not None:
+        known = case.products if case is not None else ()
+        plan = Schedule.from_table(
+            options.schedule, products=known, day_zero=case.day_zero if case is not None else None
+        )
+    if case is None:
+        if options.variant:
+            raise CellsimError(f"{options.source} is a model; variants belong to a case.")
+        timeline, start, values = plan or Schedule(), 0.0, {}
+    else:
+        from cellsim.likelihood.objective import objective_of
+
+        objective = objective_of(case, model, variant=options.variant)
+        timeline = case.timeline if plan is None else case.history + plan
+        start = case.start
+        values = objective.values(objective.theta({}))
+        values = {name: value for name, value in values.items() if name in model}
+    begin = min([start, *(each.day for each in timeline.infusions)])
+    last = max([0.0, *(each.end for each in timeline.infusions)])
+    until = last + 28.0 if options.until is None else options.until
+    if not options.step > 0 or not until > begin:
+        raise CellsimError(f"days {begin:g} to {until:g} by {options.step:g} are no days to simulate.")
+    days = np.unique(np.append(np.arange(begin, until, options.step), until))
+    outputs = [each.strip() for each in options.outputs.split(",")] if options.outputs else None
+    seen = simulate(model, timeline, days, values=values, start=begin, outputs=outputs)
+    _write(seen.to_frame().to_csv(index=False, lineterminator="\n"), options.out)
+
+
+def _calibrate(options: argparse.Namespace) -> None:
+    from cellsim.posterior.fitting import calibrate
+
+    fit = calibrate(_case(options.case), variant=options.variant, starts=options.starts, seed=options.seed)
+    if options.out:
+        fit.save(options.out)
+    print(fit.report())
+
+
+def _identify(options: argparse.Namespace) -> None:
+    from cellsim.identifiability.identification import identify
+    from cellsim.predictions.predictions import predictions_named
+
+    source = _source(options)
+    found = identify(
+        source, seed=options.seed, predictions=predictions_named(source, options.prediction or ())
+    )
+    if options.out:
+        found.table().to_csv(options.out, index=False, lineterminator="\n")
+    print(found.report())
+
+
+def _profile(options: argparse.Namespace) -> int:
+    from cellsim.identifiability.profiles import profile
+    from cellsim.predictions.predictions import predictions_named
+
+    fit = _fit(options)
+    found = profile(
+        fit,
+        options.parameter,
+        predictions=predictions_named(fit, options.prediction or ()),
+        kind=options.kind,
+    )
+    if options.out:
+        found.table().to_csv(options.out, index=False, lineterminator="\n")
+    print(found.report())
+    if options.figure:
+        _draw("profile", found, options.figure)
+    return _status(found)
+
+
+def _sample(options: argparse.Namespace) -> int:
+    from cellsim.posterior.posterior import Posterior, sample
+
+    settings = {
+        "--variant": options.variant,
+        "--chains": options.chains,
+        "--seed": options.seed,
+        "--starts": options.starts,
+        "--target-accept": options.target_accept,
+        "--max-depth": options.max_depth,
+        "--rtol": options.rtol,
+        "--hold-spreads": options.hold_spreads or None,
+    }
+    given = {name: value for name, value in settings.items() if value is not None}
+    if Path(options.source).suffix == ".nc":
+        if given:
+            raise CellsimError(
+                f"a saved posterior goes on as it was begun; leave {', '.join(given)} out, or sample anew."
+            )
+        post = Posterior.load(options.source).resume(options.draws, tune=options.tune)
+    else:
+        options.starts = 8 if options.starts is None else options.starts
+        options.seed = 1 if options.seed is None else options.seed
+        free = {
+            "--chains": "chains",
+            "--target-accept": "target_accept",
+            "--max-depth": "max_depth",
+            "--rtol": "rtol",
+        }
+        post = sample(
+            _fit(options),
+            draws=options.draws,
+            tune=options.tune,
+            seed=options.seed,
+            hierarchy=not options.hold_spreads,
+            **{name: given[option] for option, name in free.items() if option in given},
+        )
+    if options.out:
+        post.save(options.out)
+    print(post.report())
+    if options.figure:
+        _draw("prior_posterior", post, options.figure)
+    return _status(post)
+
+
+def _compare(options: argparse.Namespace) -> int:
+    from cellsim.comparison.variants import compare
+    from cellsim.posterior.posterior import Posterior
+
+    case = _case(options.case)
+    drawn = [Posterior.load(file) for file in options.posterior or ()]
+    posteriors = {post.variant: post for post in drawn}
+    if len(posteriors) < len(drawn):
+        twice = [post.variant for post in drawn]
+        raise CellsimError(f"--posterior: one file a variant is needed; they are of {', '.join(twice)}.")
+    if options.model_space:
+        from cellsim.petab.select_read import read_select
+
+        case = read_select(options.model_space, case)
+    found = compare(
+        case,
+        variants=options.variant,
+        posteriors=posteriors,
+        leave_out=not options.no_left_out,
+        nearest=not options.laplace_only,
+        starts=options.starts,
+        seed=options.seed,
+    )
+    if options.out:
+        found.save(options.out)
+    if options.petab_select:
+        found.to_petab_select(options.petab_select)
+    print(found)
+    if options.figure:
+        _draw("evidence", found, options.figure)
+    return _status(found)
+
+
+def _robustness(options: argparse.Namespace) -> int:
+    from cellsim.comparison.robustness_analysis import robustness
+
+    found = robustness(
+        _case(options.case), variants=options.variant, starts=options.starts, seed=options.seed
+    )
+    if options.out:
+        found.table().to_csv(options.out, index=False, lineterminator="\n")
+    print(found)
+    if options.figure:
+        _draw("robustness", found, options.figure)
+    return _status(found)
+
+
+def _sweep(options: argparse.Namespace) -> None:
+    from cellsim.predictions.sweeps import sweep
+
+    source = _source(options)
+    case = source.case
+    plans = {"as given": case.schedule} if case.schedule.count else {}
+    plans |= _plans(options, case)
+    last_visits = [visit.latest for visit in case.visits]
+    last_doses = [each.end for plan in plans.values() for each in plan.infusions]
+    until = options.until if options.until is not None else max([*last_visits, *last_doses, 1.0])
+    result = sweep(source, plans, until=until, draws=options.draws, seed=options.seed)
+    _write(result.table().to_csv(index=False, lineterminator="\n"), options.out)
+    if options.figure:
+        _draw("sweep", result, options.figure)
+    print(result.label, file=sys.stderr)
+
+
+def _plans(options: argparse.Namespace, case: Case) -> dict[str, Schedule]:
+    """The plans asked for, from a table or from the simple options."""
+    from cellsim.dosing.schedule import Schedule
+    from cellsim.predictions.plans import plans_from_table
+
+    found = plans_from_table(options.plans, case) if options.plans else {}
+    simple = {"--every": options.every, "--cells": options.cells, "--doses": options.doses}
+    given = [name for name, value in simple.items() if value is not None]
+    if not given and options.product is None:
+        return found
+    missing = [name for name in simple if name not in given]
+    if missing:
+        raise CellsimError(
+            f"a plan of equal doses needs --every, --cells and --doses; {', '.join(missing)} missing."
+        )
+    product = options.product
+    if product is None:
+        used = {each.product for each in case.schedule.infusions}
+        if len(used) != 1:
+            raise CellsimError(f"say which product is meant with --product: {', '.join(sorted(used))}.")
+        [product] = used
+    plan = Schedule.every(
+        options.every,
+        cells=options.cells,
+        doses=options.doses,
+        product=product,
+        products=case.products,
+        day_zero=case.day_zero,
+    )
+    return {**found, f"every {options.every:g} days, {product}": plan}
+
+
+def _report(options: argparse.Namespace) -> int:
+    _quiet_figures()
+    from cellsim.report.report import write_report
+    from cellsim.report.steps import LONG
+
+    case = _case(options.case)
+    made = write_report(
+        case,
+        options.out or f"{case.name}-report",
+        starts=options.starts,
+        draws=options.draws,
+        seed=options.seed,
+        length=options.length,
+        variants=options.variant,
+        without=LONG if options.quick else options.without,
+    )
+    for what, why in made.failures.items():
+        print(f"{what} failed. {why}", file=sys.stderr)
+    print(made.index)
+    if made.interrupted:
+        return 130
+    return 0 if made.fits else 1
+
+
+# ---- reading and writing ----------------------------------------------------------------------------------
+
+
+def _case(source: str) -> Case:
+    from cellsim.case.case import load_case
+
+    return load_case(source)
+
+
+def _fit(options: argparse.Namespace) -> Calibration:
+    """A saved calibration, or one made now."""
+    from cellsim.posterior.calibration import Calibration
+    from cellsim.posterior.fitting import calibrate
+
+    if Path(options.source).suffix == ".nc":
+        raise CellsimError(f"{options.source} holds draws; a calibration (.json) or a case is needed here.")
+    if Path(options.source).suffix == ".json":
+        if options.variant:
+            raise CellsimError("a saved calibration has its variant already; leave --variant out.")
+        return Calibration.load(options.source)
+    return calibrate(_case(options.source), variant=options.variant, starts=options.starts, seed=options.seed)
+
+
+def _source(options: argparse.Namespace) -> Calibration | Posterior:
+    """Saved chains, a saved calibration, or one made now."""
+    from cellsim.posterior.posterior import Posterior
+
+    if Path(options.source).suffix != ".nc":
+        return _fit(options)
+    if options.variant:
+        raise CellsimError("a saved posterior has its variant already; leave --variant out.")
+    return Posterior.load(options.source)
+
+
+def _case_or_model(source: str) -> tuple[Case | None, Model]:
+    """A case with its model, or a model alone; a name that is both means the case."""
+    from cellsim.library import shipped_cases
+    from cellsim.model.model import load_model
+
+    path = Path(source)
+    if source in shipped_cases() or path.is_dir() or path.suffix in (".yaml", ".yml"):
+        case = _case(source)
+        return case, load_model(case.model)
+    return None, load_model(source)
+
+
+def _status(found: Posterior | Profiles | Comparison | Robustness) -> int:
+    """130 when an interrupt made it shorter than asked for."""
+    from cellsim.cut_short import cut_short
+
+    return 130 if cut_short(found) else 0
+
+
+def _write(text: str, out: str | None) -> None:
+    if out is None:
+        sys.stdout.write(text)
+    else:
+        Path(out).write_text(text, encoding="utf-8")
+
+
+def _draw(what: str, result: object, file: str) -> None:
+    """A figure of `cellsim.plots` into a file."""
+    _quiet_figures()
+    import matplotlib.pyplot as plt
+
+    from cellsim import plots
+    from cellsim.plots.style import figure_of
+
+    figure = figure_of(getattr(plots, what)(result))
+    figure.savefig(file, dpi=200)
+    plt.close(figure)
+
+
+def _quiet_figures() -> None:
+    """Figures go to files here: no window is opened, with or without a display."""
+    import matplotlib as mpl
+
+    mpl.use("Agg")

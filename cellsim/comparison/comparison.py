@@ -1,0 +1,330 @@
+"""Variants of a case held against each other: the result, its tables, its words, its file."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
+from itertools import pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from cellsim.comparison.evidence import Bridge
+from cellsim.comparison.left_out import Left, stacking
+from cellsim.comparison.nulls import Rivals, rivals_of
+from cellsim.comparison.prior_power import POWERS, evidence_slopes
+from cellsim.comparison.verdicts import means_of, verdict_of
+from cellsim.posterior.calibration import Calibration
+from cellsim.posterior.variational import NearestNormal
+from cellsim.saved import read_saved, whole
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["Comparison", "Power"]
+
+FORMAT = "cellsim comparison 3"
+
+
+@dataclass(frozen=True)
+class Power:
+    """The lead of one variant over another under other priors.
+
+    Attributes
+    ----------
+    group : str
+        Whose priors.
+    alpha : float
+        The power.
+    first, second : str
+        Variants; the first leads under the case's own priors.
+    before, after : float
+        ln evidence of the first less that of the second.
+    """
+
+    group: str
+    alpha: float
+    first: str
+    second: str
+    before: float
+    after: float
+
+    @property
+    def flips(self) -> bool:
+        """Whether the order is another one."""
+        return self.before * self.after < 0
+
+
+@dataclass(frozen=True, eq=False)
+class Comparison:
+    """Variants of one case, compared.
+
+    Made by :func:`cellsim.compare`.
+
+    Attributes
+    ----------
+    fits : mapping of str to Calibration
+        By variant.
+    left : mapping of str to tuple of Left
+        What each variant foretells of analytes and visits it was not shown; empty when not asked for.
+    checks : mapping of str to Bridge
+        Log evidences by bridge sampling, of the variants whose posteriors were given.
+    normals : mapping of str to NearestNormal
+        Evidence by the normal law nearest to each posterior, unknown sampling days integrated out, and its lower bound.
+    powers : tuple of Power
+        What other priors do to the lead, where that was foretold to matter most.
+    doubts : tuple of str
+    """
+
+    fits: Mapping[str, Calibration]
+    left: Mapping[str, tuple[Left, ...]] = field(default_factory=dict)
+    checks: Mapping[str, Bridge] = field(default_factory=dict)
+    normals: Mapping[str, NearestNormal] = field(default_factory=dict)
+    powers: tuple[Power, ...] = ()
+    doubts: tuple[str, ...] = ()
+
+    @cached_property
+    def rivals(self) -> Rivals:
+        """Which variants are nulls, and which act."""
+        return rivals_of({name: fit.objective for name, fit in self.fits.items()}, next(iter(self.fits)))
+
+    @property
+    def by(self) -> str:
+        """The best means by which every variant's evidence is known.
+
+        ``"bridge sampling"``, else ``"nearest normal law"``, else ``"Laplace"``.
+        """
+        if all(name in self.checks for name in self.fits):
+            return "bridge sampling"
+        return "nearest normal law" if all(name in self.normals for name in self.fits) else "Laplace"
+
+    @property
+    def evidences(self) -> dict[str, float]:
+        """ln evidence of every variant by these means."""
+        if self.by == "bridge sampling":
+            return {name: self.checks[name].log_evidence for name in self.fits}
+        if self.by == "nearest normal law":
+            return {name: self.normals[name].log_evidence for name in self.fits}
+        return {name: fit.log_evidence for name, fit in self.fits.items()}
+
+    @property
+    def order(self) -> tuple[str, ...]:
+        """Variants by evidence, the greatest first."""
+        evidences = self.evidences
+        return tuple(sorted(self.fits, key=lambda name: -evidences[name]))
+
+    def weights(self, by: str) -> dict[str, float]:
+        """Stacking weights over ``"analyte"`` or ``"visit"``; empty when nothing was left out."""
+        found = {
+            name: {each.group: each.elpd for each in self.left[name] if each.by == by} for name in self.left
+        }
+        groups = set.intersection(*(set(each) for each in found.values())) if found else set()
+        if not groups:
+            return {}
+        return stacking({name: [each[group] for group in sorted(groups)] for name, each in found.items()})
+
+    def table(self) -> pd.DataFrame:
+        """One row a variant, the greatest evidence first.
+
+        Returns
+        -------
+        DataFrame
+            Columns variant, name, ln_evidence, by (see :attr:`by`), less_the_best, probability (at equal odds before),
+            laplace (ln evidence by Laplace's approximation), nearest, nearest_error, nearest_shape, bound (by the nearest
+            normal law, the Pareto shape of its weights, and its lower bound), checked, check_error (by bridge sampling; nan
+            where not made), how_left_out (by which of ``"draws"``, ``"nearest normal law"``, ``"Laplace"``; empty when nothing was), elpd_analytes, elpd_visits, weight_analytes,
+            weight_visits (stacking), worst_shape (largest Pareto k among the sums taken from draws), refitted (groups),
+            effective_parameters, agree (starts), starts.
+        """
+        import pandas as pd
+
+        evidences = self.evidences
+        best = max(evidences.values())
+        relative = {name: np.exp(each - best) for name, each in evidences.items()}
+        by_analyte, by_visit = self.weights("analyte"), self.weights("visit")
+        none = float("nan")
+        rows = []
+        for name in self.order:
+            fit, left = self.fits[name], self.left.get(name, ())
+            about = next((each for each in fit.case.variants if each.id == fit.variant), None)
+            check = self.checks.get(name)
+            rows.append(
+                {
+                    "variant": name,
+                    "name": about.name if about else "",
+                    "ln_evidence": evidences[name],
+                    "by": self.by,
+                    "less_the_best": evidences[name] - best,
+                    "probability": relative[name] / sum(relative.values()),
+                    "laplace": fit.log_evidence,
+                    **_of_normal(self.normals.get(name)),
+                    "checked": check.log_evidence if check else none,
+                    "check_error": check.error if check else none,
+                    "how_left_out": ", ".join(sorted({means_of(each) for each in left}, reverse=True)),
+                    "elpd_analytes": sum(x.elpd for x in left if x.by == "analyte") if left else none,
+                    "elpd_visits": sum(x.elpd for x in left if x.by == "visit") if left else none,
+                    "weight_analytes": by_analyte.get(name, none),
+                    "weight_visits": by_visit.get(name, none),
+                    "worst_shape": max((x.shape for x in left if x.how == "draws"), default=none),
+                    "refitted": sum(x.how == "refit" for x in left),
+                    "effective_parameters": fit.effective_parameters,
+                    "agree": fit.diagnosis["starts"]["agree"],
+                    "starts": fit.diagnosis["starts"]["count"],
+                }
+            )
+        return pd.DataFrame(rows)
+
+    def left_out(self) -> pd.DataFrame:
+        """One row a variant and group left out.
+
+        Returns
+        -------
+        DataFrame
+            Columns variant, by, group, rows, elpd, how (draws, law, steps, refit), shape (Pareto k).
+        """
+        import pandas as pd
+
+        rows = [{"variant": name, **asdict(each)} for name, left in self.left.items() for each in left]
+        return pd.DataFrame(rows, columns=["variant", "by", "group", "rows", "elpd", "how", "shape"])
+
+    def slopes(self, name: str) -> dict[str, float]:
+        """How the evidence of one variant answers to stronger priors of each group, see :meth:`sensitivity`."""
+        return evidence_slopes(self.fits[name], self.normals.get(name))
+
+    def sensitivity(self) -> pd.DataFrame:
+        """How evidences answer to stronger priors.
+
+        Returns
+        -------
+        DataFrame
+            Columns group, then one a variant: d ln evidence / d ln alpha when the group's priors are raised to the
+            power alpha. A difference of 1 between variants moves their lead by about 0.7 when the power is doubled.
+        """
+        import pandas as pd
+
+        found = pd.DataFrame({name: self.slopes(name) for name in self.order}).fillna(0.0)
+        found.insert(0, "group", found.index)
+        return found.reset_index(drop=True)
+
+    def ranks(self) -> pd.DataFrame:
+        """Whether neighbours by evidence would change places under other priors, to first order.
+
+        Returns
+        -------
+        DataFrame
+            One row a pair and group of priors, columns first, second, lead (ln evidence of the first less that of the
+            second), group, half, twice (the lead with the group's priors raised to these powers, by
+            :meth:`sensitivity`), turns (whether either changes the order). What matters most for the null was fitted
+            again, see :attr:`powers`.
+        """
+        import pandas as pd
+
+        slopes, evidences = {name: self.slopes(name) for name in self.fits}, self.evidences
+        rows = []
+        for first, second in pairwise(self.order):
+            lead = evidences[first] - evidences[second]
+            for group in sorted({*slopes[first], *slopes[second]}):
+                apart = slopes[first].get(group, 0.0) - slopes[second].get(group, 0.0)
+                half, twice = (lead + apart * float(np.log(alpha)) for alpha in POWERS)
+                rows.append((first, second, lead, group, half, twice, min(half, twice) < 0))
+        columns = ["first", "second", "lead", "group", "half", "twice", "turns"]
+        return pd.DataFrame(rows, columns=columns)
+
+    @cached_property
+    def verdict(self) -> str:
+        """What the comparison says, in one paragraph."""
+        return verdict_of(self)
+
+    def __str__(self) -> str:
+        shown = self.table().round(2).to_string(index=False, na_rep="-")
+        return "\n\n".join([self.verdict, shown, *(f"Doubt: {each}" for each in self.doubts)])
+
+    def _repr_html_(self) -> str:
+        from html import escape
+
+        said = "".join(f"<p>{escape(each)}</p>" for each in (self.verdict, *self.doubts))
+        return said + self.table().round(2).to_html(index=False, na_rep="-")
+
+    # ---- files ------------------------------------------------------------------------------------
+
+    def to_petab_select(self, folder: str | Path, *, criterion: str = "BIC") -> Path:
+        """Write the case's model space and what was found as PEtab Select files.
+
+        Parameters
+        ----------
+        folder : path
+            Made when it does not exist; see :func:`cellsim.petab.select.write_select`.
+        criterion : str
+            What petab-select is to compare the models by; it knows no evidence, which stands beside its criteria. They
+            count measured rows as data, and no prior.
+
+        Returns
+        -------
+        pathlib.Path
+            The problem file.
+
+        Raises
+        ------
+        CaseError
+            For an unknown criterion, or one that some model has not (AICc, of more parameters than rows), and for
+            what PEtab v1 cannot express.
+
+        Examples
+        --------
+        >>> compared = compare(load_case("sjogren_rfib"), seed=1)  # doctest: +SKIP
+        >>> compared.to_petab_select("selection")  # doctest: +SKIP
+        """
+        from cellsim.comparison.variants_select import calibrated_of
+        from cellsim.petab.select import write_select
+
+        fits = self.fits.values()
+        case = next(iter(fits)).case
+        return write_select(case, folder, [calibrated_of(fit) for fit in fits], criterion=criterion)
+
+    def save(self, path: str | Path) -> None:
+        """Write everything, calibrations included, as one JSON file."""
+        content = {
+            "format": FORMAT,
+            "fits": {name: fit.content() for name, fit in self.fits.items()},
+            "left": {name: [asdict(each) for each in left] for name, left in self.left.items()},
+            "checks": {name: asdict(each) for name, each in self.checks.items()},
+            "normals": {name: asdict(each) for name, each in self.normals.items()},
+            "powers": [asdict(each) for each in self.powers],
+            "doubts": list(self.doubts),
+        }
+        Path(path).write_text(json.dumps(content, ensure_ascii=False), encoding="utf-8")
+
+    @classmethod
+    def load(cls, path: str | Path) -> Comparison:
+        """Read a saved comparison.
+
+        Raises
+        ------
+        CalibrationError
+            If the file is none, or a calibration in it does not say again what it said.
+        """
+        content = read_saved(path)
+        with whole(content, path, FORMAT, "a saved comparison"):
+            return cls(
+                fits={name: Calibration.of_content(each, path) for name, each in content["fits"].items()},
+                left={name: tuple(Left(**each) for each in left) for name, left in content["left"].items()},
+                checks={name: Bridge(**each) for name, each in content["checks"].items()},
+                normals={name: NearestNormal(**each) for name, each in content["normals"].items()},
+                powers=tuple(Power(**each) for each in content["powers"]),
+                doubts=tuple(content["doubts"]),
+            )
+
+
+def _of_normal(found: NearestNormal | None) -> dict[str, float]:
+    """Its columns in a table; nan without one."""
+    if found is None:
+        return dict.fromkeys(("nearest", "nearest_error", "nearest_shape", "bound"), float("nan"))
+    return {
+        "nearest": found.log_evidence,
+        "nearest_error": found.error,
+        "nearest_shape": found.shape,
+        "bound": found.bound,
+    }

@@ -1,0 +1,181 @@
+"""The same conclusions drawn again under everything that may have been otherwise."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from cellsim.comparison.alterations import Alteration, alterations_of
+from cellsim.comparison.conclusions import Question
+from cellsim.comparison.nulls import rivals_of
+from cellsim.comparison.questions import questions
+from cellsim.comparison.robustness_table import BASE, Robustness, Row
+from cellsim.errors import CalibrationError, CellsimError, Problem
+from cellsim.likelihood.compatibility import case_given, foreign, variants_chosen
+from cellsim.likelihood.objective import objective_of
+from cellsim.posterior.calibration import Calibration, versions
+from cellsim.posterior.fitting import calibrate
+from cellsim.posterior.nearest_normal import nearby
+from cellsim.posterior.variational import NormalLaw
+
+if TYPE_CHECKING:
+    from cellsim.case.case import Case
+    from cellsim.model.model import Model
+
+__all__ = ["robustness"]
+
+
+def robustness(
+    case: Case,
+    model: Model | None = None,
+    *,
+    variants: Sequence[str] | str | None = None,
+    alterations: Sequence[Alteration] | None = None,
+    fits: Mapping[str, Calibration] | None = None,
+    laws: Mapping[str, NormalLaw] | None = None,
+    starts: int = 10,
+    seed: int = 0,
+    progress: bool | None = None,
+) -> Robustness:
+    """Draw the conclusions of a case again under everything plausible that may have been otherwise.
+
+    Each alteration changes one thing: a sampling day, days of infusion, a reference limit, the width of a prior, the
+    noise, an analyte or a visit left out. The normal law nearest to each variant's posterior
+    (:mod:`cellsim.posterior.nearest_normal`, unknown sampling days integrated out) is found again, and every conclusion asked again.
+
+    Parameters
+    ----------
+    case : Case
+    model : Model, optional
+        The case's own by default.
+    variants : str or sequence of str, optional
+        Which variants to hold against each other. By default the nulls, the default variant, and those without
+        clearance of donor cells.
+    alterations : sequence of Alteration, optional
+        What to alter; see :func:`cellsim.comparison.alterations.alterations_of` for the default.
+    fits : mapping of str to Calibration, optional
+        Variants of this case and model that are calibrated already; the others are calibrated first.
+    laws : mapping of str to NormalLaw, optional
+        Nearest normal laws that are known already.
+    starts : int
+        Of each fit of the case as it stands.
+    seed : int
+        Of the starts, and of draws behind simulated contrasts.
+    progress : bool, optional
+        Show a bar with the time left; by default only on a terminal.
+
+    Returns
+    -------
+    Robustness
+        With fewer rows, and saying so, when interrupted.
+
+    Raises
+    ------
+    CalibrationError
+        For unknown variants, if calibrations given are not of this case, model and variant, an alteration names what the case does not
+        have, or the nearest normal law of the case as it stands
+        cannot be found. An alteration that cannot be fitted is told in its row.
+
+    Examples
+    --------
+    >>> import cellsim as cs
+    >>> found = cs.robustness(cs.load_case("sjogren_rfib"))  # doctest: +SKIP
+    >>> print(found)  # doctest: +SKIP
+    """
+    began = time.perf_counter()
+    case_given(case, "robustness")
+    names = variants_chosen(case, variants) or ("",)
+    every = {each.variant: each for each in (objective_of(case, model, variant=name) for name in names)}
+    planned = tuple(alterations_of(case) if alterations is None else alterations)
+    # calibrations of variants that nobody asked about are not looked at
+    known = {name: fit for name, fit in (fits or {}).items() if name in every or not _has(case, name)}
+    known_laws = {name: law for name, law in (laws or {}).items() if name in every or not _has(case, name)}
+    problems = [*foreign(known, every, "calibration"), *foreign(known_laws, every, "normal law")]
+    problems += [Problem(what=each) for alteration in planned for each in alteration.unknown_to(case)]
+    if starts < 1 or seed < 0:
+        problems.append(
+            Problem(what=f"starts = {starts}, seed = {seed}: at least 1 start and a seed of at least 0.")
+        )
+    if problems:
+        raise CalibrationError(problems)
+    default = case.default_variant if case.default_variant in every else next(iter(every))
+    rivals = rivals_of(every, default)
+    chosen = every if variants is not None else {name: every[name] for name in rivals.names}
+    asked, left_out = questions(chosen, rivals, seed=seed)
+    fits = {
+        name: known.get(name)
+        or calibrate(case, model, variant=name or None, starts=starts, seed=seed, progress=progress)
+        for name in chosen
+    }
+    laws = {name: known_laws.get(name) or fit.nearest_normal() for name, fit in fits.items()}
+    rows = [_row(BASE, "", "the case as it stands", laws, asked)]
+    rows += _altered(planned, laws, asked, progress)
+    return Robustness(
+        case=case,
+        rivals=rivals,
+        variants=tuple(chosen),
+        conclusions=tuple(each.conclusion for each in asked),
+        left_out=tuple(left_out),
+        rows=tuple(rows),
+        planned=len(planned),
+        seed=seed,
+        starts=starts,
+        seconds=time.perf_counter() - began,
+        versions=versions(),
+    )
+
+
+def _has(case: Case, variant: str) -> bool:
+    return variant in {each.id for each in case.variants}
+
+
+def _altered(
+    planned: Sequence[Alteration],
+    laws: Mapping[str, NormalLaw],
+    asked: Sequence[Question],
+    progress: bool | None,
+) -> list[Row]:
+    """A row for each alteration; those done so far when interrupted."""
+    from tqdm import tqdm
+
+    rows: list[Row] = []
+    show = sys.stderr.isatty() if progress is None else progress
+    bar = tqdm(planned, desc="alterations", disable=not show, leave=False)
+    try:
+        for alteration in bar:
+            bar.set_postfix_str(alteration.name)
+            about = (alteration.id, alteration.group, alteration.name)
+            try:
+                found = {name: _again(law, alteration) for name, law in laws.items()}
+                rows.append(_row(*about, found, asked))
+            except CellsimError as error:
+                rows.append(Row(id=about[0], group=about[1], name=about[2], failure=str(error)))
+    except KeyboardInterrupt:
+        pass
+    return rows
+
+
+def _again(law: NormalLaw, alteration: Alteration) -> NormalLaw:
+    """A variant's law under an alteration, from the one without it."""
+    altered = alteration.of(law.objective)
+    return nearby(law, altered, alteration.carried(law.objective, law.theta, altered))
+
+
+def _row(name: str, group: str, words: str, laws: Mapping[str, NormalLaw], asked: Sequence[Question]) -> Row:
+    return Row(
+        id=name,
+        group=group,
+        name=words,
+        values={each.conclusion.id: _answer(each, laws) for each in asked},
+        evidence={variant: law.log_evidence for variant, law in laws.items()},
+    )
+
+
+def _answer(question: Question, laws: Mapping[str, NormalLaw]) -> float:
+    """The number of a conclusion; nan, which says that it cannot be asked, where its draws cannot be simulated."""
+    try:
+        return float(question.ask(laws))
+    except CellsimError:
+        return float("nan")

@@ -1,0 +1,270 @@
+"""Every conclusion under every alteration: a table, the flips, a verdict, one file."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from cellsim.case.case import Case, load_case
+from cellsim.comparison.conclusions import Conclusion
+from cellsim.comparison.nulls import Rivals
+from cellsim.saved import read_saved, whole
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["BASE", "Robustness", "Row"]
+
+FORMAT = "cellsim robustness 2"
+BASE = "as it stands"
+_FLIPS = (
+    "conclusion", "alteration", "group", "name", "unit", "threshold", "base", "value", "change", "words"
+)  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """What one alteration makes of the conclusions.
+
+    Attributes
+    ----------
+    id, group, name : str
+        Of the alteration; the case as it stands has no group.
+    values : mapping of str to float
+        The number of every conclusion, nan where it cannot be asked.
+    evidence : mapping of str to float
+        ln evidence of every variant, by the normal law nearest to its posterior.
+    failure : str
+        Why there are no numbers; empty when there are.
+    """
+
+    id: str
+    group: str
+    name: str
+    values: Mapping[str, float] = field(default_factory=dict)
+    evidence: Mapping[str, float] = field(default_factory=dict)
+    failure: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class Robustness:
+    """Every conclusion under every alteration; made by :func:`cellsim.robustness`.
+
+    Attributes
+    ----------
+    case : Case
+        As it stands.
+    rivals : Rivals
+        What the variants do.
+    variants : tuple of str
+        Which of them were held against each other.
+    conclusions : tuple of Conclusion
+        What each number is, its threshold, and what it concludes.
+    left_out : tuple of str
+        What cannot be asked of this case, and why.
+    rows : tuple of Row
+        The case as it stands first.
+    planned : int
+        How many alterations there are; fewer rows mean that it was interrupted.
+    seed, starts : int
+    seconds : float
+        How long it took.
+    versions : mapping
+        Of cellsim, Python and its guests.
+    """
+
+    case: Case
+    rivals: Rivals
+    variants: tuple[str, ...]
+    conclusions: tuple[Conclusion, ...]
+    left_out: tuple[str, ...]
+    rows: tuple[Row, ...]
+    planned: int
+    seed: int
+    starts: int
+    seconds: float
+    versions: Mapping[str, str]
+
+    @property
+    def base(self) -> Row:
+        """The case as it stands."""
+        return self.rows[0]
+
+    def change(self, conclusion: Conclusion, row: Row) -> str:
+        """What an alteration does to a conclusion: empty, ``"flips"``, ``"becomes open"`` or ``"is settled"``."""
+        before, after = (conclusion.side(each.values.get(conclusion.id, np.nan)) for each in (self.base, row))
+        if not before or not after or before == after:
+            return ""
+        if after == "open":
+            return "becomes open"
+        return "is settled" if before == "open" else "flips"
+
+    def table(self) -> pd.DataFrame:
+        """One row an alteration, the case as it stands first.
+
+        Returns
+        -------
+        DataFrame
+            Columns alteration, group, name; for every conclusion its number, ``"id [unit]"``, and ``"id flips"``,
+            whether it concludes something else than the case as it stands (flips, becomes open, or is settled); for
+            every variant ``"ln evidence ID"``; failure.
+        """
+        import pandas as pd
+
+        rows: list[dict[str, Any]] = []
+        for row in self.rows:
+            cells: dict[str, Any] = {"alteration": row.id, "group": row.group, "name": row.name}
+            for each in self.conclusions:
+                cells[f"{each.id} [{each.unit}]"] = row.values.get(each.id, np.nan)
+                cells[f"{each.id} flips"] = bool(self.change(each, row))
+            cells |= {f"ln evidence {name}": row.evidence.get(name, np.nan) for name in self.variants}
+            rows.append({**cells, "failure": row.failure})
+        return pd.DataFrame(rows)
+
+    def questions(self) -> pd.DataFrame:
+        """One row a conclusion.
+
+        Returns
+        -------
+        DataFrame
+            Columns conclusion, question, unit, threshold, margin, value (of the case as it stands), says, lowest,
+            highest (over all alterations), changes (how many alterations change it), asked (of how many).
+        """
+        import pandas as pd
+
+        rows = []
+        for each in self.conclusions:
+            seen = np.array([row.values.get(each.id, np.nan) for row in self.rows[1:]])
+            seen = seen[~np.isnan(seen)]
+            value = self.base.values[each.id]
+            rows.append(
+                {
+                    "conclusion": each.id,
+                    "question": each.question,
+                    "unit": each.unit,
+                    "threshold": each.threshold,
+                    "margin": each.margin,
+                    "value": value,
+                    "says": each.said(value),
+                    "lowest": seen.min() if seen.size else np.nan,
+                    "highest": seen.max() if seen.size else np.nan,
+                    "changes": sum(bool(self.change(each, row)) for row in self.rows[1:]),
+                    "asked": seen.size,
+                }
+            )
+        return pd.DataFrame(rows)
+
+    def flips(self) -> pd.DataFrame:
+        """Which conclusion changes under which alteration; no rows when none does.
+
+        Returns
+        -------
+        DataFrame
+            Columns conclusion, alteration, group, name, unit, threshold, base, value, change ("flips", "becomes
+            open", "is settled"), words.
+        """
+        import pandas as pd
+
+        columns = list(_FLIPS)
+        rows = []
+        for each in self.conclusions:
+            base = self.base.values[each.id]
+            for row in self.rows[1:]:
+                if not (change := self.change(each, row)):
+                    continue
+                value = row.values[each.id]
+                words = f"{row.name}: {each.said(value)} ({each.measured(value)}; {each.measured(base)} as it stands)."
+                told = (each.id, row.id, row.group, row.name, each.unit, each.threshold, base, value, change)
+                rows.append(dict(zip(columns, (*told, words), strict=True)))
+        return pd.DataFrame(rows, columns=columns)
+
+    @property
+    def verdict(self) -> str:
+        """One paragraph: what holds whatever is altered, what does not, and what could not be asked."""
+        from cellsim.comparison.robust_words import verdict
+
+        return verdict(self)
+
+    def __str__(self) -> str:
+        from cellsim.comparison.robust_words import text
+
+        return text(self)
+
+    def _repr_html_(self) -> str:
+        from cellsim.comparison.robust_words import html
+
+        return html(self)
+
+    def __repr__(self) -> str:
+        return (
+            f"<Robustness of {self.case.name}: {len(self.conclusions)} conclusions under {len(self.rows) - 1} "
+            f"alterations, {len(self.flips())} changes>"
+        )
+
+    # ---- files ------------------------------------------------------------------------------------
+
+    def save(self, path: str | Path) -> None:
+        """Write everything, the case included, as one JSON file."""
+        content = {
+            "format": FORMAT,
+            "case": dict(self.case.files),
+            "rivals": asdict(self.rivals),
+            "variants": self.variants,
+            "conclusions": [asdict(each) for each in self.conclusions],
+            "left_out": self.left_out,
+            "rows": [
+                asdict(row) | {name: _plain(getattr(row, name)) for name in ("values", "evidence")}
+                for row in self.rows
+            ],
+            "planned": self.planned,
+            "seed": self.seed,
+            "starts": self.starts,
+            "seconds": self.seconds,
+            "versions": dict(self.versions),
+        }
+        Path(path).write_text(json.dumps(content, indent=1, ensure_ascii=False), encoding="utf-8")
+
+    @classmethod
+    def load(cls, path: str | Path) -> Robustness:
+        """Read what :meth:`save` wrote.
+
+        Raises
+        ------
+        CalibrationError
+            If the file is none of ours, or not whole.
+        """
+        content = read_saved(path)
+        with whole(content, path, FORMAT, "a saved robustness table"):
+            rivals = content["rivals"]
+            return cls(
+                case=load_case(content["case"]),
+                rivals=Rivals(
+                    rivals["default"], *(tuple(rivals[name]) for name in ("nulls", "acting", "neutral"))
+                ),
+                variants=tuple(content["variants"]),
+                conclusions=tuple(Conclusion(**each) for each in content["conclusions"]),
+                left_out=tuple(content["left_out"]),
+                rows=tuple(
+                    Row(**row | {name: _numbers(row[name]) for name in ("values", "evidence")})
+                    for row in content["rows"]
+                ),
+                planned=content["planned"],
+                seed=content["seed"],
+                starts=content["starts"],
+                seconds=content["seconds"],
+                versions=content["versions"],
+            )
+
+
+def _plain(numbers: Mapping[str, float]) -> dict[str, float | None]:
+    """JSON has no nan."""
+    return {name: None if np.isnan(each) else each for name, each in numbers.items()}
+
+
+def _numbers(plain: Mapping[str, float | None]) -> dict[str, float]:
+    return {name: np.nan if each is None else each for name, each in plain.items()}

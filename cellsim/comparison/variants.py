@@ -1,0 +1,276 @@
+"""The competing mechanisms of a case fitted and held against each other: evidence, foretelling, other priors."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from cellsim.comparison.comparison import Comparison, Power
+from cellsim.comparison.evidence import Bridge, bridge
+from cellsim.comparison.left_out import Left, all_left_out
+from cellsim.comparison.prior_power import ALL, POWERS, groups_of, with_power
+from cellsim.comparison.verdicts import NORMAL_OFF
+from cellsim.errors import CalibrationError, Problem
+from cellsim.likelihood.compatibility import case_given, foreign, variants_chosen
+from cellsim.likelihood.objective import Objective, objective_of
+from cellsim.posterior.calibration import Calibration
+from cellsim.posterior.fitting import calibrate
+from cellsim.posterior.variational import NearestNormal, NormalLaw
+
+if TYPE_CHECKING:
+    from cellsim.case.case import Case
+    from cellsim.model.model import Model
+    from cellsim.posterior.posterior import Posterior
+
+__all__ = ["compare", "comparison_of"]
+
+# how many groups of priors are raised and lowered in earnest
+_TRIED = 3
+
+
+def compare(
+    case: Case,
+    model: Model | None = None,
+    *,
+    variants: Sequence[str] | str | None = None,
+    posteriors: Mapping[str, Posterior] | None = None,
+    leave_out: bool = True,
+    nearest: bool = True,
+    starts: int = 8,
+    seed: int = 0,
+    progress: bool | None = None,
+) -> Comparison:
+    """Fit every variant of a case and compare what they make of the data.
+
+    Parameters
+    ----------
+    case : Case
+    model : Model, optional
+        The case's own by default.
+    variants : str or sequence of str, optional
+        Rows of the case's model space; all by default.
+    posteriors : mapping of str to Posterior, optional
+        Draws of some variants (made with ``hierarchy=False``), to check their evidences by bridge sampling.
+    leave_out : bool
+        Whether to foretell every analyte and visit from the others, too.
+    nearest : bool
+        Whether to find the normal law nearest to each posterior, whose evidence is nearer than Laplace's
+        (:mod:`cellsim.posterior.nearest_normal`).
+    starts, seed : int
+        Of each calibration.
+    progress : bool, optional
+        Show a bar with the time left; by default only on a terminal.
+
+    Returns
+    -------
+    Comparison
+        Of fewer variants after an interrupt, and saying so.
+
+    Raises
+    ------
+    CalibrationError
+        For unknown variants, a case without variants, or posteriors of another variant, case or model.
+
+    Examples
+    --------
+    >>> import cellsim as cs
+    >>> compared = cs.compare(cs.load_case("sjogren_rfib"), seed=1)  # doctest: +SKIP
+    >>> print(compared.verdict)  # doctest: +SKIP
+    """
+    case_given(case, "compare")
+    if not case.variants:
+        raise CalibrationError(f"{case.name} has no variants; give it a model_space.tsv to compare any.")
+    chosen = list(variants_chosen(case, variants))
+    if posteriors:
+        _refuse_foreign(
+            {}, posteriors, {name: objective_of(case, model, variant=name) for name in chosen}, {}
+        )
+    # the default one first: what a reader asks about
+    chosen.sort(key=lambda name: name != case.default_variant)
+    fits: dict[str, Calibration] = {}
+    doubts = []
+    with _bar(len(chosen), "variants", progress) as steps:
+        try:
+            for name in chosen:
+                steps.set_postfix_str(name)
+                fits[name] = calibrate(case, model, variant=name, starts=starts, seed=seed, progress=False)
+                steps.update()
+        except KeyboardInterrupt:
+            if not fits:
+                raise
+            doubts.append(
+                f"interrupted: {', '.join(each for each in chosen if each not in fits)} not fitted."
+            )
+    return comparison_of(
+        fits,
+        posteriors={name: post for name, post in (posteriors or {}).items() if name in fits},
+        leave_out=leave_out,
+        nearest=nearest,
+        doubts=doubts,
+        progress=progress,
+    )
+
+
+def comparison_of(
+    fits: Mapping[str, Calibration],
+    *,
+    posteriors: Mapping[str, Posterior] | None = None,
+    laws: Mapping[str, NormalLaw] | None = None,
+    leave_out: bool = True,
+    nearest: bool = True,
+    doubts: Sequence[str] = (),
+    progress: bool | None = None,
+) -> Comparison:
+    """Compare variants that are already calibrated.
+
+    Parameters
+    ----------
+    fits : mapping of str to Calibration
+        By variant; the one of most interest first.
+    posteriors, leave_out, nearest, progress
+        As for :func:`compare`.
+    laws : mapping of str to NormalLaw, optional
+        Nearest normal laws that are known already.
+    doubts : sequence of str
+        Known already.
+
+    Returns
+    -------
+    Comparison
+
+    Raises
+    ------
+    CalibrationError
+        If a result is not of the variant it is filed under, or of another case, model or noise than the first.
+    """
+    if not fits:
+        raise CalibrationError("no calibration was given to compare.")
+    posteriors, doubts = dict(posteriors or {}), list(doubts)
+    about = next(iter(fits.values())).objective
+    alike = {
+        name: objective_of(about.case, about.model, variant=name or None, degrees=about.degrees)
+        for name in fits
+        if name in {each.id for each in about.case.variants} or not about.case.variants
+    }
+    known = dict(laws or {})
+    _refuse_foreign(fits, posteriors, alike, known)
+    left: dict[str, tuple[Left, ...]] = {}
+    checks: dict[str, Bridge] = {}
+    found = dict(known) if nearest else {}
+    powers: list[Power] = []
+    try:
+        for name, post in posteriors.items():
+            rows = post.drawn.scored.log_likelihood
+            checks[name] = bridge(
+                post.objective, post.drawn.thetas, rows.sum(axis=-1), seed=post.drawn.run.seed
+            )
+        if nearest:
+            with _bar(len(fits), "nearest normal laws", progress) as steps:
+                for name, fit in fits.items():
+                    steps.set_postfix_str(name)
+                    try:
+                        if name not in found:
+                            found[name] = fit.nearest_normal()
+                    except CalibrationError as error:
+                        doubts.append(f"no nearest normal law of {name or fit.case.name}: {error}")
+                    steps.update()
+        if leave_out:
+            with _bar(len(fits), "left out", progress) as steps:
+                for name, fit in fits.items():
+                    steps.set_postfix_str(name)
+                    given = posteriors.get(name)
+                    draws = None
+                    if given is not None:
+                        draws = given.drawn.scored.log_likelihood.reshape(-1, len(fit.objective.terms))
+                    left[name] = all_left_out(fit.objective, fit.mixture, draws=draws, law=found.get(name))
+                    steps.update()
+        so_far = Comparison(dict(fits), checks=checks, normals=_normals(found))
+        tried = list(_worth_trying(so_far))
+        with _bar(len(tried), "other priors", progress) as steps:
+            for group, first, second in tried:
+                try:
+                    powers += [_power(so_far, found, group, alpha, first, second) for alpha in POWERS]
+                except CalibrationError as error:
+                    doubts.append(f"other priors of {group} could not be tried: {error}")
+                steps.update()
+    except KeyboardInterrupt:
+        doubts.append("interrupted: what was not done is missing in the tables.")
+    normals = _normals(found)
+    doubts += [
+        f"{normal.lost} draws of the nearest normal law of {name} could not be simulated and have no weight in its evidence."
+        for name, normal in normals.items()
+        if normal.lost
+    ]
+    for name, check in checks.items():
+        if check.lost:
+            doubts.append(
+                f"{check.lost} draws of {name} could not be scored and play no part in its bridge sampling."
+            )
+        nearer = normals.get(name, fits[name])
+        apart = check.log_evidence - nearer.log_evidence
+        if abs(apart) > max(NORMAL_OFF if name in normals else 1.0, 3 * check.error):
+            by = "the nearest normal law's" if name in normals else "Laplace's"
+            doubts.append(
+                f"bridge sampling puts the ln evidence of {name} {apart:+.1f} from {by} (its own error "
+                f"{check.error:.1f}); believe differences of that size of no variant."
+            )
+    return Comparison(dict(fits), left, checks, normals, tuple(powers), tuple(doubts))
+
+
+def _refuse_foreign(
+    fits: Mapping[str, Calibration],
+    posteriors: Mapping[str, Posterior],
+    expected: Mapping[str, Objective],
+    laws: Mapping[str, NormalLaw],
+) -> None:
+    """Refuse results that are not of the variant, case, model and noise they are compared as."""
+    problems: list[Problem] = [
+        *foreign(fits, expected, "calibration"),
+        *foreign(posteriors, expected, "posterior"),
+        *foreign(laws, expected, "normal law"),
+    ]
+    if problems:
+        raise CalibrationError(problems)
+
+
+def _normals(laws: Mapping[str, NormalLaw]) -> dict[str, NearestNormal]:
+    return {name: law.evidence for name, law in laws.items()}
+
+
+def _worth_trying(found: Comparison) -> Iterator[tuple[str, str, str]]:
+    """Groups of priors that move most the lead of the best null over the best that acts, or of the best two."""
+    if len(found.fits) < 2:
+        return
+    order, rivals = found.order, found.rivals
+    first, second = order[:2]
+    if rivals.nulls and rivals.acting:
+        null = next(name for name in order if name in rivals.nulls)
+        acts = next(name for name in order if name in rivals.acting)
+        first, second = sorted((null, acts), key=order.index)
+    one, other = found.slopes(first), found.slopes(second)
+    by_size = sorted(
+        {*one, *other} - {ALL}, key=lambda group: -abs(one.get(group, 0.0) - other.get(group, 0.0))
+    )
+    for group in [*by_size[:_TRIED], ALL]:
+        yield group, first, second
+
+
+def _power(
+    found: Comparison, laws: Mapping[str, NormalLaw], group: str, alpha: float, first: str, second: str
+) -> Power:
+    """The lead by the comparison's own means, and what the other priors add to it by laws, else by Laplace."""
+    before = found.evidences[first] - found.evidences[second]
+    more = [
+        with_power(fit, groups_of(fit).get(group, ()), alpha, law=law)
+        - (fit.log_evidence if law is None else law.log_evidence)
+        for fit, law in ((found.fits[name], laws.get(name)) for name in (first, second))
+    ]
+    return Power(group, alpha, first, second, before, before + more[0] - more[1])
+
+
+def _bar(total: int, title: str, progress: bool | None):  # type: ignore[no-untyped-def]
+    from tqdm import tqdm
+
+    show = sys.stderr.isatty() if progress is None else progress
+    return tqdm(total=total, desc=title, disable=not show, leave=False)

@@ -1,0 +1,132 @@
+"""Machine code for one set of equations, compiled when first asked for and remembered by content."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property, lru_cache
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from cellsim.compiler.assembly import Unit, assemble
+from cellsim.compiler.derivatives import System
+from cellsim.compiler.equations import Equations
+from cellsim.compiler.writer import Writer
+
+__all__ = ["Kernels", "compile_equations"]
+
+Array = NDArray[np.float64]
+
+
+@dataclass(eq=False)
+class Kernels:
+    """Compiled equations. Make it with `compile_equations`, which remembers what it compiled.
+
+    Attributes
+    ----------
+    equations : Equations
+        What was compiled.
+
+    Examples
+    --------
+    >>> import numpy as np, sympy as sp
+    >>> x, k = sp.symbols("x k")
+    >>> decay = Equations(("x",), ("k",), rates=(-k * x,), initials=(sp.Integer(1),))
+    >>> kernels = compile_equations(decay)
+    >>> kernels.rhs(0.0, [2.0], [0.5]), kernels.jacobian(0.0, [2.0], [0.5])
+    (array([-1.]), array([[-0.5]]))
+    """
+
+    equations: Equations
+    _units: dict[int, Unit] = field(default_factory=dict, repr=False)
+    _writers: dict[int, Writer] = field(default_factory=dict, repr=False)
+
+    @property
+    def states(self) -> tuple[str, ...]:
+        """Order of ``y``."""
+        return self.equations.states
+
+    @property
+    def parameters(self) -> tuple[str, ...]:
+        """Order of ``p``."""
+        return self.equations.parameters
+
+    @property
+    def system(self) -> System:
+        """The graph and its derivatives."""
+        return self.equations.system
+
+    def unit(self, width: int = 1) -> Unit:
+        """The kernels for `width` simulations side by side, compiled at first use."""
+        if width not in self._units:
+            writer = Writer(self.system, width)
+            functions = writer.all()
+            engine = assemble(functions, writer.externals)
+            entries = [line for f in functions for line in f.splitlines() if line.startswith("define void")]
+            names = [line.split("@")[1].split("(")[0] for line in entries]
+            address = {name: engine.get_function_address(name) for name in names}
+            self._writers[width] = writer
+            self._units[width] = Unit(writer.layout, width, address, len(writer.kept), engine)
+        return self._units[width]
+
+    def writer(self, width: int = 1) -> Writer:
+        """How the kernels of this width are laid out."""
+        self.unit(width)
+        return self._writers[width]
+
+    @cached_property
+    def _scratch(self) -> Array:
+        return self.unit().workspace()
+
+    def _load(self, t: float, y: ArrayLike | None, p: ArrayLike, slot: str = "y") -> Array:
+        lay, w, n = self.unit().layout, self._scratch, len(self.equations.states)
+        w[lay["p"] : lay["p"] + len(self.equations.parameters)] = p
+        if y is not None:
+            w[lay[slot] : lay[slot] + n] = y
+        if self.system.clock is not None:
+            w[lay[slot] + n] = t
+        self.unit().call("prepare", w)
+        return w
+
+    def initial(self, p: ArrayLike, t: float = 0.0) -> Array:
+        """Initial values, shape (n_states,), of parameters with shape (n_parameters,)."""
+        w, at = self._load(t, None, p), self.unit().layout["y"]
+        self.unit().call("initial", w)
+        return w[at : at + len(self.equations.states)].copy()
+
+    def rhs(self, t: float, y: ArrayLike, p: ArrayLike) -> Array:
+        """Rates of change (n_states,), zero-order inputs aside; `y` (n_states,), `p` (n_parameters,)."""
+        w, at = self._load(t, y, p), self.unit().layout["f"]
+        self.unit().call("rhs", w)
+        return w[at : at + len(self.equations.states)].copy()
+
+    def outputs(self, t: float, y: ArrayLike, p: ArrayLike) -> Array:
+        """Outputs, shape (n_outputs,)."""
+        w, at = self._load(t, y, p, "ys"), self.unit().layout["g"]
+        self.unit().call("observe", w)
+        return w[at : at + len(self.equations.outputs)].copy()
+
+    def jacobian(self, t: float, y: ArrayLike, p: ArrayLike) -> Array:
+        """d rhs / d y, dense, shape (n_states, n_states)."""
+        w, unit, system = self._load(t, y, p), self.unit(), self.system
+        unit.call("jac", w)
+        size, n = system.n + len(system.auxiliaries), len(self.equations.states)
+        full = np.zeros((size, size))
+        writer = self.writer()
+        for (i, j), node in system.jacobian.items():
+            constant = system.graph.value(node)
+            if constant is not None:
+                full[i, j] = constant
+            elif node in writer.kept:
+                full[i, j] = w[unit.layout["q"] + writer.kept[node]]
+            else:
+                full[i, j] = w[unit.layout["jacobian"] + writer.jacobian_slot[node]]
+        m = system.n  # eliminate the auxiliaries: J = F_y + F_a (I - G_a)^-1 G_y
+        inner = np.linalg.solve(np.eye(size - m) - full[m:, m:], full[m:, :m])
+        return (full[:m, :m] + full[:m, m:] @ inner)[:n, :n]
+
+
+@lru_cache(maxsize=128)
+def compile_equations(equations: Equations) -> Kernels:
+    """Kernels of equations; equal equations share them. Compiling happens at first use, per lane width."""
+    return Kernels(equations)

@@ -1,0 +1,146 @@
+"""Read sympy expressions into a graph; what cannot be compiled is refused by name."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+
+import sympy as sp
+
+from cellsim.compiler.graph import Graph
+from cellsim.errors import ModelError
+
+__all__ = ["lower"]
+
+_CALLS = {
+    sp.exp: "exp",
+    sp.log: "log",
+    sp.Abs: "abs",
+    sp.floor: "floor",
+    sp.tanh: "tanh",
+    sp.sinh: "sinh",
+    sp.cosh: "cosh",
+    sp.sin: "sin",
+    sp.cos: "cos",
+    sp.tan: "tan",
+    sp.asin: "asin",
+    sp.acos: "acos",
+    sp.atan: "atan",
+}
+_RELATIONS = {
+    sp.StrictLessThan: ("lt", False),
+    sp.LessThan: ("le", False),
+    sp.StrictGreaterThan: ("lt", True),
+    sp.GreaterThan: ("le", True),
+    sp.Equality: ("eq", False),
+    sp.Unequality: ("ne", False),
+}
+
+
+def lower(graph: Graph, expr: sp.Basic, names: Mapping[str, int], memo: dict, *, where: str = "") -> int:
+    """The node of a sympy expression.
+
+    Parameters
+    ----------
+    expr : sympy.Basic
+        What to read.
+    names : mapping of str to int
+        Node of every symbol that may occur.
+    memo : dict
+        Expressions already read (kept by the caller between calls that share `names`).
+    where : str
+        Where it stands, for the error message.
+
+    Raises
+    ------
+    ModelError
+        A symbol is unknown or a function cannot be compiled; the message names it.
+    """
+    found = memo.get(expr)
+    if found is None:
+        found = _lower(graph, expr, lambda inner: lower(graph, inner, names, memo, where=where), names, where)
+        memo[expr] = found
+    return found
+
+
+def _lower(graph: Graph, expr: sp.Basic, lower: Callable, names: Mapping[str, int], where: str) -> int:
+    place = f" (in {where})" if where else ""
+    if isinstance(expr, sp.Symbol):
+        if expr.name not in names:
+            raise ModelError(f"{expr.name!r} is neither a state nor a parameter nor time{place}.")
+        return names[expr.name]
+    if isinstance(expr, sp.Number | sp.NumberSymbol):
+        return graph.const(float(expr))
+    if isinstance(expr, sp.Add):
+        plus = [lower(arg) for arg in expr.args]
+        return graph.add(
+            graph.total(each for each in plus if graph.fixed(each)),
+            graph.total(each for each in plus if not graph.fixed(each)),
+        )
+    if isinstance(expr, sp.Mul):
+        return _product(graph, expr, lower)
+    if isinstance(expr, sp.Pow):
+        if expr.base is sp.E:
+            return graph.call("exp", lower(expr.exp))
+        return graph.power(lower(expr.base), lower(expr.exp))
+    if type(expr) in _CALLS:
+        return graph.call(_CALLS[type(expr)], lower(expr.args[0]))
+    if isinstance(expr, sp.ceiling):
+        return graph.neg(graph.call("floor", graph.neg(lower(expr.args[0]))))
+    if isinstance(expr, sp.sign):
+        a = lower(expr.args[0])
+        below = graph.select(graph.relation("lt", a, graph.zero), graph.const(-1.0), graph.zero)
+        return graph.select(graph.relation("lt", graph.zero, a), graph.one, below)
+    if isinstance(expr, sp.Min | sp.Max):
+        op = "min" if isinstance(expr, sp.Min) else "max"
+        nodes = sorted(lower(arg) for arg in expr.args)
+        result = nodes[0]
+        for node in nodes[1:]:
+            x, y = graph.value(result), graph.value(node)
+            if x is not None and y is not None:
+                result = graph.const(min(x, y) if op == "min" else max(x, y))
+            else:
+                result = graph.node(op, result, node)
+        return result
+    if isinstance(expr, sp.Piecewise):
+        result = graph.const(math.nan)
+        for value, condition in reversed(expr.args):
+            result = graph.select(graph.truth(lower(condition)), graph.numeric(lower(value)), result)
+        return result
+    if type(expr) in _RELATIONS:
+        op, swapped = _RELATIONS[type(expr)]
+        a, b = (graph.numeric(lower(arg)) for arg in expr.args)
+        return graph.relation(op, b, a) if swapped else graph.relation(op, a, b)
+    if isinstance(expr, sp.And | sp.Or):
+        op = "and" if isinstance(expr, sp.And) else "or"
+        result = graph.truth(lower(expr.args[0]))
+        for arg in expr.args[1:]:
+            result = graph.logic(op, result, graph.truth(lower(arg)))
+        return result
+    if isinstance(expr, sp.Not):
+        return graph.invert(graph.truth(lower(expr.args[0])))
+    if isinstance(expr, sp.ITE):
+        condition, a, b = (lower(arg) for arg in expr.args)
+        return graph.select(graph.truth(condition), a, b)
+    if expr in (sp.true, sp.false):
+        return graph.const(bool(expr))
+    raise ModelError(f"{type(expr).__name__} in {expr} cannot be compiled{place}.")
+
+
+def _product(graph: Graph, expr: sp.Mul, lower: Callable) -> int:
+    """Fixed factors first, and one division instead of several."""
+    groups = {True: [graph.one, graph.one], False: [graph.one, graph.one]}
+    factors = []
+    for factor in expr.args:
+        below = isinstance(factor, sp.Pow) and factor.exp.is_Number and bool(factor.exp < 0)
+        factors.append((lower(1 / factor if below else factor), below))
+    factors.sort(key=lambda each: graph.ops[each[0]] != "exp")  # exponentials meet, and become one
+    for node, below in factors:
+        group = groups[graph.fixed(node)]
+        group[below] = graph.mul(group[below], node)
+    result = graph.one
+    for fixed in (True, False):
+        above, under = groups[fixed]
+        part = above if under == graph.one else graph.mul(above, graph.recip(under))
+        result = graph.mul(result, part)
+    return result

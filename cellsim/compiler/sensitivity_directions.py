@@ -1,0 +1,206 @@
+"""Directions to differentiate along, and how they share lanes.
+
+Two directions whose effects reach disjoint sets of states fit into one lane of a tangent: the states one
+moves are untouched by the other. In a model with many parameters that act on one quantity each, this turns
+a hundred directions into a few dozen lanes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from cellsim.compiler.derivatives import System
+from cellsim.errors import Problem, SimulationError, did_you_mean
+
+__all__ = ["KINDS", "LANES", "Direction", "Group", "Packing", "pack"]
+
+LANES = 8
+KINDS = ("parameter", "initial", "jump", "jump time", "rate", "on", "off")
+
+
+@dataclass(frozen=True)
+class Direction:
+    """One thing to differentiate with respect to.
+
+    Parameters
+    ----------
+    kind : str
+        ``"parameter"``, ``"initial"`` (value of a state at the start), ``"jump"`` and ``"jump time"``
+        (amount and time of a dose), ``"rate"``, ``"on"`` and ``"off"`` (of a zero-order input).
+    index : int
+        Which parameter, state, jump or rate, counted in the order of equations or doses.
+    """
+
+    kind: str
+    index: int
+
+
+@dataclass(frozen=True)
+class Group:
+    """Eight lanes that march together, and the rows any of them moves.
+
+    Parameters
+    ----------
+    rows : tuple of int
+        States, ascending.
+    auxiliaries : tuple of int
+        Auxiliaries (indices beyond the states), ascending.
+    """
+
+    rows: tuple[int, ...]
+    auxiliaries: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Packing:
+    """Where every direction lives.
+
+    Parameters
+    ----------
+    directions : tuple of Direction
+    reach : tuple of frozenset of int
+        States (and auxiliaries, beyond the states) each direction moves; empty if it acts on outputs only.
+    home : tuple of (int, int)
+        Group and lane of each direction, (-1, -1) for one that moves nothing.
+    groups : tuple of Group
+    """
+
+    directions: tuple[Direction, ...]
+    reach: tuple[frozenset[int], ...]
+    home: tuple[tuple[int, int], ...]
+    groups: tuple[Group, ...]
+
+
+def directions_of(
+    system: System, wanted: Sequence[str | Direction | tuple[str, str | int]], n_jumps: int, n_rates: int
+) -> tuple[Direction, ...]:
+    """Read directions: a parameter's name, a `Direction`, or a pair such as ``("initial", "x")``,
+    ``("jump", 0)``.
+
+    Raises
+    ------
+    SimulationError
+        Names all that do not exist.
+    """
+    equations, problems, found = system.equations, [], []
+    sizes = {
+        "parameter": len(equations.parameters),
+        "initial": len(equations.states),
+        "jump": n_jumps,
+        "jump time": n_jumps,
+        "rate": n_rates,
+        "on": n_rates,
+        "off": n_rates,
+    }
+    names = {"parameter": equations.parameters, "initial": equations.states}
+    places = {kind: {name: i for i, name in enumerate(each)} for kind, each in names.items()}
+    for each in wanted:
+        if isinstance(each, Direction):
+            kind, key = each.kind, each.index
+        else:
+            kind, key = ("parameter", each) if isinstance(each, str) else each  # type: ignore[assignment]
+        if kind not in KINDS:
+            problems.append(
+                Problem(what=f"{kind!r} is no kind of direction.", remedy=did_you_mean(kind, KINDS))
+            )
+            continue
+        if isinstance(key, str):
+            place = places.get(kind, {})
+            if key not in place:
+                problems.append(Problem(what=f"There is no {kind} {key!r}.", remedy=did_you_mean(key, place)))
+                continue
+            key = place[key]
+        if not 0 <= key < sizes[kind]:
+            problems.append(Problem(what=f"There is no {kind} number {key}; there are {sizes[kind]}."))
+            continue
+        found.append(Direction(kind, int(key)))
+    if problems:
+        raise SimulationError(problems)
+    return tuple(found)
+
+
+def _origins(
+    system: System, direction: Direction, dosed: dict[str, Sequence[int]], given_start: bool
+) -> set[int]:
+    """Rows that a direction moves at first hand."""
+    if direction.kind == "initial":
+        return {direction.index}
+    if direction.kind != "parameter":
+        return {dosed["jump" if direction.kind.startswith("jump") else "rate"][direction.index]}
+    graph, p = system.graph, system.p[direction.index]
+    rows = {i for (i, j) in system.parameter_slopes if j == direction.index}
+    if not given_start:
+        rows |= {i for i, node in enumerate(system.initials) if p in graph.reachable([node])}
+    for condition, assignments in zip(system.conditions, system.assignments, strict=True):
+        moved = p in graph.reachable([condition])
+        rows |= {i for i, node in assignments if moved or p in graph.reachable([node])}
+    return rows
+
+
+def pack(
+    system: System,
+    directions: Iterable[Direction],
+    dosed: dict[str, Sequence[int]],
+    *,
+    given_start: bool = False,
+) -> Packing:
+    """Find what each direction reaches and let disjoint ones share lanes.
+
+    Parameters
+    ----------
+    system : System
+    directions : iterable of Direction
+    dosed : dict
+        ``"jump"`` and ``"rate"``: the state each dose goes into.
+    given_start : bool
+        Whether the states at the start are given, hence independent of parameters.
+    """
+    directions = tuple(directions)
+    onward: dict[int, set[int]] = {}
+    for i, j in system.jacobian:
+        onward.setdefault(j, set()).add(i)
+    state_of = {node: i for i, node in enumerate(system.y)}
+    for when, condition, assignments in zip(
+        system.event_times, system.conditions, system.assignments, strict=True
+    ):
+        for i, node in assignments:
+            causes = system.graph.reachable([node] if when is not None else [node, condition])
+            for cause in causes:
+                if cause in state_of:
+                    onward.setdefault(state_of[cause], set()).add(i)
+    reach = []
+    for direction in directions:
+        seen: set[int] = set()
+        stack = list(_origins(system, direction, dosed, given_start))
+        while stack:
+            row = stack.pop()
+            if row not in seen:
+                seen.add(row)
+                stack.extend(onward.get(row, ()))
+        reach.append(frozenset(seen))
+    # largest first into the first lane that is free of its rows; then lanes of like size march together
+    lanes: list[tuple[set[int], list[int]]] = []
+    for d in sorted(range(len(directions)), key=lambda d: (-len(reach[d]), d)):
+        if not reach[d]:
+            continue
+        for rows, members in lanes:
+            if not rows & reach[d]:
+                rows.update(reach[d])
+                members.append(d)
+                break
+        else:
+            lanes.append((set(reach[d]), [d]))
+    lanes.sort(key=lambda lane: (-len(lane[0]), sorted(lane[0])))
+    home = [(-1, -1)] * len(directions)
+    groups = []
+    for start in range(0, len(lanes), LANES):
+        together = lanes[start : start + LANES]
+        moved = sorted(set().union(*(each for each, _ in together)))
+        groups.append(
+            Group(tuple(r for r in moved if r < system.n), tuple(r for r in moved if r >= system.n))
+        )
+        for lane, (_, members) in enumerate(together):
+            for d in members:
+                home[d] = (start // LANES, lane)
+    return Packing(directions, tuple(reach), tuple(home), tuple(groups))

@@ -1,0 +1,331 @@
+"""Writes the kernels of one system: rates, Jacobian, sparse LU, a whole Rosenbrock step, outputs.
+
+Every kernel is ``void kernel(double *w, double *v)`` and works inside one aligned workspace ``w`` whose slots
+are described by a `Layout`; a value of width ``W`` holds the same quantity of ``W`` simulations side by side.
+Terms that depend on parameters only are computed once per simulation (``prepare``) and kept in slot ``q``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from cellsim.compiler import rodas5p as tableau
+from cellsim.compiler.assembly import Layout
+from cellsim.compiler.derivatives import System
+from cellsim.compiler.emit import BLOCK, Code, padded
+from cellsim.compiler.evaluation import emit_nodes, fixed_nodes
+from cellsim.compiler.graph import Graph
+from cellsim.compiler.lu import Factor, Pieces, write_lu, write_solve
+from cellsim.compiler.sparse import Elimination, plan_elimination
+
+__all__ = ["CONTROL_H", "Writer"]
+
+CONTROL_H, CONTROL_RTOL = 0, 1
+LONGEST_RUN = 1000  # nodes
+
+
+def moving_reader(layout: Layout, kept: dict[int, int], width: int, states: str, graph: Graph) -> Callable:
+    """Loads for code that runs at a point in time: states from pointer `states`, the rest from slot q."""
+
+    def read(code: Code, node: int) -> str:
+        if node in kept:
+            return code.load("%w", layout["q"] + kept[node] * width)
+        assert graph.ops[node] == "y"
+        return code.load(states, graph.args[node][0] * width)
+
+    return read
+
+
+class Writer:
+    """Writes all kernels of one width for a system."""
+
+    def __init__(self, system: System, width: int) -> None:
+        self.system, self.width = system, width
+        graph = self.graph = system.graph
+        self.n, self.m = system.n, len(system.auxiliaries)
+        self.nw = padded(self.n * width)
+        self.ext = self.nw + padded(self.m * width)
+        self.jacobian = system.jacobian
+        self.plan: Elimination = plan_elimination(self.n + self.m, self.jacobian)
+        nowhen = graph.const(float("nan"))
+        self.event_times = [nowhen if when is None else when for when in system.event_times]
+        output_slopes = {
+            (o, j): node
+            for o, slopes in enumerate(map(system.full_slopes, system.outputs))
+            for j, y in enumerate(system.y)
+            if (node := slopes.get(y)) is not None
+        }
+        self.output_slopes = output_slopes
+        moving = [*system.rates, *system.outputs, *self.jacobian.values(), *output_slopes.values()]
+        self.located = [
+            c for c, when in zip(system.conditions, system.event_times, strict=True) if when is None
+        ]
+        moving += [*system.initials, *(n for each in system.assignments for _, n in each)]
+        truths = [graph.select(c, graph.one, graph.zero) for c in self.located]
+        self.truths = list(enumerate(truths))
+        moving += [*self.event_times, *truths]
+        self.kept = {node: i for i, node in enumerate(fixed_nodes(graph, moving))}
+        # entries of the Jacobian that move get a slot each, equal ones the same
+        entries = sorted(
+            {node for node in self.jacobian.values() if node not in self.kept and graph.ops[node] != "const"}
+        )
+        self.jacobian_slot = {node: i for i, node in enumerate(entries)}
+        self.factors: dict[tuple[str, int, int], Factor] = {}
+        self.externals: set[str] = set()
+        lay = self.layout = Layout()
+        w = width
+        lay.add("control", BLOCK)
+        lay.add("error", BLOCK)
+        for name, size in (
+            ("p", len(system.p) * w),
+            ("q", len(self.kept) * w),
+            ("y", self.nw),
+            ("y1", self.nw),
+            ("u", self.nw),
+            ("atol", self.nw),
+            ("f", self.nw),
+            ("ys", self.nw),
+            ("dense", 3 * self.nw),
+            ("k", tableau.STAGES * self.ext),
+            ("stages", (tableau.STAGES if width == 1 else 1) * self.nw),
+            ("g", len(system.outputs) * w),
+            ("gdot", len(system.outputs) * w),
+            ("events", len(self.event_times) * w),
+            ("roots", len(self.located) * w),
+            ("jacobian", len(entries) * w),
+            (
+                "lu",
+                (len(self.plan.order) + sum(map(len, self.plan.lower)) + sum(map(len, self.plan.upper))) * w,
+            ),
+        ):
+            lay.add(name, size)
+
+    def place(self, index: int) -> int:
+        """Offset of a state or auxiliary in an extended vector."""
+        return index * self.width if index < self.n else self.nw + (index - self.n) * self.width
+
+    def code(self, width: int | None = None) -> Code:
+        """The body of a function of this width."""
+        return Code(self.width if width is None else width)
+
+    def finish(
+        self, code: Code, name: str, arguments: str = "ptr %w, ptr %v", *, internal: bool = False
+    ) -> str:
+        """The function written, its external names noted."""
+        self.externals |= code.externals
+        return code.function(name, arguments, internal=internal)
+
+    def reader(self, states: str) -> Callable:
+        """Loads for code that runs at a point in time."""
+        return moving_reader(self.layout, self.kept, self.width, states, self.graph)
+
+    def all(self) -> list[str]:
+        """Every kernel, as text."""
+        lay = self.layout
+        system = self.system
+        functions = [
+            self.prepare(),
+            self.rates_added(),
+            write_lu(self),
+            write_solve(self),
+            self.wrapped("rhs", self.copy_u, [("rates_added", "y", "f")]),
+            self.wrapped("rhs_at_sample", self.copy_u, [("rates_added", "ys", "f")]),
+            self.step(),
+            self.dense(),
+            self.evaluate("initial", list(enumerate(system.initials)), "y", "y"),
+            self.evaluate("jac", [(i, node) for node, i in self.jacobian_slot.items()], "y", "jacobian"),
+            self.evaluate("observe", list(enumerate(system.outputs)), "ys", "g"),
+            self.observe_rate(),
+            self.evaluate("conditions", self.truths, "ys", "roots"),
+            self.evaluate("times", list(enumerate(self.event_times)), "y", "events"),
+        ]
+        for e, assignments in enumerate(system.assignments):
+            functions.append(self.evaluate(f"event{e}", assignments, "y", "ys"))
+        assert lay.size
+        return functions
+
+    # -- one kernel each ---------------------------------------------------------------------------
+
+    def prepare(self) -> str:
+        """Terms that depend on parameters only, into slot q."""
+        code = self.code()
+        lay, w = self.layout, self.width
+
+        def read(code: Code, node: int) -> str:
+            return code.load("%w", lay["p"] + self.graph.args[node][0] * w)
+
+        def sink(index: int) -> Callable[[str], None]:
+            return lambda value: code.store(value, "%w", lay["q"] + index * w)
+
+        emit_nodes(code, self.graph, [(node, sink(i)) for node, i in self.kept.items()], read)
+        return self.finish(code, "prepare")
+
+    def portions(self, targets: list[tuple[int, int]]) -> list[list[tuple[int, int]]]:
+        """Cut (index, node) pairs into runs that need about a thousand nodes, if there are many more.
+
+        What two runs share is computed twice, but LLVM's work grows faster than a function's length.
+        """
+        if len(self.graph.reachable([node for _, node in targets], stop=self.kept)) < 2 * LONGEST_RUN:
+            return [targets]
+        runs: list[list[tuple[int, int]]] = [[]]
+        seen: set[int] = set()
+        for target in targets:
+            seen.update(self.graph.reachable([target[1]], stop=self.kept))
+            runs[-1].append(target)
+            if len(seen) > LONGEST_RUN:
+                runs.append([])
+                seen = set()
+        return [run for run in runs if run]
+
+    def evaluate(self, name: str, targets: list[tuple[int, int]], source: str, into: str) -> str:
+        """A kernel that writes nodes, pairs (index, node), into slot `into`; states come from `source`."""
+        pieces = Pieces(self, name, "ptr %w, ptr %v", internal=False)
+        for number, run in enumerate(self.portions(targets)):
+            if number:
+                pieces.cut(always=True)
+            code = pieces.code
+            states = code.pointer("%w", self.layout[source])
+
+            def sink(index: int, code: Code = code) -> Callable[[str], None]:
+                return lambda value: code.store(value, "%w", self.layout[into] + index * self.width)
+
+            emit_nodes(
+                code, self.graph, [(node, sink(i)) for i, node in run], self.reader(states), kept=self.kept
+            )
+        return pieces.text()
+
+    def rates_added(self) -> str:
+        """io += f(y)"""
+        arguments = "ptr noalias %w, ptr noalias %y, ptr noalias %f"
+        pieces = Pieces(self, "rates_added", arguments, internal=True)
+        moving = [(i, node) for i, node in enumerate(self.system.rates) if node != self.graph.zero]
+        for number, run in enumerate(self.portions(moving)):
+            if number:
+                pieces.cut(always=True)
+            code = pieces.code
+
+            def sink(i: int, code: Code = code) -> Callable[[str], None]:
+                def add(value: str) -> None:
+                    before = code.load("%f", i * self.width)
+                    code.store(code.two("fadd", value, before), "%f", i * self.width)
+
+                return add
+
+            emit_nodes(
+                code, self.graph, [(node, sink(i)) for i, node in run], self.reader("%y"), kept=self.kept
+            )
+        return pieces.text()
+
+    def copy_u(self, code: Code) -> None:
+        """f := u"""
+        u, f = code.pointer("%w", self.layout["u"]), code.pointer("%w", self.layout["f"])
+        code.loop(self.nw // BLOCK, lambda o: code.store(code.load(u, o, BLOCK), f, o, BLOCK))
+
+    def wrapped(self, name: str, before: Callable[[Code], None], calls: list[tuple[str, str, str]]) -> str:
+        """A kernel that calls others."""
+        code = self.code()
+        before(code)
+        for function, first, second in calls:
+            a, b = code.pointer("%w", self.layout[first]), code.pointer("%w", self.layout[second])
+            code.do(f"call void @{function}(ptr %w, ptr {a}, ptr {b})")
+        return self.finish(code, name)
+
+    def observe_rate(self) -> str:
+        """gdot = (dg/dy) f"""
+        code = self.code()
+        states, rates = code.pointer("%w", self.layout["ys"]), code.pointer("%w", self.layout["f"])
+        sums: dict[int, str] = {}
+
+        def sink(o: int, j: int) -> Callable[[str], None]:
+            def add(value: str) -> None:
+                term = code.two("fmul", value, code.load(rates, j * self.width))
+                sums[o] = code.two("fadd", sums[o], term) if o in sums else term
+
+            return add
+
+        targets = [(node, sink(o, j)) for (o, j), node in self.output_slopes.items()]
+        emit_nodes(code, self.graph, targets, self.reader(states), kept=self.kept)
+        for o in range(len(self.system.outputs)):
+            code.store(sums.get(o, code.const(0.0)), "%w", self.layout["gdot"] + o * self.width)
+        return self.finish(code, "observe_rate")
+
+    def entry(self, code: Code, node: int | None) -> str:
+        """Load a Jacobian entry that is no literal."""
+        assert node is not None
+        if node in self.kept:
+            return code.load("%w", self.layout["q"] + self.kept[node] * self.width)
+        return code.load("%w", self.layout["jacobian"] + self.jacobian_slot[node] * self.width)
+
+    def step(self) -> str:
+        """All stages from y with step h: k, stage values, y1, and the largest scaled error per block lane."""
+        code = self.code()
+        lay, blocks = self.layout, self.nw // BLOCK
+        h = code.load("%w", lay["control"] + CONTROL_H, 1)
+        ih = code.spread(code.line(f"fdiv double {code.const(1.0, 1)}, {h}"), BLOCK)
+        y, u = code.pointer("%w", lay["y"]), code.pointer("%w", lay["u"])
+        ks = [code.pointer("%w", lay["k"] + i * self.ext) for i in range(tableau.STAGES)]
+        # tangents, which go with one lane only, look at all stage values again
+        apart = self.nw if self.width == 1 else 0
+        stages = [code.pointer("%w", lay["stages"] + i * apart) for i in range(tableau.STAGES)]
+        for i in range(tableau.STAGES):
+
+            def combine(o: str, i: int = i) -> None:
+                k = [code.load(ks[j], o, BLOCK) for j in range(i)]
+                if i >= 6:  # rows 7 and 8 of a repeat row 6, then add whole stages
+                    point = code.two("fadd", code.load(stages[i - 1], o, BLOCK), k[i - 1], BLOCK)
+                else:
+                    point = code.load(y, o, BLOCK)
+                    for j in range(i):
+                        point = code.times_plus(code.const(tableau.a[i][j], BLOCK), k[j], point, BLOCK)
+                code.store(point, stages[i], o, BLOCK)
+                total = code.load(u, o, BLOCK)
+                if i:
+                    carried = code.two("fmul", code.const(tableau.C[i][0], BLOCK), k[0], BLOCK)
+                    for j in range(1, i):
+                        carried = code.times_plus(code.const(tableau.C[i][j], BLOCK), k[j], carried, BLOCK)
+                    total = code.times_plus(carried, ih, total, BLOCK)
+                code.store(total, ks[i], o, BLOCK)
+
+            code.loop(blocks, combine)
+            code.do(f"call void @rates_added(ptr %w, ptr {stages[i]}, ptr {ks[i]})")
+            code.do(f"call void @solve(ptr %w, ptr {ks[i]})")
+        y1, atol = code.pointer("%w", lay["y1"]), code.pointer("%w", lay["atol"])
+        error = code.pointer("%w", lay["error"])
+        rtol = code.spread(code.load("%w", lay["control"] + CONTROL_RTOL, 1), BLOCK)
+        code.store(code.const(0.0, BLOCK), error, 0, BLOCK)
+
+        def close(o: str) -> None:
+            k = code.load(ks[-1], o, BLOCK)
+            new = code.two("fadd", code.load(stages[-1], o, BLOCK), k, BLOCK)
+            code.store(new, y1, o, BLOCK)
+            old = code.intrinsic("llvm.fabs", code.load(y, o, BLOCK), width=BLOCK)
+            size = code.intrinsic("llvm.fabs", new, width=BLOCK)
+            size = code.choose(code.compare("ogt", old, size, BLOCK), old, size, BLOCK)
+            scale = code.times_plus(rtol, size, code.load(atol, o, BLOCK), BLOCK)
+            e = code.two("fdiv", code.intrinsic("llvm.fabs", k, width=BLOCK), scale, BLOCK)
+            worst = code.load(error, 0, BLOCK)
+            # unordered: not-a-number wins and stays
+            wins = code.line(f"fcmp ugt {code.kind(BLOCK)} {e}, {worst}")
+            stuck = code.line(f"fcmp uno {code.kind(BLOCK)} {worst}, {worst}")
+            code.store(code.choose(stuck, worst, code.choose(wins, e, worst, BLOCK), BLOCK), error, 0, BLOCK)
+
+        code.loop(blocks, close)
+        return self.finish(code, "step")
+
+    def dense(self) -> str:
+        """K_1, K_2, K_3 of the continuous extension."""
+        code = self.code()
+        lay = self.layout
+        ks = [code.pointer("%w", lay["k"] + i * self.ext) for i in range(tableau.STAGES)]
+        into = [code.pointer("%w", lay["dense"] + m * self.nw) for m in range(3)]
+
+        def body(o: str) -> None:
+            k = [code.load(each, o, BLOCK) for each in ks]
+            for m in range(3):
+                total = code.two("fmul", code.const(tableau.H[m][0], BLOCK), k[0], BLOCK)
+                for j in range(1, tableau.STAGES):
+                    total = code.times_plus(code.const(tableau.H[m][j], BLOCK), k[j], total, BLOCK)
+                code.store(total, into[m], o, BLOCK)
+
+        code.loop(self.nw // BLOCK, body)
+        return self.finish(code, "dense")

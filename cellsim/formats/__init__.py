@@ -1,1 +1,0 @@
-"""The field's own file formats, one module each."""

@@ -1,0 +1,553 @@
+"""Profiles: how much worse the best fit becomes when one quantity is held at other values.
+
+Of the posterior (all priors), of a parameter unaided (without its own prior, the others keep theirs), or of the
+likelihood (no priors); of parameters and of predictions. A profile
+needs no Gaussian and no sampling; where it stays open, the data do not bound the quantity, and this is said.
+
+Profile posteriors depend on the coordinate the density is taken in: ours is the prior-whitened one, in which a quantity
+the data say nothing about keeps exactly its prior interval.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from cellsim.errors import CalibrationError, Problem, did_you_mean
+from cellsim.identifiability.profile_curve import Branch, Curve, row_of, threshold
+from cellsim.identifiability.profile_path import Ground, Point, Walk, settle, walk
+from cellsim.likelihood.compatibility import objective_given
+from cellsim.likelihood.objective import Objective
+from cellsim.predictions.predictions import Prediction, prediction_from
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from numpy.typing import NDArray
+
+    from cellsim.posterior.calibration import Calibration
+
+    Array = NDArray[np.float64]
+
+__all__ = ["DYNAMIC", "Profiles", "profile"]
+
+DYNAMIC = ("persistence", "alloimmunity", "drives", "vessels")
+"""Groups of parameters that say what cells do and how the disease answers; what is profiled by default."""
+
+KINDS = ("posterior", "unaided", "likelihood")
+# whitened coordinates have no bounds: beyond these many prior sd nobody looks
+_LIMIT = {"posterior": 8.0, "unaided": 8.0, "likelihood": 5.0}
+_REACH = {"posterior": 8.0, "unaided": 5.0, "likelihood": 5.0}
+# where a prior is not believed it only chooses, as if it were ten times wider
+_ASIDE = 0.01
+# likelihoods of many parameters wind through narrow valleys; what may be left of -2 ln when patience ends
+_ROUGH = {"posterior": 0.0, "unaided": 0.0, "likelihood": 0.3}
+_FAR = 4.0
+# a fall of -2 ln that is worth telling
+_BETTER = 0.05
+# of the probability
+_SHARE = 0.02
+
+
+@dataclass(frozen=True, eq=False)
+class Profiles:
+    """Profiles of several quantities.
+
+    Made by :func:`cellsim.profile`.
+
+    Attributes
+    ----------
+    objective : Objective
+        Case, model, variant, rows, priors.
+    kind : str
+        ``"posterior"``, ``"unaided"`` or ``"likelihood"``.
+    levels : tuple of float
+    theta : array, shape (n_parameters,)
+        The best point known, prior-whitened.
+    least : float
+        -2 ln there, up to a constant.
+    curves : mapping of str to Curve
+    doubts : tuple of str
+        What does not look right; empty when nothing does.
+    evaluations : int
+        Gradients spent.
+    """
+
+    objective: Objective
+    kind: str
+    levels: tuple[float, ...]
+    theta: Array
+    least: float
+    curves: Mapping[str, Curve]
+    doubts: tuple[str, ...] = ()
+    evaluations: int = 0
+
+    def __getitem__(self, name: str) -> Curve:
+        if name not in self.curves:
+            raise CalibrationError(f"no profile of {name!r}. {did_you_mean(name, self.curves)}")
+        return self.curves[name]
+
+    def table(self) -> pd.DataFrame:
+        """One row a quantity.
+
+        Returns
+        -------
+        DataFrame
+            Columns name, group, meaning, unit, estimate, low_68, high_68, low_95, high_95 (one pair a level, in the
+            unit, nan where an end is open), lower, upper (``"closed"`` or why not, at the highest level),
+            prior_low, prior_high (the prior's interval of the highest level), contraction, shift (prior sd),
+            verdict, note.
+        """
+        import pandas as pd
+
+        return pd.DataFrame([row_of(curve) for curve in self.curves.values()])
+
+    def report(self) -> str:
+        """All curves in words."""
+        from cellsim.posterior.words import LABEL
+
+        title = f"Profile {self.kind} of {self.objective.case.name}"
+        variant = f", variant {self.objective.variant}" if self.objective.variant else ""
+        lines = [title + variant, "=" * len(title + variant), LABEL, ""]
+        lines += ["Reasons to doubt:", *[f"- {each}" for each in self.doubts], ""] if self.doubts else []
+        return "\n".join([*lines, *[curve.sentence() for curve in self.curves.values()]])
+
+    def __repr__(self) -> str:
+        closed = sum(curve.intervals[-1].closed for curve in self.curves.values())
+        return (
+            f"<Profiles ({self.kind}) of {self.objective.case.name}, variant {self.objective.variant}: "
+            f"{len(self.curves)} quantities, {closed} closed on both sides at {100 * max(self.levels):g} %>"
+        )
+
+
+def profile(
+    source: Calibration | Objective,
+    names: Sequence[str] | str | None = None,
+    *,
+    predictions: Sequence[Prediction] | Mapping[str, Callable[[Mapping[str, float]], float]] = (),
+    kind: str = "posterior",
+    levels: Sequence[float] | float = (0.68, 0.95),
+    step: float = 0.5,
+    tolerance: float = 0.01,
+    workers: int | None = None,
+    progress: bool | None = None,
+) -> Profiles:
+    """Profile parameters and predictions.
+
+    Parameters
+    ----------
+    source : Calibration or Objective
+        Profiles start from every optimum a calibration found; from an objective, from the prior medians.
+    names : str or sequence of str, optional
+        Parameters, or groups of parameters. By default the groups of :data:`DYNAMIC`, or all parameters when there
+        are none in them; none when `predictions` are given.
+    predictions : sequence of Prediction, or mapping of str to callable
+        See :func:`cellsim.predictions.predictions.predictions_of`; or plain functions of the parameters' values.
+    kind : str
+        ``"posterior"``: with all priors. ``"unaided"``: each parameter without its own prior, the others with theirs;
+        shows whether the data bound it. ``"likelihood"``: no priors at all, for problems with more rows than
+        parameters. The last two look within 5 prior standard deviations.
+    levels : float or sequence of float
+        Of the intervals.
+    step : float
+        Points are set so that the square root of the rise grows by about this much.
+    tolerance : float
+        Of -2 ln, at each point.
+    workers : int, optional
+        Threads; as many as there are cores by default.
+    progress : bool, optional
+        Show a bar; by default only on a terminal. Interrupting keeps what is done.
+
+    Returns
+    -------
+    Profiles
+
+    Raises
+    ------
+    CalibrationError
+        For a source that is no calibration, unknown names, two quantities of one name, levels outside 0 to 1, an
+        unknown kind, steps, tolerances and workers that are no such numbers, and predictions that no parameter
+        changes.
+
+    Examples
+    --------
+    >>> import cellsim as cs
+    >>> from cellsim.identifiability.profiles import profile
+    >>> fit = cs.calibrate(cs.load_case("sjogren_rfib"), starts=1)
+    >>> profile(fit, "kappa")["kappa"].verdict
+    'prior-driven'
+    """
+    objective = objective_given(source, "profile")
+    if hasattr(source, "drawn"):
+        raise CalibrationError("profile takes a calibration: it walks from optima, and draws have none.")
+    chosen = (names,) if isinstance(names, str) else names
+    lines, problems = _quantities(objective, chosen, predictions)
+    levels = tuple(sorted(float(level) for level in np.atleast_1d(levels)))
+    problems += _impossible(kind, levels, step, tolerance, workers)
+    if kind == "unaided" and any(line.column < 0 for line in lines):
+        problems.append(
+            Problem(
+                what="a prediction has no prior of its own to do without.", remedy="Profile its posterior."
+            )
+        )
+    if problems:
+        raise CalibrationError(problems)
+    valleys = _valleys(source, objective, kind)
+    first = min(valleys, key=lambda pair: pair[1].level)
+    _judge(lines, first[1].theta)
+    job = _Job(valleys, first[1].level, threshold(levels[-1]), step, tolerance, _ROUGH[kind], kind)
+    sides, stopped = _run(job, lines, workers or os.cpu_count() or 1, progress, objective.variant)
+    best = first[1]
+    if kind != "unaided":
+        best = min([best, *(p for each in sides.values() for p in each.points)], key=lambda p: p.level)
+    touched = _touched(objective, best.theta)
+    curves = {
+        line.name: made
+        for k, line in enumerate(lines)
+        if (made := _curve(objective, line, k, sides, len(valleys), best, kind, levels, touched)) is not None
+    }
+    return Profiles(
+        objective=objective,
+        kind=kind,
+        levels=levels,
+        theta=best.theta,
+        least=best.level,
+        curves=curves,
+        doubts=(
+            *_doubts(first[1], best, stopped, [line.name for line in lines], curves),
+            *_too_few(objective, kind),
+            *_roughly([point for each in sides.values() for point in each.points], kind),
+            *_out_of_sight(source, valleys, best.level, threshold(levels[-1])),
+        ),
+        evaluations=sum(point.evaluations for each in sides.values() for point in each.points),
+    )
+
+
+def _impossible(
+    kind: str, levels: Sequence[float], step: float, tolerance: float, workers: int | None
+) -> list[Problem]:
+    """Settings no walk can be made with."""
+    problems = []
+    if kind not in KINDS:
+        problems.append(Problem(what=f"no kind {kind!r} of profile.", remedy=did_you_mean(str(kind), KINDS)))
+    if not levels or not all(0 < level < 1 for level in levels):
+        problems.append(Problem(what=f"levels {levels}; they lie between 0 and 1, like 0.95."))
+    for name, value, most in (("step", step, 5.0), ("tolerance", tolerance, 1.0)):
+        if not 0 < value <= most:
+            problems.append(Problem(what=f"{name} = {value:g}; above 0 and at most {most:g} is needed."))
+    if workers is not None and workers < 1:
+        problems.append(Problem(what=f"workers = {workers}; at least one is needed."))
+    return problems
+
+
+# ---- what is profiled -----------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Line:
+    """A quantity to be held."""
+
+    name: str
+    unit: str
+    of: Callable[[Array], tuple[float, Array]]
+    column: int = -1
+
+
+def _quantities(
+    objective: Objective,
+    names: Sequence[str] | None,
+    predictions: Sequence[Prediction] | Mapping[str, Callable[[Mapping[str, float]], float]],
+) -> tuple[list[_Line], list[Problem]]:
+    groups: dict[str, list[str]] = {}
+    for name in objective.names:
+        groups.setdefault(objective.case.prior(name).group, []).append(name)
+    problems: list[Problem] = []
+    if names is None:
+        dynamic = [name for group in DYNAMIC for name in groups.get(group, [])]
+        names = () if predictions else dynamic or objective.names
+    wanted: dict[str, None] = {}
+    for name in names:
+        if name in objective.names:
+            wanted[name] = None
+        elif groups.get(name):
+            wanted |= dict.fromkeys(groups[name])
+        else:
+            fixed = "it is fixed here. " if name in objective.fixed else ""
+            known = [*objective.names, *(group for group in groups if group)]
+            problems.append(
+                Problem(what=f"no estimated parameter or group {name!r}; {fixed}".rstrip("; ") + ".",
+                        remedy=did_you_mean(name, known))
+            )  # fmt: skip
+    lines = [_parameter(objective, name) for name in wanted]
+    if isinstance(predictions, Mapping):
+        predictions = [prediction_from(objective, each, name) for name, each in predictions.items()]
+    lines += [_Line(each.name, each.unit, each.of) for each in predictions]
+    called = [line.name for line in lines]
+    problems += [
+        Problem(what=f"two quantities are called {name!r}.", remedy="Give the prediction a name of its own.")
+        for name in dict.fromkeys(called)
+        if called.count(name) > 1
+    ]
+    if not lines and not problems:
+        problems.append(Problem(what="nothing to profile: neither a parameter nor a prediction was named."))
+    return lines, problems
+
+
+def _parameter(objective: Objective, name: str) -> _Line:
+    column = objective.names.index(name)
+    normal = np.zeros(len(objective.names))
+    normal[column] = 1.0
+    return _Line(name, objective.case.prior(name).unit, lambda theta: (float(theta[column]), normal), column)
+
+
+def _judge(lines: Sequence[_Line], theta: Array) -> None:
+    """Refuse quantities that cannot be held at other values."""
+    problems = []
+    for line in lines:
+        value, normal = line.of(theta)
+        if not np.isfinite(value) or not np.all(np.isfinite(normal)):
+            problems.append(Problem(what=f"{line.name} is {value} at the optimum."))
+        elif not normal.any():
+            problems.append(
+                Problem(
+                    what=f"{line.name} = {value:g} does not move with any parameter here.",
+                    remedy="A chance judged without noise is a step; profile the value itself, or ask for noise.",
+                )
+            )
+    if problems:
+        raise CalibrationError(problems)
+
+
+# ---- where walks start ----------------------------------------------------------------------------
+
+
+def _valleys(source: Any, objective: Objective, kind: str) -> list[tuple[Ground, Point]]:
+    """Every distinct optimum known, polished, with its ground."""
+    optima: list[tuple[Array, Array | None]] = []
+    if (mixture := getattr(source, "mixture", None)) is not None:
+        optima = [(mode.theta, np.linalg.inv(mode.covariance)) for mode in mixture.modes]
+    elif hasattr(source, "covariance"):
+        optima = [(source.theta, np.linalg.inv(source.covariance))]
+    else:
+        optima = [(np.zeros(len(objective.names)), None)]
+    out: list[tuple[Ground, Point]] = []
+    for theta, curvature in optima:
+        extra = None
+        if kind != "likelihood" and curvature is not None:
+            jacobian = objective.evaluate(theta, gradient=True).jacobian
+            extra = None if jacobian is None else curvature - jacobian.T @ jacobian
+        weights = np.full(theta.size, _ASIDE if kind == "likelihood" else 1.0)
+        ground = Ground(objective, weights, _LIMIT[kind], extra)
+        start = np.clip(theta, -ground.limit, ground.limit)
+        point = settle(ground, start, tolerance=1e-3, most=100, rough=_ROUGH[kind])
+        if point is not None and all(np.max(np.abs(point.theta - p.theta)) > 0.1 for _, p in out):
+            out.append((ground, point))
+    if not out:
+        raise CalibrationError("no optimum could be reached to profile from; calibrate first.")
+    return sorted(out, key=lambda pair: pair[1].level)
+
+
+# ---- the walks ------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Job:
+    valleys: Sequence[tuple[Ground, Point]]
+    least: float
+    rise: float
+    step: float
+    tolerance: float
+    rough: float
+    kind: str
+
+    def side(self, line: _Line, valley: int, side: int) -> Walk | None:
+        """One walk: one quantity, one valley, one side; None when it cannot even begin."""
+        ground, optimum = self.valleys[valley]
+        if optimum.level - self.least > self.rise:
+            return None
+        if self.kind == "unaided":
+            weights = ground.weights.copy()
+            weights[line.column] = _ASIDE
+            ground = replace(ground, weights=weights)
+            found = settle(ground, optimum.theta, tolerance=1e-3, most=100)
+            if found is None:
+                return None
+            optimum = found
+        start = settle(
+            ground,
+            optimum.theta,
+            line.of,
+            line.of(optimum.theta)[0],
+            tolerance=self.tolerance,
+            rough=self.rough,
+        )
+        if start is None:
+            return None
+        least = start.level if self.kind == "unaided" else self.least
+        sd = np.sqrt(2 / start.curvature)
+        far = max(_REACH[self.kind], abs(start.at) + 0.5) if line.column >= 0 else np.inf
+        longest = 1.5 if line.column >= 0 else 3 * sd
+        return walk(
+            ground, line.of, start, side, least=least, rise=self.rise, step=self.step, reach=(-far, far),
+            longest=longest, tolerance=self.tolerance, rough=self.rough,
+        )  # fmt: skip
+
+
+def _run(
+    job: _Job, lines: Sequence[_Line], workers: int, progress: bool | None, title: str
+) -> tuple[dict[tuple[int, int, int], Walk], bool]:
+    """All walks on all cores; what is done is kept when the user interrupts."""
+    from tqdm import tqdm
+
+    show = sys.stderr.isatty() if progress is None else progress
+    done: dict[tuple[int, int, int], Walk] = {}
+    with ThreadPoolExecutor(workers) as pool:
+        tasks: dict[Future[Walk | None], tuple[int, int, int]] = {
+            pool.submit(job.side, line, valley, side): (k, valley, side)
+            for k, line in enumerate(lines)
+            for valley in range(len(job.valleys))
+            for side in (-1, 1)
+        }
+        try:
+            for task in tqdm(
+                as_completed(tasks),
+                desc=f"{title}: profiles",
+                total=len(tasks),
+                disable=not show,
+                leave=False,
+            ):
+                if (found := task.result()) is not None:
+                    done[tasks[task]] = found
+        except KeyboardInterrupt:
+            pool.shutdown(wait=False, cancel_futures=True)
+            return done, True
+    return done, False
+
+
+def _curve(
+    objective: Objective,
+    line: _Line,
+    k: int,
+    sides: Mapping[tuple[int, int, int], Walk],
+    valleys: int,
+    best: Point,
+    kind: str,
+    levels: tuple[float, ...],
+    touched: frozenset[str],
+) -> Curve | None:
+    if kind == "unaided":
+        own = [point for (each, _, _), side in sides.items() if each == k for point in side.points]
+        best = min(own or [best], key=lambda point: point.level)
+    branches = [
+        _branch(objective, line, sides[k, valley, -1], sides[k, valley, 1], best.level, kind)
+        for valley in range(valleys)
+        if (k, valley, -1) in sides and (k, valley, 1) in sides
+    ]
+    if not branches:
+        return None
+    value, normal = line.of(best.theta)
+    about = objective.case.prior(line.name) if line.column >= 0 else None
+    size = float(np.linalg.norm(normal))
+    return Curve(
+        name=line.name,
+        unit=line.unit,
+        group=about.group if about else "prediction",
+        meaning=about.meaning if about else "",
+        prediction=about is None,
+        kind=kind,
+        best=value,
+        branches=tuple(branches),
+        levels=levels,
+        prior=objective.priors[line.column] if about else None,
+        prior_sd=size,
+        shift=float(normal @ best.theta) / size,
+        touched=about is None or line.name in touched,
+    )
+
+
+def _touched(objective: Objective, theta: Array) -> frozenset[str]:
+    """Parameters on which some row depends."""
+    jacobian = objective.evaluate(theta, gradient=True).jacobian
+    if jacobian is None:
+        return frozenset(objective.names)
+    seen = np.any(jacobian[: len(objective.terms)] != 0, axis=0)
+    return frozenset(name for name, each in zip(objective.names, seen, strict=True) if each)
+
+
+def _branch(objective: Objective, line: _Line, down: Walk, up: Walk, least: float, kind: str) -> Branch:
+    points = [*reversed(down.points[1:]), *up.points]
+    far = _FAR if kind != "likelihood" else _LIMIT[kind] - 1e-3
+    return Branch(
+        at=np.array([point.at for point in points]),
+        rise=np.array([point.level for point in points]) - least,
+        slope=np.array([point.slope for point in points]),
+        theta=np.array([point.theta for point in points]),
+        pressed=tuple(
+            tuple(
+                name
+                for j, name in enumerate(objective.names)
+                if j != line.column and abs(point.theta[j]) >= far
+            )
+            for point in points
+        ),
+        ends=(down.end, up.end),
+        sd=float(np.sqrt(2 / up.points[0].curvature)),
+        leaps=tuple(each.points[k].at for each in (down, up) for k in each.jumps),
+        evaluations=sum(point.evaluations for point in points),
+    )
+
+
+def _doubts(
+    first: Point, best: Point, stopped: bool, names: Sequence[str], curves: Mapping[str, Curve]
+) -> list[str]:
+    out = []
+    if first.level - best.level > _BETTER:
+        out.append(
+            f"a better point than the calibration's was found on the way (-2 ln lower by "
+            f"{first.level - best.level:.2f}); calibrate with more starts and profile again."
+        )
+    if missing := [name for name in names if name not in curves]:
+        why = "interrupted" if stopped else "no way was found"
+        out.append(f"not profiled ({why}): {', '.join(missing)}.")
+    return out
+
+
+def _too_few(objective: Objective, kind: str) -> list[str]:
+    rows, count = len(objective.terms), len(objective.names)
+    if kind != "likelihood" or rows >= count:
+        return []
+    return [
+        f"{rows} rows cannot hold {count} parameters, so the likelihood has no summit of its own; kind='unaided' keeps "
+        "what is believed about the other parameters."
+    ]
+
+
+def _roughly(points: Sequence[Point], kind: str) -> list[str]:
+    count = sum(point.rough for point in points)
+    return [
+        f"{count} of {len(points)} points were reached only roughly (-2 ln may be lower there by {_ROUGH[kind]:g})."
+    ] * bool(count)
+
+
+def _out_of_sight(
+    source: Any, valleys: Sequence[tuple[Ground, Point]], least: float, rise: float
+) -> list[str]:
+    """Summits too low for a profile that may still hold much of the probability."""
+    mixture = getattr(source, "mixture", None)
+    if mixture is None or np.any(valleys[0][0].weights != 1.0):
+        return []
+    shares = [
+        (mode.objective - least, share)
+        for mode, share in zip(mixture.modes, mixture.weights, strict=True)
+        if mode.objective - least > rise and share > _SHARE
+    ]
+    return [
+        f"an optimum {apart:.1f} above the best in -2 ln posterior lies outside of these intervals and holds "
+        f"{share:.0%} of the probability: a profile looks at height, not at volume; sample."
+        for apart, share in shares
+    ]

@@ -1,0 +1,363 @@
+"""The posterior with unknown sampling days integrated out.
+
+What happens in a patient does not depend on when somebody drew blood, so one simulation, read on many days, says what
+the rows of a visit make of every day their sample may have been taken. With all other parameters eta, and visits v whose
+day d_v is estimated,
+
+    ln p(eta | rows) = -eta'eta / 2 + sum over rows read on known days of ln p(row | eta)
+                       + sum over v of ln integral p(d_v) product over its rows of p(row | eta, d_v) d d_v,
+
+which is smooth where the posterior of eta and days together has narrow valleys, and often a summit between any two
+infusions. Chains walk in eta alone, and each draw is then given days from their conditional density: together they are
+draws from the posterior of all parameters (a collapsed sampler; Liu 1994, J Am Stat Assoc 89:958).
+"""
+
+from __future__ import annotations
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from cellsim.likelihood.day_quadrature import Nodes, nodes_of
+from cellsim.likelihood.objective import Objective
+from cellsim.likelihood.scoring import Rows, Scores, score_rows
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from cellsim.solver.integration import Solution
+
+    Array = NDArray[np.float64]
+    Whole = NDArray[np.intp]
+
+__all__ = ["Density", "WithoutDays"]
+
+# nodes that hold less than this of their day's posterior are not differentiated: chains weigh their steps by the value,
+# which has all nodes, so that a force that is a little off costs them acceptance and nothing else
+_NEGLIGIBLE = 1e-4
+# of a curvature, where the prior alone has one: integrating over a day can leave a direction less than nothing
+_LEAST = 0.1
+_LOG_ROOT_TWO_PI = 0.5 * np.log(2 * np.pi)
+
+
+@dataclass(frozen=True, eq=False)
+class Density:
+    """The log posterior density of eta at one place.
+
+    Attributes
+    ----------
+    value : float
+        Up to a constant; -inf where the simulation fails.
+    gradient : array, shape (n_left,)
+    failure : str
+        Why there is none; empty otherwise.
+    """
+
+    value: float
+    gradient: Array
+    failure: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class _Visit:
+    """A visit whose day is integrated out: where its day stands in theta, its nodes, and its rows among the terms."""
+
+    column: int
+    nodes: Nodes
+    terms: Whole
+
+
+@dataclass(frozen=True, eq=False)
+class _Reading:
+    """Rows, each read on one day.
+
+    Attributes
+    ----------
+    days : array
+        Every day, in order.
+    rows : Rows
+    times : array of int, shape (n_rows,)
+        On which of them.
+    shares : array, shape (n_rows,)
+        What part of the posterior of its visit's day a row's day holds; one where the day is known.
+    visits : array of int, shape (n_rows,)
+        Which visit of unknown day, -1 where it is known.
+    """
+
+    days: Array
+    rows: Rows
+    times: Whole
+    shares: Array
+    visits: Whole
+
+
+@dataclass(frozen=True, eq=False)
+class WithoutDays:
+    """The posterior of an objective without its unknown sampling days.
+
+    Attributes
+    ----------
+    objective : Objective
+        With them.
+    rtol : float
+        Relative tolerance of the simulations.
+    """
+
+    objective: Objective
+    rtol: float
+
+    @cached_property
+    def columns(self) -> Whole:
+        """Which parameters are left, among those of the objective."""
+        gone = {each.column for each in self._visits}
+        return np.array([k for k in range(len(self.objective.names)) if k not in gone], np.intp)
+
+    @cached_property
+    def _visits(self) -> tuple[_Visit, ...]:
+        objective = self.objective
+        infusions = np.array([time for time, *_ in (*objective.doses.jumps, *objective.doses.rates)])
+        out = []
+        for k, (visit, _) in enumerate(objective.occasions):
+            name = f"day_{visit}"
+            # a day that the model itself reads is a parameter like any other
+            if name in objective.names and name not in objective.kernels.equations.parameters:
+                column = objective.names.index(name)
+                terms = np.flatnonzero(objective.rows.occasion == k)
+                out.append(_Visit(column, nodes_of(objective.priors[column], infusions), terms))
+        return tuple(out)
+
+    # ---- the density ------------------------------------------------------------------------------
+
+    def density(self, eta: Array) -> Density:
+        """At one place.
+
+        Parameters
+        ----------
+        eta : array, shape (n_left,)
+            Prior-whitened.
+        """
+        theta = self._theta(eta)
+        by_visit = self._integrated(theta)
+        if isinstance(by_visit, str):
+            return Density(-np.inf, np.zeros(eta.size), by_visit)
+        reading = self._reading(theta, by_visit)
+        found = self._read(theta, reading)
+        if isinstance(found, str):
+            return Density(-np.inf, np.zeros(eta.size), found)
+        solution, scores = found
+        pull = reading.shares * scores.residual
+        along = self.objective.pulled(theta, solution, reading.times, reading.rows, scores, pull)
+        return Density(self._value(eta, reading, scores, by_visit), -along[self.columns] - eta)
+
+    def value(self, eta: Array) -> float:
+        """The log density alone, -inf where a simulation fails: a fraction of the work of :meth:`density`."""
+        theta, objective = self._theta(eta), self.objective
+        by_visit = self._integrated(theta)
+        if isinstance(by_visit, str):
+            return -np.inf
+        first = self._known
+        scored = 0.0
+        if first.size:
+            rows = objective.rows.taken(first)
+            days, times = np.unique(objective.days(theta)[rows.occasion], return_inverse=True)
+            solution = objective.solved(theta, days, rtol=self.rtol)
+            if solution.status[0]:
+                return -np.inf
+            predicted = solution.outputs[0, times, rows.output]
+            if rows.unscorable(predicted).any():
+                return -np.inf
+            values = objective.values(theta) if rows.graded.any() else {}
+            scored = float(score_rows(rows, predicted, values, objective.degrees).log_likelihood.sum())
+        return scored + sum(float(np.logaddexp.reduce(each)) for each in by_visit) - 0.5 * float(eta @ eta)
+
+    @staticmethod
+    def _value(eta: Array, reading: _Reading, scores: Scores, by_visit: list[Array]) -> float:
+        known = float(scores.log_likelihood[reading.visits < 0].sum())
+        return known + sum(float(np.logaddexp.reduce(each)) for each in by_visit) - 0.5 * float(eta @ eta)
+
+    def curvature(self, eta: Array) -> Array | None:
+        """Minus the second derivatives of the log density after Gauss and Newton; None where a simulation fails.
+
+        Integrating over a day leaves the mean of J'J over its posterior less the covariance of its rows' gradient
+        (Louis 1982, J R Stat Soc B 44:226).
+
+        Parameters
+        ----------
+        eta : array, shape (n_left,)
+
+        Returns
+        -------
+        array, shape (n_left, n_left), or None
+            Positive definite, the prior's part included.
+        """
+        return self.bent(eta)[1]
+
+    def bent(self, eta: Array) -> tuple[Density, Array | None]:
+        """:meth:`density` and :meth:`curvature` from one simulation."""
+        theta = self._theta(eta)
+        nothing = np.zeros(eta.size)
+        by_visit = self._integrated(theta)
+        if isinstance(by_visit, str):
+            return Density(-np.inf, nothing, by_visit), None
+        reading = self._reading(theta, by_visit)
+        found = self._read(theta, reading)
+        if isinstance(found, str):
+            return Density(-np.inf, nothing, found), None
+        solution, scores = found
+        slopes = self.objective.slopes(theta, solution, reading.times, reading.rows)
+        jacobian = self.objective.residual_slopes(theta, scores, slopes)[:, self.columns]
+        if not np.all(np.isfinite(jacobian)):
+            return Density(-np.inf, nothing, "a row has no slope there."), None
+        pulls = jacobian * scores.residual[:, None]
+        here = Density(self._value(eta, reading, scores, by_visit), -(reading.shares @ pulls) - eta)
+        out = np.eye(eta.size) + jacobian.T @ (reading.shares[:, None] * jacobian)
+        for k, visit in enumerate(self._visits):
+            of = np.flatnonzero(reading.visits == k)
+            if of.size:
+                # node by node, and all rows of the visit on each
+                count = visit.terms.size
+                by_day = pulls[of].reshape(-1, count, eta.size).sum(axis=1)
+                shares = reading.shares[of][::count]
+                by_day -= shares @ by_day
+                out -= by_day.T @ (shares[:, None] * by_day)
+        values, vectors = np.linalg.eigh(out)
+        return here, np.asarray((vectors * np.maximum(values, _LEAST)) @ vectors.T)
+
+    def drawn(self, eta: Array, random: np.random.Generator) -> tuple[Array, float]:
+        """Days drawn from their density given all else.
+
+        Parameters
+        ----------
+        eta : array, shape (n_left,)
+        random : Generator
+
+        Returns
+        -------
+        theta : array, shape (n_parameters,)
+            All parameters of the objective; nan where the simulation fails.
+        more : float
+            What the days add to the log density: with it, that of eta becomes that of theta (a unit normal less
+            its constant, and the rows).
+        """
+        theta, more = self._theta(eta), 0.0
+        by_visit = self._integrated(theta)
+        if isinstance(by_visit, str):
+            return np.full(theta.size, np.nan), np.nan
+        for visit, held in zip(self._visits, by_visit, strict=True):
+            theta[visit.column], log_density = visit.nodes.drawn(held - visit.nodes.log_weights, random)
+            more += log_density + _LOG_ROOT_TWO_PI
+        return theta, more
+
+    def drawn_all(self, etas: Array, *, seed: int) -> tuple[Array, Array]:
+        """:meth:`drawn` for every row of `etas`, on all cores, in order; shapes (n, n_parameters) and (n,)."""
+        randoms = [np.random.default_rng(each) for each in np.random.SeedSequence(seed).spawn(len(etas))]
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            made = list(pool.map(self.drawn, etas, randoms))
+        return np.array([theta for theta, _ in made]), np.array([more for _, more in made])
+
+    def chance(self, eta: Array, day: str, stretches: Array) -> float:
+        """How likely an unknown day lies in some stretches, given all else; nan where the simulation fails.
+
+        Parameters
+        ----------
+        eta : array, shape (n_left,)
+        day : str
+            The day's parameter.
+        stretches : array, shape (n, 2)
+            First and last day of each.
+        """
+        by_visit = self._integrated(self._theta(eta))
+        if isinstance(by_visit, str):
+            return np.nan
+        column = self.objective.names.index(day)
+        at = next(k for k, each in enumerate(self._visits) if each.column == column)
+        nodes = self._visits[at].nodes
+        return nodes.chance(by_visit[at] - nodes.log_weights, stretches)
+
+    # ---- how --------------------------------------------------------------------------------------
+
+    def _theta(self, eta: Array) -> Array:
+        """All parameters, unknown days in the middle of their priors, where they play no part."""
+        theta = np.zeros(len(self.objective.names))
+        theta[self.columns] = eta
+        return theta
+
+    @cached_property
+    def _known(self) -> Whole:
+        """Rows whose day is not integrated out, among the terms."""
+        known = np.ones(len(self.objective.terms), bool)
+        for visit in self._visits:
+            known[visit.terms] = False
+        return np.flatnonzero(known)
+
+    @cached_property
+    def _everywhere(self) -> _Reading:
+        """Rows of visits of unknown day on each of its nodes, visit by visit, node by node."""
+        if not self._visits:
+            return _Reading(np.empty(0), self.objective.rows.taken(np.empty(0, int)), *[np.empty(0, int)] * 3)
+        days = np.concatenate([each.nodes.days for each in self._visits])
+        order = np.argsort(days, kind="stable")
+        rank = np.argsort(order)
+        terms, times, visits, first = [], [], [], 0
+        for k, visit in enumerate(self._visits):
+            count = visit.nodes.days.size
+            terms.append(np.tile(visit.terms, count))
+            times.append(np.repeat(rank[first : first + count], visit.terms.size))
+            visits.append(np.full(count * visit.terms.size, k))
+            first += count
+        rows = self.objective.rows.taken(np.concatenate(terms))
+        none = np.empty(0)
+        return _Reading(days[order], rows, np.concatenate(times), none, np.concatenate(visits))
+
+    def _integrated(self, theta: Array) -> list[Array] | str:
+        """For each visit, ln (weight times likelihood) of its nodes; what went wrong if none has any."""
+        if not self._visits:
+            return []
+        reading = self._everywhere
+        solution = self.objective.solved(theta, reading.days, rtol=self.rtol)
+        if solution.status[0]:
+            return str(solution.messages[0])
+        predicted = solution.outputs[0, reading.times, reading.rows.output]
+        found = np.full(predicted.size, -np.inf)
+        fine = np.flatnonzero(~reading.rows.unscorable(predicted))
+        rows = reading.rows if fine.size == predicted.size else reading.rows.taken(fine)
+        found[fine] = score_rows(rows, predicted[fine], {}, self.objective.degrees).log_likelihood
+        out = []
+        for k, visit in enumerate(self._visits):
+            by_node = found[reading.visits == k].reshape(visit.nodes.days.size, -1).sum(axis=1)
+            if np.all(np.isneginf(by_node)):
+                return f"no day of {self.objective.names[visit.column]} can be scored."
+            out.append(by_node + visit.nodes.log_weights)
+        return out
+
+    def _reading(self, theta: Array, by_visit: list[Array]) -> _Reading:
+        """Rows on known days, and the others on every node that matters."""
+        objective, places, first = self.objective, self._visits, self._known
+        days, terms = [objective.days(theta)[objective.rows.occasion[first]]], [first]
+        shares, visits = [np.ones(first.size)], [np.full(first.size, -1)]
+        for k, (visit, held) in enumerate(zip(places, by_visit, strict=True)):
+            share = np.exp(held - np.logaddexp.reduce(held))
+            kept = np.flatnonzero(share > _NEGLIGIBLE)
+            terms.append(np.tile(visit.terms, kept.size))
+            days.append(np.repeat(visit.nodes.days[kept], visit.terms.size))
+            shares.append(np.repeat(share[kept], visit.terms.size))
+            visits.append(np.full(kept.size * visit.terms.size, k))
+        each, times = np.unique(np.concatenate(days), return_inverse=True)
+        rows = objective.rows.taken(np.concatenate(terms))
+        return _Reading(each, rows, times, np.concatenate(shares), np.concatenate(visits))
+
+    def _read(self, theta: Array, reading: _Reading) -> tuple[Solution, Scores] | str:
+        """A simulation with gradient, and what it makes of every row read; what went wrong otherwise."""
+        objective, rows = self.objective, reading.rows
+        solution = objective.solved(theta, reading.days, gradient=True, rtol=self.rtol)
+        if solution.status[0]:
+            return str(solution.messages[0])
+        predicted = solution.outputs[0, reading.times, rows.output]
+        if rows.unscorable(predicted).any():
+            return "a row is predicted as a value that cannot be scored."
+        values = objective.values(theta) if rows.graded.any() else {}
+        return solution, score_rows(rows, predicted, values, objective.degrees)

@@ -1,0 +1,471 @@
+"""The posterior of one case under one variant, as a sum of squares.
+
+Every scored row is a term with a residual r, r^2 = 2 (l_max - l); every estimated parameter is carried in its
+prior-whitened coordinate theta (see :mod:`cellsim.likelihood.priors`), whose own residual is theta. Then
+
+    -2 ln posterior(theta) = sum r^2 + sum theta^2 + constant.
+
+Blood samples of one visit share one latent day; a sample is read wherever that day lies.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from cellsim.errors import CalibrationError, CaseError, Problem, did_you_mean
+from cellsim.likelihood.observations import Term, terms_of
+from cellsim.likelihood.priors import Coordinates, Prior
+from cellsim.likelihood.scoring import Rows, score_rows
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from cellsim.case.case import Case
+    from cellsim.compiler.kernels import Kernels
+    from cellsim.likelihood.scoring import Scores
+    from cellsim.model.model import Model
+    from cellsim.solver.integration import Doses, Solution
+
+    Array = NDArray[np.float64]
+
+__all__ = ["Evaluation", "Objective", "objective_of"]
+
+# beyond any residual a start could have, however small the noise; makes a failed simulation lose every comparison
+# without being nan
+_FAILED = 1e100
+# of the largest value so far of a state, which error control need not see below the relative tolerance: what is left of
+# a dose after many half-lives is then not followed to its last digit. With it predictions of the case are good to 1e-7
+# at the default tolerance, in two thirds of the time
+_PEAK_SHARE = 0.1
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What one set of parameters makes of the data.
+
+    Attributes
+    ----------
+    residuals : array, shape (n_terms + n_parameters,)
+        Of the terms, then of the priors.
+    jacobian : array, shape (n_terms + n_parameters, n_parameters), or None
+        Derivatives with respect to theta.
+    log_likelihood : array, shape (n_terms,)
+    predicted : array, shape (n_terms,)
+        In the unit of the term (the lesion level for grades).
+    failure : str
+        Why the simulation did not reach its end; empty when it did.
+    """
+
+    residuals: Array
+    jacobian: Array | None
+    log_likelihood: Array
+    predicted: Array
+    failure: str = ""
+
+    @property
+    def objective(self) -> float:
+        """The sum of squares: -2 ln posterior up to the constant of :attr:`Objective.constant`."""
+        return float(self.residuals @ self.residuals)
+
+    @property
+    def gradient(self) -> Array:
+        """Of half the objective, with respect to theta."""
+        if self.jacobian is None:
+            raise CalibrationError("this evaluation was made without a gradient; ask with gradient=True.")
+        return np.asarray(self.jacobian.T @ self.residuals)
+
+
+@dataclass(frozen=True, eq=False)
+class Objective:
+    """-2 log posterior of a case under a variant; made by :func:`objective_of`.
+
+    Attributes
+    ----------
+    names : tuple of str
+        The estimated parameters, in the order of theta.
+    priors : tuple of Prior
+    fixed : mapping
+        Every other parameter's value.
+    terms : tuple of Term
+    degrees : float
+        Degrees of freedom of the noise of values and of censored rows: infinite for normal noise, finite for
+        Student's t with each row's spread as its scale. Grades keep their own law.
+    """
+
+    case: Case
+    model: Model
+    variant: str
+    names: tuple[str, ...]
+    priors: tuple[Prior, ...]
+    fixed: Mapping[str, float]
+    terms: tuple[Term, ...]
+    occasions: tuple[tuple[str, float], ...]
+    kernels: Kernels
+    doses: Doses
+    rtol: float = 1e-6
+    degrees: float = np.inf
+
+    def __post_init__(self) -> None:
+        if not self.degrees > 0:
+            raise CalibrationError(
+                f"noise of {self.degrees:g} degrees of freedom; a number above zero is needed, infinity for normal noise."
+            )
+
+    # ---- parameters -------------------------------------------------------------------------------
+
+    def values(self, theta: Array) -> dict[str, float]:
+        """Every parameter's value at `theta`, the fixed ones included."""
+        free = dict(zip(self.names, self._coordinates.values(theta).tolist(), strict=True))
+        return {**self.fixed, **free}
+
+    def theta(self, values: Mapping[str, float]) -> Array:
+        """Whitened coordinates of `values`; a parameter not named stays at its nominal value.
+
+        Raises
+        ------
+        CalibrationError
+            For unknown names and values outside a prior's support, all at once.
+        """
+        problems = [
+            Problem(what=f"no estimated parameter {name!r}.", remedy=did_you_mean(name, self.names))
+            for name in values
+            if name not in self.names
+        ]
+        nominal = self.case.nominal
+        theta = np.array(
+            [p.whitened(values.get(n, nominal[n])) for n, p in zip(self.names, self.priors, strict=True)]
+        )
+        problems += [
+            Problem(what=f"{name} = {values.get(name, nominal[name])} lies outside its prior's support.")
+            for name, each in zip(self.names, theta, strict=True)
+            if not np.isfinite(each)
+        ]
+        if problems:
+            raise CalibrationError(problems)
+        return theta
+
+    @cached_property
+    def _coordinates(self) -> Coordinates:
+        return Coordinates(self.priors)
+
+    @cached_property
+    def _slots(self) -> NDArray[np.intp]:
+        """Column of each estimated parameter among the kernels' parameters, -1 where it is none."""
+        column = {name: k for k, name in enumerate(self.kernels.equations.parameters)}
+        return np.array([column.get(name, -1) for name in self.names], dtype=np.intp)
+
+    @cached_property
+    def _frozen_vector(self) -> Array:
+        return np.array([self.fixed.get(name, np.nan) for name in self.kernels.equations.parameters])
+
+    def vector(self, theta: Array) -> Array:
+        """The kernels' parameters at `theta` (shape (n,) or (n_sets, n))."""
+        free = self._coordinates.values(theta)
+        out = np.broadcast_to(self._frozen_vector, (*free.shape[:-1], self._frozen_vector.size)).copy()
+        inside = self._slots >= 0
+        out[..., self._slots[inside]] = free[..., inside]
+        return out
+
+    def days(self, theta: Array) -> Array:
+        """The day of each sampling occasion."""
+        return self._days(self._coordinates.values(theta))
+
+    @cached_property
+    def _known_days(self) -> tuple[Array, NDArray[np.intp]]:
+        """Each occasion's day where it is known, and the column of theta where it is estimated, -1 where not."""
+        column = {name: k for k, name in enumerate(self.names)}
+        named = [(f"day_{visit}", day) for visit, day in self.occasions]
+        known = np.array([self.fixed.get(name, day) for name, day in named])
+        return known, np.array([column.get(name, -1) for name, _ in named], dtype=np.intp)
+
+    def _days(self, free: Array) -> Array:
+        known, column = self._known_days
+        return np.where(column >= 0, free[column], known)
+
+    @cached_property
+    def rows(self) -> Rows:
+        """The terms as arrays."""
+        return Rows.of(self.terms)
+
+    # ---- evidence ---------------------------------------------------------------------------------
+
+    @property
+    def constant(self) -> float:
+        """-2 ln posterior density (of theta, times the probability of the data) minus the sum of squares.
+
+        The likelihood enters with all its constants, so differences between variants are meaningful.
+        """
+        here = self.evaluate(np.zeros(len(self.names)))
+        count = len(self.terms)
+        lost = -2 * here.log_likelihood.sum() - float(here.residuals[:count] @ here.residuals[:count])
+        return lost + len(self.names) * np.log(2 * np.pi)
+
+    def evaluate(self, theta: Array, *, gradient: bool = False, rtol: float | None = None) -> Evaluation:
+        """Simulate once and score every row.
+
+        Parameters
+        ----------
+        theta : array, shape (n_parameters,)
+            Prior-whitened coordinates.
+        gradient : bool
+            Whether to differentiate; the derivative is that of the scheme itself.
+        rtol : float, optional
+            Relative tolerance of the solver; the objective's own otherwise.
+
+        Returns
+        -------
+        Evaluation
+            With `failure` set and very large residuals where the simulation did not reach its end.
+        """
+        theta = np.asarray(theta, float)
+        count, rows, free = len(self.terms), self.rows, self._coordinates.values(theta)
+        days = self._days(free)
+        order = np.argsort(days, kind="stable")
+        solution = self.solved(theta, days[order], gradient=gradient, rtol=rtol)
+        by_occasion = np.argsort(order)[rows.occasion]
+        predicted = solution.outputs[0, by_occasion, rows.output]
+        if failure := solution.messages[0] if solution.status[0] else self._unscorable(predicted):
+            jacobian = np.vstack([np.zeros((count, theta.size)), np.eye(theta.size)]) if gradient else None
+            lost = np.full(count, np.nan)
+            return Evaluation(np.append(np.full(count, _FAILED), theta), jacobian, lost, lost, failure)
+        scores = score_rows(rows, predicted, self.values(theta) if rows.graded.any() else {}, self.degrees)
+        jacobian = None
+        if solution.sensitivities is not None and solution.output_rates is not None:
+            slopes = self.slopes(theta, solution, by_occasion, rows)
+            latent = self._known_days[1][rows.occasion]
+            moved = np.flatnonzero(latent >= 0)
+            rates = solution.output_rates[0, by_occasion, rows.output][moved]
+            slopes[moved, latent[moved]] = rates * self._coordinates.slopes(theta)[latent[moved]]
+            jacobian = np.vstack([self.residual_slopes(theta, scores, slopes), np.eye(theta.size)])
+        return Evaluation(
+            np.concatenate([scores.residual, theta]), jacobian, scores.log_likelihood, predicted
+        )
+
+    def evaluate_all(
+        self, thetas: Array, *, gradient: bool = False, rtol: float | None = None
+    ) -> list[Evaluation]:
+        """:meth:`evaluate` for every row of `thetas` (shape (n, n_parameters)), on all cores, in order."""
+        for theta in thetas[:1]:
+            self.evaluate(theta, gradient=gradient, rtol=rtol)  # compiles, before threads ask for it
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            return list(
+                pool.map(lambda theta: self.evaluate(theta, gradient=gradient, rtol=rtol), np.asarray(thetas))
+            )
+
+    def _unscorable(self, predicted: Array) -> str:
+        """Which prediction has no density: not finite, or without a logarithm where one is taken; empty if none."""
+        lost = self.rows.unscorable(predicted)
+        if not lost.any():
+            return ""
+        first = int(np.argmax(lost))
+        term = self.terms[first]
+        where = f"{term.analyte} at visit {term.visit}" if term.visit else f"{term.analyte}, day {term.day:g}"
+        return f"{where} is predicted as {predicted[first]:g}, which cannot be scored."
+
+    @cached_property
+    def _directions(self) -> list[str]:
+        return [self.kernels.equations.parameters[slot] for slot in self._slots if slot >= 0]
+
+    # ---- what an evaluation is made of ------------------------------------------------------------
+
+    def solved(
+        self, theta: Array, days: Array, *, gradient: bool = False, rtol: float | None = None
+    ) -> Solution:
+        """Every output on given days.
+
+        Parameters
+        ----------
+        theta : array, shape (n_parameters,)
+        days : array, shape (n_days,)
+            In order; those that `theta` has for samples play no part.
+        gradient, rtol
+            As for :meth:`evaluate`.
+
+        Returns
+        -------
+        Solution
+        """
+        from cellsim.solver.integration import integrate
+
+        rtol = rtol or self.rtol
+        return integrate(
+            self.kernels,
+            self.vector(theta),
+            self.doses,
+            days,
+            start=self.case.start,
+            rtol=rtol,
+            atol=rtol * 1e-3,
+            peak_share=_PEAK_SHARE,
+            output_rates=gradient,
+            **({"directions": self._directions} if gradient else {}),  # type: ignore[arg-type]
+        )
+
+    def slopes(self, theta: Array, solution: Solution, times: NDArray[np.intp], rows: Rows) -> Array:
+        """Derivatives of predictions with respect to theta, the days of samples held, shape (n_rows, n_parameters).
+
+        Parameters
+        ----------
+        theta : array, shape (n_parameters,)
+        solution : Solution
+            Made with a gradient.
+        times : array of int, shape (n_rows,)
+            On which of its days each row is read.
+        rows : Rows
+        """
+        assert solution.sensitivities is not None
+        out = np.zeros((times.size, theta.size))
+        out[:, self._slots >= 0] = solution.sensitivities[0, times, rows.output]
+        return out * self._coordinates.slopes(theta)
+
+    def residual_slopes(self, theta: Array, scores: Scores, slopes: Array) -> Array:
+        """The same of the residuals; `slopes` as :meth:`slopes` has them."""
+        out = slopes * scores.slope[:, None]
+        stretch = self._coordinates.slopes(theta)
+        for row, name, weight in scores.by_name:
+            if name in self.names:
+                column = self.names.index(name)
+                out[row, column] += weight * stretch[column]
+        return out
+
+    def pulled(
+        self,
+        theta: Array,
+        solution: Solution,
+        times: NDArray[np.intp],
+        rows: Rows,
+        scores: Scores,
+        weights: Array,
+    ) -> Array:
+        """``weights @ residual_slopes(...)``, shape (n_parameters,), for very many rows: none has slopes of its own."""
+        assert solution.sensitivities is not None
+        by_output = np.zeros(solution.sensitivities.shape[1:3])
+        np.add.at(by_output, (times, rows.output), weights * scores.slope)
+        out = np.zeros(theta.size)
+        flat = solution.sensitivities[0].reshape(by_output.size, -1)
+        # one pass over a large table; BLAS would share so small a product among threads that chains need
+        out[self._slots >= 0] = np.einsum("i,ij->j", by_output.ravel(), flat)
+        for row, name, weight in scores.by_name:
+            if name in self.names:
+                out[self.names.index(name)] += weights[row] * weight
+        return out * self._coordinates.slopes(theta)
+
+    def parts(self, theta: Array) -> dict[str, float]:
+        """The natural log of each part of the posterior, by name.
+
+        Returns
+        -------
+        dict
+            ``standard``, ``censored``, ``graded`` (log-likelihoods with all constants), ``prior`` (density of
+            the parameters in their own units, as PEtab defines it) and ``change of coordinates`` (what turns
+            that into the density of theta).
+        """
+        found = self.evaluate(theta)
+        out = {
+            part: float(
+                sum(l for l, term in zip(found.log_likelihood, self.terms, strict=True) if term.part == part)
+            )
+            for part in ("standard", "censored", "graded")
+        }
+        prior = float(
+            sum(float(p.log_density(p.value(each))) for p, each in zip(self.priors, theta, strict=True))
+        )
+        whitened = -0.5 * float(theta @ theta) - 0.5 * len(theta) * np.log(2 * np.pi)
+        return {**out, "prior": prior, "change of coordinates": whitened - prior}
+
+
+def objective_of(
+    case: Case,
+    model: Model | None = None,
+    *,
+    variant: str | None = None,
+    rtol: float = 1e-6,
+    hierarchy: bool = False,
+    degrees: float = np.inf,
+) -> Objective:
+    """Bring a case, a model and a variant together.
+
+    Parameters
+    ----------
+    case : Case
+    model : Model, optional
+        The case's own by default.
+    variant : str, optional
+        A row of the model space; the default one otherwise. Ignored when the case has none.
+    rtol : float
+        Relative tolerance of the simulations; the absolute one is a thousandth of it.
+    hierarchy : bool
+        Whether parameters with a prior that the case does not let a fit estimate (spreads of a hierarchy) are
+        free as well; they stand last.
+    degrees : float
+        Degrees of freedom of the noise: Student's t instead of normal noise when finite.
+
+    Returns
+    -------
+    Objective
+
+    Raises
+    ------
+    CaseError
+        If the case does not fit the model.
+    CalibrationError
+        For measurement models that are not supported, all at once, and for degrees not above zero.
+
+    Examples
+    --------
+    >>> from cellsim.case.case import load_case
+    >>> objective = objective_of(load_case("sjogren_rfib"))
+    >>> sum(term.part == "standard" for term in objective.terms)
+    81
+    """
+    from cellsim.compiler.equations import equations_of
+    from cellsim.compiler.kernels import compile_equations
+    from cellsim.dosing.delivery import deliver
+    from cellsim.model.model import load_model
+    from cellsim.solver.integration import Doses
+
+    if model is None:
+        model = load_model(case.model)
+    elif wrong := [problem for problem in case.check(model) if problem.severity == "error"]:
+        raise CaseError(wrong)
+    chosen = case.variant(variant or "") if case.variants else None
+    own = {each.name: each.value for each in model.parameters}
+    settled = {row.id: row.nominal for row in case.priors if not row.estimate}
+    fixed = {**own, **settled, **dict(chosen.fixed if chosen else ())}
+    open_rows = [row for row in case.priors if row.id not in dict(chosen.fixed if chosen else ())]
+    free = [row for row in open_rows if row.estimate]
+    if hierarchy:
+        free += [row for row in open_rows if row.family and not row.estimate]
+    for row in free:
+        fixed.pop(row.id, None)
+    outputs, terms, occasions = terms_of(case, fixed)
+    elsewhere = {each.name for each in outputs.values() for each in each.free_symbols} - set(_names(model))
+    delivery = deliver(case.timeline, model)
+    return Objective(
+        case=case,
+        model=model,
+        variant=chosen.id if chosen else "",
+        names=tuple(row.id for row in free),
+        priors=tuple(
+            Prior(row.family or "uniform", row.parameters or (row.lower, row.upper), row.lower, row.upper)
+            for row in free
+        ),
+        fixed=fixed,
+        terms=terms,
+        occasions=occasions,
+        kernels=compile_equations(equations_of(model, outputs, extra_parameters=sorted(elsewhere))),
+        doses=Doses(jumps=delivery.boluses, rates=delivery.inflows),
+        rtol=rtol,
+        degrees=degrees,
+    )
+
+
+def _names(model: Model) -> list[str]:
+    return ["time", *(each.name for each in model.quantities)]

@@ -1,0 +1,379 @@
+"""Formulas as text and as trees: libsbml reads them, sympy holds them, nothing is ever evaluated as Python.
+
+``log(x)`` is the natural logarithm here, as in Antimony; ``log10(x)`` and ``log(base, x)`` are the others.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import sys
+from collections.abc import Callable, Mapping
+from functools import lru_cache
+from itertools import pairwise
+from typing import Any
+
+import sympy as sp
+from sympy.logic.boolalg import Boolean
+
+from cellsim.errors import ModelError, did_you_mean
+from cellsim.model.content import TIME
+from cellsim.model.formula_writing import CIRCULAR, formula_text
+
+__all__ = [
+    "RESERVED",
+    "as_condition",
+    "as_number",
+    "bracketed",
+    "formula_text",
+    "from_ast",
+    "literal",
+    "parse_formula",
+    "to_ast",
+]
+
+RESERVED = frozenset(
+    {"time", "pi", "exponentiale", "avogadro", "true", "false", "inf", "infinity", "nan", "notanumber"}
+)
+"""Names that formula text reads as something else, so no quantity may bear them."""
+
+_EXACT = 64  # powers and factorials of numbers up to this are kept exact
+_LARGEST = sp.Float(sys.float_info.max)
+_LONGEST = 100_000  # characters; a formula beyond this is an accident or an attack
+_DEEPEST = 400  # nested operations; Python's own recursion must never be what stops us
+
+
+@lru_cache(maxsize=1)
+def _settings() -> Any:
+    import libsbml
+
+    settings = libsbml.L3ParserSettings()
+    settings.setParseLog(libsbml.L3P_PARSE_LOG_AS_LN)
+    settings.setParseUnits(libsbml.L3P_NO_UNITS)
+    settings.setComparisonCaseSensitivity(libsbml.L3P_COMPARE_BUILTINS_CASE_SENSITIVE)
+    settings.setParseAvogadroCsymbol(True)
+    return settings
+
+
+def to_ast(text: str, *, where: str = "") -> Any:
+    """Read formula text into libsbml's own tree.
+
+    Parameters
+    ----------
+    text : str
+        A formula in SBML Level 3 infix.
+    where : str
+        What the formula belongs to, for the error message.
+
+    Returns
+    -------
+    libsbml.ASTNode
+
+    Raises
+    ------
+    ModelError
+        The text is no formula; the message shows the place.
+    """
+    import libsbml
+
+    place = f" of {where}" if where else ""
+    if not text.strip():
+        raise ModelError(f"The formula{place} is empty. Write one, for instance 'k*x'.")
+    if len(text) > _LONGEST:
+        raise ModelError(f"The formula{place} has {len(text)} characters; {_LONGEST} are read. Split it.")
+    if not _shallow(text):
+        raise ModelError(f"The formula{place} nests more than {_DEEPEST} brackets. Split it.")
+    tree = libsbml.parseL3FormulaWithSettings(bracketed(text), _settings())
+    if tree is None:
+        said = " ".join(libsbml.getLastParseL3Error().split())
+        said = said.removeprefix(f"Error when parsing input '{' '.join(text.split())}' ").strip()
+        if "associate units" in said:
+            said = "a number is followed by letters, or too large"
+        raise ModelError(
+            f"The formula{place} cannot be read: {text.strip()!r} ({said}). "
+            "Powers are written x^2, conditions piecewise(value, condition, otherwise)."
+        )
+    return tree
+
+
+def bracketed(text: str) -> str:
+    """Formula text for libsbml, which takes ``(2/3)`` for one word and therefore refuses ``exp(2/3)``.
+
+    Examples
+    --------
+    >>> bracketed("exp(2/3)")
+    'exp((2/3))'
+    """
+    return re.sub(r"(\w\s*)\((\s*-?\s*\d+\s*/\s*\d+\s*)\)", r"\1((\2))", text)
+
+
+def _shallow(text: str) -> bool:
+    depth = deepest = 0
+    for letter in text:
+        depth += (letter == "(") - (letter == ")")
+        deepest = max(deepest, depth)
+    return deepest <= _DEEPEST
+
+
+def literal(value: float) -> sp.Expr:
+    """A number as an expression: whole numbers exact, others as the float they are.
+
+    Examples
+    --------
+    >>> literal(3.0), literal(0.5)
+    (3, 0.500000000000000)
+    """
+    return sp.Integer(int(value)) if float(value).is_integer() and abs(value) < 2**53 else sp.Float(value)
+
+
+def parse_formula(text: str, *, where: str = "") -> sp.Expr:
+    """Read a formula into sympy; every name becomes a plain symbol.
+
+    Parameters
+    ----------
+    text : str
+        For instance ``"k*E*T/(K + T)"``; ``log`` is the natural logarithm, ``^`` the power.
+    where : str
+        What the formula belongs to, for the error message.
+
+    Returns
+    -------
+    sympy.Expr
+
+    Raises
+    ------
+    ModelError
+        The text is no formula, or uses a function that does not exist.
+
+    Examples
+    --------
+    >>> parse_formula("k*E*T/(K + T)")
+    E*T*k/(K + T)
+    >>> parse_formula("log(x) + S^2")
+    S**2 + log(x)
+    """
+    return as_number(from_ast(to_ast(text, where=where), where=where))
+
+
+Functions = Mapping[str, tuple[tuple[str, ...], sp.Basic]]
+"""User functions, by name: the arguments and the body over them."""
+
+
+def _trunc(x: sp.Expr) -> sp.Expr:
+    return sp.Piecewise((sp.floor(x), x >= 0), (sp.ceiling(x), True))
+
+
+def _size(x: sp.Expr) -> sp.Expr:
+    # sympy's own Abs takes symbols for complex: Abs(exp(x)) becomes exp(re(x)), and its slope is no better
+    return sp.Abs(x) if x.is_number else sp.Piecewise((x, x >= 0), (-x, True))
+
+
+def _power(base: sp.Expr, exponent: sp.Expr) -> sp.Expr:
+    # exact powers of large numbers can take hours and all memory; a float is what is meant
+    if base.is_Number and exponent.is_Number and base.is_finite and abs(exponent) > _EXACT:
+        return sp.Float(float(base) ** float(exponent))
+    return base**exponent
+
+
+def _factorial(n: sp.Expr) -> sp.Expr:
+    return sp.Float(math.gamma(float(n) + 1)) if n.is_Number and n > _EXACT else sp.factorial(n)
+
+
+def _piecewise(*parts: sp.Basic) -> sp.Basic:
+    # infix order is value, condition, value, condition, ..., otherwise
+    pairs = [(as_number(parts[i]), as_condition(parts[i + 1])) for i in range(0, len(parts) - 1, 2)]
+    if len(parts) % 2:
+        pairs.append((as_number(parts[-1]), sp.true))
+    return sp.Piecewise(*pairs)
+
+
+def _chain(relation: Callable[..., sp.Basic]) -> Callable[..., sp.Basic]:
+    def build(*parts: sp.Basic) -> sp.Basic:
+        numbers = [as_number(part) for part in parts]
+        return sp.And(*(relation(a, b) for a, b in pairwise(numbers)))
+
+    return build
+
+
+def _numeric(function: Callable[..., sp.Basic]) -> Callable[..., sp.Basic]:
+    return lambda *parts: function(*(as_number(part) for part in parts))
+
+
+def _logical(function: Callable[..., sp.Basic]) -> Callable[..., sp.Basic]:
+    return lambda *parts: function(*(as_condition(part) for part in parts))
+
+
+def as_number(value: sp.Basic) -> sp.Expr:
+    """A condition used as a number counts 1 or 0."""
+    return sp.Piecewise((1, value), (0, True)) if _is_condition(value) else value
+
+
+def as_condition(value: sp.Basic) -> sp.Basic:
+    """A number used as a condition is true unless 0."""
+    return value if _is_condition(value) else sp.Ne(value, 0)
+
+
+def _is_condition(value: sp.Basic) -> bool:
+    # sympy counts every Symbol among its Booleans
+    return isinstance(value, Boolean) and not isinstance(value, sp.Symbol)
+
+
+@lru_cache(maxsize=1)
+def _operations() -> dict[int, Callable[..., sp.Basic]]:
+    import libsbml
+
+    numeric: dict[int, Callable[..., Any]] = {
+        libsbml.AST_PLUS: sp.Add,
+        libsbml.AST_TIMES: sp.Mul,
+        libsbml.AST_MINUS: lambda a, *b: a - b[0] if b else -a,
+        libsbml.AST_DIVIDE: lambda a, b: a / b,
+        libsbml.AST_POWER: _power,
+        libsbml.AST_FUNCTION_POWER: _power,
+        libsbml.AST_FUNCTION_ROOT: lambda n, x: sp.sqrt(x) if n == 2 else x ** (1 / n),
+        libsbml.AST_FUNCTION_LN: sp.log,
+        libsbml.AST_FUNCTION_LOG: lambda base, x: sp.log(x) / sp.log(base),
+        libsbml.AST_FUNCTION_EXP: sp.exp,
+        libsbml.AST_FUNCTION_ABS: _size,
+        libsbml.AST_FUNCTION_CEILING: sp.ceiling,
+        libsbml.AST_FUNCTION_FLOOR: sp.floor,
+        libsbml.AST_FUNCTION_FACTORIAL: _factorial,
+        libsbml.AST_FUNCTION_MAX: sp.Max,
+        libsbml.AST_FUNCTION_MIN: sp.Min,
+        libsbml.AST_FUNCTION_QUOTIENT: lambda a, b: _trunc(a / b),
+        libsbml.AST_FUNCTION_REM: lambda a, b: a - b * _trunc(a / b),
+    }
+    for name in CIRCULAR:
+        numeric[getattr(libsbml, f"AST_FUNCTION_{name.upper()}")] = getattr(sp, name)
+        numeric[getattr(libsbml, f"AST_FUNCTION_ARC{name.upper()}")] = getattr(sp, f"a{name}")
+    logical: dict[int, Callable[..., Any]] = {
+        libsbml.AST_LOGICAL_AND: sp.And,
+        libsbml.AST_LOGICAL_OR: sp.Or,
+        libsbml.AST_LOGICAL_NOT: sp.Not,
+        libsbml.AST_LOGICAL_XOR: sp.Xor,
+        libsbml.AST_LOGICAL_IMPLIES: sp.Implies,
+    }
+    return (
+        {kind: _numeric(function) for kind, function in numeric.items()}
+        | {kind: _logical(function) for kind, function in logical.items()}
+        | {
+            libsbml.AST_RELATIONAL_EQ: _chain(sp.Eq),
+            libsbml.AST_RELATIONAL_NEQ: _chain(sp.Ne),
+            libsbml.AST_RELATIONAL_GT: _chain(sp.Gt),
+            libsbml.AST_RELATIONAL_LT: _chain(sp.Lt),
+            libsbml.AST_RELATIONAL_GEQ: _chain(sp.Ge),
+            libsbml.AST_RELATIONAL_LEQ: _chain(sp.Le),
+            libsbml.AST_FUNCTION_PIECEWISE: _piecewise,
+        }
+    )
+
+
+def _leaf(node: Any, place: str) -> sp.Basic | None:
+    """A number, constant or name; None for anything with parts."""
+    import libsbml
+
+    kind = node.getType()
+    if kind == libsbml.AST_INTEGER:
+        return sp.Integer(node.getInteger())
+    if kind == libsbml.AST_RATIONAL:
+        return sp.Rational(node.getNumerator(), node.getDenominator())
+    if kind in (libsbml.AST_REAL, libsbml.AST_REAL_E):
+        # libsbml multiplies mantissa and power of ten, which loses the last digit
+        exact = kind == libsbml.AST_REAL_E
+        value = float(f"{node.getMantissa()!r}e{node.getExponent()}") if exact else node.getReal()
+        if value != value:
+            raise ModelError(f"The formula{place} contains 'not a number'. Write the value.")
+        return sp.Float(value) if abs(value) != float("inf") else sp.oo if value > 0 else -sp.oo
+    constants: dict[int, sp.Basic] = {
+        libsbml.AST_NAME_TIME: TIME,
+        libsbml.AST_CONSTANT_PI: sp.pi,
+        libsbml.AST_CONSTANT_E: sp.E,
+        libsbml.AST_CONSTANT_TRUE: sp.true,
+        libsbml.AST_CONSTANT_FALSE: sp.false,
+    }
+    if kind == libsbml.AST_NAME_AVOGADRO:
+        return sp.Float(node.getReal())
+    if kind == libsbml.AST_NAME:
+        return sp.Symbol(node.getName())
+    return constants.get(kind)
+
+
+def from_ast(
+    node: Any,
+    *,
+    where: str = "",
+    functions: Functions | None = None,
+    local: Mapping[str, sp.Basic] | None = None,
+) -> sp.Basic:
+    """Turn libsbml's tree into a sympy expression.
+
+    Parameters
+    ----------
+    node : libsbml.ASTNode
+        The formula.
+    where : str
+        What the formula belongs to, for the error message.
+    functions : mapping
+        Function definitions to be inlined, by name: (argument names, body).
+    local : mapping of str to sympy.Basic
+        Names that stand for something else in this formula (local parameters of a reaction).
+
+    Returns
+    -------
+    sympy.Basic
+        An expression, or a Boolean when the formula is a condition.
+
+    Raises
+    ------
+    ModelError
+        A function that does not exist, or with the wrong number of arguments, or that has no
+        counterpart in an ordinary differential equation (delay, rateOf).
+    """
+    place = f" of {where}" if where else ""
+    try:
+        value = _convert(node, place, functions or {}, local or {})
+    except RecursionError:
+        raise ModelError(f"The formula{place} nests too deeply to be read. Split it.") from None
+    if any(not abs(each) < _LARGEST for each in value.atoms(sp.Float)):
+        raise ModelError(f"The formula{place} comes to too large a number for any computer.")
+    if value.has(sp.nan, sp.zoo, sp.I):
+        raise ModelError(f"The formula{place} has no real value ({value}): it divides by 0 or the like.")
+    return value
+
+
+def _convert(node: Any, place: str, functions: Functions, local: Mapping[str, sp.Basic]) -> sp.Basic:
+    leaf = _leaf(node, place)
+    if leaf is not None:
+        return local.get(leaf.name, leaf) if isinstance(leaf, sp.Symbol) and leaf is not TIME else leaf
+    parts = [_convert(node.getChild(i), place, functions, local) for i in range(node.getNumChildren())]
+    name = node.getName() or ""
+    operation = _operations().get(node.getType())
+    if operation is not None:
+        try:
+            return operation(*parts)
+        except (TypeError, ValueError, IndexError, OverflowError) as trouble:
+            shown = name or "an operation"
+            said = f"{len(parts)} argument(s) it cannot use, or too large a number"
+            raise ModelError(f"The formula{place} gives {shown} {said}.") from trouble
+    import libsbml
+
+    if node.getType() != libsbml.AST_FUNCTION:
+        raise ModelError(
+            f"The formula{place} uses {name or libsbml.formulaToL3String(node)!r}, which an ordinary "
+            "differential equation cannot hold here. Rewrite the formula without it."
+        )
+    if name not in functions:
+        raise ModelError(
+            f"The formula{place} calls a function {name!r} that does not exist. "
+            + did_you_mean(
+                name, [*functions, "exp", "log", "log10", "sqrt", "abs", "max", "min", "piecewise"]
+            )
+        )
+    arguments, body = functions[name]
+    if len(arguments) != len(parts):
+        raise ModelError(
+            f"The formula{place} calls {name}() with {len(parts)} argument(s); it takes {len(arguments)}: "
+            f"{', '.join(arguments)}."
+        )
+    # by way of dummies, so that an argument named like another argument's value is not replaced twice
+    dummies = {sp.Symbol(each): sp.Dummy(each) for each in arguments}
+    return body.xreplace(dummies).xreplace(dict(zip(dummies.values(), parts)))

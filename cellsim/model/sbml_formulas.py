@@ -1,0 +1,160 @@
+"""The mathematics inside an SBML model: units, functions, rules, start values and events."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import sympy as sp
+
+from cellsim.errors import CellsimError, ModelError, Problem
+from cellsim.model.content import Event
+from cellsim.model.formulas import as_condition, as_number, from_ast
+from cellsim.model.sbml_units import KINDS, text_of_definition
+
+__all__ = ["SbmlFormulas"]
+
+
+class SbmlFormulas:
+    """Everything in an SBML model that is a formula or a unit; `problems` collects what is refused.
+
+    Parameters
+    ----------
+    model : libsbml.Model
+        Level 3.
+    """
+
+    def __init__(self, model: Any) -> None:
+        self.model = model
+        self.problems: list[Problem] = []
+        self.units = self._units()
+        self.constants: dict[str, sp.Basic] = {}  # ids that stand for a number, e.g. stoichiometries
+        self.functions: dict[str, tuple[tuple[str, ...], sp.Basic]] = {}
+        self.rates: dict[str, sp.Expr] = {}
+        self.rules: dict[str, sp.Expr] = {}
+        self.starts: dict[str, sp.Expr] = {}
+        self.events: list[Event] = []
+
+    def refuse(self, what: str, remedy: str = "") -> None:
+        """Note something that cannot be carried over."""
+        self.problems.append(Problem(what=what, remedy=remedy))
+
+    def read_formulas(self) -> None:
+        """Read function definitions, rules, start values and events."""
+        self._read_functions()
+        self._read_rules()
+        self._read_events()
+
+    # -------------------------------------------------------------- units
+
+    def _units(self) -> dict[str, str]:
+        units = {}
+        for definition in self.model.getListOfUnitDefinitions():
+            name = definition.getId()
+            try:
+                if not definition.getNumUnits():
+                    raise ModelError(f"The unit {name} is used or named but never defined.")
+                units[name] = text_of_definition(definition)
+            except CellsimError as trouble:
+                self.refuse(f"Unit {name}: {trouble}")
+        return units
+
+    def unit(self, name: str) -> str:
+        """The readable text of a unit identifier."""
+        if name in self.units:
+            return self.units[name]
+        if name in KINDS:
+            return "cell" if name == "item" else name
+        if name:
+            self.refuse(f"The unit {name!r} is used but not defined.", f"Define it: unit {name} = ...")
+        return ""
+
+    def quotient(self, above: str, below: str) -> str:
+        """The text of one unit per another; empty when either is undeclared."""
+        if not above or not below:
+            return ""
+        if below == "dimensionless":
+            return above
+        simple = not any(mark in below for mark in "*/ ")
+        return f"{above}/{below}" if simple else f"{above}/({below})"
+
+    # -------------------------------------------------------------- mathematics
+
+    def expression(self, node: Any, where: str, local: dict[str, sp.Basic] | None = None) -> sp.Basic:
+        """A formula as sympy; 0, with the complaint noted, when it cannot be read."""
+        if node is None:
+            self.refuse(f"{where} has no formula.")
+            return sp.Integer(0)
+        try:
+            return from_ast(
+                node, where=where, functions=self.functions, local={**self.constants, **(local or {})}
+            )
+        except ModelError as trouble:
+            self.problems.extend(trouble.problems)
+            return sp.Integer(0)
+
+    def number(self, node: Any, where: str, local: dict[str, sp.Basic] | None = None) -> sp.Expr:
+        """A formula that must be a number; a condition counts 1 or 0."""
+        return as_number(self.expression(node, where, local))
+
+    def _read_functions(self) -> None:
+        waiting = {each.getId(): each for each in self.model.getListOfFunctionDefinitions()}
+        while waiting:
+            ready = [name for name, each in waiting.items() if not (_called(each.getBody()) & waiting.keys())]
+            if not ready:
+                self.refuse(f"The functions {', '.join(waiting)} call each other in a circle.")
+                return
+            for name in ready:
+                each = waiting.pop(name)
+                arguments = tuple(each.getArgument(i).getName() for i in range(each.getNumArguments()))
+                self.functions[name] = (arguments, self.expression(each.getBody(), f"function {name}"))
+
+    # -------------------------------------------------------------- rules, events, reactions
+
+    def _read_rules(self) -> None:
+        for rule in self.model.getListOfRules():
+            name = rule.getVariable()
+            if rule.isAlgebraic():
+                self.refuse(
+                    "An algebraic rule (0 = formula) leaves open which quantity it determines.",
+                    "Solve it for one and write name := formula.",
+                )
+            elif rule.isRate():
+                self.rates[name] = self.number(rule.getMath(), f"{name}'")
+            else:
+                self.rules[name] = self.number(rule.getMath(), name)
+        for start in self.model.getListOfInitialAssignments():
+            name = start.getSymbol()
+            self.starts[name] = self.number(start.getMath(), f"{name} at the start")
+        for _ in self.model.getListOfConstraints():
+            self.refuse("A constraint would stop the simulation, which is not supported.", "Remove it.")
+
+    def _read_events(self) -> None:
+        for i, event in enumerate(self.model.getListOfEvents()):
+            name = event.getId() or f"event_{i + 1}"
+            if event.isSetDelay():
+                self.refuse(
+                    f"Event {name} is delayed, which is not supported.", "Write its instant into the trigger."
+                )
+            if event.isSetPriority():
+                self.refuse(f"Event {name} has a priority, which is not supported.")
+            trigger = event.getTrigger()
+            if trigger is None or trigger.getMath() is None:
+                self.refuse(f"Event {name} has no trigger.")
+                continue
+            condition = self.expression(trigger.getMath(), f"event {name}")
+            condition = as_condition(condition)
+            assignments = tuple(
+                (each.getVariable(), self.number(each.getMath(), f"event {name}"))
+                for each in event.getListOfEventAssignments()
+            )
+            initially = bool(trigger.getInitialValue()) if trigger.isSetInitialValue() else True
+            self.events.append(Event(name, condition, assignments, initially))
+
+
+def _called(node: Any) -> set[str]:
+    import libsbml
+
+    if node is None:
+        return set()
+    own = {node.getName()} if node.getType() == libsbml.AST_FUNCTION else set()
+    return own.union(*(_called(node.getChild(i)) for i in range(node.getNumChildren())))

@@ -1,0 +1,321 @@
+"""SBML to the parts of a model: compartments, species and reactions become equations.
+
+What cannot be carried over exactly is refused by name, all of it at once; nothing is approximated.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import sympy as sp
+
+from cellsim.errors import ModelError, Problem, did_you_mean
+from cellsim.model.content import TIME, Assignment, Parameter, State
+from cellsim.model.formulas import RESERVED, literal
+from cellsim.model.notes import text_of_notes
+from cellsim.model.order import in_order_of_use, settle_starts
+from cellsim.model.sbml_formulas import SbmlFormulas
+from cellsim.model.sbml_units import definition_text, identifier
+
+__all__ = ["read_sbml"]
+
+
+def read_sbml(text: str) -> dict[str, Any]:
+    """Read SBML of any level into the fields of a `cellsim.model.model.Model`.
+
+    Parameters
+    ----------
+    text : str
+        An SBML document.
+
+    Returns
+    -------
+    dict
+        ``name, states, parameters, assignments, events, units, time_unit, note``.
+
+    Raises
+    ------
+    ModelError
+        The text is no SBML, or uses what is not supported; all problems are listed.
+    """
+    return _Reading(_model_of(text)).result()
+
+
+def _model_of(text: str) -> Any:
+    import libsbml
+
+    if "<!DOCTYPE" in text or "<!ENTITY" in text:
+        raise ModelError("This XML declares its own entities, which SBML has no use for. Remove the DOCTYPE.")
+    # the writer's own declared encoding is of no matter once the text is a string
+    document = libsbml.readSBMLFromString(text)
+    _refuse_errors(document)
+    if document.getLevel() < 3 and not document.setLevelAndVersion(3, 1, False):
+        _refuse_errors(document)
+        raise ModelError("This old SBML cannot be brought to Level 3. Convert it with its own tool first.")
+    model = document.getModel()
+    if model is None:
+        raise ModelError("This SBML holds no model.")
+    for i in range(document.getNumPlugins()):
+        name = document.getPlugin(i).getPackageName()
+        # the new functions of Level 3 Version 2 come as a package of libsbml's own
+        if document.getPackageRequired(name) and name not in ("l3v2extendedmath", "layout", "render"):
+            raise ModelError(f"This SBML needs the package {name!r}, which is not supported. Export it flat.")
+    if document.getNumUnknownPackages():
+        raise ModelError("This SBML needs a package that is not known here. Export it as core SBML.")
+    model._document = document  # the model lives only as long as its document
+    return model
+
+
+def _refuse_errors(document: Any) -> None:
+    import libsbml
+
+    problems = []
+    for i in range(document.getNumErrors()):
+        error = document.getError(i)
+        if error.getSeverity() >= libsbml.LIBSBML_SEV_ERROR:
+            said = " ".join(error.getMessage().split())
+            problems.append(Problem(what=f"SBML line {error.getLine()}: {said}"))
+    if problems:
+        raise ModelError(problems)
+
+
+class _Reading(SbmlFormulas):
+    """One pass over one SBML model; `problems` collects everything that cannot be carried over."""
+
+    def __init__(self, model: Any) -> None:
+        super().__init__(model)
+        self.local_names: set[str] = set()
+        self.frozen: set[str] = set()
+        self.parameters: list[Parameter] = []
+        self.states: list[State] = []
+        self.assignments: list[Assignment] = []
+
+    def _changed_by_events(self) -> set[str]:
+        return {name for event in self.events for name, _ in event.assignments}
+
+    def _read_reactions(self) -> dict[str, sp.Expr]:
+        """Reactions as assignments; the change of amount of each species they make."""
+        changes: dict[str, sp.Expr] = {}
+        flux_unit = self.quotient(
+            self.unit(self.model.getExtentUnits()), self.unit(self.model.getTimeUnits())
+        )
+        overall = self.model.getConversionFactor()
+        for reaction in self.model.getListOfReactions():
+            name = reaction.getId()
+            if reaction.isSetFast() and reaction.getFast():
+                self.refuse(f"Reaction {name} is fast (in instant equilibrium), which is not supported.")
+            law = reaction.getKineticLaw()
+            if law is None or law.getMath() is None:
+                self.refuse(f"Reaction {name} has no rate.", "Give it a kinetic law.")
+                continue
+            local: dict[str, sp.Basic] = {}
+            for each in law.getListOfLocalParameters():
+                inner = self._fresh(f"{name}_{each.getId()}")
+                local[each.getId()] = sp.Symbol(inner)
+                self._parameter(inner, each)
+            flux = self.number(law.getMath(), f"reaction {name}", local)
+            self.assignments.append(
+                Assignment(
+                    name, flux, flux_unit, reaction.getName(), text_of_notes(reaction.getNotesString())
+                )
+            )
+            sides = [(-1, each) for each in reaction.getListOfReactants()]
+            sides += [(1, each) for each in reaction.getListOfProducts()]
+            for sign, each in sides:
+                species = self.model.getSpecies(each.getSpecies())
+                count = self.constants.get(each.getId()) if each.getId() else None
+                if count is None:
+                    count = self._stoichiometry(each, name)
+                if species is None or species.getBoundaryCondition() or count is None:
+                    continue
+                factor = species.getConversionFactor() or overall
+                step = sign * count * sp.Symbol(name) * (sp.Symbol(factor) if factor else 1)
+                changes[each.getSpecies()] = changes.get(each.getSpecies(), sp.Integer(0)) + step
+        return changes
+
+    def _read_stoichiometries(self) -> None:
+        for reaction in self.model.getListOfReactions():
+            for each in (*reaction.getListOfReactants(), *reaction.getListOfProducts()):
+                count = self._stoichiometry(each, reaction.getId())
+                if each.getId() and count is not None:
+                    self.constants[each.getId()] = count
+
+    def _stoichiometry(self, reference: Any, reaction: str) -> sp.Expr | None:
+        name, species = reference.getId(), reference.getSpecies()
+        fixed = (
+            self.model.getInitialAssignment(name) is None and self.model.getRule(name) is None
+            if name
+            else True
+        )
+        changing = name and any(
+            each.getEventAssignment(name) is not None for each in self.model.getListOfEvents()
+        )
+        value = reference.getStoichiometry()
+        if not fixed or changing or reference.isSetStoichiometryMath() or not math.isfinite(value):
+            said = f"In reaction {reaction} the number of {species} is not fixed, which is not supported."
+            if not any(problem.what == said for problem in self.problems):
+                self.refuse(said)
+            return None
+        return sp.Integer(int(value)) if float(value).is_integer() else sp.Float(value)
+
+    def _fresh(self, name: str) -> str:
+        while self.model.getElementBySId(name) is not None or name in self.local_names:
+            name += "_"
+        self.local_names.add(name)
+        return name
+
+    # -------------------------------------------------------------- quantities
+
+    def _parameter(self, name: str, element: Any) -> None:
+        if not element.isSetValue() or not math.isfinite(element.getValue()):
+            self.refuse(f"{name} has no value.", f"Give it one: {name} = ...")
+            return
+        self.parameters.append(
+            Parameter(name, element.getValue(), self.unit(element.getUnits()), *_words(element))
+        )
+
+    def _quantity(
+        self, name: str, element: Any, value: sp.Expr | None, unit: str, rate: sp.Expr | None
+    ) -> None:
+        """Put one quantity where its rule says: rate, assignment, event or plain value."""
+        label, note = _words(element)
+        if name in self.rules:
+            self.assignments.append(Assignment(name, self.rules[name], unit, label, note))
+            return
+        value = self.starts.get(name, value)
+        if value is None or (value.is_number and not value.is_finite):
+            self.refuse(f"{name} has no value.", f"Give it one: {name} = ...")
+            value = sp.Integer(0)
+        rate = self.rates.get(name, rate)
+        if rate is not None or name in self._changed_by_events():
+            self.states.append(
+                State(name, value, rate if rate is not None else sp.Integer(0), unit, label, note)
+            )
+        elif value.is_number:
+            self.parameters.append(Parameter(name, float(value), unit, label, note))
+        else:
+            # a constant worked out from others at the start; what moves stands in it by its start value
+            self.assignments.append(Assignment(name, value, unit, label, note))
+            self.frozen.add(name)
+
+    def _read_quantities(self, changes: dict[str, sp.Expr]) -> None:
+        moving = self.rates.keys() | self.rules.keys() | self._changed_by_events()
+        for box in self.model.getListOfCompartments():
+            name = box.getId()
+            if name in moving and any(
+                each.getCompartment() == name and not _is_amount(each, box)
+                for each in self.model.getListOfSpecies()
+            ):
+                self.refuse(
+                    f"Compartment {name} changes its size while species in it are concentrations.",
+                    "Write these species as amounts (substanceOnly species).",
+                )
+            sized = box.isSetSize() or name in self.starts or name in self.rules
+            if not sized and _dimensions(box) == 0:
+                continue
+            unit = box.getUnits() or self._default_size_unit(box)
+            self._quantity(name, box, _value(box.getSize(), box.isSetSize()), self.unit(unit), None)
+        for species in self.model.getListOfSpecies():
+            self._read_species(species, changes)
+        for parameter in self.model.getListOfParameters():
+            name = parameter.getId()
+            value = _value(parameter.getValue(), parameter.isSetValue())
+            self._quantity(name, parameter, value, self.unit(parameter.getUnits()), None)
+
+    def _default_size_unit(self, box: Any) -> str:
+        units = {3.0: self.model.getVolumeUnits, 2.0: self.model.getAreaUnits, 1.0: self.model.getLengthUnits}
+        getter = units.get(_dimensions(box))
+        return getter() if getter else ""
+
+    def _read_species(self, species: Any, changes: dict[str, sp.Expr]) -> None:
+        name = species.getId()
+        box = self.model.getCompartment(species.getCompartment())
+        amount = _is_amount(species, box)
+        size = sp.Symbol(species.getCompartment())
+        value: sp.Expr | None = None
+        if species.isSetInitialAmount():
+            value = literal(species.getInitialAmount()) / (1 if amount else size)
+        elif species.isSetInitialConcentration():
+            value = literal(species.getInitialConcentration()) * (size if amount else 1)
+        substance = self.unit(species.getSubstanceUnits() or self.model.getSubstanceUnits())
+        unit = substance
+        if not amount:
+            unit = self.quotient(substance, self.unit(box.getUnits() or self._default_size_unit(box)))
+        rate = None
+        if not species.getBoundaryCondition() and not species.getConstant() and name in changes:
+            rate = changes[name] / (1 if amount else size)
+        self._quantity(name, species, value, unit, rate)
+
+    # -------------------------------------------------------------- the whole
+
+    def result(self) -> dict[str, Any]:
+        self._read_stoichiometries()
+        self.read_formulas()
+        self._read_quantities(self._read_reactions())
+        self._refuse_bad_names()
+        if self.problems:
+            raise ModelError(self.problems)
+        states, assignments = settle_starts(self.states, self.assignments, self.frozen)
+        units = {name: text for name, text in self.units.items() if name != "time_unit"}
+        clock = self.units.get("time_unit", "")
+        if clock and clock not in units and clock not in units.values():
+            units[identifier(clock, units, self.local_names)] = clock
+        return {
+            # text without a model line is called __main by the antimony package
+            "name": self.model.getId().removeprefix("__main") or "unnamed",
+            "states": states,
+            "parameters": tuple(self.parameters),
+            "assignments": in_order_of_use(assignments),
+            "events": tuple(self.events),
+            "units": tuple(
+                (name, text if text != name else definition_text(text)) for name, text in units.items()
+            ),
+            "time_unit": self.unit(self.model.getTimeUnits()),
+            "note": text_of_notes(self.model.getNotesString()),
+        }
+
+    def _refuse_bad_names(self) -> None:
+        known = {s.name for s in self.states} | {p.name for p in self.parameters}
+        known |= {a.name for a in self.assignments}
+        for name in sorted(known & RESERVED):
+            self.refuse(
+                f"{name!r} is a word of the formula language and cannot name a quantity.", "Rename it."
+            )
+        formulas: list[tuple[str, sp.Basic]] = [(s.name, s.rate + s.initial) for s in self.states]
+        formulas += [(a.name, a.formula) for a in self.assignments]
+        for event in self.events:
+            formulas += [
+                (f"event {event.name}", each) for each in (event.trigger, *dict(event.assignments).values())
+            ]
+            for target in dict(event.assignments):
+                if target not in {state.name for state in self.states}:
+                    self.refuse(f"Event {event.name} changes {target!r}, which has no value of its own.")
+        missing: dict[str, str] = {}
+        for where, formula in formulas:
+            for symbol in (sp.Symbol(name) for name in sorted(map(str, formula.free_symbols))):
+                if symbol.name not in known and symbol != TIME:
+                    missing.setdefault(symbol.name, where)
+        refused = " ".join(problem.what for problem in self.problems)
+        for name, where in sorted(missing.items()):
+            if name not in refused:
+                self.refuse(
+                    f"{where} uses {name!r}, which the model does not have.", did_you_mean(name, known)
+                )
+
+
+def _is_amount(species: Any, box: Any) -> bool:
+    """Whether the species' name stands for its amount (else for its concentration)."""
+    return bool(species.getHasOnlySubstanceUnits()) or box is None or _dimensions(box) == 0
+
+
+def _dimensions(box: Any) -> float:
+    return float(box.getSpatialDimensionsAsDouble()) if box.isSetSpatialDimensions() else 3.0
+
+
+def _value(value: float, known: bool) -> sp.Expr | None:
+    return literal(value) if known and math.isfinite(value) else None
+
+
+def _words(element: Any) -> tuple[str, str]:
+    return " ".join(element.getName().split()), text_of_notes(element.getNotesString())

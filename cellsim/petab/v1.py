@@ -1,0 +1,281 @@
+"""A case as a PEtab v1 problem, for the many tools that read no other version.
+
+Version 1 knows no timeline of doses and no day but 0 to start from. So the doses become events of the model, and the
+model's clock is read ``start`` days later than PEtab's: PEtab's time is the number of days since the case starts.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import sympy as sp
+
+from cellsim.case.tables import number_text, table_text
+from cellsim.dosing.delivery import deliver
+from cellsim.errors import CaseError, Problem, did_you_mean
+from cellsim.model.content import TIME, Event
+from cellsim.model.formulas import formula_text, parse_formula
+from cellsim.model.model import load_model
+from cellsim.model.sbml_write import write_sbml
+
+if TYPE_CHECKING:
+    from cellsim.case.case import Case
+    from cellsim.case.records import Analyte, Measurement, PriorRow
+    from cellsim.model.model import Model
+
+__all__ = ["PROBLEM", "export_v1"]
+
+PROBLEM = "problem.yaml"
+"""Name of the problem file."""
+
+_CONDITION = "timeline"
+
+
+@dataclass(frozen=True)
+class _Family:
+    """How version 1 writes a prior.
+
+    Attributes
+    ----------
+    kind : str
+        Its name there.
+    scale : str
+        The scale the parameter is estimated on.
+    reach : float
+        How many widths from the middle version 1 is told to look, which wants finite bounds: the probability beyond
+        is below 1e-22. 0 for a prior with bounds of its own.
+    """
+
+    kind: str
+    scale: str
+    reach: float = 0.0
+
+
+# A log-normal prior is a normal one on the logarithm, and written so: on that scale the most probable point is the
+# same as in prior-whitened coordinates, while the density of the parameter itself peaks elsewhere.
+_FAMILIES = {
+    "normal": _Family("parameterScaleNormal", "lin", 10.0),
+    "log-normal": _Family("parameterScaleNormal", "log", 10.0),
+    "laplace": _Family("parameterScaleLaplace", "lin", 52.0),
+    "log-laplace": _Family("parameterScaleLaplace", "log", 52.0),
+    "uniform": _Family("parameterScaleUniform", "lin"),
+    "log-uniform": _Family("parameterScaleUniform", "log"),
+}
+_NOISE = {
+    "normal": ("lin", "normal"),
+    "log-normal": ("log", "normal"),
+    "laplace": ("lin", "laplace"),
+    "log-laplace": ("log", "laplace"),
+}
+_PARAMETERS = (
+    "parameterId",
+    "parameterScale",
+    "lowerBound",
+    "upperBound",
+    "nominalValue",
+    "estimate",
+    "objectivePriorType",
+    "objectivePriorParameters",
+)
+_OBSERVABLES = (
+    "observableId",
+    "observableFormula",
+    "noiseFormula",
+    "observableTransformation",
+    "noiseDistribution",
+)
+_MEASUREMENTS = (
+    "observableId",
+    "simulationConditionId",
+    "time",
+    "measurement",
+    "observableParameters",
+    "noiseParameters",
+)
+
+
+def export_v1(case: Case, folder: str | PathLike[str], *, fixed: Mapping[str, float] | None = None) -> Path:
+    """Write the standard part of a case, at the nominal visit days, as a PEtab v1 problem that stands on its own.
+
+    Parameters
+    ----------
+    case : Case
+    folder : path
+        Where the files go; made when it does not exist. Files of the same names are replaced.
+    fixed : mapping of str to float, optional
+        Parameters not to be estimated, and their values; none but the case's own by default.
+
+    Returns
+    -------
+    pathlib.Path
+        The problem file, ``problem.yaml``.
+
+    Raises
+    ------
+    CaseError
+        For names in `fixed` that are no parameter and priors version 1 cannot express, all at once.
+
+    Examples
+    --------
+    >>> from tempfile import mkdtemp
+    >>> from cellsim.case.case import load_case
+    >>> export_v1(load_case("sjogren_rfib"), mkdtemp()).name
+    'problem.yaml'
+    """
+    import yaml
+
+    held = dict(fixed or {})
+    priors = [each for each in case.priors if each.standard]
+    known = {each.id for each in priors}
+    problems = [
+        Problem(what=f"no parameter {name!r} to fix.", remedy=did_you_mean(name, known))
+        for name in held
+        if name not in known
+    ]
+    problems += [
+        Problem(
+            what=f"PEtab v1 has no {each.family} prior, which {each.id} has.",
+            remedy=f"It has {', '.join(_FAMILIES)}; or fix {each.id}.",
+            file=each.file,
+            row=each.row,
+        )
+        for each in priors
+        if each.estimate and each.id not in held and each.family not in _FAMILIES
+    ]
+    if problems:
+        raise CaseError(problems)
+    out = Path(folder)
+    out.mkdir(parents=True, exist_ok=True)
+    texts = {
+        "model.xml": write_sbml(_with_doses(case, load_model(case.model))),
+        "parameters.tsv": table_text(_PARAMETERS, [_parameter(each, held) for each in priors]),
+        "observables.tsv": table_text(_OBSERVABLES, [_observable(each) for each in _measured(case)]),
+        "measurements.tsv": table_text(_MEASUREMENTS, [_measurement(each, case.start) for each in case.rows]),
+        "conditions.tsv": table_text(("conditionId",), [{"conditionId": _CONDITION}]),
+    }
+    content = {
+        "format_version": 1,
+        "parameter_file": "parameters.tsv",
+        "problems": [
+            {
+                "sbml_files": ["model.xml"],
+                "observable_files": ["observables.tsv"],
+                "measurement_files": ["measurements.tsv"],
+                "condition_files": ["conditions.tsv"],
+            }
+        ],
+    }
+    texts[PROBLEM] = yaml.safe_dump(content, sort_keys=False)
+    for name, text in texts.items():
+        (out / name).write_text(text, encoding="utf-8")
+    return out / PROBLEM
+
+
+def _with_doses(case: Case, model: Model) -> Model:
+    """The model with its doses as events and inflows, on a clock that begins at 0."""
+    given = deliver(case.timeline, model)
+    amounts: dict[tuple[float, str], float] = {}
+    for day, state, amount in given.boluses:
+        amounts[day, state] = amounts.get((day, state), 0.0) + amount
+    # a dose at the very start is given there, so the trigger is taken to have been false before
+    doses = tuple(
+        Event(
+            name=f"dose_{k}",
+            trigger=sp.Ge(TIME, sp.Float(day)),
+            assignments=((state, sp.Symbol(state) + sp.Float(amount)),),
+            initially=False,
+        )
+        for k, ((day, state), amount) in enumerate(amounts.items(), start=1)
+    )
+    flows: dict[str, sp.Expr] = {}
+    for on, off, state, rate in given.inflows:
+        running = sp.And(sp.Ge(TIME, sp.Float(on)), sp.Lt(TIME, sp.Float(off)))
+        flows[state] = flows.get(state, sp.S.Zero) + sp.Piecewise((sp.Float(rate), running), (0, True))
+    later = {TIME: TIME + sp.Float(case.start)}
+    return replace(
+        model,
+        states=tuple(
+            replace(each, rate=(each.rate + flows.get(each.name, sp.S.Zero)).xreplace(later))
+            for each in model.states
+        ),
+        assignments=tuple(replace(each, formula=each.formula.xreplace(later)) for each in model.assignments),
+        events=tuple(
+            replace(
+                each,
+                trigger=each.trigger.xreplace(later),
+                assignments=tuple((name, value.xreplace(later)) for name, value in each.assignments),
+            )
+            for each in (*model.events, *doses)
+        ),
+    )
+
+
+def _parameter(about: PriorRow, held: Mapping[str, float]) -> dict[str, str]:
+    if not about.estimate or about.id in held:
+        return {
+            "parameterId": about.id,
+            "parameterScale": "lin",
+            "nominalValue": number_text(held.get(about.id, about.nominal)),
+            "estimate": "0",
+        }
+    family, numbers = _FAMILIES[about.family], about.parameters
+    if family.reach:
+        ends = [numbers[0] - family.reach * numbers[1], numbers[0] + family.reach * numbers[1]]
+        if family.scale == "log":
+            ends = [math.exp(each) for each in ends]
+    else:
+        ends = list(numbers)
+        if family.scale == "log":
+            numbers = tuple(math.log(each) for each in numbers)
+    return {
+        "parameterId": about.id,
+        "parameterScale": family.scale,
+        "lowerBound": number_text(max(ends[0], about.lower)),
+        "upperBound": number_text(min(ends[1], about.upper)),
+        "nominalValue": number_text(about.nominal),
+        "estimate": "1",
+        "objectivePriorType": family.kind,
+        "objectivePriorParameters": ";".join(number_text(each) for each in numbers),
+    }
+
+
+def _measured(case: Case) -> list[Analyte]:
+    """The observables of the standard part; version 1 wants no other."""
+    used = {each.observable for each in case.rows}
+    return [each for each in case.analytes if each.observable in used]
+
+
+def _observable(about: Analyte) -> dict[str, str]:
+    transformation, noise = _NOISE[about.distribution]
+    return {
+        "observableId": about.observable,
+        "observableFormula": _numbered(about, about.formula, "observable", about.placeholders),
+        "noiseFormula": _numbered(about, about.noise, "noise", about.noise_placeholders),
+        "observableTransformation": transformation,
+        "noiseDistribution": noise,
+    }
+
+
+def _numbered(about: Analyte, formula: str, kind: str, places: tuple[str, ...]) -> str:
+    """A formula with its placeholders called as version 1 does, by number."""
+    called = {
+        sp.Symbol(place): sp.Symbol(f"{kind}Parameter{k}_{about.observable}")
+        for k, place in enumerate(places, start=1)
+    }
+    return formula_text(parse_formula(formula, where=about.observable).xreplace(called))
+
+
+def _measurement(row: Measurement, start: float) -> dict[str, str]:
+    return {
+        "observableId": row.observable,
+        "simulationConditionId": _CONDITION,
+        "time": number_text(row.day - start),
+        "measurement": number_text(row.value),
+        "observableParameters": ";".join(row.parameters),
+        "noiseParameters": ";".join(row.noise_parameters),
+    }

@@ -1,0 +1,72 @@
+"""Figures for every result: Axes in (or none), Axes out; nothing is shown, saved or set globally.
+
+Each function draws into the Axes given, or makes a figure of its own when there are none. Units stand on every
+axis, colours can be told apart with any colour vision, and the label of the case stands beneath.
+
+Examples
+--------
+>>> import cellsim as cs
+>>> from cellsim import plots
+>>> fitted = cs.calibrate(cs.load_case("sjogren_rfib"), starts=1)
+>>> plots.residuals(fitted).figure.savefig("residuals.png")  # doctest: +SKIP
+"""
+
+from typing import TYPE_CHECKING
+
+from cellsim.lazy import lazy_names
+
+if TYPE_CHECKING:
+    from cellsim.plots.comparisons import evidence, variants
+    from cellsim.plots.draws import pair, trace
+    from cellsim.plots.estimates import parameters
+    from cellsim.plots.figures_posterior import posterior_predictive, prior_posterior
+    from cellsim.plots.figures_profiles import profile
+    from cellsim.plots.figures_robust import robustness
+    from cellsim.plots.fits import fit, prior_predictive, residuals
+    from cellsim.plots.states import drives, persistence
+    from cellsim.plots.sweeps import contrast, sweep
+    from cellsim.predictions.bands import Bands, bands
+
+__all__ = [
+    "Bands",
+    "bands",
+    "contrast",
+    "drives",
+    "evidence",
+    "fit",
+    "pair",
+    "parameters",
+    "persistence",
+    "posterior_predictive",
+    "prior_posterior",
+    "prior_predictive",
+    "profile",
+    "residuals",
+    "robustness",
+    "sweep",
+    "trace",
+    "variants",
+]
+__getattr__, __dir__ = lazy_names(
+    __name__,
+    {
+        "Bands": "predictions.bands",
+        "bands": "predictions.bands",
+        "contrast": "plots.sweeps",
+        "drives": "plots.states",
+        "evidence": "plots.comparisons",
+        "fit": "plots.fits",
+        "pair": "plots.draws",
+        "parameters": "plots.estimates",
+        "persistence": "plots.states",
+        "posterior_predictive": "plots.figures_posterior",
+        "prior_posterior": "plots.figures_posterior",
+        "prior_predictive": "plots.fits",
+        "profile": "plots.figures_profiles",
+        "residuals": "plots.fits",
+        "robustness": "plots.figures_robust",
+        "sweep": "plots.sweeps",
+        "trace": "plots.draws",
+        "variants": "plots.comparisons",
+    },
+)

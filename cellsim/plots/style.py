@@ -1,0 +1,292 @@
+"""How every figure looks: colours that everyone can tell apart, sizes legible in print, the label beneath.
+
+Nothing here changes matplotlib's settings; everything is said to the Axes at hand.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from textwrap import fill
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from cellsim.errors import CellsimError, did_you_mean
+from cellsim.posterior.words import LABEL
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from cellsim.case.case import Case
+    from cellsim.dosing.schedule import Product, Schedule
+
+# Okabe and Ito's palette, told apart with any colour vision
+BLACK, GREY, PALE = "#000000", "#767676", "#C8C8C8"
+BLUE, VERMILLION, GREEN = "#0072B2", "#D55E00", "#009E73"
+ORANGE, SKY, PURPLE = "#E69F00", "#56B4E9", "#CC79A7"
+SOURCE_COLOURS = {"autologous": BLUE, "allogeneic": VERMILLION}
+CYCLE = (BLUE, VERMILLION, GREEN, PURPLE, ORANGE, SKY, BLACK)
+
+# prior families whose scale is the logarithm
+LOGGED = ("log-normal", "log-uniform", "log-laplace")
+
+WIDE = 7.2
+SMALL, TINY = 8.0, 7.0
+# beyond this ratio of largest to smallest, equal distances should mean equal factors
+WIDE_RANGE = 4.0
+_LABEL_ID = "cellsim-label"
+
+
+class AxesArray(np.ndarray):
+    """The Axes of one figure in their order: an array of them that can save its figure."""
+
+    @classmethod
+    def of(cls, axes: Iterable[Any]) -> AxesArray:
+        """From the Axes one by one."""
+        listed = list(axes)
+        made = np.empty(len(listed), dtype=object)
+        made[:] = listed
+        return made.view(cls)
+
+    @property
+    def figure(self) -> Any:
+        """The figure of the first of them."""
+        return self.flat[0].figure
+
+    def savefig(self, *args: Any, **options: Any) -> None:
+        """Save the whole figure, as :meth:`matplotlib.figure.Figure.savefig` does."""
+        self.figure.savefig(*args, **options)
+
+
+def pick(asked: Iterable[str] | None, known: Iterable[str], what: str) -> list[str]:
+    """The names asked for, all by default, refused with all unknown ones at once."""
+    names = list(known)
+    chosen = names if asked is None else [asked] if isinstance(asked, str) else list(asked)
+    unknown = [name for name in chosen if name not in names]
+    if unknown:
+        raise CellsimError(f"no {what} {', '.join(map(repr, unknown))}. {did_you_mean(unknown[0], names)}")
+    return chosen
+
+
+def panels(
+    count: int, ax: Any, *, columns: int, width: float = WIDE, height: float = 1.35, **options: Any
+) -> AxesArray:
+    """As many Axes as asked for: new ones in a figure of their own, or the first of those given."""
+    if ax is not None:
+        given = np.atleast_1d(np.asarray(ax, dtype=object)).ravel()
+        if len(given) < count:
+            raise CellsimError(f"{count} panels need {count} Axes; {len(given)} were given.")
+        return AxesArray.of(given[:count])
+    import matplotlib.pyplot as plt
+
+    columns = min(columns, count)
+    rows = -(-count // columns)
+    # room for axis labels, legend and the label beneath
+    figure = plt.figure(figsize=(width, height * rows + 0.65), layout="constrained")
+    axes = figure.subplots(rows, columns, squeeze=False, **options).ravel()
+    for spare in axes[count:]:
+        spare.remove()
+    return AxesArray.of(axes[:count])
+
+
+def dress(ax: Axes, *, title: str = "", x: str = "", y: str = "") -> None:
+    """Small quiet letters and no more lines than needed, on this Axes alone."""
+    ax.tick_params(labelsize=TINY, length=2.5, pad=2)
+    ax.tick_params(which="minor", length=1.5)
+    ax.spines[["top", "right"]].set_visible(False)
+    if title:
+        ax.set_title(title, fontsize=SMALL, pad=3)
+    if x:
+        ax.set_xlabel(x, fontsize=TINY, labelpad=2)
+    if y:
+        ax.set_ylabel(y, fontsize=TINY, labelpad=2)
+
+
+def label(figure: Any, *, own: bool) -> None:
+    """Put the mandatory label beneath a figure, once."""
+    if any(text.get_gid() == _LABEL_ID for text in figure.texts):
+        return
+    size = 6.5
+    across = int(figure.get_figwidth() * 72 / (size * 0.5))
+    words = fill(LABEL, max(across, 30))
+    if own:
+        inches = ((words.count("\n") + 1) * size * 1.35 + 4) / 72
+        share = inches / figure.get_figheight()
+        figure.get_layout_engine().set(rect=(0, share, 1, 1 - share))
+    figure.text(0.5, 0.004, words, ha="center", va="bottom", fontsize=size, color=GREY, gid=_LABEL_ID)
+
+
+def legend(axes: Sequence[Axes] | AxesArray, handles: Sequence[Any], *, own: bool) -> None:
+    """One legend for all panels: above them in a figure of our own, as wide as fits, else in the first."""
+    first: Axes = axes[0]
+    if not own:
+        first.legend(handles=handles, fontsize=TINY, frameon=False)
+        return
+    figure: Any = first.figure
+    # a legend wider than its figure would leave no room for the panels
+    room = figure.get_figwidth() * 72 - 12
+    columns = next((n for n in range(len(handles), 1, -1) if _legend_width(handles, n) <= room), 1)
+    figure.legend(
+        handles=handles,
+        loc="outside upper center",
+        ncols=columns,
+        fontsize=TINY,
+        frameon=False,
+        columnspacing=1.4,
+        handlelength=1.6,
+    )
+
+
+def _legend_width(handles: Sequence[Any], columns: int) -> float:
+    """Points a legend takes, from the letters of each column's longest entry (it is filled column by column)."""
+    longest = [
+        max(len(str(handles[k].get_label())) for k in column)
+        for column in np.array_split(np.arange(len(handles)), columns)
+    ]
+    # a letter is about half as wide as high; beside it stand the handle, its gap, and the next column's distance
+    return sum(longest) * 0.56 * TINY + columns * (1.6 + 0.8 + 1.4) * TINY
+
+
+def band(ax: Axes, times: Any, curve: Any, colour: str, *, name: str = "", **line: Any) -> None:
+    """Median with its 50 and 90 % bands; `curve` has five rows as in :class:`cellsim.predictions.bands.Bands`."""
+    ax.fill_between(times, curve[0], curve[4], color=colour, alpha=0.18, linewidth=0)
+    ax.fill_between(times, curve[1], curve[3], color=colour, alpha=0.30, linewidth=0)
+    ax.plot(times, curve[2], **{"color": colour, "linewidth": 1.1, "label": name, **line})
+
+
+def colour_of(product: str, products: Sequence[Product]) -> str:
+    """A product's colour: that of its source, or one of the cycle."""
+    for k, each in enumerate(products):
+        if each.name == product:
+            return SOURCE_COLOURS.get(each.source, CYCLE[(k + 2) % len(CYCLE)])
+    return GREY
+
+
+def infusions(ax: Axes, schedule: Schedule, products: Sequence[Product]) -> None:
+    """A tick at the foot of the panel for every infusion, in its product's colour."""
+    left, right = ax.get_xlim()
+    for product in dict.fromkeys(each.product for each in schedule.infusions):
+        days = [
+            each.day for each in schedule.infusions if each.product == product and left <= each.day <= right
+        ]
+        if not days:  # an empty line that is not clipped would count as one at the figure's corner
+            continue
+        ax.plot(
+            days,
+            np.full(len(days), 0.025),
+            linestyle="none",
+            marker="|",
+            markersize=5,
+            markeredgewidth=0.9,
+            color=colour_of(product, products),
+            transform=ax.get_xaxis_transform(),
+            gid=f"infusions-{product}",
+            clip_on=False,
+        )
+
+
+def unit_text(unit: str) -> str:
+    """A model's unit as a person writes it.
+
+    Examples
+    --------
+    >>> unit_text("pg_per_mL"), unit_text("Mcell"), unit_text("dimensionless")
+    ('pg/mL', '10⁶ cells', '')
+    """
+    spoken = {"dimensionless": "", "1": "", "per_day": "1/day", "percent": "%"}
+    spoken |= dict.fromkeys(("Mcell", "1e6 cell"), "10⁶ cells")
+    return spoken.get(unit, unit.replace("_per_", "/"))
+
+
+def scale(ax: Axes, values: Iterable[Any], *, force: bool | None = None) -> bool:
+    """A log axis with plain numbers where the positive values span a wide range; says whether."""
+    from matplotlib.ticker import LogLocator, NullFormatter, NullLocator
+
+    seen = np.concatenate([np.ravel(np.asarray(each, float)) for each in values])
+    seen = seen[np.isfinite(seen)]
+    wide = bool(seen.size and seen.min() > 0 and seen.max() / seen.min() > WIDE_RANGE)
+    if not (wide if force is None else force):
+        return False
+    ax.set_yscale("log")
+    decades = np.log10(seen.max() / seen.min()) if seen.size and seen.min() > 0 else 2.0
+    ax.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if decades < 1.6 else (1.0,), numticks=6))
+    if decades < 5:  # beyond, powers of ten read better, and they are matplotlib's own way
+        ax.yaxis.set_major_formatter(lambda value, _: f"{value:.0f}" if value >= 1 else f"{value:g}")
+    if decades < 1.6:
+        ax.yaxis.set_minor_locator(NullLocator())
+    ax.yaxis.set_minor_formatter(NullFormatter())
+    return True
+
+
+def round_numbers(low: float, high: float, *, most: int = 4) -> list[float]:
+    """Round numbers between two positive ones, for a log axis: as many as can be read, at least two.
+
+    Examples
+    --------
+    >>> round_numbers(0.017, 0.4), round_numbers(24, 91), round_numbers(4e-6, 3e-3)
+    ([0.03, 0.1, 0.3], [30.0, 50.0, 70.0], [1e-05, 0.0001, 0.001])
+    """
+    from matplotlib.ticker import MaxNLocator
+
+    decades = range(int(np.floor(np.log10(low))), int(np.ceil(np.log10(high))) + 1)
+    found: list[float] = []
+    for steps in ((1,), (1, 3), (1, 2, 5), (1, 1.5, 2, 3, 5, 7)):
+        found = [float(f"{step}e{decade}") for decade in decades for step in steps]
+        found = [each for each in found if low <= each <= high]
+        if len(found) > 2:
+            every = -(-len(found) // most)
+            return found[(len(found) - 1) % every // 2 :: every]
+    if len(found) < 2:
+        found = [each for each in map(float, MaxNLocator(3).tick_values(low, high)) if low <= each <= high]
+    return found
+
+
+def own_unit_axis(ax: Axes, family: str, low: float, high: float) -> None:
+    """The horizontal axis of a parameter: logarithmic where its prior family is, with round numbers."""
+    from matplotlib.ticker import NullLocator
+
+    if family in LOGGED:
+        ax.set_xscale("log")
+        ax.xaxis.set_minor_locator(NullLocator())
+        ticks = round_numbers(low, high)
+        ax.set_xticks(ticks, [f"{each:g}" for each in ticks])
+        margin = (high / low) ** 0.04
+        ax.set_xlim(low / margin, high * margin)
+    else:
+        margin = 0.04 * (high - low)
+        ax.set_xlim(low - margin, high + margin)
+        ax.locator_params(axis="x", nbins=4)
+
+
+def reference(ax: Axes, low: float | None, high: float | None) -> None:
+    """The reference range as a quiet band behind everything; the axis keeps its ends."""
+    if low is None and high is None:
+        return
+    bottom, top = ax.get_ylim()
+    floor = bottom if low is None else max(low, bottom) if ax.get_yscale() == "log" else low
+    ceiling = top if high is None else high
+    if ceiling > floor:
+        ax.axhspan(floor, ceiling, color=PALE, alpha=0.45, linewidth=0, zorder=0, gid="reference")
+    ax.set_ylim(bottom, top)
+
+
+def display_name(case: Case, name: str) -> str:
+    """An analyte's printed name, or the name itself."""
+    return next((each.name for each in case.analytes if each.id == name), name) or name
+
+
+def own_figure(ax: Any) -> bool:
+    """Whether the figure is ours to lay out."""
+    return ax is None
+
+
+def picked(options: Mapping[str, Any], **defaults: Any) -> dict[str, Any]:
+    """The caller's keywords over ours."""
+    return {**defaults, **options}
+
+
+def figure_of(axes: Any) -> Figure:
+    """The figure an Axes (or the first of an array of them) belongs to."""
+    found: Any = np.atleast_1d(np.asarray(axes, dtype=object)).ravel()[0].figure
+    return found

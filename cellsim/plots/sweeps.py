@@ -1,0 +1,422 @@
+"""The what-if figure: what each schedule does over time, and its measures with the prior's answer beside them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from cellsim.dosing.dosing_words import cells_text
+from cellsim.errors import CellsimError, did_you_mean
+from cellsim.plots.style import (
+    BLACK,
+    BLUE,
+    PALE,
+    PURPLE,
+    SMALL,
+    TINY,
+    AxesArray,
+    band,
+    colour_of,
+    display_name,
+    dress,
+    label,
+    legend,
+    panels,
+    scale,
+)
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from cellsim.case.case import Case
+    from cellsim.dosing.schedule import Schedule
+    from cellsim.predictions.measures import Asked
+    from cellsim.predictions.sweeps import Sweep
+
+__all__ = ["contrast", "default_measures_shown", "schedule_text", "sweep"]
+
+# what a figure shows when nothing is asked: (measure, quantity)
+_WANTED = (
+    ("days below 0.5", "D"),
+    ("peak", "load of cytokines"),
+    ("all in range", "cytokines"),
+    ("value", "ESR"),
+)
+
+
+def schedule_text(name: str, plan: Schedule) -> str:
+    """A schedule's name with the count of infusions and total cells, which no comparison may leave out.
+
+    Examples
+    --------
+    >>> from cellsim.dosing.schedule import Schedule
+    >>> schedule_text("weekly", Schedule.every(7, cells=5e7, doses=4, product="rfib"))
+    'weekly: 4 infusions, 2.0e8 cells'
+    """
+    if not plan.count:
+        return f"{name}: no infusions"
+    return f"{name}: {plan.count} infusion{'s' * (plan.count > 1)}, {cells_text(plan.total())} cells"
+
+
+def default_measures_shown(result: Sweep) -> list[int]:
+    """Places of up to three measures worth a figure; the first asked when none of the usual ones was."""
+    found = [
+        next((k for k, each in enumerate(result.asked) if (each.measure, each.quantity) == wanted), None)
+        for wanted in _WANTED
+    ]
+    places = [each for each in found if each is not None][:3]
+    return places or list(range(min(3, len(result.asked))))
+
+
+def sweep(
+    result: Sweep,
+    quantity: str | None = None,
+    measures: Sequence[tuple[str, str]] | None = None,
+    ax: Any = None,
+    *,
+    log: bool | None = None,
+    **line: Any,
+) -> AxesArray:
+    """Compare schedules: one row each, its time course at the left, its measures at the right.
+
+    The time course is the posterior median with 50 and 90 % bands; the dashed line is the first schedule's
+    median. A filled marker with bar is the posterior's answer (median and 90 %; the mean where it is a chance),
+    a hollow one the prior's: where the two agree, the answer was assumed and not learned. Total cells stand
+    beside every name.
+
+    Parameters
+    ----------
+    result : Sweep
+    quantity : str, optional
+        What is drawn over time: an analyte or another recorded quantity; the disease drive D by default.
+    measures : sequence of (measure, quantity), optional
+        As in ``result.table()``; the usual ones by default.
+    ax : array of Axes, optional
+        One for each schedule, then one for each measure (as returned).
+    log : bool, optional
+        Whether the time courses have a log axis; by default where they span more than a factor of four.
+    **line
+        To the medians' lines.
+
+    Returns
+    -------
+    array of Axes
+        The time courses in the order of the schedules, then the measures. Measures share the rows.
+
+    Raises
+    ------
+    CellsimError
+        For quantities or measures the sweep does not have, or too few Axes.
+
+    Examples
+    --------
+    >>> import cellsim as cs
+    >>> from cellsim import plots
+    >>> case = cs.load_case("sjogren_rfib")
+    >>> fitted = cs.calibrate(case, starts=1)
+    >>> result = cs.sweep(fitted, {"as given": case.schedule}, until=365, draws=20)
+    >>> plots.sweep(result).savefig("what-if.png")  # doctest: +SKIP
+    >>> plots.sweep(result)[0].get_title(loc="left")
+    'as given: 12 infusions, 7.25e8 cells'
+    """
+    if quantity is None:
+        quantity = "D" if "D" in result.curves else next(iter(result.curves), "")
+    if quantity not in result.curves:
+        raise CellsimError(
+            f"no time course of {quantity!r} in this sweep. {did_you_mean(quantity, result.curves)}"
+        )
+    places = (
+        default_measures_shown(result) if measures is None else [_place(result, each) for each in measures]
+    )
+    count = len(result.schedules)
+    own = ax is None
+    axes = _layout(count, len(places)) if own else panels(count + len(places), ax, columns=1)
+    rows, columns = axes[:count], axes[count:]
+    curves = result.curves[quantity]
+    for k, (panel, (name, plan)) in enumerate(zip(rows, result.schedules.items(), strict=True)):
+        band(panel, result.times, curves[k], BLUE, **{"gid": f"course-{name}", **line})
+        if k:
+            panel.plot(
+                result.times, curves[0, 2], color=BLACK, linewidth=0.8, linestyle=(0, (4, 2)), gid="reference"
+            )
+        # a little room before day 0, where the first infusion's tick would hide behind the axis
+        panel.set_xlim(-0.015 * result.until, result.until)
+        dress(panel)
+        panel.set_title(schedule_text(name, plan), fontsize=TINY + 0.5, loc="left", pad=2)
+    logged = [scale(panel, [curves[:, [0, 4]]], force=log) for panel in rows]
+    for panel, is_log in zip(rows, logged, strict=True):
+        low, high = float(curves[:, 0].min()), float(curves[:, 4].max())
+        panel.set_ylim((low / 1.15, high * 1.15) if is_log else (min(0.0, low * 1.05), high * 1.08))
+        panel.tick_params(labelbottom=panel is rows[-1] or not own)
+    for panel, plan in zip(rows, result.schedules.values(), strict=True):
+        _doses(panel, plan, result.case)
+    rows[-1].set_xlabel("day", fontsize=SMALL)
+    text = _course_text(result.case, quantity)
+    if own:
+        rows[0].figure.supylabel(text, fontsize=SMALL)
+    else:
+        rows[0].set_ylabel(text, fontsize=SMALL)
+    for panel, place in zip(columns, places, strict=True):
+        _measure(panel, result, place)
+    for panel in columns[1:] if own else ():
+        panel.tick_params(labelleft=False)
+    if own and len(columns):
+        columns[0].tick_params(labelleft=False)
+    _keys(axes, result, own=own)
+    label(axes[0].figure, own=own)
+    return axes
+
+
+def _layout(count: int, measures: int) -> AxesArray:
+    import matplotlib.pyplot as plt
+
+    figure = plt.figure(figsize=(7.2, 0.92 * count + 1.0), layout="constrained")
+    widths = [2.7, *[1.0] * measures]
+    grid = figure.add_gridspec(count, 1 + measures, width_ratios=widths)
+    rows: list[Any] = []
+    for k in range(count):
+        rows.append(figure.add_subplot(grid[k, 0], sharex=rows[0] if rows else None))
+    columns: list[Any] = []
+    for k in range(measures):
+        columns.append(figure.add_subplot(grid[:, 1 + k], sharey=columns[0] if columns else None))
+    return AxesArray.of([*rows, *columns])
+
+
+def _place(result: Sweep, wanted: tuple[str, str]) -> int:
+    for k, each in enumerate(result.asked):
+        if (each.measure, each.quantity) == tuple(wanted):
+            return k
+    known = [f"{each.measure} of {each.quantity}" for each in result.asked]
+    asked = " of ".join(wanted)
+    raise CellsimError(f"no measure {asked!r} in this sweep. {did_you_mean(asked, known)}")
+
+
+def _doses(panel: Axes, plan: Schedule, case: Case) -> None:
+    """A tick for each infusion, its height by its cells."""
+    largest = 7.5e7
+    for each in plan.infusions:
+        height = 0.06 + 0.10 * min(each.cells / largest, 3.0) / 3.0
+        panel.plot(
+            [each.day, each.day],
+            [0.0, height],
+            color=colour_of(each.product, case.products),
+            linewidth=1.0,
+            transform=panel.get_xaxis_transform(),
+            gid="infusion",
+            solid_capstyle="butt",
+        )
+
+
+def _course_text(case: Case, quantity: str) -> str:
+    analyte = next((each for each in case.analytes if each.id == quantity), None)
+    if analyte is not None:
+        return f"{analyte.name} ({analyte.unit})"
+    return {"D": "disease drive D (1 at diagnosis)"}.get(quantity, quantity)
+
+
+def _measure_text(case: Case, asked: Asked) -> str:
+    name = display_name(case, asked.quantity)
+    spoken = {
+        ("days below 0.5", "D"): "days with\nD below 0.5",
+        ("peak", "load of cytokines"): "peak cytokine load\n(upper limits)",
+        ("all in range", "cytokines"): "chance: all\ncytokines in range",
+        ("area", "viable_auto"): "viable autologous\n(10⁶ cells × day)",
+        ("area", "viable_allo"): "viable allogeneic\n(10⁶ cells × day)",
+    }
+    if (asked.measure, asked.quantity) in spoken:
+        text = spoken[asked.measure, asked.quantity]
+    elif asked.chance:
+        text = f"chance: {name}\n{asked.measure}"
+    else:
+        text = f"{name}, {asked.measure}\n({asked.unit})"
+    return text + (f",\nday {asked.day:g}" if np.isfinite(asked.day) else "")
+
+
+def _measure(panel: Axes, result: Sweep, place: int) -> None:
+    asked, count = result.asked[place], len(result.schedules)
+    at = np.arange(count, dtype=float)
+    both = ((result.posterior[:, place], at - 0.1, "posterior"), (result.prior[:, place], at + 0.14, "prior"))
+    for draws, rows, kind in both:
+        if not draws.size:
+            continue
+        colour = BLUE if kind == "posterior" else PURPLE
+        middle = draws.mean(axis=1) if asked.chance else np.median(draws, axis=1)
+        if not asked.chance:
+            low, high = np.quantile(draws, [0.05, 0.95], axis=1)
+            panel.hlines(rows, low, high, color=colour, linewidth=1.2, alpha=0.8, gid=f"{kind}-interval")
+        panel.plot(
+            middle,
+            rows,
+            linestyle="none",
+            marker="o",
+            markersize=4.0,
+            color=colour,
+            markerfacecolor=colour if kind == "posterior" else "white",
+            gid=kind,
+        )
+    panel.axvline(
+        result.posterior[0, place].mean() if asked.chance else float(np.median(result.posterior[0, place])),
+        color=BLACK,
+        linewidth=0.7,
+        linestyle=(0, (4, 2)),
+        zorder=0,
+    )
+    for edge in np.arange(count - 1) + 0.5:
+        panel.axhline(edge, color=PALE, linewidth=0.5, zorder=0)
+    panel.set_ylim(count - 0.5, -0.5)
+    panel.set_yticks(at, list(result.schedules))
+    values = np.concatenate([result.posterior[:, place].ravel(), result.prior[:, place].ravel()])
+    wide = values.min() > 0 and values.max() / values.min() > 30 and not asked.chance
+    if wide:
+        panel.set_xscale("log")
+    elif asked.chance:
+        panel.set_xlim(-0.04, 1.04)
+    dress(panel, x=_measure_text(result.case, asked))
+
+
+def _keys(axes: AxesArray, result: Sweep, *, own: bool) -> None:
+    from matplotlib.lines import Line2D
+
+    first = next(iter(result.schedules))
+    used = list(dict.fromkeys(each.product for plan in result.schedules.values() for each in plan.infusions))
+    spoken = {each.name: each.source for each in result.case.products}
+    keys = [
+        Line2D(
+            [], [], color=BLUE, marker="o", markersize=4, linewidth=1.2, label="posterior (band, bar: 90 %)"
+        ),
+        Line2D(
+            [],
+            [],
+            color=PURPLE,
+            marker="o",
+            markersize=4,
+            markerfacecolor="white",
+            linewidth=1.2,
+            label="prior",
+        ),
+        Line2D([], [], color=BLACK, linewidth=0.8, linestyle=(0, (4, 2)), label=first),
+        *(
+            Line2D(
+                [],
+                [],
+                color=colour_of(name, result.case.products),
+                marker="|",
+                linestyle="none",
+                label=f"{name} ({spoken.get(name, '')}) infusion",
+            )
+            for name in used
+        ),
+    ]
+    legend(axes, keys, own=own)
+
+
+def contrast(
+    sweeps: Mapping[str, Sweep],
+    first: str,
+    second: str,
+    measures: Sequence[tuple[str, str]] | None = None,
+    ax: Any = None,
+    **marker: Any,
+) -> AxesArray:
+    """One schedule against another under several variants, the prior's answer beside the posterior's.
+
+    Parameters
+    ----------
+    sweeps : mapping of str to Sweep
+        By name of the variant; each holds both schedules.
+    first, second : str
+        Names of schedules; what is shown is first minus second, draw by draw.
+    measures : sequence of (measure, quantity), optional
+        As in ``result.table()``; the usual ones by default. Chances are left out.
+    ax : array of Axes, optional
+        One for each measure.
+    **marker
+        To every ``plot``.
+
+    Returns
+    -------
+    array of Axes
+
+    Raises
+    ------
+    CellsimError
+        If there are no sweeps, or one has not got what is asked.
+
+    Examples
+    --------
+    >>> import cellsim as cs
+    >>> from cellsim import plots
+    >>> case = cs.load_case("sjogren_rfib")
+    >>> fitted = cs.calibrate(case, starts=1)
+    >>> both = {"given": case.schedule, "allogeneic": case.schedule.as_product("ucmsc")}
+    >>> result = cs.sweep(fitted, both, until=365, draws=20)
+    >>> axes = plots.contrast({"V2": result}, "given", "allogeneic")
+    >>> axes[0].get_xlabel().split()
+    ['days', 'with', 'D', 'below', '0.5']
+    """
+    if not sweeps:
+        raise CellsimError("no sweeps to compare.")
+    one = next(iter(sweeps.values()))
+    chosen = (
+        [
+            (one.asked[k].measure, one.asked[k].quantity)
+            for k in default_measures_shown(one)
+            if not one.asked[k].chance
+        ]
+        if measures is None
+        else list(measures)
+    )
+    own = ax is None
+    height = 0.27 * len(sweeps) + 0.75
+    axes = panels(
+        len(chosen), ax, columns=len(chosen), width=min(7.2, 3.6 * len(chosen)), height=height, sharey=True
+    )
+    at = np.arange(len(sweeps), dtype=float)
+    for panel, wanted in zip(axes, chosen, strict=True):
+        for row, result in zip(at, sweeps.values(), strict=True):
+            place = _place(result, wanted)
+            i, j = (_row(result, name) for name in (first, second))
+            for draws, shift, colour, fill, kind in (
+                (result.posterior, -0.13, BLUE, BLUE, "posterior"),
+                (result.prior, 0.16, PURPLE, "white", "prior"),
+            ):
+                apart = draws[i, place] - draws[j, place]
+                if not apart.size:
+                    continue
+                low, middle, high = np.quantile(apart, [0.05, 0.5, 0.95])
+                panel.hlines(row + shift, low, high, color=colour, linewidth=1.2, gid=f"{kind}-interval")
+                style = {"marker": "o", "markersize": 4.0, "color": colour, "markerfacecolor": fill, **marker}
+                panel.plot([middle], [row + shift], linestyle="none", gid=kind, **style)
+        panel.axvline(0, color=BLACK, linewidth=0.7, zorder=0)
+        panel.set_ylim(len(sweeps) - 0.5, -0.5)
+        panel.set_yticks(at, list(sweeps))
+        dress(panel, x=_measure_text(one.case, one.asked[_place(one, wanted)]))
+    from matplotlib.lines import Line2D
+
+    keys = [
+        Line2D(
+            [], [], color=BLUE, marker="o", markersize=4, linewidth=1.2, label=f"“{first}” minus “{second}”"
+        ),
+        Line2D(
+            [],
+            [],
+            color=PURPLE,
+            marker="o",
+            markersize=4,
+            markerfacecolor="white",
+            linewidth=1.2,
+            label="prior",
+        ),
+    ]
+    legend(axes, keys, own=own)
+    label(axes[0].figure, own=own)
+    return axes
+
+
+def _row(result: Sweep, name: str) -> int:
+    names = list(result.schedules)
+    if name not in names:
+        raise CellsimError(f"no schedule {name!r} in this sweep. {did_you_mean(name, names)}")
+    return names.index(name)

@@ -1,0 +1,364 @@
+"""What a calibration found: estimates with their spread, the fit of every row, and a diagnosis; in one file."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from cellsim.errors import CalibrationError
+from cellsim.identifiability.identification import verdict
+from cellsim.likelihood.objective import Objective, objective_of
+from cellsim.posterior.laplace import Mixture, Mode
+from cellsim.saved import read_saved, whole
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from lmfit.minimizer import MinimizerResult
+    from numpy.typing import NDArray
+
+    from cellsim.case.case import Case
+    from cellsim.model.model import Model
+    from cellsim.posterior.variational import NormalLaw
+
+    Array = NDArray[np.float64]
+
+__all__ = ["Calibration", "Start"]
+
+FORMAT = "cellsim calibration 1"
+_PLACES = ("prior_median", "prior_low", "prior_high", "estimate", "low", "high")
+_REACH = 1.959963984540054  # of a 95 % interval of a normal law
+GUESTS = ("numpy", "scipy", "sympy", "lmfit", "llvmlite", "numba")
+
+
+@dataclass(frozen=True)
+class Start:
+    """How one start ended.
+
+    Attributes
+    ----------
+    objective : float
+        Sum of squares reached (-2 ln posterior up to a constant); inf when it failed.
+    evaluations : int
+        Simulations without those of gradients.
+    converged : bool
+    message : str
+        lmfit's, or why the start was given up.
+    """
+
+    objective: float
+    evaluations: int
+    converged: bool
+    message: str
+
+
+@dataclass(frozen=True, eq=False)
+class Calibration:
+    """The most probable parameters of a model given a case, with their Laplace spread.
+
+    Made by :func:`cellsim.calibrate`. Coordinates are prior-whitened (see :mod:`cellsim.likelihood.priors`).
+
+    Attributes
+    ----------
+    objective : Objective
+        What was minimised: case, model, variant, rows, priors.
+    mixture : Mixture
+        The distinct optima, the highest first, each with its Laplace spread and its share of the probability.
+    starts : tuple of Start
+    seed : int
+    diagnosis : mapping
+        Rows scored, priors used, doses delivered, agreement of starts, gradient check, ledger, doubts.
+    lmfit : MinimizerResult or None
+        lmfit's own result at the highest optimum (None after loading from a file). Its chi-square counts prior
+        rows as data: use the numbers of this class.
+    versions : mapping
+        Of cellsim, Python and its guests.
+    """
+
+    objective: Objective
+    mixture: Mixture
+    starts: tuple[Start, ...]
+    seed: int
+    diagnosis: Mapping[str, Any]
+    lmfit: MinimizerResult | None = None
+    versions: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def theta(self) -> Array:
+        """The most probable parameters (the highest optimum), prior-whitened, shape (n,)."""
+        return self.mixture.modes[0].theta
+
+    @property
+    def covariance(self) -> Array:
+        """Laplace covariance around :attr:`theta` alone, shape (n, n); :attr:`mixture` has that of all optima."""
+        return self.mixture.modes[0].covariance
+
+    # ---- what it is about -------------------------------------------------------------------------
+
+    @property
+    def case(self) -> Case:
+        """The case."""
+        return self.objective.case
+
+    @property
+    def model(self) -> Model:
+        """The model, before the variant's fixed values are put in."""
+        return self.objective.model
+
+    @property
+    def variant(self) -> str:
+        """The variant's id."""
+        return self.objective.variant
+
+    @property
+    def values(self) -> dict[str, float]:
+        """Every parameter at the optimum, fixed ones included, in its own unit."""
+        return self.objective.values(self.theta)
+
+    @property
+    def sum_of_squares(self) -> float:
+        """-2 ln posterior up to :attr:`Objective.constant`."""
+        return self._best.objective
+
+    @cached_property
+    def _best(self) -> Any:
+        return self.objective.evaluate(self.theta, gradient=True)
+
+    @property
+    def log_evidence(self) -> float:
+        """Laplace's approximation of ln p(data | variant), summed over the optima, all constants included."""
+        return self.mixture.log_evidence
+
+    @property
+    def effective_parameters(self) -> float:
+        """Sum of all contractions: how many numbers the data really determined."""
+        return float(len(self.theta) - np.trace(self.mixture.covariance))
+
+    # ---- tables -----------------------------------------------------------------------------------
+
+    def table(self) -> pd.DataFrame:
+        """One row a parameter.
+
+        Returns
+        -------
+        DataFrame
+            Columns parameter, group, meaning, unit, prior_median, prior_low, prior_high, estimate (at the highest
+            optimum), low, high (95 % intervals, in the unit, over all optima), contraction, shift (of the posterior
+            mean, in prior sd), verdict, mark, source.
+        """
+        import pandas as pd
+
+        low, high = self.mixture.quantiles([0.025, 0.975])
+        contractions, shifts = 1 - np.diag(self.mixture.covariance), self.mixture.mean
+        touched = np.any(self._best.jacobian[: len(self.objective.terms)] != 0, axis=0)
+        rows = []
+        for j, (name, prior) in enumerate(zip(self.objective.names, self.objective.priors, strict=True)):
+            about = self.case.prior(name)
+            places = dict(zip(_PLACES, (0.0, -_REACH, _REACH, self.theta[j], low[j], high[j]), strict=True))
+            at = {key: float(prior.value(np.array(place))) for key, place in places.items()}
+            contraction, shift = float(contractions[j]), float(shifts[j])
+            rows.append(
+                {
+                    "parameter": name,
+                    "group": about.group,
+                    "meaning": about.meaning,
+                    "unit": about.unit,
+                    **at,
+                    "contraction": contraction,
+                    "shift": shift,
+                    "verdict": verdict(contraction, shift, touched=bool(touched[j])),
+                    "mark": about.mark,
+                    "source": about.source,
+                }
+            )
+        return pd.DataFrame(rows)
+
+    def rows(self) -> pd.DataFrame:
+        """One row a scored term: what was printed, what the model says, how many sigmas apart.
+
+        Returns
+        -------
+        DataFrame
+            Columns part, analyte, visit, day (as fitted), measured, upper, predicted, unit, residual (sigmas;
+            for censored and graded rows the square root of twice the lost log-likelihood), file, row.
+        """
+        import pandas as pd
+
+        days = self.objective.days(self.theta)
+        found = self._best
+        return pd.DataFrame(
+            {
+                "part": term.part,
+                "analyte": term.analyte,
+                "visit": term.visit,
+                "day": days[term.occasion],
+                "measured": term.measured,
+                "upper": term.upper,
+                "predicted": found.predicted[k],
+                "unit": term.unit,
+                "residual": found.residuals[k],
+                "file": term.file,
+                "row": term.row,
+            }
+            for k, term in enumerate(self.objective.terms)
+        )
+
+    def draws(self, n: int, *, seed: int) -> Array:
+        """Draws from the Laplace posterior around all optima, prior-whitened, shape (n, n_parameters)."""
+        return self.mixture.draws(n, seed=seed)
+
+    def nearest_normal(self, *, seed: int | None = None) -> NormalLaw:
+        """The normal law nearest to the posterior: nearer than Laplace's in seconds, where chains take minutes.
+
+        Parameters
+        ----------
+        seed : int, optional
+            The calibration's own by default.
+
+        Returns
+        -------
+        NormalLaw
+            A sweep draws from it as from a calibration; see :mod:`cellsim.posterior.nearest_normal`.
+
+        Raises
+        ------
+        CalibrationError
+            If most points of the law cannot be simulated.
+
+        Examples
+        --------
+        >>> import cellsim as cs
+        >>> fit = cs.calibrate(cs.load_case("sjogren_rfib"), starts=1)
+        >>> law = fit.nearest_normal()  # doctest: +SKIP
+        >>> cs.sweep(law, {"as given": fit.case.schedule}, until=365)  # doctest: +SKIP
+        """
+        from cellsim.posterior.nearest_normal import nearest_normal
+
+        return nearest_normal(self.objective, self.mixture, seed=self.seed if seed is None else seed)
+
+    # ---- words ------------------------------------------------------------------------------------
+
+    def report(self) -> str:
+        """The whole result as text: estimates, what is data- and what prior-driven, fit per analyte, diagnosis."""
+        from cellsim.posterior.words import report_text
+
+        return report_text(self)
+
+    def report_html(self) -> str:
+        """The same as one HTML fragment."""
+        from cellsim.posterior.words import report_html
+
+        return report_html(self)
+
+    def _repr_html_(self) -> str:
+        return self.report_html()
+
+    def __repr__(self) -> str:
+        rows = len(self.objective.terms)
+        return (
+            f"<Calibration of {self.case.name}, variant {self.variant}: {rows} rows, {self.theta.size} parameters, "
+            f"{self.effective_parameters:.1f} of them determined, ln evidence {self.log_evidence:.1f}>"
+        )
+
+    # ---- files ------------------------------------------------------------------------------------
+
+    def save(self, path: str | Path) -> None:
+        """Write everything needed to read it again, case and model included, as one JSON file."""
+        Path(path).write_text(json.dumps(self.content(), indent=1, ensure_ascii=False), encoding="utf-8")
+
+    def content(self) -> dict[str, Any]:
+        """What is written, as plain values."""
+        return {
+            "format": FORMAT,
+            "case": dict(self.case.files),
+            "model": self.model.to_sbml(),
+            "variant": self.variant,
+            # JSON has no infinity
+            "degrees": self.objective.degrees if np.isfinite(self.objective.degrees) else None,
+            "names": self.objective.names,
+            "modes": [
+                {
+                    "theta": mode.theta.tolist(),
+                    "curvature": mode.curvature.tolist(),
+                    "log_likelihood": mode.log_likelihood,
+                    "objective": mode.objective,
+                }
+                for mode in self.mixture.modes
+            ],
+            "starts": [asdict(start) for start in self.starts],
+            "seed": self.seed,
+            "diagnosis": self.diagnosis,
+            "versions": dict(self.versions),
+        }
+
+    @classmethod
+    def load(cls, path: str | Path) -> Calibration:
+        """Read a saved calibration and check that it still says what it said.
+
+        Raises
+        ------
+        CalibrationError
+            If the file is no calibration, or the sum of squares it states is not found again.
+        """
+        return cls.of_content(read_saved(path), path)
+
+    @classmethod
+    def of_content(cls, content: Any, path: str | Path) -> Calibration:
+        """The calibration that plain values mean; `path` says where they were found. Raises as :meth:`load` does."""
+        with whole(content, path, FORMAT, "a saved calibration"):
+            found = cls._read(content, path)
+        stated = found.mixture.modes[0].objective
+        if not np.isclose(found.sum_of_squares, stated, rtol=1e-4):
+            raise CalibrationError(
+                f"{path} states a sum of squares of {stated:.4f}, but its case and model give "
+                f"{found.sum_of_squares:.4f}; it was made by {content['versions']}."
+            )
+        return found
+
+    @classmethod
+    def _read(cls, content: Mapping[str, Any], path: str | Path) -> Calibration:
+        from cellsim.case.case import load_case
+        from cellsim.model.model import load_model
+
+        degrees = content.get("degrees")
+        objective = objective_of(
+            load_case(content["case"]),
+            load_model(content["model"]),
+            variant=content["variant"],
+            degrees=np.inf if degrees is None else degrees,
+        )
+        if list(objective.names) != content["names"]:
+            raise CalibrationError(
+                f"{path} estimates other parameters than its own case lists; was it edited?"
+            )
+        modes = []
+        for mode in content["modes"]:
+            theta, curvature = np.array(mode["theta"], float), np.array(mode["curvature"], float)
+            if theta.shape != (len(objective.names),) or curvature.shape != 2 * theta.shape:
+                raise CalibrationError(f"{path} has an optimum of {theta.size} parameters; was it edited?")
+            modes.append(Mode(theta, curvature, mode["log_likelihood"], mode["objective"]))
+        return cls(
+            objective=objective,
+            mixture=Mixture(tuple(modes)),
+            starts=tuple(Start(**start) for start in content["starts"]),
+            seed=content["seed"],
+            diagnosis=content["diagnosis"],
+            versions=content["versions"],
+        )
+
+
+def versions() -> dict[str, str]:
+    """Versions of everything a result depends on."""
+    import platform
+
+    return {
+        "cellsim": version("cellsim"),
+        "python": platform.python_version(),
+        **{name: version(name) for name in GUESTS},
+    }

@@ -1,0 +1,215 @@
+"""Nothing silent: what a calibration really used, and every reason to doubt it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from cellsim.likelihood.objective import Objective
+from cellsim.posterior.calibration import Start
+from cellsim.posterior.convergence import pareto_shape
+from cellsim.posterior.laplace import Mixture
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Array = NDArray[np.float64]
+
+__all__ = ["diagnose"]
+
+# two starts agree when -2 ln posterior differs by less: a likelihood ratio of 1.05
+AGREEMENT = 0.1
+FAR = 3.0
+SHARE_TO_MENTION = 0.02
+LARGEST_GRADIENT_ERROR = 1e-3
+LARGEST_LEDGER_ERROR = 1e-6
+LARGEST_TOLERANCE_ERROR = 0.01
+CLOSER = 1e-2
+LARGEST_LEFTOVER = 0.05
+# of the Pareto law of importance weights: above it an approximation does not stand for what it approximates
+LARGEST_SHAPE = 0.7
+_TRIED = 400
+ACCOUNT = "accounted"
+
+
+def diagnose(objective: Objective, mixture: Mixture, starts: Sequence[Start]) -> dict[str, Any]:
+    """Collect what was scored, assumed and delivered, and say in words what looks wrong.
+
+    Parameters
+    ----------
+    objective : Objective
+    mixture : Mixture
+        The optima.
+    starts : sequence of Start
+
+    Returns
+    -------
+    dict
+        Plain values only: ``rows``, ``priors``, ``doses``, ``starts``, ``modes``, ``gradient``, ``tolerance``,
+        ``shape``, ``ledger``, ``leftover``, ``far``, ``doubts`` (sentences; empty when there is nothing to doubt).
+    """
+    theta, hessian = mixture.modes[0].theta, mixture.modes[0].curvature
+    best = min(start.objective for start in starts)
+    case = objective.case
+    doses = {
+        product: {"count": len(part.infusions), "cells": part.total()}
+        for product in sorted({each.product for each in case.timeline.infusions})
+        for part in [case.timeline.only(product=product)]
+    }
+    found: dict[str, Any] = {
+        "rows": {
+            "count": dict(Counter(term.part for term in objective.terms)),
+            "scored": [
+                f"{term.file}, row {term.row}: {term.analyte} {term.visit}".rstrip()
+                for term in objective.terms
+            ],
+        },
+        "priors": {
+            "count": len(objective.priors),
+            "families": dict(Counter(prior.family for prior in objective.priors)),
+            "fixed": sorted(objective.fixed),
+        },
+        "doses": doses,
+        "starts": {
+            "count": len(starts),
+            "agree": sum(start.objective < best + AGREEMENT for start in starts),
+            "failed": sum(not np.isfinite(start.objective) for start in starts),
+            "best": best,
+        },
+        "modes": [
+            {"objective": mode.objective, "share": float(share), **_apart(objective, mode.theta, theta)}
+            for mode, share in zip(mixture.modes, mixture.weights, strict=True)
+        ],
+        "gradient": _gradient_error(objective, theta),
+        "tolerance": _tolerance_error(objective, mixture),
+        "shape": _shape(objective, mixture),
+        "ledger": _ledger_error(objective, theta),
+        "leftover": _leftover(objective, theta, hessian),
+        "far": {
+            name: float(each) for name, each in zip(objective.names, theta, strict=True) if abs(each) > FAR
+        },
+        "least_curvature": float(np.linalg.eigvalsh(hessian)[0]),
+    }
+    found["doubts"] = list(_doubts(found))
+    return found
+
+
+def _gradient_error(objective: Objective, theta: Array) -> float:
+    """Largest difference between exact gradient and central differences, beside the optimum, where it is not zero."""
+    random, step = np.random.default_rng(0), 1e-4
+    here = theta + 0.1 * random.standard_normal(theta.size)
+    exact = objective.evaluate(here, gradient=True, rtol=1e-8).gradient
+    errors = []
+    for _ in range(8):
+        move = random.standard_normal(theta.size)
+        move /= np.linalg.norm(move)
+        up, down = (
+            objective.evaluate(here + sign * step * move, rtol=1e-8).objective / 2 for sign in (1, -1)
+        )
+        errors.append(abs((up - down) / (2 * step) - exact @ move) / np.linalg.norm(exact))
+    return float(max(errors))
+
+
+def _shape(objective: Objective, mixture: Mixture) -> float:
+    """Pareto shape k of the weights that would turn draws of the mixture into draws of the posterior.
+
+    Yao et al. (2018) Proc ICML 80:5581: what tells, without sampling, whether an approximation can be trusted.
+    """
+    draws = mixture.draws(_TRIED, seed=0)
+    log_likelihood = np.array([each.log_likelihood.sum() for each in objective.evaluate_all(draws)])
+    weights = log_likelihood - 0.5 * (draws**2).sum(axis=1) - mixture.log_density(draws)
+    fine = weights[np.isfinite(weights)]
+    return pareto_shape(fine)
+
+
+def _tolerance_error(objective: Objective, mixture: Mixture) -> float:
+    """Largest change of -2 ln posterior at an optimum when it is simulated far more exactly."""
+    return max(
+        abs(
+            objective.evaluate(mode.theta).objective
+            - objective.evaluate(mode.theta, rtol=objective.rtol * CLOSER).objective
+        )
+        for mode in mixture.modes
+    )
+
+
+def _ledger_error(objective: Objective, theta: Array) -> float | None:
+    """Cells given against cells found anywhere at the end, relative; None when the model keeps no account."""
+    from cellsim.solver.simulation import simulate
+
+    if ACCOUNT not in {each.name for each in objective.model.assignments}:
+        return None
+    timeline = objective.case.timeline
+    end = max(each.end for each in timeline.infusions) + 30.0
+    values = {name: each for name, each in objective.values(theta).items() if name in objective.model}
+    found = simulate(objective.model, timeline, [end], values=values)
+    # the model counts in 1e6 cells
+    return float(found[ACCOUNT][-1] * 1e6 / timeline.total() - 1)
+
+
+def _apart(objective: Objective, theta: Array, best: Array) -> dict[str, Any]:
+    """The three parameters that differ most from those of the highest optimum, in their own units."""
+    here, there = objective.values(theta), objective.values(best)
+    names = [objective.names[j] for j in np.argsort(-np.abs(theta - best))[:3] if abs(theta[j] - best[j]) > 0]
+    return {"differs": {name: [here[name], there[name]] for name in names}}
+
+
+def _leftover(objective: Objective, theta: Array, hessian: Array) -> float:
+    """How far a Newton step would still go, in posterior standard deviations."""
+    gradient = objective.evaluate(theta, gradient=True, rtol=1e-8).gradient
+    return float(np.sqrt(abs(gradient @ np.linalg.solve(hessian, gradient))))
+
+
+def _doubts(found: dict[str, Any]) -> list[str]:
+    out = []
+    starts = found["starts"]
+    if starts["count"] == 1:
+        out.append("only one start: nothing says that this optimum is the best one; ask for more starts.")
+    elif starts["agree"] < 2:
+        out.append(
+            f"of {starts['count']} starts only one reached the best value; a better optimum may exist; ask for more."
+        )
+    if starts["failed"]:
+        out.append(f"{starts['failed']} of {starts['count']} starts failed.")
+    if found["gradient"] > LARGEST_GRADIENT_ERROR:
+        out.append(f"the gradient differs from central differences by {found['gradient']:.1e}.")
+    if found["shape"] > LARGEST_SHAPE:
+        out.append(
+            f"the normal laws around the optima do not stand for the posterior (Pareto k {found['shape']:.1f}, trusted "
+            f"below {LARGEST_SHAPE:g}): intervals, evidence and schedules drawn from them can be displaced by more than "
+            "their width; sample before quoting any."
+        )
+    if found["tolerance"] > LARGEST_TOLERANCE_ERROR:
+        out.append(
+            f"-2 ln posterior changes by {found['tolerance']:.2g} when simulated more exactly; the solver's tolerance "
+            "is too loose for this model."
+        )
+    if found["ledger"] is not None and abs(found["ledger"]) > LARGEST_LEDGER_ERROR:
+        out.append(f"cells given and cells accounted for differ by {found['ledger']:.1e}.")
+    if found["leftover"] > LARGEST_LEFTOVER:
+        out.append(
+            f"the optimum is still {found['leftover']:.2f} posterior sd away; the fit stopped too early."
+        )
+    for k, mode in enumerate(found["modes"][1:], start=2):
+        if mode["share"] > SHARE_TO_MENTION:
+            differs = ", ".join(
+                f"{name} {here:.3g} (not {there:.3g})" for name, (here, there) in mode["differs"].items()
+            )
+            out.append(
+                f"there are several explanations: optimum {k}, lower by {mode['objective'] - starts['best']:.1f} in "
+                f"-2 ln posterior, holds {mode['share']:.0%} of the probability; it says {differs}."
+            )
+    if found["least_curvature"] <= 0:
+        out.append(
+            "the posterior is not curved like a summit in every direction here, so the spread printed is that of "
+            "the prior there; sample instead."
+        )
+    if found["far"]:
+        names = ", ".join(f"{name} ({each:+.1f})" for name, each in found["far"].items())
+        out.append(
+            f"more than {FAR:g} prior sd away from the prior median: {names}; a conflict of prior and data."
+        )
+    return out

@@ -1,0 +1,428 @@
+"""Maximum a posteriori fit of a model to a case, from many starts, with its Laplace spread.
+
+Starts descend roughly, by MINPACK's Levenberg-Marquardt on loosely simulated values; lmfit carries the best of them to
+the end, with the same algorithm. Both minimise the sum of squares of :class:`cellsim.likelihood.objective.Objective` in
+prior-whitened coordinates, where the prior is N(0, I). The spread around each distinct optimum is the inverse of the true Hessian (differences of
+the exact gradient), not of J'J: with fewer rows than parameters the two differ where it matters.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import TYPE_CHECKING, TypeVar
+
+import numpy as np
+
+from cellsim.errors import CalibrationError
+from cellsim.likelihood.compatibility import case_given
+from cellsim.likelihood.objective import Evaluation, Objective, objective_of
+from cellsim.posterior.calibration import Calibration, Start, versions
+from cellsim.posterior.curvature import moves, neighbours, symmetric
+from cellsim.posterior.diagnosis import AGREEMENT, diagnose
+from cellsim.posterior.laplace import Mixture, Mode
+
+if TYPE_CHECKING:
+    from lmfit.minimizer import MinimizerResult
+    from numpy.typing import NDArray
+
+    from cellsim.case.case import Case
+    from cellsim.model.model import Model
+
+    Array = NDArray[np.float64]
+
+__all__ = ["ON_THE_WAY", "Optima", "calibrate", "hessian", "optima"]
+
+Thing = TypeVar("Thing")
+Done = TypeVar("Done")
+
+# relative fall of the sum of squares at which a start ends: far below what makes two starts differ, since the
+# sum is of the order of the number of rows; only the best one is carried on to the end
+_ROUGH, _POLISHED = 1e-5, 1e-8
+_SHORTEST, _LAST_STEPS = 1e-7, 3
+# relative tolerance of the simulations on the way: the derivative is that of what is computed, so a descent is not
+# misled, and where it ends is told at the objective's own tolerance
+ON_THE_WAY = 1e-4
+# a start that has not arrived by then wanders along a shelf; it is told as one that did not converge
+_MOST_EVALUATIONS = 400
+
+# nearer than this in every coordinate, in prior sd, is one summit; one that is exp(-10) as high as the best is
+# not looked at
+_NEAR = 0.1
+_LOWEST_SUMMIT, _MOST_SUMMITS = 20.0, 4
+_DAYS_TRIED = (-1.3, 0.0, 1.3)
+
+
+def calibrate(
+    case: Case,
+    model: Model | None = None,
+    *,
+    variant: str | None = None,
+    starts: int = 20,
+    seed: int = 0,
+    degrees: float = np.inf,
+    progress: bool | None = None,
+) -> Calibration:
+    """Fit a model to a case: the most probable parameters given data and priors, and their spread.
+
+    Parameters
+    ----------
+    case : Case
+        Data, schedule and priors.
+    model : Model, optional
+        The mechanism; the case's own by default.
+    variant : str, optional
+        A row of the case's model space; the case's default variant otherwise.
+    starts : int
+        How many; the first begins at the prior medians, the others at draws from the prior.
+    seed : int
+        Of the starts.
+    degrees : float
+        Degrees of freedom of the noise: normal by default, Student's t when finite. Four let single rows stand
+        far off; the conclusions should be the same.
+    progress : bool, optional
+        Show a bar; by default only on a terminal.
+
+    Returns
+    -------
+    Calibration
+
+    Raises
+    ------
+    CalibrationError
+        If no start could be carried through, or for degrees not above zero.
+    CaseError
+        If case and model do not fit together.
+
+    Examples
+    --------
+    >>> import cellsim as cs
+    >>> fit = cs.calibrate(cs.load_case("sjogren_rfib"), starts=1)
+    >>> fit.variant
+    'V2'
+    """
+    case_given(case, "calibrate")
+    if starts < 1 or seed < 0:
+        raise CalibrationError(
+            f"starts = {starts}, seed = {seed}: at least 1 start and a seed of at least 0."
+        )
+    objective = objective_of(case, model, variant=variant, degrees=degrees)
+    found = optima(objective, _firsts(objective, starts, seed), progress=progress)
+    return Calibration(
+        objective=objective,
+        mixture=found.mixture,
+        starts=found.starts,
+        seed=seed,
+        diagnosis=diagnose(objective, found.mixture, found.starts),
+        lmfit=found.result,
+        versions=versions(),
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class Optima:
+    """What descents from several points found.
+
+    Attributes
+    ----------
+    mixture : Mixture
+        The distinct optima, the highest first.
+    starts : tuple of Start
+        How each descent ended, in the order given.
+    result : MinimizerResult or None
+        lmfit's, at the highest.
+    """
+
+    mixture: Mixture
+    starts: tuple[Start, ...]
+    result: MinimizerResult | None
+
+
+def optima(
+    objective: Objective,
+    firsts: Sequence[Array],
+    *,
+    progress: bool | None = False,
+) -> Optima:
+    """Descend from given points and other sampling days, and keep every distinct optimum with its spread.
+
+    Parameters
+    ----------
+    objective : Objective
+        Of a case, or a sibling of one: with other rows (`terms`) or other priors.
+    firsts : sequence of array, shape (n,)
+        Prior-whitened.
+    progress : bool, optional
+        Show a bar; None: only on a terminal.
+
+    Returns
+    -------
+    Optima
+
+    Raises
+    ------
+    CalibrationError
+        If no start could be carried through.
+
+    Examples
+    --------
+    >>> import cellsim as cs
+    >>> objective = objective_of(cs.load_case("sjogren_rfib"), variant="V0")
+    >>> found = optima(objective, [np.zeros(len(objective.names))])
+    >>> found.starts[0].converged
+    True
+    """
+    objective.evaluate(firsts[0], gradient=True)  # compiles, before threads ask for it
+    ended = _in_threads(partial(_descend, objective), firsts, f"{objective.variant}: starts", progress)
+    if not any(np.isfinite(each.start.objective) for each in ended):
+        raise CalibrationError(
+            f"none of {len(firsts)} starts could be carried through; the last said: {ended[-1].start.message}"
+        )
+    best = min(ended, key=lambda each: each.start.objective)
+    probes = _probes(objective, best.theta)
+    moved = _in_threads(
+        partial(_descend, objective), probes, f"{objective.variant}: other sampling days", progress
+    )
+    summits, how = _summits(objective, [*ended, *moved])
+    modes: list[Mode] = []
+    for each in summits:
+        curvature = hessian(objective, each.theta, progress=progress)
+        theta = each.theta if modes else _last_steps(objective, each.theta, curvature)
+        found = objective.evaluate(theta)
+        modes.append(Mode(theta, curvature, float(found.log_likelihood.sum()), found.objective))
+    return Optima(Mixture(tuple(modes)), how[: len(firsts)], summits[0].result)
+
+
+def _firsts(objective: Objective, starts: int, seed: int) -> list[Array]:
+    """Where to begin: the prior medians, then a Latin hypercube over the prior, so that no corner is forgotten."""
+    from scipy.special import ndtri
+    from scipy.stats import qmc
+
+    size = len(objective.names)
+    if starts == 1:
+        return [np.zeros(size)]
+    shares = qmc.LatinHypercube(size, rng=np.random.default_rng(seed)).random(starts - 1)
+    return [np.zeros(size), *ndtri(shares)]
+
+
+def _probes(objective: Objective, best: Array) -> list[Array]:
+    """The best point with each latent sampling day moved across its window.
+
+    A day has a summit of its own between any two infusions, and a start from the prior rolls past the low ones.
+    """
+    out = []
+    for visit in dict(objective.occasions):
+        if (name := f"day_{visit}") in objective.names:
+            for place in _DAYS_TRIED:
+                moved = best.copy()
+                moved[objective.names.index(name)] = place
+                out.append(moved)
+    return out
+
+
+@dataclass(frozen=True, eq=False)
+class _Descent:
+    """Where a start ended."""
+
+    start: Start
+    theta: Array
+    result: MinimizerResult | None
+
+
+def _summits(objective: Objective, ended: Sequence[_Descent]) -> tuple[list[_Descent], tuple[Start, ...]]:
+    """The distinct optima worth keeping, the highest first, and how every start ended.
+
+    Only the highest is carried to the end: a low summit is often a long shelf, and walking along it would take hours
+    and leave what its Laplace approximation stands for.
+    """
+    order = sorted(range(len(ended)), key=lambda k: ended[k].start.objective)
+    highest = _polish(objective, ended[order[0]].theta)
+    if not np.isfinite(highest.start.objective):
+        raise CalibrationError(f"the best start ended where no step can be judged: {highest.start.message}")
+    how = [each.start for each in ended]
+    how[order[0]] = highest.start
+    found = [highest]
+    for k in order[1:]:
+        if len(found) == _MOST_SUMMITS or how[k].objective > highest.start.objective + _LOWEST_SUMMIT:
+            break
+        if not any(_same(objective, ended[k], each) for each in found):
+            found.append(ended[k])
+    return found, tuple(how)
+
+
+def _same(objective: Objective, one: _Descent, other: _Descent) -> bool:
+    """Whether two ends are one summit: no valley between them."""
+    if np.max(np.abs(one.theta - other.theta)) < _NEAR:
+        return True
+    between = objective.evaluate((one.theta + other.theta) / 2).objective
+    return between < max(one.start.objective, other.start.objective) + AGREEMENT
+
+
+def _in_threads(
+    work: Callable[[Thing], Done], things: Sequence[Thing], title: str, progress: bool | None
+) -> list[Done]:
+    """Do all, in order; the solver releases the interpreter, so threads are enough."""
+    from tqdm import tqdm
+
+    show = sys.stderr.isatty() if progress is None else progress
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        done = pool.map(work, things)
+        return list(
+            tqdm(done, desc=title, total=len(things), disable=not show or len(things) < 2, leave=False)
+        )
+
+
+def _descend(objective: Objective, first: Array) -> _Descent:
+    """One rough Levenberg-Marquardt descent."""
+    from scipy.optimize import leastsq
+
+    started = objective.evaluate(first)
+    if started.failure:
+        failed = Start(np.inf, 1, False, f"the simulation at the start failed: {started.failure}")
+        return _Descent(failed, first, None)
+    rtol = max(objective.rtol, ON_THE_WAY)
+    try:
+        theta, _, work, message, status = leastsq(
+            lambda theta: objective.evaluate(theta, rtol=rtol).residuals,
+            first,
+            Dfun=lambda theta: _jacobian(objective, theta, rtol),
+            full_output=True,
+            ftol=_ROUGH,
+            xtol=_SHORTEST,
+            maxfev=_MOST_EVALUATIONS,
+            factor=_reach(first, started),
+        )
+    except CalibrationError as error:
+        return _Descent(Start(np.inf, 1, False, str(error)), first, None)
+    arrived = status in (1, 2, 3, 4)
+    return _ended(objective, theta, int(work["nfev"]), arrived, " ".join(message.split()))
+
+
+def _polish(objective: Objective, first: Array) -> _Descent:
+    """Carry a point to the end, by lmfit."""
+    import lmfit
+
+    # the names carry no meaning for lmfit's expression parser, which knows a number e of its own
+    names = [f"theta_{name}" for name in objective.names]
+    parameters = lmfit.Parameters()
+    for name, value in zip(names, first, strict=True):
+        parameters.add(name, value=float(value))
+
+    def theta_of(pars: lmfit.Parameters) -> Array:
+        return np.array([pars[name].value for name in names])
+
+    started = objective.evaluate(first)
+    try:
+        result = lmfit.minimize(
+            lambda pars: objective.evaluate(theta_of(pars)).residuals,
+            parameters,
+            method="leastsq",
+            Dfun=lambda pars: _jacobian(objective, theta_of(pars), objective.rtol),
+            # it would divide the spread by a chi-square that counts prior rows as data
+            scale_covar=False,
+            xtol=_SHORTEST,
+            ftol=_POLISHED,
+            factor=_reach(first, started),
+        )
+    except CalibrationError as error:
+        return _Descent(Start(np.inf, 1, False, str(error)), first, None)
+    ended = _ended(
+        objective, theta_of(result.params), int(result.nfev), bool(result.success), str(result.message)
+    )
+    return replace(ended, result=result)
+
+
+def _jacobian(objective: Objective, theta: Array, rtol: float) -> Array:
+    found = objective.evaluate(theta, gradient=True, rtol=rtol).jacobian
+    assert found is not None
+    if not np.all(np.isfinite(found)):
+        raise CalibrationError("the gradient was not finite where the start had come to.")
+    return found
+
+
+def _reach(first: Array, started: Evaluation) -> float:
+    """MINPACK holds a first step below this many |theta|, from zero below this number of residuals: let it be all."""
+    return 100.0 if np.any(first) else max(100.0, float(np.linalg.norm(started.residuals)))
+
+
+def _ended(objective: Objective, theta: Array, evaluations: int, converged: bool, message: str) -> _Descent:
+    """Where a descent arrived, told at the objective's own tolerance."""
+    found = objective.evaluate(theta)
+    if found.failure:
+        return _Descent(Start(np.inf, evaluations, False, found.failure), theta, None)
+    return _Descent(Start(found.objective, evaluations, converged, message), theta, None)
+
+
+def _last_steps(objective: Objective, theta: Array, curvature: Array) -> Array:
+    """The summit by Newton's steps, their curvature being known anyway: where rows are missed, Gauss and Newton's creep."""
+    if np.linalg.eigvalsh(curvature)[0] <= 0:
+        return theta
+
+    def ahead(here: Array) -> tuple[Array, float]:
+        found = objective.evaluate(here, gradient=True)
+        step = np.asarray(np.linalg.solve(curvature, found.gradient))
+        return step, np.inf if found.failure else float(found.gradient @ step)
+
+    step, fall = ahead(theta)
+    for _ in range(_LAST_STEPS):
+        further, left = ahead(theta - step)
+        if not left < fall / 4:
+            break
+        theta, step, fall = theta - step, further, left
+    return theta
+
+
+def hessian(
+    objective: Objective,
+    theta: Array,
+    *,
+    step: float = 1e-2,
+    rtol: float | None = None,
+    progress: bool | None = False,
+) -> Array:
+    """Second derivatives of half the objective (of -ln posterior) with respect to theta.
+
+    Central differences of the exact gradient, made symmetric; parameters that meet in no row are moved at once.
+
+    Parameters
+    ----------
+    objective : Objective
+    theta : array, shape (n,)
+    step : float
+        Of the differences, in units of each coordinate's own spread (with the others held).
+    rtol : float, optional
+        Of the simulations; 1e-4 by default, or the objective's own where that is looser. Half the log determinant of the
+        case's variants (111 parameters) is then within 0.005, and spreads within half a percent, of those at 1e-8.
+    progress : bool, optional
+        Show a bar; None: only on a terminal.
+
+    Returns
+    -------
+    array, shape (n, n)
+    """
+    count = len(objective.terms)
+    rtol = max(objective.rtol, ON_THE_WAY) if rtol is None else rtol
+    slopes = objective.evaluate(theta, gradient=True, rtol=rtol).jacobian
+    assert slopes is not None
+    steps = step / np.linalg.norm(slopes, axis=0)
+    # beside theta too, where nothing is zero by chance: a drift of nought hides what its half-life would do
+    beside = objective.evaluate(
+        theta + steps * np.random.default_rng(0).uniform(0.1, 1.0, theta.size), gradient=True, rtol=rtol
+    ).jacobian
+    assert beside is not None
+    together = neighbours((slopes[:count] != 0) | (beside[:count] != 0))
+    groups = moves(together)
+
+    def change(group: list[int]) -> Array:
+        move = np.zeros(theta.size)
+        move[group] = steps[group]
+        up = objective.evaluate(theta + move, gradient=True, rtol=rtol).gradient
+        down = objective.evaluate(theta - move, gradient=True, rtol=rtol).gradient
+        return np.asarray((up - down) / 2)
+
+    changes = _in_threads(change, groups, f"{objective.variant}: curvature", progress)
+    return symmetric(together, groups, steps, changes)

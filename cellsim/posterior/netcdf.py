@@ -1,0 +1,120 @@
+"""A posterior in one netCDF file that ArviZ opens, with case and model beside the draws."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from cellsim.case.case import load_case
+from cellsim.errors import CalibrationError
+from cellsim.likelihood.objective import Objective, objective_of
+from cellsim.posterior.posterior_data import Scored
+from cellsim.posterior.sampler import CLOSER, Drawn, Run
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+__all__ = ["read_drawn", "read_groups", "write_drawn", "write_groups"]
+
+FORMAT = "cellsim posterior 1"
+ABOUT = "cellsim"
+_ROWS = ("log_likelihood", "predicted", "posterior_predictive")
+
+
+def write_drawn(
+    path: str | Path,
+    objective: Objective,
+    drawn: Drawn,
+    groups: Mapping[str, xr.Dataset],
+    versions: Mapping[str, str],
+) -> None:
+    """See :meth:`cellsim.Posterior.save`."""
+    about = {
+        "format": FORMAT,
+        "case": dict(objective.case.files),
+        "model": objective.model.to_sbml(),
+        "variant": objective.variant,
+        # JSON has no infinity
+        "degrees": objective.degrees if np.isfinite(objective.degrees) else None,
+        "run": asdict(drawn.run),
+        "versions": dict(versions),
+    }
+    predicted = groups["log_likelihood"].copy(data={"y": drawn.scored.predicted})
+    write_groups(path, {**groups, "predicted": predicted}, about)
+
+
+def read_drawn(path: str | Path) -> tuple[Objective, Drawn, dict[str, str]]:
+    """See :meth:`cellsim.Posterior.load`."""
+    from cellsim.model.model import load_model
+
+    found, about = read_groups(path, "unconstrained_posterior", "sample_stats", *_ROWS)
+    if about.get("format") != FORMAT:
+        raise CalibrationError(f"{path} has format {about.get('format')!r}; {FORMAT!r} is read.")
+    run = Run(**about["run"])
+    degrees = about.get("degrees")
+    objective = objective_of(
+        load_case(about["case"]),
+        load_model(about["model"]),
+        variant=about["variant"] or None,
+        hierarchy=run.hierarchy,
+        degrees=np.inf if degrees is None else degrees,
+    )
+    kept = found["unconstrained_posterior"]
+    if list(objective.names) != [str(name) for name in kept["parameter"].values]:
+        raise CalibrationError(f"{path} has other parameters than its own case; was it edited?")
+    drawn = Drawn(
+        thetas=kept["theta"].values,
+        statistics={str(name): each.values for name, each in found["sample_stats"].data_vars.items()},
+        scored=Scored(*(found[name]["y"].values for name in _ROWS)),
+        run=run,
+    )
+    stated = float(drawn.scored.log_likelihood[-1, -1].sum())
+    again = float(objective.evaluate(drawn.thetas[-1, -1], rtol=run.rtol * CLOSER).log_likelihood.sum())
+    if not np.isclose(stated, again, rtol=1e-4, equal_nan=True):
+        raise CalibrationError(
+            f"{path} states a log-likelihood of {stated:.4f} for its last draw, but its case and model give "
+            f"{again:.4f}; it was made by {about['versions']}."
+        )
+    return objective, drawn, about["versions"]
+
+
+def write_groups(path: str | Path, groups: Mapping[str, xr.Dataset], about: Mapping[str, Any]) -> None:
+    """Write groups into one netCDF file, with `about` as JSON text in a group of our own."""
+    import xarray as xr
+
+    told = xr.Dataset({"json": ((), json.dumps(about, ensure_ascii=False))})
+    partial = Path(f"{path}.partial")
+    for k, (name, group) in enumerate({**groups, ABOUT: told}.items()):
+        # a boolean would be written in a form that not every reader of netCDF takes
+        plain = group.map(lambda each: each.astype("int8") if each.dtype == bool else each, keep_attrs=True)
+        plain.to_netcdf(partial, mode="a" if k else "w", group=name, engine="h5netcdf")
+    # a file is whole or not there
+    partial.replace(path)
+
+
+def read_groups(path: str | Path, *names: str) -> tuple[dict[str, xr.Dataset], dict[str, Any]]:
+    """Read groups back, and what is told about them.
+
+    Raises
+    ------
+    CalibrationError
+        If the file is not one of ours.
+    """
+    import xarray as xr
+
+    if not Path(path).is_file():
+        raise CalibrationError(f"no file {path}.")
+    try:
+        found = {}
+        for name in (ABOUT, *names):
+            with xr.open_dataset(path, group=name, engine="h5netcdf") as group:
+                found[name] = group.load()
+        about = json.loads(str(found.pop(ABOUT)["json"].item()))
+    except (OSError, KeyError, ValueError) as error:
+        raise CalibrationError(f"{path} is no saved posterior of cellsim: {error}") from None
+    return found, about

@@ -1,0 +1,327 @@
+"""The posterior by sampling: No-U-Turn chains on the exact gradient, judged, told in words, saved and continued."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from cellsim.case.case import Case
+from cellsim.errors import CalibrationError
+from cellsim.likelihood.compatibility import objective_given
+from cellsim.likelihood.objective import Objective, objective_of
+from cellsim.posterior.calibration import Calibration, versions
+from cellsim.posterior.convergence import Convergence, arviz, converged, doubts_of, newer_arviz
+from cellsim.posterior.netcdf import read_drawn, write_drawn
+from cellsim.posterior.posterior_data import groups_of
+from cellsim.posterior.sampler import FRAME_POINTS, Drawn, Run, continued, explored
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import xarray as xr
+    from numpy.typing import NDArray
+
+    from cellsim.model.model import Model
+
+    Array = NDArray[np.float64]
+
+__all__ = ["Posterior", "sample"]
+
+
+@dataclass(frozen=True, eq=False)
+class Posterior:
+    """Draws from the posterior of a model given a case; made by :func:`cellsim.sample`.
+
+    Attributes
+    ----------
+    objective : Objective
+        Case, model, variant, rows, priors.
+    drawn : Drawn
+        Draws, statistics of the sampler, every row under every draw, and how they were made.
+    versions : mapping
+        Of cellsim, Python and its guests.
+    """
+
+    objective: Objective
+    drawn: Drawn
+    versions: Mapping[str, str] = field(default_factory=dict)
+
+    # ---- what it is about -------------------------------------------------------------------------
+
+    @property
+    def case(self) -> Case:
+        """The case."""
+        return self.objective.case
+
+    @property
+    def model(self) -> Model:
+        """The model, before the variant's fixed values are put in."""
+        return self.objective.model
+
+    @property
+    def variant(self) -> str:
+        """The variant's id."""
+        return self.objective.variant
+
+    @property
+    def thetas(self) -> Array:
+        """The draws, prior-whitened, shape (n_chains, n_draws, n_parameters)."""
+        return self.drawn.thetas
+
+    @property
+    def run(self) -> Run:
+        """Settings, work and time."""
+        return self.drawn.run
+
+    @cached_property
+    def flat(self) -> Array:
+        """All draws of all chains, shape (n, n_parameters), prior-whitened."""
+        return self.thetas.reshape(-1, self.thetas.shape[-1])
+
+    def draws(self, n: int, *, seed: int) -> Array:
+        """Draws chosen at random, prior-whitened, shape (n, n_parameters); repeated only when more are asked for."""
+        have = len(self.flat)
+        return self.flat[np.random.default_rng(seed).choice(have, size=n, replace=n > have)]
+
+    # ---- judgement --------------------------------------------------------------------------------
+
+    @cached_property
+    def convergence(self) -> Convergence:
+        """R-hat and effective sample sizes of every parameter."""
+        return converged(self.thetas)
+
+    @cached_property
+    def doubts(self) -> list[str]:
+        """Every reason to doubt the chains, with what to try; empty when there is none."""
+        run = self.run
+        lost = int(np.isnan(self.drawn.scored.log_likelihood).any(axis=-1).sum())
+        return doubts_of(
+            self.objective.names,
+            self.thetas,
+            self.convergence,
+            self.drawn.statistics,
+            evaluations=run.evaluations,
+            rejected=run.rejected,
+            why=run.why,
+            tolerance_error=run.tolerance_error,
+            asked=run.asked,
+            target_accept=run.target_accept,
+            max_depth=run.max_depth,
+        ) + ([f"{lost} draws could not be simulated again more exactly; their rows are nan."] if lost else [])
+
+    @property
+    def trusted(self) -> bool:
+        """Whether there is nothing to doubt."""
+        return not self.doubts
+
+    # ---- tables and words -------------------------------------------------------------------------
+
+    def table(self) -> pd.DataFrame:
+        """One row a parameter.
+
+        Returns
+        -------
+        DataFrame
+            Columns parameter, group, meaning, unit, prior_median, prior_low, prior_high, estimate (median), low,
+            high (95 % intervals, in the unit), contraction, shift (prior sd), verdict, rhat, ess_bulk, ess_tail,
+            mark, source.
+        """
+        from cellsim.posterior.posterior_words import table_of
+
+        return table_of(self)
+
+    def report(self) -> str:
+        """The whole result as text: reasons to doubt first, then parameters, prior beside posterior."""
+        from cellsim.posterior.posterior_words import report_text
+
+        return report_text(self)
+
+    def __repr__(self) -> str:
+        chains, length, size = self.thetas.shape
+        return (
+            f"<Posterior of {self.case.name}, variant {self.variant}: {chains} chains x {length} draws, {size} "
+            f"parameters, R-hat up to {np.max(self.convergence.rhat):.3f}, {len(self.doubts)} doubts>"
+        )
+
+    # ---- ArviZ and files --------------------------------------------------------------------------
+
+    @cached_property
+    def groups(self) -> dict[str, xr.Dataset]:
+        """Posterior, prior, log-likelihood, replicates and data as xarray, by ArviZ's group names."""
+        return groups_of(
+            self.objective, self.thetas, self.drawn.statistics, self.drawn.scored, seed=self.run.seed
+        )
+
+    @cached_property
+    def arviz(self) -> Any:
+        """The same as ArviZ's own: ``InferenceData`` up to 0.23, ``xarray.DataTree`` from 1.0 on."""
+        import xarray as xr
+
+        if newer_arviz():
+            return xr.DataTree.from_dict(self.groups)
+        return arviz().InferenceData(**self.groups)
+
+    def save(self, path: str | Path) -> None:
+        """Write everything needed to read and continue it, case and model included, as one netCDF file."""
+        write_drawn(path, self.objective, self.drawn, self.groups, self.versions)
+
+    @classmethod
+    def load(cls, path: str | Path) -> Posterior:
+        """Read a saved posterior and check that its case and model still say what they said.
+
+        Raises
+        ------
+        CalibrationError
+            If the file is no posterior, names other parameters than its own case, or the log-likelihood of its
+            last draw is not found again.
+        """
+        return cls(*read_drawn(path))
+
+    # ---- more -------------------------------------------------------------------------------------
+
+    def resume(self, draws: int, *, tune: int = 100, progress: bool | None = None) -> Posterior:
+        """Continue every chain from its last draw.
+
+        Parameters
+        ----------
+        draws : int
+            More draws a chain.
+        tune : int
+            Draws dropped while the step finds its length again, in a frame learned from all draws so far.
+        progress : bool, optional
+            Show a bar; by default only on a terminal.
+
+        Returns
+        -------
+        Posterior
+            Old and new draws, one after the other.
+
+        Raises
+        ------
+        CalibrationError
+            For fewer than one draw or twenty to drop.
+        """
+        _check(("draws", draws, 1), ("tune", tune, 20))
+        more = continued(self.objective, self.drawn, draws, tune=tune, progress=progress)
+        return Posterior(self.objective, more, _versions())
+
+
+def _versions() -> dict[str, str]:
+    from importlib.metadata import version
+
+    return {**versions(), **{name: version(name) for name in ("nutpie", "arviz", "xarray")}}
+
+
+def _check(*numbers: tuple[str, int, int]) -> None:
+    """Refuse what is less than its least, all at once."""
+    if short := [
+        f"{name} = {value}: at least {least} needed." for name, value, least in numbers if not value >= least
+    ]:
+        raise CalibrationError(" ".join(short))
+
+
+def sample(
+    source: Calibration | Case,
+    *,
+    draws: int = 1000,
+    tune: int = 400,
+    chains: int = 4,
+    seed: int = 0,
+    hierarchy: bool = True,
+    rtol: float = 1e-3,
+    target_accept: float = 0.8,
+    max_depth: int = 10,
+    progress: bool | None = None,
+) -> Posterior:
+    """Sample the posterior by the No-U-Turn sampler.
+
+    Chains walk over all parameters but the days on which blood was drawn, which are integrated out; every draw is then
+    given days from their density given all else (:mod:`cellsim.likelihood.marginal_days`).
+
+    Parameters
+    ----------
+    source : Calibration or Case
+        Where to start from; a case is calibrated first, with its own model and default variant.
+    draws, tune : int
+        Draws kept and dropped of each chain.
+    chains : int
+        At least four, for R-hat to mean something; they run side by side.
+    seed : int
+        Of starts, chains, replicates and prior draws.
+    hierarchy : bool
+        Whether spreads of hierarchies, which a fit holds at their prior median, are sampled with the rest.
+    rtol : float
+        Relative tolerance of the simulations; the gradient is exact for what is computed. What it changes in
+        the log density is measured and told.
+    target_accept : float
+        Mean acceptance the step length is tuned to; nearer to one against divergences.
+    max_depth : int
+        Longest trajectory 2^max_depth steps.
+    progress : bool, optional
+        Show a bar; by default only on a terminal.
+
+    Returns
+    -------
+    Posterior
+        Shorter than asked for, and saying so, when interrupted.
+
+    Raises
+    ------
+    CalibrationError
+        For impossible numbers, if no start can be simulated, or if interrupted before there are draws to keep.
+
+    Examples
+    --------
+    >>> import cellsim as cs
+    >>> case = cs.load_case("sjogren_rfib")
+    >>> post = cs.sample(case, draws=1000, seed=1)  # doctest: +SKIP
+    >>> print(post.report())  # doctest: +SKIP
+    """
+    from cellsim.posterior.fitting import calibrate
+
+    _check(
+        ("draws", draws, 4),
+        ("tune", tune, 40),
+        ("chains", chains, 1),
+        ("seed", seed, 0),
+        ("max_depth", max_depth, 1),
+    )
+    if not 0.0 < target_accept < 1.0:
+        raise CalibrationError(
+            f"target_accept = {target_accept:g}: a mean acceptance between 0 and 1 is needed, 0.8 to 0.95."
+        )
+    if not (np.isfinite(rtol) and 0.0 < rtol < 1.0):
+        raise CalibrationError(
+            f"rtol = {rtol:g}: a relative tolerance above 0 and below 1 is needed, 1e-3 say."
+        )
+    fit = calibrate(source, seed=seed, progress=progress) if isinstance(source, Case) else source
+    objective = objective_given(fit, "sample")
+    if not isinstance(fit, Calibration):
+        raise CalibrationError("sample starts from a calibration; chains go on by their own resume.")
+    if hierarchy:
+        objective = objective_of(
+            fit.case,
+            fit.model,
+            variant=fit.variant or None,
+            hierarchy=True,
+            degrees=fit.objective.degrees,
+        )
+    fitted = fit.draws(FRAME_POINTS, seed=seed)
+    freed = np.random.default_rng(seed).standard_normal(
+        (FRAME_POINTS, len(objective.names) - fitted.shape[1])
+    )
+    run = Run(
+        seed=seed,
+        tune=tune,
+        asked=draws,
+        target_accept=target_accept,
+        max_depth=max_depth,
+        rtol=rtol,
+        hierarchy=hierarchy,
+    )
+    drawn = explored(objective, np.hstack([fitted, freed]), run, chains=chains, progress=progress)
+    return Posterior(objective, drawn, _versions())

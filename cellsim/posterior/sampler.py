@@ -1,0 +1,266 @@
+"""How a posterior is explored: pilot, learned frame, chains, and every row scored under every draw.
+
+Chains walk in the prior-whitened coordinates of all parameters but the days on which blood was drawn, which are
+integrated out (:mod:`cellsim.likelihood.marginal_days`); every draw is given days afterwards, so that all that leaves this module
+is theta. Chains start from draws of the Laplace mixture of a calibration. Warm-up has two stages: a pilot in the frame
+of the mean curvature, then a second one in a frame learned from the pilots of all chains (:mod:`cellsim.posterior.frames`). A
+simulation that fails rejects its point: density zero, counted and told.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from cellsim.errors import CalibrationError
+from cellsim.likelihood.marginal_days import WithoutDays
+from cellsim.likelihood.objective import Objective
+from cellsim.posterior.frames import Frame, frame_between
+from cellsim.posterior.nuts import Chains, run_chains
+from cellsim.posterior.posterior_data import Scored, score
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Array = NDArray[np.float64]
+
+__all__ = ["CLOSER", "FRAME_POINTS", "Drawn", "Run", "continued", "explored"]
+
+# at how many points the curvature is averaged: it is known exactly at each, so few are enough
+FRAME_POINTS = 40
+# rows are scored this much more exactly than the chains were simulated, which also measures what that cost
+CLOSER = 0.1
+_FEWEST = 4
+
+
+@dataclass(frozen=True)
+class Run:
+    """How chains were made.
+
+    Attributes
+    ----------
+    seed, tune, asked : int
+        Warm-up draws dropped and draws asked for, a chain.
+    target_accept, max_depth, rtol
+        See :func:`cellsim.sample`.
+    hierarchy : bool
+        Whether spreads of hierarchies were free.
+    evaluations, rejected : int
+        Simulations with gradient, and how many failed.
+    why : str
+        What the last failure said.
+    seconds : float
+        Of all sampling.
+    tolerance_error : float
+        Largest change of the log density when simulated more exactly.
+    """
+
+    seed: int
+    tune: int
+    asked: int
+    target_accept: float
+    max_depth: int
+    rtol: float
+    hierarchy: bool
+    evaluations: int = 0
+    rejected: int = 0
+    why: str = ""
+    seconds: float = 0.0
+    tolerance_error: float = 0.0
+
+
+@dataclass(frozen=True, eq=False)
+class Drawn:
+    """Draws and all that belongs to them.
+
+    Attributes
+    ----------
+    thetas : array, shape (n_chains, n_draws, n_parameters)
+    statistics : mapping of str to array, shape (n_chains, n_draws)
+    scored : Scored
+    run : Run
+    """
+
+    thetas: Array
+    statistics: Mapping[str, NDArray[Any]]
+    scored: Scored
+    run: Run
+
+
+class _Target:
+    """What chains walk on, and what it told."""
+
+    def __init__(self, objective: Objective, rtol: float) -> None:
+        self.without_days, self.why = WithoutDays(objective, rtol), ""
+
+    def __call__(self, eta: Array) -> tuple[float, Array]:
+        found = self.without_days.density(eta)
+        self.why = found.failure or self.why
+        return found.value, found.gradient
+
+    def curvatures(self, points: Array) -> list[Array]:
+        """At every point that can be simulated; the prior's if there is none."""
+        made = [each for each in map(self.without_days.curvature, points) if each is not None]
+        return made or [np.eye(points.shape[1])]
+
+    def learned(self, draws: Array) -> Frame:
+        """The frame that draws so far suggest."""
+        flat = draws.reshape(-1, draws.shape[-1])
+        few = flat[np.linspace(0, len(flat) - 1, min(FRAME_POINTS, len(flat))).astype(int)]
+        return frame_between(flat, self.curvatures(few))
+
+
+def explored(
+    objective: Objective, laplace: Array, run: Run, *, chains: int, progress: bool | None = None
+) -> Drawn:
+    """Draw from the posterior.
+
+    Parameters
+    ----------
+    objective : Objective
+    laplace : array, shape (n, n_parameters)
+        Draws of an approximation; the first ones are where chains start.
+    run : Run
+        Settings.
+    chains : int
+    progress : bool, optional
+
+    Returns
+    -------
+    Drawn
+        Fewer than asked for after an interrupt.
+
+    Raises
+    ------
+    CalibrationError
+        If no start can be simulated, or if interrupted before there is anything to keep.
+    """
+    target = _Target(objective, run.rtol)
+    laplace = laplace[:, target.without_days.columns]
+    frame = Frame.of(laplace.mean(axis=0), np.linalg.inv(np.mean(target.curvatures(laplace), axis=0)))
+    seeds = [int(each) for each in np.random.SeedSequence(run.seed).generate_state(3)]
+    options: dict[str, Any] = {
+        "chains": chains,
+        "target_accept": run.target_accept,
+        "max_depth": run.max_depth,
+        "progress": progress,
+    }
+    short = run.tune // 4
+    starts = [laplace[k % len(laplace)] for k in range(chains)]
+    found = run_chains(target, frame, draws=short, tune=short, seed=seeds[0], firsts=starts, **options)
+    if not found.interrupted:
+        pilot = found
+        found = run_chains(
+            target,
+            target.learned(pilot.theta),
+            draws=run.asked,
+            tune=run.tune - 2 * short,
+            seed=seeds[1],
+            firsts=pilot.theta[:, -1],
+            **options,
+        )
+        # interrupted early: what the pilot drew after its own warm-up is not worthless
+        best = pilot if found.interrupted and found.theta.shape[1] < short else found
+        found = replace(
+            best,
+            evaluations=found.evaluations + pilot.evaluations,
+            rejected=found.rejected + pilot.rejected,
+            seconds=found.seconds + pilot.seconds,
+            interrupted=found.interrupted,
+        )
+    return _drawn(target, found, run, seeds[2])
+
+
+def continued(objective: Objective, so_far: Drawn, draws: int, *, tune: int, progress: bool | None) -> Drawn:
+    """Continue every chain from its last draw, in a frame learned from all of them.
+
+    Parameters
+    ----------
+    objective : Objective
+    so_far : Drawn
+    draws, tune : int
+        More draws a chain, and those dropped while the step finds its length again.
+    progress : bool, optional
+
+    Returns
+    -------
+    Drawn
+        Old and new draws, one after the other.
+    """
+    run, (chains, length, _) = so_far.run, so_far.thetas.shape
+    target = _Target(objective, run.rtol)
+    reached = so_far.thetas[..., target.without_days.columns]
+    seeds = [int(each) for each in np.random.SeedSequence([run.seed, length]).generate_state(2)]
+    found = run_chains(
+        target,
+        target.learned(reached),
+        draws=draws,
+        tune=tune,
+        chains=chains,
+        seed=seeds[0],
+        firsts=reached[:, -1],
+        target_accept=run.target_accept,
+        max_depth=run.max_depth,
+        progress=progress,
+    )
+    new = _drawn(target, found, replace(run, asked=length + draws), seeds[1], least=0)
+    old, more = so_far.scored, new.scored
+    return Drawn(
+        thetas=np.concatenate([so_far.thetas, new.thetas], axis=1),
+        statistics={
+            name: np.concatenate([so_far.statistics[name], each], axis=1)
+            for name, each in new.statistics.items()
+        },
+        scored=Scored(
+            np.concatenate([old.log_likelihood, more.log_likelihood], axis=1),
+            np.concatenate([old.predicted, more.predicted], axis=1),
+            np.concatenate([old.replicated, more.replicated], axis=1),
+        ),
+        run=replace(
+            new.run,
+            evaluations=run.evaluations + new.run.evaluations,
+            rejected=run.rejected + new.run.rejected,
+            why=new.run.why or run.why,
+            seconds=run.seconds + new.run.seconds,
+            tolerance_error=max(run.tolerance_error, new.run.tolerance_error),
+        ),
+    )
+
+
+def _completed(target: _Target, eta: Array, run: Run, seed: int) -> tuple[Array, Array, Scored]:
+    """Draws with days of their own, what these add to the log density, and every row under every draw."""
+    chains, length, _ = eta.shape
+    days, noise = np.random.SeedSequence(seed).generate_state(2)
+    thetas, densities = target.without_days.drawn_all(eta.reshape(chains * length, -1), seed=int(days))
+    thetas = thetas.reshape(chains, length, -1)
+    scored = score(target.without_days.objective, thetas, rtol=run.rtol * CLOSER, seed=int(noise))
+    return thetas, densities.reshape(chains, length), scored
+
+
+def _drawn(target: _Target, found: Chains, run: Run, seed: int, *, least: int = _FEWEST) -> Drawn:
+    """Give every draw its days, score what the chains left, and remember what making it took."""
+    if found.theta.shape[1] < least:
+        raise CalibrationError("interrupted before every chain had left its warm-up; nothing to keep.")
+    try:
+        thetas, densities, scored = _completed(target, found.theta, run, seed)
+    except KeyboardInterrupt:
+        # seconds of work left after minutes or hours: what the chains found is worth them; a second interrupt ends it
+        thetas, densities, scored = _completed(target, found.theta, run, seed)
+    plain = scored.log_likelihood.sum(axis=-1) - 0.5 * (thetas**2).sum(axis=-1)
+    lp = found.statistics["lp"] + densities
+    return Drawn(
+        thetas=thetas,
+        statistics={**found.statistics, "lp": lp},
+        scored=scored,
+        run=replace(
+            run,
+            evaluations=found.evaluations,
+            rejected=found.rejected,
+            why=target.why,
+            seconds=found.seconds,
+            tolerance_error=float(np.nanmax(np.abs(plain - lp), initial=0.0)),
+        ),
+    )

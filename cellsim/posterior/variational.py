@@ -1,0 +1,209 @@
+"""A normal law of a posterior's parameters, its unknown sampling days left to their own law given the others.
+
+How one is found is in :mod:`cellsim.posterior.nearest_normal`; here is what it says: evidence, moments, days, draws.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, TypeVar
+
+import numpy as np
+
+from cellsim.errors import CalibrationError
+from cellsim.likelihood.marginal_days import WithoutDays
+from cellsim.likelihood.objective import Objective
+from cellsim.posterior.convergence import smoothed_weights
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from cellsim.case.case import Case
+
+    Array = NDArray[np.float64]
+
+__all__ = ["NearestNormal", "NormalLaw", "on_all_cores", "spread"]
+
+# over how many draws the chance of a day is averaged
+_DAY_DRAWS = 100
+# of what is drawn, beyond what is asked for: a few may not be simulable
+_SPARE = 1.25
+
+_Found = TypeVar("_Found")
+
+
+@dataclass(frozen=True)
+class NearestNormal:
+    """What the nearest normal law says of the evidence.
+
+    Attributes
+    ----------
+    bound, bound_error : float
+        Lower bound of the log evidence (natural, so in nats), all constants included, and its standard error; -inf
+        where the law has draws that cannot be simulated.
+    log_evidence, error : float
+        By importance weights, and its standard error as far as the weights tell.
+    shape : float
+        Pareto shape of the weights: above 0.7 the estimate mostly lies too low, and the bound is what stands.
+    second : mapping of str to float
+        Mean square of each parameter under the law, prior-whitened; unknown sampling days are not among them.
+    lost : int
+        Draws that could not be simulated; their weight is nought.
+    """
+
+    bound: float
+    bound_error: float
+    log_evidence: float
+    error: float
+    shape: float
+    second: Mapping[str, float]
+    lost: int = 0
+
+
+@dataclass(frozen=True, eq=False)
+class NormalLaw:
+    """A normal law of all parameters but unknown sampling days.
+
+    Made by :func:`cellsim.posterior.nearest_normal.nearest_normal`; a sweep draws from it as from a calibration.
+
+    Attributes
+    ----------
+    density : WithoutDays
+        The posterior it is near to.
+    mean : array, shape (n_left,)
+        Prior-whitened.
+    precision : array, shape (n_left, n_left)
+    log_evidence : float
+        Natural.
+    apart : array, shape (n_draws,)
+        ln of the posterior (not normalised) less ln of the law, at draws; -inf where one cannot be simulated.
+    seed : int
+        Of these draws.
+    """
+
+    density: WithoutDays
+    mean: Array
+    precision: Array
+    log_evidence: float
+    apart: Array
+    seed: int
+
+    @property
+    def objective(self) -> Objective:
+        """What was scored."""
+        return self.density.objective
+
+    @property
+    def case(self) -> Case:
+        """The case, altered or not."""
+        return self.objective.case
+
+    @property
+    def variant(self) -> str:
+        """The variant's id."""
+        return self.objective.variant
+
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        """Parameters in the order of the mean."""
+        return tuple(self.objective.names[k] for k in self.density.columns)
+
+    @property
+    def theta(self) -> Array:
+        """The mean among all parameters of the objective, unknown sampling days in the middle of their priors."""
+        found = np.zeros(len(self.objective.names))
+        found[self.density.columns] = self.mean
+        return found
+
+    @cached_property
+    def covariance(self) -> Array:
+        """Shape (n_left, n_left)."""
+        return np.asarray(np.linalg.inv(self.precision))
+
+    @cached_property
+    def evidence(self) -> NearestNormal:
+        """Bound, and evidence by importance weights, of these draws alone."""
+        fine = np.isfinite(self.apart)
+        kept = self.apart[fine]
+        logs, shape = smoothed_weights(kept)
+        # smoothed weights come summing to one; the smaller half of them are untouched, and so tell by what they were divided
+        small = np.argsort(kept)[: (kept.size + 1) // 2]
+        total = float(np.mean(kept[small] - logs[small]))
+        second = np.diag(self.covariance) + self.mean**2
+        return NearestNormal(
+            bound=float(kept.mean()) if fine.all() else -np.inf,
+            bound_error=float(kept.std() / np.sqrt(kept.size)),
+            log_evidence=total - float(np.log(self.apart.size)),
+            error=float(np.std(kept.size * np.exp(logs)) / np.sqrt(kept.size)),
+            shape=shape,
+            second=dict(zip(self.names, second.tolist(), strict=True)),
+            lost=int((~fine).sum()),
+        )
+
+    def moments(self, name: str) -> tuple[float, float]:
+        """Mean and variance of a parameter, prior-whitened; nan for one that is held or an unknown sampling day."""
+        if name not in self.names:
+            return np.nan, np.nan
+        k = self.names.index(name)
+        return float(self.mean[k]), float(self.covariance[k, k])
+
+    def chance(self, day: str, stretches: Array) -> float:
+        """How likely an unknown sampling day lies in one of some stretches.
+
+        Parameters
+        ----------
+        day : str
+            Its parameter.
+        stretches : array, shape (n, 2)
+            First and last day of each.
+        """
+        if day in self.names:
+            from scipy.special import ndtr
+
+            mean, variance = self.moments(day)
+            prior = self.objective.priors[self.objective.names.index(day)]
+            inside = np.clip(stretches, prior.lower, prior.upper)
+            ends = np.array([[prior.whitened(float(each)) for each in pair] for pair in inside])
+            shares = ndtr((ends - mean) / np.sqrt(variance))
+            return float((shares[:, 1] - shares[:, 0]).sum())
+        normals = np.random.default_rng(self.seed).standard_normal((_DAY_DRAWS, self.mean.size))
+        places = self.mean + spread(self.precision, normals)
+        return float(np.nanmean(on_all_cores(lambda eta: self.density.chance(eta, day, stretches), places)))
+
+    def draws(self, n: int, *, seed: int) -> Array:
+        """Independent draws of all parameters, prior-whitened, shape (n, n_parameters).
+
+        Raises
+        ------
+        CalibrationError
+            If a fifth of the law's draws or more cannot be simulated.
+        """
+        random, days = np.random.SeedSequence(seed).spawn(2)
+        normals = np.random.default_rng(random).standard_normal((int(np.ceil(_SPARE * n)), self.mean.size))
+        etas = self.mean + spread(self.precision, normals)
+        theta, _ = self.density.drawn_all(etas, seed=int(days.generate_state(1)[0]))
+        fine = theta[np.isfinite(theta).all(axis=1)]
+        if len(fine) < n:
+            raise CalibrationError(
+                f"{len(theta) - len(fine)} of {len(theta)} draws of the nearest normal law of {self.variant or self.case.name} "
+                "cannot be simulated."
+            )
+        return np.asarray(fine[:n])
+
+
+def spread(precision: Array, normals: Array) -> Array:
+    """Unit normal draws, one a row, with a precision instead."""
+    return np.asarray(np.linalg.solve(np.linalg.cholesky(precision).T, normals.T).T)
+
+
+def on_all_cores(work: Callable[[Array], _Found], places: Sequence[Array] | Array) -> list[_Found]:
+    """What a function makes of each place, in order."""
+    from threadpoolctl import threadpool_limits
+
+    # a linear algebra of as many threads again in each of ours takes turns with itself: nearly twice the time
+    with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(os.cpu_count()) as pool:
+        return list(pool.map(work, places))

@@ -1,0 +1,199 @@
+"""Quantities over the whole timeline of a case, as bands over draws: what the figures are made of."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from cellsim.errors import CellsimError
+from cellsim.likelihood.objective import Objective
+
+if TYPE_CHECKING:
+    import sympy as sp
+    from numpy.typing import NDArray
+
+    from cellsim.dosing.schedule import Schedule
+    from cellsim.posterior.calibration import Calibration
+    from cellsim.predictions.sweeps import Source
+
+    Array = NDArray[np.float64]
+
+__all__ = ["QUANTILES", "Bands", "bands", "days_of", "read_at"]
+
+QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
+# hours after a dose that a daily grid would miss: where an acute pulse has its top
+AFTER_DOSE = np.array([0.5, 1.0, 2.0, 4.0, 6.0, 9.0, 12.0, 18.0]) / 24
+# so many draws are simulated at once; more would only take memory
+_AT_ONCE = 64
+
+
+@dataclass(frozen=True, eq=False)
+class Bands:
+    """Quantities under many parameter draws.
+
+    Made by :func:`bands`.
+
+    Attributes
+    ----------
+    times : array, shape (n_times,)
+        Days.
+    curves : mapping of str to array, shape (5, n_times)
+        Quantiles 5, 25, 50, 75 and 95 % of every quantity, in its unit.
+    units, labels : mapping of str to str
+        By quantity, the model's; empty for formulas.
+    kind : str
+        ``"posterior"`` or ``"prior"``.
+    draws, lost : int
+        How many draws are in, and how many could not be simulated.
+    """
+
+    times: Array
+    curves: Mapping[str, Array]
+    units: Mapping[str, str]
+    labels: Mapping[str, str]
+    kind: str
+    draws: int
+    lost: int
+
+
+def days_of(timeline: Schedule, start: float, end: float) -> Array:
+    """Days worth looking at between two: a grid of days, and the hours after every dose.
+
+    Examples
+    --------
+    >>> from cellsim.dosing.schedule import Schedule
+    >>> days_of(Schedule.at([0], cells=1, product="x"), 0, 2)[:3]
+    array([0.        , 0.02083333, 0.04166667])
+    """
+    doses = np.unique([each.day for each in timeline.infusions])
+    close = (doses[:, None] + AFTER_DOSE).ravel()
+    days = np.concatenate([np.arange(np.ceil(start), end + 1e-9), doses, close, [start, end]])
+    return np.unique(days[(days >= start) & (days <= end)])
+
+
+def bands(
+    source: Source | Objective,
+    quantities: Iterable[str] | Mapping[str, sp.Expr],
+    *,
+    start: float,
+    end: float,
+    draws: int = 200,
+    seed: int = 0,
+    prior: bool = False,
+) -> Bands:
+    """Simulate the case's own timeline under many draws.
+
+    Parameters
+    ----------
+    source : Calibration, Posterior or Objective
+        Draws come from the Laplace posterior of a calibration, from chains, or from the prior of an objective.
+    quantities : iterable of str, or mapping of str to sympy.Expr
+        States and assignments, or formulas of them and of the case's parameters by name.
+    start, end : float
+        First and last day.
+    draws : int
+        How many.
+    seed : int
+        Of the draws.
+    prior : bool
+        Draw from the prior although a posterior is given.
+
+    Returns
+    -------
+    Bands
+
+    Raises
+    ------
+    CellsimError
+        If no draw could be simulated, or the days are before the simulation starts.
+
+    Examples
+    --------
+    >>> import cellsim as cs
+    >>> from cellsim.likelihood.objective import objective_of
+    >>> seen = bands(objective_of(cs.load_case("sjogren_rfib")), ["D"], start=-10, end=10, draws=8)
+    >>> seen.curves["D"].shape[0], seen.kind
+    (5, 'prior')
+    """
+    if isinstance(source, Objective):
+        objective, kind, thetas = source, "prior", None
+    else:
+        objective, kind = source.objective, "prior" if prior else "posterior"
+        thetas = None if prior else source.draws(draws, seed=seed)
+    if thetas is None:
+        thetas = np.random.default_rng(seed).standard_normal((draws, len(objective.names)))
+    first = objective.case.start
+    if start < first or not end > start:
+        raise CellsimError(
+            f"days {start:g} to {end:g} cannot be shown; the simulation starts on day {first:g}."
+        )
+    formulas = _formulas(quantities)
+    times = days_of(objective.case.timeline, start, end)
+    found, fine, why = _run(objective, formulas, thetas, times)
+    if not fine.any():
+        raise CellsimError(f"none of {draws} draws could be simulated: {why}")
+    known = {each.name: each for each in objective.model.quantities}
+    return Bands(
+        times=times,
+        curves={name: np.quantile(each[fine], QUANTILES, axis=0) for name, each in found.items()},
+        units={name: known[name].unit if name in known else "" for name in formulas},
+        labels={name: known[name].label if name in known else "" for name in formulas},
+        kind=kind,
+        draws=int(fine.sum()),
+        lost=int((~fine).sum()),
+    )
+
+
+def read_at(fit: Calibration, quantities: Sequence[str], days: Sequence[float]) -> dict[str, Array]:
+    """Quantities at the optimum on given days (any order), by name, shape (n_days,)."""
+    order = np.argsort(days, kind="stable")
+    times = np.asarray(days, float)[order]
+    found, _, _ = _run(fit.objective, _formulas(quantities), fit.theta[None, :], times)
+    back = np.argsort(order)
+    return {name: each[0, back] for name, each in found.items()}
+
+
+def _formulas(quantities: Iterable[str] | Mapping[str, sp.Expr]) -> dict[str, sp.Expr]:
+    import sympy as sp
+
+    if isinstance(quantities, Mapping):
+        return dict(quantities)
+    return {name: sp.Symbol(name) for name in dict.fromkeys(quantities)}
+
+
+def _run(
+    objective: Objective, formulas: Mapping[str, sp.Expr], thetas: Array, times: Array
+) -> tuple[dict[str, Array], NDArray[np.bool_], str]:
+    """Each formula, shape (n_draws, n_times); which draws were carried to the end; what the others said."""
+    from cellsim.compiler.equations import equations_of
+    from cellsim.compiler.kernels import compile_equations
+    from cellsim.solver.integration import integrate
+
+    model = objective.model
+    inside = {"time", *(each.name for each in model.quantities)}
+    elsewhere = sorted({each.name for one in formulas.values() for each in one.free_symbols} - inside)
+    kernels = compile_equations(equations_of(model, formulas, extra_parameters=elsewhere))
+    names = kernels.equations.parameters
+    pieces, status, why = [], [], ""
+    for begin in range(0, len(thetas), _AT_ONCE):
+        some = thetas[begin : begin + _AT_ONCE]
+        free = {
+            name: np.asarray(prior.value(some[:, j]))
+            for j, (name, prior) in enumerate(zip(objective.names, objective.priors, strict=True))
+        }
+        vectors = np.stack(
+            [free[name] if name in free else np.full(len(some), objective.fixed[name]) for name in names],
+            axis=1,
+        )
+        solution = integrate(
+            kernels, vectors, objective.doses, times, start=objective.case.start, threads=os.cpu_count() or 1
+        )
+        pieces.append(solution.outputs)
+        status.append(solution.status)
+        why = why or next((message for message in solution.messages if message), "")
+    outputs = np.concatenate(pieces)
+    return {name: outputs[:, :, k] for k, name in enumerate(formulas)}, np.concatenate(status) == 0, why

@@ -1,0 +1,390 @@
+"""What is asked of every simulated schedule: values, chances of being in range, areas, days, peaks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+import sympy as sp
+
+from cellsim.errors import CellsimError, did_you_mean
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from cellsim.case.case import Analyte, Case
+    from cellsim.model.model import Model
+
+    Array = NDArray[np.float64]
+
+__all__ = [
+    "AllInRange",
+    "Area",
+    "Asked",
+    "DaysBelow",
+    "InRange",
+    "Measure",
+    "PeakLoad",
+    "Runs",
+    "Value",
+    "default_measures",
+]
+
+
+@dataclass(frozen=True)
+class Asked:
+    """One number that a measure gives for each draw.
+
+    Attributes
+    ----------
+    measure, quantity, unit : str
+        What it is, of what, in what.
+    day : float
+        When; nan for what covers the whole time.
+    chance : bool
+        Whether it is a probability: a table then shows its mean, not its median.
+    """
+
+    measure: str
+    quantity: str
+    unit: str
+    day: float = np.nan
+    chance: bool = False
+
+
+@dataclass(frozen=True)
+class Runs:
+    """Simulations of one schedule under many parameter draws.
+
+    Attributes
+    ----------
+    times : array, shape (n_times,)
+        Days, rising; 0 and `until` are among them.
+    values : mapping of str to array, shape (n_draws, n_times)
+        By name of quantity.
+    areas : mapping of str to array, shape (n_draws, n_times)
+        Integral of a quantity over time from the start, in its unit times day.
+    random : numpy.random.Generator
+        For measures that add a future sample's own noise; the same for every schedule.
+    """
+
+    times: Array
+    values: Mapping[str, Array]
+    areas: Mapping[str, Array]
+    random: np.random.Generator
+
+    def at(self, name: str, day: float) -> Array:
+        """A quantity on a day that is one of `times`, shape (n_draws,)."""
+        return self.values[name][:, int(np.searchsorted(self.times, day))]
+
+
+class Measure(Protocol):
+    """The promise: say what you need, then turn runs into numbers.
+
+    1. `formulas` names the quantities to be recorded, each with a formula in the model's names.
+    2. `areas` names those whose integral over time is needed too.
+    3. `days` are extra days to be recorded (a grid and every dose are there already).
+    4. `asked` lists the numbers given, `of` gives them, shape (n_asked, n_draws), in the same order.
+    """
+
+    def formulas(self, case: Case) -> dict[str, sp.Expr]: ...
+
+    def areas(self, case: Case) -> tuple[str, ...]: ...
+
+    def days(self, until: float) -> tuple[float, ...]: ...
+
+    def asked(self, case: Case, model: Model, until: float) -> tuple[Asked, ...]: ...
+
+    def of(self, runs: Runs, case: Case, until: float) -> Array: ...
+
+
+def _analytes(case: Case, chosen: Sequence[str] | None) -> list[Analyte]:
+    known = {each.id: each for each in case.analytes}
+    for name in chosen or ():
+        if name not in known:
+            raise CellsimError(f"no analyte {name!r} in {case.name}. {did_you_mean(name, known)}")
+    return [known[name] for name in (chosen or known)]
+
+
+def _shared_spread(case: Case, analyte: str) -> float:
+    """Prior sd of the log-shift that a new sample of this analyte's panel would bring along; 0 without one."""
+    row = next((row for row in case.rows if row.analyte == analyte), None)
+    priors = {each.id: each for each in case.priors}
+    shifts = [priors[name] for name in (row.parameters if row else ()) if name in priors]
+    return float(np.sqrt(sum(each.parameters[1] ** 2 for each in shifts if each.family == "normal")))
+
+
+def _range(analyte: Analyte) -> tuple[float, float]:
+    low = -np.inf if analyte.lower is None else analyte.lower
+    return low, (np.inf if analyte.upper is None else analyte.upper)
+
+
+@dataclass(frozen=True)
+class _Plain:
+    """Defaults of measures that need nothing special."""
+
+    def formulas(self, case: Case) -> dict[str, sp.Expr]:
+        return {}
+
+    def areas(self, case: Case) -> tuple[str, ...]:
+        return ()
+
+    def days(self, until: float) -> tuple[float, ...]:
+        return ()
+
+
+@dataclass(frozen=True)
+class Value(_Plain):
+    """Predicted value of analytes on given days, without a future sample's noise.
+
+    Parameters
+    ----------
+    on : tuple of float
+        Days; the last day by default.
+    analytes : tuple of str, optional
+        All by default.
+    """
+
+    on: tuple[float, ...] = ()
+    analytes: tuple[str, ...] | None = None
+
+    def formulas(self, case: Case) -> dict[str, sp.Expr]:
+        return {each.id: sp.Symbol(each.quantity) for each in _analytes(case, self.analytes)}
+
+    def days(self, until: float) -> tuple[float, ...]:
+        return self.on or (until,)
+
+    def asked(self, case: Case, model: Model, until: float) -> tuple[Asked, ...]:
+        return tuple(
+            Asked("value", each.id, each.unit, day)
+            for each in _analytes(case, self.analytes)
+            for day in self.days(until)
+        )
+
+    def of(self, runs: Runs, case: Case, until: float) -> Array:
+        return np.array([runs.at(one.quantity, one.day) for one in self.asked(case, None, until)])  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True)
+class InRange(_Plain):
+    """Chance that an analyte lies in its reference range on given days.
+
+    Parameters
+    ----------
+    on : tuple of float
+        Days; the last day by default.
+    noise : bool
+        Whether the sample taken then has the analyte's own spread and, for a panel with a shared sample
+        effect, a new one of these too; otherwise the value without noise is judged.
+    analytes : tuple of str, optional
+        All by default.
+    """
+
+    on: tuple[float, ...] = ()
+    noise: bool = False
+    analytes: tuple[str, ...] | None = None
+
+    def formulas(self, case: Case) -> dict[str, sp.Expr]:
+        return {each.id: sp.Symbol(each.quantity) for each in _analytes(case, self.analytes)}
+
+    def days(self, until: float) -> tuple[float, ...]:
+        return self.on or (until,)
+
+    def asked(self, case: Case, model: Model, until: float) -> tuple[Asked, ...]:
+        name = "in range, as sampled" if self.noise else "in range"
+        return tuple(
+            Asked(name, each.id, "1", day, chance=True)
+            for each in _analytes(case, self.analytes)
+            for day in self.days(until)
+        )
+
+    def of(self, runs: Runs, case: Case, until: float) -> Array:
+        from scipy.special import ndtr
+
+        out: list[Array] = []
+        for each in _analytes(case, self.analytes):
+            low, high = _range(each)
+            for day in self.days(until):
+                value = runs.at(each.id, day)
+                if not self.noise:
+                    out.append(((value >= low) & (value <= high)).astype(float))
+                    continue
+                spread = np.hypot(float(each.noise), _shared_spread(case, each.id))
+                with np.errstate(divide="ignore"):
+                    under, over = (
+                        (np.log(edge) - np.log(value)) / spread if edge > 0 else -np.inf
+                        for edge in (low, high)
+                    )
+                out.append(np.asarray(ndtr(over) - ndtr(under)))
+        return np.array(out)
+
+
+@dataclass(frozen=True)
+class AllInRange(_Plain):
+    """Chance that every analyte of a panel lies in its reference range at once, without noise.
+
+    Parameters
+    ----------
+    panel : str
+        As in the case's observables.
+    on : tuple of float
+        Days; the last day by default.
+    """
+
+    panel: str = "cytokines"
+    on: tuple[float, ...] = ()
+
+    def _members(self, case: Case) -> list[Analyte]:
+        members = [each for each in case.analytes if each.panel == self.panel]
+        if not members:
+            panels = {each.panel for each in case.analytes}
+            raise CellsimError(f"no panel {self.panel!r} in {case.name}. {did_you_mean(self.panel, panels)}")
+        return members
+
+    def formulas(self, case: Case) -> dict[str, sp.Expr]:
+        return {each.id: sp.Symbol(each.quantity) for each in self._members(case)}
+
+    def days(self, until: float) -> tuple[float, ...]:
+        return self.on or (until,)
+
+    def asked(self, case: Case, model: Model, until: float) -> tuple[Asked, ...]:
+        return tuple(Asked("all in range", self.panel, "1", day, chance=True) for day in self.days(until))
+
+    def of(self, runs: Runs, case: Case, until: float) -> Array:
+        out = []
+        for day in self.days(until):
+            inside = [
+                (runs.at(each.id, day) >= low) & (runs.at(each.id, day) <= high)
+                for each in self._members(case)
+                for low, high in [_range(each)]
+            ]
+            out.append(np.all(inside, axis=0).astype(float))
+        return np.array(out)
+
+
+@dataclass(frozen=True)
+class Area(_Plain):
+    """Area under a quantity of the model from day 0 on, integrated by the solver itself.
+
+    Parameters
+    ----------
+    quantity : str
+        A state or assignment.
+    """
+
+    quantity: str
+
+    def areas(self, case: Case) -> tuple[str, ...]:
+        return (self.quantity,)
+
+    def asked(self, case: Case, model: Model, until: float) -> tuple[Asked, ...]:
+        own = model[self.quantity].unit
+        plain = own in ("", "dimensionless")
+        return (Asked("area", self.quantity, model.time_unit if plain else f"{own} {model.time_unit}"),)
+
+    def of(self, runs: Runs, case: Case, until: float) -> Array:
+        area = runs.areas[self.quantity]
+        first, last = (int(np.searchsorted(runs.times, day)) for day in (0.0, until))
+        return np.array([area[:, last] - area[:, first]])
+
+
+@dataclass(frozen=True)
+class DaysBelow(_Plain):
+    """Days, from day 0 on, that a quantity spends below a level; crossings by straight lines on the grid.
+
+    Parameters
+    ----------
+    quantity : str
+        A state or assignment.
+    level : float
+        In its unit.
+    """
+
+    quantity: str
+    level: float
+
+    def formulas(self, case: Case) -> dict[str, sp.Expr]:
+        return {self.quantity: sp.Symbol(self.quantity)}
+
+    def asked(self, case: Case, model: Model, until: float) -> tuple[Asked, ...]:
+        return (Asked(f"days below {self.level:g}", self.quantity, "day"),)
+
+    def of(self, runs: Runs, case: Case, until: float) -> Array:
+        inside = (runs.times >= 0) & (runs.times <= until)
+        above = runs.values[self.quantity][:, inside] - self.level
+        left, right, width = above[:, :-1], above[:, 1:], np.diff(runs.times[inside])
+        with np.errstate(invalid="ignore", divide="ignore"):
+            share = np.where(
+                left * right < 0,
+                np.minimum(left, right) / (np.minimum(left, right) - np.maximum(left, right)),
+                (left + right) < 0,
+            )
+        return np.array([share @ width])
+
+
+@dataclass(frozen=True)
+class PeakLoad(_Plain):
+    """Greatest load of a panel from day 0 on: the geometric mean of value over upper reference limit.
+
+    Parameters
+    ----------
+    panel : str
+        As in the case's observables; members without an upper limit are left out.
+    """
+
+    panel: str = "cytokines"
+
+    @property
+    def _name(self) -> str:
+        return f"load of {self.panel}"
+
+    def formulas(self, case: Case) -> dict[str, sp.Expr]:
+        logs = [
+            sp.log(sp.Symbol(each.quantity) / sp.Float(each.upper))
+            for each in case.analytes
+            if each.panel == self.panel and each.upper is not None
+        ]
+        if not logs:
+            raise CellsimError(f"no panel {self.panel!r} with upper limits in {case.name}.")
+        return {self._name: sp.exp(sp.Add(*logs) / len(logs))}
+
+    def asked(self, case: Case, model: Model, until: float) -> tuple[Asked, ...]:
+        return (Asked("peak", self._name, "upper limits"),)
+
+    def of(self, runs: Runs, case: Case, until: float) -> Array:
+        inside = (runs.times >= 0) & (runs.times <= until)
+        return np.array([runs.values[self._name][:, inside].max(axis=1)])
+
+
+def default_measures(
+    model: Model, on: Sequence[float] = (), *, case: Case | None = None
+) -> tuple[Measure, ...]:
+    """What a dosing question usually asks, as far as model and case have the quantities.
+
+    Parameters
+    ----------
+    model : Model
+    on : sequence of float
+        Days for values and chances; the last day by default.
+    case : Case, optional
+        Without cytokines among its analytes the questions about their panel are left out.
+
+    Returns
+    -------
+    tuple of Measure
+        Values and chances of every analyte, the cytokine panel at once, viable-cell areas per product, days of
+        the disease drive below one half, peak cytokine load.
+    """
+    days = tuple(float(day) for day in on)
+    out: list[Measure] = [Value(days), InRange(days), InRange(days, noise=True)]
+    panel = [each for each in case.analytes if each.panel == "cytokines"] if case is not None else None
+    if panel is None or panel:
+        out.append(AllInRange("cytokines", days))
+    out += [Area(name) for name in ("viable_auto", "viable_allo") if name in model]
+    if "D" in model:
+        out.append(DaysBelow("D", 0.5))
+    if panel is None or any(each.upper is not None for each in panel):
+        out.append(PeakLoad())
+    return tuple(out)

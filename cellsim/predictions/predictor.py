@@ -1,0 +1,147 @@
+"""Many draws under many schedules: every quantity that measures ask for, with what plans share integrated once."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from cellsim.dosing.schedule import Schedule
+from cellsim.predictions.measures import Measure, Runs
+
+if TYPE_CHECKING:
+    import sympy as sp
+    from numpy.typing import NDArray
+
+    from cellsim.likelihood.objective import Objective
+    from cellsim.model.model import Model
+
+    Array = NDArray[np.float64]
+
+__all__ = ["Sample", "Simulated"]
+
+# hours after a dose that a daily grid would miss: where an acute pulse has its top
+_AFTER_DOSE = np.array([1.0, 2.0, 4.0, 6.0, 9.0, 12.0, 18.0, 36.0]) / 24
+# how many draws are carried at once by each thread: two groups of the widest lanes, so that memory stays small
+_DRAWS_A_THREAD = 16
+
+
+@dataclass(frozen=True, eq=False)
+class Simulated:
+    """All draws of one schedule; failed ones still among them.
+
+    Attributes
+    ----------
+    times : array, shape (n_times,)
+        Days.
+    values, areas : dict of str to array, shape (n_draws, n_times)
+        What measures record, each in its own unit; integrals since the start of the simulation, in that of the state times time.
+    fine : array of bool, shape (n_draws,)
+        Which could be simulated.
+    why : str
+        What stopped the first that could not.
+    """
+
+    times: Array
+    values: dict[str, Array]
+    areas: dict[str, Array]
+    fine: NDArray[np.bool_]
+    why: str
+
+    def only(self, fine: NDArray[np.bool_], seed: int) -> Runs:
+        """The draws wanted, as measures take them."""
+        return Runs(
+            self.times,
+            {name: each[fine] for name, each in self.values.items()},
+            {name: each[fine] for name, each in self.areas.items()},
+            np.random.default_rng(seed),
+        )
+
+
+class Sample:
+    """The compiled question: which quantities are recorded, when, and how draws become parameters."""
+
+    def __init__(
+        self, objective: Objective, measures: Sequence[Measure], history: Schedule, until: float
+    ) -> None:
+        from cellsim.compiler.equations import equations_of
+        from cellsim.compiler.kernels import compile_equations
+
+        self.objective, self.history, self.until = objective, history, until
+        self.formulas: dict[str, sp.Expr] = {}
+        for measure in measures:
+            self.formulas.update(measure.formulas(objective.case))
+        self.areas = tuple(
+            dict.fromkeys(name for measure in measures for name in measure.areas(objective.case))
+        )
+        self.model: Model = objective.model
+        for name in self.areas:
+            unit = f"{self.model[name].unit} {self.model.time_unit}"
+            self.model = self.model.with_state(f"area_of_{name}", name, unit=unit)
+        outputs = {
+            **self.formulas,
+            **{f"area_of_{name}": self._symbol(f"area_of_{name}") for name in self.areas},
+        }
+        self.kernels = compile_equations(equations_of(self.model, outputs))
+        wanted = [day for measure in measures for day in measure.days(until)]
+        self.times = np.unique(
+            [0.0, until, *np.arange(0.0, until), *(day for day in wanted if 0 <= day <= until)]
+        )
+
+    @staticmethod
+    def _symbol(name: str) -> sp.Expr:
+        import sympy as sp
+
+        return sp.Symbol(name)
+
+    def see_doses(self, plans: Sequence[Schedule]) -> None:
+        """Record the hours after every dose of every plan too, so that all plans share their days."""
+        days = np.array(sorted({each.day for plan in plans for each in plan.infusions}))
+        hours = (days[:, None] + _AFTER_DOSE).ravel()
+        self.times = np.unique([*self.times, *hours[hours < self.until]])
+
+    def runs(self, plans: Sequence[Schedule], thetas: Array) -> list[Simulated]:
+        """All draws of every plan; what the plans have in common is integrated once."""
+        from cellsim.dosing.delivery import deliver
+        from cellsim.solver.integration import Doses
+        from cellsim.solver.streaming import stream
+
+        case, threads = self.objective.case, os.cpu_count() or 1
+        timelines = [Schedule((), case.products) + self.history + plan for plan in plans]
+        delivered = [deliver(each, self.model) for each in timelines]
+        column = {name: k for k, name in enumerate(self.objective.kernels.equations.parameters)}
+        vectors = self.objective.vector(thetas)[
+            :, [column[name] for name in self.kernels.equations.parameters]
+        ]
+        found = np.empty((len(plans), len(vectors), len(self.times), len(self.formulas) + len(self.areas)))
+        fine = np.empty(found.shape[:2], bool)
+        why, begin = [""] * len(plans), 0
+        for solution in stream(
+            self.kernels,
+            vectors,
+            [Doses(jumps=each.boluses, rates=each.inflows) for each in delivered],
+            self.times,
+            chunk=_DRAWS_A_THREAD * threads,
+            start=min([case.start, *(each.day for timeline in timelines for each in timeline.infusions)]),
+            threads=threads,
+        ):
+            end = begin + len(solution.status) // len(plans)
+            found[:, begin:end] = solution.outputs.reshape(len(plans), end - begin, *found.shape[2:])
+            fine[:, begin:end] = solution.status.reshape(len(plans), -1) == 0
+            said = np.array(solution.messages).reshape(len(plans), -1)
+            why = [one or next(filter(None, more), "") for one, more in zip(why, said, strict=True)]
+            begin = end
+        count = len(self.formulas)
+        return [
+            Simulated(
+                self.times,
+                {name: outputs[:, :, k] for k, name in enumerate(self.formulas)},
+                {name: outputs[:, :, count + k] for k, name in enumerate(self.areas)},
+                carried,
+                reason,
+            )
+            for outputs, carried, reason in zip(found, fine, why, strict=True)
+        ]

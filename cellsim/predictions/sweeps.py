@@ -1,0 +1,386 @@
+"""Dosing questions: posterior draws times schedules, with the prior's answer beside the posterior's."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+
+from cellsim.dosing.schedule import Schedule
+from cellsim.errors import CellsimError, Problem, ScheduleError, did_you_mean
+from cellsim.identifiability.identification import MOVED, PRIOR_DRIVEN, verdict
+from cellsim.likelihood.compatibility import objective_given
+from cellsim.posterior.words import LABEL
+from cellsim.predictions.measures import Asked, Measure, default_measures
+from cellsim.predictions.predictor import Sample
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from numpy.typing import NDArray
+
+    from cellsim.case.case import Case
+    from cellsim.likelihood.objective import Objective
+
+    Array = NDArray[np.float64]
+
+__all__ = ["Sweep", "sweep"]
+
+# the solver's relative tolerance: numbers nearer to each other than this are the same
+_SAME = 1e-6
+# two chances nearer than this are the same one, give or take what a few hundred draws leave open
+_SAME_CHANCE = 0.1
+_BANDS = (0.05, 0.25, 0.5, 0.75, 0.95)
+
+
+class Source(Protocol):
+    """What a sweep asks of the thing it draws from; a Calibration, a NormalLaw and a Posterior answer."""
+
+    @property
+    def case(self) -> Case:
+        """Whose doses and reference ranges."""
+
+    @property
+    def objective(self) -> Objective:
+        """What the draws are parameters of."""
+
+    @property
+    def variant(self) -> str:
+        """The mechanism's id."""
+
+    def draws(self, n: int, *, seed: int) -> Array:
+        """Prior-whitened parameters, shape (n, n_parameters)."""
+
+
+@dataclass(frozen=True, eq=False)
+class Sweep:
+    """Answers to a dosing question.
+
+    Made by :func:`cellsim.sweep`.
+
+    Attributes
+    ----------
+    case, variant, seed
+        Whose draws these are.
+    schedules : mapping of str to Schedule
+        The plans compared, from day 0 on.
+    history : Schedule
+        What every plan was put after.
+    until : float
+        Last day.
+    asked : tuple of Asked
+        What each number is.
+    posterior, prior : array, shape (n_schedules, n_asked, n_draws)
+        The numbers; draws are paired across schedules.
+    lost : tuple of int
+        How many posterior and prior draws could not be simulated and were left out everywhere.
+    times : array, shape (n_times,)
+    curves : mapping of str to array, shape (n_schedules, 5, n_times)
+        Posterior quantiles 5, 25, 50, 75, 95 % of every recorded quantity.
+    """
+
+    case: Case
+    variant: str
+    seed: int
+    schedules: Mapping[str, Schedule]
+    history: Schedule
+    until: float
+    asked: tuple[Asked, ...]
+    posterior: Array
+    prior: Array
+    lost: tuple[int, int]
+    times: Array
+    curves: Mapping[str, Array]
+
+    @property
+    def label(self) -> str:
+        """What must stand beside every number of a sweep."""
+        return LABEL
+
+    def table(self, *, level: float = 0.9) -> pd.DataFrame:
+        """One row a schedule and question.
+
+        Parameters
+        ----------
+        level : float
+            Of the intervals.
+
+        Returns
+        -------
+        DataFrame
+            Columns schedule, infusions, cells, measure, quantity, day, unit, estimate (median; mean for a chance),
+            low, high, prior_estimate, prior_low, prior_high, contraction, shift (prior sd, both of the draws' places
+            among those of the prior), verdict (see :func:`cellsim.identifiability.identification.verdict`). Chances have neither
+            interval nor contraction: they are prior-driven when prior and posterior give the same to a tenth.
+        """
+        import pandas as pd
+
+        rows = []
+        for i, (name, plan) in enumerate(self.schedules.items()):
+            for k, asked in enumerate(self.asked):
+                rows.append(
+                    {
+                        "schedule": name,
+                        "infusions": plan.count,
+                        "cells": plan.total(),
+                        "measure": asked.measure,
+                        "quantity": asked.quantity,
+                        "day": asked.day,
+                        "unit": asked.unit,
+                        **_summary(self.posterior[i, k], asked, level, ""),
+                        **_summary(self.prior[i, k], asked, level, "prior_"),
+                        **_learned(self.posterior[i, k], self.prior[i, k], asked),
+                    }
+                )
+        table = pd.DataFrame(rows)
+        table.attrs["label"] = self.label
+        return table
+
+    def contrasts(self, *, level: float = 0.9) -> pd.DataFrame:
+        """Every pair of schedules, draw by draw: how far apart, and how often the first is above the second.
+
+        Parameters
+        ----------
+        level : float
+            Of the intervals.
+
+        Returns
+        -------
+        DataFrame
+            Columns first, second, measure, quantity, day, unit, difference (median of first - second, mean for a
+            chance), low, high, above (share of posterior draws in which the first is larger, ties count half),
+            prior_difference, prior_above, note (says when the two give unequal numbers of cells, and when
+            posterior and prior agree so closely that the answer is the prior's).
+        """
+        import pandas as pd
+
+        rows = []
+        names = list(self.schedules)
+        for i, j in combinations(range(len(names)), 2):
+            cells = [self.schedules[names[each]].total() for each in (i, j)]
+            unequal = (
+                "" if np.isclose(cells[0], cells[1]) else f"unequal cells: {cells[0]:.3g} and {cells[1]:.3g}"
+            )
+            for k, asked in enumerate(self.asked):
+                apart, before = (_apart(draws[i, k], draws[j, k]) for draws in (self.posterior, self.prior))
+                found, prior = _summary(apart, asked, level, ""), _summary(before, asked, level, "prior_")
+                above, above_before = _above(apart), _above(before)
+                assumed = "as the prior says" if abs(above - above_before) < _SAME_CHANCE else ""
+                rows.append(
+                    {
+                        "first": names[i],
+                        "second": names[j],
+                        "measure": asked.measure,
+                        "quantity": asked.quantity,
+                        "day": asked.day,
+                        "unit": asked.unit,
+                        "difference": found["estimate"],
+                        "low": found["low"],
+                        "high": found["high"],
+                        "above": above,
+                        "prior_difference": prior["prior_estimate"],
+                        "prior_above": above_before,
+                        "note": "; ".join(filter(None, (unequal, assumed))),
+                    }
+                )
+        table = pd.DataFrame(rows)
+        table.attrs["label"] = self.label
+        return table
+
+    def draws(self) -> pd.DataFrame:
+        """All posterior draws, long: schedule, measure, quantity, day, unit, draw, value."""
+        import pandas as pd
+
+        n_draws = self.posterior.shape[2]
+        rows = [
+            pd.DataFrame(
+                {
+                    "schedule": name,
+                    "measure": asked.measure,
+                    "quantity": asked.quantity,
+                    "day": asked.day,
+                    "unit": asked.unit,
+                    "draw": np.arange(n_draws),
+                    "value": self.posterior[i, k],
+                }
+            )
+            for i, name in enumerate(self.schedules)
+            for k, asked in enumerate(self.asked)
+        ]
+        return pd.concat(rows, ignore_index=True)
+
+    def __repr__(self) -> str:
+        return (
+            f"<Sweep of {self.case.name}, variant {self.variant}: {len(self.schedules)} schedules, "
+            f"{self.posterior.shape[2]} draws, {len(self.asked)} questions. {self.label}>"
+        )
+
+
+def _summary(draws: Array, asked: Asked, level: float, prefix: str) -> dict[str, float]:
+    if draws.size == 0:
+        return {f"{prefix}{name}": np.nan for name in ("estimate", "low", "high")}
+    low, middle, high = np.quantile(draws, [(1 - level) / 2, 0.5, (1 + level) / 2])
+    if asked.chance:
+        return {f"{prefix}estimate": float(draws.mean()), f"{prefix}low": np.nan, f"{prefix}high": np.nan}
+    return {f"{prefix}estimate": float(middle), f"{prefix}low": float(low), f"{prefix}high": float(high)}
+
+
+def _learned(draws: Array, prior: Array, asked: Asked) -> dict[str, float | str]:
+    """What the data made of a number: of its normal scores among the prior's draws, whatever its own scale."""
+    none: dict[str, float | str] = {"contraction": np.nan, "shift": np.nan, "verdict": ""}
+    if not draws.size or not prior.size:
+        return none
+    if asked.chance:
+        moved = abs(float(draws.mean() - prior.mean())) >= _SAME_CHANCE
+        return {**none, "verdict": MOVED if moved else PRIOR_DRIVEN}
+    if np.ptp(prior) == 0:
+        return none
+    before, after = _scores(prior, prior), _scores(draws, prior)
+    shift = float(after.mean() - before.mean())
+    if np.unique(prior, return_counts=True)[1].max() > 0.5 * prior.size:
+        # mostly one value, no days at all say: where the draws agree with it, nothing was narrowed
+        return {**none, "shift": shift, "verdict": verdict(0.0, shift)}
+    contraction = float(1 - after.var() / before.var())
+    return {"contraction": contraction, "shift": shift, "verdict": verdict(contraction, shift)}
+
+
+def _scores(draws: Array, among: Array) -> Array:
+    """Normal scores of the places of draws among others; equal ones share theirs."""
+    from scipy.special import ndtri
+
+    order = np.sort(among)
+    below, up_to = (np.searchsorted(order, draws, side) for side in ("left", "right"))
+    return np.asarray(ndtri((0.5 * (below + up_to) + 0.5) / (among.size + 1)))
+
+
+def _apart(first: Array, second: Array) -> Array:
+    """First - second; zero where that is less than the solver can tell, lest rounding decide a comparison."""
+    apart = first - second
+    return np.where(np.abs(apart) <= _SAME * np.maximum(np.abs(first), np.abs(second)), 0.0, apart)
+
+
+def _above(apart: Array) -> float:
+    return float(np.mean(apart > 0) + 0.5 * np.mean(apart == 0)) if apart.size else np.nan
+
+
+def sweep(
+    source: Source,
+    schedules: Mapping[str, Schedule],
+    *,
+    until: float,
+    measures: Sequence[Measure] | None = None,
+    draws: int = 400,
+    seed: int = 0,
+    history: Schedule | str | None = "case",
+) -> Sweep:
+    """Compare dosing schedules under the uncertainty of a calibration or of a sampled posterior.
+
+    Parameters
+    ----------
+    source : Calibration, NormalLaw or Posterior
+        Draws come from its posterior (Laplace, nearest normal, or sampled); the same number comes from its prior, for comparison.
+    schedules : mapping of str to Schedule
+        Plans from day 0 on; doses before day 0 belong into `history`.
+    until : float
+        Last day looked at.
+    measures : sequence of Measure, optional
+        See :mod:`cellsim.predictions.measures`; by default the usual ones on day `until`.
+    draws : int
+        How many posterior draws, and how many prior ones.
+    seed : int
+        Of both.
+    history : Schedule, None, or "case"
+        What came before: the case's own history by default, nothing when None.
+
+    Returns
+    -------
+    Sweep
+
+    Raises
+    ------
+    ScheduleError
+        All problems at once: plans with doses before day 0, unknown products.
+    CellsimError
+        If `source` is neither calibration nor chains, or no draw could be simulated.
+
+    Examples
+    --------
+    >>> import cellsim as cs
+    >>> case = cs.load_case("sjogren_rfib")
+    >>> fit = cs.calibrate(case, starts=1)
+    >>> result = cs.sweep(fit, {"as given": case.schedule}, until=365, draws=20)
+    >>> bool((result.table()["cells"] == 7.25e8).all())
+    True
+    """
+    objective = objective_given(source, "sweep")
+    case = objective.case
+    before = case.history if history == "case" else (history or Schedule())
+    if isinstance(before, str):
+        raise ScheduleError(
+            f"history={history!r}; give a Schedule, None, or leave it out for the case's own."
+        )
+    plans = {str(name): plan for name, plan in schedules.items()}
+    _judge(plans, case, until)
+    chosen = tuple(measures) if measures is not None else default_measures(objective.model, case=case)
+    asked = tuple(each for measure in chosen for each in measure.asked(case, objective.model, until))
+    sample = Sample(objective, chosen, before, until)
+    sample.see_doses(tuple(plans.values()))
+    random = np.random.default_rng(seed + 1)
+    both = (source.draws(draws, seed=seed), random.standard_normal((draws, len(objective.names))))
+    simulated = [sample.runs(tuple(plans.values()), thetas) for thetas in both]
+    kept = [np.all([runs.fine for runs in per_plan], axis=0) for per_plan in simulated]
+    if not kept[0].any():
+        raise CellsimError(f"none of {draws} draws could be simulated: {simulated[0][0].why}")
+    numbers = [
+        np.array(
+            [
+                np.concatenate([measure.of(one.only(fine, seed), case, until) for measure in chosen])
+                for one in per_plan
+            ]
+        )
+        for per_plan, fine in zip(simulated, kept, strict=True)
+    ]
+    first = [one.only(kept[0], seed) for one in simulated[0]]
+    return Sweep(
+        case=case,
+        variant=source.variant,
+        seed=seed,
+        schedules=plans,
+        history=before,
+        until=until,
+        asked=asked,
+        posterior=numbers[0],
+        prior=numbers[1],
+        lost=(int((~kept[0]).sum()), int((~kept[1]).sum())),
+        times=sample.times,
+        curves={
+            name: np.array([np.quantile(runs.values[name], _BANDS, axis=0) for runs in first])
+            for name in first[0].values
+        },
+    )
+
+
+def _judge(plans: Mapping[str, Schedule], case: Case, until: float) -> None:
+    problems = []
+    if not plans:
+        problems.append(Problem(what="no schedules to compare."))
+    if not (np.isfinite(until) and until > 0):
+        problems.append(Problem(what=f"until = {until}; a day after day 0 is needed."))
+    for name, plan in plans.items():
+        if plan.count and plan.infusions[0].day < 0:
+            problems.append(
+                Problem(
+                    what=f"{name!r} has a dose on day {plan.infusions[0].day:g}; plans begin on day 0.",
+                    remedy="Give earlier doses as history=.",
+                )
+            )
+        known = {product.name for product in (*case.products, *plan.products)}
+        unknown = {each.product for each in plan.infusions} - known if known else set()
+        for product in sorted(unknown):
+            problems.append(
+                Problem(what=f"{name!r} uses product {product!r}.", remedy=did_you_mean(product, known))
+            )
+    if problems:
+        raise ScheduleError(problems)

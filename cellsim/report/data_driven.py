@@ -1,0 +1,171 @@
+"""The part of a report that answers which parameters are data-driven, by chains, by profiles and by Laplace."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from cellsim.identifiability.profiles import DYNAMIC
+from cellsim.report.chains import apart_table, apart_words, chains_words, drawn_from, source_words
+from cellsim.report.page import details, paragraphs, section, table
+from cellsim.report.profiles import foretold, seen
+from cellsim.report.report_desk import file_name
+from cellsim.report.report_words import (
+    determined,
+    groups_table,
+    learned_words,
+    listed,
+    profiles_words,
+    standing,
+)
+
+if TYPE_CHECKING:
+    from cellsim.posterior.calibration import Calibration
+    from cellsim.posterior.posterior import Posterior
+    from cellsim.report.steps import Job
+
+__all__ = ["learned"]
+
+
+def learned(job: Job) -> tuple[str, str, str]:
+    """The section, from whatever is there."""
+    title = "Which parameters are data-driven?"
+    if job.main is None:
+        return section("learned", title, paragraphs(["No variant could be calibrated."]))
+    from cellsim import plots
+
+    name = job.main
+    fit, source, post = job.fits[name], job.source(name), job.posteriors.get(name)
+    known = set(fit.table()["group"])
+    mechanism = [each for each in DYNAMIC if each in known] or None
+    said = source_words(source, post, fit, left_out="sample" in job.without)
+    return section(
+        "learned",
+        title,
+        paragraphs([f"Shown for {job.spoken(name)}. {standing(name, job.compared)}".strip()]),
+        paragraphs([*learned_words(source), *determined(source)]),
+        table(groups_table(source), names={"determined": "numbers determined"}),
+        job.desk.draw(
+            "parameters_mechanism",
+            f"Parameters of persistence, rejection and action: the prior's 95 % interval (pale) and the posterior's by "
+            f"{drawn_from(source)}, in prior standard deviations. Grey means that the prior speaks.",
+            lambda: plots.parameters(source, mechanism),
+            alt="Forest plot of the mechanism's parameters",
+        ),
+        details(
+            "The parameters about which most was learned",
+            job.desk.draw(
+                "parameters",
+                "Those whose interval shrank or moved most.",
+                lambda: plots.parameters(source),
+                alt="Forest plot of the best determined parameters",
+            ),
+        ),
+        details(
+            "All parameters: prior, posterior, verdict",
+            table(_all(source), file=f"tables/{file_name(name)}_{_kind(source)}.csv"),
+        ),
+        "<h3>Where these numbers come from</h3>",
+        paragraphs([said]),
+        job.desk.said(f"Chains of {name or job.case.name}"),
+        job.desk.part("Words on the chains", lambda: _chains(job, fit, post)) if post is not None else "",
+        "<h3>Profiles: how much worse the fit becomes elsewhere</h3>",
+        job.desk.said("Profiles"),
+        job.desk.part("Words on the profiles", lambda: _profiles(job, source)),
+        job.desk.said("Predictions"),
+        job.desk.part("Words on the predictions", lambda: foretold(job)),
+        job.desk.said("What the rows can see"),
+        job.desk.part("Words on what the rows can see", lambda: seen(job.seen)),
+    )
+
+
+def _kind(source: Calibration | Posterior) -> str:
+    return "parameters" if drawn_from(source) != "chains" else "posterior"
+
+
+def _all(source: Calibration | Posterior):  # type: ignore[no-untyped-def]
+    from cellsim.posterior.calibration import Calibration
+    from cellsim.posterior.posterior_words import posterior_table
+    from cellsim.posterior.words import parameter_table
+
+    return parameter_table(source) if isinstance(source, Calibration) else posterior_table(source)
+
+
+def _chains(job: Job, fit: Calibration, post: Posterior) -> str:
+    """Doubts, where Laplace was wrong, and the pictures of the chains."""
+    from cellsim import plots
+
+    apart = apart_table(fit, post)
+    file = job.desk.csv(f"tables/{file_name(post.variant)}_laplace_and_chains.csv", apart)
+    moved = apart[apart["apart"].abs() >= 0.1].head(12)
+    return "".join(
+        [
+            paragraphs([*chains_words(post), apart_words(apart)]),
+            details(
+                "Where chains and Laplace differ most: medians with 95 % intervals",
+                table(
+                    moved,
+                    names={
+                        "laplace": "by Laplace",
+                        "chains": "by chains",
+                        "narrower": "sd by Laplace / chains",
+                    },
+                    file=file,
+                ),
+            ),
+            job.desk.draw(
+                "prior_posterior",
+                "Prior (dashed) and posterior by chains of what cells do and how the disease answers; the number is "
+                "the contraction.",
+                lambda: plots.prior_posterior(post),
+                alt="Prior and posterior densities of the mechanism's parameters",
+            ),
+            details(
+                "The chains themselves",
+                job.desk.draw(
+                    "trace",
+                    "The six parameters about which the chains agree least: draws in order, and how the ranks of each "
+                    "chain fill twenty classes, level when they agree.",
+                    lambda: plots.trace(post),
+                    alt="Traces and ranks of the chains",
+                ),
+                job.desk.draw(
+                    "pair",
+                    "The five parameters of the mechanism about which most was learned, against each other.",
+                    lambda: plots.pair(post),
+                    alt="Pairs of parameters under the draws of the chains",
+                ),
+            ),
+        ]
+    )
+
+
+def _profiles(job: Job, source: Calibration | Posterior) -> str:
+    from cellsim import plots
+    from cellsim.report.report_words import profiles_table
+
+    found = job.profiles
+    if found is None:
+        return paragraphs(["There are none."])
+    doubts = [f"Doubt: {each}" for each in found.doubts]
+    return "".join(
+        [
+            paragraphs([*doubts, *profiles_words(found, source)]),
+            job.desk.draw(
+                "profile",
+                f"Rise of -2 ln posterior as one parameter is held elsewhere and all others may answer, for "
+                f"{listed(list(dict.fromkeys(each.group for each in found.curves.values())))}. Dashed: what the prior "
+                "alone would say; where both agree the data say nothing.",
+                lambda: plots.profile(found),
+                alt="Profiles of the mechanism's parameters",
+            )
+            if found.curves
+            else "",
+            details(
+                "Every profile in words and numbers",
+                paragraphs([curve.sentence() for curve in found.curves.values()]),
+                table(
+                    profiles_table(found), file=f"tables/{file_name(found.objective.variant)}_profiles.csv"
+                ),
+            ),
+        ]
+    )

@@ -1,0 +1,90 @@
+"""The part of a report that answers whether the mechanism can follow every analyte."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from cellsim.report.chains import drawn_from
+from cellsim.report.page import details, paragraphs, section, table
+from cellsim.report.report_desk import file_name
+from cellsim.report.report_words import replicas_words, summits_words, unfollowed_words
+
+if TYPE_CHECKING:
+    from cellsim.report.steps import Job
+
+__all__ = ["fitted"]
+
+
+def fitted(job: Job) -> tuple[str, str, str]:
+    """The section, from whatever is there."""
+    title = "Does the mechanism follow every analyte?"
+    if job.main is None:
+        return section("fit", title, paragraphs(["No variant could be calibrated."]))
+    from cellsim import plots
+    from cellsim.posterior.words import fit_table
+
+    name = job.main
+    fit, post, case = job.fits[name], job.posteriors.get(name), job.case
+    by = drawn_from(job.source(name))
+    chains = post if job.source(name) is post else None
+    first = min((each.day for each in case.schedule.infusions), default=0.0)
+    predicted = ""
+    if post is not None:
+        predicted = job.desk.part("Words on the replicas", lambda: paragraphs(replicas_words(post)))
+        predicted += job.desk.draw(
+            "posterior_predictive",
+            "What the laboratory might have printed had the model been true (median, 50 and 90 % of replicas from the "
+            "chains, noise and sample effect included), beside what it printed.",
+            lambda: plots.posterior_predictive(post),
+            alt="Posterior predictive of every analyte and visit",
+        )
+    return section(
+        "fit",
+        title,
+        job.desk.part("Words on the fit", lambda: paragraphs(unfollowed_words(fit))),
+        job.desk.draw(
+            "fit",
+            f"Printed values on the fitted day of each visit, beside the model's median with 50 and 90 % bands by {by}. "
+            "Hollow markers: sample effect taken out, as the curve should meet them.",
+            lambda: plots.fit(fit, chains=chains, draws=job.draws, seed=job.seed),
+            alt="Fit of every analyte over time",
+        ),
+        predicted,
+        details(
+            "Printed, predicted and residual of every row",
+            paragraphs(summits_words(fit)),
+            table(
+                fit_table(fit).drop(columns="worst"),
+                names={each.id: f"{each.name}: printed | model (sigmas)" for each in case.visits},
+                file=f"tables/{file_name(name)}_rows.csv",
+            ),
+            job.desk.draw(
+                "residuals",
+                "Residuals in sigmas (predicted minus printed) of every row, at the optimum.",
+                lambda: plots.residuals(fit),
+                alt="Residuals by analyte and visit",
+            ),
+        ),
+        "<h3>Behind the numbers</h3>",
+        job.desk.draw(
+            "drives",
+            f"The latent drives over the whole timeline by {by}, and the graded purpura beside the grade expected.",
+            lambda: plots.drives(fit, chains=chains, draws=job.draws, seed=job.seed),
+            alt="Disease drive, remembered state, acute pulse and purpura over time",
+        ),
+        job.desk.draw(
+            "persistence",
+            "Infused cells in the body, viable and dying, by product. Where no visit counted cells these curves are the "
+            "priors' as far as the data leave them.",
+            lambda: plots.persistence(fit, chains=chains, draws=job.draws, seed=job.seed),
+            alt="Viable and dying cells over the whole timeline",
+        ),
+        job.desk.draw(
+            "persistence_first",
+            "The same around the first infusions from day 0 on.",
+            lambda: plots.persistence(
+                fit, days=(first - 7.0, first + 63.0), chains=chains, draws=job.draws, seed=job.seed
+            ),
+            alt="Viable and dying cells in the first weeks",
+        ),
+    )

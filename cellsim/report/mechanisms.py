@@ -1,0 +1,159 @@
+"""The part of a report that answers how the null fares against mechanisms in which cells act."""
+
+from __future__ import annotations
+
+from math import isnan
+from typing import TYPE_CHECKING
+
+from cellsim.comparison.verdicts import by_words, nulls_words, verdict_sentences
+from cellsim.report.page import details, paragraphs, section, table
+from cellsim.report.report_words import listed, variants_table
+
+if TYPE_CHECKING:
+    from cellsim.comparison.comparison import Comparison
+    from cellsim.comparison.robustness_table import Robustness
+    from cellsim.report.steps import Job
+
+__all__ = ["nulls_answer", "rivals"]
+
+# what the page shows of a comparison's table; the file has the rest
+_COLUMNS = {
+    "variant": "variant",
+    "name": "name",
+    "ln_evidence": "ln evidence",
+    "by": "by",
+    "less_the_best": "less the best",
+    "bound": "lower bound by the nearest normal law",
+    "laplace": "by Laplace",
+    "checked": "by bridge sampling",
+    "check_error": "its error",
+    "elpd_analytes": "ln density of left-out analytes",
+    "elpd_visits": "of left-out visits",
+    "weight_analytes": "stacking weight by analytes",
+    "weight_visits": "by visits",
+}
+
+_TENTHS = ("ln_evidence", "laplace", "bound", "checked")
+
+
+def rivals(job: Job) -> tuple[str, str, str]:
+    """The section, from whatever is there."""
+    title = "Does nothing explain as much? The competing mechanisms"
+    failed = [job.desk.said(f"Calibration of {name or job.case.name}") for name in job.variants]
+    failed.append(job.desk.said("Comparison of the variants"))
+    if not job.fits:
+        return section("variants", title, *failed)
+    from cellsim import plots
+
+    found = job.compared
+    frame = found.table()
+    file = job.desk.csv("tables/variants.csv", frame)
+    shown = frame[[each for each in _COLUMNS if not frame[each].isna().all()]].round(3)
+    for each in _TENTHS:
+        if each in shown:
+            # three digits of a number near -325 would make all alike
+            shown[each] = ["" if isnan(value) else f"{value:.1f}" for value in shown[each]]
+    meanings = {each.id: each.meaning for each in job.case.variants}
+    parts = variants_table(job.fits)
+    doubts = [f"Doubt: {each}" for each in found.doubts]
+    return section(
+        "variants",
+        title,
+        *failed,
+        job.desk.part("Words on the variants", lambda: paragraphs([*verdict_sentences(found), *doubts])),
+        job.desk.part("Words on the sample effect", lambda: paragraphs(sample_effect_words(job.robustness))),
+        table(shown, names=_COLUMNS, file=file),
+        job.desk.draw(
+            "evidence",
+            f"Natural log evidence less that of the best by {by_words(found)}: hollow by Laplace, diamonds by the nearest normal "
+            "law, filled by bridge sampling; squares are nulls. Within the dark band a ratio is below 20, within the pale "
+            "one nothing is decided, as far as evidences may be off."
+            + (
+                " Then what is foretold of analytes and visits left out, and stacking weights."
+                if found.left
+                else ""
+            ),
+            lambda: plots.evidence(found),
+            alt="Evidence of every variant, and what each foretells",
+        ),
+        details(
+            "What each mechanism means",
+            paragraphs([f"{job.spoken(each)}: {meanings.get(each, '')}" for each in found.order]),
+        )
+        if any(meanings.values())
+        else "",
+        job.desk.part("Words on other priors", lambda: _other_priors(job, found)),
+        details(
+            "Likelihood of each part at the optimum, which rewards freedom and is no verdict",
+            table(
+                parts.drop(columns=["name", "meaning", "ln_evidence", "less_the_best"]),
+                names={
+                    "ln_standard": "ln likelihood, values",
+                    "ln_graded": "grades",
+                    "ln_censored": "limits",
+                    "effective_parameters": "numbers determined",
+                    "agree": "agreeing",
+                },
+            ),
+            job.desk.draw(
+                "variants",
+                "Right: log likelihood of each part at the optimum, less the best's.",
+                lambda: plots.variants(job.fits),
+                alt="Evidence and likelihood of every variant",
+            ),
+        ),
+    )
+
+
+def _other_priors(job: Job, found: Comparison) -> str:
+    """Which order hangs on which priors."""
+    ranks = found.ranks()
+    if ranks.empty:
+        return ""
+    file = job.desk.csv("tables/other_priors.csv", ranks)
+    turned = ranks[ranks["turns"]]
+    pairs = list(
+        dict.fromkeys(f"{a} and {b}" for a, b in zip(turned["first"], turned["second"], strict=True))
+    )
+    said = "Neighbours by evidence, their lead when the priors of one group are raised to half and to twice the power."
+    said += (
+        f" {listed(pairs)} would change places under some of them." if pairs else " None would change places."
+    )
+    tried = [
+        f"{each.first} over {each.second}, {each.group} to the power {each.alpha:g}, asked again: {each.before:+.1f} "
+        f"becomes {each.after:+.1f}."
+        for each in found.powers
+    ]
+    return details(
+        "Which order hangs on which priors, to first order",
+        paragraphs([said, *tried]),
+        table(ranks.round(2), names={"half": "at half the power", "twice": "at twice"}, file=file),
+    )
+
+
+def nulls_answer(job: Job) -> list[str]:
+    """How the nulls fare, for the head of the page."""
+    found = job.compared
+    return [each for each in [nulls_words(found), *sample_effect_words(job.robustness)] if each]
+
+
+def sample_effect_words(found: Robustness | None) -> list[str]:
+    """How the nulls fare when all assays of a sample may, or may not, shift together."""
+    if found is None or not any(each.id == "null_lead" for each in found.conclusions):
+        return []
+    rows = [row for row in found.rows if row.group == "sample effect" and "null_lead" in row.values]
+    if not rows:
+        return []
+    conclusion = next(each for each in found.conclusions if each.id == "null_lead")
+    told = listed([f"{row.name} {-row.values['null_lead']:+.1f}" for row in rows])
+    changed = [row.name for row in rows if found.change(conclusion, row)]
+    verdict = (
+        f"With {listed(changed)} another conclusion follows: what a shift shared by all assays of one blood sample may "
+        "do is what a null lives on."
+        if changed
+        else "None of these changes what is concluded."
+    )
+    return [
+        "Lead of the best mechanism in which cells act over the best null, in nats by the nearest normal law, as the sample effect "
+        f"varies: as it stands {-found.base.values['null_lead']:+.1f}; {told}. {verdict}"
+    ]

@@ -1,0 +1,240 @@
+"""The page of a report: the answers first, then a section for each question, made from whatever results are there."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping
+from html import escape
+from typing import Any
+
+from cellsim.posterior.calibration import Calibration
+from cellsim.report.chains import drawn_from
+from cellsim.report.data_driven import learned
+from cellsim.report.fit import fitted
+from cellsim.report.mechanisms import nulls_answer, rivals
+from cellsim.report.page import details, failure, link, page, paragraphs, pre, section, table
+from cellsim.report.report_desk import file_name
+from cellsim.report.report_robust import change_words, changes
+from cellsim.report.report_words import learned_words, listed
+from cellsim.report.schedules import contrast, days_answer, persists_answer, what_if
+from cellsim.report.steps import Job
+
+__all__ = ["page_of"]
+
+# what the contents call each section, by its anchor
+_BRIEF = {
+    "audit": "Audit",
+    "learned": "Data-driven?",
+    "variants": "Null and rivals",
+    "contrast": "Own or donor cells",
+    "robustness": "What would change it",
+    "what-if": "Other schedules",
+    "fit": "Fit",
+    "doubts": "Reasons to doubt",
+    "again": "Run it again",
+}
+_LEFT_OUT = {
+    "sample": "chains (and with them the check of the evidences by bridge sampling)",
+    "leave-out": "foretelling of left-out analytes and visits",
+    "robustness": "the conclusions under everything that may have been otherwise",
+}
+
+
+def page_of(job: Job, seconds: Mapping[str, float]) -> str:
+    """The page, from whatever is there.
+
+    Parameters
+    ----------
+    job : Job
+        With its results; those that are missing are said to be.
+    seconds : mapping of str to float
+        How long each step took.
+
+    Returns
+    -------
+    str
+    """
+    # the head comes last: it tells of failures in the sections too
+    sections = [
+        _audit(job),
+        learned(job),
+        rivals(job),
+        contrast(job),
+        changes(job),
+        what_if(job),
+        fitted(job),
+        _doubts(job),
+        _again(job, seconds),
+    ]
+    count = {1: "one visit", 2: "two visits", 3: "three visits"}.get(len(job.case.visits), "few visits")
+    named = [(anchor, _BRIEF[anchor], content) for anchor, _, content in sections]
+    return page(f"{job.case.name}: what {count} can and cannot tell", _lead(job), named)
+
+
+def _lead(job: Job) -> str:
+    case = job.case
+    scored = (
+        len(case.rows) + sum(row.scored for row in case.censored) + sum(row.scored for row in case.grades)
+    )
+    what = (
+        f"One patient's {scored} scored findings at {len(case.visits)} visits and {case.timeline.count} infusions, "
+        f"held against {len(job.fits)} competing mechanism{'s' * (len(job.fits) != 1)}, and what "
+        f"each of them says about {max(len(job.plans) - 1, 0)} other schedules."
+    )
+    how = (
+        "Every number stands beside what was believed before the data; where the two agree, the number was "
+        "assumed. The answers below are computed from the results, as is every sentence on this page."
+    )
+    said = [what, how, *_missing(job)]
+    if job.main is not None:
+        source, law = job.source(job.main), job.drawn(job.main)
+        doubtful = bool(source.diagnosis["doubts"] if isinstance(source, Calibration) else source.doubts)
+        said.append(
+            f"Numbers of {job.spoken(job.main)}, the mechanism shown in detail, come from {drawn_from(source)}"
+            + (f", those of schedules from {drawn_from(law)}." if job.sweeps and law is not source else ".")
+            + " They are not beyond doubt: see its reasons." * doubtful
+        )
+    points = []
+    for anchor, question, answer in _answers(job):
+        found = job.desk.attempt(f"Summary of {anchor}", answer) if job.main is not None else None
+        if found:
+            points.append(
+                f"<li><strong>{escape(question)}</strong> {escape(' '.join(found))} "
+                f'<a href="#{anchor}">More</a></li>'
+            )
+    broken = [f"{step}: {why}" for step, why in job.desk.failures.items()]
+    failed = failure(f"{len(broken)} of the steps", "\n".join(broken)) if broken else ""
+    return paragraphs(said) + (f"<ul>{''.join(points)}</ul>" if points else "") + failed
+
+
+def _answers(job: Job) -> list[tuple[str, str, Callable[[], list[str]]]]:
+    """Anchor, question, and how it is answered."""
+    return [
+        (
+            "learned",
+            "Which parameters are data-driven?",
+            lambda: learned_words(job.source(job.main or ""))[:2],
+        ),
+        ("variants", "How does the null fare?", lambda: nulls_answer(job)),
+        ("contrast", "Do own cells persist longer?", lambda: persists_answer(job)),
+        (
+            "robustness",
+            "What would change it?",
+            lambda: change_words(job.robustness) if job.robustness else [],
+        ),
+        ("what-if", "Which schedule?", lambda: days_answer(job)),
+    ]
+
+
+def _missing(job: Job) -> list[str]:
+    """What was left out or interrupted."""
+    out = []
+    if job.without:
+        out.append(f"Left out as asked: {listed([_LEFT_OUT[each] for each in job.without])}.")
+    if job.stopped:
+        out.append(
+            f"Interrupted during “{job.stopped}”: what was ready then is below, what comes after it is missing."
+        )
+    return out
+
+
+def _audit(job: Job) -> tuple[str, str, str]:
+    case = job.case
+    states = Counter(cell.status for cell in case.table1)
+    doubts = [str(each) for each in case.check() if each.severity == "doubt"]
+    said = [
+        f"{len(case.analytes)} analytes are scored: {len(case.rows)} numbers, "
+        f"{sum(row.scored for row in case.censored)} known only as a limit, and "
+        f"{sum(row.scored for row in case.grades)} graded findings.",
+        f"The {len(case.table1)} cells of the printed table, by status: "
+        + listed([f"{status.replace('_', ' ')} {count}" for status, count in states.items()])
+        + ".",
+        f"{len(doubts)} doubt{'s' * (len(doubts) != 1)} about the case were noted while reading it.",
+    ]
+    body = paragraphs(said if case.table1 else [said[0], said[2]])
+    audit = job.desk.part("Audit on the page", lambda: details("The whole audit", pre(case.audit())))
+    prior = ""
+    if job.main is not None:
+        objective = job.fits[job.main].objective
+
+        def prior_figure() -> Any:
+            from cellsim import plots
+
+            return plots.prior_predictive(objective, draws=job.draws, seed=job.seed)
+
+        prior = details(
+            "Does the prior look like a patient?",
+            job.desk.draw(
+                "prior",
+                f"What the priors of {job.main} expect before the data: median, 50 and 90 % of draws, without "
+                "sample effect and noise, beside reference range and printed values on their nominal days.",
+                prior_figure,
+                alt="Prior predictive bands of every analyte",
+            ),
+        )
+    files = f'<p class="quiet">{link("audit.txt")}</p>'
+    return section("audit", "What is known: the audit", body, audit, prior, files)
+
+
+def _doubts(job: Job) -> tuple[str, str, str]:
+    parts = []
+    for name, fit in job.fits.items():
+        said = fit.diagnosis["doubts"] or [
+            "Nothing in the diagnosis of this calibration gives reason to doubt the computation."
+        ]
+        post = job.posteriors.get(name)
+        chains = [f"Chains: {each}" for each in post.doubts] if post is not None else []
+        facts = fit.diagnosis
+        gives = (
+            f"{facts['starts']['agree']} of {facts['starts']['count']} starts agree, {facts['starts']['failed']} "
+            f"failed; gradient against differences {facts['gradient']:.0e}; "
+            + "; ".join(
+                f"{key}: {each['count']} infusions, {each['cells']:.3g} cells"
+                for key, each in facts["doses"].items()
+            )
+            + "."
+        )
+        parts.append(f"<h3>{escape(job.spoken(name))}</h3>" + paragraphs([*said, *chains, gives]))
+    noted = [str(each) for each in job.case.check() if each.severity == "doubt"]
+    about = details(f"Doubts about the case itself ({len(noted)})", paragraphs(noted)) if noted else ""
+    return section("doubts", "Reasons to doubt", *parts, about)
+
+
+def _again(job: Job, seconds: Mapping[str, float]) -> tuple[str, str, str]:
+    import pandas as pd
+
+    from cellsim.posterior.calibration import versions
+
+    made = "\n".join(f"{name} {each}" for name, each in versions().items())
+    kinds = [
+        (
+            "calibrations",
+            "cellsim.Calibration.load",
+            [f"calibrations/{file_name(each)}.json" for each in job.fits],
+        ),
+        (
+            "posteriors",
+            "cellsim.Posterior.load",
+            [f"posteriors/{file_name(each)}.nc" for each in job.posteriors],
+        ),
+        ("comparison", "cellsim.Comparison.load", ["comparison.json"] * (job.comparison is not None)),
+        ("robustness", "cellsim.Robustness.load", ["robustness.json"] * (job.robustness is not None)),
+    ]
+    saved = "".join(
+        f"<p>Saved {kind}, which <code>{reader}</code> reads: {', '.join(link(file) for file in files)}.</p>"
+        for kind, reader, files in kinds
+        if files
+    )
+    spent = pd.DataFrame({"step": list(seconds), "seconds": [round(each) for each in seconds.values()]})
+    return section(
+        "again",
+        "How to run this again",
+        paragraphs(["From this folder, which holds a copy of the case and its model:"]),
+        pre(job.command),
+        paragraphs([f"Seed {job.seed}; made with:"]),
+        pre(made),
+        saved,
+        f"<p>Every table stands in <code>tables/</code>, every figure in <code>figures/</code>, the settings in "
+        f"{link('report.json')}.</p>",
+        details(f"How long it took ({sum(seconds.values()):.0f} s before the page)", table(spent)),
+    )

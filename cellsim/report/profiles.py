@@ -1,0 +1,132 @@
+"""The part of a report on what the rows can see at all, and how far predictions are the data's or the prior's."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from cellsim.identifiability.identification import DATA_DRIVEN
+from cellsim.predictions.measures import Area, Measure, Value
+from cellsim.predictions.predictions import Prediction, predictions_of
+from cellsim.report.page import details, paragraphs, table
+from cellsim.report.report_desk import file_name
+from cellsim.report.report_words import listed, profiles_table
+
+if TYPE_CHECKING:
+    from cellsim.identifiability.identification import Identifiability
+    from cellsim.identifiability.profiles import Profiles
+    from cellsim.posterior.calibration import Calibration
+    from cellsim.predictions.plans import Plan
+    from cellsim.report.steps import Job
+
+__all__ = ["foretold", "foretold_of", "foretold_words", "seen"]
+
+_DRIVE = "D"
+_CELLS = {"autologous": "viable_auto", "allogeneic": "viable_allo"}
+_MOST_ANALYTES = 3
+
+
+def foretold_of(fit: Calibration, plans: Sequence[Plan], until: float) -> tuple[Prediction, ...]:
+    """What a report profiles: viable cells over time of each source, and the disease drive over time of every schedule.
+
+    Parameters
+    ----------
+    fit : Calibration
+    plans : sequence of Plan
+        The first is what was given.
+    until : float
+        Last day.
+
+    Returns
+    -------
+    tuple of Prediction
+        Of a model without such quantities the last day's value of the first analytes.
+    """
+    model, case = fit.model, fit.case
+    source_of = {each.name: each.source for each in case.products}
+    out: list[Prediction] = []
+    told: set[str] = set()
+    for plan in plans:
+        # of each source once, under the first schedule that gives it
+        given = {_CELLS.get(source_of.get(each.product, ""), "") for each in plan.schedule.infusions} - told
+        told |= given
+        measures: list[Measure] = [Area(name) for name in _CELLS.values() if name in given and name in model]
+        if _DRIVE in model:
+            measures.append(Area(_DRIVE))
+        else:
+            measures.append(Value((until,), tuple(each.id for each in case.analytes[:_MOST_ANALYTES])))
+        found = predictions_of(fit, measures, until=until, plan=plan.schedule)
+        out += [replace(each, name=f"{each.name}, {plan.name}") for each in found if _moves(fit, each)]
+    return tuple(out)
+
+
+def _moves(fit: Calibration, prediction: Prediction) -> bool:
+    """Whether any parameter moves it: cells that are never given are nothing whatever the parameters."""
+    return bool(prediction.of(fit.theta)[1].any())
+
+
+def foretold_words(found: Profiles) -> list[str]:
+    """Which predictions the data narrowed, and which are the prior's."""
+    curves = list(found.curves.values())
+    driven = [each.name for each in curves if each.verdict == DATA_DRIVEN]
+    others = [each.name for each in curves if each.verdict != DATA_DRIVEN]
+    said = [
+        "A prediction is as good as what the data say along the one direction of the parameters that moves it, so each is "
+        "profiled like a parameter: the contraction is that of its own direction, and the interval needs no normal law."
+    ]
+    if driven:
+        said.append(f"Data-driven: {listed(driven)}.")
+    if others:
+        said.append(f"The prior's, within this mechanism: {listed(others)}.")
+    return said
+
+
+def foretold(job: Job) -> str:
+    """Predictions with their profiles."""
+    from cellsim import plots
+
+    found = job.predictions
+    if found is None or not found.curves:
+        return ""
+    doubts = [f"Doubt: {each}" for each in found.doubts]
+    shown = profiles_table(found).drop(columns=["prior_low", "prior_high"])
+    return "".join(
+        [
+            "<h3>How far predictions are the data's</h3>",
+            paragraphs([*doubts, *foretold_words(found)]),
+            table(shown, file=f"tables/{file_name(found.objective.variant)}_predictions.csv"),
+            details(
+                "The profiles as curves",
+                job.desk.draw(
+                    "predictions",
+                    "Rise of -2 ln posterior as one prediction is held elsewhere and all parameters may answer.",
+                    lambda: plots.profile(found),
+                    alt="Profiles of predictions",
+                ),
+            ),
+        ]
+    )
+
+
+def seen(found: Identifiability | None) -> str:
+    """What the rows can see at all."""
+    if found is None:
+        return ""
+    structure, count, rows = found.structure, len(found.names), len(found.objective.terms)
+    short = f" ({count - rows} of them because there are fewer rows than parameters)" if count > rows else ""
+    said = (
+        f"Whatever the values, {rows} rows see at most {structure.rank} directions of {count} parameters; "
+        f"{count - structure.rank} are left to the prior by the design of the visits alone{short}. Here they know "
+        f"{found.effective_rank} directions better than the prior does."
+    )
+    sentences = structure.sentences()
+    return (
+        "<h3>What these rows can see at all</h3>"
+        + paragraphs([said])
+        + (
+            details(f"What cannot be told apart ({len(sentences)})", paragraphs(sentences))
+            if sentences
+            else ""
+        )
+    )

@@ -1,0 +1,213 @@
+"""The main job on one case: audit, every variant, profiles, chains, other schedules, robustness, and one page.
+
+Each result is written the moment it is ready, so that a later failure loses nothing; a step that fails is said on
+the page where its result would have stood, and an interrupt goes straight to the page.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from os import PathLike
+from pathlib import Path
+from time import monotonic
+from typing import TYPE_CHECKING
+
+from cellsim.errors import CellsimError, did_you_mean
+from cellsim.likelihood.compatibility import variants_chosen
+from cellsim.report.overview import page_of
+from cellsim.report.report_desk import Desk
+from cellsim.report.steps import LONG, Job, Step
+
+if TYPE_CHECKING:
+    from cellsim.case.case import Case
+    from cellsim.comparison.comparison import Comparison
+    from cellsim.comparison.robustness_table import Robustness
+    from cellsim.identifiability.profiles import Profiles
+    from cellsim.posterior.calibration import Calibration
+    from cellsim.posterior.posterior import Posterior
+    from cellsim.predictions.sweeps import Sweep
+
+__all__ = ["Report", "write_report"]
+
+_PAGE = Step("page", 25, lambda: None)
+
+
+@dataclass(frozen=True)
+class Report:
+    """What :func:`write_report` made.
+
+    Attributes
+    ----------
+    folder, index : Path
+        Where everything stands; the page.
+    fits : mapping of str to Calibration
+        By variant.
+    sweeps : mapping of str to Sweep
+        By variant; from chains where there are any to be used.
+    posteriors : mapping of str to Posterior
+        Of the variants that were sampled.
+    profiles, predictions, comparison, robustness : Profiles, Profiles, Comparison, Robustness or None
+        Of parameters and of predictions, the variants, the alterations; None where left out, interrupted or failed.
+    failures : mapping of str to str
+        What could not be done, and why.
+    interrupted : str
+        The step an interrupt ended; empty when there was none.
+    """
+
+    folder: Path
+    index: Path
+    fits: Mapping[str, Calibration]
+    sweeps: Mapping[str, Sweep]
+    failures: Mapping[str, str]
+    posteriors: Mapping[str, Posterior]
+    profiles: Profiles | None = None
+    predictions: Profiles | None = None
+    comparison: Comparison | None = None
+    robustness: Robustness | None = None
+    interrupted: str = ""
+
+
+def write_report(
+    case: Case,
+    folder: str | PathLike[str],
+    *,
+    starts: int = 8,
+    draws: int = 200,
+    length: int = 400,
+    seed: int = 1,
+    variants: Sequence[str] | None = None,
+    without: Sequence[str] = (),
+    progress: bool | None = None,
+) -> Report:
+    """Do everything with a case and write it all down.
+
+    Audit, calibration of every variant, other schedules, profiles of parameters and predictions, chains of the variant
+    shown and of the best null, the variants against each other, every conclusion again under what may have been
+    otherwise, one page.
+
+    Parameters
+    ----------
+    case : Case
+    folder : path
+        Made when missing; files of the same names are written anew, others are left alone.
+    starts : int
+        Of each calibration.
+    draws : int
+        Posterior draws of every comparison and band, and as many of the prior.
+    length : int
+        Draws of each of four chains.
+    seed : int
+        Of everything.
+    variants : sequence of str, optional
+        All of the case's model space by default.
+    without : sequence of str
+        What to leave out of what takes minutes: ``"sample"``, ``"leave-out"``, ``"robustness"``. The page says so.
+    progress : bool, optional
+        Show what is being done and about how long it still takes; by default only on a terminal.
+
+    Returns
+    -------
+    Report
+        Of what was ready, after an interrupt.
+
+    Raises
+    ------
+    CellsimError
+        For unknown variants or steps and numbers that are no counts, before anything is computed.
+    OSError
+        If the folder cannot be written.
+
+    Examples
+    --------
+    >>> import cellsim as cs
+    >>> from cellsim.report.report import write_report
+    >>> made = write_report(cs.load_case("sjogren_rfib"), "report", starts=1, draws=20)  # doctest: +SKIP
+    >>> made.index.name  # doctest: +SKIP
+    'index.html'
+    """
+    chosen = _chosen(
+        case, variants, without, {"starts": (starts, 1), "draws": (draws, 1), "length": (length, 4)}
+    )
+    desk = Desk(Path(folder))
+    desk.folder.mkdir(parents=True, exist_ok=True)
+    job = Job(
+        case,
+        desk,
+        starts=starts,
+        draws=draws,
+        length=length,
+        seed=seed,
+        variants=chosen,
+        without=without,
+        progress=progress,
+    )
+    steps = job.steps()
+    seconds: dict[str, float] = {}
+    with _Bar([*steps, _PAGE], progress) as bar:
+        for step in steps:
+            begun = monotonic()
+            bar.say(step)
+            went_on = job.run(step)
+            seconds[step.words] = monotonic() - begun
+            if not went_on:
+                break
+            bar.done(step)
+        bar.say(_PAGE)
+        index = desk.folder / desk.put("index.html", page_of(job, seconds))
+    job.manifest(seconds)
+    return Report(
+        folder=desk.folder,
+        index=index,
+        fits=job.fits,
+        sweeps=job.sweeps,
+        failures=desk.failures,
+        posteriors=job.posteriors,
+        profiles=job.profiles,
+        predictions=job.predictions,
+        comparison=job.comparison,
+        robustness=job.robustness,
+        interrupted=job.stopped,
+    )
+
+
+def _chosen(
+    case: Case, variants: Sequence[str] | None, without: Sequence[str], counts: Mapping[str, tuple[int, int]]
+) -> tuple[str, ...]:
+    chosen = variants_chosen(case, variants) or ("",)
+    for each in without:
+        if each not in LONG:
+            raise CellsimError(f"no step {each!r} that can be left out. {did_you_mean(each, LONG)}")
+    for name, (count, least) in counts.items():
+        if count < least:
+            raise CellsimError(f"{name} = {count}: at least {least} needed.")
+    return chosen
+
+
+class _Bar:
+    """A bar over steps of known proportions, with the time left they suggest, on a terminal."""
+
+    def __init__(self, steps: Sequence[Step], progress: bool | None) -> None:
+        from tqdm import tqdm
+
+        show = sys.stderr.isatty() if progress is None else progress
+        self._bar = tqdm(
+            total=sum(step.cost for step in steps),
+            disable=not show,
+            # the rate of all so far: what a step costs beside the others is known
+            smoothing=0,
+            bar_format="{desc} {percentage:3.0f} %|{bar}| {elapsed}, about {remaining} left",
+        )
+
+    def __enter__(self) -> _Bar:
+        return self
+
+    def say(self, step: Step) -> None:
+        self._bar.set_description_str(step.words)
+
+    def done(self, step: Step) -> None:
+        self._bar.update(step.cost)
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.close()

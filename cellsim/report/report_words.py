@@ -1,0 +1,364 @@
+"""What a report says about a fit. Every sentence is computed from the numbers; none is decided beforehand."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from cellsim.comparison.verdicts import by_words, off_of
+from cellsim.identifiability.identification import DATA_DRIVEN, MOVED, PRIOR_DRIVEN, UNTOUCHED
+from cellsim.identifiability.profiles import DYNAMIC
+from cellsim.posterior.words import number
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from cellsim.comparison.comparison import Comparison
+    from cellsim.identifiability.profiles import Profiles
+    from cellsim.posterior.calibration import Calibration
+    from cellsim.posterior.posterior import Posterior
+
+__all__ = [
+    "determined",
+    "groups_table",
+    "learned_words",
+    "listed",
+    "profiles_table",
+    "profiles_words",
+    "records",
+    "replicas_words",
+    "signed",
+    "standing",
+    "summits_words",
+    "unfollowed",
+    "unfollowed_words",
+    "variants_table",
+]
+
+# a row this many sigmas off is one the model does not follow
+FAR_OFF = 1.5
+# contractions nearer to zero than this are none
+SLIGHT = 0.05
+
+
+def listed(words: Sequence[str]) -> str:
+    """Words as a person lists them.
+
+    Examples
+    --------
+    >>> listed(["V2"]), listed(["V2", "V5", "V0b"])
+    ('V2', 'V2, V5 and V0b')
+    """
+    if len(words) < 2:
+        return "".join(words)
+    return f"{', '.join(words[:-1])} and {words[-1]}"
+
+
+def records(frame: pd.DataFrame) -> list[Any]:
+    """The rows of a table, each with its columns as attributes."""
+    return list(frame.itertuples())
+
+
+def signed(value: float) -> str:
+    """A difference: its sign always, a decimal where it is small, and no minus before a zero.
+
+    Examples
+    --------
+    >>> signed(-72.4), signed(-0.04), signed(3.26)
+    ('-72', '0.0', '+3.3')
+    """
+    digits = 0 if abs(value) >= 10 else 1
+    return f"{value:+.{digits}f}" if abs(value) >= 0.05 else "0.0"
+
+
+def _count(n: int, noun: str) -> str:
+    return f"{n} {noun}{'' if n == 1 else 's'}"
+
+
+# ---- what the data determined -----------------------------------------------------------------------------
+
+
+def groups_table(fit: Calibration | Posterior) -> pd.DataFrame:
+    """How much of each part of the model the data determined.
+
+    Returns
+    -------
+    DataFrame
+        Columns group, parameters, determined (sum of contractions), and the count of each verdict.
+    """
+    import pandas as pd
+
+    table = fit.table()
+    rows = []
+    for group, part in table.groupby("group", sort=False):
+        counts = {
+            word: int((part["verdict"] == word).sum())
+            for word in (DATA_DRIVEN, MOVED, PRIOR_DRIVEN, UNTOUCHED)
+        }
+        rows.append(
+            {
+                "group": group,
+                "parameters": len(part),
+                "determined": float(part["contraction"].sum()),
+                **counts,
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def determined(fit: Calibration | Posterior) -> list[str]:
+    """What the data determined, in sentences."""
+    groups = groups_table(fit)
+    rows = len(fit.objective.terms)
+    total, parameters = float(groups["determined"].sum()), int(groups["parameters"].sum())
+    by_share = groups.sort_values("determined", ascending=False, kind="stable")
+    said = [
+        f"{rows} scored rows and {parameters} estimated parameters: the data determined {total:.1f} numbers, the other "
+        f"{parameters - total:.1f} were left as the priors had them.",
+        "Most went into "
+        + listed(
+            [f"{one.group} ({one.determined:.1f} of {one.parameters})" for one in records(by_share.head(3))]
+        )
+        + ".",
+    ]
+    if (groups["determined"] < -SLIGHT).any():
+        wider = list(groups[groups["determined"] < -SLIGHT]["group"])
+        said.append(
+            f"A number below zero ({listed(wider)}) means a posterior wider than the prior along some direction."
+        )
+    mechanism = groups[groups["group"].isin(DYNAMIC)]
+    if not mechanism.empty:
+        learned, of = float(mechanism["determined"].sum()), int(mechanism["parameters"].sum())
+        said.append(
+            f"About how cells persist, are rejected and act ({listed(list(mechanism['group']))}) they determined "
+            f"{learned:.1f} of {of}: whatever this report says about dosing rests on these {learned:.1f} numbers "
+            "and on the priors."
+        )
+    return said
+
+
+def learned_words(fit: Calibration | Posterior) -> list[str]:
+    """Which parameters of what cells do the data speak about, group by group, and which they do not."""
+    table = fit.table()
+    counts = table["verdict"].value_counts()
+    said = [
+        f"Of {len(table)} parameters {int(counts.get(DATA_DRIVEN, 0))} are data-driven (a fifth or more of the prior's "
+        f"variance is gone), {int(counts.get(MOVED, 0))} moved but not narrowed, {int(counts.get(PRIOR_DRIVEN, 0))} "
+        f"prior-driven, {int(counts.get(UNTOUCHED, 0))} without effect on these data."
+    ]
+    dynamic = table[table["group"].isin(DYNAMIC)]
+    if dynamic.empty:
+        return said
+    known = dynamic[dynamic["verdict"] == DATA_DRIVEN].sort_values(
+        "contraction", ascending=False, kind="stable"
+    )
+    head = f"Of the {_count(len(dynamic), 'parameter')} of what cells do and how the disease answers"
+    if known.empty:
+        said.append(f"{head} none is data-driven: whatever is said of them was assumed.")
+    else:
+        named = [
+            f"{one.parameter} ({f'{one.meaning}; ' if one.meaning else ''}contraction {one.contraction:.2f}, shift "
+            f"{one.shift:+.1f} prior sd)"
+            for one in records(known)
+        ]
+        said.append(f"{head} {len(known)} {'is' if len(known) == 1 else 'are'} data-driven: {listed(named)}.")
+    moved = dynamic[dynamic["verdict"] == MOVED]
+    if not moved.empty:
+        named = [f"{one.parameter} ({one.shift:+.1f} prior sd)" for one in records(moved)]
+        said.append(f"Moved, not narrowed (look for a conflict of prior and data): {listed(named)}.")
+    untold = [
+        f"all {len(part)} of {group}" if len(part) > 1 else f"the one of {group}"
+        for group, part in dynamic.groupby("group", sort=False)
+        if not part["verdict"].isin((DATA_DRIVEN, MOVED)).any()
+    ]
+    if untold:
+        said.append(f"As the priors had them: {listed(untold)}.")
+    return said
+
+
+def profiles_table(found: Profiles) -> pd.DataFrame:
+    """Profiles for a page: ends at the highest level beside the prior's.
+
+    Returns
+    -------
+    DataFrame
+        Columns name, unit, estimate, low, high (nan where open), prior_low, prior_high, contraction, verdict.
+    """
+    level = f"{100 * max(found.levels):g}"
+    table = found.table().rename(columns={f"low_{level}": "low", f"high_{level}": "high"})
+    columns = ["name", "unit", "estimate", "low", "high", "prior_low", "prior_high", "contraction", "verdict"]
+    return table[columns]
+
+
+def profiles_words(found: Profiles, fit: Calibration | Posterior) -> list[str]:
+    """Which parameters profiles call data-driven, and where that is not what draws say."""
+    by_profile = {curve.name for curve in found.curves.values() if curve.verdict == DATA_DRIVEN}
+    table = fit.table()
+    table = table[table["parameter"].isin(list(found.curves))]
+    by_draws = set(table["parameter"][table["verdict"] == DATA_DRIVEN])
+    names = [each for each in found.curves if each in by_profile]
+    said = (
+        f"Profiles need neither normal laws nor sampling. Of {len(found.curves)} they call "
+        f"{f'{listed(names)} data-driven' if names else 'none data-driven'}"
+    )
+    only, other = sorted(by_profile - by_draws), sorted(by_draws - by_profile)
+    if not only and not other:
+        return [f"{said}, as the numbers above do."]
+    parts = []
+    if only:
+        parts.append(f"{listed(only)} by profile alone")
+    if other:
+        parts.append(f"{listed(other)} by draws alone")
+    return [
+        f"{said}. The two differ on {', '.join(parts)}: a profile looks at the height of the posterior, draws at its "
+        "volume, and near the line of one fifth either may fall."
+    ]
+
+
+def summits_words(fit: Calibration) -> list[str]:
+    """Whether there are several explanations, and how the probability is shared."""
+    weights = [float(each) for each in fit.mixture.weights]
+    if len(weights) < 2:
+        return ["One optimum was found; the bands are its Laplace spread."]
+    shares = listed([f"{100 * each:.0f} %" for each in weights])
+    return [
+        f"{len(weights)} distinct optima were found, which hold {shares} of the probability. Estimates, fitted "
+        "days and residuals are those of the highest; bands and intervals by Laplace go over all of them, and the "
+        "nearest normal law over those that differ in unknown sampling days only."
+    ]
+
+
+# ---- fit --------------------------------------------------------------------------------------------------
+
+
+def unfollowed(fit: Calibration, *, least: float = FAR_OFF) -> pd.DataFrame:
+    """Rows further than `least` sigmas from the model, the worst first (grades included)."""
+    rows = fit.rows()
+    far = rows[rows["residual"].abs() >= least]
+    return far.iloc[np.argsort(-far["residual"].abs().to_numpy(), kind="stable")]
+
+
+def unfollowed_words(fit: Calibration) -> list[str]:
+    """Which analytes the model cannot follow, how far off it is, and why that is left so."""
+    rows = fit.rows()
+    far = unfollowed(fit)
+    total = float((rows["residual"] ** 2).sum())
+    said = [
+        f"The residuals of {len(rows)} rows have a sum of squares of {total:.0f}; "
+        f"{int((rows['residual'].abs() >= 2).sum())} of them two sigmas or more from the model. "
+        f"With {fit.effective_parameters:.0f} numbers determined from {len(rows)} rows a close fit is no evidence for "
+        "the mechanism."
+    ]
+    if far.empty:
+        said.append(f"No row lies {FAR_OFF:g} sigmas or more from the model.")
+        return said
+    case, parts = fit.case, []
+    for name in dict.fromkeys(far["analyte"]):
+        worst = far[far["analyte"] == name]
+        where = []
+        for one in records(worst):
+            if one.part == "graded":
+                where.append(f"day {one.day:.0f} ({abs(one.residual):.1f})")
+            else:
+                sign = "below " if one.part == "censored" else ""
+                where.append(
+                    f"{one.visit} (printed {sign}{number(one.measured)}, model {number(one.predicted)} {one.unit}, "
+                    f"{abs(one.residual):.1f} sigmas)"
+                )
+        spoken = next((each.name for each in case.analytes if each.id == name), name)
+        parts.append(f"{spoken}: {listed(where)}")
+    said.append(f"The model cannot follow (by {FAR_OFF:g} sigmas or more) {'; '.join(parts)}.")
+    said.append(
+        "It is left so because every analyte hangs on the same few time-courses (the disease drive, the acute pulse, "
+        "one shared shift per blood sample). Three visits carry no more than two of them, so a curve of its own for an "
+        "analyte would follow its noise; these rows are where this shared story ends."
+    )
+    return said
+
+
+def replicas_words(post: Posterior) -> list[str]:
+    """How many printed values lie among what the model would have had printed, and which do not."""
+    replicas = post.drawn.scored.replicated.reshape(-1, len(post.objective.terms))
+    replicas = replicas[~np.isnan(replicas).any(axis=1)]
+    low, high = np.quantile(replicas, [0.05, 0.95], axis=0)
+    inside, outside = 0, []
+    for k, term in enumerate(post.objective.terms):
+        if term.part != "standard":
+            continue
+        if low[k] <= term.measured <= high[k]:
+            inside += 1
+        else:
+            name = next((each.name for each in post.case.analytes if each.id == term.analyte), term.analyte)
+            outside.append(
+                f"{name} {term.visit} ({number(term.measured)}; {number(low[k])} to {number(high[k])})"
+            )
+    of = inside + len(outside)
+    return [
+        f"Of {of} printed values {inside} lie within 90 % of the replicas, where {0.9 * of:.0f} or so would if the "
+        "model were true and had not seen them; it has seen them, so more are no merit."
+        + (f" Outside: {listed(outside)}." if outside else "")
+    ]
+
+
+# ---- variants ---------------------------------------------------------------------------------------------
+
+
+def variants_table(fits: Mapping[str, Calibration]) -> pd.DataFrame:
+    """One row a variant, the best first.
+
+    Returns
+    -------
+    DataFrame
+        Columns variant, name, meaning, ln_evidence, less_the_best, ln_standard, ln_graded, ln_censored,
+        effective_parameters, starts, agree, doubts.
+    """
+    import pandas as pd
+
+    rows = []
+    best = max((fit.log_evidence for fit in fits.values()), default=0.0)
+    for key, fit in fits.items():
+        about = next((each for each in fit.case.variants if each.id == fit.variant), None)
+        parts = fit.objective.parts(fit.theta)
+        rows.append(
+            {
+                "variant": key,
+                "name": about.name if about else "",
+                "meaning": about.meaning if about else "",
+                "ln_evidence": fit.log_evidence,
+                "less_the_best": fit.log_evidence - best,
+                "ln_standard": parts["standard"],
+                "ln_graded": parts["graded"],
+                "ln_censored": parts["censored"],
+                "effective_parameters": fit.effective_parameters,
+                "starts": fit.diagnosis["starts"]["count"],
+                "agree": fit.diagnosis["starts"]["agree"],
+                "doubts": len(fit.diagnosis["doubts"]),
+            }
+        )
+    table = pd.DataFrame(rows)
+    return table.sort_values("ln_evidence", ascending=False, kind="stable").reset_index(drop=True)
+
+
+def standing(name: str, found: Comparison) -> str:
+    """Where the variant shown in detail stands among the others, in a sentence or two; empty when it is alone."""
+    if len(found.fits) < 2:
+        return ""
+    first, evidences, off = found.order[0], found.evidences, off_of(found)
+    if first == name:
+        said = f"{name} has the greatest evidence of {len(found.fits)} variants by {by_words(found)}."
+    else:
+        behind = evidences[first] - evidences[name]
+        within = ", no further than that may be off" if behind < off else ""
+        said = (
+            f"{name} is shown because the case names it first, not because the data do: its evidence lies "
+            f"{behind:.1f} nats behind that of {first} by {by_words(found)}{within}."
+        )
+    checks = found.checks
+    if name in checks and len(checks) > 1:
+        other = max((each for each in checks if each != name), key=lambda each: checks[each].log_evidence)
+        lead = checks[name].log_evidence - checks[other].log_evidence
+        error = float(np.hypot(checks[name].error, checks[other].error))
+        said += f" By bridge sampling it stands {lead:+.1f} ± {error:.1f} nats from {other}."
+    return said

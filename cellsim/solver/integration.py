@@ -1,0 +1,399 @@
+"""Integrate compiled equations for many parameter sets under dosing: the engine's one door.
+
+Method: Rodas5P (`cellsim.compiler.rodas5p`) with proportional-integral step control in the largest scaled error,
+restarted at every dose, change of a rate, and event. Simulations side by side in lanes share one sequence
+of steps; what they return agrees with one-by-one integration to the tolerance asked for, not to the last
+bit. No state is ever clipped: tiny negatives within the absolute tolerance can appear, mass balances stay
+exact to rounding, and only the base of a real power reads a negative as zero
+(`cellsim.compiler.graph.FLOOR_OF_BASES`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from cellsim.compiler.assembly import lane_width
+from cellsim.compiler.kernels import Kernels
+from cellsim.compiler.sensitivity_directions import Direction
+from cellsim.errors import Problem, SimulationError
+from cellsim.solver.breakpoints import Doses, Timetable
+from cellsim.solver.forks import itinerary, lane_groups
+from cellsim.solver.lanes import Machine, March, begin, follow, machine_of
+from cellsim.solver.loop_arrays import Reading, Tangents, addresses
+from cellsim.solver.sensitivities import courses_of
+from cellsim.solver.step_loop_cache import step_code
+
+__all__ = ["Doses", "Solution", "Steps", "integrate", "observe"]
+
+Array = NDArray[np.float64]
+NO_DOSES = Doses()
+MEANING = {
+    0: "reached the end",
+    1: "the step became too small",
+    2: "too many steps",
+    3: "a value is no longer finite",
+}
+
+
+@dataclass(frozen=True)
+class Steps:
+    """The steps of one simulation, each with its continuous extension (order 4).
+
+    Attributes
+    ----------
+    starts, ends : (n_steps,) array
+        A dose or event lies between two steps; the last has no length when something happens at the very end.
+    rows : (n_steps, 3 + 5 n) array
+        Start, end, step length, then y, y1, K_1, K_2, K_3 of `cellsim.compiler.rodas5p`.
+    n_states : int
+    """
+
+    rows: Array
+    n_states: int
+
+    @property
+    def starts(self) -> Array:
+        """When each step begins."""
+        return self.rows[:, 0]
+
+    @property
+    def ends(self) -> Array:
+        """When each step ends."""
+        return self.rows[:, 1]
+
+    def states(self, steps: NDArray[np.integer], times: Array) -> Array:
+        """States at times inside given steps, both of shape (k,); shape (k, n_states)."""
+        row = self.rows[steps]
+        n = (self.rows.shape[1] - 3) // 5
+        theta = ((times - row[:, 0]) / row[:, 2])[:, None]
+        y, y1, k1, k2, k3 = (row[:, 3 + m * n : 3 + m * n + self.n_states] for m in range(5))
+        rest = 1.0 - theta
+        return np.asarray(rest * y + theta * (y1 + rest * (k1 + theta * (k2 + theta * k3))))
+
+
+@dataclass(frozen=True)
+class Solution:
+    """What `integrate` found. Simulations that failed hold NaN from the failure on.
+
+    Attributes
+    ----------
+    times : (n_times,) or (n_sets, n_times) array
+        As asked for.
+    states : (n_sets, n_times, n_states) array
+    outputs : (n_sets, n_times, n_outputs) array
+    output_rates : (n_sets, n_times, n_outputs) array or None
+        Time derivative of the outputs at the sample times (from the right at a dose).
+    sensitivities : (n_sets, n_times, n_outputs, n_directions) array or None
+    status : (n_sets,) int array
+        0 reached the end, 1 step too small, 2 too many steps, 3 not finite.
+    messages : tuple of str
+        One per set, empty where all went well; tells time and state.
+    steps, rejected : int
+        Work done, over all lane groups.
+    paths : tuple of Steps
+        With ``dense=True``: every step of every set.
+    """
+
+    times: Array
+    states: Array
+    outputs: Array
+    output_rates: Array | None
+    sensitivities: Array | None
+    status: NDArray[np.int64]
+    messages: tuple[str, ...]
+    steps: int
+    rejected: int
+    paths: tuple[Steps, ...] = ()
+
+
+def _event_times(kernels: Kernels, parameters: Array) -> Array:
+    """Known times of events, (n_sets or 1, n_events); NaN for events triggered by a state."""
+    system = kernels.system
+    times = [np.nan if when is None else system.graph.value(when) for when in system.event_times]
+    if all(time is not None for time in times):
+        return np.array([times], float)
+    unit = kernels.unit(1)
+    w, lay = unit.workspace(), unit.layout
+    found = np.empty((len(parameters), len(times)))
+    for row, p in zip(found, parameters, strict=True):
+        w[lay["p"] : lay["p"] + len(p)] = p
+        unit.call("prepare", w)
+        unit.call("times", w)
+        row[:] = w[lay["events"] : lay["events"] + len(times)]
+    return found
+
+
+def _width_for(kernels: Kernels, n_sets: int, lanes: int | None) -> int:
+    scalar = n_sets == 1 or any(when is None for when in kernels.system.event_times)
+    if lanes is not None:
+        if lanes not in (1, 2, 4, 8):
+            raise SimulationError(f"{lanes} lanes: 1, 2, 4 or 8 are possible.")
+        return 1 if scalar else lanes
+    return 1 if scalar or n_sets < lane_width() else lane_width()
+
+
+def integrate(
+    kernels: Kernels,
+    parameters: ArrayLike,
+    doses: Doses | Sequence[Doses] = NO_DOSES,
+    times: ArrayLike = (),
+    *,
+    start: float = 0.0,
+    start_states: ArrayLike | None = None,
+    rtol: float = 1e-6,
+    atol: ArrayLike = 1e-9,
+    peak_share: float = 0.0,
+    directions: Sequence[str | Direction | tuple[str, str | int]] | None = None,
+    output_rates: bool = False,
+    dense: bool = False,
+    end: float | None = None,
+    max_steps: int = 200_000,
+    max_step: float = np.inf,
+    lanes: int | None = None,
+    threads: int = 1,
+) -> Solution:
+    """Solve the equations for every parameter set.
+
+    Parameters
+    ----------
+    kernels : Kernels
+        From `cellsim.compiler.kernels.compile_equations`.
+    parameters : (n_parameters,) or (n_sets, n_parameters) array
+        In the order of ``kernels.equations.parameters``.
+    doses : Doses, or one for each set
+        Inputs from outside. A dose after the last sample has no effect; one before `start` is refused. Sets
+        that differ in their doses alone are integrated once up to where these part (see `cellsim.solver.forks`),
+        unless there are `directions`.
+    times : (n_times,) or (n_sets, n_times) array
+        When to sample, not decreasing. A sample at the instant of a dose or event is read after it.
+    start : float
+        Time of the initial values.
+    start_states : (n_states,) or (n_sets, n_states) array, optional
+        Values at `start`, instead of the model's initial values.
+    rtol : float
+        Relative error allowed in a step.
+    atol : float or (n_states,) array
+        Absolute error allowed in a step, in the unit of each state.
+    peak_share : float
+        Allow an absolute error of `rtol` times this share of the largest value a state has had so far, too.
+        With 0.1 a dose that has decayed to a tenth is followed less and less closely, in whatever unit it
+        is counted, which saves a quarter of the steps in multi-dose models. Zero (off) where something
+        small may grow again.
+    directions : sequence, optional
+        Differentiate outputs along these: names of parameters, or pairs ``("initial", state)``, ``("jump",
+        n)``, ``("jump time", n)``, ``("rate", n)``, ``("on", n)``, ``("off", n)`` with n counted in
+        `doses`. What comes back is the derivative of the scheme itself, its steps held fixed.
+    output_rates : bool
+        Also return the time derivative of outputs.
+    dense : bool
+        Also return every step, for interpolation anywhere (one lane).
+    end : float, optional
+        Go on to this time even if the last sample is earlier.
+    max_steps : int
+        Limit for each lane group.
+    max_step : float
+        Largest step.
+    lanes : {1, 2, 4, 8}, optional
+        Simulations side by side; the widest of this machine if left out and there are enough sets.
+    threads : int
+        Lane groups integrated at the same time (the interpreter lock is released).
+
+    Returns
+    -------
+    Solution
+
+    Raises
+    ------
+    SimulationError
+        Shapes do not fit, a dose goes into an unknown state or comes before the start. A simulation that
+        breaks down raises nothing: see ``status`` and ``messages``.
+
+    Examples
+    --------
+    >>> import numpy as np, sympy as sp
+    >>> from cellsim.compiler.equations import Equations
+    >>> from cellsim.compiler.kernels import compile_equations
+    >>> x, k = sp.symbols("x k")
+    >>> decay = compile_equations(Equations(("x",), ("k",), rates=(-k * x,), initials=(sp.Integer(1),)))
+    >>> solution = integrate(decay, [[0.5], [1.0]], Doses(jumps=((1.0, "x", 1.0),)), [0.0, 1.0, 2.0])
+    >>> solution.states[:, :, 0].round(4)
+    array([[1.    , 1.6065, 0.9744],
+           [1.    , 1.3679, 0.5032]])
+    """
+    equations, system = kernels.equations, kernels.system
+    p = np.atleast_2d(np.asarray(parameters, float))
+    t = np.asarray(times, float)
+    n_sets, n_states = len(p), len(equations.states)
+    problems = []
+    if p.shape[1] != len(equations.parameters) and not (p.size == 0 and not equations.parameters):
+        problems.append(
+            Problem(what=f"{p.shape[1]} parameter values for {len(equations.parameters)} parameters.")
+        )
+    if t.ndim == 2 and len(t) != n_sets:
+        problems.append(Problem(what=f"Sample times for {len(t)} sets, parameters for {n_sets}."))
+    if not np.all(np.isfinite(t)) or (t.size and (np.any(np.diff(t) < 0) or t.min() < start)):
+        problems.append(
+            Problem(
+                what=f"Sample times must be finite, not decrease, and not precede the start at {start:g}."
+            )
+        )
+    several = (doses,) if isinstance(doses, Doses) else tuple(doses)
+    if len(several) not in (1, n_sets):
+        problems.append(Problem(what=f"Doses for {len(several)} sets, parameters for {n_sets}."))
+    if not (rtol > 0 and np.all(np.asarray(atol) >= 0)):
+        problems.append(Problem(what="Tolerances must be positive."))
+    if problems:
+        raise SimulationError(problems)
+    t2 = np.broadcast_to(t, (n_sets, t.shape[-1]))
+    width = 1 if dense or directions is not None else _width_for(kernels, n_sets, lanes)
+    machine = machine_of(kernels, width)
+    n = system.n
+    states = np.full((n_sets, t2.shape[1], n_states), np.nan)
+    outputs = np.full((n_sets, t2.shape[1], len(system.outputs)), np.nan)
+    slopes = np.full(outputs.shape if output_rates else (0, 0, 0), np.nan)
+    status, culprit = np.zeros(n_sets, np.int64), np.zeros(n_sets, np.int64)
+    fail_time = np.zeros(n_sets)
+    options = np.array([rtol, max_step, max_steps, float(output_rates), peak_share])
+    event_times = _event_times(kernels, p)
+    initially = tuple(event.initially for event in equations.events)
+    absolute = np.full(n, 1e300)  # the clock has no error
+    absolute[:n_states] = atol
+    given = None
+    if start_states is not None:
+        given = np.broadcast_to(np.asarray(start_states, float), (n_sets, n_states))
+    marks = None
+    if len(several) > 1 and directions is None:  # a direction may be a dose, counted differently in each
+        rows = [p, *([t2] if t.ndim == 2 else []), *([] if given is None else [given])]
+        marks = [b"".join(each[i].tobytes() for each in rows) for i in range(n_sets)]
+    groups = lane_groups(marks, several, n_sets, width)
+
+    paths: dict[int, Steps] = {}
+    sensitivities = None
+    if directions is not None:
+        courses = courses_of(kernels, directions, several, given is not None)
+        sensitivities = np.full((*outputs.shape, len(directions)), np.nan)
+
+    def run(group: NDArray[np.intp]) -> NDArray[np.int64]:
+        filled = np.concatenate([group, np.repeat(group[:, -1:], width - group.shape[1], axis=1)], axis=1)
+        schedules = [several]
+        if len(several) > 1:
+            each_lane = [tuple(several[i] for i in row) for row in filled]
+            schedules = [row[:1] if len(set(row)) == 1 else row for row in each_lane]
+        lead = filled[0]  # the other rows differ from it in their doses alone
+        group_events = event_times if len(event_times) == 1 else event_times[lead]
+        if len(group_events) > 1 and np.all((group_events == group_events[0]) | np.isnan(group_events)):
+            group_events = group_events[:1]
+        sample_times = np.ascontiguousarray(t2[lead].T)
+        last = max(float(sample_times.max()) if sample_times.size else start, start if end is None else end)
+        plan = itinerary(
+            tuple(schedules),
+            equations.states,
+            start,
+            last,
+            tuple(map(tuple, group_events.tolist())),
+            initially,
+        )
+
+        def arrived(schedule: int, march: March) -> None:
+            sets = group[schedule]
+            reading = (march.samples, march.inputs, sets, states, outputs, slopes)
+            _read(machine, options, march.w, *reading)
+            status[sets], culprit[sets] = march.status[: len(sets)], march.culprit[: len(sets)]
+            fail_time[sets] = march.fail_time[: len(sets)]
+            if dense:
+                paths[sets[0]] = Steps(march.path[: march.counts[3]], n_states)
+
+        def tangents(table: Timetable) -> Tangents:
+            assert sensitivities is not None
+            course = courses[0 if len(several) == 1 else int(lead[0])]
+            return course.tangents(table, schedules[0][0], equations.states, sensitivities[lead[0]])
+
+        march = begin(
+            machine,
+            p[lead],
+            absolute,
+            start,
+            None if given is None else given[lead],
+            len(sample_times),
+            clock=system.clock,
+            output_rates=output_rates,
+            dense=dense,
+        )
+        carried = None if sensitivities is None else tangents
+        return follow(machine, march, plan, options, sample_times, given is not None, arrived, carried)
+
+    if threads > 1 and len(groups) > 1:
+        with ThreadPoolExecutor(threads) as pool:
+            counted = list(pool.map(run, groups))
+    else:
+        counted = [run(group) for group in groups]
+    names = (*equations.states, "time")
+    messages = tuple(
+        f"At time {fail_time[i]:.6g} {MEANING[code]}; {names[culprit[i]]} changes fastest." if code else ""
+        for i, code in enumerate(status.tolist())
+    )
+    return Solution(
+        times=t,
+        states=states,
+        outputs=outputs,
+        output_rates=slopes if output_rates else None,
+        sensitivities=sensitivities,
+        status=status,
+        messages=messages,
+        steps=int(sum(each[0] for each in counted)),
+        rejected=int(sum(each[1] for each in counted)),
+        paths=tuple(paths[i] for i in sorted(paths)),
+    )
+
+
+def observe(kernels: Kernels, times: ArrayLike, states: ArrayLike, parameters: ArrayLike) -> Array:
+    """Outputs at many times at once.
+
+    Parameters
+    ----------
+    kernels : Kernels
+    times : (k,) array
+    states : (k, n_states) array
+    parameters : (n_parameters,) array
+
+    Returns
+    -------
+    (k, n_outputs) array
+    """
+    system, machine = kernels.system, machine_of(kernels, 1)
+    w, lay = machine.unit.workspace(), machine.unit.layout
+    p, t = np.asarray(parameters, float), np.asarray(times, float)
+    w[lay["p"] : lay["p"] + p.size] = p
+    machine.unit.call("prepare", w)
+    samples = np.empty((t.size, system.n))
+    samples[:, : len(kernels.equations.states)] = states
+    if system.clock is not None:
+        samples[:, system.clock] = t
+    found, none = np.empty((1, t.size, len(system.outputs))), np.empty((1, 0, 0))
+    _read(machine, np.zeros(5), w, samples, none, np.zeros(1, np.int64), none, found, none)
+    return found[0]
+
+
+def _read(
+    machine: Machine,
+    options: Array,
+    w: Array,
+    samples: Array,
+    inputs: Array,
+    lanes: NDArray[np.int64],
+    states: Array,
+    outputs: Array,
+    rates: Array,
+) -> None:
+    """States and outputs at samples of a lane group, into the rows `lanes` of the results."""
+    where = np.ascontiguousarray(lanes)
+    reading = Reading(
+        machine.addresses, machine.offsets, options, w, samples, inputs, where, states, outputs, rates
+    )
+    places = addresses(reading)
+    step_code().observe_group(places.ctypes.data, w.ctypes.data, len(samples), len(lanes), states.shape[2])

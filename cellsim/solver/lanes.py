@@ -1,0 +1,230 @@
+"""A lane group on its way: the memory the step loop works in, carried from leg to leg and copied at forks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cellsim.compiler.assembly import Unit, aligned
+from cellsim.compiler.kernels import Kernels
+from cellsim.solver.breakpoints import Timetable
+from cellsim.solver.forks import Itinerary, Leg
+from cellsim.solver.loop_arrays import KERNELS, PATH_FULL, SLOTS, Group, Tangents, addresses
+from cellsim.solver.sensitivities import no_tangents
+from cellsim.solver.step_loop_cache import step_code
+
+__all__ = ["Machine", "March", "begin", "follow", "machine_of"]
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Machine:
+    """A unit's addresses and offsets as the step loop wants them."""
+
+    unit: Unit
+    addresses: NDArray[np.int64]
+    offsets: NDArray[np.int64]
+    root_event: NDArray[np.int64]
+    held: NDArray[np.int64]
+    targets: NDArray[np.int64]
+    target_ptr: NDArray[np.int64]
+
+
+@lru_cache(maxsize=256)
+def machine_of(kernels: Kernels, width: int) -> Machine:
+    """The machine for `width` simulations side by side."""
+    system, unit = kernels.system, kernels.unit(width)
+    lay = unit.layout
+    events = [f"event{e}" for e in range(len(system.assignments))]
+    roots = [e for e, when in enumerate(system.event_times) if when is None]
+    padded = lay["y1"] - lay["y"]
+    sizes = [
+        system.n,
+        width,
+        padded,
+        len(system.outputs),
+        len(roots),
+        -1 if system.clock is None else system.clock,
+        unit.fixed,
+    ]
+    targets = [[i for i, _ in each] for each in system.assignments]
+    return Machine(
+        unit,
+        np.array([unit.address[name] for name in (*KERNELS, *events)], np.int64),
+        np.array([*(lay[name] for name in SLOTS), *sizes], np.int64),
+        np.array(roots, np.int64),
+        np.array([kernels.equations.events[e].initially for e in roots], np.int64),
+        np.array([i for each in targets for i in each], np.int64),
+        np.cumsum([0, *map(len, targets)]).astype(np.int64),
+    )
+
+
+@dataclass
+class March:
+    """Everything of a lane group that moves (see `cellsim.solver.loop_arrays.Group`)."""
+
+    w: Array
+    samples: Array
+    inputs: Array
+    held: NDArray[np.int64]
+    status: NDArray[np.int64]
+    fail_time: Array
+    culprit: NDArray[np.int64]
+    counts: NDArray[np.int64]
+    source: NDArray[np.int64]
+    ptr: NDArray[np.int64]
+    path: Array
+    now: NDArray[np.int64]
+    flow: Array
+
+    def copy(self) -> March:
+        """Another that can go its own way."""
+        w = aligned(self.w.size)
+        w[:] = self.w
+        others = [each.name for each in fields(self) if each.name != "w"]
+        return March(w, **{name: getattr(self, name).copy() for name in others})
+
+
+def begin(
+    machine: Machine,
+    parameters: Array,
+    absolute: Array,
+    start: float,
+    start_states: Array | None,
+    n_times: int,
+    *,
+    clock: int | None,
+    output_rates: bool,
+    dense: bool,
+) -> March:
+    """A march at its start.
+
+    Parameters
+    ----------
+    machine : Machine
+    parameters : (width, n_parameters) array
+    absolute : (n,) array
+        Absolute tolerances, the clock's included.
+    start : float
+    start_states : (width, n_states) array or None
+        Left out: the model's own.
+    n_times : int
+    clock : int or None
+        Which state is the clock.
+    output_rates, dense : bool
+    """
+    lay, n, width = machine.unit.layout, len(absolute), machine.unit.width
+    w = aligned(lay.size)
+
+    def slot(name: str, count: int) -> Array:
+        return w[lay[name] : lay[name] + count * width].reshape(count, width)
+
+    slot("p", parameters.shape[1])[:] = parameters.T
+    w[lay["atol"] : lay["atol"] + machine.offsets[18]] = 1.0
+    slot("atol", n)[:] = absolute[:, None]
+    if clock is not None:
+        slot("y", n)[clock] = start
+    if start_states is not None:
+        slot("y", start_states.shape[1])[:] = start_states.T
+    return March(
+        w=w,
+        samples=np.full((n_times, n * width), np.nan),
+        inputs=np.zeros((n_times if output_rates else 0, n * width)),
+        held=machine.held.copy(),
+        status=np.zeros(width, np.int64),
+        fail_time=np.zeros(width),
+        culprit=np.zeros(width, np.int64),
+        counts=np.zeros(4, np.int64),
+        source=np.arange(width),
+        ptr=np.zeros(width, np.int64),
+        path=np.empty((1024, 3 + 5 * n) if dense else (0, 0)),
+        now=np.zeros(2 * len(machine.held), np.int64),
+        flow=np.zeros(n),
+    )
+
+
+def _carry(
+    machine: Machine,
+    march: March,
+    leg: Leg,
+    table: Timetable,
+    options: Array,
+    sample_times: Array,
+    given_start: bool,
+    tangents: Tangents,
+) -> March:
+    """One leg of the way; where `path` turns out too short, once more from its beginning with a longer one."""
+    while True:
+        begun = march.copy() if len(march.path) else march
+        group = Group(
+            machine.addresses, machine.offsets, options, march.w, table.breaks, table.op_ptr, table.op_kind,
+            table.op_index, table.op_amount, machine.root_event, march.held, machine.targets,
+            machine.target_ptr, sample_times, march.samples, march.inputs, march.status, march.fail_time,
+            march.culprit, march.counts, march.source, march.ptr, march.now, march.flow, march.path,
+        )  # fmt: skip
+        places = addresses(group, tangents)
+        said = step_code().run_group(
+            places.ctypes.data, march.w.ctypes.data, tangents.v.ctypes.data, given_start, leg.first, leg.stop,
+            len(table.breaks), len(sample_times), table.op_amount.shape[1], len(march.path),
+        )  # fmt: skip
+        if said != PATH_FULL:
+            return march
+        begun.path = np.concatenate([begun.path, np.empty_like(begun.path)])
+        march = begun
+
+
+def follow(
+    machine: Machine,
+    march: March,
+    itinerary: Itinerary,
+    options: Array,
+    sample_times: Array,
+    given_start: bool,
+    arrived: Callable[[int, March], None],
+    tangents: Callable[[Timetable], Tangents] | None = None,
+) -> NDArray[np.int64]:
+    """Carry a march along every schedule of an itinerary.
+
+    Parameters
+    ----------
+    machine : Machine
+    march : March
+        At its start; used up.
+    itinerary : Itinerary
+    options : array
+        As the step loop has them.
+    sample_times : (n_times, width) array
+    given_start : bool
+        Whether the initial states are in place.
+    arrived : callable
+        Told the number of each schedule that has reached its end, and the march there.
+    tangents : callable, optional
+        Sensitivities to carry along, made for a timetable (one schedule only).
+
+    Returns
+    -------
+    (4,) array
+        Work done: steps accepted, rejected, factorisations, steps recorded.
+    """
+    work = np.zeros(4, np.int64)
+
+    waiting = [(itinerary.root, march, False)]
+    while waiting:
+        leg, march, needed = waiting.pop()
+        march = march.copy() if needed else march
+        table = itinerary.tables[leg.table]
+        if leg.stop > leg.first and not march.status.all():
+            before = march.counts.copy()
+            carried = no_tangents() if tangents is None else tangents(table)
+            march = _carry(machine, march, leg, table, options, sample_times, given_start, carried)
+            work += march.counts - before
+        for schedule in leg.done:
+            arrived(schedule, march)
+        # the first to be put here is the last to be taken up, when no other needs the march any more
+        waiting += [(apart, march, place > 0) for place, apart in enumerate(leg.then)]
+    return work

@@ -1,0 +1,255 @@
+"""Directions laid out for the step loop: what is seeded when, and where each result goes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cellsim.compiler.kernels import Kernels
+from cellsim.compiler.sensitivity_directions import LANES, Direction, directions_of, pack
+from cellsim.solver.breakpoints import OP_EVENT, Doses, Timetable
+from cellsim.solver.loop_arrays import SEED_EVENT_TIME, SEED_INPUT, SEED_STATE, SEED_TIME, Tangents
+from cellsim.solver.tangents import TangentUnit, tangent_unit
+
+__all__ = ["Course", "courses_of", "no_tangents"]
+
+Array = NDArray[np.float64]
+
+
+@lru_cache(maxsize=1)
+def no_tangents() -> Tangents:
+    """What the step loop gets when nothing is differentiated: sizes of zero."""
+    nothing: Any = np.zeros(16, np.int64)
+    return Tangents(*[nothing] * len(Tangents._fields))
+
+
+@dataclass(frozen=True)
+class Course:
+    """Directions compiled and laid out for the step loop."""
+
+    made: TangentUnit
+    addresses: NDArray[np.int64]
+    slots: NDArray[np.int64]
+    sizes: NDArray[np.int64]
+    groups: NDArray[np.int64]
+    places: NDArray[np.int64]
+    pairs_y: NDArray[np.int64]
+    pairs_p: NDArray[np.int64]
+    initials: NDArray[np.int64]
+    row_ptr: NDArray[np.int64]
+    rows: NDArray[np.int64]
+    event_ptr: NDArray[np.int64]
+    event_y: NDArray[np.int64]
+    event_p_ptr: NDArray[np.int64]
+    event_p: NDArray[np.int64]
+    atoms: NDArray[np.int64]
+    atom_y: NDArray[np.int64]
+    tau_ptr: NDArray[np.int64]
+    tau: NDArray[np.int64]
+
+    def place(self, direction: int, state: int, slot: int = 0) -> int:
+        """Where the tangent of a state along a direction stands in ``v``; slot 0 is s, 3 is u."""
+        g, lane = self.made.packing.home[direction]
+        return int(self.groups[g, slot] + self.places[g, state] + lane)
+
+    def tangents(self, table: Timetable, doses: Doses, states: tuple[str, ...], result: Array) -> Tangents:
+        """Everything for one run; `result` (n_times, n_outputs, n_directions) is filled."""
+        v = self.made.unit.workspace()
+        start = float(table.breaks[0])
+        seeds: list[tuple[int, int, int, float]] = []
+
+        def at(time: float) -> int | None:
+            return int(np.searchsorted(table.breaks, time)) if time <= table.breaks[-1] else None
+
+        def index(state: str | int) -> int:
+            return states.index(state) if isinstance(state, str) else state
+
+        def seed(time: float, code: int, where: int, value: float) -> None:
+            if (b := at(time)) is not None:
+                seeds.append((b, code, where, value))
+
+        for d, direction in enumerate(self.made.packing.directions):
+            kind, i = direction.kind, direction.index
+            if kind == "initial":
+                seed(start, SEED_STATE, self.place(d, i), 1.0)
+            elif kind in ("jump", "jump time"):
+                time, state, _ = doses.jumps[i]
+                if kind == "jump":
+                    seed(time, SEED_STATE, self.place(d, index(state)), 1.0)
+                else:
+                    seed(time, SEED_TIME, d, 1.0)
+            elif kind in ("rate", "on", "off"):
+                on, off, state, _ = doses.rates[i]
+                if kind == "rate":
+                    seed(on, SEED_INPUT, self.place(d, index(state), 3), 1.0)
+                    seed(off, SEED_INPUT, self.place(d, index(state), 3), -1.0)
+                else:
+                    seed(on if kind == "on" else off, SEED_TIME, d, 1.0)
+        for entry, (event, parameter) in enumerate(self.made.time_entries):
+            for b in range(len(table.breaks)):
+                for o in range(table.op_ptr[b], table.op_ptr[b + 1]):
+                    if (
+                        table.op_kind[o] == OP_EVENT
+                        and table.op_index[o] == event
+                        and table.breaks[b] > start
+                    ):
+                        seeds += [
+                            (b, SEED_EVENT_TIME, d, float(entry))
+                            for d, each in enumerate(self.made.packing.directions)
+                            if each.kind == "parameter" and each.index == parameter
+                        ]
+        seeds.sort()
+        counted = (
+            np.bincount([b for b, *_ in seeds], minlength=len(table.breaks))
+            if seeds
+            else np.zeros(len(table.breaks))
+        )
+        return Tangents(
+            self.addresses, v, self.slots, self.sizes, self.groups, self.places, self.pairs_y, self.pairs_p,
+            self.initials, np.concatenate([[0], np.cumsum(counted)]).astype(np.int64), np.array([code for _,
+            code, *_ in seeds], np.int64), np.array([where for *_, where, _ in seeds], np.int64),
+            np.array([value for *_, value in seeds], float), self.row_ptr, self.rows, self.event_ptr,
+            self.event_y, self.event_p_ptr, self.event_p, self.atoms, self.atom_y, self.tau_ptr, self.tau,
+            result, np.zeros(len(self.made.packing.directions)),
+        )  # fmt: skip
+
+
+def _table(rows: Sequence[Sequence[int]], columns: int) -> NDArray[np.int64]:
+    return np.array(rows, np.int64).reshape(len(rows), columns)
+
+
+def courses_of(
+    kernels: Kernels,
+    wanted: Sequence[str | Direction | tuple[str, str | int]],
+    doses: tuple[Doses, ...],
+    given_start: bool,
+) -> list[Course]:
+    """One course for each set of doses; equal ones are shared."""
+    known: dict[tuple[tuple[int, ...], tuple[int, ...]], Course] = {}
+    states = kernels.equations.states
+    courses = []
+    for each in doses:
+        jumps = tuple(
+            states.index(s) if isinstance(s, str) and s in states else int(s) for _, s, _ in each.jumps
+        )
+        rates = tuple(
+            states.index(s) if isinstance(s, str) and s in states else int(s) for *_, s, _ in each.rates
+        )
+        if (jumps, rates) not in known:
+            known[jumps, rates] = _course(kernels, tuple(wanted), jumps, rates, given_start)
+        courses.append(known[jumps, rates])
+    return courses
+
+
+@lru_cache(maxsize=64)
+def _course(
+    kernels: Kernels,
+    wanted: tuple[str | Direction | tuple[str, str | int], ...],
+    jumps: tuple[int, ...],
+    rates: tuple[int, ...],
+    given_start: bool,
+) -> Course:
+    system = kernels.system
+    directions = directions_of(system, wanted, len(jumps), len(rates))
+    packing = pack(system, directions, {"jump": jumps, "rate": rates}, given_start=given_start)
+    made = tangent_unit(kernels, packing)
+    lay = made.unit.layout
+    names: tuple[str, ...] = (
+        "prepare",
+        "step",
+        "dense",
+        "observe_y",
+        "observe_p",
+        "initial",
+        "times",
+        "atoms",
+    )
+    names += tuple(f"event{e}" for e in range(len(system.assignments)))
+    groups, places = [], np.full((len(made.shapes), system.n), -1, np.int64)
+    for g, (shape, begin) in enumerate(zip(made.shapes, made.begin, strict=True)):
+        slots = [begin + shape.layout[name] for name in ("s", "s1", "sample", "u", "dense")]
+        groups.append((*slots, len(shape.row) * LANES))
+        for row, offset in shape.row.items():
+            places[g, row] = offset
+    size = len(directions)
+
+    def place(d: int, state: int, slot: int) -> int:
+        g, lane = packing.home[d]
+        return int(groups[g][slot] + places[g, state] + lane)
+
+    along: dict[int, list[int]] = {}
+    for d, direction in enumerate(directions):
+        if direction.kind == "parameter":
+            along.setdefault(direction.index, []).append(d)
+    moved = [sorted(r for r in reach if r < system.n) for reach in packing.reach]
+    by_state: dict[int, list[int]] = {}
+    for d, rows in enumerate(moved):
+        for r in rows:
+            by_state.setdefault(r, []).append(d)
+    event_y, event_p, event_ptr, event_p_ptr = [], [], [0], [0]
+    for assignments, entries in zip(system.assignments, made.event_entries, strict=True):
+        event_y += [(-1, i, 0) for i, _ in assignments]  # every target forgets its old tangent
+        event_y += [(e, i, j) for e, (i, kind, j) in enumerate(entries) if kind == "y"]
+        event_p += [
+            (e, place(d, i, 0))
+            for e, (i, kind, j) in enumerate(entries)
+            if kind == "p"
+            for d in along.get(j, ())
+        ]
+        event_ptr.append(len(event_y))
+        event_p_ptr.append(len(event_p))
+    atoms: list[tuple[int, int, int]] = []
+    atom_y: list[tuple[int, int]] = []
+    tau: list[tuple[int, int]] = []
+    tau_ptr, at = [0], 0
+    for root, slopes in made.atoms:
+        atoms.append((root, at, len(atom_y)))
+        atom_y += [(at + 1 + e, j) for e, (kind, j) in enumerate(slopes) if kind == "y"]
+        for d, direction in enumerate(directions):
+            for e, (kind, j) in enumerate(slopes):
+                if kind == "y" and j in packing.reach[d]:
+                    tau.append((at + 1 + e, place(d, j, 0)))
+                elif kind == "p" and direction.kind == "parameter" and direction.index == j:
+                    tau.append((at + 1 + e, -1))
+            tau_ptr.append(len(tau))
+        at += 1 + len(slopes)
+    atoms.append((-1, at, len(atom_y)))
+    pairs_y = [
+        (e, place(d, j, 2), o * size + d)
+        for e, (o, j) in enumerate(made.output_entries)
+        for d in by_state.get(j, ())
+    ]
+    pairs_p = [(e, o * size + d) for e, (o, j) in enumerate(made.output_parameters) for d in along.get(j, ())]
+    initials = [
+        (e, place(d, i, 0)) for e, (i, j) in enumerate(made.initial_entries) for d in along.get(j, ())
+    ]
+    sizes = (
+        1, len(groups), system.n, len(pairs_y), len(pairs_p), len(initials), size, len(atoms),
+        len(system.outputs) * size,
+    )  # fmt: skip
+    return Course(
+        atoms=_table(atoms, 3),
+        atom_y=_table(atom_y, 2),
+        tau_ptr=np.array(tau_ptr, np.int64),
+        tau=_table(tau, 2),
+        made=made,
+        addresses=np.array([made.unit.address[name] for name in names], np.int64),
+        slots=np.array([lay[name] for name in ("gy", "gp", "y0p", "event", "times", "atoms")], np.int64),
+        sizes=np.array(sizes, np.int64),
+        groups=_table(groups, 6),
+        places=places,
+        pairs_y=_table(pairs_y, 3),
+        pairs_p=_table(pairs_p, 2),
+        initials=_table(initials, 2),
+        row_ptr=np.cumsum([0, *map(len, moved)]).astype(np.int64),
+        rows=_table([(r, place(d, r, 0)) for d, rows in enumerate(moved) for r in rows], 2),
+        event_ptr=np.array(event_ptr, np.int64),
+        event_y=_table(event_y, 3),
+        event_p_ptr=np.array(event_p_ptr, np.int64),
+        event_p=_table(event_p, 2),
+    )

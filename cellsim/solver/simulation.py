@@ -1,0 +1,312 @@
+"""Run a model under a schedule."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from numbers import Real
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from cellsim.compiler.equations import equations_of
+from cellsim.compiler.kernels import Kernels, compile_equations
+from cellsim.dosing.delivery import Delivery, deliver
+from cellsim.errors import Problem, SimulationError, did_you_mean
+from cellsim.solver.conditions import Conditions, turning_days
+from cellsim.solver.integration import MEANING, Doses, Solution, observe
+from cellsim.solver.integration import integrate as integrate_rodas
+from cellsim.solver.path import Path
+from cellsim.solver.scipy_solver import breakdown
+from cellsim.solver.scipy_solver import integrate as integrate_scipy
+from cellsim.solver.trajectory import Trajectory
+
+if TYPE_CHECKING:
+    from cellsim.dosing.schedule import Schedule
+    from cellsim.model.model import Model
+
+__all__ = ["simulate", "start_of"]
+
+Array = np.ndarray[Any, np.dtype[np.float64]]
+
+SOLVERS = ("rodas", "scipy")
+
+
+def start_of(schedule: Schedule, times: ArrayLike = ()) -> float:
+    """The day a simulation begins unless told: day 0, or the first dose or sample if that is earlier.
+
+    Initial values are those of day 0 (as in SBML), so a first dose on day 7 finds a week gone by.
+
+    Examples
+    --------
+    >>> from cellsim.dosing.schedule import Schedule
+    >>> start_of(Schedule.at([7], cells=5e7, product="rfib")), start_of(Schedule(), [-1, 35])
+    (0.0, -1.0)
+    """
+    first_dose = schedule.span[0] if schedule.span else 0.0
+    return min([0.0, first_dose, *np.ravel(np.asarray(times, dtype=float)).tolist()])
+
+
+def simulate(
+    model: Model,
+    schedule: Schedule,
+    times: ArrayLike,
+    *,
+    values: Mapping[str, float] | None = None,
+    start: float | None = None,
+    outputs: Sequence[str] | None = None,
+    solver: Literal["rodas", "scipy"] = "rodas",
+    rtol: float = 1e-6,
+    atol: float = 1e-9,
+) -> Trajectory:
+    """Run a model under a schedule and read it at given times.
+
+    Parameters
+    ----------
+    model : Model
+        What moves.
+    schedule : Schedule
+        What is infused. Every infusion must find its product, and none may lie before `start`; those
+        after the last of `times` are not reached.
+    times : array_like, shape (n_times,)
+        Days to sample, in order. A sample at the instant of a dose is read after it.
+    values : mapping of str to float, optional
+        Parameters, or initial values of states, for this run; in the model's units.
+    start : float, optional
+        Day on which the initial values hold. By default day 0, or the first dose or sample if earlier.
+    outputs : sequence of str, optional
+        States and assignments to keep; by default all of them.
+    solver : {"rodas", "scipy"}
+        The compiled Rosenbrock engine, or SciPy's LSODA on the same right-hand side as its witness.
+    rtol, atol : float
+        Error allowed per step: relative, and absolute in each state's unit.
+
+    Returns
+    -------
+    Trajectory
+        Every state and assignment by name, with units.
+
+    Raises
+    ------
+    SimulationError
+        Times that are not days in order, a dose before the start, or a run that cannot be carried to its
+        end (with time, state and the fastest-changing name).
+    ScheduleError
+        A product that neither the schedule nor the model knows.
+    ModelError
+        Values for unknown names.
+
+    Examples
+    --------
+    >>> from cellsim.model.model import load_model
+    >>> from cellsim.dosing.schedule import Schedule
+    >>> model = load_model("x = 0; x' = -0.1*x")
+    >>> seen = simulate(model, Schedule.every(7, cells=5, doses=2, product="x"), [7])
+    >>> print(f"{seen['x'][0]:.3f}")
+    7.483
+    """
+    days = _checked_times(times)
+    begin = start_of(schedule, days) if start is None else float(start)
+    _refuse(_span_problems(schedule, days, begin, solver, rtol, atol))
+    given = dict(values or {})
+    run = _Run(
+        model, _kept(model, outputs), deliver(schedule, model), given, begin, float(days[-1]), rtol, atol
+    )
+    y, between = (run.by_rodas if solver == "rodas" else run.by_scipy)(days)
+    described = {each.name: each for each in model.quantities}
+    return Trajectory(
+        model=model,
+        schedule=schedule,
+        values=MappingProxyType(given),
+        times=days,
+        names=run.names,
+        units=MappingProxyType({name: described[name].unit for name in run.names}),
+        labels=MappingProxyType({name: described[name].label for name in run.names}),
+        y=y,
+        start=begin,
+        solver=solver,
+        between=between,
+    )
+
+
+# ---- what was asked -----------------------------------------------------------------------------------
+
+
+def _checked_times(times: ArrayLike) -> Array:
+    days = np.array(times, dtype=float).reshape(-1)
+    if not days.size:
+        raise SimulationError("No times to sample.")
+    if not np.isfinite(days).all():
+        raise SimulationError(f"times[{int(np.argmin(np.isfinite(days)))}] is not a finite day.")
+    falls = np.flatnonzero(np.diff(days) < 0)
+    if falls.size:
+        at = int(falls[0])
+        raise SimulationError(
+            f"times go back from day {days[at]:g} to day {days[at + 1]:g}; sort them first."
+        )
+    return days
+
+
+def _span_problems(
+    schedule: Schedule, days: Array, begin: float, solver: str, rtol: float, atol: float
+) -> Iterator[str]:
+    if solver not in SOLVERS:
+        yield f"no solver {solver!r}. {did_you_mean(solver, SOLVERS)}"
+    if not math.isfinite(begin):
+        yield f"start {begin!r} is not a finite day."
+    if days[0] < begin:
+        yield f"the first sample is on day {days[0]:g}, before the start on day {begin:g}."
+    for infusion in schedule:
+        if infusion.day < begin:
+            when = f"on day {infusion.day:g}, before the start on day {begin:g}."
+            yield f"the infusion of {infusion.product} is {when}"
+    for name, value in (("rtol", rtol), ("atol", atol)):
+        if not 0 < value < 1:
+            yield f"{name} {value!r} is not between 0 and 1."
+
+
+def _refuse(complaints: Iterable[str]) -> None:
+    problems = [Problem(what=what) for what in complaints]
+    if problems:
+        raise SimulationError(problems)
+
+
+def _kept(model: Model, outputs: Sequence[str] | None) -> tuple[str, ...]:
+    known = (*(each.name for each in model.states), *(each.name for each in model.assignments))
+    if outputs is None:
+        return known
+    asked = (outputs,) if isinstance(outputs, str) else tuple(dict.fromkeys(outputs))
+    _refuse(
+        f"no state or assignment {name!r}. {did_you_mean(name, known)}" for name in asked if name not in known
+    )
+    return asked
+
+
+# ---- one run ------------------------------------------------------------------------------------------
+
+
+class _Motion:
+    """A model with its parameters settled, as the witness asks for it."""
+
+    def __init__(self, kernels: Kernels, p: Array) -> None:
+        self.kernels, self.p = kernels, p
+        self.names = kernels.equations.states
+
+    def rates(self, t: float, y: Array) -> Array:
+        return self.kernels.rhs(t, y, self.p)
+
+    def jacobian(self, t: float, y: Array) -> Array:
+        return self.kernels.jacobian(t, y, self.p)
+
+
+@dataclass
+class _Run:
+    """Everything settled about one simulation, and the two ways to carry it out."""
+
+    model: Model
+    names: tuple[str, ...]
+    delivery: Delivery
+    values: Mapping[str, float]
+    begin: float
+    end: float
+    rtol: float
+    atol: float
+
+    def __post_init__(self) -> None:
+        self.equations = equations_of(self.model, self.names)
+        self.kernels = compile_equations(self.equations)
+        of_parameter = {name: place for place, name in enumerate(self.equations.parameters)}
+        self.place = {name: place for place, name in enumerate(self.equations.states)}
+        if not all(
+            name in {**of_parameter, **self.place} and isinstance(value, Real) and math.isfinite(value)
+            for name, value in self.values.items()
+        ):
+            self.model.with_values(self.values)  # it refuses, in its own words
+        self.p = np.array([parameter.value for parameter in self.model.parameters])
+        for name, value in self.values.items():
+            if name in of_parameter:
+                self.p[of_parameter[name]] = value
+        self.y0 = self.kernels.initial(self.p, self.begin)
+        for name, value in self.values.items():
+            if name in self.place:
+                self.y0[self.place[name]] = value
+
+    def read(self, days: Array, states: Array) -> Array:
+        """Named quantities from days (n,) and states (n, n_states)."""
+        return observe(self.kernels, days, states, self.p)
+
+    def breaks(self) -> list[float]:
+        """Start, end, and the known days between on which something jumps."""
+        days = {day for day, _, _ in self.delivery.boluses} | {*turning_days(self.equations, self.p)}
+        days |= {day for on, off, _, _ in self.delivery.inflows for day in (on, off)}
+        return [self.begin, *sorted(day for day in days if self.begin < day < self.end), self.end]
+
+    def by_scipy(self, days: Array) -> tuple[Array, Callable[[], Path]]:
+        """Samples at `days`, and the path between them."""
+        path = Path(
+            *integrate_scipy(
+                _Motion(self.kernels, self.p),
+                Conditions(self.equations, self.p) if self.equations.events else None,
+                self.y0,
+                start=self.begin,
+                end=self.end,
+                boluses=[(day, self.place[state], amount) for day, state, amount in self.delivery.boluses],
+                inflows=[
+                    (on, off, self.place[state], rate) for on, off, state, rate in self.delivery.inflows
+                ],
+                breaks=self.breaks(),
+                rtol=self.rtol,
+                atol=self.atol,
+            ),
+            self.read,
+        )
+        return path.values(path.step_of(days), days), lambda: path
+
+    def by_rodas(self, days: Array) -> tuple[Array, Callable[[], Path]]:
+        """Samples at `days`, and what makes the path between them when it is first asked for."""
+
+        def between() -> Path:
+            solution = self.solve(days, dense=True)
+            steps = solution.paths[0]
+            if len(steps.starts) and steps.starts[-1] == self.end:
+                return Path(steps.starts, steps.ends, steps.states, self.read)
+            # an instant of its own for the last day, which a run without length consists of
+            last, count = solution.states[0, -1:], len(steps.starts)
+
+            def states(step: np.ndarray[Any, Any], times: Array) -> Array:
+                found = np.repeat(last, len(times), axis=0)
+                found[step < count] = steps.states(step[step < count], times[step < count])
+                return found
+
+            return Path(np.append(steps.starts, self.end), np.append(steps.ends, self.end), states, self.read)
+
+        return self.solve(days).outputs[0], between
+
+    def solve(self, days: Array, *, dense: bool = False) -> Solution:
+        """Samples at `days` by the engine; refused where it did not reach the last."""
+        solution = integrate_rodas(
+            self.kernels,
+            self.p,
+            Doses(self.delivery.boluses, self.delivery.inflows),
+            days,
+            start=self.begin,
+            start_states=self.y0,
+            rtol=self.rtol,
+            atol=self.atol,
+            dense=dense,
+        )
+        if not solution.status[0]:
+            return solution
+        if not dense:  # once more, for the last state before it
+            return self.solve(days, dense=True)
+        steps = solution.paths[0]
+        last = len(steps.starts) - 1
+        day = float(steps.ends[last]) if last >= 0 else self.begin
+        y = steps.states(np.array([last]), np.array([day]))[0] if last >= 0 else self.y0
+        rates = self.kernels.rhs(day, y, self.p)
+        why = f"{MEANING[int(solution.status[0])]}."
+        tolerances = {"rtol": self.rtol, "atol": self.atol}
+        raise breakdown(self.kernels.equations.states, day, y, rates, **tolerances, why=why)

@@ -1,0 +1,386 @@
+"""Profiles against closed forms, brute force, lmfit and the law of coverage; open ends and kinks said in words."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+from scipy import optimize, stats
+from small_cases import decay, straight_line, tiny_case
+
+from cellsim.case.case import load_case
+from cellsim.errors import CalibrationError
+from cellsim.identifiability import profiles
+from cellsim.identifiability.identification import DATA_DRIVEN, PRIOR_DRIVEN, UNTOUCHED
+from cellsim.identifiability.profile_curve import CLOSED, threshold
+from cellsim.identifiability.profiles import profile
+from cellsim.likelihood.objective import objective_of
+from cellsim.posterior.fitting import calibrate
+from cellsim.posterior.posterior import sample
+from cellsim.predictions.measures import Area, InRange
+from cellsim.predictions.predictions import prediction_from, predictions_of
+
+DAYS = (0.5, 1.0, 2.0, 3.0)
+Z95 = stats.norm.ppf(0.975)
+
+
+def gaussian(values, days, sd, prior):
+    """Posterior of y - 10 = a + b t, by the textbook: mean and covariance."""
+    X = np.column_stack([np.ones(len(days)), days])
+    covariance = np.linalg.inv(X.T @ X / sd**2 + np.eye(2) / prior**2)
+    return covariance @ X.T @ (np.array(values) - 10) / sd**2, covariance
+
+
+def regression(values, sd):
+    """ln y = ln A - k t by least squares: estimates and covariance of (ln A, k), sd known."""
+    X = np.column_stack([np.ones(len(DAYS)), -np.array(DAYS)])
+    covariance = np.linalg.inv(X.T @ X) * sd**2
+    return covariance @ X.T @ np.log(values) / sd**2, covariance
+
+
+# ---- closed forms ---------------------------------------------------------------------------------
+
+
+def test_a_linear_gaussian_problem_has_its_parabola():
+    values = [10.4, 11.1, 11.3, 12.9]
+    mean, covariance = gaussian(values, DAYS, 0.5, 2.0)
+    objective = objective_of(straight_line(values, DAYS, sd=0.5, prior=2.0))
+    weights = np.array([1.0, 5.0])
+    line = prediction_from(objective, lambda p: p["a"] + 5 * p["b"], "day 5")
+    found = profile(objective, ["a", "b"], predictions=[line])
+    variances = [*np.diag(covariance), weights @ covariance @ weights]
+    for curve, middle, variance in zip(
+        found.curves.values(), [*mean, weights @ mean], variances, strict=True
+    ):
+        assert curve.estimate == pytest.approx(middle, abs=1e-6)
+        for level in found.levels:
+            here = curve.interval(level)
+            reach = np.sqrt(threshold(level) * variance)
+            assert (here.low, here.high) == pytest.approx((middle - reach, middle + reach), abs=1e-5)
+            assert here.closed and here.pieces == 1
+        at = np.linspace(middle - np.sqrt(variance), middle + np.sqrt(variance), 7)
+        places = at if curve.prediction else at / 2
+        np.testing.assert_allclose(curve.rise_at(places), (at - middle) ** 2 / variance, atol=1e-5)
+        # a Gaussian is its own Laplace approximation
+        drawn = curve.drawing()
+        np.testing.assert_allclose(drawn["laplace"], drawn["rise"], atol=1e-3)
+    assert found["b"].contraction == pytest.approx(1 - covariance[1, 1] / 4, abs=1e-4)
+    assert found["b"].shift == pytest.approx(mean[1] / 2, abs=1e-5)
+
+
+def test_the_likelihood_of_a_decay_rate_is_the_regression_s_parabola():
+    # nonlinear in ln k, the coordinate walked along; in k itself it is the parabola of a straight line
+    values, sd = [1.5, 1.0, 0.7, 0.33], 0.2
+    (log_a, k), covariance = regression(values, sd)
+    objective = objective_of(decay(values, DAYS, sd=sd, prior=2.0))
+    last = prediction_from(objective, lambda p: p["A"] * np.exp(-6 * p["k"]), "day 6")
+    found = profile(objective, ["k", "A"], predictions=[last], kind="likelihood")
+    reach = Z95 * np.sqrt(covariance[1, 1])
+    assert found["k"].interval(0.95).low == pytest.approx(k - reach, rel=2e-3)
+    assert found["k"].interval(0.95).high == pytest.approx(k + reach, rel=2e-3)
+    ahead = np.array([1.0, -6.0])
+    middle, spread = ahead @ [log_a, k], np.sqrt(ahead @ covariance @ ahead)
+    for end, sign in (("low", -1), ("high", 1)):
+        assert getattr(found["day 6"].interval(0.95), end) == pytest.approx(
+            np.exp(middle + sign * Z95 * spread), rel=5e-3
+        )
+    # the curve is a parabola in k all along, not only at its ends
+    rates = np.linspace(k - reach, k + reach, 30)
+    places = [found["k"].prior.whitened(each) for each in rates]
+    np.testing.assert_allclose(
+        found["k"].rise_at(np.array(places)), (rates - k) ** 2 / covariance[1, 1], atol=0.02
+    )
+
+
+def test_an_area_of_one_parameter_is_profiled_like_that_parameter():
+    case = tiny_case(
+        "x = 2; x' = -k*x; k = 1", {"y": "x"}, [("y", 1.0, 0.9)], {"k": ("log-normal", 0.0, 0.5)}
+    )
+    objective = objective_of(case)
+    (area,) = predictions_of(objective, [Area("x")], until=5)
+    found = profile(objective, "k", predictions=[area])
+
+    def closed(rate):
+        return 2 * (1 - np.exp(-5 * rate)) / rate
+
+    for level in found.levels:
+        rates, areas = found["k"].interval(level), found["area of x"].interval(level)
+        assert (areas.low, areas.high) == pytest.approx((closed(rates.high), closed(rates.low)), rel=1e-3)
+    assert found["area of x"].contraction == pytest.approx(found["k"].contraction, abs=0.1)
+
+
+def test_a_nonlinear_problem_agrees_with_brute_force_at_every_point():
+    model = "x = 0; g = A; g' = -a*g; x' = a*g - k*x; A = 10; a = 2; k = 0.5"
+    rows = [
+        ("y", day, value) for day, value in zip((0.3, 1, 2, 4, 7), (3.1, 5.6, 4.9, 2.2, 0.4), strict=True)
+    ]
+    beliefs = {"a": ("log-normal", 0.5, 0.8), "k": ("log-normal", -0.7, 0.6), "A": ("log-normal", 2.0, 0.5)}
+    objective = objective_of(tiny_case(model, {"y": ("x", 0.15)}, rows, beliefs))
+    found = profile(objective)
+    assert list(found.curves) == ["a", "k", "A"] or set(found.curves) == {"a", "k", "A"}
+    for name, curve in found.curves.items():
+        j = objective.names.index(name)
+        (branch,) = curve.branches
+        for at, rise in zip(branch.at, branch.rise, strict=True):
+
+            def residuals(others, at=at, j=j):
+                return objective.evaluate(np.insert(others, j, at), rtol=1e-8).residuals
+
+            best = optimize.least_squares(residuals, np.delete(found.theta, j), xtol=1e-12, ftol=1e-12)
+            assert rise == pytest.approx(2 * best.cost - found.least, abs=2e-3)
+
+
+# ---- lmfit ----------------------------------------------------------------------------------------
+
+
+def test_intervals_agree_with_lmfit_on_a_well_posed_problem():
+    import lmfit
+
+    days = np.array([0.2, 0.6, 1.0, 1.6, 2.4, 3.5, 5.0])
+    values, sd = np.array([8.7, 6.4, 5.2, 3.3, 2.5, 1.7, 1.5]), 0.2
+    case = tiny_case(
+        "x = 1; x' = -k*x; k = 1",
+        {"y": ("A*x + c", sd, "normal")},
+        [("y", day, value) for day, value in zip(days, values, strict=True)],
+        {"k": ("log-normal", 0.0, 3.0), "A": ("log-normal", 2.0, 3.0), "c": ("normal", 1.0, 20.0)},
+    )
+    found = profile(objective_of(case), kind="likelihood")
+
+    def residuals(p):
+        return (p["A"] * np.exp(-p["k"] * days) + p["c"] - values) / sd
+
+    start = lmfit.create_params(k=1.0, A=8.0, c=1.0)
+    mini = lmfit.Minimizer(residuals, start, scale_covar=False)
+    fit = mini.minimize()
+
+    def share(best, new):
+        """Chi-square of one degree of freedom, the noise being known; lmfit's own F test estimates it."""
+        return stats.chi2.cdf(new.chisqr - best.chisqr, 1)
+
+    theirs = lmfit.conf_interval(mini, fit, sigmas=[0.68, 0.95], prob_func=share)
+    for name, bounds in theirs.items():
+        low, _, middle, _, high = [value for _, value in bounds]
+        ours = found[name].interval(0.95)
+        width = high - low
+        assert found[name].estimate == pytest.approx(middle, abs=2e-3 * width)
+        assert (ours.low, ours.high) == pytest.approx((low, high), abs=5e-3 * width)
+
+
+# ---- open ends and kinks --------------------------------------------------------------------------
+
+PRODUCT = "x = 10; x' = -k*V*x; k = 1; V = 1"
+
+
+def test_a_flat_direction_is_open_on_both_sides_and_said_so():
+    beliefs = {"k": ("log-normal", 0.0, 0.5), "V": ("log-normal", 0.0, 0.5)}
+    objective = objective_of(tiny_case(PRODUCT, {"y": "x"}, [("y", 1.0, 3.68), ("y", 2.0, 1.353)], beliefs))
+    flat = profile(objective, "k", kind="likelihood")["k"]
+    ends = flat.interval(0.95)
+    assert ends.lower == ends.upper == "open: flat" and not ends.closed
+    assert flat.contraction == 0.0 and len(flat.drawing()["open"]) == 2
+    assert "the curve is flat" in flat.sentence()
+    table = profile(objective, kind="likelihood").table()
+    assert table[["low_95", "high_95"]].isna().all(axis=None)
+    assert (table["lower"] == "open: flat").all()
+    # without its own prior k is bounded by what is believed about V: the product is known to a few percent
+    unaided = profile(objective, "k", kind="unaided")["k"].interval(0.95)
+    assert unaided.high / unaided.low == pytest.approx(np.exp(2 * Z95 * 0.5), rel=0.01)
+    assert all(curve.interval(0.95).closed for curve in profile(objective).curves.values())
+
+
+def test_a_value_below_a_limit_bounds_one_side_only():
+    case = tiny_case(
+        "x = 1; x' = -k*x; k = 1",
+        {"y": ("x", 0.3), "z": ("2 + 0*x", 0.3)},
+        [("z", 0.5, 2.0)],
+        {"k": ("log-normal", 1.0, 1.0)},
+        censored=[("y", 1.0, 0.05)],
+    )
+    curve = profile(objective_of(case), "k", kind="unaided")["k"]
+    ends = curve.interval(0.95)
+    low = optimize.brentq(
+        lambda k: -2 * stats.norm.logcdf((np.log(0.05) + k) / 0.3) - threshold(0.95), 0.1, 10
+    )
+    assert ends.lower == CLOSED and ends.upper == "open: flat"
+    assert ends.low == pytest.approx(low, rel=0.02)
+    assert "no upper end" in curve.sentence() and np.isnan(profiles.row_of(curve)["high_95"])
+
+
+def test_the_bend_where_another_parameter_reaches_its_limit_is_found_and_named():
+    # V, within 5 prior sd of 0.2, makes up for k within a factor e; beyond, the curve is a parabola in k V
+    beliefs = {"k": ("log-normal", 0.0, 1.0), "V": ("log-normal", 0.0, 0.2)}
+    case = tiny_case(PRODUCT, {"y": ("x", 0.05)}, [("y", 1.0, 10 * np.exp(-1.0))], beliefs)
+    curve = profile(objective_of(case), "k", kind="likelihood")["k"]
+    ends = curve.interval(0.95)
+    # at V = e^-1 resp. e: |k V - 1| = 1.96 * 0.05
+    assert ends.high == pytest.approx(np.e * (1 + 1.96 * 0.05), rel=0.02)
+    assert ends.low == pytest.approx((1 - 1.96 * 0.05) / np.e, rel=0.02)
+    assert len(curve.kinks) == 2 and all("leans on V" in words for _, words in curve.kinks)
+    assert "leans on V" in curve.sentence()
+
+
+def test_a_parameter_no_row_depends_on_keeps_its_prior_and_is_named_so():
+    case = tiny_case(
+        "x = 1; x' = -k*x; k = 1; u = 1", {"y": "x"}, [("y", 1.0, 0.5)],
+        {"k": ("log-normal", 0.0, 0.5), "u": ("normal", 3.0, 2.0)},
+    )  # fmt: skip
+    curve = profile(objective_of(case), "u")["u"]
+    assert curve.verdict == UNTOUCHED and "no row depends on it" in curve.sentence()
+    ends = curve.interval(0.95)
+    assert (ends.low, ends.high) == pytest.approx((3 - Z95 * 2, 3 + Z95 * 2), abs=1e-4)
+
+
+def test_a_window_s_end_is_called_by_its_name():
+    case = tiny_case("x = 1; x' = -0.001*x", {"y": "x"}, [("y", 2.0, 1.0)], {}, windows={2.0: (1.0, 4.0)})
+    curve = profile(objective_of(case), "day_v0", kind="unaided")["day_v0"]
+    assert curve.interval(0.95).upper == "open: to the end of its window"
+
+
+def test_two_valleys_make_an_interval_in_two_pieces():
+    case = tiny_case(
+        "x = 0; x' = 1", {"y": ("10 + a*a", 0.4, "normal")}, [("y", 1.0, 12.2)], {"a": ("normal", 0.1, 1.0)}
+    )
+    fit = calibrate(case, starts=8)
+    curve = profile(fit, "a")["a"]
+    ends = curve.interval(0.95)
+    assert len(curve.branches) == 2 and ends.pieces == 2 and "in 2 pieces" in curve.sentence()
+    assert ends.low < -1 and ends.high > 1 and curve.rise_at(np.array([-0.1])) > threshold(0.95)
+
+
+# ---- the law --------------------------------------------------------------------------------------
+
+
+def test_ninety_five_percent_intervals_cover_the_truth_that_often():
+    # 200 patients: the count is binomial(200, 0.95); outside of 180..198 with probability 0.2 % at any other seed
+    days, truth, sd = np.array([0.3, 1.0, 2.0, 3.5]), {"k": 0.6, "A": 5.0}, 0.25
+    clean = truth["A"] * np.exp(-truth["k"] * days) + 1
+    case = tiny_case(
+        "x = 1; x' = -k*x; k = 1",
+        {"y": ("A*x + 1", sd, "normal")},
+        [("y", day, value) for day, value in zip(days, clean, strict=True)],
+        {"k": ("log-normal", 0.0, 2.0), "A": ("log-normal", 1.0, 2.0)},
+    )
+    objective = objective_of(case)
+    random = np.random.default_rng(20)
+    hits = 0
+    for _ in range(200):
+        measured = clean + sd * random.standard_normal(days.size)
+        terms = tuple(
+            dataclasses.replace(term, measured=float(value))
+            for term, value in zip(objective.terms, measured, strict=True)
+        )
+        ends = profile(
+            dataclasses.replace(objective, terms=terms), "k", kind="likelihood", levels=(0.95,), workers=1
+        )["k"].interval(0.95)
+        hits += ends.low <= truth["k"] <= ends.high
+    assert 180 <= hits <= 198
+
+
+# ---- the case -------------------------------------------------------------------------------------
+
+
+def test_clearance_is_as_wide_as_its_prior_in_the_case_and_a_baseline_is_not():
+    objective = objective_of(load_case("sjogren_rfib"))
+    found = profile(objective, ["kappa", "IgG_0"])
+    kappa, baseline = found["kappa"], found["IgG_0"]
+    assert kappa.verdict == PRIOR_DRIVEN and kappa.contraction < 0.05
+    assert baseline.verdict == DATA_DRIVEN and baseline.contraction > 0.95
+    assert "as wide as the prior" in found.report() and found.report().count("\n") >= 5
+    assert set(found.table()["verdict"]) == {PRIOR_DRIVEN, DATA_DRIVEN}
+
+
+# ---- manners --------------------------------------------------------------------------------------
+
+
+def test_all_complaints_come_at_once():
+    objective = objective_of(decay([1.0, 0.5, 0.3, 0.2], DAYS))
+    with pytest.raises(CalibrationError) as error:
+        profile(objective, ["kk", "A"], kind="posteriour", levels=(95,))
+    assert len(error.value.problems) == 3
+    assert "Did you mean" in str(error.value)
+    with pytest.raises(CalibrationError, match="does not move with any parameter"):
+        profile(objective, predictions={"constant": lambda p: 1.0})
+    with pytest.raises(CalibrationError, match="no profile of"):
+        profile(objective, "k")["x"]
+
+
+def test_a_chance_that_is_a_step_is_refused():
+    objective = objective_of(load_case("sjogren_rfib"))
+    chance = predictions_of(objective, [InRange((300.0,), analytes=("IgG",))], until=300)
+    with pytest.raises(CalibrationError, match="judged without noise is a step"):
+        profile(objective, predictions=chance)
+
+
+def test_groups_name_their_parameters():
+    case = tiny_case(
+        "x = 1; x' = -k*x; k = 1", {"y": "A*x"}, [("y", 1.0, 0.5), ("y", 2.0, 0.3)],
+        {"k": ("log-normal", 0.0, 0.5), "A": ("log-normal", 0.0, 0.5)}, groups={"k": "drives", "A": "baselines"},
+    )  # fmt: skip
+    objective = objective_of(case)
+    assert list(profile(objective).curves) == ["k"]
+    assert list(profile(objective, "baselines").curves) == ["A"]
+
+
+def test_an_interrupt_keeps_what_is_done(monkeypatch):
+    objective = objective_of(decay([1.0, 0.5, 0.3, 0.2], DAYS))
+    real = profiles.walk
+
+    def impatient(ground, quantity, first, side, **options):
+        if first.theta.size and quantity(first.theta)[1][1]:
+            raise KeyboardInterrupt
+        return real(ground, quantity, first, side, **options)
+
+    monkeypatch.setattr(profiles, "walk", impatient)
+    found = profile(objective, workers=1)
+    assert len(found.curves) == 1 and any("interrupted" in each for each in found.doubts)
+
+
+def test_threads_change_nothing():
+    objective = objective_of(decay([1.0, 0.5, 0.3, 0.2], DAYS))
+    one, two = (profile(objective, workers=n).table() for n in (1, 2))
+    assert one.equals(two)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"step": 0.0}, "step = 0; above 0"),
+        ({"step": -0.5}, "step = -0.5"),
+        ({"step": np.nan}, "step = nan"),
+        ({"tolerance": 0.0}, "tolerance = 0"),
+        ({"workers": 0}, "workers = 0"),
+        ({"kind": None}, "no kind None"),
+        ({"levels": 95.0}, "levels"),
+        ({"names": []}, "nothing to profile"),
+        ({"names": "k", "predictions": {"k": lambda p: 2 * p["k"]}}, "two quantities are called 'k'"),
+    ],
+)
+def test_settings_no_walk_can_be_made_with_are_refused(options, words):
+    objective = objective_of(decay([1.0, 0.5, 0.3, 0.2], DAYS))
+    with pytest.raises(CalibrationError, match=words):
+        profile(objective, **options)
+
+
+def test_one_level_may_be_a_plain_number():
+    objective = objective_of(straight_line([10.4, 11.1, 11.3, 12.9], DAYS))
+    alone, listed = profile(objective, levels=0.9), profile(objective, levels=(0.9,))
+    assert alone.levels == (0.9,) and alone.table().equals(listed.table())
+
+
+def test_chains_are_no_place_to_walk_from():
+    fit = calibrate(straight_line([10.4, 11.1, 11.3, 12.9], DAYS), starts=1)
+    with pytest.raises(CalibrationError, match="draws have none"):
+        profile(sample(fit, draws=4, tune=40))
+
+
+def test_a_prediction_that_comes_to_its_end_is_followed_that_far():
+    """At 0.6 and at 1 no parameter moves it any more: the walk ends there and says so, and nothing is divided by it."""
+    objective = objective_of(decay([1.0, 0.5, 0.3, 0.2], DAYS))
+
+    def saturated(values):
+        return float(np.clip(values["k"], 0.6, 1.0))
+
+    found = profile(objective, predictions={"held between": saturated})["held between"]
+    assert all(0.6 <= value <= 1.0 for value in found.value(found.branches[0].at))
+    assert not found.intervals[-1].closed and "no way on was found" in found.sentence()

@@ -1,0 +1,175 @@
+"""Sweeps: measures against closed forms, pairs of schedules, the prior beside the posterior, refusals."""
+
+import numpy as np
+import pytest
+from scipy import stats
+from small_cases import tiny_case
+
+import cellsim as cs
+from cellsim.dosing.schedule import Product, Schedule
+from cellsim.errors import ScheduleError
+from cellsim.predictions.measures import Area, DaysBelow, InRange, PeakLoad, Value
+
+
+@pytest.fixture(scope="module")
+def drug() -> cs.Calibration:
+    """One compartment, x' = -k x with k log-normal(ln 0.2, 0.3), one row that says little; dosed from day 0 on."""
+    case = tiny_case(
+        "x = 0; x' = -k*x; k = 0.2",
+        {"y": ("x + base", 0.5)},
+        [("y", -1.0, 2.0)],
+        {"k": ("log-normal", float(np.log(0.2)), 0.3), "base": ("log-normal", float(np.log(2.0)), 0.3)},
+        start=-2.0,
+    )
+    return cs.calibrate(case, starts=1)
+
+
+def plan(*days: float, amount: float = 3.0) -> Schedule:
+    return Schedule.at(list(days), cells=amount, product="x", products=[Product("x", "", "x")])
+
+
+def test_measures_have_their_closed_forms(drug: cs.Calibration) -> None:
+    """One dose of 3 on day 0: area 3 (1 - exp(-30 k))/k, below 1 from ln(3)/k on, draw by draw."""
+    result = cs.sweep(
+        drug, {"one": plan(0)}, until=30, measures=[Area("x"), DaysBelow("x", 1.0)], draws=50, history=None
+    )
+    k = drug.objective.vector(drug.draws(50, seed=0))[
+        :, list(drug.objective.kernels.equations.parameters).index("k")
+    ]
+    area, below = result.posterior[0]
+    assert area == pytest.approx(3 * (1 - np.exp(-30 * k)) / k, rel=1e-5)
+    assert below == pytest.approx(30 - np.log(3) / k, abs=0.06)  # straight lines over a day: k/8 at most
+
+
+def test_doses_add_up_and_contrasts_are_paired(drug: cs.Calibration) -> None:
+    """In a linear model two doses have twice the area of one for every draw, so the contrast has no spread."""
+    plans = {"one": plan(0), "two at once": plan(0, 0), "one again": plan(0)}
+    result = cs.sweep(drug, plans, until=60, measures=[Area("x")], draws=40, history=None)
+    one, two, again = result.posterior[:, 0]
+    assert two == pytest.approx(2 * one, rel=1e-6)
+    assert again == pytest.approx(one, rel=1e-9)
+    table = result.contrasts().set_index(["first", "second"])
+    assert table.loc[("one", "two at once"), "above"] == 0
+    assert table.loc[("one", "one again"), "above"] == pytest.approx(0.5, abs=0.5)
+    assert "unequal cells: 3 and 6" in table.loc[("one", "two at once"), "note"]
+    assert "unequal" not in table.loc[("one", "one again"), "note"]
+    assert result.label in table.attrs["label"]
+
+
+def test_the_prior_stands_beside_the_posterior(drug: cs.Calibration) -> None:
+    """Prior draws follow the prior's own law: ln(area of one dose) is about -ln k, N(ln 15, 0.3)."""
+    result = cs.sweep(
+        drug, {"one": plan(0)}, until=200, measures=[Area("x")], draws=500, history=None, seed=3
+    )
+    assert stats.kstest(np.log(result.prior[0, 0] / 15), stats.norm(0, 0.3).cdf).pvalue > 1e-3
+
+
+def test_history_is_put_before_every_plan(sjogren_fit: cs.Calibration) -> None:
+    fit, case = sjogren_fit, sjogren_fit.case
+    given = {"as given": case.schedule}
+    measures = [Area("viable_allo"), Area("viable_auto")]
+    after = cs.sweep(fit, given, until=100, measures=measures, draws=5)
+    alone = cs.sweep(fit, given, until=100, measures=measures, draws=5, history=None)
+    assert np.all(after.posterior[0, 0] > 0)  # what is left of the UCMSC on day 0
+    assert alone.posterior[0, 0] == pytest.approx(np.zeros(5), abs=1e-12)
+    assert after.posterior[0, 1] == pytest.approx(alone.posterior[0, 1], rel=1e-6)
+
+
+def test_a_plan_has_the_same_numbers_whatever_it_is_compared_with(sjogren_fit: cs.Calibration) -> None:
+    """The history is integrated once for all plans that follow it; eight draws fill the lanes of any machine."""
+    case = sjogren_fit.case
+    plans = {
+        "given": case.schedule,
+        "none": Schedule(),
+        "later": case.schedule.shifted(30),
+        "other": case.schedule.as_product("ucmsc"),
+        "given again": case.schedule,
+    }
+    measures = [Value((30.0, 300.0)), InRange(), Area("viable_auto"), Area("viable_allo")]
+
+    def ask(names: list[str]) -> np.ndarray:
+        some = {name: plans[name] for name in names}
+        return cs.sweep(sjogren_fit, some, until=300, measures=measures, draws=8).posterior
+
+    together = ask(list(plans))
+    assert np.array_equal(together, ask(list(plans)[::-1])[::-1])
+    assert np.array_equal(together[0], together[-1])
+    for place, name in enumerate(list(plans)[:3]):
+        assert np.array_equal(together[place], ask([name])[0])
+
+
+def test_chances_are_those_of_the_normal_law(sjogren_fit: cs.Calibration) -> None:
+    """IL-6 of the case on day 300: the chance with noise is Phi of the distance to the limit over its spread."""
+    fit, case = sjogren_fit, sjogren_fit.case
+    measures = [
+        Value((300.0,), ("IL6",)),
+        InRange((300.0,), True, ("IL6",)),
+        InRange((300.0,), False, ("IL6",)),
+        PeakLoad(),
+    ]
+    value, chance, inside, peak = cs.sweep(
+        fit, {"given": case.schedule}, until=310, measures=measures, draws=20
+    ).posterior[0]
+    spread = np.hypot(0.6, 0.4)  # the assay's, and a new sample effect
+    assert chance == pytest.approx(stats.norm.cdf(np.log(9.1 / value) / spread), rel=1e-9)
+    assert np.array_equal(inside, (value <= 9.1).astype(float))
+    assert np.all(peak > 0)
+
+
+def test_what_cannot_be_compared_is_refused_all_at_once(sjogren_fit: cs.Calibration) -> None:
+    fit, case = sjogren_fit, sjogren_fit.case
+    plans = {"early": case.timeline, "typo": Schedule.every(7, cells=5e7, doses=2, product="rfibb")}
+    with pytest.raises(ScheduleError) as error:
+        cs.sweep(fit, plans, until=-5)
+    assert [problem.what.split()[0] for problem in error.value.problems] == ["until", "'early'", "'typo'"]
+    assert "Did you mean 'rfib'" in str(error.value)
+
+
+def test_the_same_seed_gives_the_same_numbers(drug: cs.Calibration) -> None:
+    def ask(seed: int) -> cs.Sweep:
+        return cs.sweep(
+            drug, {"one": plan(0)}, until=9, measures=[Area("x")], draws=7, seed=seed, history=None
+        )
+
+    assert np.array_equal(ask(1).posterior, ask(1).posterior)
+    assert not np.array_equal(ask(1).posterior, ask(2).posterior)
+
+
+def test_contraction_and_shift_are_those_of_a_normal_law() -> None:
+    """m' = r, r ~ N(0, 2), one row y = m(1) = r with sd s: the posterior of r, and so of any area under m, is normal
+    with variance 1/(1/4 + 1/s^2)."""
+    prior, sd, seen = 2.0, 3.0, 4.0
+    case = tiny_case(
+        "m = 0; m' = r; r = 0", {"y": ("m", sd, "normal")}, [("y", 1.0, seen)], {"r": ("normal", 0.0, prior)}
+    )
+    variance = 1 / (1 / prior**2 + 1 / sd**2)
+    result = cs.sweep(
+        cs.calibrate(case, starts=1), {"none": Schedule()}, until=5, measures=[Area("m")], draws=4000
+    )
+    row = result.table().iloc[0]
+    assert row["contraction"] == pytest.approx(1 - variance / prior**2, abs=0.04)
+    assert row["shift"] == pytest.approx(variance * seen / sd**2 / prior, abs=0.05)
+    assert row["verdict"] == "data-driven"
+
+
+def test_what_no_row_speaks_of_is_called_prior_driven(drug: cs.Calibration) -> None:
+    """The one row was taken before any dose: of the clearance of the drug it knows nothing."""
+    measures = [Area("x"), DaysBelow("x", 1.0), DaysBelow("x", 1e9)]
+    table = cs.sweep(drug, {"one": plan(0)}, until=30, measures=measures, draws=1000, history=None).table()
+    assert list(table["verdict"]) == ["prior-driven", "prior-driven", ""]
+    assert abs(table["contraction"][0]) < 0.15 and np.isnan(table["contraction"][2])
+
+
+def test_chances_have_no_contraction(sjogren_fit: cs.Calibration) -> None:
+    """Baselines are learned from the visits, so the chance of a normal IgG is no longer the prior's."""
+    table = cs.sweep(
+        sjogren_fit,
+        {"none": Schedule()},
+        until=365,
+        measures=[InRange(noise=True, analytes=("IgG", "IL6"))],
+        draws=100,
+    ).table()
+    assert table["contraction"].isna().all()
+    apart = (table["estimate"] - table["prior_estimate"]).abs() >= 0.1
+    assert list(table["verdict"]) == ["moved, not narrowed" if each else "prior-driven" for each in apart]
+    assert apart.any()

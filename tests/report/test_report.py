@@ -1,0 +1,394 @@
+"""The report: every section, every number equal to the result's own, and nothing lost when a step fails."""
+
+import json
+import re
+import shlex
+from dataclasses import replace
+from html import unescape
+from pathlib import Path
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+import pytest
+from patients import small_fit, small_patient
+
+import cellsim as cs
+from cellsim.comparison.alterations import Alteration, alterations_of
+from cellsim.errors import CalibrationError, CellsimError, ScheduleError
+from cellsim.posterior.words import LABEL
+from cellsim.predictions.plans import plans_from_table, plans_of, plans_table
+from cellsim.report import report_words as words
+from cellsim.report.chains import apart_table, apart_words, plans_apart, usable
+from cellsim.report.page import figure, page, table
+from cellsim.report.products import contrast_words, persists_words
+from cellsim.report.report import Report, write_report
+from cellsim.report.report_desk import Desk, copy_case
+from cellsim.report.steps import LONG
+
+mpl.use("Agg")
+
+SECTIONS = ("audit", "learned", "variants", "contrast", "robustness", "what-if", "fit", "doubts", "again")
+FIGURES = (
+    *(
+        "prior",
+        "parameters_mechanism",
+        "parameters",
+        "prior_posterior",
+        "trace",
+        "pair",
+        "profile",
+        "predictions",
+        "evidence",
+    ),
+    *("variants", "contrast", "robustness", "what_if", "what_if_cytokines", "fit", "posterior_predictive"),
+    *("residuals", "drives", "persistence", "persistence_first"),
+)
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Report:
+    """One start, ten draws, two variants, short chains of both, and two alterations."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("cellsim.comparison.robustness_analysis.alterations_of", few_of)
+        patch.setattr("cellsim.report.report_desk.DPI", 40)
+        folder = tmp_path_factory.mktemp("report")
+        return write_report(small_patient(), folder, starts=1, draws=10, length=100, seed=1)
+
+
+def few_of(case: cs.Case) -> list[Alteration]:
+    return [each for each in alterations_of(case) if each.id in ("sample_effect_none", "day_v1_earliest")]
+
+
+@pytest.fixture(scope="module")
+def html(made: Report) -> str:
+    return made.index.read_text(encoding="utf-8")
+
+
+@pytest.fixture
+def plain(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pages without figures, of calibrations made before: for tests of words."""
+    fits = {name: small_fit(name) for name in ("V2", "V0")}
+    monkeypatch.setattr("cellsim.posterior.fitting.calibrate", lambda *_, variant, **__: fits[variant])
+    monkeypatch.setattr("cellsim.report.report_desk.Desk.draw", lambda *_, **__: "")
+
+
+def text_of(html: str) -> str:
+    html = re.sub(r"<style>.*?</style>", "", html, flags=re.DOTALL)
+    return re.sub(r"\s+", " ", unescape(re.sub(r"<[^>]+>", " ", html)))
+
+
+def test_every_section_and_figure_is_there(made: Report, html: str) -> None:
+    assert not made.failures
+    for anchor in SECTIONS:
+        assert f'<section id="{anchor}">' in html and f'href="#{anchor}"' in html
+    assert html.count("data:image/png;base64,") == len(FIGURES)
+    for name in FIGURES:
+        assert (made.folder / f"figures/{name}.png").read_bytes().startswith(b"\x89PNG")
+    assert html.count(LABEL) >= 2
+    # self-contained: nothing is fetched, and every file linked to lies beside the page
+    assert not re.search(r'(src|href)="(https?:)?//', html) and "<script" not in html
+    for file in re.findall(r'href="([^"#]+)"', html):
+        assert (made.folder / file).is_file(), file
+
+
+def test_tables_read_back_equal_to_the_results(made: Report) -> None:
+    for name, fit in made.fits.items():
+        again = pd.read_csv(
+            made.folder / f"tables/{name}_parameters.csv", keep_default_na=False, na_values=[""]
+        )
+        pd.testing.assert_frame_equal(
+            again[["parameter", "estimate", "low", "high", "contraction", "verdict"]],
+            fit.table()[["parameter", "estimate", "low", "high", "contraction", "verdict"]],
+            check_exact=True,
+        )
+        rows = pd.read_csv(made.folder / f"tables/{name}_rows.csv")
+        assert rows["residual"].to_numpy() == pytest.approx(fit.rows()["residual"].to_numpy(), rel=1e-15)
+        answer = made.sweeps[name].table()
+        seen = pd.read_csv(made.folder / f"tables/{name}_what_if.csv", keep_default_na=False, na_values=[""])
+        for column in ("schedule", "cells", "measure", "quantity", "estimate", "prior_estimate"):
+            assert seen[column].tolist() == answer[column].tolist()
+    draws = pd.read_csv(made.folder / "tables/V2_draws.csv.gz")
+    assert draws["value"].to_numpy() == pytest.approx(
+        made.sweeps["V2"].draws()["value"].to_numpy(), rel=1e-15
+    )
+
+
+def test_saved_calibrations_load_again(made: Report) -> None:
+    again = cs.Calibration.load(made.folder / "calibrations/V2.json")
+    assert again.theta == pytest.approx(made.fits["V2"].theta, abs=1e-12)
+
+
+def test_the_command_makes_it_again_from_its_own_folder(made: Report, html: str) -> None:
+    """The copy of the case is the case; the command is one that the command line understands."""
+    how = json.loads((made.folder / "report.json").read_text())
+    program, verb, home, *options = shlex.split(how["command"])
+    assert (program, verb) == ("cellsim", "report")
+    copy = cs.load_case(made.folder / home)
+    assert copy.files["measurements.tsv"] == small_patient().files["measurements.tsv"]
+    assert (copy.timeline, copy.priors) == (small_patient().timeline, small_patient().priors)
+    assert options[:2] == ["--out", "again"]
+    assert options[2:] == ["--seed", "1", "--starts", "1", "--draws", "10", "--length", "100"]
+    assert how["command"] in text_of(html) and how["seed"] == 1 and how["versions"]["numpy"] == np.__version__
+
+
+def test_the_copy_of_the_shipped_case_keeps_its_model(tmp_path: Path) -> None:
+    """Its model stands two folders up; the copy finds its own, and no file leaves the folder."""
+    case = cs.load_case("sjogren_rfib")
+    home = copy_case(case, Desk(tmp_path))
+    copy = cs.load_case(tmp_path / home)
+    assert copy.files == case.files and not [each for each in copy.check() if "is used" in each.what]
+    with pytest.raises(CellsimError, match="outside"):
+        Desk(tmp_path).put("../escape.txt", "")
+
+
+def test_sentences_say_what_the_numbers_say(made: Report, html: str) -> None:
+    text, fit, post = text_of(html), made.fits["V2"], made.posteriors["V2"]
+    # the variance of the draws themselves, not of a normal law
+    assert f"the data determined {np.sum(1 - post.flat.var(axis=0)):.1f} numbers" in text
+    assert made.comparison is not None
+    evidence = made.comparison.evidences
+    best = max(evidence, key=lambda name: evidence[name])
+    gap = max(evidence.values()) - evidence["V2"]
+    expected = (
+        f"{best} has the greatest evidence" if gap == 0 else f"lies {gap:.1f} nats behind that of {best}"
+    )
+    assert expected in words.standing("V2", made.comparison) and words.standing("V2", made.comparison) in text
+    worst = fit.rows().iloc[int(np.argmax(fit.rows()["residual"].abs().to_numpy()))]
+    assert worst["analyte"] == words.unfollowed(fit).iloc[0]["analyte"]
+    assert f"{abs(worst['residual']):.1f} sigmas" in " ".join(words.unfollowed_words(fit))
+    # cells beside every schedule
+    for plan in plans_of(fit.case):
+        assert plan.name in text
+    assert "3.0e8" in text
+
+
+def test_the_source_contrast_stands_beside_every_variant(made: Report) -> None:
+    frame = pd.read_csv(
+        made.folder / "tables/autologous_allogeneic.csv", keep_default_na=False, na_values=[""]
+    )
+    assert set(frame["variant"]) == {"V2", "V0"}
+    assert {"above", "prior_above", "difference", "prior_difference"} <= set(frame.columns)
+    # donor cells are killed, whatever else: fewer viable ones, by prior and posterior alike
+    viable = frame[frame["quantity"] == "viable cells of both products"]
+    assert (viable["above"] == 1).all() and (viable["note"] == "as the prior says").all()
+    # with e = 0 nothing the cells do reaches the disease drive
+    null = frame[(frame["variant"] == "V0") & (frame["quantity"] == "D")]
+    assert (null["difference"] == 0).all() and (null["above"] == 0.5).all()
+
+
+def test_a_failed_variant_is_reported_and_costs_nothing_else(
+    tmp_path: Path, made: Report, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(case: cs.Case, *, variant: str, **_: object) -> cs.Calibration:
+        if variant == "V0":
+            raise CellsimError("the ground shook")
+        return made.fits[variant]
+
+    monkeypatch.setattr("cellsim.posterior.fitting.calibrate", broken)
+    monkeypatch.setattr("cellsim.predictions.sweeps.sweep", lambda *_, **__: made.sweeps["V2"])
+    monkeypatch.setattr("cellsim.plots.drives", lambda *_, **__: 1 / 0)
+    monkeypatch.setattr("cellsim.report.report_desk.DPI", 40)
+    second = write_report(small_patient(), tmp_path / "new", starts=1, draws=3, without=LONG)
+    assert set(second.fits) == {"V2"}
+    assert set(second.failures) == {"Calibration of V0", "Figure drives"}
+    text = text_of(second.index.read_text())
+    assert "Calibration of V0 failed." in text and "the ground shook" in text
+    assert "Figure drives failed." in text and "division by zero" in text
+    assert (tmp_path / "new/calibrations/V2.json").is_file()
+    assert json.loads((tmp_path / "new/failures.json").read_text()) == second.failures
+    assert json.loads((tmp_path / "new/report.json").read_text())["failures"] == second.failures
+    # when none is left there is a page all the same
+    monkeypatch.setattr("cellsim.posterior.fitting.calibrate", lambda *_, **__: 1 / 0)
+    third = write_report(small_patient(), tmp_path / "none", starts=1, draws=3)
+    assert set(third.failures) == {"Calibration of V2", "Calibration of V0"}
+    assert not third.fits and "No variant could be calibrated" in third.index.read_text()
+
+
+def test_what_cannot_be_is_refused_before_anything_is_computed(tmp_path: Path) -> None:
+    for options, meant in (
+        ({"variants": ["V22"]}, "V2"),
+        ({"starts": 0}, "starts = 0"),
+        ({"draws": 0}, "draws = 0"),
+        ({"length": 3}, "length = 3"),
+        ({"without": ["sampling"]}, "sample"),
+        ({"variants": []}, "no variant"),
+    ):
+        with pytest.raises(CellsimError, match=meant):
+            write_report(small_patient(), tmp_path / "none", **options)  # type: ignore[arg-type]
+    assert not (tmp_path / "none").exists()
+
+
+def test_the_alternatives_keep_the_cells_they_promise() -> None:
+    case = cs.load_case("sjogren_rfib")
+    plans = {each.name: each.schedule for each in plans_of(case)}
+    given = plans.pop("as given")
+    assert given == case.schedule
+    assert len(plans) >= 5
+    for name, plan in plans.items():
+        if name not in ("stop after 4", "nothing"):
+            assert plan.total() == pytest.approx(given.total(), rel=1e-12), name
+        if plan.count:
+            assert plan.span is not None and plan.span[0] >= 0 and plan.span[1] <= 245
+    assert plans["stop after 4"].total() == 2e8
+    assert [each.day for each in plans["block of 12 days, same cells"]] == list(range(12))
+    assert {each.product for each in plans["same days and cells, ucmsc"]} == {"ucmsc"}
+
+
+def test_plans_survive_their_table(tmp_path: Path) -> None:
+    case = cs.load_case("sjogren_rfib")
+    plans = plans_of(case)
+    plans_table(plans).to_csv(tmp_path / "plans.csv", index=False)
+    again = plans_from_table(tmp_path / "plans.csv", case)
+    assert again == {each.name: each.schedule for each in plans if each.schedule.count}
+    (tmp_path / "bad.csv").write_text("plan,day,product,cells\na,0,rfibb,5e7\nb,0,rfib,-1\n")
+    with pytest.raises(ScheduleError) as caught:
+        plans_from_table(tmp_path / "bad.csv", case)
+    assert [each.row for each in caught.value.problems] == [2, 3] and "'rfibb'" in str(caught.value)
+    (tmp_path / "none.csv").write_text("day,product,cells\n0,rfib,5e7\n")
+    with pytest.raises(ScheduleError, match="no column 'plan'"):
+        plans_from_table(tmp_path / "none.csv", case)
+
+
+def test_pages_escape_what_they_are_given() -> None:
+    nasty = "<script>alert('x')</script>"
+    frame = pd.DataFrame({nasty: [nasty, "b"], "n": [1.23456, np.nan]})
+    made = page(nasty, "", [("a", nasty, table(frame) + figure(b"", nasty, alt='"><script>'))])
+    assert "<script" not in made and "1.23" in made
+
+
+def test_a_contrast_says_what_was_assumed_and_what_was_learned() -> None:
+    """Three variants: one without a difference, one assumed, one learned, the last in the other direction."""
+    columns = ("variant", "difference", "low", "high", "above", "prior_above")
+    rows = [
+        ("A", 0.1, -1.0, 1.0, 0.55, 0.5),
+        ("B", 20.0, 5.0, 40.0, 0.98, 0.97),
+        ("C", -9.0, -20.0, -1.0, 0.03, 0.5),
+    ]
+    frame = pd.DataFrame(rows, columns=columns).assign(measure="days below 0.5", quantity="D")
+    [said] = contrast_words(frame, "x", "y", {"A": 0.0, "B": -11.4, "C": 0.0})
+    assert "no difference that matters under A." in said
+    assert "More under B (11 nats behind the best) by 20 (days; 90 %: +5.0 to +40;" in said
+    assert "Fewer under C (best evidence) by 9.0 (days;" in said and "disagree on the direction" in said
+    assert "Under B the prior said so already" in said
+    assert "Under C the data moved the chance" in said
+
+
+# ---- chains, robustness, interrupts -----------------------------------------------------------------------
+
+
+def test_numbers_come_from_chains_where_these_can_be_used(made: Report, html: str) -> None:
+    text, post = text_of(html), made.posteriors["V2"]
+    assert usable(post) and set(made.posteriors) == {"V2", "V0"}
+    assert "come from chains of the No-U-Turn sampler (4 x 100 draws" in text
+    # so do the schedules: the sweep of the same draws says the same
+    plans = {each.name: each.schedule for each in plans_of(post.case)}
+    again = cs.sweep(post, plans, until=made.sweeps["V2"].until, draws=10, seed=1)
+    assert again.posterior == pytest.approx(made.sweeps["V2"].posterior, rel=1e-6)
+    # doubts stand on the page, and the draws are saved
+    for doubt in post.doubts:
+        assert re.sub(r"\s+", " ", doubt) in text
+    assert cs.Posterior.load(made.folder / "posteriors/V2.nc").thetas == pytest.approx(post.thetas)
+    short = cs.Posterior(post.objective, replace(post.drawn, thetas=post.thetas[:, :20]))
+    assert not usable(short)
+
+
+def test_where_laplace_was_put_elsewhere_is_told(made: Report) -> None:
+    """Moved by three of its own sd, one parameter stands out, and is named first."""
+    fit, post = made.fits["V2"], made.posteriors["V2"]
+    j = post.objective.names.index("kappa")
+    thetas = post.thetas.copy()
+    thetas[..., j] += 3 * post.flat[:, j].std()
+    table = apart_table(fit, cs.Posterior(post.objective, replace(post.drawn, thetas=thetas)))
+    before = apart_table(fit, post).set_index("parameter")["apart"]["kappa"]
+    assert table["parameter"][0] == "kappa" and table["apart"][0] == pytest.approx(before - 3, abs=1e-9)
+    assert "kappa (-" in apart_words(table)
+    one = made.sweeps["V2"]
+    days = plans_apart(one, one)
+    assert list(days["plan"]) == list(one.schedules) and (days["chains"] == days["other"]).all()
+
+
+def test_what_was_learned_of_the_mechanism_is_named(made: Report, html: str) -> None:
+    post, text = made.posteriors["V2"], text_of(html)
+    table = post.table().set_index("parameter")
+    assert table["verdict"]["e"] == "data-driven" and table["verdict"]["kappa"] == "prior-driven"
+    said = " ".join(words.learned_words(post))
+    assert (
+        f"e (contraction {table['contraction']['e']:.2f}, shift {table['shift']['e']:+.1f} prior sd)" in said
+    )
+    assert said in text
+    assert made.profiles is not None and made.profiles["e"].verdict == "data-driven"
+    assert "they call e data-driven, as the numbers above do" in text
+
+
+def test_what_longer_persistence_owes_to_the_prior() -> None:
+    """Draws of the prior itself: nothing was learned, and that is what is said."""
+    fit = small_fit()
+    plans = {each.name: each.schedule for each in plans_of(fit.case)}
+    first, second = "as given", "same days and cells, ucmsc"
+    asked = cs.sweep(fit, {name: plans[name] for name in (first, second)}, until=120, draws=40, seed=2)
+    same = replace(asked, posterior=asked.prior)
+    said = persists_words(fit, same, first, second)
+    assert "none has left its prior" in said[0] and "assumed, not learned" in said[-1]
+    # the ratio is that of the areas, whose closed form is (1 + kappa) for cells that live a day
+    kappa = np.exp(-0.7 + np.random.default_rng(3).standard_normal((40, len(fit.objective.names))))
+    kappa = kappa[:, fit.objective.names.index("kappa")]
+    assert f"the prior alone says {np.median(1 + kappa):.2f}" in said[1]
+    moved = replace(asked, posterior=asked.prior * np.where(np.arange(2) == 0, 9.0, 1.0)[:, None, None])
+    assert "The data moved it by" in persists_words(fit, moved, first, second)[-1]
+
+
+def test_the_comparison_and_robustness_are_told(made: Report, html: str) -> None:
+    text, compared, shaken = text_of(html), made.comparison, made.robustness
+    assert compared is not None and shaken is not None
+    assert compared.verdict.split(". ")[0] in text and set(compared.checks) == {"V2", "V0"}
+    assert cs.Comparison.load(made.folder / "comparison.json").verdict == compared.verdict
+    assert cs.Robustness.load(made.folder / "robustness.json").verdict == shaken.verdict
+    # of what acts over the null, the other way round than in the table
+    lead = {row.id: -row.values["null_lead"] for row in shaken.rows}
+    assert (
+        f"as it stands {lead['as it stands']:+.1f}; no sample effect {lead['sample_effect_none']:+.1f}"
+        in text
+    )
+    # one law for the schedules, the comparison and robustness, not three
+    assert shaken.rows[0].evidence["V2"] == compared.normals["V2"].log_evidence
+
+
+@pytest.mark.usefixtures("plain")
+def test_what_is_left_out_is_said(tmp_path: Path) -> None:
+    made = write_report(small_patient(), tmp_path, starts=1, draws=4, without=LONG)
+    text = text_of(made.index.read_text())
+    assert not made.posteriors and made.robustness is None and not made.failures
+    assert made.comparison is not None and not made.comparison.left
+    assert "Left out as asked: chains" in text and "come from Laplace's approximation, because chains" in text
+    assert "those of schedules from the nearest normal law" in text
+    assert "Draws of V2 and V0 are from the nearest normal law: good for a direction" in text
+    assert "--quick" in json.loads((tmp_path / "report.json").read_text())["command"]
+
+
+@pytest.mark.usefixtures("plain")
+def test_an_interrupt_keeps_what_is_done_and_writes_the_page(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def tired(case: cs.Case, *, variant: str, **_: object) -> cs.Calibration:
+        if variant == "V0":
+            raise KeyboardInterrupt
+        return small_fit(variant)
+
+    monkeypatch.setattr("cellsim.posterior.fitting.calibrate", tired)
+    made = write_report(small_patient(), tmp_path / "one", starts=1, draws=3)
+    assert set(made.fits) == {"V2"} and made.interrupted == "calibrating V0" and not made.failures
+    text = text_of(made.index.read_text())
+    assert "Interrupted during “calibrating V0”" in text
+    assert (tmp_path / "one/calibrations/V2.json").is_file()
+    assert json.loads((tmp_path / "one/report.json").read_text())["interrupted"] == "calibrating V0"
+
+    # in the middle of sampling: nothing to keep of the chains, and nothing is begun after them
+    def early(*_: object, **__: object) -> cs.Posterior:
+        raise CalibrationError("interrupted before every chain had left its warm-up; nothing to keep.")
+
+    monkeypatch.setattr("cellsim.posterior.fitting.calibrate", lambda *_, variant, **__: small_fit(variant))
+    monkeypatch.setattr("cellsim.posterior.posterior.sample", early)
+    second = write_report(small_patient(), tmp_path / "two", starts=1, draws=3)
+    assert second.interrupted == "chains of V2" and second.comparison is None and not second.failures
+    assert second.profiles is not None and set(second.sweeps) == {"V2", "V0"}
