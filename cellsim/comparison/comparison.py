@@ -238,6 +238,10 @@ class Comparison:
         """What the comparison says, in one paragraph."""
         return verdict_of(self)
 
+    def __repr__(self) -> str:
+        name = next((fit.case.name for fit in self.fits.values()), "nothing")
+        return f"<Comparison of {name}: {len(self.fits)} variants, by {self.by}, {len(self.doubts)} doubts>"
+
     def __str__(self) -> str:
         shown = self.table().round(2).to_string(index=False, na_rep="-")
         return "\n\n".join([self.verdict, shown, *(f"Doubt: {each}" for each in self.doubts)])

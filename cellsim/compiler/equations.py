@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import sympy as sp
 
@@ -104,6 +104,16 @@ class Equations:
                     problems.append(Problem(what=what, remedy=did_you_mean(target, self.states)))
         if problems:
             raise ModelError(problems)
+
+    def __getstate__(self) -> dict[str, Any]:
+        # the graph is made again where it is wanted
+        return {name: value for name, value in self.__dict__.items() if name != "system"}
+
+    def __repr__(self) -> str:
+        return (
+            f"<Equations of {len(self.states)} states: {len(self.parameters)} parameters, "
+            f"{len(self.outputs)} outputs, {len(self.events)} events>"
+        )
 
     @cached_property
     def system(self) -> System:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 
@@ -40,6 +41,10 @@ class Kernels:
     equations: Equations
     _units: dict[int, Unit] = field(default_factory=dict, repr=False)
     _writers: dict[int, Writer] = field(default_factory=dict, repr=False)
+
+    def __reduce__(self) -> tuple[Callable[[Equations], Kernels], tuple[Equations]]:
+        # addresses of machine code mean nothing in another process; there it is made again at first use
+        return compile_equations, (self.equations,)
 
     @property
     def states(self) -> tuple[str, ...]:

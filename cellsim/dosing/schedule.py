@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Infusion", "Product", "Schedule"]
 
+_SHOWN = 4  # products named in one line
+
 
 def _place(infusion: Infusion) -> tuple[float, str, float, float, str]:
     return (infusion.day, infusion.product, infusion.cells, infusion.duration, infusion.label)
@@ -482,7 +484,9 @@ class Schedule:
     def __repr__(self) -> str:
         if not self.span:
             return "<Schedule: no infusions>"
-        named = ", ".join(dict.fromkeys(each.product for each in self))
+        products = list(dict.fromkeys(each.product for each in self))
+        more = f" and {len(products) - _SHOWN} more" if len(products) > _SHOWN else ""
+        named = ", ".join(products[:_SHOWN]) + more
         return (
             f"<Schedule: {self.count} infusion{'s' * (self.count > 1)} of {named}, "
             f"{cells_text(self.total())} cells, days {self.span[0]:g} to {self.span[1]:g}>"

@@ -166,6 +166,11 @@ class Curve:
     shift: float
     touched: bool = True
 
+    def __repr__(self) -> str:
+        return (
+            f"<Curve of {self.name} ({self.kind}): {len(self.branches)} branches, best {self.estimate:.4g}>"
+        )
+
     # ---- numbers ----------------------------------------------------------------------------------
 
     def value(self, at: Any) -> Any:

@@ -118,6 +118,12 @@ class Objective:
                 f"noise of {self.degrees:g} degrees of freedom; a number above zero is needed, infinity for normal noise."
             )
 
+    def __repr__(self) -> str:
+        return (
+            f"<Objective of {self.case.name}, variant {self.variant}: {len(self.terms)} rows, "
+            f"{len(self.names)} parameters>"
+        )
+
     # ---- parameters -------------------------------------------------------------------------------
 
     def values(self, theta: Array) -> dict[str, float]:

@@ -347,6 +347,12 @@ class Model:
     def __str__(self) -> str:
         return describe(self)
 
+    def __repr__(self) -> str:
+        return (
+            f"<Model {self.name}: {len(self.states)} states, {len(self.parameters)} parameters, "
+            f"{len(self.assignments)} assignments, {len(self.events)} events>"
+        )
+
     def _repr_latex_(self) -> str:
         return latex(self)
 

@@ -27,6 +27,7 @@ from cellsim.posterior.diagnosis import AGREEMENT, diagnose
 from cellsim.posterior.laplace import Mixture, Mode
 
 if TYPE_CHECKING:
+    from lmfit import Parameters
     from lmfit.minimizer import MinimizerResult
     from numpy.typing import NDArray
 
@@ -307,21 +308,18 @@ def _polish(objective: Objective, first: Array) -> _Descent:
     import lmfit
 
     # the names carry no meaning for lmfit's expression parser, which knows a number e of its own
-    names = [f"theta_{name}" for name in objective.names]
     parameters = lmfit.Parameters()
-    for name, value in zip(names, first, strict=True):
-        parameters.add(name, value=float(value))
-
-    def theta_of(pars: lmfit.Parameters) -> Array:
-        return np.array([pars[name].value for name in names])
+    for name, value in zip(objective.names, first, strict=True):
+        parameters.add(f"theta_{name}", value=float(value))
 
     started = objective.evaluate(first)
     try:
         result = lmfit.minimize(
-            lambda pars: objective.evaluate(theta_of(pars)).residuals,
+            # lmfit keeps what it called; a lambda would hold the whole calibration back from another process
+            partial(_residuals_of, objective),
             parameters,
             method="leastsq",
-            Dfun=lambda pars: _jacobian(objective, theta_of(pars), objective.rtol),
+            Dfun=partial(_jacobian_of, objective),
             # it would divide the spread by a chi-square that counts prior rows as data
             scale_covar=False,
             xtol=_SHORTEST,
@@ -331,9 +329,21 @@ def _polish(objective: Objective, first: Array) -> _Descent:
     except CalibrationError as error:
         return _Descent(Start(np.inf, 1, False, str(error)), first, None)
     ended = _ended(
-        objective, theta_of(result.params), int(result.nfev), bool(result.success), str(result.message)
+        objective, _theta_of(result.params), int(result.nfev), bool(result.success), str(result.message)
     )
     return replace(ended, result=result)
+
+
+def _theta_of(parameters: Parameters) -> Array:
+    return np.array([each.value for each in parameters.values()])
+
+
+def _residuals_of(objective: Objective, parameters: Parameters) -> Array:
+    return objective.evaluate(_theta_of(parameters)).residuals
+
+
+def _jacobian_of(objective: Objective, parameters: Parameters) -> Array:
+    return _jacobian(objective, _theta_of(parameters), objective.rtol)
 
 
 def _jacobian(objective: Objective, theta: Array, rtol: float) -> Array:

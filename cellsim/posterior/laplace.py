@@ -42,6 +42,9 @@ class Mode:
     log_likelihood: float
     objective: float
 
+    def __repr__(self) -> str:
+        return f"<Mode of {self.theta.size} parameters: objective {self.objective:.4g}>"
+
     @cached_property
     def _eigen(self) -> tuple[Array, Array]:
         """Curvatures and directions; where it is no summit, the prior's own curvature of one is put in."""

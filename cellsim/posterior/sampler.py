@@ -89,6 +89,10 @@ class Drawn:
     scored: Scored
     run: Run
 
+    def __repr__(self) -> str:
+        chains, length, size = self.thetas.shape
+        return f"<Drawn: {chains} chains x {length} draws, {size} parameters>"
+
 
 class _Target:
     """What chains walk on, and what it told."""

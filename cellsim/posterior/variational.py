@@ -112,6 +112,12 @@ class NormalLaw:
         """Parameters in the order of the mean."""
         return tuple(self.objective.names[k] for k in self.density.columns)
 
+    def __repr__(self) -> str:
+        return (
+            f"<Normal law of {self.case.name}, variant {self.variant}: {len(self.names)} parameters, "
+            f"ln evidence {self.log_evidence:.1f}>"
+        )
+
     @property
     def theta(self) -> Array:
         """The mean among all parameters of the objective, unknown sampling days in the middle of their priors."""

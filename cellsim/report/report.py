@@ -68,6 +68,9 @@ class Report:
     robustness: Robustness | None = None
     interrupted: str = ""
 
+    def __repr__(self) -> str:
+        return f"<Report {self.index}: {len(self.fits)} variants, {len(self.failures)} failures>"
+
 
 def write_report(
     case: Case,

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from numbers import Real
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal
@@ -203,6 +204,21 @@ class _Motion:
 
 
 @dataclass
+class _Kept:
+    """A path that is there already. Its interpolants cannot leave the process; elsewhere it is made again."""
+
+    make: Callable[[], Path]
+    path: Path | None = field(default=None, repr=False)
+
+    def __call__(self) -> Path:
+        self.path = self.path or self.make()
+        return self.path
+
+    def __reduce__(self) -> tuple[type[_Kept], tuple[Callable[[], Path]]]:
+        return _Kept, (self.make,)
+
+
+@dataclass
 class _Run:
     """Everything settled about one simulation, and the two ways to carry it out."""
 
@@ -246,7 +262,12 @@ class _Run:
 
     def by_scipy(self, days: Array) -> tuple[Array, Callable[[], Path]]:
         """Samples at `days`, and the path between them."""
-        path = Path(
+        path = self.scipy_path()
+        return path.values(path.step_of(days), days), _Kept(self.scipy_path, path)
+
+    def scipy_path(self) -> Path:
+        """All that SciPy's solver saw."""
+        return Path(
             *integrate_scipy(
                 _Motion(self.kernels, self.p),
                 Conditions(self.equations, self.p) if self.equations.events else None,
@@ -263,27 +284,26 @@ class _Run:
             ),
             self.read,
         )
-        return path.values(path.step_of(days), days), lambda: path
 
     def by_rodas(self, days: Array) -> tuple[Array, Callable[[], Path]]:
         """Samples at `days`, and what makes the path between them when it is first asked for."""
+        return self.solve(days).outputs[0], partial(self.rodas_path, days)
 
-        def between() -> Path:
-            solution = self.solve(days, dense=True)
-            steps = solution.paths[0]
-            if len(steps.starts) and steps.starts[-1] == self.end:
-                return Path(steps.starts, steps.ends, steps.states, self.read)
-            # an instant of its own for the last day, which a run without length consists of
-            last, count = solution.states[0, -1:], len(steps.starts)
+    def rodas_path(self, days: Array) -> Path:
+        """Every step of the engine."""
+        solution = self.solve(days, dense=True)
+        steps = solution.paths[0]
+        if len(steps.starts) and steps.starts[-1] == self.end:
+            return Path(steps.starts, steps.ends, steps.states, self.read)
+        # an instant of its own for the last day, which a run without length consists of
+        last, count = solution.states[0, -1:], len(steps.starts)
 
-            def states(step: np.ndarray[Any, Any], times: Array) -> Array:
-                found = np.repeat(last, len(times), axis=0)
-                found[step < count] = steps.states(step[step < count], times[step < count])
-                return found
+        def states(step: np.ndarray[Any, Any], times: Array) -> Array:
+            found = np.repeat(last, len(times), axis=0)
+            found[step < count] = steps.states(step[step < count], times[step < count])
+            return found
 
-            return Path(np.append(steps.starts, self.end), np.append(steps.ends, self.end), states, self.read)
-
-        return self.solve(days).outputs[0], between
+        return Path(np.append(steps.starts, self.end), np.append(steps.ends, self.end), states, self.read)
 
     def solve(self, days: Array, *, dense: bool = False) -> Solution:
         """Samples at `days` by the engine; refused where it did not reach the last."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -27,6 +28,7 @@ __all__ = ["Trajectory"]
 
 _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(8)  # exact for the dense output of every solver here
 _LOOKS = 0.5 - 0.5 * np.cos(np.linspace(0, np.pi, 9))  # where a step is looked at, its two ends included
+_VIEWS = ("values", "units", "labels")
 _REFINED = 8  # so many of the highest steps are searched for the peak
 
 
@@ -96,6 +98,15 @@ class Trajectory:
         object.__setattr__(self, "_places", {name: place for place, name in enumerate(self.names)})
         self.times.setflags(write=False)
         self.y.setflags(write=False)
+
+    def __getstate__(self) -> dict[str, Any]:
+        # the path between samples is made again where it is wanted; a read-only view cannot be pickled
+        state = {name: value for name, value in self.__dict__.items() if name != "path"}
+        return state | {name: dict(state[name]) for name in _VIEWS}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state | {name: MappingProxyType(state[name]) for name in _VIEWS})
+        self.__post_init__()
 
     @cached_property
     def path(self) -> Path:
