@@ -51,7 +51,8 @@ class Analyte(_Placed):
     lower, upper : float or None
         Reference limits; None where there is none.
     quantity : str
-        The model's assignment that predicts the printed value.
+        The model's assignment that predicts the printed value without what belongs to one sample; when empty, the
+        formula itself is taken, if it has no placeholders.
     formula, noise : str
         PEtab's formulas: the median (or mean), and the spread.
     distribution : str
@@ -86,6 +87,11 @@ class Analyte(_Placed):
         False
         """
         return (self.lower is None or value >= self.lower) and (self.upper is None or value <= self.upper)
+
+    @property
+    def foreseeable(self) -> bool:
+        """Whether it is predicted where no row fills its placeholders: it names a quantity, or it has none to fill."""
+        return bool(self.quantity or not self.placeholders)
 
     @property
     def range_text(self) -> str:

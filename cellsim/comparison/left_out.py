@@ -151,6 +151,9 @@ def _moved(objective: Objective, rest: Objective, mode: Mode) -> Mode | None:
     before = objective.evaluate(mode.theta, gradient=True, rtol=rtol).jacobian
     assert before is not None
     bent = mode.curvature - before.T @ before
+    if not mode.theta.size:
+        there = rest.evaluate(mode.theta)
+        return replace(mode, log_likelihood=float(there.log_likelihood.sum()), objective=there.objective)
     theta, here = mode.theta, rest.evaluate(mode.theta, gradient=True, rtol=rtol)
     for _ in range(_STEPS):
         if here.failure or here.jacobian is None:

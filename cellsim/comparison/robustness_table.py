@@ -157,7 +157,8 @@ class Robustness:
                     "asked": seen.size,
                 }
             )
-        return pd.DataFrame(rows)
+        columns = ("conclusion", "question", "unit", "threshold", "margin", "value", "says")
+        return pd.DataFrame(rows, columns=[*columns, "lowest", "highest", "changes", "asked"])
 
     def flips(self) -> pd.DataFrame:
         """Which conclusion changes under which alteration; no rows when none does.

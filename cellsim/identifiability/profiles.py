@@ -277,12 +277,13 @@ def _quantities(
         elif groups.get(name):
             wanted |= dict.fromkeys(groups[name])
         else:
-            fixed = "it is fixed here. " if name in objective.fixed else ""
+            fixed = "; it is fixed here" if name in objective.fixed else ""
             known = [*objective.names, *(group for group in groups if group)]
             problems.append(
-                Problem(what=f"no estimated parameter or group {name!r}; {fixed}".rstrip("; ") + ".",
-                        remedy=did_you_mean(name, known))
-            )  # fmt: skip
+                Problem(
+                    what=f"no estimated parameter or group {name!r}{fixed}.", remedy=did_you_mean(name, known)
+                )
+            )
     lines = [_parameter(objective, name) for name in wanted]
     if isinstance(predictions, Mapping):
         predictions = [prediction_from(objective, each, name) for name, each in predictions.items()]
@@ -293,7 +294,10 @@ def _quantities(
         for name in dict.fromkeys(called)
         if called.count(name) > 1
     ]
-    if not lines and not problems:
+    if not objective.names:
+        what = f"nothing is estimated in {objective.variant or objective.case.name}, so there is nothing to profile."
+        problems = [Problem(what=what, remedy="Give a parameter a prior and estimate true.")]
+    elif not lines and not problems:
         problems.append(Problem(what="nothing to profile: neither a parameter nor a prediction was named."))
     return lines, problems
 

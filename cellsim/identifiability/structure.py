@@ -107,11 +107,19 @@ def structure_of(objective: Objective, theta: Array, *, points: int = 5, seed: i
             places.append(each)
             stack.append(found)
     rough = _columns(objective, theta, 10 * _RTOL)
-    scale = float(np.linalg.norm(here, 2)) or 1.0
-    noise = 1e-6 if rough is None else max(float(np.linalg.norm(rough - here, 2)) / scale, _LEAST_NOISE)
+    scale = (float(np.linalg.norm(here, 2)) if here.size else 0.0) or 1.0
+    noise = (
+        1e-6
+        if rough is None or not here.size
+        else max(float(np.linalg.norm(rough - here, 2)) / scale, _LEAST_NOISE)
+    )
     spectra = [np.linalg.svd(each, compute_uv=False) for each in stack]
-    ranks = tuple(int(np.sum(each > noise * max(each[0], 1e-300))) for each in spectra)
-    floor = noise * np.array([each[0] for each in spectra])
+    # without parameters there is no largest
+    largest = np.array([each.max(initial=0.0) for each in spectra])
+    ranks = tuple(
+        int(np.sum(each > noise * max(top, 1e-300))) for each, top in zip(spectra, largest, strict=True)
+    )
+    floor = noise * largest
     blind = np.all(np.linalg.norm(stack, axis=1) <= floor[:, None], axis=0)
     together = bundles(np.array(stack), floor)
     # one of each bundle is enough: what is seen only with it is said already

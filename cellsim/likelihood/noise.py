@@ -15,7 +15,7 @@ __all__ = ["censored", "gaussian", "graded", "student"]
 
 Array = NDArray[np.float64]
 _LOG_ROOT_TWO_PI = 0.5 * np.log(2 * np.pi)
-_TINY = 1e-100
+_TINY, _HUGE = 1e-100, 1e300
 
 
 def gaussian(
@@ -96,35 +96,53 @@ def student(
 
 
 def censored(
-    limit: Array, predicted: Array, sd: Array, *, above: NDArray[np.bool_], degrees: float = np.inf
+    limit: Array,
+    predicted: Array,
+    sd: Array,
+    *,
+    above: NDArray[np.bool_],
+    logged: NDArray[np.bool_] | bool = True,
+    degrees: float = np.inf,
 ) -> tuple[Array, Array, Array]:
-    """Log-normal probability that a value lies beyond the `limit` of its assay (method M3).
+    """Probability that a value lies beyond the `limit` of its assay (method M3), of its logarithm where `logged`.
 
-    l = ln Phi(+-(ln limit - ln predicted)/sd), plus for a value below the limit, minus for one above; l_max = 0.
-    With finite `degrees` Phi is the distribution function of Student's t, and `sd` its scale.
+    l = ln Phi(+-(limit - predicted)/sd), plus for a value below the limit, minus for one above; l_max = 0; logarithms
+    where `logged`. With finite `degrees` Phi is the distribution function of Student's t, and `sd` its scale. A
+    prediction of zero has a logarithm of minus infinity: its value lies below every limit, l = 0.
 
     Parameters
     ----------
     limit, predicted : array
-        In one unit, positive.
+        In one unit; where `logged` the limit is positive and the prediction not negative.
     sd : array
-        Standard deviation of the natural logarithm.
+        Standard deviation, of the natural logarithm where `logged`.
     above : array of bool
         Whether the value is known to lie above the limit (right-censored) and not below it.
+    logged : array of bool
+        Which terms are of the logarithm.
     degrees : float
         Degrees of freedom, above zero; infinite for normal noise.
 
     Returns
     -------
     log_likelihood, residual, slope : array
-        See the module; m is ln predicted.
+        See the module.
+
+    Examples
+    --------
+    >>> l, *_ = censored(np.ones(1), np.zeros(1), np.ones(1), above=np.array([False]))
+    >>> float(l[0])
+    0.0
 
     References
     ----------
     Beal SL (2001) J Pharmacokinet Pharmacodyn 28:481, method M3, doi 10.1023/A:1012299115260.
     """
     sign = np.where(above, -1.0, 1.0)
-    z = sign * (np.log(limit) - np.log(predicted)) / sd
+    with np.errstate(invalid="ignore", divide="ignore"):
+        edge = np.where(logged, np.log(limit), limit)
+        said = np.where(logged, np.log(predicted), predicted)
+    z = sign * (edge - said) / sd
     log_likelihood, log_density = _tail(z, degrees)
     residual = np.sqrt(-2 * log_likelihood)
     density = np.exp(log_density - log_likelihood)
@@ -146,7 +164,8 @@ def _tail(z: Array, degrees: float) -> tuple[Array, Array]:
         return log_ndtr(z), -0.5 * z**2 - _LOG_ROOT_TWO_PI
     # from the smaller tail, so that a probability near one keeps its digits
     smaller = stdtr(degrees, -np.abs(z))
-    under = np.where(z > 0, np.log1p(-smaller), np.log(smaller))
+    with np.errstate(divide="ignore"):
+        under = np.where(z > 0, np.log1p(-smaller), np.log(smaller))
     return under, _log_height(degrees) - 0.5 * (degrees + 1) * np.log1p(z**2 / degrees)
 
 
@@ -160,7 +179,8 @@ def graded(
     Parameters
     ----------
     level : array
-        The latent quantity (here the logarithm of the lesion level).
+        The latent quantity (here the logarithm of the lesion level); minus infinity where there is nothing to see,
+        which is certain to be graded lowest.
     below, above : array
         Cut-points under the lowest and over the highest grade allowed; -inf and inf where there is none.
     scale : float
@@ -180,7 +200,9 @@ def graded(
     """
     from scipy.special import log_expit
 
-    high, low = (above - level) / scale, (below - level) / scale
+    # a level of minus infinity lies under every cut-point; a cut-point that is not there lies under every level
+    high = (above - level) / scale
+    low = np.where(np.isneginf(below), -np.inf, (np.maximum(below, -_HUGE) - level) / scale)
     # S(h) - S(l) = S(h) S(-l) (1 - exp(l - h)): no difference of nearly equal numbers
     apart = -np.expm1(low - high)
     log_likelihood = log_expit(high) + log_expit(-low) + np.log(apart)

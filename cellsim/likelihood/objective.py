@@ -11,7 +11,7 @@ Blood samples of one visit share one latent day; a sample is read wherever that 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
@@ -25,6 +25,7 @@ from cellsim.likelihood.priors import Coordinates, Prior
 from cellsim.likelihood.scoring import Rows, score_rows
 
 if TYPE_CHECKING:
+    import sympy as sp
     from numpy.typing import NDArray
 
     from cellsim.case.case import Case
@@ -179,6 +180,33 @@ class Objective:
         out[..., self._slots[inside]] = free[..., inside]
         return out
 
+    def vector_of(self, theta: Array, names: Sequence[str]) -> Array:
+        """Values of some parameters at `theta` (shape (n,) or (n_sets, n)), shape (..., n_names)."""
+        free = self._coordinates.values(theta)
+        column = {name: k for k, name in enumerate(self.names)}
+        out = np.empty((*free.shape[:-1], len(names)))
+        for k, name in enumerate(names):
+            out[..., k] = free[..., column[name]] if name in column else self.fixed[name]
+        return out
+
+    def kernels_of(self, outputs: Mapping[str, sp.Expr], model: Model | None = None) -> Kernels:
+        """Compiled equations that give other outputs; their parameters' values come from :meth:`vector_of`.
+
+        Parameters
+        ----------
+        outputs : mapping of str to sympy.Expr
+            Formulas in names of the model and of the case's parameters.
+        model : Model, optional
+            The objective's own by default.
+        """
+        from cellsim.compiler.equations import equations_of
+        from cellsim.compiler.kernels import compile_equations
+
+        model = self.model if model is None else model
+        used = {each.name for formula in outputs.values() for each in formula.free_symbols}
+        elsewhere = sorted(used - set(_names(model)))
+        return compile_equations(equations_of(model, outputs, extra_parameters=elsewhere))
+
     def days(self, theta: Array) -> Array:
         """The day of each sampling occasion."""
         return self._days(self._coordinates.values(theta))
@@ -193,7 +221,7 @@ class Objective:
 
     def _days(self, free: Array) -> Array:
         known, column = self._known_days
-        return np.where(column >= 0, free[column], known)
+        return np.where(column >= 0, free[column], known) if free.size else known
 
     @cached_property
     def rows(self) -> Rows:
@@ -452,7 +480,8 @@ def objective_of(
     for row in free:
         fixed.pop(row.id, None)
     outputs, terms, occasions = terms_of(case, fixed)
-    elsewhere = {each.name for each in outputs.values() for each in each.free_symbols} - set(_names(model))
+    used = {each.name for formula in outputs.values() for each in formula.free_symbols}
+    elsewhere = sorted(used - set(_names(model)))
     delivery = deliver(case.timeline, model)
     return Objective(
         case=case,
@@ -466,7 +495,7 @@ def objective_of(
         fixed=fixed,
         terms=terms,
         occasions=occasions,
-        kernels=compile_equations(equations_of(model, outputs, extra_parameters=sorted(elsewhere))),
+        kernels=compile_equations(equations_of(model, outputs, extra_parameters=elsewhere)),
         doses=Doses(jumps=delivery.boluses, rates=delivery.inflows),
         rtol=rtol,
         degrees=degrees,

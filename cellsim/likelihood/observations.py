@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from cellsim.case.case import Case
     from cellsim.case.records import Analyte
 
-__all__ = ["Term", "terms_of"]
+__all__ = ["Term", "prediction_of", "spread_of", "terms_of"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,6 +128,59 @@ def terms_of(
     return outputs, tuple(terms), tuple(occasions)
 
 
+def prediction_of(about: Analyte) -> sp.Expr:
+    """What predicts an analyte on any day: its quantity, or its formula when it names none.
+
+    Parameters
+    ----------
+    about : Analyte
+
+    Returns
+    -------
+    sympy.Expr
+
+    Raises
+    ------
+    CalibrationError
+        If it names no quantity and its formula waits for what a row fills in.
+    """
+    if not about.foreseeable:
+        raise CalibrationError(
+            [
+                Problem(
+                    what=f"{about.id} cannot be predicted where it was not measured: its formula has placeholders "
+                    f"({', '.join(about.placeholders)}).",
+                    remedy="Name the model's quantity behind it in the column quantity.",
+                    file=about.file,
+                    row=about.row,
+                )
+            ]
+        )
+    return sp.Symbol(about.quantity) if about.quantity else parse_formula(about.formula)
+
+
+def spread_of(case: Case, about: Analyte, fixed: Mapping[str, float] | None = None) -> float:
+    """The spread of a new measurement of an analyte, which no row fills in.
+
+    Parameters
+    ----------
+    case : Case
+    about : Analyte
+    fixed : mapping of str to float, optional
+        Values of parameters in its formula; the case's nominal ones by default.
+
+    Returns
+    -------
+    float
+        Of the natural logarithm where the analyte is log-normal; nan where a row must tell it.
+    """
+    known = case.nominal if fixed is None else fixed
+    formula = parse_formula(about.noise).xreplace(
+        {sp.Symbol(name): sp.Float(value) for name, value in known.items()}
+    )
+    return float(formula) if formula.is_number else float("nan")
+
+
 def _day(case: Case, row: Measurement | Censored) -> float:
     """The nominal day of a row's visit (rows of one visit share one blood draw)."""
     return next((visit.nominal for visit in case.visits if visit.id == row.visit), row.day)
@@ -149,10 +202,6 @@ def _spread(about: Analyte, row: Measurement | Censored, fixed: Mapping[str, flo
     if about.distribution not in ("normal", "log-normal"):
         raise CalibrationError(
             f"{about.observable} is {about.distribution}; normal and log-normal measurements can be scored."
-        )
-    if isinstance(row, Censored) and about.distribution != "log-normal":
-        raise CalibrationError(
-            f"{about.observable} is censored and {about.distribution}; it must be log-normal."
         )
     fillings = row.noise_parameters if isinstance(row, Measurement) else ()
     formula = _filled(

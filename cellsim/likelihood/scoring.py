@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
     Array = NDArray[np.float64]
 
+# of a prediction that is zero but for rounding, as a share of the limit it is held against
+_ROUNDING = 1e-6
+
 __all__ = ["Rows", "Scores", "cuts_of", "score_rows"]
 
 
@@ -74,8 +77,19 @@ class Rows:
         return Rows(**{each.name: getattr(self, each.name)[which] for each in fields(self)})
 
     def unscorable(self, predicted: Array) -> NDArray[np.bool_]:
-        """Which predictions have no density: not finite, or without a logarithm where one is taken."""
-        return ~np.isfinite(predicted) | ((predicted <= 0) & (self.logged | self.graded))
+        """Which predictions have no density: not finite, or without a logarithm where one is taken.
+
+        Zero is below every limit of an assay and is graded lowest, with certainty; a value, a row above its limit and
+        any other grade it makes impossible.
+        """
+        lost = ~np.isfinite(predicted) | ((predicted <= 0) & (self.logged | self.graded))
+        return lost & ~self.settled(predicted)
+
+    def settled(self, predicted: Array) -> NDArray[np.bool_]:
+        """Which rows a prediction of zero makes certain; rounding in the solver may leave it a little below."""
+        below = (self.short & self.logged & ~self.above) | (self.graded & (self.measured == 0))
+        scale = np.where(self.graded, 1.0, self.measured)
+        return below & (predicted <= 0) & (predicted >= -_ROUNDING * scale)
 
 
 @dataclass(frozen=True, eq=False)
@@ -126,6 +140,8 @@ def score_rows(rows: Rows, predicted: Array, values: Mapping[str, float], degree
     log_likelihood, residual, turn = (np.empty(len(predicted)) for _ in range(3))
     by_name: list[tuple[int, str, float]] = []
     plain, short, grade = rows.plain, rows.short, rows.graded
+    nothing = rows.settled(predicted)
+    predicted = np.where(nothing, 0.0, predicted)
     given = rows.measured[plain], predicted[plain], rows.sd[plain]
     log_likelihood[plain], residual[plain], turn[plain] = (
         gaussian(*given, logged=rows.logged[plain])
@@ -134,12 +150,19 @@ def score_rows(rows: Rows, predicted: Array, values: Mapping[str, float], degree
     )
     if short.any():
         log_likelihood[short], residual[short], turn[short] = censored(
-            rows.measured[short], predicted[short], rows.sd[short], above=rows.above[short], degrees=degrees
+            rows.measured[short],
+            predicted[short],
+            rows.sd[short],
+            above=rows.above[short],
+            logged=rows.logged[short],
+            degrees=degrees,
         )
     if grade.any():
         cuts = cuts_of(values)
         low, high = rows.measured[grade].astype(int), rows.upper[grade].astype(int)
-        scored = graded(np.log(predicted[grade]), cuts[low], cuts[high + 1], values["purpura_scale"])
+        with np.errstate(divide="ignore"):
+            level = np.log(predicted[grade])
+        scored = graded(level, cuts[low], cuts[high + 1], values["purpura_scale"])
         log_likelihood[grade], residual[grade], turn[grade] = scored[:3]
         for row, below, above, *weights in zip(
             np.flatnonzero(grade), low, high + 1, *scored[3:], strict=True
@@ -148,7 +171,9 @@ def score_rows(rows: Rows, predicted: Array, values: Mapping[str, float], degree
                 by_name += [(int(row), name, sign * weight) for name, sign in _CUT_SLOPES.get(int(cut), ())]
     # noise of a logarithm, and grades, answer to the logarithm of the prediction
     inner = np.ones(len(predicted))
-    np.divide(1.0, predicted, out=inner, where=rows.logged)
+    np.divide(1.0, predicted, out=inner, where=rows.logged & ~nothing)
+    # what is certain stays certain for a little more
+    turn[nothing] = 0.0
     return Scores(log_likelihood, residual, turn * inner, by_name)
 
 

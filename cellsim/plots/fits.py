@@ -9,6 +9,7 @@ import numpy as np
 
 from cellsim.errors import CellsimError
 from cellsim.likelihood.objective import Objective, objective_of
+from cellsim.likelihood.observations import prediction_of
 from cellsim.plots.style import (
     BLACK,
     BLUE,
@@ -35,6 +36,7 @@ from cellsim.posterior.calibration import Calibration
 from cellsim.predictions.bands import Bands, bands, read_at
 
 if TYPE_CHECKING:
+    import sympy as sp
     from matplotlib.axes import Axes
 
     from cellsim.case.case import Case
@@ -65,8 +67,20 @@ def _span(case: Case, days: tuple[float, float] | None) -> tuple[float, float]:
     return max(case.start, min(ends[0])), max(ends[1])
 
 
+def _predicted(chosen: Sequence[Analyte]) -> dict[str, sp.Expr]:
+    """What predicts each analyte, under the name of its quantity, or under its own where it has none."""
+    return {each.quantity or each.id: prediction_of(each) for each in chosen}
+
+
 def _terms(objective: Objective, analyte: str) -> list[tuple[int, Term]]:
     return [(k, term) for k, term in enumerate(objective.terms) if term.analyte == analyte and term.visit]
+
+
+def _beyond(term: Term, factor: float) -> float:
+    """A place on the side of its limit on which a censored value lies: so many times, or half as many spreads, away."""
+    if not term.logged:
+        return term.measured + (1 if term.above else -1) * term.sd * factor / 2
+    return term.measured * factor if term.above else term.measured / factor
 
 
 def _spread(term: Term, value: float) -> tuple[float, float]:
@@ -137,28 +151,29 @@ def fit(
     ['pg/mL', 'mm/h']
     """
     case, objective = fit.case, fit.objective
-    chosen = [case.analyte(name) for name in pick(analytes, [each.id for each in case.analytes], "analyte")]
+    chosen = [
+        case.analyte(name)
+        for name in pick(analytes, [each.id for each in case.analytes if each.foreseeable], "analyte")
+    ]
     start, end = _span(case, days)
-    seen = among or bands(
-        chains or fit, [each.quantity for each in chosen], start=start, end=end, draws=draws, seed=seed
-    )
+    seen = among or bands(chains or fit, _predicted(chosen), start=start, end=end, draws=draws, seed=seed)
     start, end = float(seen.times[0]), float(seen.times[-1])
     axes = panels(len(chosen), ax, columns=4)
     occasions, predicted = objective.days(fit.theta), fit.rows()["predicted"].to_numpy()
     visits = {visit.id: visit for visit in case.visits}
-    reads = read_at(fit, [each.quantity for each in chosen], occasions.tolist()) if len(occasions) else {}
+    reads = read_at(fit, _predicted(chosen), occasions.tolist()) if len(occasions) else {}
     for panel, about in zip(axes, chosen, strict=True):
-        curve = seen.curves[about.quantity]
+        curve = seen.curves[about.quantity or about.id]
         band(panel, seen.times, curve, BLUE, **line)
         shown = [curve[[0, 4]]]
         for k, term in _terms(objective, about.id):
-            day, without = occasions[term.occasion], float(reads[about.quantity][term.occasion])
+            day, without = occasions[term.occasion], float(reads[about.quantity or about.id][term.occasion])
             window = visits[term.visit]
             if term.part == "censored":
                 panel.plot([day], [term.measured], marker="_", markersize=7, color=BLACK, gid="censored")
                 panel.annotate(
                     "",
-                    (day, term.measured / 1.6),
+                    (day, _beyond(term, 1.6)),
                     (day, term.measured),
                     arrowprops={
                         "arrowstyle": "->",
@@ -168,7 +183,7 @@ def fit(
                         "shrinkB": 0,
                     },
                 )
-                shown.append(np.array([term.measured / 1.7, term.measured]))
+                shown.append(np.array(sorted((_beyond(term, 1.7), term.measured))))
             else:
                 adjusted = (
                     term.measured * without / predicted[k]
@@ -312,20 +327,21 @@ def prior_predictive(
     """
     objective = source if isinstance(source, Objective) else objective_of(source, variant=variant)
     case = objective.case
-    chosen = [case.analyte(name) for name in pick(analytes, [each.id for each in case.analytes], "analyte")]
+    chosen = [
+        case.analyte(name)
+        for name in pick(analytes, [each.id for each in case.analytes if each.foreseeable], "analyte")
+    ]
     start, end = _span(case, days)
     if among is not None and among.kind != "prior":
         raise CellsimError("these bands are the posterior's; draw them with prior=True.")
-    seen = among or bands(
-        objective, [each.quantity for each in chosen], start=start, end=end, draws=draws, seed=seed
-    )
+    seen = among or bands(objective, _predicted(chosen), start=start, end=end, draws=draws, seed=seed)
     axes = panels(len(chosen), ax, columns=4)
     for panel, about in zip(axes, chosen, strict=True):
-        curve = seen.curves[about.quantity]
+        curve = seen.curves[about.quantity or about.id]
         band(panel, seen.times, curve, PURPLE, **line)
         shown = [curve[[0, 4]]]
         for _, term in _terms(objective, about.id):
-            marker = "v" if term.part == "censored" else "o"
+            marker = ("^" if term.above else "v") if term.part == "censored" else "o"
             panel.plot(
                 [term.day], [term.measured], marker, markersize=3.2, color=BLACK, zorder=5, gid="printed"
             )

@@ -33,6 +33,9 @@ __all__ = ["Calibration", "Start"]
 
 FORMAT = "cellsim calibration 1"
 _PLACES = ("prior_median", "prior_low", "prior_high", "estimate", "low", "high")
+_COLUMNS = (
+    "parameter", "group", "meaning", "unit", *_PLACES, "contraction", "shift", "verdict", "mark", "source",
+)  # fmt: skip
 _REACH = 1.959963984540054  # of a 95 % interval of a normal law
 GUESTS = ("numpy", "scipy", "sympy", "lmfit", "llvmlite", "numba")
 
@@ -177,7 +180,7 @@ class Calibration:
                     "source": about.source,
                 }
             )
-        return pd.DataFrame(rows)
+        return pd.DataFrame(rows, columns=list(_COLUMNS))
 
     def rows(self) -> pd.DataFrame:
         """One row a scored term: what was printed, what the model says, how many sigmas apart.
@@ -186,7 +189,8 @@ class Calibration:
         -------
         DataFrame
             Columns part, analyte, visit, day (as fitted), measured, upper, predicted, unit, residual (sigmas;
-            for censored and graded rows the square root of twice the lost log-likelihood), file, row.
+            for censored and graded rows the square root of twice the lost log-likelihood), above (whether a censored
+            value lies above its limit), file, row.
         """
         import pandas as pd
 
@@ -203,6 +207,7 @@ class Calibration:
                 "predicted": found.predicted[k],
                 "unit": term.unit,
                 "residual": found.residuals[k],
+                "above": term.above,
                 "file": term.file,
                 "row": term.row,
             }
@@ -340,6 +345,8 @@ class Calibration:
         modes = []
         for mode in content["modes"]:
             theta, curvature = np.array(mode["theta"], float), np.array(mode["curvature"], float)
+            # a list of no rows tells nothing of its columns
+            curvature = curvature.reshape(0, 0) if not theta.size and not curvature.size else curvature
             if theta.shape != (len(objective.names),) or curvature.shape != 2 * theta.shape:
                 raise CalibrationError(f"{path} has an optimum of {theta.size} parameters; was it edited?")
             modes.append(Mode(theta, curvature, mode["log_likelihood"], mode["objective"]))

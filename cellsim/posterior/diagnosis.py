@@ -52,6 +52,7 @@ def diagnose(objective: Objective, mixture: Mixture, starts: Sequence[Start]) ->
         ``shape``, ``ledger``, ``leftover``, ``far``, ``doubts`` (sentences; empty when there is nothing to doubt).
     """
     theta, hessian = mixture.modes[0].theta, mixture.modes[0].curvature
+    free = theta.size > 0
     best = min(start.objective for start in starts)
     case = objective.case
     doses = {
@@ -83,15 +84,16 @@ def diagnose(objective: Objective, mixture: Mixture, starts: Sequence[Start]) ->
             {"objective": mode.objective, "share": float(share), **_apart(objective, mode.theta, theta)}
             for mode, share in zip(mixture.modes, mixture.weights, strict=True)
         ],
-        "gradient": _gradient_error(objective, theta),
+        # nothing estimated, nothing to differentiate and no law that could be wrong
+        "gradient": _gradient_error(objective, theta) if free else 0.0,
         "tolerance": _tolerance_error(objective, mixture),
-        "shape": _shape(objective, mixture),
+        "shape": _shape(objective, mixture) if free else -np.inf,
         "ledger": _ledger_error(objective, theta),
-        "leftover": _leftover(objective, theta, hessian),
+        "leftover": _leftover(objective, theta, hessian) if free else 0.0,
         "far": {
             name: float(each) for name, each in zip(objective.names, theta, strict=True) if abs(each) > FAR
         },
-        "least_curvature": float(np.linalg.eigvalsh(hessian)[0]),
+        "least_curvature": float(np.linalg.eigvalsh(hessian)[0]) if free else 1.0,
     }
     found["doubts"] = list(_doubts(found))
     return found
@@ -166,7 +168,11 @@ def _leftover(objective: Objective, theta: Array, hessian: Array) -> float:
 def _doubts(found: dict[str, Any]) -> list[str]:
     out = []
     starts = found["starts"]
-    if starts["count"] == 1:
+    if not found["priors"]["count"]:
+        out.append(
+            "nothing is estimated: these are the numbers of the fixed values, and nothing was learned."
+        )
+    elif starts["count"] == 1:
         out.append("only one start: nothing says that this optimum is the best one; ask for more starts.")
     elif starts["agree"] < 2:
         out.append(

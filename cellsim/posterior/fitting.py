@@ -177,6 +177,8 @@ def optima(
     >>> found.starts[0].converged
     True
     """
+    if not objective.names:
+        return _settled(objective)
     objective.evaluate(firsts[0], gradient=True)  # compiles, before threads ask for it
     ended = _in_threads(partial(_descend, objective), firsts, f"{objective.variant}: starts", progress)
     if not any(np.isfinite(each.start.objective) for each in ended):
@@ -196,6 +198,16 @@ def optima(
         found = objective.evaluate(theta)
         modes.append(Mode(theta, curvature, float(found.log_likelihood.sum()), found.objective))
     return Optima(Mixture(tuple(modes)), how[: len(firsts)], summits[0].result)
+
+
+def _settled(objective: Objective) -> Optima:
+    """Where nothing is estimated there is one point, and its likelihood is the evidence."""
+    found = objective.evaluate(np.empty(0))
+    if found.failure:
+        raise CalibrationError(f"nothing is estimated, and the rows cannot be scored: {found.failure}")
+    mode = Mode(np.empty(0), np.empty((0, 0)), float(found.log_likelihood.sum()), found.objective)
+    start = Start(found.objective, 1, True, "nothing is estimated.")
+    return Optima(Mixture((mode,)), (start,), None)
 
 
 def _firsts(objective: Objective, starts: int, seed: int) -> list[Array]:

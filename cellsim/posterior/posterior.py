@@ -13,6 +13,7 @@ import numpy as np
 from cellsim.case.case import Case
 from cellsim.errors import CalibrationError
 from cellsim.likelihood.compatibility import objective_given
+from cellsim.likelihood.marginal_days import WithoutDays
 from cellsim.likelihood.objective import Objective, objective_of
 from cellsim.posterior.calibration import Calibration, versions
 from cellsim.posterior.convergence import Convergence, arviz, converged, doubts_of, newer_arviz
@@ -309,6 +310,16 @@ def sample(
             variant=fit.variant or None,
             hierarchy=True,
             degrees=fit.objective.degrees,
+        )
+    if not objective.names:
+        raise CalibrationError(
+            f"nothing is estimated in {fit.variant or fit.case.name}, so there is nothing to sample; "
+            "give a parameter a prior and estimate true."
+        )
+    if not WithoutDays(objective, rtol).columns.size:
+        raise CalibrationError(
+            f"only sampling days are estimated in {fit.variant or fit.case.name} ({', '.join(objective.names)}); chains "
+            "integrate these out, which leaves nothing to walk in. The calibration tells them."
         )
     fitted = fit.draws(FRAME_POINTS, seed=seed)
     freed = np.random.default_rng(seed).standard_normal(

@@ -71,7 +71,8 @@ def _replicate(objective: Objective, thetas: Array, predicted: Array, random: np
     for k, term in enumerate(objective.terms):
         here = predicted[:, k]
         if term.part == "graded":
-            level = np.log(here)
+            with np.errstate(divide="ignore"):
+                level = np.log(here)
             noise = random.logistic(size=here.size)
             for i, theta in enumerate(thetas):
                 values = objective.values(theta)

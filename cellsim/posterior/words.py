@@ -50,7 +50,7 @@ def fit_table(fit: Calibration) -> pd.DataFrame:
                 cells[visit.id] = "not measured"
                 continue
             one = here.iloc[0]
-            sign = "<" if one["part"] == "censored" else ""
+            sign = ("<", ">")[int(one["above"])] if one["part"] == "censored" else ""
             cells[visit.id] = (
                 f"{sign}{number(one['measured'])} | {number(one['predicted'])} ({one['residual']:+.1f})"
             )

@@ -148,7 +148,9 @@ def bands(
     )
 
 
-def read_at(fit: Calibration, quantities: Sequence[str], days: Sequence[float]) -> dict[str, Array]:
+def read_at(
+    fit: Calibration, quantities: Iterable[str] | Mapping[str, sp.Expr], days: Sequence[float]
+) -> dict[str, Array]:
     """Quantities at the optimum on given days (any order), by name, shape (n_days,)."""
     order = np.argsort(days, kind="stable")
     times = np.asarray(days, float)[order]
@@ -169,26 +171,14 @@ def _run(
     objective: Objective, formulas: Mapping[str, sp.Expr], thetas: Array, times: Array
 ) -> tuple[dict[str, Array], NDArray[np.bool_], str]:
     """Each formula, shape (n_draws, n_times); which draws were carried to the end; what the others said."""
-    from cellsim.compiler.equations import equations_of
-    from cellsim.compiler.kernels import compile_equations
     from cellsim.solver.integration import integrate
 
-    model = objective.model
-    inside = {"time", *(each.name for each in model.quantities)}
-    elsewhere = sorted({each.name for one in formulas.values() for each in one.free_symbols} - inside)
-    kernels = compile_equations(equations_of(model, formulas, extra_parameters=elsewhere))
+    kernels = objective.kernels_of(formulas)
     names = kernels.equations.parameters
     pieces, status, why = [], [], ""
     for begin in range(0, len(thetas), _AT_ONCE):
         some = thetas[begin : begin + _AT_ONCE]
-        free = {
-            name: np.asarray(prior.value(some[:, j]))
-            for j, (name, prior) in enumerate(zip(objective.names, objective.priors, strict=True))
-        }
-        vectors = np.stack(
-            [free[name] if name in free else np.full(len(some), objective.fixed[name]) for name in names],
-            axis=1,
-        )
+        vectors = objective.vector_of(some, names)
         solution = integrate(
             kernels, vectors, objective.doses, times, start=objective.case.start, threads=os.cpu_count() or 1
         )

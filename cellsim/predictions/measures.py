@@ -10,6 +10,7 @@ import numpy as np
 import sympy as sp
 
 from cellsim.errors import CellsimError, did_you_mean
+from cellsim.likelihood.observations import prediction_of, spread_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -105,7 +106,9 @@ def _analytes(case: Case, chosen: Sequence[str] | None) -> list[Analyte]:
     for name in chosen or ():
         if name not in known:
             raise CellsimError(f"no analyte {name!r} in {case.name}. {did_you_mean(name, known)}")
-    return [known[name] for name in (chosen or known)]
+    return (
+        [known[name] for name in chosen] if chosen else [each for each in known.values() if each.foreseeable]
+    )
 
 
 def _shared_spread(case: Case, analyte: str) -> float:
@@ -114,6 +117,20 @@ def _shared_spread(case: Case, analyte: str) -> float:
     priors = {each.id: each for each in case.priors}
     shifts = [priors[name] for name in (row.parameters if row else ()) if name in priors]
     return float(np.sqrt(sum(each.parameters[1] ** 2 for each in shifts if each.family == "normal")))
+
+
+def _beyond(case: Case, analyte: Analyte, value: Array, edge: float) -> Array:
+    """How many spreads of a new sample an edge lies above a value, on the scale on which the analyte is normal."""
+    if np.isinf(edge):
+        return np.full(value.shape, edge)
+    spread, shared = spread_of(case, analyte), _shared_spread(case, analyte.id)
+    if not analyte.distribution.startswith("log"):
+        # a factor common to the sample moves a value by so much of itself
+        return np.asarray((edge - value) / np.hypot(spread, shared * value))
+    if edge <= 0:
+        return np.full(value.shape, -np.inf)
+    with np.errstate(divide="ignore"):
+        return np.asarray((np.log(edge) - np.log(value)) / np.hypot(spread, shared))
 
 
 def _range(analyte: Analyte) -> tuple[float, float]:
@@ -151,7 +168,7 @@ class Value(_Plain):
     analytes: tuple[str, ...] | None = None
 
     def formulas(self, case: Case) -> dict[str, sp.Expr]:
-        return {each.id: sp.Symbol(each.quantity) for each in _analytes(case, self.analytes)}
+        return {each.id: prediction_of(each) for each in _analytes(case, self.analytes)}
 
     def days(self, until: float) -> tuple[float, ...]:
         return self.on or (until,)
@@ -187,7 +204,7 @@ class InRange(_Plain):
     analytes: tuple[str, ...] | None = None
 
     def formulas(self, case: Case) -> dict[str, sp.Expr]:
-        return {each.id: sp.Symbol(each.quantity) for each in _analytes(case, self.analytes)}
+        return {each.id: prediction_of(each) for each in _analytes(case, self.analytes)}
 
     def days(self, until: float) -> tuple[float, ...]:
         return self.on or (until,)
@@ -211,12 +228,7 @@ class InRange(_Plain):
                 if not self.noise:
                     out.append(((value >= low) & (value <= high)).astype(float))
                     continue
-                spread = np.hypot(float(each.noise), _shared_spread(case, each.id))
-                with np.errstate(divide="ignore"):
-                    under, over = (
-                        (np.log(edge) - np.log(value)) / spread if edge > 0 else -np.inf
-                        for edge in (low, high)
-                    )
+                under, over = _beyond(case, each, value, low), _beyond(case, each, value, high)
                 out.append(np.asarray(ndtr(over) - ndtr(under)))
         return np.array(out)
 
@@ -244,7 +256,7 @@ class AllInRange(_Plain):
         return members
 
     def formulas(self, case: Case) -> dict[str, sp.Expr]:
-        return {each.id: sp.Symbol(each.quantity) for each in self._members(case)}
+        return {each.id: prediction_of(each) for each in self._members(case)}
 
     def days(self, until: float) -> tuple[float, ...]:
         return self.on or (until,)
@@ -342,7 +354,7 @@ class PeakLoad(_Plain):
 
     def formulas(self, case: Case) -> dict[str, sp.Expr]:
         logs = [
-            sp.log(sp.Symbol(each.quantity) / sp.Float(each.upper))
+            sp.log(prediction_of(each) / sp.Float(each.upper))
             for each in case.analytes
             if each.panel == self.panel and each.upper is not None
         ]

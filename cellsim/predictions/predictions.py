@@ -235,8 +235,6 @@ class _Course:
     ) -> None:
         import sympy as sp
 
-        from cellsim.compiler.equations import equations_of
-        from cellsim.compiler.kernels import compile_equations
         from cellsim.dosing.delivery import deliver
         from cellsim.solver.integration import Doses
 
@@ -252,7 +250,7 @@ class _Course:
             model = model.with_state(f"area_of_{name}", name, unit=f"{model[name].unit} {model.time_unit}")
         outputs = {**formulas, **{f"area_of_{name}": sp.Symbol(f"area_of_{name}") for name in areas}}
         self.formulas, self.areas = tuple(formulas), areas
-        self.kernels = compile_equations(equations_of(model, outputs))
+        self.kernels = objective.kernels_of(outputs, model)
         timeline = replace(timeline, products=case.products)
         delivery = deliver(timeline, model)
         self.doses = Doses(jumps=delivery.boluses, rates=delivery.inflows)
@@ -261,8 +259,6 @@ class _Course:
         hours = (np.array([each.day for each in timeline.infusions])[:, None] + _AFTER_DOSE).ravel()
         grid = np.unique([0.0, until, *np.arange(0.0, until), *wanted, *hours])
         self.times = grid[(grid >= 0) & (grid <= until)]
-        column = {name: k for k, name in enumerate(objective.kernels.equations.parameters)}
-        self.columns = [column[name] for name in self.kernels.equations.parameters]
         own = set(self.kernels.equations.parameters)
         self.free = [j for j, name in enumerate(objective.names) if name in own]
 
@@ -273,7 +269,7 @@ class _Course:
         objective = self.objective
         solution = integrate(
             self.kernels,
-            objective.vector(theta)[self.columns],
+            objective.vector_of(theta, self.kernels.equations.parameters),
             self.doses,
             self.times,
             start=self.start,

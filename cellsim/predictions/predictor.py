@@ -67,8 +67,6 @@ class Sample:
     def __init__(
         self, objective: Objective, measures: Sequence[Measure], history: Schedule, until: float
     ) -> None:
-        from cellsim.compiler.equations import equations_of
-        from cellsim.compiler.kernels import compile_equations
 
         self.objective, self.history, self.until = objective, history, until
         self.formulas: dict[str, sp.Expr] = {}
@@ -85,7 +83,7 @@ class Sample:
             **self.formulas,
             **{f"area_of_{name}": self._symbol(f"area_of_{name}") for name in self.areas},
         }
-        self.kernels = compile_equations(equations_of(self.model, outputs))
+        self.kernels = self.objective.kernels_of(outputs, self.model)
         wanted = [day for measure in measures for day in measure.days(until)]
         self.times = np.unique(
             [0.0, until, *np.arange(0.0, until), *(day for day in wanted if 0 <= day <= until)]
@@ -112,10 +110,7 @@ class Sample:
         case, threads = self.objective.case, os.cpu_count() or 1
         timelines = [Schedule((), case.products) + self.history + plan for plan in plans]
         delivered = [deliver(each, self.model) for each in timelines]
-        column = {name: k for k, name in enumerate(self.objective.kernels.equations.parameters)}
-        vectors = self.objective.vector(thetas)[
-            :, [column[name] for name in self.kernels.equations.parameters]
-        ]
+        vectors = self.objective.vector_of(thetas, self.kernels.equations.parameters)
         found = np.empty((len(plans), len(vectors), len(self.times), len(self.formulas) + len(self.areas)))
         fine = np.empty(found.shape[:2], bool)
         why, begin = [""] * len(plans), 0

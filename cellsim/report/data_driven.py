@@ -35,6 +35,9 @@ def learned(job: Job) -> tuple[str, str, str]:
 
     name = job.main
     fit, source, post = job.fits[name], job.source(name), job.posteriors.get(name)
+    if not fit.objective.names:
+        said = f"Nothing is estimated in {job.spoken(name)}: every parameter has a fixed value, so nothing was learned."
+        return section("learned", title, paragraphs([said]))
     known = set(fit.table()["group"])
     mechanism = [each for each in DYNAMIC if each in known] or None
     said = source_words(source, post, fit, left_out="sample" in job.without)

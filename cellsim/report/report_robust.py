@@ -27,6 +27,9 @@ def changes(job: Job) -> tuple[str, str, str]:
     if found is None:
         why = "Left out as asked." if "robustness" in job.without else "The conclusions were not drawn again."
         return section("robustness", title, failed, paragraphs([] if failed else [why]))
+    if not found.conclusions:
+        why = "The model and the variants of this case lead to no conclusion that could be drawn again."
+        return section("robustness", title, failed, paragraphs([why, *found.left_out]))
     from cellsim import plots
 
     asked = found.questions()

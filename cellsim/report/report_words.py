@@ -262,7 +262,7 @@ def unfollowed_words(fit: Calibration) -> list[str]:
             if one.part == "graded":
                 where.append(f"day {one.day:.0f} ({abs(one.residual):.1f})")
             else:
-                sign = "below " if one.part == "censored" else ""
+                sign = ("below ", "above ")[int(one.above)] if one.part == "censored" else ""
                 where.append(
                     f"{one.visit} (printed {sign}{number(one.measured)}, model {number(one.predicted)} {one.unit}, "
                     f"{abs(one.residual):.1f} sigmas)"

@@ -184,7 +184,7 @@ class Job:
         from cellsim.identifiability.profiles import profile
 
         name = self.main
-        if name is None:
+        if name is None or not self.fits[name].objective.names:
             return
 
         def work() -> Profiles:
@@ -203,7 +203,7 @@ class Job:
         from cellsim.report.profiles import foretold_of
 
         name = self.main
-        if name is None:
+        if name is None or not self.fits[name].objective.names:
             return
         fit = self.fits[name]
 
@@ -227,7 +227,7 @@ class Job:
         """
         from cellsim.posterior.posterior import sample
 
-        if name is None:
+        if name is None or not self.fits[name].objective.names:
             return
 
         def work() -> Posterior | None:

@@ -240,3 +240,94 @@ def test_new_measurements_under_t_have_the_tails_of_t() -> None:
 def test_noise_without_degrees_is_refused(degrees: float) -> None:
     with pytest.raises(CalibrationError, match="above zero"):
         outlier(degrees=degrees)
+
+
+# ---- limits where nothing is left, and limits under normal noise ----------------------------------------
+
+
+def before_the_dose(**changes) -> cs.Case:
+    """x is 10 exp(-0.1 t) from the dose of day 0 on, nothing before; y = k x, seen as 6 on day 5."""
+    given = {
+        "observables": {"y": ("x*k", 0.1)},
+        "rows": [("y", 5.0, 6.0)],
+        "parameters": {"k": ("log-normal", 0.0, 1.0)},
+        "doses": [(0.0, "x", 10.0)],
+        "start": -2.0,
+        **changes,
+    }
+    return tiny_case("x = 0; x' = -0.1*x; k = 1", **given)
+
+
+@pytest.mark.parametrize("degrees", [np.inf, 4.0])
+def test_nothing_predicted_lies_below_every_limit(degrees: float) -> None:
+    """ln P = 0: the fit is the one without that row, gradient and all."""
+    bare = cs.calibrate(before_the_dose(), starts=2, degrees=degrees)
+    with_row = cs.calibrate(before_the_dose(censored=[("y", -1.0, 0.5)]), starts=2, degrees=degrees)
+    assert with_row.objective.parts(with_row.theta)["censored"] == 0
+    assert with_row.log_evidence == pytest.approx(bare.log_evidence, abs=1e-6)
+    found = with_row.objective.evaluate(with_row.theta, gradient=True)
+    assert np.all(np.isfinite(found.jacobian))
+    if np.isinf(degrees):
+        # ln y is normal around ln k + ln 10 - 0.5, ln k around 0: a normal density of variance 1 + 0.01
+        law = stats.norm(np.log(10) - 0.5, np.sqrt(1.01))
+        assert with_row.log_evidence == pytest.approx(law.logpdf(np.log(6)) - np.log(6), abs=1e-4)
+        assert f"{with_row.log_evidence:.2f}" == "-2.72"
+
+
+def test_value_where_nothing_is_predicted_is_impossible_and_named() -> None:
+    case = before_the_dose(rows=[("y", -1.0, 0.5), ("y", 5.0, 6.0)])
+    with pytest.raises(CalibrationError, match="y at visit v0 is predicted as 0"):
+        cs.calibrate(case, starts=1)
+
+
+@given(
+    limit=st.floats(-5, 5),
+    predicted=st.floats(-5, 5),
+    sd=st.floats(0.1, 2),
+    over=st.booleans(),
+    t=st.booleans(),
+)
+def test_censoring_under_normal_noise_is_scipys_distribution_function(
+    limit: float, predicted: float, sd: float, over: bool, t: bool
+) -> None:
+    degrees = 4.0 if t else np.inf
+
+    def at(m: float) -> list[float]:
+        row = np.array([limit]), np.array([m]), np.array([sd])
+        made = censored(*row, above=np.array([over]), logged=np.array([False]), degrees=degrees)
+        return [float(v[0]) for v in made]
+
+    l, r, slope = at(predicted)
+    law = stats.t(4, predicted, sd) if t else stats.norm(predicted, sd)
+    assert l == pytest.approx(float((law.logsf if over else law.logcdf)(limit)), rel=1e-8, abs=1e-14)
+    assert r**2 == pytest.approx(-2 * l)
+    step = 1e-5 * sd
+    up, down = (at(predicted + h)[1] for h in (step, -step))
+    assert slope == pytest.approx((up - down) / (2 * step), rel=1e-4, abs=1e-7)
+
+
+def test_censored_row_with_normal_noise_is_scored() -> None:
+    """y is 3 + b with noise of sd 1, seen as 3 and once below 2; b ~ N(0, 1): the evidence by quadrature."""
+    case = tiny_case(
+        "x = 3; x' = 0",
+        {"y": ("x + b", 1.0, "normal")},
+        [("y", 1.0, 3.0)],
+        {"b": ("normal", 0.0, 1.0)},
+        censored=[("y", 2.0, 2.0)],
+    )
+    fit = cs.calibrate(case, starts=2)
+    at = np.linspace(-6, 6, 2001)
+    each = stats.norm.logpdf(at) + stats.norm(3 + at, 1).logpdf(3) + stats.norm(3 + at, 1).logcdf(2)
+    exact = np.logaddexp.reduce(each) + np.log(at[1] - at[0])
+    assert fit.nearest_normal().log_evidence == pytest.approx(exact, abs=0.01)
+    assert fit.theta[0] == pytest.approx(at[np.argmax(each)], abs=0.01)
+
+
+@pytest.mark.parametrize("upper", [-1.0, 0.0, np.inf])
+def test_nothing_to_see_is_graded_lowest(upper: float) -> None:
+    """S((cut - ln level)/scale) tends to 1 as the level goes to 0; what moves it no more has no slope."""
+    below, above = np.array([-np.inf]), np.array([upper])
+    l, residual, *slopes = graded(np.array([-np.inf]), below, above, 0.3)
+    assert l[0] == residual[0] == 0 and all(slope[0] == 0 for slope in slopes)
+    nearly = graded(np.array([np.log(1e-300)]), below, above, 0.3)[0]
+    assert nearly[0] == pytest.approx(0.0, abs=1e-12)
