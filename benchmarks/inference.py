@@ -23,9 +23,9 @@ import numpy as np
 import cellsim as cs
 from benchmarks.clock import table
 from benchmarks.problem import Array
+from cellsim.case.export_v1 import export_v1
 from cellsim.identifiability.profiles import profile
 from cellsim.likelihood.objective import Objective, objective_of
-from cellsim.petab.v1 import export_v1
 from cellsim.posterior.calibration import Calibration
 from cellsim.posterior.fitting import hessian, optima
 

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 
 from cellsim.case.case import Case, load_case
-from cellsim.case.tables import table_text
 from cellsim.model.model import load_model
+from cellsim.petab.tables import table_text
 
 Line = dict[str, str]
 

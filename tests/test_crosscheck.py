@@ -16,9 +16,9 @@ import numpy as np
 import pytest
 
 from cellsim.case.case import Case, load_case
+from cellsim.case.export import export_problem
 from cellsim.likelihood.objective import Objective, objective_of
 from cellsim.model.model import load_model
-from cellsim.petab.problem import export_problem
 from cellsim.solver.simulation import simulate
 
 # libRoadRunner says so of every segment with few points; that the end is reached is asserted below

@@ -21,7 +21,7 @@ from benchmarks.honesty import coverage, law, ledger, posteriors, preference, sb
 from benchmarks.honesty.patients import NOTHING, drives, full
 from cellsim.errors import CalibrationError
 from cellsim.likelihood.objective import Objective, objective_of
-from cellsim.likelihood.synthetic import replicate
+from cellsim.likelihood.replicates import replicate
 from cellsim.posterior.fitting import optima
 from cellsim.posterior.laplace import Mixture, Mode
 

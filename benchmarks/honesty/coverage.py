@@ -15,7 +15,7 @@ from benchmarks.honesty.posteriors import Draws, fitted, laplace, positions, sam
 from benchmarks.honesty.sbc import FULL_CHAIN
 from cellsim.errors import CellsimError
 from cellsim.likelihood.objective import Objective
-from cellsim.likelihood.synthetic import replicate
+from cellsim.likelihood.replicates import replicate
 
 PATIENTS, QUICK, CHAINED = 16, 1, 6
 SAMPLED = ("medians", "autologous")

@@ -13,7 +13,7 @@ from benchmarks.honesty.patients import full
 from benchmarks.honesty.posteriors import fitted, integrated
 from cellsim.errors import CellsimError
 from cellsim.likelihood.objective import Objective
-from cellsim.likelihood.synthetic import replicate
+from cellsim.likelihood.replicates import replicate
 from cellsim.posterior.nearest_normal import nearest_normal
 
 VARIANTS = ("V0", "V0b", "V2", "V4")

@@ -22,7 +22,7 @@ from benchmarks.honesty.posteriors import (
 )
 from cellsim.errors import CellsimError
 from cellsim.likelihood.objective import Objective
-from cellsim.likelihood.synthetic import replicate
+from cellsim.likelihood.replicates import replicate
 
 # of the sampler: warm-up, draws, and how many are kept so that they are nearly independent
 REDUCED_CHAIN = {"tune": 200, "draws": 400, "keep": 100}

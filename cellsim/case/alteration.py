@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from cellsim.case.case import load_case
-from cellsim.case.tables import Desk, Line, listed, number_text, table_text
 from cellsim.dates import date_of
 from cellsim.dosing.schedule import Schedule
-from cellsim.petab.problem import experiment_from_schedule, read_problem_file
+from cellsim.petab.doses_write import experiment_from_schedule
+from cellsim.petab.problem import read_problem_file
+from cellsim.petab.tables import Desk, Line, listed, number_text, table_text
 
 if TYPE_CHECKING:
     from cellsim.case.case import Case

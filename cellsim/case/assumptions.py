@@ -6,8 +6,8 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 
 from cellsim.case.records import PriorRow, Variant
-from cellsim.case.tables import REMARKS, Desk, Line, kept, listed
 from cellsim.errors import Problem, did_you_mean
+from cellsim.petab.tables import REMARKS, Desk, Line, kept, listed
 
 __all__ = ["FAMILIES", "read_priors", "read_variants"]
 

@@ -16,11 +16,11 @@ from cellsim.case.case_model import against_model
 from cellsim.case.checks import of_tables
 from cellsim.case.measurements import Data
 from cellsim.case.records import Analyte, Censored, Grade, Measurement, PrintedCell, PriorRow, Variant, Visit
-from cellsim.case.tables import Desk
 from cellsim.case.treatment import Treatment
 from cellsim.dosing.schedule import Product, Schedule
 from cellsim.errors import CaseError, ModelError, Problem, did_you_mean
 from cellsim.petab.problem import read_problem_file
+from cellsim.petab.tables import Desk
 
 if TYPE_CHECKING:
     from cellsim.model.model import Model

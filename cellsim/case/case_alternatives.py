@@ -11,8 +11,8 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from cellsim.case.tables import REMARKS, Desk, Line, kept, listed
 from cellsim.errors import did_you_mean
+from cellsim.petab.tables import REMARKS, Desk, Line, kept, listed
 
 if TYPE_CHECKING:
     from cellsim.case.records import Analyte, PriorRow

@@ -13,8 +13,8 @@ from cellsim.case.records import (
     PrintedCell,
     Visit,
 )
-from cellsim.case.tables import REMARKS, Desk, Line, kept, listed
 from cellsim.errors import did_you_mean
+from cellsim.petab.tables import REMARKS, Desk, Line, kept, listed
 
 __all__ = ["Data"]
 

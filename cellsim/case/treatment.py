@@ -7,11 +7,11 @@ from dataclasses import replace
 from datetime import date, timedelta
 from itertools import pairwise
 
-from cellsim.case.tables import REMARKS, Desk, Line, kept
 from cellsim.dates import as_date
 from cellsim.dosing.schedule import Product, Schedule
 from cellsim.errors import ScheduleError
-from cellsim.petab.doses_from_petab import schedule_from_experiment
+from cellsim.petab.doses_read import schedule_from_experiment
+from cellsim.petab.tables import REMARKS, Desk, Line, kept
 
 __all__ = ["Treatment"]
 

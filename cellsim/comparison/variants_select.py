@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from cellsim.petab.select import Calibrated, information_criteria
+from cellsim.case.select_export import Calibrated, information_criteria
 
 if TYPE_CHECKING:
     from cellsim.posterior.calibration import Calibration

@@ -13,7 +13,7 @@ import numpy as np
 from cellsim.case.case import load_case
 from cellsim.errors import CalibrationError
 from cellsim.likelihood.objective import Objective, objective_of
-from cellsim.posterior.posterior_data import Scored
+from cellsim.likelihood.replicates import Scored
 from cellsim.posterior.sampler import CLOSER, Drawn, Run
 
 if TYPE_CHECKING:

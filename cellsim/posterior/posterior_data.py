@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from cellsim.likelihood.objective import Objective
-from cellsim.likelihood.scoring import cuts_of
+from cellsim.likelihood.replicates import Scored
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -17,75 +16,9 @@ if TYPE_CHECKING:
 
     Array = NDArray[np.float64]
 
-__all__ = ["Scored", "groups_of", "score"]
+__all__ = ["groups_of"]
 
 PRIOR_DRAWS = 1000
-
-
-@dataclass(frozen=True, eq=False)
-class Scored:
-    """Every row under every draw.
-
-    Attributes
-    ----------
-    log_likelihood, predicted : array, shape (..., n_terms)
-        nan where a draw could not be simulated.
-    replicated : array, shape (..., n_terms)
-        A new measurement with fresh noise: a value in the row's unit, or a grade.
-    """
-
-    log_likelihood: Array
-    predicted: Array
-    replicated: Array
-
-
-def score(objective: Objective, thetas: Array, *, rtol: float, seed: int) -> Scored:
-    """Score every row under every draw, on all cores.
-
-    Parameters
-    ----------
-    objective : Objective
-    thetas : array, shape (..., n_parameters)
-        Prior-whitened.
-    rtol : float
-        Of the simulations.
-    seed : int
-        Of the noise of the replicates.
-
-    Returns
-    -------
-    Scored
-    """
-    flat = thetas.reshape(-1, thetas.shape[-1])
-    found = objective.evaluate_all(flat, rtol=rtol)
-    shape = (*thetas.shape[:-1], len(objective.terms))
-    predicted = np.array([each.predicted for each in found]).reshape(len(flat), -1)
-    replicated = _replicate(objective, flat, predicted, np.random.default_rng(seed))
-    likelihood = np.array([each.log_likelihood for each in found])
-    return Scored(likelihood.reshape(shape), predicted.reshape(shape), replicated.reshape(shape))
-
-
-def _replicate(objective: Objective, thetas: Array, predicted: Array, random: np.random.Generator) -> Array:
-    """New measurements, shape of `predicted`: the noise of every row, and the reading of a grade."""
-    out = np.empty(predicted.shape)
-    for k, term in enumerate(objective.terms):
-        here = predicted[:, k]
-        if term.part == "graded":
-            with np.errstate(divide="ignore"):
-                level = np.log(here)
-            noise = random.logistic(size=here.size)
-            for i, theta in enumerate(thetas):
-                values = objective.values(theta)
-                cuts = cuts_of(values)[1:-1]
-                out[i, k] = np.sum(level[i] + values["purpura_scale"] * noise[i] > cuts)
-            continue
-        noise = term.sd * (
-            random.standard_normal(here.size)
-            if np.isinf(objective.degrees)
-            else random.standard_t(objective.degrees, here.size)
-        )
-        out[:, k] = here * np.exp(noise) if term.logged else here + noise
-    return out
 
 
 def groups_of(

@@ -18,9 +18,9 @@ import numpy as np
 from cellsim.errors import CalibrationError
 from cellsim.likelihood.marginal_days import WithoutDays
 from cellsim.likelihood.objective import Objective
+from cellsim.likelihood.replicates import Scored, score
 from cellsim.posterior.frames import Frame, frame_between
 from cellsim.posterior.nuts import Chains, run_chains
-from cellsim.posterior.posterior_data import Scored, score
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 from cellsim.case.case import COMPANIONS, load_case
 from cellsim.case.case_alternatives import ALTERNATIVES
 from cellsim.case.records import SCORED
-from cellsim.case.tables import Desk, table_text
 from cellsim.errors import CaseError
 from cellsim.library import case_folder
 from cellsim.model.model import load_model
+from cellsim.petab.tables import Desk, table_text
 
 CASE = load_case("sjogren_rfib")
 MODEL = load_model(CASE.model)

@@ -12,7 +12,6 @@ from small_cases import straight_line, tiny_case
 import cellsim as cs
 from cellsim.case.alteration import altered
 from cellsim.case.case_alternatives import Alternative
-from cellsim.case.tables import table_text
 from cellsim.comparison import robustness_analysis as robust
 from cellsim.comparison.alterations import GROUPS, Alteration, alterations_of
 from cellsim.comparison.conclusions import Conclusion, Question
@@ -21,7 +20,8 @@ from cellsim.comparison.robustness_table import BASE, Robustness, Row
 from cellsim.dosing.schedule import Schedule
 from cellsim.errors import CalibrationError, CaseError, CellsimError
 from cellsim.likelihood.objective import objective_of
-from cellsim.petab.problem import experiment_from_schedule
+from cellsim.petab.doses_write import experiment_from_schedule
+from cellsim.petab.tables import table_text
 from cellsim.posterior.fitting import calibrate, optima
 from cellsim.posterior.nearest_normal import nearest_normal
 

@@ -11,7 +11,7 @@ import cellsim as cs
 from cellsim.errors import CalibrationError
 from cellsim.likelihood.noise import censored, gaussian, graded, student
 from cellsim.likelihood.objective import objective_of
-from cellsim.posterior.posterior_data import score
+from cellsim.likelihood.replicates import score
 
 BELOW = np.array([False])
 positive = st.floats(0.05, 50)

@@ -9,18 +9,14 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from cellsim.case.case import load_case
-from cellsim.case.tables import Desk, table_text
+from cellsim.case.export import export_problem
 from cellsim.dosing.schedule import Infusion, Product, Schedule
 from cellsim.errors import CaseError, ScheduleError
 from cellsim.library import case_folder
-from cellsim.petab.doses_to_petab import CONDITION_COLUMNS, EXPERIMENT_COLUMNS
-from cellsim.petab.problem import (
-    experiment_from_schedule,
-    export_problem,
-    lint,
-    read_problem_file,
-    schedule_from_experiment,
-)
+from cellsim.petab.doses_read import schedule_from_experiment
+from cellsim.petab.doses_write import CONDITION_COLUMNS, EXPERIMENT_COLUMNS, experiment_from_schedule
+from cellsim.petab.problem import lint, read_problem_file
+from cellsim.petab.tables import Desk, table_text
 
 CASE = load_case("sjogren_rfib")
 RFIB = Product("rfib", "autologous", "infusate_auto", rate="infusion_rate_auto")

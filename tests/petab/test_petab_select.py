@@ -20,14 +20,14 @@ from petab_select.criteria import calculate_aic, calculate_aicc, calculate_bic
 from small_cases import tiny_case
 
 import cellsim as cs
+from cellsim.case.export_v1 import export_v1
+from cellsim.case.select_export import Calibrated, information_criteria, write_select
+from cellsim.case.select_import import read_select
 from cellsim.comparison.comparison import Comparison
 from cellsim.comparison.variants import compare
 from cellsim.dosing.schedule import Schedule
 from cellsim.errors import CaseError
 from cellsim.likelihood.objective import objective_of
-from cellsim.petab.select import Calibrated, information_criteria, write_select
-from cellsim.petab.select_read import read_select
-from cellsim.petab.v1 import export_v1
 
 roadrunner.Logger.setLevel(roadrunner.Logger.LOG_FATAL)
 PLACEHOLDERS = "observableParameter"

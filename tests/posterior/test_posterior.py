@@ -22,6 +22,7 @@ from small_cases import decay, straight_line, tiny_case
 from cellsim.case.case import Case, load_case
 from cellsim.errors import CalibrationError
 from cellsim.likelihood.objective import objective_of
+from cellsim.likelihood.replicates import score
 from cellsim.posterior import sampler as sampling
 from cellsim.posterior.calibration import Calibration
 from cellsim.posterior.convergence import arviz, converged, doubts_of, smoothed_weights
@@ -29,7 +30,6 @@ from cellsim.posterior.fitting import calibrate
 from cellsim.posterior.frames import Frame, frame_between, geometric_mean
 from cellsim.posterior.nuts import run_chains
 from cellsim.posterior.posterior import Posterior, sample
-from cellsim.posterior.posterior_data import score
 from cellsim.posterior.sampler import Drawn, Run
 
 LUCK = 5.0

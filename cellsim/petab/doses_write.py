@@ -4,7 +4,7 @@ A dose is one increment of the state its product enters (``infusate_auto + 50``)
 duration is a zero-order rate into it: one row turns the rate on, one turns it off, and overlapping rates of
 one product add. PEtab wants the changes of one instant on one state in one condition, so simultaneous doses
 are summed there; the extra columns ``product cells duration label`` (lists with semicolons, as in PEtab)
-keep them apart, so that :mod:`cellsim.petab.doses_from_petab` reads the same schedule back.
+keep them apart, so that :mod:`cellsim.petab.doses_read` reads the same schedule back.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 
-from cellsim.case.tables import number_text
 from cellsim.dosing.schedule import Infusion, Product, Schedule
 from cellsim.errors import Problem, ScheduleError
+from cellsim.petab.tables import number_text
 
 __all__ = [
     "CONDITION_COLUMNS",

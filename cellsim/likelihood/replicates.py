@@ -1,8 +1,8 @@
-"""Patients whose truth is known: what the laboratory might have printed, had given parameters been true."""
+"""Replicated rows: every scored row under given parameters, its likelihood, and a new measurement with fresh noise."""
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,17 +10,83 @@ import numpy as np
 from cellsim.errors import CalibrationError
 from cellsim.likelihood.objective import Objective
 from cellsim.likelihood.observations import Term
-from cellsim.posterior.posterior_data import score
+from cellsim.likelihood.scoring import cuts_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Array = NDArray[np.float64]
 
-__all__ = ["replicate"]
+__all__ = ["Scored", "replicate", "score"]
 
 # the patient is simulated this much more exactly than it will be fitted
 _CLOSER = 0.1
+
+
+@dataclass(frozen=True, eq=False)
+class Scored:
+    """Every row under every draw.
+
+    Attributes
+    ----------
+    log_likelihood, predicted : array, shape (..., n_terms)
+        nan where a draw could not be simulated.
+    replicated : array, shape (..., n_terms)
+        A new measurement with fresh noise: a value in the row's unit, or a grade.
+    """
+
+    log_likelihood: Array
+    predicted: Array
+    replicated: Array
+
+
+def score(objective: Objective, thetas: Array, *, rtol: float, seed: int) -> Scored:
+    """Score every row under every draw, on all cores.
+
+    Parameters
+    ----------
+    objective : Objective
+    thetas : array, shape (..., n_parameters)
+        Prior-whitened.
+    rtol : float
+        Of the simulations.
+    seed : int
+        Of the noise of the replicates.
+
+    Returns
+    -------
+    Scored
+    """
+    flat = thetas.reshape(-1, thetas.shape[-1])
+    found = objective.evaluate_all(flat, rtol=rtol)
+    shape = (*thetas.shape[:-1], len(objective.terms))
+    predicted = np.array([each.predicted for each in found]).reshape(len(flat), -1)
+    replicated = _replicate(objective, flat, predicted, np.random.default_rng(seed))
+    likelihood = np.array([each.log_likelihood for each in found])
+    return Scored(likelihood.reshape(shape), predicted.reshape(shape), replicated.reshape(shape))
+
+
+def _replicate(objective: Objective, thetas: Array, predicted: Array, random: np.random.Generator) -> Array:
+    """New measurements, shape of `predicted`: the noise of every row, and the reading of a grade."""
+    out = np.empty(predicted.shape)
+    for k, term in enumerate(objective.terms):
+        here = predicted[:, k]
+        if term.part == "graded":
+            with np.errstate(divide="ignore"):
+                level = np.log(here)
+            noise = random.logistic(size=here.size)
+            for i, theta in enumerate(thetas):
+                values = objective.values(theta)
+                cuts = cuts_of(values)[1:-1]
+                out[i, k] = np.sum(level[i] + values["purpura_scale"] * noise[i] > cuts)
+            continue
+        noise = term.sd * (
+            random.standard_normal(here.size)
+            if np.isinf(objective.degrees)
+            else random.standard_t(objective.degrees, here.size)
+        )
+        out[:, k] = here * np.exp(noise) if term.logged else here + noise
+    return out
 
 
 def replicate(objective: Objective, theta: Array, *, seed: int) -> Objective:

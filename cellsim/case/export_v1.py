@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING
 
 import sympy as sp
 
-from cellsim.case.tables import number_text, table_text
 from cellsim.dosing.delivery import deliver
 from cellsim.errors import CaseError, Problem, did_you_mean
 from cellsim.model.content import TIME, Event
 from cellsim.model.formulas import formula_text, parse_formula
 from cellsim.model.model import load_model
 from cellsim.model.sbml_write import write_sbml
+from cellsim.petab.tables import number_text, table_text
 
 if TYPE_CHECKING:
     from cellsim.case.case import Case

@@ -9,9 +9,9 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cellsim.case.tables import Desk, table_text
+from cellsim.case.export_v1 import export_v1
 from cellsim.errors import CaseError, Problem, did_you_mean
-from cellsim.petab.v1 import export_v1
+from cellsim.petab.tables import Desk, table_text
 
 if TYPE_CHECKING:
     from cellsim.case.case import Case
@@ -109,7 +109,7 @@ def write_select(
     """Write a case's model space as a PEtab Select problem, and the models calibrated so far.
 
     Beside the problem file stand ``model_space.tsv``, ``models.yaml`` and, in ``petab_v1/``, the standard part of the
-    case as a PEtab v1 problem (see :func:`cellsim.petab.v1.export_v1`).
+    case as a PEtab v1 problem (see :func:`cellsim.case.export_v1.export_v1`).
 
     Parameters
     ----------
@@ -132,7 +132,7 @@ def write_select(
     CaseError
         All at once: a case without variants, unknown criterion or method, names that petab-select cannot read back,
         models without the criterion, parameters or criteria that are no numbers. Then what
-        :func:`~cellsim.petab.v1.export_v1` refuses.
+        :func:`~cellsim.case.export_v1.export_v1` refuses.
 
     Examples
     --------

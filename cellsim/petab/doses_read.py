@@ -1,7 +1,7 @@
 """PEtab experiments read as schedules: what the conditions deliver, and what the extra columns tell of it.
 
 PEtab holds increments of a state and levels of a rate; the extra columns that
-:mod:`cellsim.petab.doses_to_petab` writes tell the single infusions behind them. Both must agree.
+:mod:`cellsim.petab.doses_write` writes tell the single infusions behind them. Both must agree.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from collections.abc import Mapping, Sequence
 from datetime import date
 from itertools import pairwise
 
-from cellsim.case.tables import Line
 from cellsim.dosing.schedule import Infusion, Product, Schedule
 from cellsim.errors import Problem, ScheduleError, did_you_mean
-from cellsim.petab.doses_to_petab import Scale, rate_levels, scale_of
+from cellsim.petab.doses_write import Scale, rate_levels, scale_of
+from cellsim.petab.tables import Line
 
 __all__ = ["schedule_from_experiment"]
 

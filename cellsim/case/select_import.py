@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cellsim.case.case import load_case
-from cellsim.case.tables import Desk, Line, listed, number_text, table_text
+from cellsim.case.select_export import CRITERIA, METHODS, SELECT_PROBLEM
 from cellsim.errors import CaseError, Problem, did_you_mean
-from cellsim.petab.select import CRITERIA, METHODS, SELECT_PROBLEM
+from cellsim.petab.tables import Desk, Line, listed, number_text, table_text
 
 if TYPE_CHECKING:
     from cellsim.case.case import Case
@@ -54,7 +54,7 @@ def read_select(source: str | PathLike[str], case: Case) -> Case:
     Examples
     --------
     >>> from tempfile import mkdtemp
-    >>> from cellsim.petab.select import write_select
+    >>> from cellsim.case.select_export import write_select
     >>> case = load_case("sjogren_rfib")
     >>> read_select(write_select(case, mkdtemp()), case).variants == case.variants
     True

@@ -1,0 +1,94 @@
+"""A case as a PEtab v2 problem that stands on its own."""
+
+from __future__ import annotations
+
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from cellsim.petab.problem import read_problem_file
+from cellsim.petab.tables import Desk, number_text, table_text
+
+if TYPE_CHECKING:
+    from cellsim.case.case import Case
+    from cellsim.case.records import Variant
+
+__all__ = ["export_problem"]
+
+_ONLY_ESTIMATED = ("lowerBound", "upperBound", "priorDistribution", "priorParameters")
+
+
+def export_problem(case: Case, folder: str | PathLike[str], *, variant: str | Variant | None = None) -> Path:
+    """Write a case as a PEtab v2 problem that stands on its own, for any tool that reads PEtab.
+
+    What PEtab cannot express (the censored value, grades, uncertain visit days) is left behind: this is the
+    standard part, at the nominal visit days.
+
+    Parameters
+    ----------
+    case : Case
+        The case.
+    folder : path
+        Where the files go; made when it does not exist. Files of the same names are replaced.
+    variant : str or Variant, optional
+        Fix what this variant fixes; by default every parameter stays as the case has it.
+
+    Returns
+    -------
+    pathlib.Path
+        The problem file, ``problem.yaml``.
+
+    Raises
+    ------
+    CaseError
+        No variant has that name.
+
+    Examples
+    --------
+    >>> from tempfile import mkdtemp
+    >>> from cellsim.case.case import load_case
+    >>> export_problem(load_case("sjogren_rfib"), mkdtemp(), variant="V2").name
+    'problem.yaml'
+    """
+    import yaml
+
+    texts = case.files
+    problem = read_problem_file(texts["problem.yaml"])
+    chosen = case.variant(variant) if isinstance(variant, str) else variant
+    out = Path(folder)
+    out.mkdir(parents=True, exist_ok=True)
+    listed = {key: [Path(name).name for name in names] for key, names in problem.tables.items()}
+    for key, names in problem.tables.items():
+        for name in names:
+            text = texts[name]
+            if key == "parameter_files" and chosen is not None:
+                text = _fixed(name, text, dict(chosen.fixed))
+            (out / Path(name).name).write_text(text, encoding="utf-8")
+    model = f"{Path(problem.model).stem}.xml"
+    (out / model).write_text(_sbml(case, texts.get(problem.model)), encoding="utf-8")
+    content = {
+        "format_version": "2.0.0",
+        "id": case.name + (f"_{chosen.id}" if chosen else ""),
+        "model_files": {Path(model).stem: {"location": model, "language": "sbml"}},
+        **listed,
+    }
+    path = out / "problem.yaml"
+    path.write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
+    return path
+
+
+def _sbml(case: Case, text: str | None) -> str:
+    from cellsim.model.model import load_model
+
+    return load_model(case.model).to_sbml() if text is None else text
+
+
+def _fixed(name: str, text: str, values: dict[str, float]) -> str:
+    """A parameter table in which `values` are fixed."""
+    desk = Desk({name: text})
+    lines = desk.table(name, ("parameterId",))
+    for line in lines:
+        if (value := values.get(line.of("parameterId"))) is not None:
+            line |= {"estimate": "false", "nominalValue": number_text(value)}
+            line |= {column: "" for column in _ONLY_ESTIMATED if column in line}
+    return table_text(list(lines[0]), lines)
