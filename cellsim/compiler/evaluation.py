@@ -10,7 +10,7 @@ from cellsim.compiler.vectormath import exp, log
 
 __all__ = ["emit_nodes", "fixed_nodes"]
 
-_LIBRARY = ("tanh", "sinh", "cosh", "sin", "cos", "tan", "asin", "acos", "atan")
+_LIBRARY = ("tanh", "sinh", "cosh", "sin", "cos", "tan", "asin", "acos", "atan", "asinh", "acosh", "atanh")
 _INTRINSICS = {"sqrt": "llvm.sqrt", "abs": "llvm.fabs", "floor": "llvm.floor"}
 _COMPARE = {"lt": "olt", "le": "ole", "eq": "oeq", "ne": "une"}
 
@@ -109,6 +109,8 @@ def _one(code: Code, graph: Graph, node: int, get: Callable[[int], str], kept: M
         return code.two("fmul", get(args[0]), get(args[1]))
     if op == "neg":
         return code.line(f"fneg {code.type} {get(args[0])}")
+    if op == "quotient":
+        return code.line(f"fdiv {code.type} {get(args[0])}, {get(args[1])}")
     if op == "recip":
         return code.two("fdiv", code.const(1.0), get(args[0]))
     if op == "exp":

@@ -70,6 +70,11 @@ def slopes(graph: Graph, node: int, wrt: Collection[int]) -> list[tuple[int, int
         return [(args[0], root if op == "asin" else graph.neg(root))]
     if op == "atan":
         return [(args[0], graph.recip(graph.add(graph.one, graph.mul(args[0], args[0]))))]
+    if op in ("asinh", "acosh"):
+        below = graph.add(graph.mul(args[0], args[0]), graph.const(1.0 if op == "asinh" else -1.0))
+        return [(args[0], graph.recip(graph.call("sqrt", below)))]
+    if op == "atanh":
+        return [(args[0], graph.recip(graph.sub(graph.one, graph.mul(args[0], args[0]))))]
     if op == "pos":
         above = graph.relation("lt", graph.const(FLOOR_OF_BASES), args[0])
         return [(args[0], graph.select(above, graph.one, graph.zero))]
@@ -88,4 +93,4 @@ def slopes(graph: Graph, node: int, wrt: Collection[int]) -> list[tuple[int, int
             (each, graph.select(args[0], ways[0].get(each, graph.zero), ways[1].get(each, graph.zero)))
             for each in sorted({*ways[0], *ways[1]})
         ]
-    return []  # floor and relations are flat
+    return []  # floor, what stands under it, and relations are flat

@@ -47,7 +47,7 @@ class Graph:
     ----------
     ops : list of str
         What each node does: ``const``, ``p`` and ``y`` (inputs), ``add``, ``mul``, ``neg``, ``recip``, a
-        function name, ``min``, ``max``, ``pos`` (the floor of bases), ``select``, a relation, ``and``,
+        function name, ``quotient`` (under a floor), ``min``, ``max``, ``pos`` (the floor of bases), ``select``, a relation, ``and``,
         ``or``, ``not``.
     args : list of tuple
         Node numbers of the arguments; for ``const`` the value, for inputs the index.
@@ -218,6 +218,13 @@ class Graph:
         if fixed is not None:
             return self.mul(self.recip(fixed), self.node("recip", moving))
         return self.node("recip", a)
+
+    def quotient(self, a: int, b: int) -> int:
+        """a / b rounded once; flat, for use under a floor (elsewhere a product with `recip` is differentiated)."""
+        x, y = self.value(a), self.value(b)
+        if x is not None and y is not None and y != 0.0:
+            return self.const(x / y)
+        return self.node("quotient", a, b)
 
     def call(self, name: str, a: int) -> int:
         """A function of one argument, by name."""

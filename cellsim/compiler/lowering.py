@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from functools import reduce
+from itertools import pairwise
 
 import sympy as sp
 
@@ -26,7 +28,21 @@ _CALLS = {
     sp.asin: "asin",
     sp.acos: "acos",
     sp.atan: "atan",
+    sp.asinh: "asinh",
+    sp.acosh: "acosh",
+    sp.atanh: "atanh",
 }
+_RECIPROCALS = {
+    sp.sec: "cos",
+    sp.csc: "sin",
+    sp.cot: "tan",
+    sp.sech: "cosh",
+    sp.csch: "sinh",
+    sp.coth: "tanh",
+}
+_OF_RECIPROCALS = {
+    sp.asec: "acos", sp.acsc: "asin", sp.acot: "atan", sp.asech: "acosh", sp.acsch: "asinh", sp.acoth: "atanh"
+}  # fmt: skip
 _RELATIONS = {
     sp.StrictLessThan: ("lt", False),
     sp.LessThan: ("le", False),
@@ -85,8 +101,12 @@ def _lower(graph: Graph, expr: sp.Basic, lower: Callable, names: Mapping[str, in
         return graph.power(lower(expr.base), lower(expr.exp))
     if type(expr) in _CALLS:
         return graph.call(_CALLS[type(expr)], lower(expr.args[0]))
-    if isinstance(expr, sp.ceiling):
-        return graph.neg(graph.call("floor", graph.neg(lower(expr.args[0]))))
+    if type(expr) in _RECIPROCALS:
+        return graph.recip(graph.call(_RECIPROCALS[type(expr)], lower(expr.args[0])))
+    if type(expr) in _OF_RECIPROCALS:
+        return graph.call(_OF_RECIPROCALS[type(expr)], graph.recip(lower(expr.args[0])))
+    if isinstance(expr, sp.floor | sp.ceiling):
+        return _whole(graph, expr, lower)
     if isinstance(expr, sp.sign):
         a = lower(expr.args[0])
         below = graph.select(graph.relation("lt", a, graph.zero), graph.const(-1.0), graph.zero)
@@ -111,20 +131,51 @@ def _lower(graph: Graph, expr: sp.Basic, lower: Callable, names: Mapping[str, in
         op, swapped = _RELATIONS[type(expr)]
         a, b = (graph.numeric(lower(arg)) for arg in expr.args)
         return graph.relation(op, b, a) if swapped else graph.relation(op, a, b)
-    if isinstance(expr, sp.And | sp.Or):
-        op = "and" if isinstance(expr, sp.And) else "or"
-        result = graph.truth(lower(expr.args[0]))
-        for arg in expr.args[1:]:
-            result = graph.logic(op, result, graph.truth(lower(arg)))
-        return result
-    if isinstance(expr, sp.Not):
-        return graph.invert(graph.truth(lower(expr.args[0])))
-    if isinstance(expr, sp.ITE):
-        condition, a, b = (lower(arg) for arg in expr.args)
-        return graph.select(graph.truth(condition), a, b)
     if expr in (sp.true, sp.false):
         return graph.const(bool(expr))
+    if isinstance(expr, sp.logic.boolalg.BooleanFunction):
+        joined = _joined(graph, expr, [graph.truth(lower(arg)) for arg in expr.args])
+        if joined is not None:
+            return joined
     raise ModelError(f"{type(expr).__name__} in {expr} cannot be compiled{place}.")
+
+
+def _joined(graph: Graph, expr: sp.Basic, truths: list[int]) -> int | None:
+    """Conditions joined to one, of truth values alone: machine code branches on bits, never on numbers."""
+
+    def differ(a: int, b: int) -> int:
+        return graph.logic(
+            "or", graph.logic("and", a, graph.invert(b)), graph.logic("and", graph.invert(a), b)
+        )
+
+    if isinstance(expr, sp.And | sp.Or):
+        op = "and" if isinstance(expr, sp.And) else "or"
+        return reduce(lambda a, b: graph.logic(op, a, b), truths)
+    if isinstance(expr, sp.Not):
+        return graph.invert(truths[0])
+    if isinstance(expr, sp.Xor):
+        return reduce(differ, truths)
+    if isinstance(expr, sp.Implies):
+        return graph.logic("or", graph.invert(truths[0]), truths[1])
+    if isinstance(expr, sp.Equivalent):
+        same = [graph.invert(differ(a, b)) for a, b in pairwise(truths)]
+        return reduce(lambda a, b: graph.logic("and", a, b), same)
+    if isinstance(expr, sp.ITE):
+        condition, a, b = truths
+        return graph.logic(
+            "or", graph.logic("and", condition, a), graph.logic("and", graph.invert(condition), b)
+        )
+    return None
+
+
+def _whole(graph: Graph, expr: sp.Basic, lower: Callable) -> int:
+    """floor or ceiling; a quotient under it is divided once, because 49*(1/49) is a little less than 1."""
+    (inner,) = expr.args
+    above, below = inner.as_numer_denom() if isinstance(inner, sp.Mul) else (inner, sp.S.One)
+    node = lower(above) if below == 1 else graph.quotient(lower(above), lower(below))
+    if isinstance(expr, sp.floor):
+        return graph.call("floor", node)
+    return graph.neg(graph.call("floor", graph.neg(node)))
 
 
 def _product(graph: Graph, expr: sp.Mul, lower: Callable) -> int:

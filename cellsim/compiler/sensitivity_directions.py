@@ -135,7 +135,15 @@ def _origins(
     for condition, assignments in zip(system.conditions, system.assignments, strict=True):
         moved = p in graph.reachable([condition])
         rows |= {i for i, node in assignments if moved or p in graph.reachable([node])}
+        if moved:
+            rows |= _read(system, [node for _, node in assignments])
     return rows
+
+
+def _read(system: System, nodes: Iterable[int]) -> set[int]:
+    """States that nodes use, the clock counted: where an instant moves, they are read earlier or later."""
+    inside = set(system.graph.reachable(nodes))
+    return {i for i, node in enumerate(system.y) if node in inside}
 
 
 def pack(
@@ -169,6 +177,10 @@ def pack(
             for cause in causes:
                 if cause in state_of:
                     onward.setdefault(state_of[cause], set()).add(i)
+        if when is None:
+            read = _read(system, [node for _, node in assignments])
+            for cause in _read(system, [condition]):
+                onward.setdefault(cause, set()).update(read)
     reach = []
     for direction in directions:
         seen: set[int] = set()

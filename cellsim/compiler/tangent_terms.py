@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from cellsim.compiler.derivatives import System
-from cellsim.compiler.graph import BOOLEAN, STATE
+from cellsim.compiler.graph import BOOLEAN, STATE, Graph
 
 __all__ = ["TangentTerms"]
 
@@ -26,7 +26,7 @@ class TangentTerms:
     events : list of list of (target, "y" or "p", index, node)
         Of new values, per event.
     atoms : list of (located event, gap, list of ("y" or "p", index, node))
-        Comparisons of located events: the gap that crosses zero, and its derivatives.
+        Comparisons and floors of located events: the gap that crosses zero, and its derivatives.
     atom_entries : int
         How many numbers `atoms` are.
     """
@@ -86,12 +86,30 @@ class TangentTerms:
         located = [c for c, when in zip(system.conditions, system.event_times, strict=True) if when is None]
         for r, condition in enumerate(located):
             for node in graph.reachable([condition]):
-                if graph.ops[node] in BOOLEAN[:4] and graph.depends[node] & STATE:
-                    gap = graph.sub(graph.args[node][1], graph.args[node][0])
-                    gap_slopes = [
-                        ("y", state[v], d) if v in state else ("p", parameter[v], d)
-                        for v, d in sorted(system.full_slopes(gap).items())
-                        if v in state or parameter.get(v) in wanted
-                    ]
-                    self.atoms.append((r, gap, gap_slopes))
-                    self.atom_entries += 1 + len(gap_slopes)
+                gap = self._gap(graph, node)
+                if gap is None:
+                    continue
+                gap_slopes = [
+                    ("y", state[v], d) if v in state else ("p", parameter[v], d)
+                    for v, d in sorted(system.full_slopes(gap).items())
+                    if v in state or parameter.get(v) in wanted
+                ]
+                self.atoms.append((r, gap, gap_slopes))
+                self.atom_entries += 1 + len(gap_slopes)
+
+    @staticmethod
+    def _gap(graph: Graph, node: int) -> int | None:
+        """What crosses zero where a comparison turns or a floor jumps; None for any other node."""
+        args = graph.args[node]
+        if not graph.depends[node] & STATE:
+            return None
+        if graph.ops[node] in BOOLEAN[:4]:
+            return graph.sub(args[1], args[0])
+        if graph.ops[node] != "floor":
+            return None
+        # the distance from the nearest whole number, which is flat; a quotient is differentiated as a product
+        nearest = graph.call("floor", graph.add(args[0], graph.const(0.5)))
+        if graph.ops[args[0]] == "quotient":
+            above, below = graph.args[args[0]]
+            return graph.sub(above, graph.mul(nearest, below))
+        return graph.sub(args[0], nearest)

@@ -5,11 +5,12 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import re
 import sys
 from collections.abc import Callable, Mapping
-from functools import lru_cache
+from functools import lru_cache, reduce
 from itertools import pairwise
 from typing import Any
 
@@ -39,7 +40,13 @@ RESERVED = frozenset(
 
 _EXACT = 64  # powers and factorials of numbers up to this are kept exact
 _LARGEST = sp.Float(sys.float_info.max)
+_JOINING = ("and", "eq", "neq", "gt", "geq", "lt", "leq")  # functions that are relations, or join them
+_WORD_BEFORE = re.compile(r"([A-Za-z_]\w*)[ \t]*\Z")
+_RELATION_AFTER = re.compile(r"[ \t]*(?:[<>]|[=!]=)")
+_LONGEST_WORD = 80
 _LONGEST = 100_000  # characters; a formula beyond this is an accident or an attack
+_MOST_PIECES = 256  # combinations of pieces compared in one condition
+_MOST_JOINED = 8  # conditions in one xor, which is written out in 2^(n - 1) ways
 _DEEPEST = 400  # nested operations; Python's own recursion must never be what stops us
 
 
@@ -97,14 +104,56 @@ def to_ast(text: str, *, where: str = "") -> Any:
 
 
 def bracketed(text: str) -> str:
-    """Formula text for libsbml, which takes ``(2/3)`` for one word and therefore refuses ``exp(2/3)``.
+    """Formula text for libsbml, which takes two kinds of brackets for something else.
+
+    ``(2/3)`` is one word to it, and therefore it refuses ``exp(2/3)``. And a bracketed condition on the left of a
+    relation loses its brackets: ``(x > 1) == (x > 3)`` is read as ``x > 1 and 1 == (x > 3)``.
 
     Examples
     --------
     >>> bracketed("exp(2/3)")
     'exp((2/3))'
+    >>> bracketed("(x > 1) == (x > 3)")
+    'piecewise(1, (x > 1), 0) == (x > 3)'
     """
-    return re.sub(r"(\w\s*)\((\s*-?\s*\d+\s*/\s*\d+\s*)\)", r"\1((\2))", text)
+    text = re.sub(r"(\w\s*)\((\s*-?\s*\d+\s*/\s*\d+\s*)\)", r"\1((\2))", text)
+    opened: list[int] = []
+    added: list[tuple[int, str]] = []
+    for place, letter in enumerate(text):
+        if letter == "(":
+            opened.append(place)
+        elif letter == ")" and opened:
+            start = opened.pop()
+            word = _WORD_BEFORE.search(text, max(0, start - _LONGEST_WORD), start)
+            joined = word[1] in _JOINING if word else _is_comparison(text[start + 1 : place])
+            if joined and _RELATION_AFTER.match(text, place + 1):
+                added += [(word.start() if word else start, "piecewise(1, "), (place + 1, ", 0)")]
+    for place, piece in sorted(added, key=lambda each: each[0], reverse=True):
+        text = text[:place] + piece + text[place:]
+    return text
+
+
+def _is_comparison(text: str) -> bool:
+    """Whether a relation, or conditions joined by and, stand in text outside of any bracket."""
+    inner = text.strip()
+    while inner.startswith("(") and _closing(inner) == len(inner) - 1:
+        inner = inner[1:-1].strip()
+    depth = 0
+    for place, letter in enumerate(inner):
+        depth += (letter == "(") - (letter == ")")
+        if depth == 0 and (letter in "<>" or inner[place : place + 2] in ("==", "!=", "&&")):
+            return True
+    return False
+
+
+def _closing(text: str) -> int:
+    """Where the bracket closes that text begins with; -1 if nowhere."""
+    depth = 0
+    for place, letter in enumerate(text):
+        depth += (letter == "(") - (letter == ")")
+        if depth == 0:
+            return place
+    return -1
 
 
 def _shallow(text: str) -> bool:
@@ -155,8 +204,12 @@ def parse_formula(text: str, *, where: str = "") -> sp.Expr:
     return as_number(from_ast(to_ast(text, where=where), where=where))
 
 
-Functions = Mapping[str, tuple[tuple[str, ...], sp.Basic]]
-"""User functions, by name: the arguments and the body over them."""
+Functions = Mapping[str, tuple[tuple[str, ...], Any]]
+"""User functions, by name: the arguments, and the body over them as libsbml's tree.
+
+A body is read anew at every call with the arguments in place, because only then is it known whether an
+argument is a number or a condition.
+"""
 
 
 def _trunc(x: sp.Expr) -> sp.Expr:
@@ -184,13 +237,47 @@ def _piecewise(*parts: sp.Basic) -> sp.Basic:
     pairs = [(as_number(parts[i]), as_condition(parts[i + 1])) for i in range(0, len(parts) - 1, 2)]
     if len(parts) % 2:
         pairs.append((as_number(parts[-1]), sp.true))
+    if not pairs:
+        raise ValueError("no piece")
     return sp.Piecewise(*pairs)
+
+
+class _TooManyPiecesError(Exception):
+    """A relation of so many piecewise terms that writing out its combinations would never end."""
+
+
+def _compared(relation: Callable[..., sp.Basic], a: sp.Expr, b: sp.Expr) -> sp.Basic:
+    """A relation without piecewise terms inside: each of their pieces is compared where it holds.
+
+    Sympy would fold them too, but asks for the sets on which conditions hold, which not all conditions have.
+    """
+    left = itertools.count()
+
+    def compared(this: sp.Basic) -> sp.Basic:
+        inner = next((each for each in sp.preorder_traversal(this) if isinstance(each, sp.Piecewise)), None)
+        if inner is None:
+            return relation(*this.args)
+        if next(left) > _MOST_PIECES:
+            raise _TooManyPiecesError
+        ways, before = [], sp.true
+        for value, condition in inner.args:
+            ways.append(sp.And(before, condition, compared(this.xreplace({inner: value}))))
+            before = sp.And(before, sp.Not(condition))
+        return sp.Or(*ways)
+
+    return compared(sp.Tuple(a, b))
+
+
+def _xor(*parts: sp.Basic) -> sp.Basic:
+    if len(parts) > _MOST_JOINED:
+        raise ValueError("too long a chain")
+    return reduce(lambda a, b: sp.Or(sp.And(a, sp.Not(b)), sp.And(sp.Not(a), b)), parts, sp.false)
 
 
 def _chain(relation: Callable[..., sp.Basic]) -> Callable[..., sp.Basic]:
     def build(*parts: sp.Basic) -> sp.Basic:
         numbers = [as_number(part) for part in parts]
-        return sp.And(*(relation(a, b) for a, b in pairwise(numbers)))
+        return sp.And(*(_compared(relation, a, b) for a, b in pairwise(numbers)))
 
     return build
 
@@ -204,13 +291,17 @@ def _logical(function: Callable[..., sp.Basic]) -> Callable[..., sp.Basic]:
 
 
 def as_number(value: sp.Basic) -> sp.Expr:
-    """A condition used as a number counts 1 or 0."""
+    """A condition used as a number counts 1 or 0, as in SBML Level 3 Version 2 (section 3.4.9)."""
     return sp.Piecewise((1, value), (0, True)) if _is_condition(value) else value
 
 
 def as_condition(value: sp.Basic) -> sp.Basic:
-    """A number used as a condition is true unless 0."""
-    return value if _is_condition(value) else sp.Ne(value, 0)
+    """A number used as a condition is true unless 0, as in SBML Level 3 Version 2 (section 3.4.9)."""
+    if _is_condition(value):
+        return value
+    if isinstance(value, sp.Piecewise) and value == as_number(value.args[0][1]):
+        return value.args[0][1]  # a condition that was used as a number before
+    return _compared(sp.Ne, value, sp.S.Zero)
 
 
 def _is_condition(value: sp.Basic) -> bool:
@@ -249,8 +340,8 @@ def _operations() -> dict[int, Callable[..., sp.Basic]]:
         libsbml.AST_LOGICAL_AND: sp.And,
         libsbml.AST_LOGICAL_OR: sp.Or,
         libsbml.AST_LOGICAL_NOT: sp.Not,
-        libsbml.AST_LOGICAL_XOR: sp.Xor,
-        libsbml.AST_LOGICAL_IMPLIES: sp.Implies,
+        libsbml.AST_LOGICAL_XOR: _xor,
+        libsbml.AST_LOGICAL_IMPLIES: lambda a, b: sp.Or(sp.Not(a), b),
     }
     return (
         {kind: _numeric(function) for kind, function in numeric.items()}
@@ -313,7 +404,7 @@ def from_ast(
     where : str
         What the formula belongs to, for the error message.
     functions : mapping
-        Function definitions to be inlined, by name: (argument names, body).
+        Function definitions to be inlined, by name: (argument names, libsbml's tree of the body).
     local : mapping of str to sympy.Basic
         Names that stand for something else in this formula (local parameters of a reaction).
 
@@ -333,6 +424,11 @@ def from_ast(
         value = _convert(node, place, functions or {}, local or {})
     except RecursionError:
         raise ModelError(f"The formula{place} nests too deeply to be read. Split it.") from None
+    except _TooManyPiecesError:
+        raise ModelError(
+            f"A condition in the formula{place} compares more than {_MOST_PIECES} combinations of pieces. "
+            "Give piecewise terms, abs and % inside it names of their own (a := abs(x - 5)), and compare these."
+        ) from None
     if any(not abs(each) < _LARGEST for each in value.atoms(sp.Float)):
         raise ModelError(f"The formula{place} comes to too large a number for any computer.")
     if value.has(sp.nan, sp.zoo, sp.I):
@@ -374,6 +470,4 @@ def _convert(node: Any, place: str, functions: Functions, local: Mapping[str, sp
             f"The formula{place} calls {name}() with {len(parts)} argument(s); it takes {len(arguments)}: "
             f"{', '.join(arguments)}."
         )
-    # by way of dummies, so that an argument named like another argument's value is not replaced twice
-    dummies = {sp.Symbol(each): sp.Dummy(each) for each in arguments}
-    return body.xreplace(dummies).xreplace(dict(zip(dummies.values(), parts)))
+    return _convert(body, place, functions, dict(zip(arguments, parts)))

@@ -28,7 +28,7 @@ class SbmlFormulas:
         self.problems: list[Problem] = []
         self.units = self._units()
         self.constants: dict[str, sp.Basic] = {}  # ids that stand for a number, e.g. stoichiometries
-        self.functions: dict[str, tuple[tuple[str, ...], sp.Basic]] = {}
+        self.functions: dict[str, tuple[tuple[str, ...], Any]] = {}  # (arguments, body)
         self.rates: dict[str, sp.Expr] = {}
         self.rules: dict[str, sp.Expr] = {}
         self.starts: dict[str, sp.Expr] = {}
@@ -106,7 +106,8 @@ class SbmlFormulas:
             for name in ready:
                 each = waiting.pop(name)
                 arguments = tuple(each.getArgument(i).getName() for i in range(each.getNumArguments()))
-                self.functions[name] = (arguments, self.expression(each.getBody(), f"function {name}"))
+                self.expression(each.getBody(), f"function {name}")  # refused even where it is never called
+                self.functions[name] = (arguments, each.getBody())
 
     # -------------------------------------------------------------- rules, events, reactions
 
