@@ -8,7 +8,6 @@ interrupted: what was ready is then printed and written as if that had been all.
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,6 +15,8 @@ from typing import TYPE_CHECKING
 
 from cellsim.cli.options import Doing, parser_of
 from cellsim.errors import CellsimError
+from cellsim.interrupts import interrupts_heard
+from cellsim.streams import Output, outputs
 
 if TYPE_CHECKING:
     from cellsim.case.case import Case
@@ -52,6 +53,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     cases   sjogren_rfib
     0
     """
+    with outputs() as out, interrupts_heard():
+        status = _run(argv)
+    if out.lost is None:
+        return status
+    # a reader that went away, as `head` does, has what it wanted; anything else lost words that were asked for
+    if not isinstance(out.lost, BrokenPipeError):
+        print(f"standard output cannot be written: {out.lost.strerror}.", file=Output(sys.stderr))
+    return status or 1
+
+
+def _run(argv: Sequence[str] | None) -> int:
     try:
         options = parser_of(_doing()).parse_args(argv)
     except SystemExit as stop:  # argparse has said what is wrong, or shown the help
@@ -59,15 +71,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         _can_be_written(options)
         status = options.run(options)
-        sys.stdout.flush()
-    except CellsimError as error:
-        print(error, file=sys.stderr)
-        return 1
-    except BrokenPipeError:
-        # the reader went away, as `head` does; keep Python from complaining when it closes stdout
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
-    except OSError as error:
+    except (CellsimError, OSError) as error:
         print(error, file=sys.stderr)
         return 1
     except KeyboardInterrupt:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
@@ -19,6 +18,7 @@ from cellsim.posterior.calibration import Calibration, versions
 from cellsim.posterior.fitting import calibrate
 from cellsim.posterior.nearest_normal import nearby
 from cellsim.posterior.variational import NormalLaw
+from cellsim.streams import progress_bar
 
 if TYPE_CHECKING:
     from cellsim.case.case import Case
@@ -138,11 +138,8 @@ def _altered(
     progress: bool | None,
 ) -> list[Row]:
     """A row for each alteration; those done so far when interrupted."""
-    from tqdm import tqdm
-
     rows: list[Row] = []
-    show = sys.stderr.isatty() if progress is None else progress
-    bar = tqdm(planned, desc="alterations", disable=not show, leave=False)
+    bar = progress_bar(planned, title="alterations", progress=progress)
     try:
         for alteration in bar:
             bar.set_postfix_str(alteration.name)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -17,6 +16,7 @@ from cellsim.likelihood.objective import Objective, objective_of
 from cellsim.posterior.calibration import Calibration
 from cellsim.posterior.fitting import calibrate
 from cellsim.posterior.variational import NearestNormal, NormalLaw
+from cellsim.streams import progress_bar
 
 if TYPE_CHECKING:
     from cellsim.case.case import Case
@@ -90,7 +90,7 @@ def compare(
     chosen.sort(key=lambda name: name != case.default_variant)
     fits: dict[str, Calibration] = {}
     doubts = []
-    with _bar(len(chosen), "variants", progress) as steps:
+    with progress_bar(total=len(chosen), title="variants", progress=progress) as steps:
         try:
             for name in chosen:
                 steps.set_postfix_str(name)
@@ -166,7 +166,7 @@ def comparison_of(
                 post.objective, post.drawn.thetas, rows.sum(axis=-1), seed=post.drawn.run.seed
             )
         if nearest:
-            with _bar(len(fits), "nearest normal laws", progress) as steps:
+            with progress_bar(total=len(fits), title="nearest normal laws", progress=progress) as steps:
                 for name, fit in fits.items():
                     steps.set_postfix_str(name)
                     try:
@@ -176,7 +176,7 @@ def comparison_of(
                         doubts.append(f"no nearest normal law of {name or fit.case.name}: {error}")
                     steps.update()
         if leave_out:
-            with _bar(len(fits), "left out", progress) as steps:
+            with progress_bar(total=len(fits), title="left out", progress=progress) as steps:
                 for name, fit in fits.items():
                     steps.set_postfix_str(name)
                     given = posteriors.get(name)
@@ -187,7 +187,7 @@ def comparison_of(
                     steps.update()
         so_far = Comparison(dict(fits), checks=checks, normals=_normals(found))
         tried = list(_worth_trying(so_far))
-        with _bar(len(tried), "other priors", progress) as steps:
+        with progress_bar(total=len(tried), title="other priors", progress=progress) as steps:
             for group, first, second in tried:
                 try:
                     powers += [_power(so_far, found, group, alpha, first, second) for alpha in POWERS]
@@ -267,10 +267,3 @@ def _power(
         for fit, law in ((found.fits[name], laws.get(name)) for name in (first, second))
     ]
     return Power(group, alpha, first, second, before, before + more[0] - more[1])
-
-
-def _bar(total: int, title: str, progress: bool | None):  # type: ignore[no-untyped-def]
-    from tqdm import tqdm
-
-    show = sys.stderr.isatty() if progress is None else progress
-    return tqdm(total=total, desc=title, disable=not show, leave=False)

@@ -11,7 +11,6 @@ the data say nothing about keeps exactly its prior interval.
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, replace
@@ -25,6 +24,7 @@ from cellsim.identifiability.profile_path import Ground, Point, Walk, settle, wa
 from cellsim.likelihood.compatibility import objective_given
 from cellsim.likelihood.objective import Objective
 from cellsim.predictions.predictions import Prediction, prediction_from
+from cellsim.streams import progress_bar
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -406,9 +406,6 @@ def _run(
     job: _Job, lines: Sequence[_Line], workers: int, progress: bool | None, title: str
 ) -> tuple[dict[tuple[int, int, int], Walk], bool]:
     """All walks on all cores; what is done is kept when the user interrupts."""
-    from tqdm import tqdm
-
-    show = sys.stderr.isatty() if progress is None else progress
     done: dict[tuple[int, int, int], Walk] = {}
     with ThreadPoolExecutor(workers) as pool:
         tasks: dict[Future[Walk | None], tuple[int, int, int]] = {
@@ -418,12 +415,8 @@ def _run(
             for side in (-1, 1)
         }
         try:
-            for task in tqdm(
-                as_completed(tasks),
-                desc=f"{title}: profiles",
-                total=len(tasks),
-                disable=not show,
-                leave=False,
+            for task in progress_bar(
+                as_completed(tasks), title=f"{title}: profiles", total=len(tasks), progress=progress
             ):
                 if (found := task.result()) is not None:
                     done[tasks[task]] = found

@@ -7,7 +7,6 @@ which threads run, and an interrupt leaves all chains about equally long. Chains
 
 from __future__ import annotations
 
-import sys
 import time
 import warnings
 from collections.abc import Callable, Sequence
@@ -18,6 +17,7 @@ import numpy as np
 
 from cellsim.errors import CalibrationError
 from cellsim.posterior.frames import Frame
+from cellsim.streams import progress_bar
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -217,11 +217,8 @@ def _wait(
     running: list[Any], each: list[_Chain], total: int, progress: bool | None
 ) -> tuple[list[Any], bool]:
     """Raw traces of all chains, and whether they were cut short."""
-    from tqdm import tqdm
-
-    show = sys.stderr.isatty() if progress is None else progress
     done: list[Any] = [None] * len(running)
-    with tqdm(total=total, desc="draws", disable=not show, leave=False) as bar:
+    with progress_bar(total=total, title="draws", progress=progress) as bar:
         try:
             for k, sampler in enumerate(running):
                 while done[k] is None:

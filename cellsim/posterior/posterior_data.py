@@ -19,6 +19,20 @@ if TYPE_CHECKING:
 __all__ = ["groups_of"]
 
 PRIOR_DRAWS = 1000
+# of draws, and what ArviZ makes of the two when it puts all draws in one row or names what it summarises
+_DIMENSIONS = frozenset({"chain", "draw", "sample", "variable", "metric", "summary", "column"})
+
+
+def variable_of(name: str) -> str:
+    """What a parameter is called among ArviZ's variables: its name, unless that is a dimension of theirs.
+
+    Examples
+    --------
+    >>> variable_of("k"), variable_of("chain")
+    ('k', 'chain (parameter)')
+    """
+    # a space keeps it apart from every name a model can have
+    return f"{name} (parameter)" if name in _DIMENSIONS else name
 
 
 def groups_of(
@@ -38,8 +52,8 @@ def groups_of(
     Returns
     -------
     dict of str to Dataset
-        ``posterior`` and ``prior`` (a variable for every parameter, in its own unit), ``unconstrained_posterior``
-        (``theta``, prior-whitened), ``sample_stats``, and ``y`` over the dimension ``row`` in ``log_likelihood``,
+        ``posterior`` and ``prior`` (a variable for every parameter, see :func:`variable_of`, in its own unit),
+        ``unconstrained_posterior`` (``theta``, prior-whitened), ``sample_stats``, and ``y`` over the dimension ``row`` in ``log_likelihood``,
         ``posterior_predictive`` and ``observed_data`` (the limit of a censored row, the lowest grade allowed).
     """
     import xarray as xr
@@ -53,12 +67,17 @@ def groups_of(
     def in_units(where: Array) -> xr.Dataset:
         values = objective._coordinates.values(where)
         axes = {"chain": np.arange(where.shape[0]), "draw": np.arange(where.shape[1])}
-        made = xr.Dataset(
-            {name: (("chain", "draw"), values[..., j]) for j, name in enumerate(objective.names)}, coords=axes
+        return xr.Dataset(
+            {
+                variable_of(name): (
+                    ("chain", "draw"),
+                    values[..., j],
+                    {"unit": objective.case.prior(name).unit, "parameter": name},
+                )
+                for j, name in enumerate(objective.names)
+            },
+            coords=axes,
         )
-        for name in objective.names:
-            made[name].attrs["unit"] = objective.case.prior(name).unit
-        return made
 
     def by_row(what: Array) -> xr.Dataset:
         return xr.Dataset({"y": (("chain", "draw", "row"), what)}, coords={**draws, **rows})

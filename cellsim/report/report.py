@@ -6,7 +6,6 @@ the page where its result would have stood, and an interrupt goes straight to th
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from os import PathLike
@@ -19,6 +18,7 @@ from cellsim.likelihood.compatibility import variants_chosen
 from cellsim.report.overview import page_of
 from cellsim.report.report_desk import Desk
 from cellsim.report.steps import LONG, Job, Step
+from cellsim.streams import progress_bar
 
 if TYPE_CHECKING:
     from cellsim.case.case import Case
@@ -192,12 +192,10 @@ class _Bar:
     """A bar over steps of known proportions, with the time left they suggest, on a terminal."""
 
     def __init__(self, steps: Sequence[Step], progress: bool | None) -> None:
-        from tqdm import tqdm
-
-        show = sys.stderr.isatty() if progress is None else progress
-        self._bar = tqdm(
+        self._bar = progress_bar(
+            title="",
             total=sum(step.cost for step in steps),
-            disable=not show,
+            progress=progress,
             # the rate of all so far: what a step costs beside the others is known
             smoothing=0,
             bar_format="{desc} {percentage:3.0f} %|{bar}| {elapsed}, about {remaining} left",
