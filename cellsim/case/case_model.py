@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -53,12 +53,15 @@ def against_model(case: Case, model: Model) -> Iterator[Problem]:
                 f"quantity: the model has no {grade.quantity!r}.",
                 did_you_mean(grade.quantity, quantities),
             )
-    used = set(parameters) | in_formulas | {name for name in filled if not is_number(name)}
+    placeholders = {name for each in case.analytes for name in (*each.placeholders, *each.noise_placeholders)}
+    used = set(parameters) | (in_formulas - placeholders) | {name for name in filled if not is_number(name)}
     for prior in standard.values():
         if prior.id in case.targets:
             yield problem_at(
                 prior, f"{prior.id} is changed by a condition, so it must not be a parameter of the case."
             )
+        elif claimed := _claimed(case, model, prior.id, placeholders):
+            yield problem_at(prior, *claimed)
         elif prior.id not in used:
             yield problem_at(
                 prior,
@@ -79,6 +82,37 @@ def against_model(case: Case, model: Model) -> Iterator[Problem]:
         yield Problem(what=what, remedy=remedy, file=files[0])
     yield from _units(case, model)
     yield from _doses_arrive(case, model)
+
+
+def _claimed(case: Case, model: Model, name: str, placeholders: Collection[str]) -> tuple[str, str] | None:
+    """What a name stands for that no row of parameters can set, and what to do instead; None where it is free."""
+    free = f"Rename the parameter {name!r}, here and where it is used."
+    if name == "time":
+        return "time is the clock of the model, and no parameter.", "Remove the row."
+    if any(name == each.name for each in model.states):
+        return (
+            f"{name} is a state of the model, and a parameter never reaches its initial value.",
+            f"Name that value in the model ({name} = {name}_0; {name}_0 = 1), and write {name}_0 here.",
+        )
+    if any(name == each.name for each in model.assignments):
+        return (
+            f"{name} is worked out by the model ({name} := ...), and takes no value.",
+            f"Write the parameters of its formula here, or make {name} a parameter of the model.",
+        )
+    if any(name == each.name for each in model.events):
+        return f"{name} is an event of the model, and no parameter.", free
+    if name in placeholders:
+        return (
+            f"{name} is a placeholder, which every row of the measurements fills.",
+            "Give the parameter a name of its own, and fill the placeholder with that.",
+        )
+    if any(name == each.observable for each in case.analytes):
+        return f"{name} is an observable, and no parameter.", free
+    if any(name == each.name for each in case.products):
+        return f"{name} is a product, and no parameter.", free
+    if any(name == each.id for each in case.visits):
+        return f"{name} is a visit, and no parameter.", f"Its day is day_{name} in parameters_extended.tsv."
+    return None
 
 
 def _units(case: Case, model: Model) -> Iterator[Problem]:

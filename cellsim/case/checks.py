@@ -88,6 +88,14 @@ def _visits(case: Case) -> Iterator[Problem]:
             if name not in {each.id for each in case.priors}:
                 what = f"grades are scored, but parameters_extended.tsv has no {name}."
                 yield problem_at(graded[0], what, "Add its prior, or set scored to false.")
+    read = {*GRADING, *(f"day_{visit.id}" for visit in case.visits)}
+    for each in beside.values():
+        if each.id not in read:
+            yield problem_at(
+                each,
+                f"nothing reads {each.id!r}, which is neither the day of a visit nor a cut-point of grades.",
+                did_you_mean(each.id, read) + " What the model uses stands in parameters.tsv.",
+            )
     values: tuple[Measurement | Censored, ...] = (*case.rows, *case.censored)
     for visit in case.visits:
         yield from _days(visit, [row for row in values if row.visit == visit.id])

@@ -1,13 +1,14 @@
 """Antimony text to SBML through the antimony package, and a model as Antimony text.
 
-``python -m cellsim.model.antimony`` writes the ``.xml`` beside every shipped ``.ant``.
+``python -m cellsim.model.antimony FILE ...`` writes the ``.xml`` beside each file; without a file, beside every
+shipped ``.ant``.
 """
 
 from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from html import escape
 from pathlib import Path
 from textwrap import wrap
@@ -26,7 +27,7 @@ from cellsim.model.sbml_write import unit_names
 if TYPE_CHECKING:
     from cellsim.model.model import Model
 
-__all__ = ["antimony_to_sbml", "write_antimony"]
+__all__ = ["antimony_to_sbml", "convert", "write_antimony"]
 
 _ONE_AT_A_TIME = Lock()  # the package keeps one global list of loaded models
 
@@ -254,17 +255,57 @@ def _number(value: float) -> str:
     )
 
 
-def regenerate() -> list[Path]:
-    """Write the ``.xml`` beside every shipped ``.ant``; return what has changed."""
-    changed = []
-    for name in shipped_models():
-        source = model_file(name)
-        target = source.with_suffix(".xml")
-        new = antimony_to_sbml(source.read_text(encoding="utf-8"))
-        if not target.exists() or target.read_text(encoding="utf-8") != new:
-            target.write_text(new, encoding="utf-8")
-            changed.append(target)
-    return changed
+def _written_beside(source: Path) -> Path | None:
+    """Write the ``.xml`` beside an Antimony file; None where it says the same already."""
+    target = source.with_suffix(".xml")
+    new = antimony_to_sbml(source.read_text(encoding="utf-8"))
+    if target.exists() and target.read_text(encoding="utf-8") == new:
+        return None
+    target.write_text(new, encoding="utf-8")
+    return target
+
+
+def convert(files: Sequence[str]) -> int:
+    """Write the SBML beside Antimony files and say so; every file is tried.
+
+    Parameters
+    ----------
+    files : sequence of str
+        Paths of Antimony text; every shipped model when there are none.
+
+    Returns
+    -------
+    int
+        0, or 1 when a file could not be converted: the letter is on standard error.
+
+    Examples
+    --------
+    >>> from tempfile import mkdtemp
+    >>> source = Path(mkdtemp()) / "decay.ant"
+    >>> _ = source.write_text("x = 10; x' = -k*x; k = 0.5")
+    >>> convert([str(source)]), source.with_suffix(".xml").exists()
+    (0, True)
+    """
+    failed = 0
+    for source in map(Path, files) if files else (model_file(name) for name in shipped_models()):
+        try:
+            if source.suffix.lower() in (".xml", ".sbml"):
+                raise ModelError(f"{source} is SBML by its name; this converts Antimony, e.g. model.ant.")
+            written = _written_beside(source)
+        except FileNotFoundError:
+            print(f"There is no file {str(source)!r}.", file=sys.stderr)
+        except OSError as trouble:
+            print(f"{source}: {trouble.strerror}.", file=sys.stderr)
+        except UnicodeDecodeError:
+            print(f"{source} is not a text file in UTF-8.", file=sys.stderr)
+        except ModelError as trouble:
+            print(f"{source}: {trouble}", file=sys.stderr)
+        else:
+            what = f"wrote {written}" if written else f"{source.with_suffix('.xml')} says the same already"
+            print(what, file=sys.stderr)
+            continue
+        failed = 1
+    return failed
 
 
 def outdated() -> list[Path]:
@@ -282,5 +323,4 @@ def outdated() -> list[Path]:
 
 
 if __name__ == "__main__":
-    for path in regenerate():
-        print(f"wrote {path}", file=sys.stderr)
+    sys.exit(convert(sys.argv[1:]))

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from small_cases import tiny_case
 
 from cellsim.case.case import COMPANIONS, load_case
 from cellsim.case.case_alternatives import ALTERNATIVES
@@ -673,3 +674,63 @@ def test_a_broken_alternative_is_told(cells, words):
     (told,) = [p for p in problems_of(edited(ALTERNATIVES, cell(2, **cells))) if p.file == ALTERNATIVES]
     assert words in str(told)
     assert told.row == (3 if "alternativeId" in cells else 2)
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("x", r"x is a state of the model, .* \(x = x_0; x_0 = 1\), and write x_0 here"),
+        ("twice", "twice is worked out by the model"),
+        ("time", "time is the clock of the model"),
+        ("jump", "jump is an event of the model"),
+        ("obs_y", "obs_y is an observable"),
+        ("v0", "v0 is a visit, .* day_v0 in parameters_extended.tsv"),
+        ("cells", "cells is a product"),
+        ("scale", "scale is a placeholder"),
+        ("double", "no parameter 'double'"),  # a function of the model's text
+        ("nobody", "no parameter 'nobody'"),
+    ],
+)
+@pytest.mark.parametrize("estimated", [True, False])
+def test_a_parameter_that_nothing_could_set_is_refused(name, words, estimated):
+    """PEtab: a row of parameters names a parameter, and an initial value is set by one that stands for it."""
+    model = """function double(a)
+      2*a
+    end
+    model m()
+      unit Mcell = 1e6 item; x = 3; x' = -k*x; bag = 0; bag' = -bag; bag has Mcell; k = 0.1; twice := double(x); at (time > 5): x = 1
+      jump: at (time > 6): x = 2
+    end"""
+
+    case = tiny_case(
+        model, {"y": "x + bag + twice + 0*time"}, [("y", 1.0, 2.0)], {"k": 0.1},
+        doses=[(0.5, "bag", 1.0)], products=[("cells", "autologous", "bag")],
+    )  # fmt: skip
+    files = dict(case.files)
+    row = {"parameterId": name, "lowerBound": "-inf", "upperBound": "inf", "nominalValue": "2"}
+    row |= {"estimate": str(estimated).lower()}
+    row |= {"priorDistribution": "normal", "priorParameters": "2;1"} if estimated else {}
+    columns = files["parameters.tsv"].splitlines()[0].split("\t")
+    files["parameters.tsv"] += "\t".join(row.get(each, "") for each in columns) + "\n"
+    if name == "scale":
+        lines = files["observables.tsv"].splitlines()
+        at = lines[0].split("\t").index("observableFormula")
+        cells = lines[1].split("\t")
+        cells[at] += " + 0*scale"
+        files["observables.tsv"] = (
+            f"{lines[0]}\tobservablePlaceholders\n" + "\t".join([*cells, "scale"]) + "\n"
+        )
+        lines = files["measurements.tsv"].splitlines()
+        files["measurements.tsv"] = f"{lines[0]}\tobservableParameters\n{lines[1]}\t1\n"
+    with pytest.raises(CaseError, match=words) as caught:
+        load_case(files, model=load_model(model))
+    assert any(each.file == "parameters.tsv" and each.row for each in caught.value.problems)
+
+
+def test_a_parameter_beside_the_standard_ones_that_nothing_reads_is_refused():
+    model = "x = 3; x' = -k*x; k = 0.1"
+    case = tiny_case(model, {"y": "x"}, [("y", 1.0, 2.0)], {"k": 0.1}, windows={1.0: (0.5, 1.5)})
+    files = dict(case.files)
+    files["parameters_extended.tsv"] = files["parameters_extended.tsv"].replace("day_v0", "day_v1")
+    with pytest.raises(CaseError, match=r"nothing reads 'day_v1'.* mean 'day_v0'"):
+        load_case(files, model=load_model(model))

@@ -2,6 +2,8 @@
 
 import math
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -554,3 +556,29 @@ def test_rates_of_shipped_models_match_roadrunner_on_the_shipped_sbml(name: str)
         assert runner.getValue(f"{state.name}'") == pytest.approx(
             value_of(state.rate, values), rel=1e-9, abs=1e-12
         ), state.name
+
+
+def test_the_command_converts_the_files_it_is_given(tmp_path: Path) -> None:
+    """Witness: libRoadRunner runs what was written."""
+    good, bad = tmp_path / "decay.ant", tmp_path / "bad.ant"
+    good.write_text("x = 10; x' = -k*x; k = 0.5")
+    bad.write_text("x = = 10")
+
+    def run_command(*files: Path) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "cellsim.model.antimony", *map(str, files)]
+        return subprocess.run(command, capture_output=True, text=True, check=False)
+
+    done = run_command(good)
+    assert (done.returncode, done.stderr) == (0, f"wrote {tmp_path / 'decay.xml'}\n")
+    found = run((tmp_path / "decay.xml").read_text(), ["x"], np.array([0.0, 1.0]))
+    assert found["x"][1] == pytest.approx(10 * math.exp(-0.5), rel=1e-8)
+    assert "says the same already" in run_command(good).stderr
+    good.write_text("x = 10; x' = -k*x; k = 0.25")
+    done = run_command(tmp_path / "absent.ant", bad, tmp_path / "decay.xml", good)  # every file is tried
+    assert done.returncode == 1
+    said = done.stderr.splitlines()
+    assert "no file" in said[0] and "absent.ant" in said[0]
+    assert "bad.ant: Line 1" in said[1]
+    assert "is SBML by its name" in said[2]
+    assert said[3] == f"wrote {tmp_path / 'decay.xml'}"
+    assert not (tmp_path / "bad.xml").exists()
