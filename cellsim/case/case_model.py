@@ -7,12 +7,16 @@ from collections.abc import Collection, Iterator
 from functools import partial
 from typing import TYPE_CHECKING
 
-from cellsim.case.checks import conversion_advice, is_number, problem_at
+from cellsim.case.checks import conversion_advice, day_known, is_number, problem_at
+from cellsim.case.records import Censored, Grade, Measurement, Visit
 from cellsim.dosing.delivery import cells_per_unit
 from cellsim.errors import ModelError, Problem, did_you_mean
 
 if TYPE_CHECKING:
+    import sympy as sp
+
     from cellsim.case.case import Case
+    from cellsim.dosing.infusions import Infusion
     from cellsim.model.model import Model
 
 __all__ = ["against_model"]
@@ -82,6 +86,7 @@ def against_model(case: Case, model: Model) -> Iterator[Problem]:
         yield Problem(what=what, remedy=remedy, file=files[0])
     yield from _units(case, model)
     yield from _doses_arrive(case, model)
+    yield from _at_a_dose(case, model)
 
 
 def _claimed(case: Case, model: Model, name: str, placeholders: Collection[str]) -> tuple[str, str] | None:
@@ -161,6 +166,69 @@ def _doses_arrive(case: Case, model: Model) -> Iterator[Problem]:
         elif cells_per_unit(states[target], defined) not in (None, 1):
             what = f"a dose into {target!r}, which counts cells, but no product enters it."
             yield Problem(what=what, remedy="Name a product for it in products.tsv.", file=file, row=row)
+
+
+def _at_a_dose(case: Case, model: Model) -> Iterator[Problem]:
+    """Samples on the very instant of a dose that they would notice, where nobody says which came first."""
+    entries = {product.name: product.state for product in case.products}
+    boluses: dict[float, list[Infusion]] = {}
+    for each in case.timeline:
+        if not each.duration:
+            boluses.setdefault(each.day, []).append(each)
+    read: list[tuple[Visit | Grade, float, str, str]] = []
+    values: tuple[Measurement | Censored, ...] = (*case.rows, *case.censored)
+    for visit in case.visits:
+        if day_known(case, visit) and not visit.timing:
+            for name in dict.fromkeys(row.analyte for row in values if row.visit == visit.id):
+                formula = next((each.formula for each in case.analytes if each.id == name), "")
+                read.append((visit, visit.nominal, name, formula))
+    read += [(each, each.day, each.observable, each.quantity) for each in case.grades if each.scored]
+    noticed: dict[tuple[Visit | Grade, Infusion], list[str]] = {}
+    for where, day, name, formula in read:
+        for dose in boluses.get(day, ()):
+            if _moved(model, entries.get(dose.product, dose.product)) & _behind(model, formula):
+                noticed.setdefault((where, dose), []).append(name)
+    for (where, dose), names in noticed.items():
+        about = f"visit {where.id!r}" if isinstance(where, Visit) else f"the grade of {where.observable}"
+        what = (
+            f"{about} is on day {dose.day:g}, at the instant of the infusion of {dose.product}, which "
+            f"{', '.join(names)} would notice; it is read after it."
+        )
+        remedy = (
+            "Say predose or postdose in the column timing of visits.tsv, or give the sample another day."
+            if isinstance(where, Visit)
+            else "Give the finding, or the infusion, a day with its hour (7.25)."
+        )
+        yield problem_at(where, what, remedy, "doubt")
+
+
+def _moved(model: Model, state: str) -> set[str]:
+    """What changes at the instant of a dose into a state: itself, and what events that see it set."""
+    moved = {state}
+    for _ in model.events:
+        for event in model.events:
+            if moved & _behind(model, event.trigger):
+                moved |= {name for name, _ in event.assignments}
+    return moved
+
+
+def _behind(model: Model, formula: str | sp.Basic) -> set[str]:
+    """Every name that a formula depends on at one instant, through the model's assignments."""
+    from cellsim.model.formulas import parse_formula
+
+    try:
+        parsed = parse_formula(formula) if isinstance(formula, str) else formula
+    except ModelError:
+        return set()  # told where the formulas are judged
+    assigned = {each.name: each.formula for each in model.assignments}
+    found: set[str] = set()
+    ahead = [str(each) for each in parsed.free_symbols]
+    while ahead:
+        name = ahead.pop()
+        if name not in found:
+            found.add(name)
+            ahead += [str(each) for each in assigned[name].free_symbols] if name in assigned else []
+    return found
 
 
 def _names(formula: str, where: str) -> set[str]:

@@ -14,7 +14,7 @@ from cellsim.units import conversion_factor
 if TYPE_CHECKING:
     from cellsim.case.case import Case
 
-__all__ = ["conversion_advice", "is_number", "of_tables", "problem_at"]
+__all__ = ["conversion_advice", "day_known", "is_number", "of_tables", "problem_at"]
 
 GRADING = ("purpura_cut_3", "purpura_gap_2", "purpura_gap_1", "purpura_scale")
 """What turns a lesion level into the probability of a grade (see :mod:`cellsim.likelihood.objective`)."""
@@ -98,6 +98,7 @@ def _visits(case: Case) -> Iterator[Problem]:
             )
     values: tuple[Measurement | Censored, ...] = (*case.rows, *case.censored)
     for visit in case.visits:
+        yield from _timing(case, visit)
         yield from _days(visit, [row for row in values if row.visit == visit.id])
         prior = beside.get(f"day_{visit.id}")
         if prior is None and visit.earliest < visit.latest:
@@ -115,6 +116,27 @@ def _visits(case: Case) -> Iterator[Problem]:
                     f"{prior.id} is not uniform on {visit.earliest:g} to {visit.latest:g}, as in visits.tsv."
                 )
                 yield problem_at(prior, what)
+
+
+def _timing(case: Case, visit: Visit) -> Iterator[Problem]:
+    """Before or after the dose of its day: that day must be known, and have a dose."""
+    if not visit.timing:
+        return
+    if not day_known(case, visit):
+        what = f"visit {visit.id!r} is {visit.timing}, but its day is estimated between {visit.earliest:g} and {visit.latest:g}."
+        yield problem_at(visit, what, "Leave timing empty, or state one day.")
+    elif not any(each.day == visit.nominal for each in case.timeline):
+        days = sorted({each.day for each in case.timeline}, key=lambda day: abs(day - visit.nominal))[:1]
+        what = f"visit {visit.id!r} is {visit.timing}, but nothing is given on day {visit.nominal:g}."
+        remedy = f"The nearest dose is on day {days[0]:g}." if days else "Nothing is given at all."
+        yield problem_at(visit, what, remedy, "doubt")
+
+
+def day_known(case: Case, visit: Visit) -> bool:
+    """Whether a visit's day is fixed, not estimated."""
+    beside = {each.id: each for each in case.priors if not each.standard}
+    prior = beside.get(f"day_{visit.id}")
+    return visit.earliest == visit.latest if prior is None else not prior.estimate
 
 
 def _days(visit: Visit, rows: list[Measurement | Censored]) -> Iterator[Problem]:

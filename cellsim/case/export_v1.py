@@ -155,7 +155,7 @@ def export_v1(case: Case, folder: str | PathLike[str], *, fixed: Mapping[str, fl
         "model.xml": write_sbml(_with_doses(case, load_model(case.model))),
         "parameters.tsv": table_text(_PARAMETERS, [_parameter(each, held) for each in priors]),
         "observables.tsv": table_text(_OBSERVABLES, [_observable(each) for each in _measured(case)]),
-        "measurements.tsv": table_text(_MEASUREMENTS, [_measurement(each, case.start) for each in case.rows]),
+        "measurements.tsv": table_text(_MEASUREMENTS, [_measurement(each, case) for each in case.rows]),
         "conditions.tsv": table_text(("conditionId",), [{"conditionId": _CONDITION}]),
     }
     content = {
@@ -270,11 +270,15 @@ def _numbered(about: Analyte, formula: str, kind: str, places: tuple[str, ...]) 
     return formula_text(parse_formula(formula, where=about.observable).xreplace(called))
 
 
-def _measurement(row: Measurement, start: float) -> dict[str, str]:
+def _measurement(row: Measurement, case: Case) -> dict[str, str]:
+    """One row; version 1 has no word for a sample before the dose of its instant, so that stands a rounding earlier."""
+    day = row.day - case.start
+    if day > 0 and any(visit.id == row.visit and visit.timing == "predose" for visit in case.visits):
+        day = math.nextafter(day, 0.0)
     return {
         "observableId": row.observable,
         "simulationConditionId": _CONDITION,
-        "time": number_text(row.day - start),
+        "time": number_text(day),
         "measurement": number_text(row.value),
         "observableParameters": ";".join(row.parameters),
         "noiseParameters": ";".join(row.noise_parameters),

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from cellsim.case.records import (
     STATUSES,
+    TIMINGS,
     Analyte,
     Censored,
     Grade,
@@ -111,6 +112,7 @@ class Data:
             latest=latest,
             calendar=line.of("calendar"),
             source=line.of("source"),
+            timing=self.desk.choice(line, "timing", TIMINGS) if line.of("timing") else "",
             file=line.file,
             row=line.row,
         )
@@ -255,7 +257,7 @@ _MEASUREMENTS = (
     ("observableParameters", "noiseParameters", "analyte", "panel", "referenceLower", "referenceUpper",
      "status", "modelId", *REMARKS),
 )  # fmt: skip
-_VISITS = (("visitId", "nominal", "earliest", "latest"), ("name", "calendar", *REMARKS))
+_VISITS = (("visitId", "nominal", "earliest", "latest"), ("name", "calendar", "timing", *REMARKS))
 _TABLE1 = (
     ("analyte", "visitId", "value", "unit", "status"),
     ("referenceLower", "referenceUpper", "panel", "printedAnalyte", "printed", "printedUnit",

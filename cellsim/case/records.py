@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 __all__ = [
     "STATUSES",
+    "TIMINGS",
     "Analyte",
     "Censored",
     "Grade",
@@ -26,6 +27,9 @@ STATUSES = {
     "missing": "not measured, or not printed",
 }
 """Where a printed cell stands between sure and absent. The first three are scored as numbers."""
+
+TIMINGS = ("predose", "postdose")
+"""On which side of a dose of its own day a sample was drawn."""
 
 SCORED = ("confirmed", "printed", "ocr_corrected")
 
@@ -121,6 +125,9 @@ class Visit(_Placed):
         The day assumed, and the window it may lie in.
     calendar, source : str
         What was printed about it, and where the window comes from.
+    timing : str
+        ``"predose"`` when the sample was drawn before the dose of its day: it is read as the limit from the left. Read
+        after the dose when ``"postdose"`` or empty; left empty, a dose of that day that a row would notice is a doubt.
     """
 
     id: str
@@ -130,6 +137,7 @@ class Visit(_Placed):
     latest: float
     calendar: str = ""
     source: str = ""
+    timing: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

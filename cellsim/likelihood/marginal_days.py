@@ -163,7 +163,9 @@ class WithoutDays:
         scored = 0.0
         if first.size:
             rows = objective.rows.taken(first)
-            days, times = np.unique(objective.days(theta)[rows.occasion], return_inverse=True)
+            days, times = np.unique(
+                objective.read_at(objective.days(theta))[rows.occasion], return_inverse=True
+            )
             solution = objective.solved(theta, days, rtol=self.rtol)
             if solution.status[0]:
                 return -np.inf
@@ -337,7 +339,7 @@ class WithoutDays:
     def _reading(self, theta: Array, by_visit: list[Array]) -> _Reading:
         """Rows on known days, and the others on every node that matters."""
         objective, places, first = self.objective, self._visits, self._known
-        days, terms = [objective.days(theta)[objective.rows.occasion[first]]], [first]
+        days, terms = [objective.read_at(objective.days(theta))[objective.rows.occasion[first]]], [first]
         shares, visits = [np.ones(first.size)], [np.full(first.size, -1)]
         for k, (visit, held) in enumerate(zip(places, by_visit, strict=True)):
             share = np.exp(held - np.logaddexp.reduce(held))

@@ -211,6 +211,15 @@ class Objective:
         """The day of each sampling occasion."""
         return self._days(self._coordinates.values(theta))
 
+    def read_at(self, days: Array) -> Array:
+        """When each occasion's sample is read, given its :meth:`days`: an instant earlier where it was drawn predose."""
+        return np.where(self._predose, np.maximum(np.nextafter(days, -np.inf), self.case.start), days)
+
+    @cached_property
+    def _predose(self) -> NDArray[np.bool_]:
+        early = {visit.id for visit in self.case.visits if visit.timing == "predose"}
+        return np.array([visit in early for visit, _ in self.occasions], bool)
+
     @cached_property
     def _known_days(self) -> tuple[Array, NDArray[np.intp]]:
         """Each occasion's day where it is known, and the column of theta where it is estimated, -1 where not."""
@@ -260,7 +269,7 @@ class Objective:
         """
         theta = np.asarray(theta, float)
         count, rows, free = len(self.terms), self.rows, self._coordinates.values(theta)
-        days = self._days(free)
+        days = self.read_at(self._days(free))
         order = np.argsort(days, kind="stable")
         solution = self.solved(theta, days[order], gradient=gradient, rtol=rtol)
         by_occasion = np.argsort(order)[rows.occasion]

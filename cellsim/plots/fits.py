@@ -161,7 +161,7 @@ def fit(
     axes = panels(len(chosen), ax, columns=4)
     occasions, predicted = objective.days(fit.theta), fit.rows()["predicted"].to_numpy()
     visits = {visit.id: visit for visit in case.visits}
-    reads = read_at(fit, _predicted(chosen), occasions.tolist()) if len(occasions) else {}
+    reads = read_at(fit, _predicted(chosen), objective.read_at(occasions).tolist()) if len(occasions) else {}
     for panel, about in zip(axes, chosen, strict=True):
         curve = seen.curves[about.quantity or about.id]
         band(panel, seen.times, curve, BLUE, **line)

@@ -73,7 +73,8 @@ def simulate(
         What is infused. Every infusion must find its product, and none may lie before `start`; those
         after the last of `times` are not reached.
     times : array_like, shape (n_times,)
-        Days to sample, in order. A sample at the instant of a dose is read after it.
+        Days to sample, in order. A sample at the instant of a dose is read after it; ``numpy.nextafter(day, -inf)``
+        asks for the value before.
     values : mapping of str to float, optional
         Parameters, or initial values of states, for this run; in the model's units.
     start : float, optional
