@@ -11,17 +11,20 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import sympy as sp
 
 from cellsim.dosing.delivery import deliver
+from cellsim.dosing.schedule import Schedule
 from cellsim.errors import CaseError, Problem, did_you_mean
-from cellsim.model.content import TIME, Event
+from cellsim.model.content import TIME, Event, State
 from cellsim.model.formulas import formula_text, parse_formula
 from cellsim.model.model import load_model
 from cellsim.model.sbml_write import write_sbml
 from cellsim.petab.tables import number_text, table_text
+from cellsim.solver.simulation import simulate
 
 if TYPE_CHECKING:
     from cellsim.case.case import Case
@@ -34,6 +37,7 @@ PROBLEM = "problem.yaml"
 """Name of the problem file."""
 
 _CONDITION = "timeline"
+_CLOSE = 1e-6  # how far what was written may be from the case, relative to the largest value
 
 
 @dataclass(frozen=True)
@@ -118,7 +122,8 @@ def export_v1(case: Case, folder: str | PathLike[str], *, fixed: Mapping[str, fl
     Raises
     ------
     CaseError
-        For names in `fixed` that are no parameter and priors version 1 cannot express, all at once.
+        For names in `fixed` that are no parameter and priors version 1 cannot express, all at once; for a model that
+        does not read back equal once its doses are written into it.
 
     Examples
     --------
@@ -149,10 +154,13 @@ def export_v1(case: Case, folder: str | PathLike[str], *, fixed: Mapping[str, fl
     ]
     if problems:
         raise CaseError(problems)
+    model = load_model(case.model)
+    sbml = write_sbml(_with_doses(case, model))
+    _refuse_if_changed(case, model, sbml)
     out = Path(folder)
     out.mkdir(parents=True, exist_ok=True)
     texts = {
-        "model.xml": write_sbml(_with_doses(case, load_model(case.model))),
+        "model.xml": sbml,
         "parameters.tsv": table_text(_PARAMETERS, [_parameter(each, held) for each in priors]),
         "observables.tsv": table_text(_OBSERVABLES, [_observable(each) for each in _measured(case)]),
         "measurements.tsv": table_text(_MEASUREMENTS, [_measurement(each, case) for each in case.rows]),
@@ -177,30 +185,17 @@ def export_v1(case: Case, folder: str | PathLike[str], *, fixed: Mapping[str, fl
 
 
 def _with_doses(case: Case, model: Model) -> Model:
-    """The model with its doses as events and inflows, on a clock that begins at 0."""
-    given = deliver(case.timeline, model)
-    amounts: dict[tuple[float, str], float] = {}
-    for day, state, amount in given.boluses:
-        amounts[day, state] = amounts.get((day, state), 0.0) + amount
-    # a dose at the very start is given there, so the trigger is taken to have been false before
-    doses = tuple(
-        Event(
-            name=f"dose_{k}",
-            trigger=sp.Ge(TIME, sp.Float(day)),
-            assignments=((state, sp.Symbol(state) + sp.Float(amount)),),
-            initially=False,
-        )
-        for k, ((day, state), amount) in enumerate(amounts.items(), start=1)
-    )
-    flows: dict[str, sp.Expr] = {}
-    for on, off, state, rate in given.inflows:
-        running = sp.And(sp.Ge(TIME, sp.Float(on)), sp.Lt(TIME, sp.Float(off)))
-        flows[state] = flows.get(state, sp.S.Zero) + sp.Piecewise((sp.Float(rate), running), (0, True))
-    later = {TIME: TIME + sp.Float(case.start)}
-    return replace(
+    """The model with its doses as events, on a clock that begins at 0.
+
+    A dose over time is a rate that one event switches on and another off. A condition on time inside a rate of change
+    would say the same, but solvers step over the hour in which it holds.
+    """
+    later = {TIME: TIME + sp.Float(case.start)} if case.start else {}
+    flows, events = _dosing(case, model)
+    moved = replace(
         model,
         states=tuple(
-            replace(each, rate=(each.rate + flows.get(each.name, sp.S.Zero)).xreplace(later))
+            replace(each, rate=each.rate.xreplace(later) + flows.get(each.name, sp.S.Zero))
             for each in model.states
         ),
         assignments=tuple(replace(each, formula=each.formula.xreplace(later)) for each in model.assignments),
@@ -210,9 +205,71 @@ def _with_doses(case: Case, model: Model) -> Model:
                 trigger=each.trigger.xreplace(later),
                 assignments=tuple((name, value.xreplace(later)) for name, value in each.assignments),
             )
-            for each in (*model.events, *doses)
+            for each in model.events
         ),
     )
+    rates = tuple(
+        State(str(flow), sp.S.Zero, sp.S.Zero, label=f"what is infused into {name}")
+        for name, flow in flows.items()
+    )
+    return replace(moved, states=(*moved.states, *rates), events=(*moved.events, *events))
+
+
+def _dosing(case: Case, model: Model) -> tuple[dict[str, sp.Symbol], tuple[Event, ...]]:
+    """The rate into each state, and one event for each instant at which doses are given, begin or end."""
+    given = deliver(case.timeline, model)
+    taken = {each.name for each in (*model.quantities, *model.events)}
+
+    def free(name: str) -> str:
+        while name in taken:
+            name += "_"
+        taken.add(name)
+        return name
+
+    flows = {name: sp.Symbol(free(f"rate_into_{name}")) for _, _, name, _ in given.inflows}
+    days = {day for day, _, _ in given.boluses} | {
+        each for on, off, _, _ in given.inflows for each in (on, off)
+    }
+    events = []
+    for k, day in enumerate(sorted(days), start=1):
+        changes: dict[str, sp.Expr] = {}
+        for state in dict.fromkeys(name for at, name, _ in given.boluses if at == day):
+            amount = math.fsum(each for at, name, each in given.boluses if (at, name) == (day, state))
+            changes[state] = sp.Symbol(state) + sp.Float(amount)
+        for state in dict.fromkeys(name for on, off, name, _ in given.inflows if day in (on, off)):
+            running = [each for on, off, name, each in given.inflows if name == state and on <= day < off]
+            changes[str(flows[state])] = sp.Float(math.fsum(running))  # all that run now, so that 0 is 0
+        # what happens at the very start is done there, so the trigger is taken to have been false before
+        trigger = sp.Ge(TIME, sp.Float(day - case.start))
+        events.append(Event(free(f"dose_{k}"), trigger, tuple(changes.items()), initially=False))
+    return flows, tuple(events)
+
+
+def _refuse_if_changed(case: Case, model: Model, written: str) -> None:
+    """What was written is read back and run beside the case itself: nothing may have got lost on the way."""
+    back = load_model(written)
+    days = {case.start, *(row.day for row in case.rows)}
+    for infusion in case.timeline:
+        days |= {infusion.day, infusion.end}
+    instants = np.array(sorted(day for day in days if day >= case.start))
+    seen = np.sort(np.concatenate([instants, 0.5 * (instants[1:] + instants[:-1])]))
+    options: dict[str, Any] = {"rtol": _CLOSE * 1e-2, "atol": _CLOSE * 1e-5}
+    right = simulate(model, case.timeline, seen, start=case.start, **options)
+    ours = simulate(back, Schedule(), seen - case.start, outputs=right.names, **options)
+    problems = []
+    for name in right.names:
+        gap = np.abs(ours[name] - right[name])
+        scale = np.abs(right[name]).max()
+        if not (gap <= _CLOSE * (1.0 + scale)).all():
+            at = int(np.nanargmax(gap))
+            what = f"{name} is {right[name][at]:.6g} on day {seen[at]:g}, and {ours[name][at]:.6g} in the model as written."
+            problems.append(Problem(what=what))
+    if problems:
+        head = Problem(
+            what="The model with its doses as events does not read back as the case, so nothing was written.",
+            remedy="Does an event of the model change what a dose changes at the same instant? Give it another day.",
+        )
+        raise CaseError([head, *problems[:5]])
 
 
 def _parameter(about: PriorRow, held: Mapping[str, float]) -> dict[str, str]:

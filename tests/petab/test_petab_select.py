@@ -28,6 +28,7 @@ from cellsim.comparison.variants import compare
 from cellsim.dosing.schedule import Schedule
 from cellsim.errors import CaseError
 from cellsim.likelihood.objective import objective_of
+from cellsim.model.sbml_write import write_sbml
 
 roadrunner.Logger.setLevel(roadrunner.Logger.LOG_FATAL)
 PLACEHOLDERS = "observableParameter"
@@ -126,6 +127,91 @@ def test_a_dose_over_days_is_an_inflow_of_version_1(tmp_path: Path) -> None:
     [seen] = simulated(problem, {"k": 1.0})["simulation"]
     exact = 13 * np.exp(-3.0) + 12 * (1 - np.exp(-0.5)) * np.exp(-0.5)
     assert seen == pytest.approx(exact, rel=1e-6)
+
+
+HOUR = 1 / 24
+TIMELINES = {
+    "hours, weeks apart": (
+        [(7.0 * k, 1.0 + 0.1 * k, HOUR) for k in range(12)],
+        [90.0],
+    ),
+    "overlapping": ([(0.0, 4.0, 2.0), (1.0, 3.0, 3.0), (1.5, 1.0, 0.1)], [0.5, 1.25, 1.55, 3.0, 5.0]),
+    "one instant": ([(1.0, 2.0, 0.0), (1.0, 1.0, 0.0), (1.0, 3.0, 0.5), (1.0, 5.0, 0.5)], [1.0, 1.25, 4.0]),
+    "one ends as one begins": ([(0.0, 1.0, 0.1), (0.1, 2.0, 0.2), (0.3, 4.0, 0.0)], [0.05, 0.1, 0.3, 1.0]),
+    "at the start": ([(-2.0, 3.0, 0.0), (-2.0, 6.0, HOUR)], [-1.0, 0.3]),
+}
+
+
+@pytest.mark.parametrize("name", TIMELINES)
+def test_every_dose_arrives_in_version_1(name: str, tmp_path: Path) -> None:
+    """Witnesses: the sum of the closed forms of single doses, and libRoadRunner on the model as written."""
+    doses, days = TIMELINES[name]
+    case = tiny_case(
+        "x = 0; x' = -k*x; gone = 0; gone' = k*x; k = 0.7",
+        {"y": ("x + gone/7", 1.0, "normal")},
+        [("y", day, 1.0) for day in days],
+        {"k": 0.7},
+        start=-2.0,
+    )
+    given = Schedule()
+    for day, amount, length in doses:
+        given = given + Schedule.at([day], cells=amount, product="x", duration=length)
+    case = replace(case, timeline=given)
+
+    def left(t: float, amount: float, length: float) -> float:
+        if t < 0:
+            return 0.0
+        if not length:
+            return amount * np.exp(-0.7 * t)
+        run = min(t, length)
+        return amount / length / 0.7 * (1 - np.exp(-0.7 * run)) * np.exp(-0.7 * (t - run))
+
+    def so_far(t: float, amount: float, length: float) -> float:
+        return amount * (min(t / length, 1.0) if length else 1.0) if t >= 0 else 0.0
+
+    right = []
+    for day in days:
+        x = sum(left(day - at, amount, length) for at, amount, length in doses)
+        gone = sum(so_far(day - at, amount, length) for at, amount, length in doses) - x
+        right.append(x + gone / 7)
+    problem = petab.Problem.from_yaml(export_v1(case, tmp_path))
+    assert not petab.lint_problem(problem)
+    assert simulated(problem, {"k": 0.7})["simulation"].tolist() == pytest.approx(right, rel=1e-6)
+    back = cs.simulate(cs.load_model(tmp_path / "model.xml"), Schedule(), np.array(days) + 2.0)
+    assert (back["x"] + back["gone"] / 7).tolist() == pytest.approx(right, rel=1e-6)
+
+
+def test_hours_of_infusion_of_the_shipped_case_arrive_in_version_1(tmp_path: Path) -> None:
+    """Witness: the case itself, run under its own schedule; 22 infusions arrive, not one."""
+    case = cs.load_case("sjogren_rfib")
+    hours = Schedule()
+    for each in case.timeline:
+        hours = hours + Schedule.at([each.day], cells=each.cells, product=each.product, duration=HOUR)
+    case = replace(case, timeline=replace(case.timeline, infusions=hours.infusions))
+    back = cs.load_model(export_v1(case, tmp_path).parent / "model.xml")
+    assert len([each for each in back.events if each.name.startswith("dose_")]) == 44
+    names = [each.name for each in cs.load_model(case.model).states]
+    right = cs.simulate(cs.load_model(case.model), case.timeline, [259.0], start=case.start, outputs=names)
+    seen = cs.simulate(back, Schedule(), [259.0 - case.start], outputs=names)
+    for name in names:
+        assert seen[name][-1] == pytest.approx(right[name][-1], rel=1e-4, abs=1e-6), name
+
+
+def test_a_model_that_does_not_read_back_equal_is_not_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    case = tiny_case("x = 0; x' = -k*x; k = 0.7", {"y": "x"}, [("y", 4.0, 1.0)], {"k": 0.7}, start=-2.0)
+    case = replace(case, timeline=Schedule.at([1.0, 3.0], cells=2.0, product="x"))
+
+    def forgetful(model: cs.Model) -> str:
+        return write_sbml(replace(model, events=model.events[:-1]))
+
+    monkeypatch.setattr("cellsim.case.export_v1.write_sbml", forgetful)
+    with pytest.raises(
+        CaseError, match=r"does not read back as the case(?s:.)*x is 2.49\d+ on day 3, and 0.49"
+    ):
+        export_v1(case, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
 
 
 def test_priors_of_version_1_have_the_shape_of_ours(tmp_path: Path) -> None:
