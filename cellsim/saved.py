@@ -19,14 +19,24 @@ def read_saved(path: str | Path) -> Any:
     Raises
     ------
     CalibrationError
-        If it is not there, or no JSON.
+        If it is not there, no JSON, gives a name twice, or nests too deeply.
     """
+
+    def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        found = dict(pairs)
+        if len(found) < len(pairs):
+            names = [name for name, _ in pairs]
+            raise ValueError(f"{next(name for name in names if names.count(name) > 1)!r} is given twice")
+        return found
+
     try:
-        return json.loads(Path(path).read_text(encoding="utf-8"))
+        return json.loads(Path(path).read_text(encoding="utf-8"), object_pairs_hook=once)
     except OSError as error:
         raise CalibrationError(f"{path} cannot be read: {error.strerror}.") from None
     except ValueError as error:
         raise CalibrationError(f"{path} is not JSON: {error}.") from None
+    except RecursionError:
+        raise CalibrationError(f"{path} nests too deeply for anything that was saved here.") from None
 
 
 @contextmanager

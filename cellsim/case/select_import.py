@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from cellsim.case.case import load_case
 from cellsim.case.select_export import CRITERIA, METHODS, SELECT_PROBLEM
 from cellsim.errors import CaseError, Problem, did_you_mean
+from cellsim.petab.problem import read_yaml
 from cellsim.petab.tables import Desk, Line, listed, number_text, table_text
 
 if TYPE_CHECKING:
@@ -76,12 +77,12 @@ def read_select(source: str | PathLike[str], case: Case) -> Case:
 
 def _problem(path: Path) -> tuple[dict[str, Any], list[Problem]]:
     """What the problem file says, and what is wrong with it."""
-    import yaml
-
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        content, wrong = read_yaml(path.read_text(encoding="utf-8-sig"), file=path.name)
+    except UnicodeDecodeError as error:
         return {}, [Problem(what=f"not YAML: {error}.", file=path.name)]
+    if wrong:
+        return {}, wrong
     if not isinstance(content, dict):
         return {}, [Problem(what="the problem file names nothing.", file=path.name)]
     problems = []

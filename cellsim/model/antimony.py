@@ -12,7 +12,6 @@ from collections.abc import Iterator, Sequence
 from html import escape
 from pathlib import Path
 from textwrap import wrap
-from threading import Lock
 from typing import TYPE_CHECKING
 
 import sympy as sp
@@ -20,6 +19,7 @@ import sympy as sp
 from cellsim.errors import ModelError, Problem
 from cellsim.library import model_file, shipped_models
 from cellsim.model.formulas import bracketed, formula_text
+from cellsim.model.native import DEEPEST_FORMULA, c_numbers, nesting, too_long
 from cellsim.model.notes import notes_of_text, tidy
 from cellsim.model.sbml_units import KINDS, base_factors
 from cellsim.model.sbml_write import unit_names
@@ -29,8 +29,6 @@ if TYPE_CHECKING:
 
 __all__ = ["antimony_to_sbml", "convert", "write_antimony"]
 
-_ONE_AT_A_TIME = Lock()  # the package keeps one global list of loaded models
-
 _PIECES = re.compile(
     r"""(?P<comment>//[^\n]*|\#[^\n]*|/\*.*?(?:\*/|\Z))
       | (?P<string>```.*?(?:```|\Z)|"(?:\\.|[^"\\\n])*")
@@ -38,6 +36,9 @@ _PIECES = re.compile(
       | (?P<other>\s+|.)""",
     re.VERBOSE | re.DOTALL,
 )
+_MODULE = re.compile(r"\b(?:model|module)\s+\*?\s*(\w+)(.*?)\bend\b", re.DOTALL)
+_SUBMODEL = re.compile(r"\w+\s*:\s*(\w+)\s*\(")
+_MOST_SUBMODELS = 50  # the package takes time that grows faster than their number
 _FILE_IMPORT = re.compile(r"\bimport\s*[\"`']", re.IGNORECASE)
 
 
@@ -120,9 +121,13 @@ def antimony_to_sbml(text: str) -> str:
     """
     import antimony
 
+    if said := too_long(text):
+        raise ModelError(said)
     _refuse_imports(text)
+    _refuse_nesting(text)
     stash = _Stash(text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n").replace("\0", " "))
-    with _ONE_AT_A_TIME:
+    # one thread at a time, which the package needs too: it keeps one global list of loaded models
+    with c_numbers():
         antimony.clearPreviousLoads()
         antimony.clearDirectories()
         antimony.setWriteSBMLTimestamp(False)
@@ -156,6 +161,26 @@ def _refuse_imports(text: str) -> None:
             "This Antimony text imports another file, which is not supported: "
             "a model must not read files of its own accord. Copy the imported text into this one."
         )
+
+
+def _refuse_nesting(text: str) -> None:
+    """Refuse statements that would exhaust the package's stack, and modules that multiply within modules."""
+    bare = "".join(piece for kind, piece in _pieces(text) if kind not in ("string", "comment"))
+    if (depth := nesting(bare)) > DEEPEST_FORMULA:
+        raise ModelError(
+            f"A formula of this Antimony text nests too deeply to be read: {depth} operations within each other, "
+            f"and {DEEPEST_FORMULA} are read. Give its parts names of their own."
+        )
+    sizes: dict[str, int] = {}
+    for match in _MODULE.finditer(bare):
+        used = (sizes.get(name, 0) for name in _SUBMODEL.findall(match[2]))
+        # the package refuses a module that is not defined above
+        sizes[match[1]] = size = 1 + sum(used)
+        if size > _MOST_SUBMODELS:
+            raise ModelError(
+                f"The model {match[1]!r} is made of {size} models within models; {_MOST_SUBMODELS} are read. "
+                "Write it out without submodels."
+            )
 
 
 def _quoted(text: str) -> str:

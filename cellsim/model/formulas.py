@@ -20,6 +20,7 @@ from sympy.logic.boolalg import Boolean
 from cellsim.errors import ModelError, did_you_mean
 from cellsim.model.content import TIME
 from cellsim.model.formula_writing import CIRCULAR, formula_text
+from cellsim.model.native import DEEPEST_FORMULA, c_numbers, nesting
 
 __all__ = [
     "RESERVED",
@@ -47,7 +48,7 @@ _LONGEST_WORD = 80
 _LONGEST = 100_000  # characters; a formula beyond this is an accident or an attack
 _MOST_PIECES = 256  # combinations of pieces compared in one condition
 _MOST_JOINED = 8  # conditions in one xor, which is written out in 2^(n - 1) ways
-_DEEPEST = 400  # nested operations; Python's own recursion must never be what stops us
+_TALLEST = 120  # levels of an expression: sympy writes and differentiates by recursion, and gives up near 190
 
 
 @lru_cache(maxsize=1)
@@ -88,9 +89,13 @@ def to_ast(text: str, *, where: str = "") -> Any:
         raise ModelError(f"The formula{place} is empty. Write one, for instance 'k*x'.")
     if len(text) > _LONGEST:
         raise ModelError(f"The formula{place} has {len(text)} characters; {_LONGEST} are read. Split it.")
-    if not _shallow(text):
-        raise ModelError(f"The formula{place} nests more than {_DEEPEST} brackets. Split it.")
-    tree = libsbml.parseL3FormulaWithSettings(bracketed(text), _settings())
+    if (depth := nesting(text)) > DEEPEST_FORMULA:
+        raise ModelError(
+            f"The formula{place} nests too deeply to be read: {depth} operations within each other, "
+            f"and {DEEPEST_FORMULA} are read. Split it."
+        )
+    with c_numbers():
+        tree = libsbml.parseL3FormulaWithSettings(bracketed(text), _settings())
     if tree is None:
         said = " ".join(libsbml.getLastParseL3Error().split())
         said = said.removeprefix(f"Error when parsing input '{' '.join(text.split())}' ").strip()
@@ -154,14 +159,6 @@ def _closing(text: str) -> int:
         if depth == 0:
             return place
     return -1
-
-
-def _shallow(text: str) -> bool:
-    depth = deepest = 0
-    for letter in text:
-        depth += (letter == "(") - (letter == ")")
-        deepest = max(deepest, depth)
-    return deepest <= _DEEPEST
 
 
 def literal(value: float) -> sp.Expr:
@@ -422,6 +419,10 @@ def from_ast(
     place = f" of {where}" if where else ""
     try:
         value = _convert(node, place, functions or {}, local or {})
+        too_large = any(not abs(each) < _LARGEST for each in value.atoms(sp.Float))
+        unreal = value.has(sp.nan, sp.zoo, sp.I)
+        if _height(value) > _TALLEST:
+            raise RecursionError
     except RecursionError:
         raise ModelError(f"The formula{place} nests too deeply to be read. Split it.") from None
     except _TooManyPiecesError:
@@ -429,11 +430,20 @@ def from_ast(
             f"A condition in the formula{place} compares more than {_MOST_PIECES} combinations of pieces. "
             "Give piecewise terms, abs and % inside it names of their own (a := abs(x - 5)), and compare these."
         ) from None
-    if any(not abs(each) < _LARGEST for each in value.atoms(sp.Float)):
+    if too_large:
         raise ModelError(f"The formula{place} comes to too large a number for any computer.")
-    if value.has(sp.nan, sp.zoo, sp.I):
+    if unreal:
         raise ModelError(f"The formula{place} has no real value ({value}): it divides by 0 or the like.")
     return value
+
+
+def _height(value: sp.Basic) -> int:
+    highest, waiting = 0, [(value, 1)]
+    while waiting:
+        each, level = waiting.pop()
+        highest = max(highest, level)
+        waiting += [(part, level + 1) for part in each.args]
+    return highest
 
 
 def _convert(node: Any, place: str, functions: Functions, local: Mapping[str, sp.Basic]) -> sp.Basic:

@@ -13,6 +13,7 @@ import sympy as sp
 from cellsim.errors import ModelError, Problem, did_you_mean
 from cellsim.model.content import TIME, Assignment, Parameter, State
 from cellsim.model.formulas import RESERVED, literal
+from cellsim.model.native import c_numbers, refuse_hostile_xml
 from cellsim.model.notes import text_of_notes
 from cellsim.model.order import in_order_of_use, settle_starts
 from cellsim.model.sbml_formulas import SbmlFormulas
@@ -37,17 +38,17 @@ def read_sbml(text: str) -> dict[str, Any]:
     Raises
     ------
     ModelError
-        The text is no SBML, or uses what is not supported; all problems are listed.
+        The text is no SBML, or uses what is not supported (all problems are listed), or is too large, too deep
+        or declares entities.
     """
-    return _Reading(_model_of(text)).result()
+    document = refuse_hostile_xml(text).decode()
+    with c_numbers():
+        return _Reading(_model_of(document)).result()
 
 
 def _model_of(text: str) -> Any:
     import libsbml
 
-    if "<!DOCTYPE" in text or "<!ENTITY" in text:
-        raise ModelError("This XML declares its own entities, which SBML has no use for. Remove the DOCTYPE.")
-    # the writer's own declared encoding is of no matter once the text is a string
     document = libsbml.readSBMLFromString(text)
     _refuse_errors(document)
     if document.getLevel() < 3 and not document.setLevelAndVersion(3, 1, False):

@@ -9,6 +9,7 @@ import sympy as sp
 from cellsim.errors import ModelError, Problem
 from cellsim.model.content import Assignment, State
 from cellsim.model.formulas import formula_text, parse_formula, to_ast
+from cellsim.model.native import c_numbers
 from cellsim.model.notes import notes_of_text
 from cellsim.model.order import in_order_of_use
 from cellsim.model.sbml_read import read_sbml
@@ -71,6 +72,13 @@ def write_sbml(model: Model) -> str:
     import libsbml
 
     _refuse_names(model)
+    with c_numbers():
+        return str(libsbml.writeSBMLToString(_document(model)))
+
+
+def _document(model: Model) -> Any:
+    import libsbml
+
     document = libsbml.SBMLDocument(3, 2)
     sbml = document.createModel()
     sbml.setId(model.name)
@@ -102,7 +110,7 @@ def write_sbml(model: Model) -> str:
         rule.setMath(_math(each.formula, each.name))
     for event in model.events:
         _write_event(sbml, event)
-    return str(libsbml.writeSBMLToString(document))
+    return document
 
 
 def _is_plain(value: sp.Expr) -> bool:

@@ -14,10 +14,13 @@ __all__ = [
     "ProblemFile",
     "lint",
     "read_problem_file",
+    "read_yaml",
 ]
 
 STANDARD = ("parameter_files", "observable_files", "measurement_files", "condition_files", "experiment_files")
 """The tables that every PEtab tool reads, by their key in ``problem.yaml``."""
+
+_DEEPEST_YAML = 20
 
 
 @dataclass
@@ -41,6 +44,74 @@ class ProblemFile:
     problems: list[Problem] = field(default_factory=list)
 
 
+def read_yaml(text: str, *, file: str) -> tuple[Any, list[Problem]]:
+    """What YAML says: mappings, lists and text. No word is taken for a number, a date or a truth.
+
+    Parameters
+    ----------
+    text : str
+    file : str
+        Its name, for the complaints.
+
+    Returns
+    -------
+    content : object
+        ``no``, ``010``, ``1:30`` and ``2024-01-05`` are text, as written; what is empty is the empty text.
+    problems : list of Problem
+        It is no YAML, gives a key twice, refers to itself (an alias may stand for any amount of text), or nests
+        too deeply.
+
+    Examples
+    --------
+    >>> read_yaml("id: no", file="problem.yaml")
+    ({'id': 'no'}, [])
+    """
+    import yaml
+
+    def problem(what: str, mark: Any, remedy: str = "") -> list[Problem]:
+        return [Problem(what=what, remedy=remedy, file=file, row=mark.line + 1 if mark else None)]
+
+    if "\0" in text:
+        row = text[: text.index("\0")].count("\n") + 1
+        return None, [Problem(what="a NUL byte: this is no text.", file=file, row=row)]
+    depth = 0
+    keys: list[
+        tuple[set[str], bool | None]
+    ] = []  # of every open mapping: keys so far, and whether one comes next
+    try:
+        # events are told without recursion and before anything is built
+        for event in yaml.parse(text, Loader=yaml.BaseLoader):
+            if isinstance(event, yaml.AliasEvent):
+                said = f"the alias *{event.anchor} repeats what stands elsewhere, which is not read."
+                return None, problem(said, event.start_mark, "Write it out.")
+            if isinstance(event, yaml.CollectionEndEvent):
+                depth -= 1
+                keys.pop()
+                continue
+            if not isinstance(event, yaml.NodeEvent):
+                continue
+            if keys and keys[-1][1] is not None:
+                known, is_key = keys[-1]
+                if is_key and isinstance(event, yaml.ScalarEvent):
+                    if event.value in known:
+                        return None, problem(
+                            f"{event.value!r} is given twice.", event.start_mark, "Keep one of the two."
+                        )
+                    known.add(event.value)
+                keys[-1] = (known, not is_key)
+            if isinstance(event, yaml.CollectionStartEvent):
+                depth += 1
+                keys.append((set(), True if isinstance(event, yaml.MappingStartEvent) else None))
+                if depth > _DEEPEST_YAML:
+                    return None, problem(
+                        f"lists within lists, {depth} deep; {_DEEPEST_YAML} are read.", event.start_mark
+                    )
+        return yaml.load(text, Loader=yaml.BaseLoader), []
+    except yaml.YAMLError as error:
+        said = getattr(error, "problem", None) or str(error)
+        return None, problem(f"not YAML: {said}.", getattr(error, "problem_mark", None))
+
+
 def read_problem_file(text: str, *, file: str = "problem.yaml") -> ProblemFile:
     """Read which tables and which model a PEtab v2 problem is made of.
 
@@ -55,24 +126,23 @@ def read_problem_file(text: str, *, file: str = "problem.yaml") -> ProblemFile:
     -------
     ProblemFile
     """
-    import yaml
-
     found = ProblemFile()
 
     def say(what: str, remedy: str = "", row: int | None = None) -> None:
         found.problems.append(Problem(what=what, remedy=remedy, file=file, row=row))
 
-    try:
-        content: Any = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        say(f"not YAML: {getattr(error, 'problem', error)}.", row=mark.line + 1 if mark else None)
+    content, problems = read_yaml(text, file=file)
+    if problems:
+        found.problems += problems
         return found
     if not isinstance(content, dict):
         say("the problem file names nothing.", "Begin with 'format_version: 2.0.0'.")
         return found
-    found.name = str(content.get("id") or "")
-    version = str(content.get("format_version") or "")
+    for key in ("id", "format_version"):
+        if not isinstance(content.get(key, ""), str):
+            say(f"{key} is not one word.")
+            content[key] = ""
+    found.name, version = content.get("id", ""), content.get("format_version", "")
     if not version.startswith("2."):
         say(f"format_version {version or 'is not given'!r}; PEtab 2.0.0 is read.")
     for key in STANDARD:

@@ -115,6 +115,6 @@ def read_groups(path: str | Path, *names: str) -> tuple[dict[str, xr.Dataset], d
             with xr.open_dataset(path, group=name, engine="h5netcdf") as group:
                 found[name] = group.load()
         about = json.loads(str(found.pop(ABOUT)["json"].item()))
-    except (OSError, KeyError, ValueError) as error:
+    except (OSError, KeyError, ValueError, RecursionError) as error:
         raise CalibrationError(f"{path} is no saved posterior of cellsim: {error}") from None
     return found, about

@@ -343,7 +343,10 @@ def space(folder: Path, table: str = SEVERAL, more: str = "", method: str = "for
     folder.mkdir(exist_ok=True)
     (folder / "models.tsv").write_text(table)
     path = folder / "select.yaml"
-    path.write_text(f"criterion: AICc\nmethod: {method}\nmodel_space_files: [models.tsv]\n{more}")
+    usual = {"criterion": "AICc", "method": method, "model_space_files": "[models.tsv]"}
+    # a key that stands there twice is refused: `more` replaces a line of that key
+    lines = [f"{key}: {word}\n" for key, word in usual.items() if not more.startswith(key)]
+    path.write_text("".join(lines) + more)
     return path
 
 
