@@ -10,6 +10,7 @@ __all__ = [
     "CalibrationError",
     "CaseError",
     "CellsimError",
+    "CutShortError",
     "ModelError",
     "Problem",
     "ScheduleError",
@@ -96,6 +97,10 @@ class SimulationError(CellsimError):
 
 class CalibrationError(CellsimError):
     """A calibration that cannot be set up or read."""
+
+
+class CutShortError(CalibrationError):
+    """An interrupt came before there was anything to keep."""
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

@@ -10,11 +10,14 @@ from __future__ import annotations
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
+from typing import TypeVar
 
-__all__ = ["interrupts_heard"]
+__all__ = ["brought_home", "interrupts_heard"]
+
+Made = TypeVar("Made")
 
 # what asks a process to end; not every platform has all of them
 _SIGNALS = [
@@ -67,3 +70,27 @@ def interrupts_heard() -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def brought_home(work: Callable[[], Made], interrupted: bool) -> tuple[Made, bool]:
+    """Do the seconds of work that make minutes or hours of it a result, and say whether an interrupt has come by then.
+
+    The first interrupt is heard and the work begun again; the second ends it.
+
+    Parameters
+    ----------
+    work : callable
+    interrupted : bool
+        Whether one came already.
+
+    Examples
+    --------
+    >>> brought_home(lambda: 42, False)
+    (42, False)
+    """
+    try:
+        return work(), interrupted
+    except KeyboardInterrupt:
+        if interrupted:
+            raise
+        return work(), True

@@ -28,10 +28,6 @@ LEVELS = (
 LEVEL_OF = {folder: level for level, folders in enumerate(LEVELS) for folder in folders}
 # what is still to be straightened out
 STILL = {
-    ("cut_short", "comparison.comparison"),
-    ("cut_short", "comparison.robustness_table"),
-    ("cut_short", "identifiability.profiles"),
-    ("cut_short", "posterior.posterior"),
     ("posterior.calibration", "identifiability.identification"),
     ("posterior.posterior_words", "identifiability.identification"),
     ("posterior.words", "identifiability.identification"),

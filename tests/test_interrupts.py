@@ -1,13 +1,28 @@
 """Interrupts: the first signal keeps what is done, the second ends the process, whatever was inherited."""
 
+import _thread
 import signal
 import subprocess
 import sys
 import threading
+from pathlib import Path
+from threading import Event
+from typing import Any
 
+import numpy as np
 import pytest
+from small_cases import decay
 
+import cellsim as cs
+from cellsim.cli import main
+from cellsim.dosing.schedule import Schedule
 from cellsim.interrupts import interrupts_heard
+from cellsim.posterior import fitting
+from cellsim.predictions import predictor
+from cellsim.predictions.measures import Area
+from cellsim.report.report import write_report
+from cellsim.report.steps import LONG, Job
+from cellsim.threads import StoppedError, finished_in_threads, in_threads
 
 ASKED = [signal.SIGINT, signal.SIGTERM]
 
@@ -79,3 +94,135 @@ with interrupts_heard():
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert ended.returncode == -number
     assert ended.stdout == "writing what is done\n"
+
+
+# ---- what is finished is a result -----------------------------------------------------------------
+
+
+def interrupted_after(monkeypatch: pytest.MonkeyPatch, module: Any, name: str, count: int) -> None:
+    """Ctrl-C when a function has been called so often; from a thread, as it comes from outside."""
+    real, calls = getattr(module, name), []
+
+    def counted(*args: Any, **options: Any) -> Any:
+        calls.append(None)
+        if len(calls) == count:
+            _thread.interrupt_main()
+        return real(*args, **options)
+
+    monkeypatch.setattr(module, name, counted)
+
+
+def test_finished_starts_are_a_calibration(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Witness: the same starts without an interrupt, and the optimum, which every start of this case finds."""
+    case = decay([6.0, 3.7], [1.0, 2.0])
+    whole = cs.calibrate(case, starts=12, seed=3)
+    interrupted_after(monkeypatch, fitting, "_descend", 8)
+    fit = cs.calibrate(case, starts=12, seed=3)
+    assert 0 < len(fit.starts) < 12
+    for each in fit.starts:  # the best one is carried on to the end
+        assert min(abs(each.objective - other.objective) for other in whole.starts) < 1e-6
+    assert fit.theta == pytest.approx(whole.theta, abs=1e-4)
+    assert fit.interrupted and not whole.interrupted
+    assert f"interrupted: {len(fit.starts)} of 12 starts" in fit.report()
+    fit.save(tmp_path / "fit.json")
+    assert cs.Calibration.load(tmp_path / "fit.json").interrupted
+
+
+def test_an_interrupt_while_the_spread_is_computed_keeps_the_starts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is computed once more: seconds of work, after minutes or hours. Witness: the whole result."""
+    case = decay([6.0, 3.7], [1.0, 2.0])
+    whole = cs.calibrate(case, starts=2, seed=3)
+    interrupted_after(monkeypatch, fitting, "_last_steps", 1)
+    fit = cs.calibrate(case, starts=2, seed=3)
+    assert fit.interrupted
+    assert len(fit.starts) == 2
+    assert np.array_equal(fit.covariance, whole.covariance)
+
+
+def test_nothing_finished_is_an_interrupt(monkeypatch: pytest.MonkeyPatch) -> None:
+    def never(objective: Any, first: Any, stop: Any) -> None:
+        _thread.interrupt_main()
+        stop.wait()
+        raise StoppedError
+
+    monkeypatch.setattr(fitting, "_descend", never)
+    with pytest.raises(KeyboardInterrupt):
+        cs.calibrate(decay([6.0, 3.7], [1.0, 2.0]), starts=2)
+
+
+def test_threads_stop_when_asked_and_keep_the_order() -> None:
+    """Witness: the numbers themselves; work that waits for ever ends when it is told to."""
+
+    def work(k: int, stop: Event) -> int:
+        if k < 2:
+            return 10 * k
+        if k == 2:
+            _thread.interrupt_main()
+        stop.wait()
+        raise StoppedError
+
+    assert finished_in_threads(work, range(500), "", False) == ([0, 10], True)
+    assert in_threads(lambda k: 10 * k, range(50), "", False) == list(range(0, 500, 10))
+    with pytest.raises(ZeroDivisionError):
+        in_threads(lambda k: 1 / (k - 3), range(50), "", False)
+
+
+def test_draws_of_a_sweep_that_are_done_are_a_sweep(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Witness: the first draws of the same sweep without an interrupt, posterior and prior alike."""
+    fit = cs.calibrate(decay([6.0, 3.7], [1.0, 2.0]), starts=1)
+    plans = {"none": Schedule(), "one": Schedule.at([1.0], cells=2.0, product="x")}
+    options: dict[str, Any] = {"until": 3, "measures": [Area("x")], "draws": 60, "seed": 2}
+    monkeypatch.setattr(predictor, "_DRAWS_A_THREAD", 8)
+    whole = cs.sweep(fit, plans, **options)
+    interrupted_after(monkeypatch, predictor.Sample, "runs", 3)
+    part = cs.sweep(fit, plans, **options)
+    count = part.posterior.shape[2]
+    assert 0 < count < 60
+    assert part.interrupted and not whole.interrupted
+    assert np.array_equal(part.posterior, whole.posterior[:, :, :count])
+    assert np.array_equal(part.prior, whole.prior[:, :, :count])
+
+
+def test_commands_keep_what_is_done_and_say_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A calibration is saved where it was asked for; one on the way to something else beside it."""
+    folder = tmp_path / "a case with spaces, é"
+    folder.mkdir()
+    for name, text in decay([6.0, 3.7], [1.0, 2.0]).files.items():
+        (folder / name).write_text(text, encoding="utf-8")
+    with monkeypatch.context() as patch:
+        interrupted_after(patch, fitting, "_descend", 4)
+        status = main(["calibrate", str(folder), "--starts", "30", "--out", str(tmp_path / "fit.json")])
+    assert status == 130
+    assert cs.Calibration.load(tmp_path / "fit.json").interrupted
+    shown = capsys.readouterr()
+    assert "of 30 starts are finished" in shown.out
+    assert "interrupted; what was ready is written" in shown.err
+    with monkeypatch.context() as patch:
+        interrupted_after(patch, fitting, "_descend", 4)
+        status = main(["sample", str(folder), "--starts", "30", "--out", str(tmp_path / "post.nc")])
+    assert status == 130
+    assert not (tmp_path / "post.nc").exists()
+    assert cs.Calibration.load(tmp_path / "post.calibration.json").interrupted
+    assert "post.calibration.json" in capsys.readouterr().err
+
+
+def test_a_report_that_a_cluster_ends_leaves_tables_and_page(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The page says what it lacks, and is whole."""
+    real = Job.profile
+
+    def profile(job: Job) -> None:
+        real(job)
+        signal.raise_signal(signal.SIGTERM)
+
+    monkeypatch.setattr(Job, "profile", profile)
+    made = write_report(decay([6.0, 3.7], [1.0, 2.0]), tmp_path / "report", starts=1, draws=10, without=LONG)
+    page = made.index.read_text(encoding="utf-8")
+    assert made.interrupted == "profiles"
+    assert "Interrupted during “profiles”" in page
+    assert page.rstrip().endswith("</html>")
+    assert (made.folder / "tables" / "fit_parameters.csv").is_file()
+    assert not [each for each in made.failures if each.startswith("Section")]

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cellsim.cli.options import Doing, parser_of
-from cellsim.errors import CellsimError
+from cellsim.errors import CellsimError, CutShortError
 from cellsim.interrupts import interrupts_heard
 from cellsim.streams import Output, outputs
 
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from cellsim.model.model import Model
     from cellsim.posterior.calibration import Calibration
     from cellsim.posterior.posterior import Posterior
+    from cellsim.predictions.sweeps import Sweep
 
 __all__ = ["main"]
 
@@ -71,11 +72,12 @@ def _run(argv: Sequence[str] | None) -> int:
     try:
         _can_be_written(options)
         status = options.run(options)
+    except (KeyboardInterrupt, CutShortError):
+        _keep(options)
+        status = 130
     except (CellsimError, OSError) as error:
         print(error, file=sys.stderr)
         return 1
-    except KeyboardInterrupt:
-        status = 130
     if status == 130:
         print("interrupted; what was ready is written, if there was anything.", file=sys.stderr)
     return int(status or 0)
@@ -162,13 +164,14 @@ def _simulate(options: argparse.Namespace) -> None:
     _write(seen.to_frame().to_csv(index=False, lineterminator="\n"), options.out)
 
 
-def _calibrate(options: argparse.Namespace) -> None:
+def _calibrate(options: argparse.Namespace) -> int:
     from cellsim.posterior.fitting import calibrate
 
     fit = calibrate(_case(options.case), variant=options.variant, starts=options.starts, seed=options.seed)
     if options.out:
         fit.save(options.out)
     print(fit.report())
+    return _status(fit)
 
 
 def _identify(options: argparse.Namespace) -> None:
@@ -295,7 +298,7 @@ def _robustness(options: argparse.Namespace) -> int:
     return _status(found)
 
 
-def _sweep(options: argparse.Namespace) -> None:
+def _sweep(options: argparse.Namespace) -> int:
     from cellsim.predictions.sweeps import sweep
 
     source = _source(options)
@@ -310,6 +313,7 @@ def _sweep(options: argparse.Namespace) -> None:
     if options.figure:
         _draw("sweep", result, options.figure)
     print(result.label, file=sys.stderr)
+    return _status(result)
 
 
 def _plans(options: argparse.Namespace, case: Case) -> dict[str, Schedule]:
@@ -388,7 +392,21 @@ def _fit(options: argparse.Namespace) -> Calibration:
         if options.variant:
             raise CellsimError("a saved calibration has its variant already; leave --variant out.")
         return Calibration.load(options.source)
-    return calibrate(_case(options.source), variant=options.variant, starts=options.starts, seed=options.seed)
+    made = calibrate(_case(options.source), variant=options.variant, starts=options.starts, seed=options.seed)
+    options.calibrated = made
+    if made.interrupted:
+        raise KeyboardInterrupt
+    return made
+
+
+def _keep(options: argparse.Namespace) -> None:
+    """Save a calibration that was made on the way, when what it was made for was not reached."""
+    made = getattr(options, "calibrated", None)
+    if made is None or not options.out:
+        return
+    place = Path(options.out).with_suffix(".calibration.json")
+    made.save(place)
+    print(f"the calibration is in {place}; give it in place of the case to go on.", file=sys.stderr)
 
 
 def _source(options: argparse.Namespace) -> Calibration | Posterior:
@@ -414,11 +432,9 @@ def _case_or_model(source: str) -> tuple[Case | None, Model]:
     return None, load_model(source)
 
 
-def _status(found: Posterior | Profiles | Comparison | Robustness) -> int:
+def _status(found: Calibration | Posterior | Profiles | Comparison | Robustness | Sweep) -> int:
     """130 when an interrupt made it shorter than asked for."""
-    from cellsim.cut_short import cut_short
-
-    return 130 if cut_short(found) else 0
+    return 130 if found.interrupted else 0
 
 
 def _write(text: str, out: str | None) -> None:

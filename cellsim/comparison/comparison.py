@@ -77,6 +77,8 @@ class Comparison:
     powers : tuple of Power
         What other priors do to the lead, where that was foretold to matter most.
     doubts : tuple of str
+    interrupted : bool
+        Whether something is missing because an interrupt came.
     """
 
     fits: Mapping[str, Calibration]
@@ -85,6 +87,7 @@ class Comparison:
     normals: Mapping[str, NearestNormal] = field(default_factory=dict)
     powers: tuple[Power, ...] = ()
     doubts: tuple[str, ...] = ()
+    interrupted: bool = False
 
     @cached_property
     def rivals(self) -> Rivals:
@@ -298,6 +301,7 @@ class Comparison:
             "normals": {name: asdict(each) for name, each in self.normals.items()},
             "powers": [asdict(each) for each in self.powers],
             "doubts": list(self.doubts),
+            "interrupted": self.interrupted,
         }
         Path(path).write_text(json.dumps(content, ensure_ascii=False), encoding="utf-8")
 
@@ -319,6 +323,7 @@ class Comparison:
                 normals={name: NearestNormal(**each) for name, each in content["normals"].items()},
                 powers=tuple(Power(**each) for each in content["powers"]),
                 doubts=tuple(content["doubts"]),
+                interrupted=content.get("interrupted", False),
             )
 
 

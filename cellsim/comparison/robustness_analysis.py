@@ -109,6 +109,8 @@ def robustness(
         or calibrate(case, model, variant=name or None, starts=starts, seed=seed, progress=progress)
         for name in chosen
     }
+    if any(fit.interrupted and fit not in known.values() for fit in fits.values()):
+        raise KeyboardInterrupt
     laws = {name: known_laws.get(name) or fit.nearest_normal() for name, fit in fits.items()}
     rows = [_row(BASE, "", "the case as it stands", laws, asked)]
     rows += _altered(planned, laws, asked, progress)

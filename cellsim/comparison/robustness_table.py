@@ -91,6 +91,11 @@ class Robustness:
     versions: Mapping[str, str]
 
     @property
+    def interrupted(self) -> bool:
+        """Whether alterations are missing because an interrupt came."""
+        return len(self.rows) - 1 < self.planned
+
+    @property
     def base(self) -> Row:
         """The case as it stands."""
         return self.rows[0]

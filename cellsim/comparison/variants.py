@@ -89,25 +89,32 @@ def compare(
     # the default one first: what a reader asks about
     chosen.sort(key=lambda name: name != case.default_variant)
     fits: dict[str, Calibration] = {}
-    doubts = []
+    doubts: list[str] = []
+    interrupted = False
     with progress_bar(total=len(chosen), title="variants", progress=progress) as steps:
         try:
             for name in chosen:
                 steps.set_postfix_str(name)
                 fits[name] = calibrate(case, model, variant=name, starts=starts, seed=seed, progress=False)
                 steps.update()
+                if fits[name].interrupted:
+                    raise KeyboardInterrupt
         except KeyboardInterrupt:
             if not fits:
                 raise
-            doubts.append(
-                f"interrupted: {', '.join(each for each in chosen if each not in fits)} not fitted."
-            )
+            interrupted = True
+            doubts += [
+                f"{name}: {fit.diagnosis['doubts'][0]}" for name, fit in fits.items() if fit.interrupted
+            ]
+            if missing := [each for each in chosen if each not in fits]:
+                doubts.append(f"interrupted: {', '.join(missing)} not fitted.")
     return comparison_of(
         fits,
         posteriors={name: post for name, post in (posteriors or {}).items() if name in fits},
         leave_out=leave_out,
         nearest=nearest,
         doubts=doubts,
+        interrupted=interrupted,
         progress=progress,
     )
 
@@ -120,6 +127,7 @@ def comparison_of(
     leave_out: bool = True,
     nearest: bool = True,
     doubts: Sequence[str] = (),
+    interrupted: bool = False,
     progress: bool | None = None,
 ) -> Comparison:
     """Compare variants that are already calibrated.
@@ -134,6 +142,8 @@ def comparison_of(
         Nearest normal laws that are known already.
     doubts : sequence of str
         Known already.
+    interrupted : bool
+        Whether an interrupt came while the variants were calibrated; nothing more is then computed.
 
     Returns
     -------
@@ -160,6 +170,8 @@ def comparison_of(
     found = dict(known) if nearest else {}
     powers: list[Power] = []
     try:
+        if interrupted:
+            raise KeyboardInterrupt
         for name, post in posteriors.items():
             rows = post.drawn.scored.log_likelihood
             checks[name] = bridge(
@@ -195,6 +207,7 @@ def comparison_of(
                     doubts.append(f"other priors of {group} could not be tried: {error}")
                 steps.update()
     except KeyboardInterrupt:
+        interrupted = True
         doubts.append("interrupted: what was not done is missing in the tables.")
     normals = _normals(found)
     doubts += [
@@ -215,7 +228,7 @@ def comparison_of(
                 f"bridge sampling puts the ln evidence of {name} {apart:+.1f} from {by} (its own error "
                 f"{check.error:.1f}); believe differences of that size of no variant."
             )
-    return Comparison(dict(fits), left, checks, normals, tuple(powers), tuple(doubts))
+    return Comparison(dict(fits), left, checks, normals, tuple(powers), tuple(doubts), interrupted)
 
 
 def _refuse_foreign(

@@ -76,6 +76,8 @@ class Profiles:
         What does not look right; empty when nothing does.
     evaluations : int
         Gradients spent.
+    interrupted : bool
+        Whether quantities are missing because an interrupt came.
     """
 
     objective: Objective
@@ -86,6 +88,7 @@ class Profiles:
     curves: Mapping[str, Curve]
     doubts: tuple[str, ...] = ()
     evaluations: int = 0
+    interrupted: bool = False
 
     def __getitem__(self, name: str) -> Curve:
         if name not in self.curves:
@@ -225,6 +228,7 @@ def profile(
             *_out_of_sight(source, valleys, best.level, threshold(levels[-1])),
         ),
         evaluations=sum(point.evaluations for each in sides.values() for point in each.points),
+        interrupted=stopped,
     )
 
 

@@ -102,6 +102,11 @@ class Calibration:
         """Laplace covariance around :attr:`theta` alone, shape (n, n); :attr:`mixture` has that of all optima."""
         return self.mixture.modes[0].covariance
 
+    @property
+    def interrupted(self) -> bool:
+        """Whether it holds fewer starts than were asked for, because an interrupt came."""
+        return bool(self.diagnosis.get("interrupted"))
+
     # ---- what it is about -------------------------------------------------------------------------
 
     @property

@@ -8,23 +8,23 @@ the exact gradient), not of J'J: with fewer rows than parameters the two differ 
 
 from __future__ import annotations
 
-import os
-import sys
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING, TypeVar
+from threading import Event
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from cellsim.errors import CalibrationError
+from cellsim.interrupts import brought_home
 from cellsim.likelihood.compatibility import case_given
 from cellsim.likelihood.objective import Evaluation, Objective, objective_of
 from cellsim.posterior.calibration import Calibration, Start, versions
 from cellsim.posterior.curvature import moves, neighbours, symmetric
 from cellsim.posterior.diagnosis import AGREEMENT, diagnose
 from cellsim.posterior.laplace import Mixture, Mode
+from cellsim.threads import StoppedError, finished_in_threads, in_threads
 
 if TYPE_CHECKING:
     from lmfit import Parameters
@@ -37,9 +37,6 @@ if TYPE_CHECKING:
     Array = NDArray[np.float64]
 
 __all__ = ["ON_THE_WAY", "Optima", "calibrate", "hessian", "optima"]
-
-Thing = TypeVar("Thing")
-Done = TypeVar("Done")
 
 # relative fall of the sum of squares at which a start ends: far below what makes two starts differ, since the
 # sum is of the order of the number of rows; only the best one is carried on to the end
@@ -91,9 +88,12 @@ def calibrate(
     Returns
     -------
     Calibration
+        Of the starts that were finished, and saying so, when interrupted (KeyboardInterrupt).
 
     Raises
     ------
+    KeyboardInterrupt
+        If interrupted before any start was finished.
     CalibrationError
         If no start could be carried through, or for degrees not above zero.
     CaseError
@@ -112,13 +112,19 @@ def calibrate(
             f"starts = {starts}, seed = {seed}: at least 1 start and a seed of at least 0."
         )
     objective = objective_of(case, model, variant=variant, degrees=degrees)
-    found = optima(objective, _firsts(objective, starts, seed), progress=progress)
+    found = optima(objective, _firsts(objective, starts, seed), whole=False, progress=progress)
+    diagnosis, interrupted = brought_home(
+        lambda: diagnose(objective, found.mixture, found.starts), found.interrupted
+    )
+    if interrupted:
+        said = f"interrupted: {len(found.starts)} of {starts} starts are finished; the others may find a better optimum."
+        diagnosis = {**diagnosis, "interrupted": True, "doubts": [said, *diagnosis["doubts"]]}
     return Calibration(
         objective=objective,
         mixture=found.mixture,
         starts=found.starts,
         seed=seed,
-        diagnosis=diagnose(objective, found.mixture, found.starts),
+        diagnosis=diagnosis,
         lmfit=found.result,
         versions=versions(),
     )
@@ -133,20 +139,24 @@ class Optima:
     mixture : Mixture
         The distinct optima, the highest first.
     starts : tuple of Start
-        How each descent ended, in the order given.
+        How each descent ended, in the order given; those that were finished when an interrupt came.
     result : MinimizerResult or None
         lmfit's, at the highest.
+    interrupted : bool
+        Whether some starts, or searches from other sampling days, were left out because an interrupt came.
     """
 
     mixture: Mixture
     starts: tuple[Start, ...]
     result: MinimizerResult | None
+    interrupted: bool = False
 
 
 def optima(
     objective: Objective,
     firsts: Sequence[Array],
     *,
+    whole: bool = True,
     progress: bool | None = False,
 ) -> Optima:
     """Descend from given points and other sampling days, and keep every distinct optimum with its spread.
@@ -157,6 +167,8 @@ def optima(
         Of a case, or a sibling of one: with other rows (`terms`) or other priors.
     firsts : sequence of array, shape (n,)
         Prior-whitened.
+    whole : bool
+        Whether a part of it is of no use: an interrupt is then raised, and what is finished returned otherwise.
     progress : bool, optional
         Show a bar; None: only on a terminal.
 
@@ -180,24 +192,45 @@ def optima(
     if not objective.names:
         return _settled(objective)
     objective.evaluate(firsts[0], gradient=True)  # compiles, before threads ask for it
-    ended = _in_threads(partial(_descend, objective), firsts, f"{objective.variant}: starts", progress)
-    if not any(np.isfinite(each.start.objective) for each in ended):
+    ended, interrupted = finished_in_threads(
+        partial(_descend, objective), firsts, f"{objective.variant}: starts", progress
+    )
+    found_any = any(np.isfinite(each.start.objective) for each in ended)
+    if interrupted and (whole or not found_any):
+        raise KeyboardInterrupt
+    if not found_any:
         raise CalibrationError(
             f"none of {len(firsts)} starts could be carried through; the last said: {ended[-1].start.message}"
         )
-    best = min(ended, key=lambda each: each.start.objective)
-    probes = _probes(objective, best.theta)
-    moved = _in_threads(
-        partial(_descend, objective), probes, f"{objective.variant}: other sampling days", progress
+    moved: list[_Descent] = []
+    if not interrupted:
+        best = min(ended, key=lambda each: each.start.objective)
+        moved, interrupted = finished_in_threads(
+            partial(_descend, objective),
+            _probes(objective, best.theta),
+            f"{objective.variant}: other sampling days",
+            progress,
+        )
+        if interrupted and whole:
+            raise KeyboardInterrupt
+    (summits, how), interrupted = brought_home(
+        lambda: _summits(objective, [*ended, *moved]), interrupted or whole
     )
-    summits, how = _summits(objective, [*ended, *moved])
     modes: list[Mode] = []
     for each in summits:
-        curvature = hessian(objective, each.theta, progress=progress)
-        theta = each.theta if modes else _last_steps(objective, each.theta, curvature)
-        found = objective.evaluate(theta)
-        modes.append(Mode(theta, curvature, float(found.log_likelihood.sum()), found.objective))
-    return Optima(Mixture(tuple(modes)), how[: len(firsts)], summits[0].result)
+        mode, interrupted = brought_home(
+            partial(_mode, objective, each, not modes, progress), interrupted or whole
+        )
+        modes.append(mode)
+    return Optima(Mixture(tuple(modes)), how[: len(ended)], summits[0].result, interrupted and not whole)
+
+
+def _mode(objective: Objective, summit: _Descent, highest: bool, progress: bool | None) -> Mode:
+    """A summit with its spread; the highest is carried to where the gradient is nought."""
+    curvature = hessian(objective, summit.theta, progress=progress)
+    theta = _last_steps(objective, summit.theta, curvature) if highest else summit.theta
+    found = objective.evaluate(theta)
+    return Mode(theta, curvature, float(found.log_likelihood.sum()), found.objective)
 
 
 def _settled(objective: Objective) -> Optima:
@@ -275,23 +308,14 @@ def _same(objective: Objective, one: _Descent, other: _Descent) -> bool:
     return between < max(one.start.objective, other.start.objective) + AGREEMENT
 
 
-def _in_threads(
-    work: Callable[[Thing], Done], things: Sequence[Thing], title: str, progress: bool | None
-) -> list[Done]:
-    """Do all, in order; the solver releases the interpreter, so threads are enough."""
-    from tqdm import tqdm
-
-    show = sys.stderr.isatty() if progress is None else progress
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        done = pool.map(work, things)
-        return list(
-            tqdm(done, desc=title, total=len(things), disable=not show or len(things) < 2, leave=False)
-        )
-
-
-def _descend(objective: Objective, first: Array) -> _Descent:
-    """One rough Levenberg-Marquardt descent."""
+def _descend(objective: Objective, first: Array, stop: Event) -> _Descent:
+    """One rough Levenberg-Marquardt descent; given up when `stop` is set."""
     from scipy.optimize import leastsq
+
+    def residuals(theta: Array) -> Array:
+        if stop.is_set():
+            raise StoppedError
+        return objective.evaluate(theta, rtol=rtol).residuals
 
     started = objective.evaluate(first)
     if started.failure:
@@ -300,7 +324,7 @@ def _descend(objective: Objective, first: Array) -> _Descent:
     rtol = max(objective.rtol, ON_THE_WAY)
     try:
         theta, _, work, message, status = leastsq(
-            lambda theta: objective.evaluate(theta, rtol=rtol).residuals,
+            residuals,
             first,
             Dfun=lambda theta: _jacobian(objective, theta, rtol),
             full_output=True,
@@ -446,5 +470,5 @@ def hessian(
         down = objective.evaluate(theta - move, gradient=True, rtol=rtol).gradient
         return np.asarray((up - down) / 2)
 
-    changes = _in_threads(change, groups, f"{objective.variant}: curvature", progress)
+    changes = in_threads(change, groups, f"{objective.variant}: curvature", progress)
     return symmetric(together, groups, steps, changes)

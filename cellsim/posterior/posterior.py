@@ -78,6 +78,11 @@ class Posterior:
         """Settings, work and time."""
         return self.drawn.run
 
+    @property
+    def interrupted(self) -> bool:
+        """Whether it holds fewer draws than were asked for, because an interrupt came."""
+        return self.thetas.shape[1] < self.run.asked
+
     @cached_property
     def flat(self) -> Array:
         """All draws of all chains, shape (n, n_parameters), prior-whitened."""

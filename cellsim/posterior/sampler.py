@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cellsim.errors import CalibrationError
+from cellsim.errors import CutShortError
+from cellsim.interrupts import brought_home
 from cellsim.likelihood.marginal_days import WithoutDays
 from cellsim.likelihood.objective import Objective
 from cellsim.likelihood.replicates import Scored, score
@@ -247,12 +248,10 @@ def _completed(target: _Target, eta: Array, run: Run, seed: int) -> tuple[Array,
 def _drawn(target: _Target, found: Chains, run: Run, seed: int, *, least: int = _FEWEST) -> Drawn:
     """Give every draw its days, score what the chains left, and remember what making it took."""
     if found.theta.shape[1] < least:
-        raise CalibrationError("interrupted before every chain had left its warm-up; nothing to keep.")
-    try:
-        thetas, densities, scored = _completed(target, found.theta, run, seed)
-    except KeyboardInterrupt:
-        # seconds of work left after minutes or hours: what the chains found is worth them; a second interrupt ends it
-        thetas, densities, scored = _completed(target, found.theta, run, seed)
+        raise CutShortError("interrupted before every chain had left its warm-up; nothing to keep.")
+    (thetas, densities, scored), _ = brought_home(
+        lambda: _completed(target, found.theta, run, seed), found.interrupted
+    )
     plain = scored.log_likelihood.sum(axis=-1) - 0.5 * (thetas**2).sum(axis=-1)
     lp = found.statistics["lp"] + densities
     return Drawn(

@@ -317,15 +317,20 @@ class DaysBelow(_Plain):
     quantity: str
     level: float
 
+    def _name(self, case: Case) -> str:
+        """What the runs call it: an analyte may bear the name of a quantity that it is not."""
+        other = {each.id for each in case.analytes if prediction_of(each) != sp.Symbol(self.quantity)}
+        return f"{self.quantity} (model)" if self.quantity in other else self.quantity
+
     def formulas(self, case: Case) -> dict[str, sp.Expr]:
-        return {self.quantity: sp.Symbol(self.quantity)}
+        return {self._name(case): sp.Symbol(self.quantity)}
 
     def asked(self, case: Case, model: Model, until: float) -> tuple[Asked, ...]:
         return (Asked(f"days below {self.level:g}", self.quantity, "day"),)
 
     def of(self, runs: Runs, case: Case, until: float) -> Array:
         inside = (runs.times >= 0) & (runs.times <= until)
-        above = runs.values[self.quantity][:, inside] - self.level
+        above = runs.values[self._name(case)][:, inside] - self.level
         left, right, width = above[:, :-1], above[:, 1:], np.diff(runs.times[inside])
         with np.errstate(invalid="ignore", divide="ignore"):
             share = np.where(

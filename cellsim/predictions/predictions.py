@@ -18,6 +18,7 @@ from cellsim.likelihood.compatibility import objective_given
 from cellsim.likelihood.objective import Objective
 from cellsim.likelihood.priors import Coordinates
 from cellsim.predictions.measures import Area, Asked, Measure, Runs, Value
+from cellsim.predictions.predictor import with_areas
 
 if TYPE_CHECKING:
     import sympy as sp
@@ -233,8 +234,6 @@ class _Course:
     def __init__(
         self, objective: Objective, measures: tuple[Measure, ...], timeline: Schedule, until: float
     ) -> None:
-        import sympy as sp
-
         from cellsim.dosing.delivery import deliver
         from cellsim.solver.integration import Doses
 
@@ -245,10 +244,8 @@ class _Course:
         for measure in measures:
             formulas.update(measure.formulas(case))
         areas = tuple(dict.fromkeys(name for measure in measures for name in measure.areas(case)))
-        model = objective.model
-        for name in areas:
-            model = model.with_state(f"area_of_{name}", name, unit=f"{model[name].unit} {model.time_unit}")
-        outputs = {**formulas, **{f"area_of_{name}": sp.Symbol(f"area_of_{name}") for name in areas}}
+        model, integrals = with_areas(objective.model, areas)
+        outputs = {**formulas, **integrals}
         self.formulas, self.areas = tuple(formulas), areas
         self.kernels = objective.kernels_of(outputs, model)
         timeline = replace(timeline, products=case.products)
@@ -283,11 +280,11 @@ class _Course:
         moves = np.concatenate([np.zeros((*moved.shape[:2], 1)), _NUDGE * moved, -_NUDGE * moved], axis=2)
         # (n_draws, n_times) for each output, as a measure wants it
         curves = np.moveaxis(solution.outputs[0][:, :, None] + moves, 0, 2)
-        named = dict(zip((*self.formulas, *self.areas), curves, strict=True))
+        first = len(self.formulas)
         runs = Runs(
             self.times,
-            {name: named[name] for name in self.formulas},
-            {name: named[name] for name in self.areas},
+            dict(zip(self.formulas, curves[:first], strict=True)),
+            dict(zip(self.areas, curves[first:], strict=True)),
             np.random.default_rng(0),
         )
         case = objective.case

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     Array = NDArray[np.float64]
 
-__all__ = ["Sample", "Simulated"]
+__all__ = ["Sample", "Simulated", "with_areas"]
 
 # hours after a dose that a daily grid would miss: where an acute pulse has its top
 _AFTER_DOSE = np.array([1.0, 2.0, 4.0, 6.0, 9.0, 12.0, 18.0, 36.0]) / 24
@@ -51,6 +51,18 @@ class Simulated:
     fine: NDArray[np.bool_]
     why: str
 
+    @classmethod
+    def joined(cls, parts: Sequence[Simulated]) -> Simulated:
+        """The draws of several parts, one after the other."""
+        first = parts[0]
+        return cls(
+            first.times,
+            {name: np.concatenate([each.values[name] for each in parts]) for name in first.values},
+            {name: np.concatenate([each.areas[name] for each in parts]) for name in first.areas},
+            np.concatenate([each.fine for each in parts]),
+            next((each.why for each in parts if each.why), ""),
+        )
+
     def only(self, fine: NDArray[np.bool_], seed: int) -> Runs:
         """The draws wanted, as measures take them."""
         return Runs(
@@ -59,6 +71,21 @@ class Simulated:
             {name: each[fine] for name, each in self.areas.items()},
             np.random.default_rng(seed),
         )
+
+
+def with_areas(model: Model, names: Sequence[str]) -> tuple[Model, dict[str, sp.Expr]]:
+    """A sibling that integrates quantities too, and the integrals as outputs."""
+    import sympy as sp
+
+    from cellsim.model.content import State
+
+    # a space keeps them apart from every name a model can have
+    integrals = {f"area of {name}": name for name in names}
+    states = tuple(
+        State(integral, sp.Integer(0), sp.Symbol(name), f"{model[name].unit} {model.time_unit}")
+        for integral, name in integrals.items()
+    )
+    return replace(model, states=(*model.states, *states)), {name: sp.Symbol(name) for name in integrals}
 
 
 class Sample:
@@ -75,31 +102,42 @@ class Sample:
         self.areas = tuple(
             dict.fromkeys(name for measure in measures for name in measure.areas(objective.case))
         )
-        self.model: Model = objective.model
-        for name in self.areas:
-            unit = f"{self.model[name].unit} {self.model.time_unit}"
-            self.model = self.model.with_state(f"area_of_{name}", name, unit=unit)
-        outputs = {
-            **self.formulas,
-            **{f"area_of_{name}": self._symbol(f"area_of_{name}") for name in self.areas},
-        }
+        self.model, integrals = with_areas(objective.model, self.areas)
+        outputs = {**self.formulas, **integrals}
         self.kernels = self.objective.kernels_of(outputs, self.model)
         wanted = [day for measure in measures for day in measure.days(until)]
         self.times = np.unique(
             [0.0, until, *np.arange(0.0, until), *(day for day in wanted if 0 <= day <= until)]
         )
 
-    @staticmethod
-    def _symbol(name: str) -> sp.Expr:
-        import sympy as sp
-
-        return sp.Symbol(name)
-
     def see_doses(self, plans: Sequence[Schedule]) -> None:
         """Record the hours after every dose of every plan too, so that all plans share their days."""
         days = np.array(sorted({each.day for plan in plans for each in plan.infusions}))
         hours = (days[:, None] + _AFTER_DOSE).ravel()
         self.times = np.unique([*self.times, *hours[hours < self.until]])
+
+    def all_runs(
+        self, plans: Sequence[Schedule], several: Sequence[Array]
+    ) -> tuple[list[list[Simulated]], bool]:
+        """:meth:`runs` of equally many draws from several laws, and whether an interrupt came before all were done.
+
+        The laws go side by side, so that what is done of each is as many draws.
+        """
+        size = _DRAWS_A_THREAD * (os.cpu_count() or 1)
+        parts: list[list[list[Simulated]]] = []
+        interrupted = False
+        for begin in range(0, len(several[0]), size):
+            try:
+                parts.append([self.runs(plans, thetas[begin : begin + size]) for thetas in several])
+            except KeyboardInterrupt:
+                if not parts:
+                    raise
+                interrupted = True
+                break
+        return [
+            [Simulated.joined([part[law][plan] for part in parts]) for plan in range(len(plans))]
+            for law in range(len(several))
+        ], interrupted
 
     def runs(self, plans: Sequence[Schedule], thetas: Array) -> list[Simulated]:
         """All draws of every plan; what the plans have in common is integrated once."""

@@ -79,6 +79,8 @@ class Sweep:
     times : array, shape (n_times,)
     curves : mapping of str to array, shape (n_schedules, 5, n_times)
         Posterior quantiles 5, 25, 50, 75, 95 % of every recorded quantity.
+    interrupted : bool
+        Whether these are fewer draws than asked for because an interrupt came.
     """
 
     case: Case
@@ -93,6 +95,7 @@ class Sweep:
     lost: tuple[int, int]
     times: Array
     curves: Mapping[str, Array]
+    interrupted: bool = False
 
     @property
     def label(self) -> str:
@@ -329,7 +332,7 @@ def sweep(
     sample.see_doses(tuple(plans.values()))
     random = np.random.default_rng(seed + 1)
     both = (source.draws(draws, seed=seed), random.standard_normal((draws, len(objective.names))))
-    simulated = [sample.runs(tuple(plans.values()), thetas) for thetas in both]
+    simulated, interrupted = sample.all_runs(tuple(plans.values()), both)
     kept = [np.all([runs.fine for runs in per_plan], axis=0) for per_plan in simulated]
     if not kept[0].any():
         raise CellsimError(f"none of {draws} draws could be simulated: {simulated[0][0].why}")
@@ -359,6 +362,7 @@ def sweep(
             name: np.array([np.quantile(runs.values[name], _BANDS, axis=0) for runs in first])
             for name in first[0].values
         },
+        interrupted=interrupted,
     )
 
 

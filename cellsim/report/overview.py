@@ -56,19 +56,26 @@ def page_of(job: Job, seconds: Mapping[str, float]) -> str:
     """
     # the head comes last: it tells of failures in the sections too
     sections = [
-        _audit(job),
-        learned(job),
-        rivals(job),
-        contrast(job),
-        changes(job),
-        what_if(job),
-        fitted(job),
-        _doubts(job),
-        _again(job, seconds),
+        _whole(job, "audit", lambda: _audit(job)),
+        _whole(job, "learned", lambda: learned(job)),
+        _whole(job, "variants", lambda: rivals(job)),
+        _whole(job, "contrast", lambda: contrast(job)),
+        _whole(job, "robustness", lambda: changes(job)),
+        _whole(job, "what-if", lambda: what_if(job)),
+        _whole(job, "fit", lambda: fitted(job)),
+        _whole(job, "doubts", lambda: _doubts(job)),
+        _whole(job, "again", lambda: _again(job, seconds)),
     ]
     count = {1: "one visit", 2: "two visits", 3: "three visits"}.get(len(job.case.visits), "few visits")
     named = [(anchor, _BRIEF[anchor], content) for anchor, _, content in sections]
     return page(f"{job.case.name}: what {count} can and cannot tell", _lead(job), named)
+
+
+def _whole(job: Job, anchor: str, make: Callable[[], tuple[str, str, str]]) -> tuple[str, str, str]:
+    """A section; where it cannot be made, that is said in its place and the others still stand."""
+    what = f"Section {_BRIEF[anchor]}"
+    made = job.desk.attempt(what, make)
+    return section(anchor, _BRIEF[anchor], job.desk.said(what)) if made is None else made
 
 
 def _lead(job: Job) -> str:

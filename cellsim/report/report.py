@@ -1,7 +1,8 @@
 """The main job on one case: audit, every variant, profiles, chains, other schedules, robustness, and one page.
 
 Each result is written the moment it is ready, so that a later failure loses nothing; a step that fails is said on
-the page where its result would have stood, and an interrupt goes straight to the page.
+the page where its result would have stood, and an interrupt (Ctrl-C, or the SIGTERM of a cluster) goes straight to
+the page; a second one ends at once.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from time import monotonic
 from typing import TYPE_CHECKING
 
 from cellsim.errors import CellsimError, did_you_mean
+from cellsim.interrupts import brought_home, interrupts_heard
 from cellsim.likelihood.compatibility import variants_chosen
 from cellsim.report.overview import page_of
 from cellsim.report.report_desk import Desk
@@ -148,18 +150,28 @@ def write_report(
     )
     steps = job.steps()
     seconds: dict[str, float] = {}
-    with _Bar([*steps, _PAGE], progress) as bar:
-        for step in steps:
-            begun = monotonic()
-            bar.say(step)
-            went_on = job.run(step)
-            seconds[step.words] = monotonic() - begun
-            if not went_on:
-                break
-            bar.done(step)
+    with interrupts_heard(), _Bar([*steps, _PAGE], progress) as bar:
+        try:
+            for step in steps:
+                begun = monotonic()
+                bar.say(step)
+                went_on = job.run(step)
+                seconds[step.words] = monotonic() - begun
+                if not went_on:
+                    break
+                bar.done(step)
+        except KeyboardInterrupt:  # between two steps
+            job.stopped = step.words
         bar.say(_PAGE)
-        index = desk.folder / desk.put("index.html", page_of(job, seconds))
-    job.manifest(seconds)
+
+        def page() -> Path:
+            index = desk.folder / desk.put("index.html", page_of(job, seconds))
+            job.manifest(seconds)
+            return index
+
+        index, interrupted = brought_home(page, bool(job.stopped))
+        if interrupted and not job.stopped:
+            job.stopped = _PAGE.words
     return Report(
         folder=desk.folder,
         index=index,

@@ -9,8 +9,7 @@ from functools import partial
 from shlex import join
 from typing import TYPE_CHECKING, Any
 
-from cellsim.cut_short import cut_short
-from cellsim.errors import CalibrationError
+from cellsim.errors import CalibrationError, CutShortError
 from cellsim.predictions.plans import Plan, plans_of, plans_table
 from cellsim.report.report_desk import Desk, copy_case, file_name
 
@@ -138,6 +137,8 @@ class Job:
             )
             self._folder("calibrations")
             fit.save(self.desk.folder / f"calibrations/{file_name(name)}.json")
+            if fit.interrupted:
+                self.stopped = f"calibrating {name}"
             return fit
 
         fit = self.desk.attempt(f"Calibration of {name or self.case.name}", work)
@@ -189,7 +190,7 @@ class Job:
 
         def work() -> Profiles:
             found = profile(self.fits[name], progress=self.progress)
-            if cut_short(found):
+            if found.interrupted:
                 self.stopped = "profiles"
             self.desk.csv(f"tables/{file_name(name)}_profiles.csv", found.table())
             return found
@@ -212,7 +213,7 @@ class Job:
             if not asked:
                 return None
             found = profile(fit, predictions=asked, progress=self.progress)
-            if cut_short(found):
+            if found.interrupted:
                 self.stopped = "predictions"
             self.desk.csv(f"tables/{file_name(name)}_predictions.csv", found.table())
             return found
@@ -240,14 +241,12 @@ class Job:
                     hierarchy=False,
                     progress=self.progress,
                 )
-            except CalibrationError as error:
-                if "interrupted" in str(error):
-                    self.stopped = f"chains of {name}"
-                    return None
-                raise
+            except CutShortError:
+                self.stopped = f"chains of {name}"
+                return None
             self._folder("posteriors")
             post.save(self.desk.folder / f"posteriors/{file_name(name)}.nc")
-            if cut_short(post):
+            if post.interrupted:
                 self.stopped = f"chains of {name}"
             return post
 
@@ -284,7 +283,7 @@ class Job:
                 leave_out="leave-out" not in self.without,
                 progress=self.progress,
             )
-            if cut_short(found):
+            if found.interrupted:
                 self.stopped = "variants held against each other"
             found.save(self.desk.folder / "comparison.json")
             self.desk.csv("tables/left_out.csv", found.left_out())
@@ -311,7 +310,7 @@ class Job:
                 seed=self.seed,
                 progress=self.progress,
             )
-            if cut_short(found):
+            if found.interrupted:
                 self.stopped = "robustness"
             found.save(self.desk.folder / "robustness.json")
             self.desk.csv("tables/robustness.csv", found.table())

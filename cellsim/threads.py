@@ -1,0 +1,83 @@
+"""Many things done at once on all cores, with a bar where somebody watches; an interrupt leaves what is finished."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from threading import Event
+from typing import TypeVar
+
+from cellsim.streams import progress_bar
+
+__all__ = ["StoppedError", "finished_in_threads", "in_threads"]
+
+Thing = TypeVar("Thing")
+Done = TypeVar("Done")
+
+
+class StoppedError(Exception):
+    """Raised by work that was asked to stop."""
+
+
+def in_threads(
+    work: Callable[[Thing], Done], things: Sequence[Thing], title: str, progress: bool | None
+) -> list[Done]:
+    """Do all, in order; the solver releases the interpreter, so threads are enough.
+
+    Parameters
+    ----------
+    work : callable
+    things : sequence
+        What it is done to.
+    title : str
+        Of the bar.
+    progress : bool or None
+        Whether to show one; None: only on a terminal.
+
+    Examples
+    --------
+    >>> in_threads(abs, [1, -2], "sizes", False)
+    [1, 2]
+    """
+    done, interrupted = finished_in_threads(lambda each, _: work(each), things, title, progress)
+    if interrupted:
+        raise KeyboardInterrupt
+    return done
+
+
+def finished_in_threads(
+    work: Callable[[Thing, Event], Done], things: Sequence[Thing], title: str, progress: bool | None
+) -> tuple[list[Done], bool]:
+    """Do all, in order; what was finished, and whether an interrupt came before all was.
+
+    Parameters
+    ----------
+    work : callable
+        Takes a thing and an event that is set when it should stop, by raising :class:`StoppedError`.
+    things, title, progress
+        As for :func:`in_threads`.
+
+    Examples
+    --------
+    >>> finished_in_threads(lambda each, stop: abs(each), [1, -2], "sizes", False)
+    ([1, 2], False)
+    """
+    stop, interrupted = Event(), False
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        tasks: list[Future[Done]] = []
+        shown = False if len(things) < 2 else progress
+        try:
+            tasks += (pool.submit(work, each, stop) for each in things)
+            for task in progress_bar(as_completed(tasks), title=title, total=len(tasks), progress=shown):
+                task.result()
+        except KeyboardInterrupt:
+            interrupted = True
+        finally:
+            # also when one has failed: the others are of no use then
+            stop.set()
+            pool.shutdown(wait=True, cancel_futures=True)
+    if not interrupted:
+        return [task.result() for task in tasks], False
+    kept = [task for task in tasks if not task.cancelled() and task.exception() is None]
+    return [task.result() for task in kept], True
