@@ -19,6 +19,7 @@ from cellsim.plots.style import (
     PURPLE,
     SMALL,
     AxesArray,
+    as_typed,
     dress,
     figure_of,
     label,
@@ -36,6 +37,7 @@ PART_STYLES = {"standard": ("o", BLUE), "graded": ("s", PURPLE), "censored": ("^
 _LEFT_OUT = {"analyte": (-0.13, "o", BLUE, "analytes"), "visit": (0.13, "D", GREEN, "visits")}
 
 
+@as_typed
 def evidence(comparison: Comparison, ax: Any = None) -> AxesArray:
     """Variants of a case held against each other: evidence, what they foretell, stacking.
 
@@ -166,6 +168,7 @@ def _keys(comparison: Comparison) -> list[Any]:
     return keys
 
 
+@as_typed
 def variants(
     fits: Mapping[str, Calibration] | Sequence[Calibration], ax: Any = None, **marker: Any
 ) -> AxesArray:

@@ -18,6 +18,7 @@ from cellsim.plots.style import (
     SMALL,
     VERMILLION,
     AxesArray,
+    as_typed,
     dress,
     figure_of,
     label,
@@ -61,6 +62,7 @@ def learned(post: Posterior, limit: int) -> list[str]:
     return [post.objective.names[j] for j in order[:limit]]
 
 
+@as_typed
 def trace(
     post: Posterior, names: Sequence[str] | None = None, ax: Any = None, *, limit: int = 6
 ) -> AxesArray:
@@ -144,6 +146,7 @@ def trace(
     return axes
 
 
+@as_typed
 def pair(post: Posterior, names: Sequence[str] | None = None, ax: Any = None) -> AxesArray:
     """Draws of several parameters against each other, in prior standard deviations.
 

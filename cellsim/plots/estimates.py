@@ -16,6 +16,7 @@ from cellsim.plots.style import (
     SMALL,
     TINY,
     VERMILLION,
+    as_typed,
     dress,
     figure_of,
     label,
@@ -35,6 +36,7 @@ __all__ = ["VERDICT_COLOURS", "parameters"]
 VERDICT_COLOURS = {DATA_DRIVEN: BLUE, MOVED: VERMILLION, PRIOR_DRIVEN: GREY, UNTOUCHED: PALE}
 
 
+@as_typed
 def parameters(
     fit: Calibration | Posterior,
     groups: Sequence[str] | None = None,

@@ -16,6 +16,7 @@ from cellsim.plots.style import (
     TINY,
     VERMILLION,
     AxesArray,
+    as_typed,
     dress,
     figure_of,
     label,
@@ -43,6 +44,7 @@ _COLUMNS = 5
 _WIDE, _NARROW = 0.25, 0.6
 
 
+@as_typed
 def prior_posterior(
     post: Posterior, names: Sequence[str] | None = None, ax: Any = None, *, limit: int = 20
 ) -> AxesArray:
@@ -108,6 +110,7 @@ def prior_posterior(
     return axes
 
 
+@as_typed
 def posterior_predictive(post: Posterior, analytes: Sequence[str] | None = None, ax: Any = None) -> AxesArray:
     """What the laboratory might have printed, had the model been true, beside what it printed.
 

@@ -20,6 +20,7 @@ from cellsim.plots.style import (
     TINY,
     VERMILLION,
     AxesArray,
+    as_typed,
     dress,
     figure_of,
     label,
@@ -42,6 +43,7 @@ _COLUMNS = 4
 _LETTERS = 28
 
 
+@as_typed
 def profile(profiles: Profiles, names: Sequence[str] | None = None, ax: Any = None) -> AxesArray:
     """Profiles: how much worse the best fit becomes as one quantity is held elsewhere.
 

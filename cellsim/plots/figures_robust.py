@@ -13,6 +13,7 @@ from cellsim.plots.style import (
     SKY,
     TINY,
     VERMILLION,
+    as_typed,
     dress,
     figure_of,
     label,
@@ -35,6 +36,7 @@ _LINE, _NAMES, _CELL = 0.15, 3.0, 0.62
 _LETTERS = 56
 
 
+@as_typed
 def robustness(found: Robustness, ax: Axes | None = None) -> Axes:
     """Every conclusion under every alteration, as a table whose coloured cells are those that change.
 

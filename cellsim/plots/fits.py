@@ -20,6 +20,7 @@ from cellsim.plots.style import (
     PURPLE,
     SMALL,
     TINY,
+    as_typed,
     band,
     display_name,
     dress,
@@ -90,6 +91,7 @@ def _spread(term: Term, value: float) -> tuple[float, float]:
     return value - 1.96 * term.sd, value + 1.96 * term.sd
 
 
+@as_typed
 def fit(
     fit: Calibration,
     analytes: Sequence[str] | None = None,
@@ -273,6 +275,7 @@ def _keys(case: Case, start: float, end: float) -> list[Any]:
     ]
 
 
+@as_typed
 def prior_predictive(
     source: Case | Objective,
     analytes: Sequence[str] | None = None,
@@ -372,6 +375,7 @@ def prior_predictive(
     return axes
 
 
+@as_typed
 def residuals(fit: Calibration, ax: Axes | None = None, **marker: Any) -> Axes:
     """How many sigmas apart printed and predicted are, by analyte and visit.
 

@@ -16,6 +16,7 @@ from cellsim.plots.style import (
     PURPLE,
     SMALL,
     TINY,
+    as_typed,
     band,
     colour_of,
     dress,
@@ -78,6 +79,7 @@ def _cells(model: Model, name: str) -> float:
     return cells_per_unit(model[name].unit, dict(model.units)) or 1.0
 
 
+@as_typed
 def persistence(
     source: Calibration | Trajectory,
     ax: Any = None,
@@ -203,6 +205,7 @@ def _source_legend(
     legend(axes, keys, own=own)
 
 
+@as_typed
 def drives(
     fit: Calibration,
     quantities: Sequence[str] | None = None,

@@ -5,9 +5,10 @@ Nothing here changes matplotlib's settings; everything is said to the Axes at ha
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import wraps
 from textwrap import fill
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 import numpy as np
 
@@ -17,9 +18,13 @@ from cellsim.posterior.words import LABEL
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from matplotlib.text import Text
 
     from cellsim.case.case import Case
     from cellsim.dosing.schedule import Product, Schedule
+
+Options = ParamSpec("Options")
+Drawing = TypeVar("Drawing")
 
 # Okabe and Ito's palette, told apart with any colour vision
 BLACK, GREY, PALE = "#000000", "#767676", "#C8C8C8"
@@ -57,6 +62,59 @@ class AxesArray(np.ndarray):
     def savefig(self, *args: Any, **options: Any) -> None:
         """Save the whole figure, as :meth:`matplotlib.figure.Figure.savefig` does."""
         self.figure.savefig(*args, **options)
+
+
+def as_typed(draw: Callable[Options, Drawing]) -> Callable[Options, Drawing]:
+    """Show what a plot writes as it was typed: ``$``, ``_``, ``^`` and backslashes in names are no mathematics.
+
+    Text that stood in a caller's figure before, and matplotlib's own numbers at an axis, keep their ways.
+
+    Parameters
+    ----------
+    draw : callable
+        Axes in (or none), Axes out.
+    """
+
+    @wraps(draw)
+    def drawn(*args: Options.args, **options: Options.kwargs) -> Drawing:
+        given = (
+            options.get("ax")
+            if "ax" in options
+            else next((each for each in args[::-1] if _is_axes(each)), None)
+        )
+        before = {} if given is None else {id(text): text.get_text() for text in _texts(figure_of(given))}
+        made = draw(*args, **options)
+        for text in _texts(figure_of(made)):
+            if before.get(id(text)) != text.get_text():
+                text.set_parse_math(False)
+                text.set_usetex(False)
+        return made
+
+    return drawn
+
+
+def _is_axes(what: object) -> bool:
+    from matplotlib.axes import Axes
+
+    return isinstance(what, (Axes, list, tuple, np.ndarray)) and any(
+        isinstance(each, Axes) for each in np.ravel(np.asarray(what, dtype=object))
+    )
+
+
+def _texts(figure: Any) -> list[Text]:
+    """All text of a figure but the numbers that matplotlib writes at an axis in its own way."""
+    from matplotlib.text import Text
+    from matplotlib.ticker import FixedFormatter, FuncFormatter
+
+    numbers = {
+        id(text)
+        for ax in figure.findobj(lambda each: hasattr(each, "get_xaxis_transform"))
+        for axis in (ax.xaxis, ax.yaxis)
+        if not isinstance(axis.get_major_formatter(), (FixedFormatter, FuncFormatter))
+        for text in axis.findobj(Text)
+        if text is not axis.label
+    }
+    return [text for text in figure.findobj(Text) if id(text) not in numbers]
 
 
 def pick(asked: Iterable[str] | None, known: Iterable[str], what: str) -> list[str]:

@@ -17,6 +17,7 @@ from cellsim.plots.style import (
     SMALL,
     TINY,
     AxesArray,
+    as_typed,
     band,
     colour_of,
     display_name,
@@ -70,6 +71,7 @@ def default_measures_shown(result: Sweep) -> list[int]:
     return places or list(range(min(3, len(result.asked))))
 
 
+@as_typed
 def sweep(
     result: Sweep,
     quantity: str | None = None,
@@ -312,6 +314,7 @@ def _keys(axes: AxesArray, result: Sweep, *, own: bool) -> None:
     legend(axes, keys, own=own)
 
 
+@as_typed
 def contrast(
     sweeps: Mapping[str, Sweep],
     first: str,
