@@ -25,7 +25,8 @@ import numpy as np
 from cellsim.errors import CalibrationError
 from cellsim.likelihood.objective import Objective
 from cellsim.posterior.convergence import smoothed_weights
-from cellsim.posterior.fitting import ON_THE_WAY, optima
+from cellsim.posterior.curvature import ON_THE_WAY
+from cellsim.posterior.fitting import optima
 from cellsim.posterior.laplace import Mixture, Mode
 from cellsim.posterior.nearest_normal import nearby
 from cellsim.posterior.variational import NormalLaw

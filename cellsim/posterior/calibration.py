@@ -15,6 +15,7 @@ import numpy as np
 from cellsim.errors import CalibrationError
 from cellsim.identifiability.identification import verdict
 from cellsim.likelihood.objective import Objective, objective_of
+from cellsim.posterior.curvature import spread_by_slopes
 from cellsim.posterior.laplace import Mixture, Mode
 from cellsim.saved import read_saved, whole
 
@@ -219,6 +220,26 @@ class Calibration:
             for k, term in enumerate(self.objective.terms)
         )
 
+    def standard_errors(self) -> pd.Series:
+        """Standard errors by J'J alone, rows and priors, at the highest optimum, in each parameter's own unit.
+
+        What regression programs print: exact for a model linear in its parameters, or one without residuals. The
+        intervals of :meth:`table` come from the whole curvature.
+
+        Returns
+        -------
+        Series
+            One entry a parameter.
+        """
+        import pandas as pd
+
+        sizes = np.sqrt(np.diag(spread_by_slopes(self.objective, self.theta)))
+        slopes = [
+            float(prior.slope(np.array(each)))
+            for prior, each in zip(self.objective.priors, self.theta, strict=True)
+        ]
+        return pd.Series(sizes * np.array(slopes), index=self.objective.names, name="standard error")
+
     def draws(self, n: int, *, seed: int) -> Array:
         """Draws from the Laplace posterior around all optima, prior-whitened, shape (n, n_parameters)."""
         return self.mixture.draws(n, seed=seed)
@@ -298,6 +319,8 @@ class Calibration:
                     "curvature": mode.curvature.tolist(),
                     "log_likelihood": mode.log_likelihood,
                     "objective": mode.objective,
+                    "error": mode.error,
+                    "uncertain": None if mode.uncertain is None else mode.uncertain.tolist(),
                 }
                 for mode in self.mixture.modes
             ],
@@ -354,7 +377,17 @@ class Calibration:
             curvature = curvature.reshape(0, 0) if not theta.size and not curvature.size else curvature
             if theta.shape != (len(objective.names),) or curvature.shape != 2 * theta.shape:
                 raise CalibrationError(f"{path} has an optimum of {theta.size} parameters; was it edited?")
-            modes.append(Mode(theta, curvature, mode["log_likelihood"], mode["objective"]))
+            uncertain = mode.get("uncertain")
+            modes.append(
+                Mode(
+                    theta,
+                    curvature,
+                    mode["log_likelihood"],
+                    mode["objective"],
+                    mode.get("error", 0.0),
+                    None if uncertain is None else np.array(uncertain, float),
+                )
+            )
         return cls(
             objective=objective,
             mixture=Mixture(tuple(modes)),

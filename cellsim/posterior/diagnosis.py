@@ -11,7 +11,8 @@ import numpy as np
 from cellsim.likelihood.objective import Objective
 from cellsim.posterior.calibration import Start
 from cellsim.posterior.convergence import pareto_shape
-from cellsim.posterior.laplace import Mixture
+from cellsim.posterior.curvature import spread_by_slopes
+from cellsim.posterior.laplace import Mixture, Mode
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -29,6 +30,8 @@ LARGEST_LEDGER_ERROR = 1e-6
 LARGEST_TOLERANCE_ERROR = 0.01
 CLOSER = 1e-2
 LARGEST_LEFTOVER = 0.05
+# of a standard deviation: three digits
+LARGEST_SLOPES_ERROR = 5e-4
 # of the Pareto law of importance weights: above it an approximation does not stand for what it approximates
 LARGEST_SHAPE = 0.7
 _TRIED = 400
@@ -49,7 +52,8 @@ def diagnose(objective: Objective, mixture: Mixture, starts: Sequence[Start]) ->
     -------
     dict
         Plain values only: ``rows``, ``priors``, ``doses``, ``starts``, ``modes``, ``gradient``, ``tolerance``,
-        ``shape``, ``ledger``, ``leftover``, ``far``, ``doubts`` (sentences; empty when there is nothing to doubt).
+        ``shape``, ``curvature``, ``ledger``, ``leftover``, ``far``, ``doubts`` (sentences; empty when there is nothing
+        to doubt).
     """
     theta, hessian = mixture.modes[0].theta, mixture.modes[0].curvature
     free = theta.size > 0
@@ -85,34 +89,55 @@ def diagnose(objective: Objective, mixture: Mixture, starts: Sequence[Start]) ->
             for mode, share in zip(mixture.modes, mixture.weights, strict=True)
         ],
         # nothing estimated, nothing to differentiate and no law that could be wrong
-        "gradient": _gradient_error(objective, theta) if free else 0.0,
+        "gradient": _gradient_error(objective, mixture.modes[0]) if free else 0.0,
         "tolerance": _tolerance_error(objective, mixture),
         "shape": _shape(objective, mixture) if free else -np.inf,
+        "curvature": _curvature(objective, mixture) if free else {},
         "ledger": _ledger_error(objective, theta),
         "leftover": _leftover(objective, theta, hessian) if free else 0.0,
         "far": {
             name: float(each) for name, each in zip(objective.names, theta, strict=True) if abs(each) > FAR
         },
-        "least_curvature": float(np.linalg.eigvalsh(hessian)[0]) if free else 1.0,
+        "is_summit": mixture.modes[0].is_summit,
     }
     found["doubts"] = list(_doubts(found))
     return found
 
 
-def _gradient_error(objective: Objective, theta: Array) -> float:
-    """Largest difference between exact gradient and central differences, beside the optimum, where it is not zero."""
-    random, step = np.random.default_rng(0), 1e-4
-    here = theta + 0.1 * random.standard_normal(theta.size)
+def _gradient_error(objective: Objective, mode: Mode) -> float:
+    """Largest difference between exact gradient and central differences, half a spread from the optimum, relative.
+
+    In units of the mode's own spread, so that steps are neither lost in rounding nor beyond where anything holds.
+    """
+    random, step = np.random.default_rng(0), 3e-3
+    here = mode.theta + mode.ahead(0.5 * random.standard_normal(mode.theta.size))
     exact = objective.evaluate(here, gradient=True, rtol=1e-8).gradient
+    size = np.linalg.norm([exact @ mode.ahead(each) for each in np.eye(mode.theta.size)])
     errors = []
     for _ in range(8):
-        move = random.standard_normal(theta.size)
-        move /= np.linalg.norm(move)
+        move = random.standard_normal(mode.theta.size)
+        move = mode.ahead(move / np.linalg.norm(move))
         up, down = (
             objective.evaluate(here + sign * step * move, rtol=1e-8).objective / 2 for sign in (1, -1)
         )
-        errors.append(abs((up - down) / (2 * step) - exact @ move) / np.linalg.norm(exact))
+        errors.append(abs((up - down) / (2 * step) - exact @ move) / size)
     return float(max(errors))
+
+
+def _curvature(objective: Objective, mixture: Mixture) -> dict[str, Any]:
+    """What is known of the error of the curvature, and how far spreads by J'J alone would be from those by all of it."""
+    worst = max(mixture.modes, key=lambda mode: (mode.uncertain is not None, mode.error))
+    along = worst.uncertain
+    leading: list[int] = []
+    if along is not None:
+        leading = np.argsort(-np.abs(along / np.sqrt(np.diag(worst.covariance))))[:3].tolist()
+    found: dict[str, Any] = {"error": worst.error, "uncertain": [objective.names[j] for j in leading]}
+    mode = mixture.modes[0]
+    if len(objective.terms) < mode.theta.size or not mode.is_summit:
+        return found | {"by_slopes": {}}
+    alone = np.sqrt(np.diag(spread_by_slopes(objective, mode.theta)) / np.diag(mode.covariance)) - 1
+    most = int(np.argmax(np.abs(alone)))
+    return found | {"by_slopes": {objective.names[most]: float(alone[most])}}
 
 
 def _shape(objective: Objective, mixture: Mixture) -> float:
@@ -188,6 +213,20 @@ def _doubts(found: dict[str, Any]) -> list[str]:
             f"below {LARGEST_SHAPE:g}): intervals, evidence and schedules drawn from them can be displaced by more than "
             "their width; sample before quoting any."
         )
+    curvature = found["curvature"]
+    if curvature.get("uncertain"):
+        out.append(
+            f"the curvature is uncertain along {', '.join(curvature['uncertain'])}: standard deviations may be wrong by "
+            f"{curvature['error']:.1%} and more, intervals and evidence with them; these rows tell such combinations hardly "
+            "apart. Sample, or give them narrower priors."
+        )
+    for name, apart in curvature.get("by_slopes", {}).items():
+        if abs(apart) > LARGEST_SLOPES_ERROR:
+            out.append(
+                f"spreads are those of the whole curvature; by the slopes J'J alone, which regression programs print, that "
+                f"of {name} would be {abs(apart):.2%} {'larger' if apart > 0 else 'smaller'}: where residuals are left, the "
+                "bend of the model counts as well (standard_errors() has those of J'J)."
+            )
     if found["tolerance"] > LARGEST_TOLERANCE_ERROR:
         out.append(
             f"-2 ln posterior changes by {found['tolerance']:.2g} when simulated more exactly; the solver's tolerance "
@@ -208,7 +247,7 @@ def _doubts(found: dict[str, Any]) -> list[str]:
                 f"there are several explanations: optimum {k}, lower by {mode['objective'] - starts['best']:.1f} in "
                 f"-2 ln posterior, holds {mode['share']:.0%} of the probability; it says {differs}."
             )
-    if found["least_curvature"] <= 0:
+    if not found["is_summit"]:
         out.append(
             "the posterior is not curved like a summit in every direction here, so the spread printed is that of "
             "the prior there; sample instead."

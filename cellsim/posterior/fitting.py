@@ -2,8 +2,8 @@
 
 Starts descend roughly, by MINPACK's Levenberg-Marquardt on loosely simulated values; lmfit carries the best of them to
 the end, with the same algorithm. Both minimise the sum of squares of :class:`cellsim.likelihood.objective.Objective` in
-prior-whitened coordinates, where the prior is N(0, I). The spread around each distinct optimum is the inverse of the true Hessian (differences of
-the exact gradient), not of J'J: with fewer rows than parameters the two differ where it matters.
+prior-whitened coordinates, where the prior is N(0, I). The spread around each distinct optimum is the inverse of the true
+Hessian (see :mod:`cellsim.posterior.curvature`), not of J'J: with fewer rows than parameters the two differ where it matters.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from cellsim.interrupts import brought_home
 from cellsim.likelihood.compatibility import case_given
 from cellsim.likelihood.objective import Evaluation, Objective, objective_of
 from cellsim.posterior.calibration import Calibration, Start, versions
-from cellsim.posterior.curvature import moves, neighbours, symmetric
+from cellsim.posterior.curvature import ON_THE_WAY, curvature_at
 from cellsim.posterior.diagnosis import AGREEMENT, diagnose
 from cellsim.posterior.laplace import Mixture, Mode
-from cellsim.threads import StoppedError, finished_in_threads, in_threads
+from cellsim.threads import StoppedError, finished_in_threads
 
 if TYPE_CHECKING:
     from lmfit import Parameters
@@ -36,15 +36,12 @@ if TYPE_CHECKING:
 
     Array = NDArray[np.float64]
 
-__all__ = ["ON_THE_WAY", "Optima", "calibrate", "hessian", "optima"]
+__all__ = ["Optima", "calibrate", "optima"]
 
 # relative fall of the sum of squares at which a start ends: far below what makes two starts differ, since the
 # sum is of the order of the number of rows; only the best one is carried on to the end
 _ROUGH, _POLISHED = 1e-5, 1e-8
-_SHORTEST, _LAST_STEPS = 1e-7, 3
-# relative tolerance of the simulations on the way: the derivative is that of what is computed, so a descent is not
-# misled, and where it ends is told at the objective's own tolerance
-ON_THE_WAY = 1e-4
+_SHORTEST = 1e-7
 # a start that has not arrived by then wanders along a shelf; it is told as one that did not converge
 _MOST_EVALUATIONS = 400
 
@@ -227,10 +224,16 @@ def optima(
 
 def _mode(objective: Objective, summit: _Descent, highest: bool, progress: bool | None) -> Mode:
     """A summit with its spread; the highest is carried to where the gradient is nought."""
-    curvature = hessian(objective, summit.theta, progress=progress)
-    theta = _last_steps(objective, summit.theta, curvature) if highest else summit.theta
-    found = objective.evaluate(theta)
-    return Mode(theta, curvature, float(found.log_likelihood.sum()), found.objective)
+    bent = curvature_at(objective, summit.theta, carry=highest, progress=progress)
+    found = objective.evaluate(bent.theta)
+    return Mode(
+        bent.theta,
+        bent.matrix,
+        float(found.log_likelihood.sum()),
+        found.objective,
+        error=bent.error,
+        uncertain=bent.uncertain,
+    )
 
 
 def _settled(objective: Objective) -> Optima:
@@ -401,74 +404,3 @@ def _ended(objective: Objective, theta: Array, evaluations: int, converged: bool
     if found.failure:
         return _Descent(Start(np.inf, evaluations, False, found.failure), theta, None)
     return _Descent(Start(found.objective, evaluations, converged, message), theta, None)
-
-
-def _last_steps(objective: Objective, theta: Array, curvature: Array) -> Array:
-    """The summit by Newton's steps, their curvature being known anyway: where rows are missed, Gauss and Newton's creep."""
-    if np.linalg.eigvalsh(curvature)[0] <= 0:
-        return theta
-
-    def ahead(here: Array) -> tuple[Array, float]:
-        found = objective.evaluate(here, gradient=True)
-        step = np.asarray(np.linalg.solve(curvature, found.gradient))
-        return step, np.inf if found.failure else float(found.gradient @ step)
-
-    step, fall = ahead(theta)
-    for _ in range(_LAST_STEPS):
-        further, left = ahead(theta - step)
-        if not left < fall / 4:
-            break
-        theta, step, fall = theta - step, further, left
-    return theta
-
-
-def hessian(
-    objective: Objective,
-    theta: Array,
-    *,
-    step: float = 1e-2,
-    rtol: float | None = None,
-    progress: bool | None = False,
-) -> Array:
-    """Second derivatives of half the objective (of -ln posterior) with respect to theta.
-
-    Central differences of the exact gradient, made symmetric; parameters that meet in no row are moved at once.
-
-    Parameters
-    ----------
-    objective : Objective
-    theta : array, shape (n,)
-    step : float
-        Of the differences, in units of each coordinate's own spread (with the others held).
-    rtol : float, optional
-        Of the simulations; 1e-4 by default, or the objective's own where that is looser. Half the log determinant of the
-        case's variants (111 parameters) is then within 0.005, and spreads within half a percent, of those at 1e-8.
-    progress : bool, optional
-        Show a bar; None: only on a terminal.
-
-    Returns
-    -------
-    array, shape (n, n)
-    """
-    count = len(objective.terms)
-    rtol = max(objective.rtol, ON_THE_WAY) if rtol is None else rtol
-    slopes = objective.evaluate(theta, gradient=True, rtol=rtol).jacobian
-    assert slopes is not None
-    steps = step / np.linalg.norm(slopes, axis=0)
-    # beside theta too, where nothing is zero by chance: a drift of nought hides what its half-life would do
-    beside = objective.evaluate(
-        theta + steps * np.random.default_rng(0).uniform(0.1, 1.0, theta.size), gradient=True, rtol=rtol
-    ).jacobian
-    assert beside is not None
-    together = neighbours((slopes[:count] != 0) | (beside[:count] != 0))
-    groups = moves(together)
-
-    def change(group: list[int]) -> Array:
-        move = np.zeros(theta.size)
-        move[group] = steps[group]
-        up = objective.evaluate(theta + move, gradient=True, rtol=rtol).gradient
-        down = objective.evaluate(theta - move, gradient=True, rtol=rtol).gradient
-        return np.asarray((up - down) / 2)
-
-    changes = in_threads(change, groups, f"{objective.variant}: curvature", progress)
-    return symmetric(together, groups, steps, changes)

@@ -35,36 +35,71 @@ class Mode:
         With all constants.
     objective : float
         Sum of squares there.
+    error : float
+        Estimated relative error that the curvature's own error leaves in a standard deviation, see
+        :class:`cellsim.posterior.curvature.Curvature`.
+    uncertain : array, shape (n,), or None
+        In which direction, if it is larger than it should be.
     """
 
     theta: Array
     curvature: Array
     log_likelihood: float
     objective: float
+    error: float = 0.0
+    uncertain: Array | None = None
 
     def __repr__(self) -> str:
         return f"<Mode of {self.theta.size} parameters: objective {self.objective:.4g}>"
 
     @cached_property
-    def _eigen(self) -> tuple[Array, Array]:
-        """Curvatures and directions; where it is no summit, the prior's own curvature of one is put in."""
-        values, vectors = np.linalg.eigh(self.curvature)
-        return np.where(values > 0, values, 1.0), vectors
+    def is_summit(self) -> bool:
+        """Whether every direction is curved downwards."""
+        return bool(self._scaled[0].min(initial=np.inf) > 0)
+
+    @cached_property
+    def _scaled(self) -> tuple[Array, Array, Array]:
+        """Eigenvalues and eigenvectors of the curvature scaled to a unit diagonal, and the scale.
+
+        Small eigenvalues keep their digits so, however different the coordinates' own spreads are.
+        """
+        sizes = np.diag(self.curvature)
+        scale = np.asarray(np.sqrt(np.where(sizes > 0, sizes, 1.0)))
+        values, vectors = np.linalg.eigh(self.curvature / np.outer(scale, scale))
+        return np.asarray(values), np.asarray(vectors), scale
+
+    @cached_property
+    def _factor(self) -> tuple[Array, Array]:
+        """A square root F of the curvature, F @ F.T, and its inverse; where it is no summit, the prior's curvature of one."""
+        values, vectors, scale = self._scaled
+        if not self.is_summit:
+            curved, vectors = np.linalg.eigh(self.curvature)
+            values, scale = np.where(curved > 0, curved, 1.0), np.ones(scale.size)
+        return scale[:, None] * vectors * np.sqrt(values), (vectors / np.sqrt(values)).T / scale
+
+    @cached_property
+    def _log_determinant(self) -> float:
+        """Of the curvature."""
+        values, _, scale = self._scaled
+        if not self.is_summit:
+            curved, scale = np.linalg.eigvalsh(self.curvature), np.ones(scale.size)
+            values = np.where(curved > 0, curved, 1.0)
+        return float(np.log(values).sum() + 2 * np.log(scale).sum())
 
     @cached_property
     def covariance(self) -> Array:
         """Inverse curvature, shape (n, n)."""
-        values, vectors = self._eigen
-        return np.asarray((vectors / values) @ vectors.T)
+        back = self._factor[1]
+        return np.asarray(back.T @ back)
+
+    def ahead(self, moves: Array) -> Array:
+        """A step of so many standard deviations along the axes of this mode's law, shape (n,), in theta."""
+        return np.asarray(moves @ self._factor[1])
 
     @cached_property
     def log_evidence(self) -> float:
         """Laplace: ln of the probability of the data, as far as it comes from this summit."""
-        return (
-            self.log_likelihood
-            - 0.5 * float(self.theta @ self.theta)
-            - 0.5 * float(np.log(self._eigen[0]).sum())
-        )
+        return self.log_likelihood - 0.5 * float(self.theta @ self.theta) - 0.5 * self._log_determinant
 
 
 @dataclass(frozen=True, eq=False)
@@ -133,9 +168,8 @@ class Mixture:
 
         parts = []
         for weight, mode in zip(self.weights, self.modes, strict=True):
-            values, vectors = mode._eigen
-            z = (theta - mode.theta) @ vectors * np.sqrt(values)
-            size = 0.5 * float(np.log(values).sum()) - 0.5 * values.size * np.log(2 * np.pi)
+            z = (theta - mode.theta) @ mode._factor[0]
+            size = 0.5 * mode._log_determinant - 0.5 * mode.theta.size * np.log(2 * np.pi)
             parts.append(np.log(weight) + size - 0.5 * (z**2).sum(axis=-1))
         return np.asarray(logsumexp(parts, axis=0))
 
@@ -147,8 +181,7 @@ class Mixture:
         out = np.empty_like(normal)
         for k, mode in enumerate(self.modes):
             here = which == k
-            values, vectors = mode._eigen
             # the Cholesky factor, which the rounded covariance of an ill-posed problem need not have
-            root = np.linalg.qr((vectors / np.sqrt(values)).T, mode="r")
+            root = np.linalg.qr(mode._factor[1], mode="r")
             out[here] = mode.theta + normal[here] @ (np.sign(np.diag(root))[:, None] * root)
         return out

@@ -7,8 +7,7 @@ from hypothesis import strategies as st
 
 import cellsim as cs
 from cellsim.likelihood.objective import Objective, objective_of
-from cellsim.posterior.curvature import moves, neighbours, symmetric
-from cellsim.posterior.fitting import hessian
+from cellsim.posterior.curvature import hessian, moves, neighbours, symmetric
 
 
 @given(

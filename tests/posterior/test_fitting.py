@@ -12,7 +12,7 @@ from small_cases import decay, straight_line, tiny_case
 import cellsim as cs
 from cellsim.errors import CalibrationError
 from cellsim.likelihood.objective import objective_of
-from cellsim.posterior.fitting import hessian
+from cellsim.posterior.curvature import hessian
 from cellsim.posterior.laplace import Mixture, Mode
 
 DAYS = np.array([1.0, 2.0, 4.0])
