@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from cellsim import errors, plots
     from cellsim.case.case import Case, load_case
     from cellsim.comparison.comparison import Comparison
+    from cellsim.comparison.readiness import check
     from cellsim.comparison.robustness_analysis import robustness
     from cellsim.comparison.robustness_table import Robustness
     from cellsim.comparison.variants import compare
@@ -38,6 +39,7 @@ _HOME_OF = {
     "Sweep": "predictions.sweeps",
     "Trajectory": "solver.trajectory",
     "calibrate": "posterior.fitting",
+    "check": "comparison.readiness",
     "compare": "comparison.variants",
     "identify": "identifiability.identification",
     "load_case": "case.case",
@@ -62,6 +64,7 @@ __all__ = [
     "Sweep",
     "Trajectory",
     "calibrate",
+    "check",
     "compare",
     "errors",
     "identify",

@@ -65,7 +65,13 @@ def _prior(desk: Desk, line: Line, standard: bool) -> PriorRow | None:
     family, numbers = _family(desk, line, identity) if estimate or line.of("priorDistribution") else ("", ())
     if not identity or nominal is None or lower is None or upper is None:
         return None
-    if estimate and not lower <= nominal <= upper:
+    if estimate and not lower < upper:
+        desk.complain(
+            line,
+            f"the bounds of {identity}, {lower:g} to {upper:g}, leave it no room.",
+            "Set estimate to false to hold it at one value, or give an upper bound above the lower one.",
+        )
+    elif estimate and not lower <= nominal <= upper:
         desk.complain(
             line, f"nominal {identity} = {nominal:g} is outside of its bounds {lower:g} to {upper:g}."
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from textwrap import wrap
 from typing import TYPE_CHECKING
 
@@ -12,6 +12,7 @@ from cellsim.dates import date_of
 
 if TYPE_CHECKING:
     from cellsim.case.case import Case
+    from cellsim.errors import Problem
 
 __all__ = ["audit"]
 
@@ -19,13 +20,15 @@ _WIDTH = 100
 _MARKS = {"V": "verified in a published source", "M": "general knowledge", "A": "assumption of ours"}
 
 
-def audit(case: Case) -> str:
+def audit(case: Case, problems: Sequence[Problem] | None = None) -> str:
     """The truth audit of a case: a plain text page.
 
     Parameters
     ----------
     case : Case
         The case.
+    problems : sequence of Problem, optional
+        What :func:`cellsim.check` found; what tables and model alone can tell by default.
 
     Returns
     -------
@@ -38,17 +41,16 @@ def audit(case: Case) -> str:
     >>> print(audit(load_case("sjogren_rfib")).splitlines()[0])
     Case sjogren_rfib: 28 analytes, 3 visits, 82 scored laboratory values, 22 infusions
     """
-    return "\n".join(_lines(case)) + "\n"
+    return "\n".join(_lines(case, case.check() if problems is None else problems)) + "\n"
 
 
-def _lines(case: Case) -> Iterator[str]:
+def _lines(case: Case, problems: Sequence[Problem]) -> Iterator[str]:
     short = [row for row in case.censored if row.scored]
     counted = len(case.rows) + len(short)
     yield (
         f"Case {case.name}: {len(case.analytes)} analytes, {len(case.visits)} visits, "
         f"{counted} scored laboratory values, {case.timeline.count} infusions"
     )
-    problems = case.check()
     wrong = [problem for problem in problems if problem.severity == "error"]
     if wrong:
         yield from _title("Problems")

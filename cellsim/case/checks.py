@@ -28,6 +28,8 @@ def problem_at(where: object, what: str, remedy: str = "", severity: str = "erro
 
 def of_tables(case: Case) -> Iterator[Problem]:
     """Compare the tables of a case with each other."""
+    yield from _scored(case)
+    yield from _unseen(case)
     yield from _twice(case)
     yield from _visits(case)
     values: tuple[Measurement | Censored, ...] = (*case.rows, *case.censored)
@@ -36,10 +38,37 @@ def of_tables(case: Case) -> Iterator[Problem]:
     yield from _printed(case)
     yield from _placeholders(case)
     for analyte in case.analytes:
-        if case.rows and not any(row.analyte == analyte.id for row in values):
+        if values and not any(row.analyte == analyte.id for row in values):
             yield problem_at(
                 analyte, f"no value of {analyte.observable} is scored.", "Remove it, or add its rows."
             )
+
+
+def unread(case: Case, *files: str) -> bool:
+    """Whether some of these files are missing or have rows that could not be read, which was said once."""
+    told = {each.file for each in case._noted if each.severity == "error"}
+    return any(file in told or file not in case.files for file in files)
+
+
+def _scored(case: Case) -> Iterator[Problem]:
+    """A case without any row that counts would be its priors again."""
+    counted: list[object] = [*case.rows, *(each for each in case.censored if each.scored)]
+    counted += [each for each in case.grades if each.scored]
+    broken = any(each.severity == "error" and each.file != "variants.tsv" for each in case._noted)
+    if not counted and not broken:
+        what = "nothing is scored: no measurement, no censored value and no grade counts."
+        yield Problem(
+            what=what, remedy="Add rows to the measurement table, or set scored to true in extended.tsv."
+        )
+    for row in case.grades:
+        if row.scored and not row.quantity:
+            yield problem_at(
+                row, f"the grade of {row.observable} is scored, but no quantity predicts it.",
+                "Name the model's quantity in the column quantity, or set scored to false.",
+            )  # fmt: skip
+        if row.scored and row.earliest < case.start:
+            what = f"the grade of {row.observable} on day {row.earliest:g} is before the simulation starts on day {case.start:g}."
+            yield problem_at(row, what, "Start the experiment earlier, or set scored to false.")
 
 
 def _twice(case: Case) -> Iterator[Problem]:
@@ -98,6 +127,9 @@ def _visits(case: Case) -> Iterator[Problem]:
             )
     values: tuple[Measurement | Censored, ...] = (*case.rows, *case.censored)
     for visit in case.visits:
+        if visit.earliest < case.start:
+            what = f"visit {visit.id!r} may be on day {visit.earliest:g}, before the simulation starts on day {case.start:g}."
+            yield problem_at(visit, what, "Let the experiment start earlier: its first row has no condition.")
         yield from _timing(case, visit)
         yield from _days(visit, [row for row in values if row.visit == visit.id])
         prior = beside.get(f"day_{visit.id}")
@@ -116,6 +148,23 @@ def _visits(case: Case) -> Iterator[Problem]:
                     f"{prior.id} is not uniform on {visit.earliest:g} to {visit.latest:g}, as in visits.tsv."
                 )
                 yield problem_at(prior, what)
+
+
+def _unseen(case: Case) -> Iterator[Problem]:
+    """Infusions that no sample could notice."""
+    last = [visit.latest for visit in case.visits] + [each.latest for each in case.grades if each.scored]
+    late = [each for each in case.timeline if last and each.day > max(last)]
+    if late:
+        what = (
+            f"{len(late)} of {case.timeline.count} infusions are after the last sample (day {max(last):g}); the first of "
+            f"them, of {late[0].product}, is on day {late[0].day:g}. No row can notice them."
+        )
+        yield Problem(what=what, remedy="Is a day or a date wrong?", file=_file_of(case), severity="doubt")
+
+
+def _file_of(case: Case) -> str:
+    """Where the infusions stand."""
+    return next((name for name in case.files if name.startswith("experiment")), "")
 
 
 def _timing(case: Case, visit: Visit) -> Iterator[Problem]:
@@ -189,7 +238,7 @@ def _row(case: Case, row: Measurement | Censored) -> Iterator[Problem]:
                 if known and not is_number(name) and name not in known:
                     yield problem_at(row, f"{kind}: no parameter {name!r}.", did_you_mean(name, known))
     known_visits = [each.id for each in case.visits]
-    if row.visit and known_visits and row.visit not in known_visits:
+    if row.visit and row.visit not in known_visits and not unread(case, "visits.tsv"):
         yield problem_at(row, f"no visit {row.visit!r}.", did_you_mean(row.visit, known_visits))
     if isinstance(row, Measurement) and case.experiment not in ("", row.experiment):
         yield problem_at(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from cellsim.case.checks import is_number
 from cellsim.case.records import (
     STATUSES,
     TIMINGS,
@@ -69,6 +70,12 @@ class Data:
             return None
         lower, upper = self._limits(line)
         short = line.of("analyte") or observable.removeprefix("obs_")
+        if is_number(noise) and not float(noise) > 0:
+            self.desk.complain(
+                line,
+                f"noiseFormula of {observable} is {noise}; a spread is above zero.",
+                "Write the standard deviation, of the natural logarithm for log-normal values.",
+            )
         name = line.of("observableName") or short
         if line.of("referenceDoubt"):
             said = f"{name}: the reference limit is doubtful ({line.of('referenceDoubt')})."

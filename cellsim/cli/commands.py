@@ -124,8 +124,14 @@ def _list(_: argparse.Namespace) -> None:
     print(f"cases   {', '.join(shipped_cases())}")
 
 
-def _check(options: argparse.Namespace) -> None:
-    print(_case(options.case).audit(), end="")
+def _check(options: argparse.Namespace) -> int:
+    from cellsim.case.audit import audit
+    from cellsim.comparison.readiness import check
+
+    case = _case(options.case)
+    problems = check(case)
+    print(audit(case, problems), end="")
+    return int(any(each.severity == "error" for each in problems))
 
 
 def _simulate(options: argparse.Namespace) -> None:

@@ -61,7 +61,9 @@ class Evaluation:
     predicted : array, shape (n_terms,)
         In the unit of the term (the lesion level for grades).
     failure : str
-        Why the simulation did not reach its end; empty when it did.
+        Why the simulation did not reach its end, or cannot be scored; empty when it did and can.
+    unscorable : int
+        The first term whose prediction has no density, when that is why; -1 otherwise.
     """
 
     residuals: Array
@@ -69,6 +71,7 @@ class Evaluation:
     log_likelihood: Array
     predicted: Array
     failure: str = ""
+    unscorable: int = -1
 
     @property
     def objective(self) -> float:
@@ -274,10 +277,13 @@ class Objective:
         solution = self.solved(theta, days[order], gradient=gradient, rtol=rtol)
         by_occasion = np.argsort(order)[rows.occasion]
         predicted = solution.outputs[0, by_occasion, rows.output]
-        if failure := solution.messages[0] if solution.status[0] else self._unscorable(predicted):
+        unscorable = -1 if solution.status[0] else self._unscorable(predicted)
+        if solution.status[0] or unscorable >= 0:
+            failure = solution.messages[0] or self._words_on(unscorable, predicted)
             jacobian = np.vstack([np.zeros((count, theta.size)), np.eye(theta.size)]) if gradient else None
             lost = np.full(count, np.nan)
-            return Evaluation(np.append(np.full(count, _FAILED), theta), jacobian, lost, lost, failure)
+            residuals = np.append(np.full(count, _FAILED), theta)
+            return Evaluation(residuals, jacobian, lost, lost, failure, unscorable)
         scores = score_rows(rows, predicted, self.values(theta) if rows.graded.any() else {}, self.degrees)
         jacobian = None
         if solution.sensitivities is not None and solution.output_rates is not None:
@@ -302,12 +308,13 @@ class Objective:
                 pool.map(lambda theta: self.evaluate(theta, gradient=gradient, rtol=rtol), np.asarray(thetas))
             )
 
-    def _unscorable(self, predicted: Array) -> str:
-        """Which prediction has no density: not finite, or without a logarithm where one is taken; empty if none."""
+    def _unscorable(self, predicted: Array) -> int:
+        """The first prediction without density: not finite, or without a logarithm where one is taken; -1 if none."""
         lost = self.rows.unscorable(predicted)
-        if not lost.any():
-            return ""
-        first = int(np.argmax(lost))
+        return int(np.argmax(lost)) if lost.any() else -1
+
+    def _words_on(self, first: int, predicted: Array) -> str:
+        """Why a term cannot be scored."""
         term = self.terms[first]
         where = f"{term.analyte} at visit {term.visit}" if term.visit else f"{term.analyte}, day {term.day:g}"
         return f"{where} is predicted as {predicted[first]:g}, which cannot be scored."
@@ -497,10 +504,7 @@ def objective_of(
         model=model,
         variant=chosen.id if chosen else "",
         names=tuple(row.id for row in free),
-        priors=tuple(
-            Prior(row.family or "uniform", row.parameters or (row.lower, row.upper), row.lower, row.upper)
-            for row in free
-        ),
+        priors=_priors_of(free),
         fixed=fixed,
         terms=terms,
         occasions=occasions,
@@ -509,6 +513,23 @@ def objective_of(
         rtol=rtol,
         degrees=degrees,
     )
+
+
+def _priors_of(rows: Sequence[PriorRow]) -> tuple[Prior, ...]:
+    """The prior of each row; all that cannot be one are told at once, each in its place."""
+    made, problems = [], []
+    for row in rows:
+        numbers = row.parameters or (row.lower, row.upper)
+        try:
+            made.append(Prior(row.family or "uniform", numbers, row.lower, row.upper))
+        except CaseError as error:
+            problems += [
+                replace(each, what=f"{row.id}: {each.what}", file=row.file, row=row.row)
+                for each in error.problems
+            ]
+    if problems:
+        raise CaseError(problems)
+    return tuple(made)
 
 
 def _names(model: Model) -> list[str]:

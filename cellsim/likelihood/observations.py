@@ -87,7 +87,10 @@ def terms_of(
             formula = _filled(about.formula, about.placeholders, row.parameters, f"{about.observable}")
             spread = _spread(about, row, fixed)
         except CalibrationError as error:
-            problems += [replace(each, file=place[0], row=place[1]) for each in error.problems]
+            # what no row fills in is the observable's own fault, and is told once
+            own = not (row.parameters or getattr(row, "noise_parameters", ()))
+            file, line = (about.file, about.row) if own else place
+            problems += [replace(each, file=file, row=line) for each in error.problems]
             continue
         terms.append(
             Term(
@@ -124,7 +127,7 @@ def terms_of(
                 )
             )
     if problems:
-        raise CalibrationError(problems)
+        raise CalibrationError(dict.fromkeys(problems))
     return outputs, tuple(terms), tuple(occasions)
 
 

@@ -19,6 +19,22 @@ REMARKS = ("note", "doubt", "source")
 """Columns that any of our tables may have."""
 
 
+_REMARKING = ("note", "comment", "remark", "description", "memo")
+_VERSION_1 = {
+    "parameterScale": "Version 2 has no scales: remove it. Where it said log10 or log, turn prior parameters given on that "
+    "scale into those of a log-normal or log-uniform prior; nominal values and bounds are linear in both versions.",
+    "objectivePriorType": "Version 2 calls it priorDistribution, with other names of families.",
+    "objectivePriorParameters": "Version 2 calls it priorParameters, on the linear scale.",
+    "initializationPriorType": "Version 2 has none: remove it.",
+    "initializationPriorParameters": "Version 2 has none: remove it.",
+    "observableTransformation": "Version 2 says it in noiseDistribution: log-normal for log; log10 has a spread of its own, "
+    "which is to be multiplied by ln 10.",
+    "simulationConditionId": "Version 2 names an experiment: experimentId.",
+    "preequilibrationConditionId": "Version 2 says it in the experiment table, by a period at time -inf.",
+}
+"""Columns of PEtab version 1 that are no slip of the pen for a column of version 2, and what became of them."""
+
+
 class Line(dict[str, str]):
     """One row of a table: its cells by column, and where it stands.
 
@@ -154,15 +170,20 @@ class Desk:
         for column in sorted({each for each in header if header.count(each) > 1}):
             say(f"two columns are called {column!r}.", "Keep one.")
         taken = set()
+        told = {column for column in optional if column not in REMARKS and column not in header}
         for column in header:
             if column in required or column in optional:
+                continue
+            if column in _VERSION_1:
+                say(f"column {column!r} is one of PEtab version 1.", _VERSION_1[column])
                 continue
             close = get_close_matches(column.lower(), [each.lower() for each in absent], n=1, cutoff=0.75)
             if close:
                 meant = next(each for each in absent if each.lower() == close[0])
                 taken.add(meant)
                 say(f"unknown column {column!r}.", f"Did you mean {meant!r}?")
-            else:
+            elif told and not any(word in column.lower() for word in _REMARKING):
+                # it may be one of these under another name
                 say(f"column {column!r} is kept but not read.", severity="doubt")
         for column in required:
             if column in absent and column not in taken:
