@@ -13,7 +13,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from cellsim.case.case import Case
+    from cellsim.case.records import PriorRow
     from cellsim.compiler.kernels import Kernels
     from cellsim.likelihood.scoring import Scores
     from cellsim.model.model import Model
@@ -524,8 +525,8 @@ def _priors_of(rows: Sequence[PriorRow]) -> tuple[Prior, ...]:
             made.append(Prior(row.family or "uniform", numbers, row.lower, row.upper))
         except CaseError as error:
             problems += [
-                replace(each, what=f"{row.id}: {each.what}", file=row.file, row=row.row)
-                for each in error.problems
+                replace(problem, what=f"{row.id}: {problem.what}", file=row.file, row=row.row)
+                for problem in error.problems
             ]
     if problems:
         raise CaseError(problems)

@@ -1,0 +1,218 @@
+"""``check`` first: what any later verb would refuse is told beforehand, with file, row and remedy; what passes, starts."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from small_cases import tiny_case
+
+import cellsim as cs
+from cellsim.cli.commands import main
+from cellsim.errors import CaseError
+from cellsim.likelihood.objective import objective_of
+
+MODEL = "bag = 0; bag' = -0.2*bag; x = 1; x' = k*bag - 0.1*x; k = 0.1"
+
+
+def small(**changes) -> cs.Case:
+    """y = A x, fed from a bag that is filled on days 2 and 9; A estimated."""
+    given = {
+        "observables": {"y": ("A*x", 0.3)},
+        "rows": [("y", 1.0, 1.5), ("y", 10.0, 2.5)],
+        "parameters": {"k": 0.1, "A": ("log-normal", 0.0, 1.0)},
+        "doses": [(2.0, "bag", 50.0), (9.0, "bag", 50.0)],
+        **changes,
+    }
+    return tiny_case(MODEL, **given)
+
+
+def edited(file: str, old: str, new: str, case: cs.Case | None = None) -> dict[str, str]:
+    """Its texts with one place changed."""
+    files = (case or small()).files
+    assert old in files[file], files[file]
+    return {**files, file: files[file].replace(old, new, 1)}
+
+
+# ---- told beforehand -----------------------------------------------------------------------------------
+
+
+def with_column(column: str) -> dict[str, str]:
+    """The parameter table with one more column, all of whose cells say log10."""
+    files = small().files
+    head, *rows = files["parameters.tsv"].splitlines()
+    return {
+        **files,
+        "parameters.tsv": "\n".join([f"{head}\t{column}", *(f"{each}\tlog10" for each in rows)]) + "\n",
+    }
+
+
+PRIOR_ROW = "A\t\t\t1.0\ttrue\tlog-normal\t0.0;1.0"
+REFUSED: dict[str, tuple[Callable[[], dict[str, str]], str, int | None, str]] = {
+    "no room between the bounds": (
+        lambda: edited("parameters.tsv", PRIOR_ROW, "A\t1\t1\t1.0\ttrue\tlog-normal\t0.0;1.0"),
+        "parameters.tsv", 3, "bounds of A, 1 to 1, leave it no room. Set estimate to false",
+    ),
+    "bounds the wrong way round": (
+        lambda: edited("parameters.tsv", PRIOR_ROW, "A\t2\t1\t1.0\ttrue\tlog-normal\t0.0;1.0"),
+        "parameters.tsv", 3, "leave it no room",
+    ),
+    "nominal outside": (
+        lambda: edited("parameters.tsv", PRIOR_ROW, "A\t2\t3\t1.0\ttrue\tlog-normal\t0.0;1.0"),
+        "parameters.tsv", 3, "nominal A = 1 is outside of its bounds 2 to 3",
+    ),
+    "no probability between the bounds": (
+        lambda: edited("parameters.tsv", PRIOR_ROW, "A\t-2\t-1\t-1.5\ttrue\tlog-normal\t0.0;1.0"),
+        "parameters.tsv", 3, "leaves nothing between -2.0 and -1.0",
+    ),
+    "one prior parameter": (
+        lambda: edited("parameters.tsv", "0.0;1.0", "0.0"), "parameters.tsv", 3, "takes 2 finite numbers (log-mean, log-sd)",
+    ),
+    "negative sd": (
+        lambda: edited("parameters.tsv", "0.0;1.0", "0.0;-1.0"), "parameters.tsv", 3, "log-sd of the prior of A is -1",
+    ),
+    "unknown family": (
+        lambda: edited("parameters.tsv", "log-normal", "lognorm"), "parameters.tsv", 3, "Did you mean 'log-normal'",
+    ),
+    "spread below zero": (
+        lambda: edited("observables.tsv", "\t0.3\t", "\t-0.3\t"), "observables.tsv", 2, "noiseFormula of obs_y is -0.3",
+    ),
+    "spread below zero by a formula, told once": (
+        lambda: edited("observables.tsv", "\t0.3\t", "\tk - 2\t"), "observables.tsv", 2, "the noise of obs_y is 'k - 2'",
+    ),
+    "estimated spread": (
+        lambda: edited("observables.tsv", "\t0.3\t", "\tA\t"), "observables.tsv", 2, "an estimated spread is no sum of squares",
+    ),
+    "noise that cannot be scored": (
+        lambda: edited("observables.tsv", "log-normal", "laplace"), "observables.tsv", 2, "obs_y is laplace",
+    ),
+    "prediction without logarithm": (
+        lambda: edited("observables.tsv", "A*x", "A*x - 1000"), "measurements.tsv", 2, "is predicted as -99",
+    ),
+    "scale of PEtab version 1": (
+        lambda: with_column("parameterScale"), "parameters.tsv", 1, "Where it said log10 or log, turn prior parameters",
+    ),
+    "prior of PEtab version 1": (
+        lambda: with_column("objectivePriorParameters"), "parameters.tsv", 1, "calls it priorParameters",
+    ),
+    "visit before the simulation": (
+        lambda: edited("experiments.tsv", "timeline\t0.0\t", "timeline\t1.5\t"), "visits.tsv", 2, "before the simulation starts on day 1.5",
+    ),
+    "no visits": (
+        lambda: {**small().files, "visits.tsv": "visitId\tnominal\tearliest\tlatest\n"},
+        "measurements.tsv", 2, "no visit 'v0'",
+    ),
+    "nothing scored": (
+        lambda: {**small().files, "measurements.tsv": small().files["measurements.tsv"].splitlines()[0] + "\n"},
+        "", None, "nothing is scored",
+    ),
+    "variant without such a parameter": (
+        lambda: {
+            **small().files,
+            "model_space.tsv": "model_subspace_id\tmodel_subspace_petab_yaml\tB\nM0\tproblem.yaml\t1\n",
+            "variants.tsv": "variantId\tdefault\nM0\ttrue\n",
+        },
+        "model_space.tsv", 1, "no parameter 'B'",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_what_later_verbs_would_refuse_is_told_first(case: str) -> None:
+    files, file, row, said = REFUSED[case]
+    errors = [each for each in cs.check(files()) if each.severity == "error"]
+    told = [each for each in errors if (each.file, each.row) == (file, row) and said in str(each)]
+    assert len(told) == 1, errors
+    assert len([each for each in errors if each.what == told[0].what]) == 1
+
+
+def test_load_refuses_what_tables_alone_can_tell() -> None:
+    with pytest.raises(CaseError, match="leave it no room"):
+        cs.load_case(REFUSED["no room between the bounds"][0]())
+
+
+def test_check_takes_what_load_case_takes_and_raises_nothing(tmp_path: Path) -> None:
+    assert "No case" in str(cs.check("sjogren")[0])
+    for name, text in small().files.items():
+        (tmp_path / name).write_text(text, encoding="utf-8")
+    assert cs.check(tmp_path) == cs.check(small()) == ()
+
+
+def test_command_ends_with_one_when_a_variant_cannot_start(tmp_path: Path, capsys) -> None:
+    """load_case has nothing against it: the spread is a formula whose value only the objective knows."""
+    for name, text in edited("observables.tsv", "\t0.3\t", "\tk - 2\t").items():
+        (tmp_path / name).write_text(text, encoding="utf-8")
+    assert cs.load_case(tmp_path).check() == ()
+    assert main(["check", str(tmp_path)]) == 1
+    assert "observables.tsv, row 2: the noise of obs_y is 'k - 2'" in capsys.readouterr().out
+
+
+def test_doses_no_sample_can_notice_are_doubted() -> None:
+    [doubt] = small(doses=[(2.0, "bag", 50.0), (90.0, "bag", 50.0)]).check()
+    assert doubt.severity == "doubt" and "1 of 2 infusions are after the last sample (day 10)" in doubt.what
+
+
+def test_variant_that_fixes_everything_is_doubted_by_name() -> None:
+    case = small(variants={"free": {"A": "estimate"}, "fixed": {"A": 1.0}})
+    [doubt] = cs.check(case)
+    assert (doubt.severity, doubt.file, doubt.row) == ("doubt", "model_space.tsv", 3)
+    assert "under fixed: nothing is estimated" in doubt.what
+
+
+# ---- what passes, starts -------------------------------------------------------------------------------
+
+PASSING: dict[str, Callable[[], cs.Case]] = {
+    "as it is": small,
+    "normal noise and a limit": lambda: small(
+        observables={"y": ("A*x", 0.3, "normal")}, censored=[("y", 5.0, 2.0)]
+    ),
+    "uniform prior, window, no dose": lambda: small(
+        parameters={"k": 0.1, "A": ("uniform", 0.5, 3.0)}, doses=[], windows={10.0: (8.0, 12.0)}
+    ),
+    "limits alone": lambda: small(rows=[], censored=[("y", 1.0, 2.0), ("y", 10.0, 2.0)]),
+    "one row": lambda: small(rows=[("y", 10.0, 2.5)]),
+    "nothing estimated": lambda: small(parameters={"k": 0.1, "A": 1.0}),
+    "variants": lambda: small(
+        parameters={"k": ("log-normal", -2.3, 0.5), "A": ("log-normal", 0.0, 1.0)},
+        variants={"both": {"k": "estimate", "A": "estimate"}, "one": {"k": 0.1, "A": "estimate"}},
+    ),
+    "a formula of two states, an assumed spread": lambda: small(
+        observables={"y": ("A*x + bag/100", 0.3)}, parameters={"k": 0.1, "A": ("log-uniform", 0.1, 10.0)}
+    ),
+}
+
+
+@pytest.mark.parametrize("name", PASSING)
+def test_what_check_passes_every_verb_starts(name: str, tmp_path: Path) -> None:
+    """Each verb's first step, with as little of everything as it takes; only what was told may be refused."""
+    case = PASSING[name]()
+    problems = cs.check(case)
+    assert [each for each in problems if each.severity == "error"] == []
+    idle = any("nothing is estimated" in each.what for each in problems)
+    fit = cs.calibrate(case, starts=1, progress=False)
+    assert np.isfinite(fit.log_evidence)
+    plan = cs.Schedule.at([0.0], cells=10.0, product="bag")
+    assert len(cs.sweep(fit, {"one": plan}, until=5.0, draws=2).table())
+    assert cs.identify(fit, points=1).report()
+    if not idle:
+        assert cs.profile(fit, "A", levels=0.5, step=2.0, workers=1, progress=False).curves
+        assert cs.sample(fit, draws=4, tune=40, chains=1, progress=False).thetas.size
+    if case.variants:
+        assert cs.compare(case, starts=1, leave_out=False, nearest=False, progress=False).order
+
+
+def test_report_starts_on_what_check_passes(tmp_path: Path) -> None:
+    from cellsim.report.report import write_report
+
+    made = write_report(
+        small(),
+        tmp_path,
+        starts=1,
+        draws=4,
+        length=4,
+        without=("sample", "leave-out", "robustness"),
+        progress=False,
+    )
+    # figures of named quantities are missing in a model without them; nothing else is
+    assert all(each.startswith("Figure") for each in made.failures), made.failures
+    assert objective_of(small()).names == ("A",)
