@@ -38,7 +38,7 @@ def of_tables(case: Case) -> Iterator[Problem]:
     yield from _printed(case)
     yield from _placeholders(case)
     for analyte in case.analytes:
-        if values and not any(row.analyte == analyte.id for row in values):
+        if not _broken(case) and not any(row.analyte == analyte.id for row in values):
             yield problem_at(
                 analyte, f"no value of {analyte.observable} is scored.", "Remove it, or add its rows."
             )
@@ -50,12 +50,16 @@ def unread(case: Case, *files: str) -> bool:
     return any(file in told or file not in case.files for file in files)
 
 
+def _broken(case: Case) -> bool:
+    """Whether something could not be read, which was said once: what is not there may be there."""
+    return any(each.severity == "error" for each in case._noted)
+
+
 def _scored(case: Case) -> Iterator[Problem]:
     """A case without any row that counts would be its priors again."""
     counted: list[object] = [*case.rows, *(each for each in case.censored if each.scored)]
     counted += [each for each in case.grades if each.scored]
-    broken = any(each.severity == "error" and each.file != "variants.tsv" for each in case._noted)
-    if not counted and not broken:
+    if not counted and not _broken(case):
         what = "nothing is scored: no measurement, no censored value and no grade counts."
         yield Problem(
             what=what, remedy="Add rows to the measurement table, or set scored to true in extended.tsv."
