@@ -6,6 +6,7 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from cellsim.files import write_whole
 from cellsim.petab.problem import read_problem_file
 from cellsim.petab.tables import Desk, number_text, table_text
 
@@ -63,9 +64,9 @@ def export_problem(case: Case, folder: str | PathLike[str], *, variant: str | Va
             text = texts[name]
             if key == "parameter_files" and chosen is not None:
                 text = _fixed(name, text, dict(chosen.fixed))
-            (out / Path(name).name).write_text(text, encoding="utf-8")
+            write_whole(out / Path(name).name, text)
     model = f"{Path(problem.model).stem}.xml"
-    (out / model).write_text(_sbml(case, texts.get(problem.model)), encoding="utf-8")
+    write_whole(out / model, _sbml(case, texts.get(problem.model)))
     content = {
         "format_version": "2.0.0",
         "id": case.name + (f"_{chosen.id}" if chosen else ""),
@@ -73,7 +74,7 @@ def export_problem(case: Case, folder: str | PathLike[str], *, variant: str | Va
         **listed,
     }
     path = out / "problem.yaml"
-    path.write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
+    write_whole(path, yaml.safe_dump(content, sort_keys=False))
     return path
 
 

@@ -19,6 +19,7 @@ import sympy as sp
 from cellsim.dosing.delivery import deliver
 from cellsim.dosing.schedule import Schedule
 from cellsim.errors import CaseError, Problem, did_you_mean
+from cellsim.files import write_whole
 from cellsim.model.content import TIME, Event, State
 from cellsim.model.formulas import formula_text, parse_formula
 from cellsim.model.model import load_model
@@ -180,7 +181,7 @@ def export_v1(case: Case, folder: str | PathLike[str], *, fixed: Mapping[str, fl
     }
     texts[PROBLEM] = yaml.safe_dump(content, sort_keys=False)
     for name, text in texts.items():
-        (out / name).write_text(text, encoding="utf-8")
+        write_whole(out / name, text)
     return out / PROBLEM
 
 

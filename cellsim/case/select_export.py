@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from cellsim.case.export_v1 import export_v1
 from cellsim.errors import CaseError, Problem, did_you_mean
+from cellsim.files import write_whole
 from cellsim.petab.tables import Desk, table_text
 
 if TYPE_CHECKING:
@@ -166,7 +167,7 @@ def write_select(
         (SELECT_PROBLEM, yaml.safe_dump(content, sort_keys=False)),
         (MODELS, yaml.safe_dump(models, sort_keys=False, allow_unicode=True)),
     ):
-        (out / name).write_text(text, encoding="utf-8")
+        write_whole(out / name, text)
     return out / SELECT_PROBLEM
 
 

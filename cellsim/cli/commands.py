@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from cellsim.cli.options import Doing, parser_of
 from cellsim.errors import CellsimError, CutShortError
+from cellsim.files import replaced, write_whole
 from cellsim.interrupts import interrupts_heard
 from cellsim.streams import Output, outputs
 
@@ -92,6 +93,8 @@ def _can_be_written(options: argparse.Namespace) -> None:
             continue
         if not Path(place).absolute().parent.is_dir():
             problems.append(f"--{name} {place}: there is no folder {Path(place).parent}; make it first.")
+        elif Path(place).is_dir():
+            problems.append(f"--{name} {place}: this is a folder; name a file in it.")
         if name == "figure" and Path(place).suffix.lower() not in _PICTURES:
             problems.append(f"--figure {place}: a name that ends in {', '.join(_PICTURES)} is needed.")
     if problems:
@@ -189,7 +192,7 @@ def _identify(options: argparse.Namespace) -> None:
         source, seed=options.seed, predictions=predictions_named(source, options.prediction or ())
     )
     if options.out:
-        found.table().to_csv(options.out, index=False, lineterminator="\n")
+        write_whole(options.out, found.table().to_csv(index=False, lineterminator="\n"))
     print(found.report())
 
 
@@ -205,7 +208,7 @@ def _profile(options: argparse.Namespace) -> int:
         kind=options.kind,
     )
     if options.out:
-        found.table().to_csv(options.out, index=False, lineterminator="\n")
+        write_whole(options.out, found.table().to_csv(index=False, lineterminator="\n"))
     print(found.report())
     if options.figure:
         _draw("profile", found, options.figure)
@@ -297,7 +300,7 @@ def _robustness(options: argparse.Namespace) -> int:
         _case(options.case), variants=options.variant, starts=options.starts, seed=options.seed
     )
     if options.out:
-        found.table().to_csv(options.out, index=False, lineterminator="\n")
+        write_whole(options.out, found.table().to_csv(index=False, lineterminator="\n"))
     print(found)
     if options.figure:
         _draw("robustness", found, options.figure)
@@ -447,7 +450,7 @@ def _write(text: str, out: str | None) -> None:
     if out is None:
         sys.stdout.write(text)
     else:
-        Path(out).write_text(text, encoding="utf-8")
+        write_whole(out, text)
 
 
 def _draw(what: str, result: object, file: str) -> None:
@@ -459,7 +462,8 @@ def _draw(what: str, result: object, file: str) -> None:
     from cellsim.plots.style import figure_of
 
     figure = figure_of(getattr(plots, what)(result))
-    figure.savefig(file, dpi=200)
+    with replaced(file) as place:
+        figure.savefig(place, dpi=200)
     plt.close(figure)
 
 

@@ -17,6 +17,7 @@ from cellsim.comparison.left_out import Left, stacking
 from cellsim.comparison.nulls import Rivals, rivals_of
 from cellsim.comparison.prior_power import POWERS, evidence_slopes
 from cellsim.comparison.verdicts import means_of, verdict_of
+from cellsim.files import write_whole
 from cellsim.posterior.calibration import Calibration
 from cellsim.posterior.variational import NearestNormal
 from cellsim.saved import read_saved, whole
@@ -303,7 +304,7 @@ class Comparison:
             "doubts": list(self.doubts),
             "interrupted": self.interrupted,
         }
-        Path(path).write_text(json.dumps(content, ensure_ascii=False), encoding="utf-8")
+        write_whole(path, json.dumps(content, ensure_ascii=False))
 
     @classmethod
     def load(cls, path: str | Path) -> Comparison:

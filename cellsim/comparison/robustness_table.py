@@ -13,6 +13,7 @@ import numpy as np
 from cellsim.case.case import Case, load_case
 from cellsim.comparison.conclusions import Conclusion
 from cellsim.comparison.nulls import Rivals
+from cellsim.files import write_whole
 from cellsim.saved import read_saved, whole
 
 if TYPE_CHECKING:
@@ -233,7 +234,7 @@ class Robustness:
             "seconds": self.seconds,
             "versions": dict(self.versions),
         }
-        Path(path).write_text(json.dumps(content, indent=1, ensure_ascii=False), encoding="utf-8")
+        write_whole(path, json.dumps(content, indent=1, ensure_ascii=False))
 
     @classmethod
     def load(cls, path: str | Path) -> Robustness:

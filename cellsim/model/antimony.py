@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 import sympy as sp
 
 from cellsim.errors import ModelError, Problem
+from cellsim.files import write_whole
 from cellsim.library import model_file, shipped_models
 from cellsim.model.formulas import bracketed, formula_text
 from cellsim.model.native import DEEPEST_FORMULA, c_numbers, nesting, too_long
@@ -286,7 +287,7 @@ def _written_beside(source: Path) -> Path | None:
     new = antimony_to_sbml(source.read_text(encoding="utf-8"))
     if target.exists() and target.read_text(encoding="utf-8") == new:
         return None
-    target.write_text(new, encoding="utf-8")
+    write_whole(target, new)
     return target
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cellsim.errors import CalibrationError
+from cellsim.files import write_whole
 from cellsim.identifiability.identification import verdict
 from cellsim.likelihood.objective import Objective, objective_of
 from cellsim.posterior.curvature import spread_by_slopes
@@ -301,7 +302,7 @@ class Calibration:
 
     def save(self, path: str | Path) -> None:
         """Write everything needed to read it again, case and model included, as one JSON file."""
-        Path(path).write_text(json.dumps(self.content(), indent=1, ensure_ascii=False), encoding="utf-8")
+        write_whole(path, json.dumps(self.content(), indent=1, ensure_ascii=False))
 
     def content(self) -> dict[str, Any]:
         """What is written, as plain values."""

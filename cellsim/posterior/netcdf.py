@@ -12,6 +12,7 @@ import numpy as np
 
 from cellsim.case.case import load_case
 from cellsim.errors import CalibrationError
+from cellsim.files import replaced
 from cellsim.likelihood.objective import Objective, objective_of
 from cellsim.likelihood.replicates import Scored
 from cellsim.posterior.sampler import CLOSER, Drawn, Run
@@ -88,13 +89,13 @@ def write_groups(path: str | Path, groups: Mapping[str, xr.Dataset], about: Mapp
     import xarray as xr
 
     told = xr.Dataset({"json": ((), json.dumps(about, ensure_ascii=False))})
-    partial = Path(f"{path}.partial")
-    for k, (name, group) in enumerate({**groups, ABOUT: told}.items()):
-        # a boolean would be written in a form that not every reader of netCDF takes
-        plain = group.map(lambda each: each.astype("int8") if each.dtype == bool else each, keep_attrs=True)
-        plain.to_netcdf(partial, mode="a" if k else "w", group=name, engine="h5netcdf")
-    # a file is whole or not there
-    partial.replace(path)
+    with replaced(path) as place:
+        for k, (name, group) in enumerate({**groups, ABOUT: told}.items()):
+            # a boolean would be written in a form that not every reader of netCDF takes
+            plain = group.map(
+                lambda each: each.astype("int8") if each.dtype == bool else each, keep_attrs=True
+            )
+            plain.to_netcdf(place, mode="a" if k else "w", group=name, engine="h5netcdf")
 
 
 def read_groups(path: str | Path, *names: str) -> tuple[dict[str, xr.Dataset], dict[str, Any]]:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from cellsim.files import file_name
 from cellsim.identifiability.profiles import DYNAMIC
 from cellsim.report.chains import apart_table, apart_words, chains_words, drawn_from, source_words
 from cellsim.report.page import details, paragraphs, section, table
 from cellsim.report.profiles import foretold, seen
-from cellsim.report.report_desk import file_name
 from cellsim.report.report_words import (
     determined,
     groups_table,

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from cellsim.files import file_name
 from cellsim.report.chains import drawn_from
 from cellsim.report.page import details, paragraphs, section, table
-from cellsim.report.report_desk import file_name
 from cellsim.report.report_words import replicas_words, summits_words, unfollowed_words
 
 if TYPE_CHECKING:

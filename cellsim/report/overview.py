@@ -7,13 +7,13 @@ from collections.abc import Callable, Mapping
 from html import escape
 from typing import Any
 
+from cellsim.files import file_name
 from cellsim.posterior.calibration import Calibration
 from cellsim.report.chains import drawn_from
 from cellsim.report.data_driven import learned
 from cellsim.report.fit import fitted
 from cellsim.report.mechanisms import nulls_answer, rivals
 from cellsim.report.page import details, failure, link, page, paragraphs, pre, section, table
-from cellsim.report.report_desk import file_name
 from cellsim.report.report_robust import change_words, changes
 from cellsim.report.report_words import learned_words, listed
 from cellsim.report.schedules import contrast, days_answer, persists_answer, what_if

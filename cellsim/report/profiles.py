@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from cellsim.files import file_name
 from cellsim.identifiability.identification import DATA_DRIVEN
 from cellsim.predictions.measures import Area, Measure, Value
 from cellsim.predictions.predictions import Prediction, predictions_of
 from cellsim.report.page import details, paragraphs, table
-from cellsim.report.report_desk import file_name
 from cellsim.report.report_words import listed, profiles_table
 
 if TYPE_CHECKING:

@@ -10,6 +10,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from cellsim.errors import CellsimError
+from cellsim.files import file_name, write_whole
 from cellsim.report.page import failure, figure
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
     from cellsim.case.case import Case
 
-__all__ = ["Desk", "copy_case", "file_name"]
+__all__ = ["Desk", "copy_case"]
 
 T = TypeVar("T")
 DPI = 150
@@ -45,7 +46,7 @@ class Desk:
         if not path.resolve().is_relative_to(self.folder.resolve()):
             raise CellsimError(f"{name} would be written outside {self.folder}.")
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(content.encode("utf-8") if isinstance(content, str) else content)
+        write_whole(path, content)
         return name
 
     def csv(self, name: str, frame: pd.DataFrame) -> str:
@@ -76,11 +77,6 @@ class Desk:
     def part(self, what: str, make: Callable[[], str]) -> str:
         """A piece of the page; its failure instead when the numbers behind it cannot be told."""
         return self.attempt(what, make) or self.said(what)
-
-
-def file_name(variant: str) -> str:
-    """A variant's name as part of a file name."""
-    return "".join(each if each.isalnum() or each in "-_" else "_" for each in variant) or "fit"
 
 
 def copy_case(case: Case, desk: Desk) -> str:

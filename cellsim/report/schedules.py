@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from cellsim.dosing.dosing_words import cells_text
+from cellsim.files import file_name, replaced
 from cellsim.predictions.plans import AS_GIVEN
 from cellsim.report.chains import drawn_from, plans_apart
 from cellsim.report.page import details, link, paragraphs, section, table
@@ -16,7 +17,6 @@ from cellsim.report.products import (
     plan_table,
     plan_words,
 )
-from cellsim.report.report_desk import file_name
 from cellsim.report.report_words import listed, standing
 
 if TYPE_CHECKING:
@@ -151,12 +151,12 @@ def what_if(job: Job) -> tuple[str, str, str]:
     from cellsim import plots
 
     result = job.sweeps[name]
-    job.desk.attempt(
-        "Draws",
-        lambda: result.draws().to_csv(
-            job.desk.folder / f"tables/{file_name(name)}_draws.csv.gz", index=False, lineterminator="\n"
-        ),
-    )
+
+    def draws() -> None:
+        with replaced(job.desk.folder / f"tables/{file_name(name)}_draws.csv.gz") as place:
+            result.draws().to_csv(place, index=False, lineterminator="\n")
+
+    job.desk.attempt("Draws", draws)
     ranking = days_answer(job)
     lost = (
         [

@@ -10,8 +10,9 @@ from shlex import join
 from typing import TYPE_CHECKING, Any
 
 from cellsim.errors import CalibrationError, CutShortError
+from cellsim.files import file_name
 from cellsim.predictions.plans import Plan, plans_of, plans_table
-from cellsim.report.report_desk import Desk, copy_case, file_name
+from cellsim.report.report_desk import Desk, copy_case
 
 if TYPE_CHECKING:
     import pandas as pd
