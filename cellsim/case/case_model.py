@@ -84,9 +84,24 @@ def against_model(case: Case, model: Model) -> Iterator[Problem]:
         what = f"the model's parameter {name!r} has neither a prior nor a fixed value here."
         remedy = "Add a row with a prior, or with estimate false and its value."
         yield Problem(what=what, remedy=remedy, file=files[0])
+    yield from _days_of_visits(case, {*quantities, *parameters})
     yield from _units(case, model)
     yield from _doses_arrive(case, model)
     yield from _at_a_dose(case, model)
+
+
+def _days_of_visits(case: Case, own: set[str]) -> Iterator[Problem]:
+    """A name of the model's, or of what observables use, that the day of a visit bears too: one value would be both."""
+    standard = {each.id: each for each in case.priors if each.standard}
+    for visit in case.visits:
+        name = f"day_{visit.id}"
+        if name in own or name in standard:
+            yield problem_at(
+                standard.get(name, visit),
+                f"{name} is {'a quantity of the model' if name in own else 'a parameter'}, and the name of the day on "
+                f"which visit {visit.id!r} was sampled.",
+                "Rename one of the two.",
+            )
 
 
 def _claimed(case: Case, model: Model, name: str, placeholders: Collection[str]) -> tuple[str, str] | None:
