@@ -31,7 +31,7 @@ class Problem:
     doses: Doses
     times: Array  # every infusion, one and five days after it, every visit, the end
 
-    def solve(self, rtol: float, atol: float, **more: Any) -> Solution:
+    def solve(self, rtol: float, atol: float | None, **more: Any) -> Solution:
         return integrate(
             self.kernels, self.p, self.doses, self.times, start=START, rtol=rtol, atol=atol, **more
         )

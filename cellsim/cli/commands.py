@@ -169,7 +169,8 @@ def _simulate(options: argparse.Namespace) -> None:
         raise CellsimError(f"days {begin:g} to {until:g} by {options.step:g} are no days to simulate.")
     days = np.unique(np.append(np.arange(begin, until, options.step), until))
     outputs = [each.strip() for each in options.outputs.split(",")] if options.outputs else None
-    seen = simulate(model, timeline, days, values=values, start=begin, outputs=outputs)
+    tolerances = {"rtol": options.rtol, "atol": options.atol}
+    seen = simulate(model, timeline, days, values=values, start=begin, outputs=outputs, **tolerances)
     _write(seen.to_frame().to_csv(index=False, lineterminator="\n"), options.out)
 
 

@@ -43,6 +43,15 @@ def parser_of(doing: Mapping[str, Doing]) -> argparse.ArgumentParser:
     simulate.add_argument(
         "--outputs", metavar="A,B,...", help="states and assignments to write (default: all)"
     )
+    simulate.add_argument(
+        "--rtol", type=float, default=1e-6, metavar="R", help="relative error of a step (default: 1e-6)"
+    )
+    simulate.add_argument(
+        "--atol",
+        type=float,
+        metavar="A",
+        help="absolute error of a step, in the unit of each state (default: follows the values of each state)",
+    )
     _seed(simulate, "accepted everywhere; a simulation has nothing random")
     _out(simulate, "FILE", "CSV file (default: standard output)")
 

@@ -83,6 +83,7 @@ class Writer:
             ("y1", self.nw),
             ("u", self.nw),
             ("atol", self.nw),
+            ("peak", self.nw),
             ("f", self.nw),
             ("ys", self.nw),
             ("dense", 3 * self.nw),

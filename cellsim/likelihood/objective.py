@@ -353,7 +353,6 @@ class Objective:
             days,
             start=self.case.start,
             rtol=rtol,
-            atol=rtol * 1e-3,
             peak_share=_PEAK_SHARE,
             output_rates=gradient,
             **({"directions": self._directions} if gradient else {}),  # type: ignore[arg-type]

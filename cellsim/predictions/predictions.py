@@ -271,7 +271,6 @@ class _Course:
             self.times,
             start=self.start,
             rtol=objective.rtol,
-            atol=objective.rtol * 1e-3,
             directions=[objective.names[j] for j in self.free],
         )
         if solution.status[0] or solution.sensitivities is None:

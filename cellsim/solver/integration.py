@@ -32,6 +32,9 @@ __all__ = ["Doses", "Solution", "Steps", "integrate", "observe"]
 
 Array = NDArray[np.float64]
 NO_DOSES = Doses()
+PEAK_SHARE = 1e-4
+UNSEEN = 1e-3
+"""Share of the relative tolerance that is the absolute one of a state which has been 0 so far, in its own unit."""
 MEANING = {
     0: "reached the end",
     1: "the step became too small",
@@ -146,8 +149,8 @@ def integrate(
     start: float = 0.0,
     start_states: ArrayLike | None = None,
     rtol: float = 1e-6,
-    atol: ArrayLike = 1e-9,
-    peak_share: float = 0.0,
+    atol: ArrayLike | None = None,
+    peak_share: float = PEAK_SHARE,
     directions: Sequence[str | Direction | tuple[str, str | int]] | None = None,
     output_rates: bool = False,
     dense: bool = False,
@@ -177,13 +180,14 @@ def integrate(
         Values at `start`, instead of the model's initial values.
     rtol : float
         Relative error allowed in a step.
-    atol : float or (n_states,) array
-        Absolute error allowed in a step, in the unit of each state.
+    atol : float or (n_states,) array, optional
+        Absolute error allowed in a step, in the unit of each state, the whole time. Left out, it follows the
+        values: `rtol` times `peak_share` of the largest value the state has had so far; a thousandth of `rtol` while
+        it has been nothing but 0.
     peak_share : float
-        Allow an absolute error of `rtol` times this share of the largest value a state has had so far, too.
-        With 0.1 a dose that has decayed to a tenth is followed less and less closely, in whatever unit it
-        is counted, which saves a quarter of the steps in multi-dose models. Zero (off) where something
-        small may grow again.
+        With 0.1 a dose that has decayed to a tenth is followed less and less closely, in whatever unit it is
+        counted, which saves a quarter of the steps in multi-dose models. What falls further than this share and
+        then grows again by itself needs a smaller one. Without meaning when `atol` is given.
     directions : sequence, optional
         Differentiate outputs along these: names of parameters, or pairs ``("initial", state)``, ``("jump",
         n)``, ``("jump time", n)``, ``("rate", n)``, ``("on", n)``, ``("off", n)`` with n counted in
@@ -245,7 +249,7 @@ def integrate(
     several = (doses,) if isinstance(doses, Doses) else tuple(doses)
     if len(several) not in (1, n_sets):
         problems.append(Problem(what=f"Doses for {len(several)} sets, parameters for {n_sets}."))
-    if not (rtol > 0 and np.all(np.asarray(atol) >= 0)):
+    if not (rtol > 0 and peak_share > 0 and (atol is None or np.all(np.asarray(atol) >= 0))):
         problems.append(Problem(what="Tolerances must be positive."))
     if problems:
         raise SimulationError(problems)
@@ -258,11 +262,11 @@ def integrate(
     slopes = np.full(outputs.shape if output_rates else (0, 0, 0), np.nan)
     status, culprit = np.zeros(n_sets, np.int64), np.zeros(n_sets, np.int64)
     fail_time = np.zeros(n_sets)
-    options = np.array([rtol, max_step, max_steps, float(output_rates), peak_share])
+    options = np.array([rtol, max_step, max_steps, float(output_rates), peak_share * (atol is None)])
     event_times = _event_times(kernels, p)
     initially = tuple(event.initially for event in equations.events)
     absolute = np.full(n, 1e300)  # the clock has no error
-    absolute[:n_states] = atol
+    absolute[:n_states] = UNSEEN * rtol if atol is None else atol
     given = None
     if start_states is not None:
         given = np.broadcast_to(np.asarray(start_states, float), (n_sets, n_states))

@@ -13,7 +13,7 @@ from cellsim.compiler.assembly import Unit, aligned
 from cellsim.compiler.kernels import Kernels
 from cellsim.solver.breakpoints import Timetable
 from cellsim.solver.forks import Itinerary, Leg
-from cellsim.solver.loop_arrays import KERNELS, PATH_FULL, SLOTS, Group, Tangents, addresses
+from cellsim.solver.loop_arrays import KERNELS, N_PADDED, PATH_FULL, SLOTS, Group, Tangents, addresses
 from cellsim.solver.sensitivities import no_tangents
 from cellsim.solver.step_loop_cache import step_code
 
@@ -125,7 +125,7 @@ def begin(
         return w[lay[name] : lay[name] + count * width].reshape(count, width)
 
     slot("p", parameters.shape[1])[:] = parameters.T
-    w[lay["atol"] : lay["atol"] + machine.offsets[18]] = 1.0
+    w[lay["atol"] : lay["atol"] + machine.offsets[N_PADDED]] = 1.0
     slot("atol", n)[:] = absolute[:, None]
     if clock is not None:
         slot("y", n)[clock] = start

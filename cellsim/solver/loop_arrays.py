@@ -41,6 +41,7 @@ SLOTS = (
     "y1",
     "u",
     "atol",
+    "peak",
     "f",
     "ys",
     "dense",
@@ -60,6 +61,7 @@ PREPARE, INITIAL, RHS, RHS_AT_SAMPLE, JAC, LU, STEP, DENSE, OBSERVE, OBSERVE_RAT
     S_Y1,
     S_U,
     S_ATOL,
+    S_PEAK,
     S_F,
     S_YS,
     S_DENSE,
@@ -68,8 +70,8 @@ PREPARE, INITIAL, RHS, RHS_AT_SAMPLE, JAC, LU, STEP, DENSE, OBSERVE, OBSERVE_RAT
     S_K,
     S_STAGES,
     S_ROOTS,
-) = range(16)
-N_STATES, N_LANES, N_PADDED, N_OUTPUTS, N_ROOTS, N_CLOCK, N_FIXED = range(16, 23)
+) = range(17)
+N_STATES, N_LANES, N_PADDED, N_OUTPUTS, N_ROOTS, N_CLOCK, N_FIXED = range(17, 24)
 RTOL, H_MAX, MAX_STEPS, WANT_RATES, PEAK_SHARE = range(5)
 ACCEPTED, REJECTED, FACTORED, RECORDED = range(4)
 

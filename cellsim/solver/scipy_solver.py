@@ -17,10 +17,12 @@ from cellsim.errors import SimulationError
 
 __all__ = ["Events", "Motion", "breakdown", "integrate"]
 
+PEAK_SHARE = UNSEEN = 1e-3
 Array = np.ndarray[Any, np.dtype[np.float64]]
 Interpolant = Callable[[Array], Array]
 
 _LOOKS = (0.25, 0.5, 0.75, 1.0)  # where a step is searched for a condition that turned
+_LAG = 1e3  # how much larger than wanted a tolerance may be before LSODA starts anew
 _TINY = 1e-9  # a stretch this short (relative to the day) is crossed in one explicit step
 _MOST_ROUNDS = 100  # events that set off events at one instant
 
@@ -57,6 +59,25 @@ class Events(Protocol):
         """States after these events, all new values computed from `y`."""
 
 
+@dataclass
+class _Tolerances:
+    """What error is allowed: without an absolute tolerance, one that follows the values of each state.
+
+    A share of the relative error of the largest value so far; a state that has been 0 so far has another.
+    """
+
+    rtol: float
+    atol: float | None
+    peaks: Array
+
+    def of(self, y: Array) -> Array:
+        """Absolute error allowed in each state now."""
+        if self.atol is not None:
+            return np.full(y.shape, self.atol)
+        self.peaks = np.maximum(self.peaks, np.abs(y))
+        return np.where(self.peaks > 0, PEAK_SHARE * self.peaks, UNSEEN) * self.rtol
+
+
 class _StopError(Exception):
     """The right-hand side was asked for what it cannot give, or once too often."""
 
@@ -90,7 +111,7 @@ class _Steps:
 
 
 def breakdown(
-    names: Sequence[str], t: float, y: Array, rates: Array, *, rtol: float, atol: float, why: str
+    names: Sequence[str], t: float, y: Array, rates: Array, *, rtol: float, atol: float | None, why: str
 ) -> SimulationError:
     """The error of a run that cannot go on: time, state and the fastest-changing name.
 
@@ -105,7 +126,7 @@ def breakdown(
     why : str
         What happened, as a sentence.
     """
-    weight = np.abs(rates) / (atol + rtol * np.abs(y))
+    weight = np.abs(rates) / ((UNSEEN * rtol if atol is None else atol) + rtol * np.abs(y))
     fastest = int(np.argmax(np.where(np.isfinite(rates) & np.isfinite(y), weight, np.inf)))
     return SimulationError(
         f"The solution cannot be carried past day {t:.6g}: {why} {names[fastest]} changes fastest, "
@@ -163,7 +184,7 @@ def integrate(
     inflows: Sequence[tuple[float, float, int, float]],
     breaks: Iterable[float] = (),
     rtol: float,
-    atol: float,
+    atol: float | None,
     max_evaluations: int = 1_000_000,
 ) -> tuple[Array, Array, Callable[[np.ndarray[Any, Any], Array], Array]]:
     """Carry the states from `start` to `end` through all doses and events.
@@ -183,7 +204,7 @@ def integrate(
     breaks : iterable of float
         Other days on which the right-hand side may jump.
     rtol, atol : float
-        Error allowed per step, relative and absolute.
+        Error allowed per step, relative and absolute; left out, the absolute one follows the values of each state.
     max_evaluations : int
         How often the rates may be asked for in all: a few minutes' work, twenty times what the case needs at a
         tolerance of 1e-10.
@@ -207,6 +228,7 @@ def integrate(
     steps, left = _Steps([], [], []), iter(range(max_evaluations))
     held = np.array(events.initially, dtype=bool) if events else np.empty(0, dtype=bool)
     y = np.array(y, dtype=float)
+    tolerances = _Tolerances(rtol, atol, np.zeros_like(y))
     for place, t in enumerate(stops):
         for day, state, amount in boluses:
             if day == t:
@@ -220,9 +242,7 @@ def integrate(
                     inflow[state] += rate
             now, until = t, stops[place + 1]
             while now < until:
-                now, y, held = _stretch(
-                    motion, events, held, steps, now, until, y, inflow, (rtol, atol), left
-                )
+                now, y, held = _stretch(motion, events, held, steps, now, until, y, inflow, tolerances, left)
     last = y.copy()
     steps.add(end, end, lambda times: np.repeat(last[:, None], len(times), axis=1))
     return np.array(steps.starts), np.array(steps.ends), steps.states
@@ -237,7 +257,7 @@ def _stretch(
     until: float,
     y: Array,
     inflow: Array,
-    tolerances: tuple[float, float],
+    tolerances: _Tolerances,
     left: Iterator[int],
 ) -> tuple[float, Array, np.ndarray[Any, Any]]:
     """Go on until the next stop or the next event, whichever comes first."""
@@ -251,13 +271,14 @@ def _stretch(
             raise _StopError(why, day, states, found)
         return found
 
-    rtol, atol = tolerances
+    rtol, atol = tolerances.rtol, tolerances.atol
     try:
         if until - t <= _TINY * max(1.0, abs(t)):
             slope, first, begin = rates(t, y), y.copy(), t
             steps.add(t, until, lambda times: first[:, None] + slope[:, None] * (times - begin))
             return until, first + slope * (until - t), held
-        solver = LSODA(rates, t, y, until, rtol=rtol, atol=atol, jac=motion.jacobian)
+        allowed = tolerances.of(y)
+        solver = LSODA(rates, t, y, until, rtol=rtol, atol=allowed, jac=motion.jacobian)
         while solver.status == "running":
             message = solver.step()
             if solver.status == "failed":
@@ -272,6 +293,8 @@ def _stretch(
                     held, y = _settle(events, held, day, curve(np.array([day]))[:, 0])
                     return day, y, held
             steps.add(before, now, curve)
+            if (allowed > _LAG * tolerances.of(solver.y)).any():  # LSODA keeps to those it began with
+                return now, np.array(solver.y), held
     except _StopError as error:
         where = (error.t, error.y, error.rates)
         raise breakdown(motion.names, *where, rtol=rtol, atol=atol, why=error.why) from None

@@ -61,7 +61,7 @@ def simulate(
     outputs: Sequence[str] | None = None,
     solver: Literal["rodas", "scipy"] = "rodas",
     rtol: float = 1e-6,
-    atol: float = 1e-9,
+    atol: float | None = None,
 ) -> Trajectory:
     """Run a model under a schedule and read it at given times.
 
@@ -84,7 +84,8 @@ def simulate(
     solver : {"rodas", "scipy"}
         The compiled Rosenbrock engine, or SciPy's LSODA on the same right-hand side as its witness.
     rtol, atol : float
-        Error allowed per step: relative, and absolute in each state's unit.
+        Error allowed per step: relative, and absolute in each state's unit. Left out, the absolute one follows the
+        values of each state (see :func:`cellsim.solver.integration.integrate`).
 
     Returns
     -------
@@ -153,7 +154,7 @@ def _checked_times(times: ArrayLike) -> Array:
 
 
 def _span_problems(
-    schedule: Schedule, days: Array, begin: float, solver: str, rtol: float, atol: float
+    schedule: Schedule, days: Array, begin: float, solver: str, rtol: float, atol: float | None
 ) -> Iterator[str]:
     if solver not in SOLVERS:
         yield f"no solver {solver!r}. {did_you_mean(solver, SOLVERS)}"
@@ -166,7 +167,7 @@ def _span_problems(
             when = f"on day {infusion.day:g}, before the start on day {begin:g}."
             yield f"the infusion of {infusion.product} is {when}"
     for name, value in (("rtol", rtol), ("atol", atol)):
-        if not 0 < value < 1:
+        if value is not None and not 0 < value < 1:
             yield f"{name} {value!r} is not between 0 and 1."
 
 
@@ -230,7 +231,7 @@ class _Run:
     begin: float
     end: float
     rtol: float
-    atol: float
+    atol: float | None
 
     def __post_init__(self) -> None:
         self.equations = equations_of(self.model, self.names)
@@ -329,5 +330,4 @@ class _Run:
         y = steps.states(np.array([last]), np.array([day]))[0] if last >= 0 else self.y0
         rates = self.kernels.rhs(day, y, self.p)
         why = f"{MEANING[int(solution.status[0])]}."
-        tolerances = {"rtol": self.rtol, "atol": self.atol}
-        raise breakdown(self.kernels.equations.states, day, y, rates, **tolerances, why=why)
+        raise breakdown(self.kernels.equations.states, day, y, rates, rtol=self.rtol, atol=self.atol, why=why)

@@ -61,6 +61,7 @@ from cellsim.solver.loop_arrays import (
     S_F,
     S_G,
     S_GDOT,
+    S_PEAK,
     S_Q,
     S_ROOTS,
     S_U,
@@ -184,6 +185,22 @@ def _initial_step(addr, off, opt, w, base, span):  # type: ignore[no-untyped-def
 
 
 @_compiled
+def _follow_scales(off, opt, w):  # type: ignore[no-untyped-def]
+    """Let the absolute tolerance of each state follow the largest value it has had; until it has one, it stays."""
+    share = opt[PEAK_SHARE] * opt[RTOL]
+    if share <= 0.0:
+        return
+    W = off[N_LANES]
+    for i in range(off[N_STATES] * W):
+        if i // W == off[N_CLOCK]:
+            continue
+        value = abs(w[off[S_Y] + i])
+        if value > w[off[S_PEAK] + i]:
+            w[off[S_PEAK] + i] = value
+            w[off[S_ATOL] + i] = share * value
+
+
+@_compiled
 def _interpolate(off, w, theta, into):  # type: ignore[no-untyped-def]
     """Dense output at t + theta h for all lanes."""
     size, y, y1, k = off[N_STATES] * off[N_LANES], off[S_Y], off[S_Y1], off[S_DENSE]
@@ -249,7 +266,7 @@ def _give_up(off, w, status, source, t, fail_time, culprit, code):  # type: igno
         if source[lane] < 0 or source[source[lane]] < 0 or source[source[lane]] != source[lane]:
             source[lane] = healthy
             for i in range(off[N_STATES]):
-                for slot in (S_Y, S_U, S_ATOL):
+                for slot in (S_Y, S_U, S_ATOL, S_PEAK):
                     w[off[slot] + i * W + lane] = w[off[slot] + i * W + healthy]
             for i in range(off[N_FIXED]):
                 w[off[S_Q] + i * W + lane] = w[off[S_Q] + i * W + healthy]
@@ -539,10 +556,7 @@ def run_group(at, base, other, given_start, first, stop, n_breaks, n_times, stri
                 _record(G, t, t, 1.0)
             return ARRIVED
         end = G.breaks[b + 1]
-        share = opt[PEAK_SHARE] * opt[RTOL]
-        if share > 0.0:
-            for i in range(size):
-                w[off[S_ATOL] + i] = max(w[off[S_ATOL] + i], share * abs(w[Y + i]))
+        _follow_scales(off, opt, w)
         h = min(_initial_step(addr, off, opt, w, base, end - t), opt[H_MAX])
         fresh, grown, old_error = True, True, 1e-4
         while t < end:
@@ -667,9 +681,7 @@ def run_group(at, base, other, given_start, first, stop, n_breaks, n_times, stri
                     w[Y1 + i] = w[off[S_YS] + i]
             for i in range(size):
                 w[Y + i] = w[Y1 + i]
-            if share > 0.0:
-                for i in range(size):
-                    w[off[S_ATOL] + i] = max(w[off[S_ATOL] + i], share * abs(w[Y + i]))
+            _follow_scales(off, opt, w)
             if tangents:
                 if hit >= 0:
                     if not tangents_dense:

@@ -502,3 +502,22 @@ def test_draws_are_no_calibration(drawn: Path, capsys: Captured) -> None:
 def test_two_posteriors_of_one_variant_are_refused(drawn: Path, folder: Path, capsys: Captured) -> None:
     assert main(["compare", str(folder), "--posterior", str(drawn), "--posterior", str(drawn)]) == 1
     assert "one file a variant is needed" in capsys.readouterr().err
+
+
+def test_simulate_takes_tolerances(tmp_path: Path, capsys: Captured) -> None:
+    """Witness: the closed form of exponential growth from 1e-12, which an absolute tolerance of 1e-9 loses."""
+    model = tmp_path / "growth.ant"
+    model.write_text("x = 1e-12; x' = 2*x")
+    command = ["simulate", str(model), "--until", "10", "--step", "10"]
+
+    def end(*more: str) -> float:
+        assert main([*command, *more]) == 0
+        return float(capsys.readouterr().out.strip().splitlines()[-1].split(",")[-1])
+
+    exact = 1e-12 * np.exp(20.0)
+    assert end() == pytest.approx(exact, rel=1e-4)
+    assert end("--rtol", "1e-10") == pytest.approx(exact, rel=1e-8)
+    assert end("--atol", "1e-18") == pytest.approx(exact, rel=1e-3)
+    assert abs(end("--atol", "1e-6") / exact - 1) > 0.1
+    assert main([*command, "--rtol", "2"]) != 0
+    assert "rtol 2.0 is not between 0 and 1" in capsys.readouterr().err
