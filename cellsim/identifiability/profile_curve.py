@@ -53,6 +53,8 @@ class Branch:
         The best parameters at each point.
     pressed : tuple of tuple of str
         At each point, other parameters in the far tail of their priors or at the limit.
+    held : tuple of tuple of str
+        At each point of a profile of the likelihood, parameters that only their prior keeps from going on.
     ends : (str, str)
         How the walk ended below and above: ``"reached"``, ``"tail"``, ``"failed"``, ``"long"``.
     sd : float
@@ -68,10 +70,17 @@ class Branch:
     slope: Array
     theta: Array
     pressed: tuple[tuple[str, ...], ...]
+    held: tuple[tuple[str, ...], ...]
     ends: tuple[str, str]
     sd: float
     leaps: tuple[float, ...] = ()
     evaluations: int = 0
+
+    def held_at(self, place: float) -> tuple[str, ...]:
+        """Whose priors decide how high the branch is at a value: of the points around it, and of the lowest."""
+        after = int(np.searchsorted(self.at, place))
+        around = {max(after - 1, 0), min(after, len(self.at) - 1), int(np.argmin(self.rise))}
+        return tuple(dict.fromkeys(name for k in sorted(around) for name in self.held[k]))
 
     @cached_property
     def _cubic(self) -> Any:
@@ -108,7 +117,9 @@ class Interval:
     low, high : float
         In the quantity's unit; the last value looked at where an end is open.
     lower, upper : str
-        ``"closed"``, or why the end is open.
+        ``"closed"``, or why the end is open or no end of the data's.
+    holders : (tuple of str, tuple of str)
+        Parameters whose priors, and not the data, put the lower and the upper end where it is.
     pieces : int
         More than one when values in between are excluded.
     """
@@ -119,6 +130,7 @@ class Interval:
     lower: str
     upper: str
     pieces: int = 1
+    holders: tuple[tuple[str, ...], tuple[str, ...]] = ((), ())
 
     @property
     def closed(self) -> bool:
@@ -197,13 +209,27 @@ class Curve:
         low, high = lowest[1][0], highest[1][1]
         inside = self.rise_at(np.linspace(low, high, 400)[1:-1]) <= height
         edges = np.flatnonzero(np.diff(np.concatenate([[0], inside.astype(int), [0]])))
+        crossed = lowest[1][2], highest[1][3]
+        holders = (
+            lowest[0].held_at(low) if crossed[0] else (),
+            highest[0].held_at(high) if crossed[1] else (),
+        )
+        lower, upper = (
+            self._why(branch, side)
+            if not crossed[side]
+            else _held(holders[side])
+            if holders[side]
+            else CLOSED
+            for side, branch in enumerate((lowest[0], highest[0]))
+        )
         return Interval(
             level,
             float(self.value(low)),
             float(self.value(high)),
-            CLOSED if lowest[1][2] else self._why(lowest[0], 0),
-            CLOSED if highest[1][3] else self._why(highest[0], 1),
+            lower,
+            upper,
             max(1, len(edges) // 2),
+            holders,
         )
 
     def _why(self, branch: Branch, side: int) -> str:
@@ -212,7 +238,7 @@ class Curve:
             return "open: no way on was found here"
         if end == "long":
             return "open: walked too long"
-        if self.prior is not None and self.prior.family == "uniform":
+        if self.prior is not None and self.prior.cut[side]:
             return "open: to the end of its window"
         return "open: flat" if rise < _FLAT else "open: rises too little"
 
@@ -331,7 +357,14 @@ class Curve:
         unit = f" {self.unit}" if self.unit and self.unit != "1" else ""
         share = f"{100 * last.level:g} %"
         low, high = number(last.low), number(last.high)
-        if last.closed:
+        below, above = last.holders
+        if below or above:
+            ends = (
+                _end(low, unit, last.lower, below, "no lower end down to"),
+                _end(high, unit, last.upper, above, "no upper end up to"),
+            )
+            said = f"{number(self.estimate)}{unit}, {share}: " + ", ".join(ends)
+        elif last.closed:
             said = f"{number(self.estimate)}{unit}, {share}: {low} to {high}"
         elif last.lower != CLOSED and last.upper != CLOSED:
             flat = last.lower == last.upper == "open: flat"
@@ -355,6 +388,17 @@ class Curve:
 
 def _reason(words: str) -> str:
     return words.removeprefix("open: ")
+
+
+def _held(names: Sequence[str]) -> str:
+    return f"bounded by the prior of {_list(names)}"
+
+
+def _end(value: str, unit: str, words: str, holders: Sequence[str], without: str) -> str:
+    """One end of an interval that has an end put by a prior."""
+    if words == CLOSED:
+        return f"{'up' if 'upper' in without else 'down'} to {value}{unit} by the data"
+    return f"{value}{unit} {words}" if holders else f"{without} {value} ({_reason(words)})"
 
 
 def _list(names: Sequence[str]) -> str:

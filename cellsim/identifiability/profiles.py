@@ -45,6 +45,8 @@ _LIMIT = {"posterior": 8.0, "unaided": 8.0, "likelihood": 5.0}
 _REACH = {"posterior": 8.0, "unaided": 5.0, "likelihood": 5.0}
 # where a prior is not believed it only chooses, as if it were ten times wider
 _ASIDE = 0.01
+# what a box wider by so much of itself would be worth, in -2 ln likelihood, for a reader to see it
+_WIDER, _WORTH = 0.1, 0.1
 # likelihoods of many parameters wind through narrow valleys; what may be left of -2 ln when patience ends
 _ROUGH = {"posterior": 0.0, "unaided": 0.0, "likelihood": 0.3}
 _FAR = 4.0
@@ -102,7 +104,7 @@ class Profiles:
         -------
         DataFrame
             Columns name, group, meaning, unit, estimate, low_68, high_68, low_95, high_95 (one pair a level, in the
-            unit, nan where an end is open), lower, upper (``"closed"`` or why not, at the highest level),
+            unit, nan where an end is open or a prior's), lower, upper (``"closed"`` or why not, at the highest level),
             prior_low, prior_high (the prior's interval of the highest level), contraction, shift (prior sd),
             verdict, note.
         """
@@ -154,7 +156,8 @@ def profile(
     kind : str
         ``"posterior"``: with all priors. ``"unaided"``: each parameter without its own prior, the others with theirs;
         shows whether the data bound it. ``"likelihood"``: no priors at all, for problems with more rows than
-        parameters. The last two look within 5 prior standard deviations.
+        parameters; an end that only a prior keeps where it is, because some parameter has come to the end of its box, is
+        no end of the likelihood's and says whose prior it is. The last two look within 5 prior standard deviations.
     levels : float or sequence of float
         Of the intervals.
     step : float
@@ -224,7 +227,7 @@ def profile(
         doubts=(
             *_doubts(first[1], best, stopped, [line.name for line in lines], curves),
             *_too_few(objective, kind),
-            *_roughly([point for each in sides.values() for point in each.points], kind),
+            *_roughly([*(p for _, p in valleys), *(p for each in sides.values() for p in each.points)], kind),
             *_out_of_sight(source, valleys, best.level, threshold(levels[-1])),
         ),
         evaluations=sum(point.evaluations for each in sides.values() for point in each.points),
@@ -353,11 +356,48 @@ def _valleys(source: Any, objective: Objective, kind: str) -> list[tuple[Ground,
         ground = Ground(objective, weights, _LIMIT[kind], extra)
         start = np.clip(theta, -ground.limit, ground.limit)
         point = settle(ground, start, tolerance=1e-3, most=100, rough=_ROUGH[kind])
+        if point is None and curvature is not None:
+            # Newton's steps were lost; a calibration's own optimum is a point to walk from whatever is left to gain
+            start = _descended(ground, start)
+            point = settle(ground, start, tolerance=1e-3, most=100, rough=np.inf)
         if point is not None and all(np.max(np.abs(point.theta - p.theta)) > 0.1 for _, p in out):
             out.append((ground, point))
     if not out:
-        raise CalibrationError("no optimum could be reached to profile from; calibrate first.")
+        raise CalibrationError(
+            "no optimum could be reached from the prior medians; calibrate, and profile what that finds."
+            if optima[0][1] is None
+            else "nothing can be simulated at the calibration's optima once priors are left out; profile the posterior."
+        )
     return sorted(out, key=lambda pair: pair[1].level)
+
+
+def _descended(ground: Ground, start: Array) -> Array:
+    """Down to the floor by bounded least squares, where Newton's own steps do not find the way."""
+    from scipy.optimize import least_squares
+
+    objective, scale, count = ground.objective, np.sqrt(ground.weights), len(ground.objective.terms)
+    found = {"theta": start}
+
+    def residuals(theta: Array) -> Array:
+        here = objective.evaluate(theta).residuals
+        return np.append(here[:count], scale * here[count:])
+
+    def slopes(theta: Array) -> Array:
+        jacobian = objective.evaluate(theta, gradient=True).jacobian
+        assert jacobian is not None
+        if not np.all(np.isfinite(jacobian)):
+            raise CalibrationError("the gradient is not finite.")
+        found["theta"] = theta
+        return np.vstack([jacobian[:count], np.diag(scale)])
+
+    inside = np.clip(start, -ground.limit * (1 - 1e-9), ground.limit * (1 - 1e-9))
+    try:
+        ended = least_squares(
+            residuals, inside, slopes, bounds=(-ground.limit, ground.limit), x_scale="jac", max_nfev=200
+        )
+    except CalibrationError:
+        return found["theta"]
+    return np.asarray(ended.x)
 
 
 # ---- the walks ------------------------------------------------------------------------------------
@@ -496,11 +536,54 @@ def _branch(objective: Objective, line: _Line, down: Walk, up: Walk, least: floa
             )
             for point in points
         ),
+        held=_holders(objective, points, line.column) if kind == "likelihood" else ((),) * len(points),
         ends=(down.end, up.end),
         sd=float(np.sqrt(2 / up.points[0].curvature)),
         leaps=tuple(each.points[k].at for each in (down, up) for k in each.jumps),
         evaluations=sum(point.evaluations for point in points),
     )
+
+
+def _holders(objective: Objective, points: Sequence[Point], column: int) -> tuple[tuple[str, ...], ...]:
+    """At each point whose prior decides how high it is; at the lowest the quantity's own may as well."""
+    lowest = min(range(len(points)), key=lambda k: points[k].level)
+    return tuple(
+        _held(objective, point.theta, -1 if k == lowest else column) for k, point in enumerate(points)
+    )
+
+
+def _held(objective: Objective, theta: Array, column: int) -> tuple[str, ...]:
+    """Parameters, other than that of `column`, which only their prior keeps from making the likelihood larger.
+
+    On the floor the likelihood pulls a coordinate outwards as hard as what is left of the prior pulls it back: half its
+    slope is _ASIDE theta, or _ASIDE theta / phi(theta) by probability of the prior, phi the standard normal density. What
+    a prior with a tenth more of probability would be worth follows from this slope and the curvature of the likelihood.
+    """
+    from scipy.stats import norm
+
+    density = norm.pdf(theta)
+    slope = _ASIDE * np.abs(theta) / density
+    near = [
+        j
+        for j, prior in enumerate(objective.priors)
+        if j != column and 2 * slope[j] * _WIDER > _WORTH and prior.cut[int(theta[j] > 0)]
+    ]
+    at_limit = [j for j in range(theta.size) if j != column and abs(theta[j]) >= _LIMIT["likelihood"] - 1e-3]
+    if near:
+        jacobian = objective.evaluate(theta, gradient=True).jacobian
+        assert jacobian is not None
+        rows = (
+            np.delete(jacobian[: len(objective.terms)], column, axis=1)
+            if column >= 0
+            else jacobian[: len(objective.terms)]
+        )
+        spread = np.diag(np.linalg.inv(rows.T @ rows + _ASIDE * np.eye(rows.shape[1])))
+        spread = np.insert(spread, column, np.nan) if column >= 0 else spread
+        bend = np.maximum(1 / spread - _ASIDE, 0.0) / density**2
+        with np.errstate(divide="ignore"):
+            way = np.minimum(_WIDER, slope / bend)
+        near = [j for j in near if 2 * slope[j] * way[j] - bend[j] * way[j] ** 2 > _WORTH]
+    return tuple(objective.names[j] for j in sorted({*near, *at_limit}))
 
 
 def _doubts(
@@ -531,7 +614,8 @@ def _too_few(objective: Objective, kind: str) -> list[str]:
 def _roughly(points: Sequence[Point], kind: str) -> list[str]:
     count = sum(point.rough for point in points)
     return [
-        f"{count} of {len(points)} points were reached only roughly (-2 ln may be lower there by {_ROUGH[kind]:g})."
+        f"{count} of {len(points)} points were reached only roughly: -2 ln may be lower there, by about {_ROUGH[kind]:g} on the "
+        "walks."
     ] * bool(count)
 
 

@@ -51,6 +51,9 @@ class _Normal:
 
         return self.mean - self.sd * ndtri(share)
 
+    def support(self) -> tuple[float, float]:
+        return -np.inf, np.inf
+
     def logpdf(self, x: Any) -> Any:
         return -0.5 * ((np.asarray(x) - self.mean) / self.sd) ** 2 - np.log(self.sd * np.sqrt(2 * np.pi))
 
@@ -152,6 +155,17 @@ class Prior:
         if self.family != "uniform":
             return None
         return max(self.lower, self.parameters[0]), min(self.upper, self.parameters[1])
+
+    @property
+    def cut(self) -> tuple[bool, bool]:
+        """Whether the prior ends below and above at a bound that somebody chose, beyond which there might have been more.
+
+        A box and bounds inside the family's support are such ends; zero, for a quantity that is positive by nature, is none.
+        """
+        if self.family in ("uniform", "log-uniform"):
+            return True, True
+        low, high = self._distribution().support()
+        return self.lower > low, self.upper < high
 
     def value(self, theta: NDArray[np.float64]) -> NDArray[np.float64]:
         """The parameter at prior-whitened coordinate `theta` (any shape), in its own unit."""

@@ -384,3 +384,63 @@ def test_a_prediction_that_comes_to_its_end_is_followed_that_far():
     found = profile(objective, predictions={"held between": saturated})["held between"]
     assert all(0.6 <= value <= 1.0 for value in found.value(found.branches[0].at))
     assert not found.intervals[-1].closed and "no way on was found" in found.sentence()
+
+
+# ---- ends that a prior puts -----------------------------------------------------------------------
+
+
+def _decay_in_boxes(k: float, A: float):
+    """y = A exp(-k t), log-normal noise of 0.05, around A = 2 and k = 0.3; flat priors from zero."""
+    return tiny_case(
+        "x = 1; x' = -k*x; k = 1",
+        {"y": ("A*x", 0.05)},
+        [
+            ("y", day, 2 * np.exp(-0.3 * day) * error)
+            for day, error in zip((0.5, 1, 2, 4, 6), (1.02, 0.97, 1.03, 0.99, 1.01), strict=True)
+        ],
+        {"k": ("uniform", 0.0, k), "A": ("uniform", 0.0, A)},
+    )
+
+
+@pytest.mark.parametrize("width", [2.0, 4.0])
+def test_an_end_that_moves_with_another_parameter_s_box_is_no_end_of_the_data_s(width):
+    # only the product is measured, to within 0.1/sqrt 2: a ends where b has come to the ends of its box
+    case = tiny_case(
+        "x = 1; x' = 0; a = 1; b = 1",
+        {"y": ("a*b*x", 0.1, "normal")},
+        [("y", 1.0, 1.0), ("y", 2.0, 1.05)],
+        {"a": ("uniform", 0.01, 50.0), "b": ("uniform", 0.5, width)},
+    )
+    found = profile(objective_of(case), "a", kind="likelihood")["a"]
+    ends = found.interval(0.95)
+    reach = Z95 * 0.1 / np.sqrt(2)
+    assert (ends.low, ends.high) == pytest.approx(((1.025 - reach) / width, (1.025 + reach) / 0.5), rel=2e-3)
+    assert ends.lower == ends.upper == "bounded by the prior of b" and ends.holders == (("b",), ("b",))
+    assert found.verdict == PRIOR_DRIVEN and "bounded by the prior of b" in found.sentence()
+    row = profile(objective_of(case), "a", kind="likelihood").table().iloc[0]
+    assert np.isnan(row["low_95"]) and row["lower"] == "bounded by the prior of b"
+
+
+def test_what_the_data_hold_is_closed_however_wide_the_boxes_are():
+    found = [
+        profile(calibrate(_decay_in_boxes(*widths), starts=4), "k", kind="likelihood")["k"].interval(0.95)
+        for widths in ((3.0, 20.0), (30.0, 100.0))
+    ]
+    assert all(each.closed and each.holders == ((), ()) for each in found)
+    assert (found[0].low, found[0].high) == pytest.approx((found[1].low, found[1].high), rel=1e-3)
+    # ln y = ln A - k t by least squares
+    days = np.array([0.5, 1, 2, 4, 6])
+    design = np.column_stack([np.ones(5), -days])
+    covariance = np.linalg.inv(design.T @ design) * 0.05**2
+    logs = np.log(2 * np.exp(-0.3 * days) * np.array([1.02, 0.97, 1.03, 0.99, 1.01]))
+    middle, reach = (covariance @ design.T @ logs)[1] / 0.05**2, Z95 * np.sqrt(covariance[1, 1])
+    assert (found[0].low, found[0].high) == pytest.approx((middle - reach, middle + reach), rel=2e-3)
+
+
+def test_a_box_that_ends_before_the_likelihood_s_summit_bounds_every_end():
+    # A = 2 lies outside: k is that of A = 1.8, and A's lower end is measured from there
+    found = profile(calibrate(_decay_in_boxes(30.0, 1.8), starts=4), kind="likelihood")
+    k, A = found["k"].interval(0.95), found["A"].interval(0.95)
+    assert k.lower == k.upper == A.lower == "bounded by the prior of A"
+    assert A.upper == "open: to the end of its window"
+    assert found["k"].verdict == found["A"].verdict == PRIOR_DRIVEN
