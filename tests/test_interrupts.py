@@ -21,6 +21,7 @@ from cellsim.posterior import fitting
 from cellsim.predictions import predictor
 from cellsim.predictions.measures import Area
 from cellsim.report.report import write_report
+from cellsim.report.report_desk import Desk
 from cellsim.report.steps import LONG, Job
 from cellsim.threads import StoppedError, finished_in_threads, in_threads
 
@@ -132,7 +133,7 @@ def test_an_interrupt_while_the_spread_is_computed_keeps_the_starts(monkeypatch:
     """It is computed once more: seconds of work, after minutes or hours. Witness: the whole result."""
     case = decay([6.0, 3.7], [1.0, 2.0])
     whole = cs.calibrate(case, starts=2, seed=3)
-    interrupted_after(monkeypatch, fitting, "_last_steps", 1)
+    interrupted_after(monkeypatch, fitting, "curvature_at", 1)
     fit = cs.calibrate(case, starts=2, seed=3)
     assert fit.interrupted
     assert len(fit.starts) == 2
@@ -226,3 +227,20 @@ def test_a_report_that_a_cluster_ends_leaves_tables_and_page(
     assert page.rstrip().endswith("</html>")
     assert (made.folder / "tables" / "fit_parameters.csv").is_file()
     assert not [each for each in made.failures if each.startswith("Section")]
+
+
+def test_an_interrupt_within_a_step_of_a_report_ends_the_steps(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A calibration or a sweep that keeps what is finished must not swallow the interrupt: nothing is begun after it."""
+    case = decay([6.0, 3.7], [1.0, 2.0])
+    interrupted_after(monkeypatch, fitting, "_descend", 2)
+    job = Job(case, Desk(tmp_path), starts=6, draws=10, length=40, seed=1, variants=("",), without=LONG)
+    steps = {step.words: step for step in job.steps()}
+    assert not job.run(steps["calibrating "])
+    assert job.stopped == "calibrating "
+    assert job.fits[""].interrupted
+    monkeypatch.undo()
+    with pytest.raises(KeyboardInterrupt), monkeypatch.context() as patch:
+        interrupted_after(patch, fitting, "_descend", 2)
+        cs.sample(case, chains=2, draws=20)

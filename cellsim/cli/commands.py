@@ -2,7 +2,9 @@
 
 Results go to standard output or to ``--out``; complaints and progress bars to standard error. Exit status: 0 when
 done, 1 when something is wrong with what was asked about, 2 when the command was written wrongly, 130 when it was
-interrupted: what was ready is then printed and written as if that had been all.
+interrupted: what was ready is then printed and written as if that had been all, and says so. Ctrl-C and SIGTERM are
+heard alike, also by a command that a script started in the background; the second one ends it at once. Text is spelt
+as the terminal's code page can hold it; files are in UTF-8.
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from cellsim.cli.options import Doing, parser_of
 from cellsim.errors import CellsimError, CutShortError
-from cellsim.files import replaced, write_whole
+from cellsim.files import file_name, replaced, write_whole
 from cellsim.interrupts import interrupts_heard
 from cellsim.streams import Output, outputs
 
@@ -366,7 +368,7 @@ def _report(options: argparse.Namespace) -> int:
     case = _case(options.case)
     made = write_report(
         case,
-        options.out or f"{case.name}-report",
+        options.out or f"{file_name(case.name)}-report",
         starts=options.starts,
         draws=options.draws,
         seed=options.seed,

@@ -230,6 +230,8 @@ def _source(objectives: Mapping[str, Objective], rivals: Rivals, seed: int) -> l
         plans = {source: law.case.schedule.as_product(name) for source, name in first.items()}
         until = max(visit.latest for visit in law.case.visits)
         found = sweep(law, plans, until=until, measures=[Area(_DRIVE)], draws=_DRAWS, seed=seed)
+        if found.interrupted:  # a contrast of fewer draws would be another number
+            raise KeyboardInterrupt
         posterior, prior = (
             float(np.mean(1 - draws[0, 0] / draws[1, 0] > _LEAST_GAIN)) if draws.size else np.nan
             for draws in (found.posterior, found.prior)

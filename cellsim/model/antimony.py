@@ -24,6 +24,7 @@ from cellsim.model.native import DEEPEST_FORMULA, c_numbers, nesting, too_long
 from cellsim.model.notes import notes_of_text, tidy
 from cellsim.model.sbml_units import KINDS, base_factors
 from cellsim.model.sbml_write import unit_names
+from cellsim.streams import outputs
 
 if TYPE_CHECKING:
     from cellsim.model.model import Model
@@ -349,4 +350,6 @@ def outdated() -> list[Path]:
 
 
 if __name__ == "__main__":
-    sys.exit(convert(sys.argv[1:]))
+    with outputs():
+        done = convert(sys.argv[1:])
+    sys.exit(done)

@@ -305,6 +305,8 @@ def sample(
             f"rtol = {rtol:g}: a relative tolerance above 0 and below 1 is needed, 1e-3 say."
         )
     fit = calibrate(source, seed=seed, progress=progress) if isinstance(source, Case) else source
+    if fit is not source and fit.interrupted:
+        raise KeyboardInterrupt
     objective = objective_given(fit, "sample")
     if not isinstance(fit, Calibration):
         raise CalibrationError("sample starts from a calibration; chains go on by their own resume.")

@@ -100,7 +100,12 @@ class Sweep:
     @property
     def label(self) -> str:
         """What must stand beside every number of a sweep."""
-        return LABEL
+        short = (
+            f" Interrupted: {self.posterior.shape[2]} draws, fewer than asked for."
+            if self.interrupted
+            else ""
+        )
+        return LABEL + short
 
     def table(self, *, level: float = 0.9) -> pd.DataFrame:
         """One row a schedule and question.

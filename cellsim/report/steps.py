@@ -178,6 +178,8 @@ class Job:
         result = self.desk.attempt(f"Schedules under {name}", work)
         if result is None:
             return
+        if result.interrupted:
+            self.stopped = f"schedules under {name}"
         self.sweeps[name] = result
         self._tables(name, {"what_if": result.table, "contrasts": result.contrasts})
 
