@@ -7,9 +7,14 @@ import re
 from datetime import date, datetime, time, timedelta
 from numbers import Real
 
-__all__ = ["as_date", "date_of", "day_of"]
+__all__ = ["as_date", "date_of", "day_of", "far_away", "serial_date"]
 
-_ISO = re.compile(r"\d{4}-\d{2}-\d{2}([T ].+)?")
+_ISO = re.compile(r"\d{4}-\d{2}-\d{2}([T ].+)?", re.ASCII)
+_SERIAL_ZERO = date(
+    1899, 12, 30
+)  # so that spreadsheets agree from March 1900 on, in spite of a leap day of theirs
+_SERIALS = (20_000, 80_000)  # 1954 to 2119
+_FARTHEST = 36_525.0  # a century
 _SECONDS_PER_DAY = 86400.0
 
 
@@ -128,3 +133,33 @@ def date_of(day: float, day_zero: date) -> date:
         return day_zero + timedelta(days=math.floor(day))
     except OverflowError:
         raise ValueError(f"day {day:g} after {day_zero} is beyond the calendar") from None
+
+
+def serial_date(number: float) -> date | None:
+    """The date that a spreadsheet means by a number; None for what is hardly one (before 1954, after 2119).
+
+    Examples
+    --------
+    >>> serial_date(45296)
+    datetime.date(2024, 1, 5)
+    """
+    if not _SERIALS[0] <= number <= _SERIALS[1]:
+        return None
+    return _SERIAL_ZERO + timedelta(days=math.floor(number))
+
+
+def far_away(day: float) -> str:
+    """What is odd about a day more than a century from day 0; empty when it is nearer.
+
+    Examples
+    --------
+    >>> far_away(45296)
+    'day 45296 is more than a century from day 0; as the day of a spreadsheet it would be 2024-01-05'
+    >>> far_away(500.0)
+    ''
+    """
+    if abs(day) <= _FARTHEST:
+        return ""
+    meant = serial_date(day)
+    guess = f"; as the day of a spreadsheet it would be {meant}" if meant else ""
+    return f"day {day:g} is more than a century from day 0{guess}"

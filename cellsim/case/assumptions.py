@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 
 from cellsim.case.records import PriorRow, Variant
+from cellsim.delimited import read_number
 from cellsim.errors import Problem, did_you_mean
 from cellsim.petab.tables import REMARKS, Desk, Line, kept, listed
 
@@ -107,7 +108,7 @@ def _family(desk: Desk, line: Line, identity: str) -> tuple[str, tuple[float, ..
         return "", ()
     wanted = FAMILIES[family]
     try:
-        numbers = tuple(float(each) for each in listed(line.of("priorParameters")))
+        numbers = tuple(read_number(each) for each in listed(line.of("priorParameters")))
     except ValueError:
         numbers = ()
     if len(numbers) != len(wanted) or not all(map(math.isfinite, numbers)):

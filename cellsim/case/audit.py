@@ -155,16 +155,19 @@ def _grades(lower: int, upper: int) -> str:
 
 def _values(case: Case) -> Iterator[str]:
     """One line an analyte: the values at the visits, the ones out of range starred, and the range."""
-    shown: dict[tuple[str, str], str] = {}
+    shown: dict[tuple[str, str], list[str]] = {}
     for row in case.rows:
         star = "" if case.analyte(row.analyte).in_range(row.value) else "*"
-        shown[row.analyte, row.visit] = f"{row.value:g}{star}"
+        shown.setdefault((row.analyte, row.visit), []).append(f"{row.value:g}{star}")
     for short in case.censored:
-        shown[short.analyte, short.visit] = f"{'<' if short.censoring == 'left' else '>'}{short.limit:g}"
+        said = f"{'<' if short.censoring == 'left' else '>'}{short.limit:g}"
+        shown.setdefault((short.analyte, short.visit), []).append(said)
+    # several assays of one analyte at one visit stand side by side
+    text = {key: ", ".join(each) for key, each in shown.items()}
     name = max((len(each.name) for each in case.analytes), default=0)
     unit = max((len(each.unit) for each in case.analytes), default=0)
     wide = [
-        max(len(visit.id), *(len(text) for (_, when), text in shown.items() if when == visit.id), 0)
+        max(len(visit.id), *(len(each) for (_, when), each in text.items() if when == visit.id), 0)
         for visit in case.visits
     ]
     head = "  ".join(f"{visit.id:>{size}}" for visit, size in zip(case.visits, wide))
@@ -173,7 +176,7 @@ def _values(case: Case) -> Iterator[str]:
         for each in case.analytes:
             if each.panel == panel:
                 cells = "  ".join(
-                    f"{shown.get((each.id, visit.id), '-'):>{size}}" for visit, size in zip(case.visits, wide)
+                    f"{text.get((each.id, visit.id), '-'):>{size}}" for visit, size in zip(case.visits, wide)
                 )
                 limits = each.range_text + (" ?" if each.reference_doubt else "")
                 yield f"  {each.name:<{name}}  {each.unit:<{unit}}  {cells}  {limits}".rstrip()

@@ -17,6 +17,7 @@ from cellsim.case.checks import of_tables
 from cellsim.case.measurements import Data
 from cellsim.case.records import Analyte, Censored, Grade, Measurement, PrintedCell, PriorRow, Variant, Visit
 from cellsim.case.treatment import Treatment
+from cellsim.delimited import file_text
 from cellsim.dosing.schedule import Product, Schedule
 from cellsim.errors import CaseError, ModelError, Problem, did_you_mean
 from cellsim.petab.problem import read_problem_file
@@ -348,11 +349,9 @@ def _fetch(desk: Desk, folder: Path | None, file: str) -> None:
     if folder is None or file in desk.texts or not (folder / file).is_file():
         return
     try:
-        desk.texts[file] = (folder / file).read_text(encoding="utf-8-sig")
-    except (UnicodeDecodeError, OSError) as error:
-        desk.problems.append(
-            Problem(what=f"cannot be read ({error}).", remedy="Save it as UTF-8 text.", file=file)
-        )
+        desk.texts[file] = file_text(folder / file)
+    except (ValueError, OSError) as error:
+        desk.problems.append(Problem(what=f"cannot be read: {error}.", file=file))
 
 
 def _model_of(desk: Desk, folder: Path | None, location: str) -> str:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
+from cellsim.delimited import read_number
 from cellsim.errors import did_you_mean
 from cellsim.petab.tables import REMARKS, Desk, Line, kept, listed
 
@@ -149,7 +150,7 @@ def _alternative(
 def _days(desk: Desk, line: Line, given: list[float]) -> tuple[float, ...] | None:
     """One day for each infusion, in the order of time."""
     try:
-        days = tuple(float(each) for each in listed(line.of("days")))
+        days = tuple(read_number(each) for each in listed(line.of("days")))
     except ValueError:
         desk.complain(line, f"days {line.of('days')!r} are not numbers.", "Separate them with a semicolon.")
         return None

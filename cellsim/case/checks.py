@@ -8,6 +8,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from cellsim.case.records import SCORED, Censored, Measurement, Visit
+from cellsim.delimited import read_number
 from cellsim.errors import Problem, UnitError, did_you_mean
 from cellsim.units import conversion_factor
 
@@ -83,8 +84,8 @@ def _twice(case: Case) -> Iterator[Problem]:
         ("visit", ((each.id, each) for each in case.visits)),
         ("parameter", ((each.id, each) for each in case.priors)),
         ("variant", ((each.id, each) for each in case.variants)),
-        ("value of", (((each.observable, each.visit or each.day), each) for each in values)),
-        ("printed cell", (((each.analyte, each.visit), each) for each in case.table1)),
+        ("value of", ((_assay(each), each) for each in values)),
+        ("printed cell", (((each.analyte, each.visit, each.value), each) for each in case.table1)),
         ("grade of", (((each.observable, each.day, each.calendar), each) for each in case.grades)),
     )
     for kind, group in groups:
@@ -92,14 +93,24 @@ def _twice(case: Case) -> Iterator[Problem]:
         for name, where in group:
             if name in seen:
                 first = seen[name]
-                said = name if isinstance(name, str) else " at ".join(str(each) for each in name if each)  # type: ignore[attr-defined]
+                said = name if isinstance(name, str) else " at ".join(str(each) for each in name[:2] if each)  # type: ignore[index]
                 place = f"{getattr(first, 'file', '')}, row {getattr(first, 'row', '')}"
                 yield problem_at(
                     where,
                     f"{kind} {said} stands already in {place}.",
-                    "A duplicated row counts twice: remove one.",
+                    "A duplicated row counts twice: remove one, or, of two assays with one result, number them in a "
+                    "column replicateId."
+                    if kind == "value of"
+                    else "A duplicated row counts twice: remove one.",
                 )
             seen.setdefault(name, where)
+
+
+def _assay(row: Measurement | Censored) -> tuple[object, ...]:
+    """What tells one assay from another: two results of an analyte at one visit are two rows, both scored."""
+    result = row.value if isinstance(row, Measurement) else row.limit
+    noise = row.noise_parameters if isinstance(row, Measurement) else row.censoring
+    return (row.observable, row.visit or row.day, result, row.replicate, row.parameters, noise)
 
 
 def _visits(case: Case) -> Iterator[Problem]:
@@ -108,7 +119,7 @@ def _visits(case: Case) -> Iterator[Problem]:
             what = (
                 f"visit {after.id!r} (day {after.nominal:g}) is not after {before.id!r} ({before.nominal:g})."
             )
-            yield problem_at(after, what, "Visits stand in the order of time.")
+            yield problem_at(after, what, "Each visit has a day of its own.")
         elif after.earliest < before.latest:
             what = (
                 f"the windows of {before.id!r} (to day {before.latest:g}) "
@@ -221,9 +232,10 @@ def _row(case: Case, row: Measurement | Censored) -> Iterator[Problem]:
     """One scored value against its observable and its visit."""
     value = row.value if isinstance(row, Measurement) else row.limit
     analyte = next((each for each in case.analytes if each.observable == row.observable), None)
-    if value < 0 or (analyte is not None and analyte.distribution.startswith("log") and value == 0):
-        what = f"{row.observable} = {value:g} {row.unit}: a measured value is above zero."
-        yield problem_at(row, what, "Is a sign wrong, or is the value below a limit of detection?")
+    if analyte is not None and analyte.distribution.startswith("log") and value <= 0:
+        what = f"{row.observable} = {value:g} {row.unit}: with {analyte.distribution} noise a value is above zero."
+        remedy = "Is a sign wrong, or is the value below a limit of detection? Changes and balances have normal noise."
+        yield problem_at(row, what, remedy)
     if analyte is not None:
         if row.unit and analyte.unit and row.unit != analyte.unit:
             what = f"{row.observable} in {row.unit!r}, but {analyte.observable} is in {analyte.unit!r}."
@@ -254,14 +266,17 @@ def _row(case: Case, row: Measurement | Censored) -> Iterator[Problem]:
 
 def _printed(case: Case) -> Iterator[Problem]:
     """The scored rows against the printed table: nothing lost, nothing changed, nothing counted twice."""
-    scored = {(row.analyte, row.visit): row for row in case.rows}
+    scored: dict[tuple[str, str], list[Measurement]] = {}
+    for each in case.rows:
+        scored.setdefault((each.analyte, each.visit), []).append(each)
     short = {(row.analyte, row.visit): row for row in case.censored}
     # a column or file that cannot be read was complained about once; not again for every cell
     complete = bool(case.rows)
     names = {each.analyte for each in case.table1}
     for cell in case.table1:
         named = f"{cell.analyte} at {cell.visit}"
-        row = scored.get((cell.analyte, cell.visit))
+        rows = scored.get((cell.analyte, cell.visit), [])
+        row = next((each for each in rows if each.value == cell.value), rows[0] if rows else None)
         if cell.status not in SCORED:
             if row is not None:
                 place = f"{cell.file}, row {cell.row}"
@@ -321,6 +336,6 @@ def _placeholders(case: Case) -> Iterator[Problem]:
 def is_number(text: str) -> bool:
     """Whether the filling of a placeholder is a finite number, not the name of a parameter."""
     try:
-        return math.isfinite(float(text))
+        return math.isfinite(read_number(text))
     except ValueError:
         return False

@@ -15,6 +15,7 @@ from cellsim.case.records import (
     PrintedCell,
     Visit,
 )
+from cellsim.dates import far_away
 from cellsim.errors import did_you_mean
 from cellsim.petab.tables import REMARKS, Desk, Line, kept, listed
 
@@ -45,7 +46,7 @@ class Data:
         self.analytes = kept(self._analyte(line) for line in observables)
         self._observables = {each.observable: each for each in self.analytes}
         visits = desk.rows(["visits.tsv"], *_VISITS)
-        self.visits = kept(self._visit(line) for line in visits)
+        self.visits = tuple(sorted(kept(self._visit(line) for line in visits), key=lambda each: each.nominal))
         measurements = desk.rows(tables.get("measurement_files", ()), *_MEASUREMENTS)
         self.rows = kept(self._measurement(line) for line in measurements)
         cells = desk.rows(["table1.tsv"], *_TABLE1)
@@ -105,6 +106,8 @@ class Data:
         if not identity or None in days:
             return None
         nominal, earliest, latest = [day for day in days if day is not None]
+        if said := far_away(nominal):
+            self.desk.complain(line, f"{said}.", severity="doubt")
         if not earliest <= nominal <= latest:
             self.desk.complain(
                 line,
@@ -151,6 +154,7 @@ class Data:
             unit=unit,
             parameters=listed(line.of("observableParameters")),
             noise_parameters=listed(line.of("noiseParameters")),
+            replicate=line.of("replicateId"),
             status=self.desk.choice(line, "status", STATUSES, "printed"),
             source=line.of("source"),
             doubt=line.of("doubt"),
@@ -217,6 +221,7 @@ class Data:
                 unit=unit,
                 censoring=censoring,
                 parameters=listed(line.of("observableParameters")),
+                replicate=line.of("replicateId"),
                 scored=scored,
                 file=line.file,
                 row=line.row,
@@ -262,7 +267,7 @@ _OBSERVABLES = (
 _MEASUREMENTS = (
     ("observableId", "experimentId", "time", "measurement", "visitId", "unit"),
     ("observableParameters", "noiseParameters", "analyte", "panel", "referenceLower", "referenceUpper",
-     "status", "modelId", *REMARKS),
+     "status", "modelId", "replicateId", *REMARKS),
 )  # fmt: skip
 _VISITS = (("visitId", "nominal", "earliest", "latest"), ("name", "calendar", "timing", *REMARKS))
 _TABLE1 = (
@@ -273,5 +278,5 @@ _TABLE1 = (
 _EXTENDED = (
     ("observableId", "kind", "day", "scored"),
     ("visitId", "earliest", "latest", "censoring", "limit", "lower", "upper", "unit", "quantity",
-     "observableParameters", "calendar", "text", "status", *REMARKS),
+     "observableParameters", "calendar", "text", "status", "replicateId", *REMARKS),
 )  # fmt: skip

@@ -153,6 +153,8 @@ class Measurement(_Placed):
     unit : str
     parameters, noise_parameters : tuple of str
         What fills the observable's placeholders: names of parameters, or numbers as text.
+    replicate : str
+        Which of several assays with one result.
     status, source, doubt : str
         See :data:`STATUSES`.
     """
@@ -166,6 +168,7 @@ class Measurement(_Placed):
     unit: str
     parameters: tuple[str, ...] = ()
     noise_parameters: tuple[str, ...] = ()
+    replicate: str = ""
     status: str = ""
     source: str = ""
     doubt: str = ""
@@ -183,6 +186,7 @@ class Censored(_Placed):
     unit: str
     censoring: str = "left"
     parameters: tuple[str, ...] = ()
+    replicate: str = ""
     scored: bool = True
     text: str = ""
     status: str = ""

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from cellsim.case.case import load_case
 from cellsim.case.select_export import CRITERIA, METHODS, SELECT_PROBLEM
+from cellsim.delimited import file_text
 from cellsim.errors import CaseError, Problem, did_you_mean
 from cellsim.petab.problem import read_yaml
 from cellsim.petab.tables import Desk, Line, listed, number_text, table_text
@@ -78,9 +79,9 @@ def read_select(source: str | PathLike[str], case: Case) -> Case:
 def _problem(path: Path) -> tuple[dict[str, Any], list[Problem]]:
     """What the problem file says, and what is wrong with it."""
     try:
-        content, wrong = read_yaml(path.read_text(encoding="utf-8-sig"), file=path.name)
-    except UnicodeDecodeError as error:
-        return {}, [Problem(what=f"not YAML: {error}.", file=path.name)]
+        content, wrong = read_yaml(file_text(path), file=path.name)
+    except ValueError as error:
+        return {}, [Problem(what=f"{error}.", file=path.name)]
     if wrong:
         return {}, wrong
     if not isinstance(content, dict):
@@ -130,8 +131,8 @@ class _Space:
     def read(self, folder: Path, name: str) -> None:
         """Read one table of models."""
         try:
-            self.desk.texts[name] = (folder / name).read_text(encoding="utf-8-sig")
-        except (OSError, UnicodeDecodeError) as error:
+            self.desk.texts[name] = file_text(folder / name)
+        except (OSError, ValueError) as error:
             self.desk.problems.append(Problem(what=f"cannot be read ({error}).", file=name))
             return
         before = len(self.desk.problems)

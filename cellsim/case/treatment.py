@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import date, timedelta
-from itertools import pairwise
 
-from cellsim.dates import as_date
+from cellsim.dates import as_date, far_away
 from cellsim.dosing.schedule import Product, Schedule
 from cellsim.errors import ScheduleError
 from cellsim.petab.doses_read import schedule_from_experiment
@@ -68,6 +67,7 @@ class Treatment:
         for line in conditions:
             self.targets.setdefault(line.of("targetId"), line)
         timed = [(time, line) for line in experiment if (time := desk.number(line, "time")) is not None]
+        timed.sort(key=lambda each: each[0])  # the order of rows says nothing
         self.start = self._start(timed)
         self.day_zero = self._day_zero(timed)
         names = ["products.tsv", *tables.get("experiment_files", ()), *tables.get("condition_files", ())]
@@ -94,12 +94,9 @@ class Treatment:
             return None
 
     def _start(self, timed: Sequence[tuple[float, Line]]) -> float | None:
-        for (earlier, before), (later, line) in pairwise(timed):
-            if later < earlier and line.file == before.file:
-                self.desk.complain(
-                    line, f"day {later:g} stands after day {earlier:g}.", "Keep the rows in order."
-                )
-        for _, line in timed:
+        for time, line in timed:
+            if said := far_away(time):
+                self.desk.complain(line, f"{said}.", severity="doubt")
             if line.of("experimentId") not in self.experiments:
                 what = (
                     f"a second experiment {line.of('experimentId')!r}: a case is one patient on one timeline."
@@ -124,7 +121,10 @@ class Treatment:
                 continue
             try:
                 zero = as_date(line.of("date")) - timedelta(days=time // 1)
-            except (ValueError, OverflowError) as error:
+            except OverflowError:
+                self.desk.complain(line, f"day {time:g} is beyond the calendar.")
+                continue
+            except ValueError as error:
                 self.desk.complain(line, f"{error}.")
                 continue
             found = found or zero

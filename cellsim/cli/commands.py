@@ -150,7 +150,12 @@ def _simulate(options: argparse.Namespace) -> None:
     if options.schedule is not None:
         known = case.products if case is not None else ()
         plan = Schedule.from_table(
-            options.schedule, products=known, day_zero=case.day_zero if case is not None else None
+            options.schedule,
+            products=known,
+            day_zero=case.day_zero if case is not None else None,
+            product=options.product,
+            amount_unit=options.amount_unit,
+            time_unit=options.time_unit,
         )
     if case is None:
         if options.variant:
@@ -333,10 +338,18 @@ def _plans(options: argparse.Namespace, case: Case) -> dict[str, Schedule]:
     from cellsim.dosing.schedule import Schedule
     from cellsim.predictions.plans import plans_from_table
 
-    found = plans_from_table(options.plans, case) if options.plans else {}
+    found = {}
+    if options.plans:
+        found = plans_from_table(
+            options.plans,
+            case,
+            product=options.product,
+            amount_unit=options.amount_unit,
+            time_unit=options.time_unit,
+        )
     simple = {"--every": options.every, "--cells": options.cells, "--doses": options.doses}
     given = [name for name, value in simple.items() if value is not None]
-    if not given and options.product is None:
+    if not given and (options.product is None or options.plans):
         return found
     missing = [name for name in simple if name not in given]
     if missing:

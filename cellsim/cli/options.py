@@ -35,6 +35,8 @@ def parser_of(doing: Mapping[str, Doing]) -> argparse.ArgumentParser:
         metavar="FILE",
         help="table of doses (day, product, cells); for a case it replaces day 0 on",
     )
+    simulate.add_argument("--product", metavar="NAME", help="of doses whose row names none")
+    _units(simulate)
     simulate.add_argument("--variant", help="variant of a case")
     simulate.add_argument(
         "--until", type=float, metavar="DAY", help="last day (default: 28 days after the last dose)"
@@ -189,7 +191,12 @@ def parser_of(doing: Mapping[str, Doing]) -> argparse.ArgumentParser:
     sweep.add_argument("--every", type=float, metavar="DAYS", help="one plan: equal doses at this interval")
     sweep.add_argument("--cells", type=float, metavar="N", help="cells of each of these doses")
     sweep.add_argument("--doses", type=int, metavar="N", help="how many")
-    sweep.add_argument("--product", metavar="NAME", help="of which product (default: as given)")
+    sweep.add_argument(
+        "--product",
+        metavar="NAME",
+        help="of which product (default: as given); in --plans, of doses whose row names none",
+    )
+    _units(sweep)
     sweep.add_argument(
         "--until", type=float, metavar="DAY", help="last day (default: that of the last visit)"
     )
@@ -243,6 +250,20 @@ def _predictions(command: argparse.ArgumentParser) -> None:
         metavar="NAME[@DAY]",
         help="an analyte on a day (IL6@400), or the area under a quantity of the model (viable_auto), of the course as "
         "given; may be given several times",
+    )
+
+
+def _units(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--amount-unit",
+        metavar="UNIT",
+        help="what one of a column AMT is: cells, '1e6 cells' or Mcell; never guessed",
+    )
+    command.add_argument(
+        "--time-unit",
+        default="day",
+        metavar="UNIT",
+        help="of a column TIME: day or hour (default: day)",
     )
 
 

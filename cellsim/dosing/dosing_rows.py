@@ -7,7 +7,7 @@ from datetime import date
 from numbers import Real
 from typing import Any
 
-from cellsim.dates import date_of, day_of
+from cellsim.dates import date_of, day_of, far_away
 from cellsim.dosing.infusions import Infusion, Product, dose_complaints
 from cellsim.dosing.tables import Row
 from cellsim.errors import Problem, ScheduleError, did_you_mean
@@ -32,6 +32,8 @@ def _judged(row: Row, day_zero: date | None, products: Sequence[Product]) -> lis
         day = day_of(row.day, day_zero)
         if day_zero is not None:
             date_of(day, day_zero)
+        if far := far_away(day):
+            of_day = [f"{far}. Days are counted from day 0; dates are written as 2023-10-06."]
     except ValueError as error:
         of_day = [f"{error}."]
     found = [*of_day, *dose_complaints(day, row.product, row.cells, row.duration, row.label)]

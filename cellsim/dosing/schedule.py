@@ -19,7 +19,7 @@ from cellsim.dates import as_date, date_of, day_of
 from cellsim.dosing.dosing_rows import infusions_of, spread
 from cellsim.dosing.dosing_words import cells_text, describe
 from cellsim.dosing.infusions import Infusion, Product, number_complaints
-from cellsim.dosing.tables import read_table
+from cellsim.dosing.tables import TextTable, read_table
 from cellsim.errors import Problem, ScheduleError, did_you_mean
 
 if TYPE_CHECKING:
@@ -225,7 +225,7 @@ class Schedule:
     @classmethod
     def from_table(
         cls,
-        source: str | PathLike[str] | pd.DataFrame | Iterable[Mapping[str, Any]],
+        source: str | PathLike[str] | pd.DataFrame | Iterable[Mapping[str, Any]] | TextTable,
         *,
         product: str | None = None,
         amount_unit: str | None = None,
@@ -240,13 +240,16 @@ class Schedule:
         Our columns are ``day`` or ``date``, ``product``, ``cells``, ``duration`` (days), ``label``. Those
         of NONMEM are understood too: ``TIME AMT RATE DUR II ADDL CMT EVID`` (upper or lower case), where
         ``ADDL`` further doses are written out, rows of ``EVID`` 0 (or, without ``EVID``, rows with a
-        ``DV`` and no amount) are observations and give no dose, and ``SS`` and every other ``EVID`` are
-        refused. Other columns are refused unless named in `ignore`.
+        ``DV`` and no amount) are observations and give no dose, rows with a ``C`` in the column ``C`` are left
+        out, as are lines of a file that begin with ``#``, and ``SS``, ``II`` without ``ADDL``, a negative
+        ``RATE`` and every other ``EVID`` are refused. Other columns are refused unless named in `ignore`. A date
+        is text such as 2023-10-06 or a date of Python: a spreadsheet's number of a day is refused.
 
         Parameters
         ----------
         source : path, DataFrame or iterable of mappings
-            A file is comma, tab or semicolon separated text with a header.
+            A file is comma, tab or semicolon separated text with a header; a part of one is a
+            :class:`~cellsim.dosing.tables.TextTable`.
         product : str, optional
             For rows that name none.
         amount_unit : {"cells", "1e6 cells", "Mcell"}, optional

@@ -7,27 +7,25 @@ otherwise turn infusions into boluses without a word.
 
 from __future__ import annotations
 
-import csv
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from numbers import Real
 from os import PathLike
-from pathlib import Path
 from typing import Any, NamedTuple
 
-from cellsim.dates import as_date, date_of, day_of
-from cellsim.errors import Problem, did_you_mean
+from cellsim.dates import as_date, date_of, day_of, serial_date
+from cellsim.delimited import file_text, is_missing, read_number, read_table_text, why_no_number
+from cellsim.errors import Problem, ScheduleError, did_you_mean
 
-__all__ = ["AMOUNT_UNITS", "Row", "TableReading", "read_table"]
+__all__ = ["AMOUNT_UNITS", "TIME_UNITS", "Row", "TableReading", "TextTable", "read_table", "text_table"]
 
 AMOUNT_UNITS = {"cells": 1.0, "1e6 cells": 1e6, "Mcell": 1e6}
 TIME_UNITS = {"day": 1.0, "hour": 24.0}
 _OWN = ("day", "date", "product", "cells", "duration", "label")
 _NONMEM = ("time", "amt", "rate", "dur", "ii", "addl", "cmt", "evid", "ss")
 _OBSERVED = ("id", "dv", "mdv", "cens", "limit", "dvid", "row")  # say nothing about a dose
-_TOO_MANY = "(cells beyond the last column)"
 _MOST = 10_000  # further doses one row may ask for
 _SAME = 1e-6  # RATE, DUR and AMT of a printed table agree to so much, relative
 
@@ -57,36 +55,76 @@ class _UnreadableError(ValueError):
     """A cell of the table that cannot be what its column says; the message is the complaint."""
 
 
-def _lines(source: Any) -> tuple[str, list[str], list[tuple[int, dict[str, Any]]]]:
-    """Name of the table, its columns, its rows with their numbers."""
-    if isinstance(source, str | PathLike):
-        path = Path(source)
-        try:
-            with path.open(newline="", encoding="utf-8-sig") as stream:
-                header = stream.readline()
-                stream.seek(0)
-                separator = next((mark for mark in "\t;" if mark in header), ",")
-                reader = csv.DictReader(stream, delimiter=separator, restkey=_TOO_MANY, strict=True)
-                lines = [(reader.line_num, row) for row in reader]
-                return str(source), list(reader.fieldnames or ()), lines
-        except (OSError, UnicodeDecodeError, csv.Error) as error:
-            raise _UnreadableError(f"{source} cannot be read as a table: {error}.") from None
+@dataclass(frozen=True)
+class TextTable:
+    """A table of doses as it stands in a file: text, not yet turned into numbers.
+
+    Attributes
+    ----------
+    file : str
+    columns : tuple of str
+        Names in the header, in lower case.
+    rows : tuple of (int, dict)
+        Line of the file, and cells by column.
+    problems : tuple of Problem
+        Rows that cannot be read at all.
+    """
+
+    file: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[int, dict[str, Any]], ...]
+    problems: tuple[Problem, ...] = ()
+
+
+def text_table(source: str | PathLike[str]) -> TextTable:
+    """Read a file of comma, tab or semicolon separated text with a header; lines that begin with ``#`` are comments.
+
+    Raises
+    ------
+    ScheduleError
+        It cannot be opened, or is no text.
+    """
+    try:
+        text = file_text(source)
+    except (OSError, ValueError) as error:
+        raise ScheduleError(f"{source} cannot be read as a table: {error}.") from None
+    header = next((line for line in text.split("\n") if line.strip() and line[0] != "#"), "")
+    separator = next((mark for mark in "\t;" if mark in header), ",")
+    table = read_table_text(text, separator, comments=True)
+    file = str(source)
+    problems = [
+        Problem(what=what, remedy=remedy, file=file, row=row) for row, what, remedy in table.complaints
+    ]
+    if not table.columns:
+        problems.append(Problem(what="the table is empty, its header included.", file=file))
+    rows = tuple((row, {name.lower(): cell for name, cell in cells.items()}) for row, cells in table.rows)
+    return TextTable(file, tuple(name.lower() for name in table.columns), rows, tuple(problems))
+
+
+def _mappings(source: Any) -> TextTable:
+    """The same of a DataFrame or of rows of name and value; rows are counted from 1."""
     columns = [str(name) for name in getattr(source, "columns", ())]
     try:
         rows = list(source.to_dict("records") if columns else source)
     except TypeError:
         rows = [source]
     if strange := [row for row in rows if not isinstance(row, Mapping)]:
-        raise _UnreadableError(
-            f"A table is a path, a DataFrame or rows of name and value, not {strange[0]!r}."
-        )
+        raise ScheduleError(f"A table is a path, a DataFrame or rows of name and value, not {strange[0]!r}.")
     columns = columns or list(dict.fromkeys(str(name) for row in rows for name in row))
-    return "table", columns, [(number, dict(row)) for number, row in enumerate(rows, start=1)]
+    lowered = [{str(name).strip().lower(): each for name, each in row.items()} for row in rows]
+    return TextTable(
+        "table", tuple(each.strip().lower() for each in columns), tuple(enumerate(lowered, start=1))
+    )
 
 
 def _missing(value: object) -> bool:
-    """Empty, NONMEM's lone dot, None, NaN or NaT."""
-    return value is None or (isinstance(value, str) and value.strip() in ("", ".")) or value != value
+    """Empty, NONMEM's lone dot, ``NA`` and the like, None, NaN, NaT or pandas' NA."""
+    if value is None or isinstance(value, str):
+        return value is None or value.strip() == "." or is_missing(value)
+    try:
+        return bool(value != value)
+    except (TypeError, ValueError):  # pandas' NA is neither equal to itself nor different
+        return type(value).__name__ == "NAType"
 
 
 @dataclass
@@ -106,11 +144,11 @@ class _Reader:
         value = row.get(column)
         if _missing(value):
             return absent
-        if isinstance(value, str) and self.from_text and "_" not in value:
+        if isinstance(value, str) and self.from_text:
             try:
-                return float(value)
-            except ValueError:
-                raise _UnreadableError(f"{column} {value!r} is not a number.") from None
+                return read_number(value)
+            except ValueError as error:
+                raise _UnreadableError(f"{column} {error}. {why_no_number(value)}") from None
         if isinstance(value, Real) and not isinstance(value, bool):
             try:
                 return float(value)
@@ -127,6 +165,8 @@ class _Reader:
         if not dated:
             return day
         try:
+            if said := _serial(row["date"]):
+                raise _UnreadableError(said)
             if not timed:
                 return day_of(row["date"], self.day_zero)
             written = as_date(row["date"])
@@ -188,9 +228,24 @@ class _Reader:
             raise _UnreadableError(
                 "SS asks for a steady state, and no patient starts in one; write the doses out."
             )
-        amount = self.number(row, "amt") if "amt" in row else self.number(row, "cells")
+        column = "amt" if "amt" in row else "cells"
+        amount = self.number(row, column)
+        measured = None if _missing(row.get("mdv")) else self.number(row, "mdv") == 0
         if _missing(row.get("evid")):
-            return not (self.has_dv and amount == 0)
+            if amount:
+                if measured:
+                    raise _UnreadableError(
+                        f"MDV 0 is a measurement, but the row has an amount of {amount:g}; say which with EVID."
+                    )
+                return True
+            # without an amount: an observation, or an instant of which nothing is told
+            if not _missing(row.get("dv")) or measured is False:
+                return False
+            if self.has_dv:
+                raise _UnreadableError(
+                    f"neither {column} nor DV is given; EVID 0 or MDV 1 would say that none is meant."
+                )
+            return True
         event = self.number(row, "evid")
         if event == 0:
             if amount:
@@ -212,6 +267,10 @@ class _Reader:
         cells = amount * self.amount if column == "amt" else amount
         interval = self.number(row, "ii") / self.hours
         more = self.number(row, "addl")
+        if interval > 0 and _missing(row.get("addl")):
+            raise _UnreadableError(
+                f"II {self.number(row, 'ii'):g} without ADDL: how many further doses? Write 0 for none."
+            )
         if more not in range(_MOST + 1):
             raise _UnreadableError(f"ADDL {more:g} is not a count of further doses (0 to {_MOST}).")
         if interval < 0 or (more and not interval > 0):
@@ -222,6 +281,48 @@ class _Reader:
         day, product = self.day(row), self.named(row)
         for step in range(int(more) + 1):
             yield Row(day + step * interval, product, cells, duration, label, number)
+
+
+def _without_comments(table: TextTable) -> tuple[list[tuple[int, dict[str, Any]]], bool, list[Problem]]:
+    """The rows that NONMEM reads (``IGNORE=C``), whether a column ``C`` says which, and what is wrong with it."""
+    if "c" not in table.columns:
+        return list(table.rows), False, []
+    left_out = {
+        number
+        for number, row in table.rows
+        if isinstance(mark := row.get("c"), str) and mark.strip().upper() == "C"
+    }
+    strange = [
+        (number, row["c"])
+        for number, row in table.rows
+        if number not in left_out and not _missing(row.get("c"))
+    ]
+    if strange and not left_out:  # some other column of that name
+        return list(table.rows), False, []
+    problems = [
+        Problem(what=f"C {mark!r}: 'C' leaves a row out, '.' keeps it.", file=table.file, row=number)
+        for number, mark in strange
+    ]
+    if left_out and len(left_out) == len(table.rows):
+        problems.append(Problem(what="every row is left out by its C.", file=table.file))
+    return [each for each in table.rows if each[0] not in left_out], True, problems
+
+
+def _serial(value: object) -> str:
+    """Why a number is no date; empty when it is none, or no number at all."""
+    try:
+        number = read_number(value) if isinstance(value, str) else value
+    except ValueError:
+        return ""
+    if not isinstance(number, Real) or isinstance(number, bool):
+        return ""
+    meant = serial_date(float(number))
+    guess = (
+        f"; if it is the day of a spreadsheet, it is {meant} (or 1462 days later, from an old Mac)"
+        if meant
+        else ""
+    )
+    return f"date {value} is a number, not a date{guess}. Write dates as 2023-10-06, days in a column day."
 
 
 def _header_problems(
@@ -266,26 +367,25 @@ def read_table(
     TableReading
         Every row that could be read, and every complaint about those that could not.
     """
+    from_text = isinstance(source, str | PathLike | TextTable)
     try:
-        file, header, lines = _lines(source)
-    except _UnreadableError as error:
-        return TableReading((), day_zero, (Problem(what=str(error)),), "")
+        table = (
+            source
+            if isinstance(source, TextTable)
+            else text_table(source)
+            if from_text
+            else _mappings(source)
+        )
+    except ScheduleError as error:
+        return TableReading((), day_zero, error.problems, "")
+    file, columns = table.file, list(table.columns)
     if time_unit not in TIME_UNITS:
         problem = Problem(what=f"time_unit is one of {', '.join(TIME_UNITS)}, not {time_unit!r}.", file=file)
         return TableReading((), day_zero, (problem,), file)
-    rows = [
-        (number, {str(name).strip().lower(): each for name, each in row.items()}) for number, row in lines
-    ]
-    columns = [name.strip().lower() for name in header]
-    aside = [name.lower() for name in ignore]
-    problems = _header_problems(columns, amount_unit, aside, file) if columns or rows else []
-    if isinstance(source, str | PathLike) and not columns:
-        problems.append(Problem(what="the table is empty, its header included.", file=file))
-    problems += [
-        Problem(what="more cells than the header has columns.", file=file, row=number)
-        for number, row in rows
-        if _TOO_MANY in row
-    ]
+    rows, commented, strange = _without_comments(table)
+    aside = [name.lower() for name in ignore] + (["c"] if commented else [])
+    problems = [*table.problems, *strange]
+    problems += _header_problems(columns, amount_unit, aside, file) if columns or rows else []
     subjects = {str(row["id"]) for _, row in rows if "id" in row}
     if len(subjects) > 1:
         what = (
@@ -295,7 +395,7 @@ def read_table(
     if problems:
         return TableReading((), day_zero, tuple(problems), file)
     reader = _Reader(
-        from_text=isinstance(source, str | PathLike),
+        from_text=from_text,
         amount=AMOUNT_UNITS.get(amount_unit or "cells", 1.0),
         hours=TIME_UNITS[time_unit],
         product=product,

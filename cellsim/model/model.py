@@ -10,6 +10,7 @@ from typing import Any
 
 import sympy as sp
 
+from cellsim.delimited import file_text
 from cellsim.errors import ModelError, Problem, did_you_mean
 from cellsim.library import model_file, shipped_models
 from cellsim.model import antimony
@@ -465,6 +466,6 @@ def _text_of(source: str | Path) -> str:
             raise ModelError(f"No model {source!r}. {did_you_mean(source, shipped_models())}")
         raise ModelError(f"There is no file {str(path)!r}. Shipped models: {', '.join(shipped_models())}.")
     try:
-        return path.read_text(encoding="utf-8")
-    except UnicodeDecodeError as trouble:
-        raise ModelError(f"{path} is not a text file in UTF-8.") from trouble
+        return file_text(path)
+    except ValueError as trouble:
+        raise ModelError(f"{path} is not a text file in UTF-8: {trouble}.") from trouble

@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from datetime import date
 from itertools import pairwise
 
+from cellsim.delimited import read_number
 from cellsim.dosing.schedule import Infusion, Product, Schedule
 from cellsim.errors import Problem, ScheduleError, did_you_mean
 from cellsim.petab.doses_write import Scale, rate_levels, scale_of
@@ -94,7 +95,7 @@ class _Reading:
             changes[line.of("conditionId")].append(line)
         for line in map(_as_line, experiment):
             try:
-                time = float(line.of("time"))
+                time = read_number(line.of("time"))
             except ValueError:
                 time = math.nan
             if not math.isfinite(time):
@@ -118,7 +119,7 @@ class _Reading:
         for change in changes:
             target, value = change.of("targetId"), change.of("targetValue")
             if target in self.rates and _LEVEL.fullmatch(value):
-                level = float(value.replace(" ", ""))
+                level = read_number(value.replace(" ", ""))
                 if level < 0:
                     self.complain(change, f"a negative rate of input, {level:g}, into {target}.")
                 elif time in self.levels[target]:
@@ -158,7 +159,7 @@ class _Reading:
                 return
         for cells, product, duration, label in zip(*columns.values(), strict=True):
             try:
-                amount, lasting = float(cells), float(duration or 0)
+                amount, lasting = read_number(cells), read_number(duration or "0")
             except ValueError:
                 self.complain(line, f"cells {cells!r} over {duration!r} days are not numbers.")
                 continue
@@ -293,10 +294,10 @@ def _increment(target: str, value: str) -> float | None:
     """How much `value` adds to `target`; None when it is anything else."""
     if found := _INCREMENT.fullmatch(value):
         name, sign, inner, number = found.groups()
-        amount = float(number) * (-1 if sign == "-" else 1) * (-1 if inner == "-" else 1)
+        amount = read_number(number) * (-1 if sign == "-" else 1) * (-1 if inner == "-" else 1)
     elif found := _TURNED.fullmatch(value):
         number, name = found.groups()
-        amount = float(number)
+        amount = read_number(number)
     else:
         return None
     return amount if name == target and math.isfinite(amount) else None

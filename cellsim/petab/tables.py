@@ -5,10 +5,12 @@ from __future__ import annotations
 import csv
 import io
 import math
+import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from typing import TypeVar
 
+from cellsim.delimited import is_missing, read_number, read_table_text, why_no_number
 from cellsim.errors import Problem, did_you_mean
 
 __all__ = ["REMARKS", "Desk", "Line", "kept", "listed", "number_text", "table_text"]
@@ -18,8 +20,7 @@ Record = TypeVar("Record")
 REMARKS = ("note", "doubt", "source")
 """Columns that any of our tables may have."""
 
-
-_REMARKING = ("note", "comment", "remark", "description", "memo")
+_WORD = 5  # letters that make it more than chance
 _VERSION_1 = {
     "parameterScale": "Version 2 has no scales: remove it. Where it said log10 or log, turn prior parameters given on that "
     "scale into those of a log-normal or log-uniform prior; nominal values and bounds are linear in both versions.",
@@ -33,6 +34,16 @@ _VERSION_1 = {
     "preequilibrationConditionId": "Version 2 says it in the experiment table, by a period at time -inf.",
 }
 """Columns of PEtab version 1 that are no slip of the pen for a column of version 2, and what became of them."""
+
+
+def _kin(column: str, absent: Iterable[str]) -> str:
+    """The absent column that another one's name holds, or is a part of; empty when there is none."""
+    name = re.sub(r"[^a-z]", "", column.lower())
+    for each in sorted(absent):
+        known = each.lower()
+        if min(len(name), len(known)) >= _WORD and (known in name or name in known):
+            return each
+    return ""
 
 
 class Line(dict[str, str]):
@@ -57,8 +68,12 @@ class Line(dict[str, str]):
         self.row = row
 
     def of(self, column: str) -> str:
-        """The cell without blanks around it; empty when the column is not there."""
-        return self.get(column, "").strip()
+        """The cell without blanks around it; empty when the column is not there, or the cell says ``NA`` or the like.
+
+        A name may be ``NA``: those are left as they are.
+        """
+        cell = self.get(column, "").strip()
+        return "" if is_missing(cell) and not (column.endswith("Id") or column == "analyte") else cell
 
     def problem(self, what: str, remedy: str = "", *, severity: str = "error") -> Problem:
         """A complaint about this row."""
@@ -118,8 +133,8 @@ class Desk:
         file : str
             Its name.
         required, optional : sequence of str
-            Columns. Any other column is said not to be read, or taken for a slip of the pen when it
-            is close to one of these that is not there.
+            Columns. Any other column is left aside, or taken for a slip of the pen when it is close to one
+            of these that is not there.
 
         Returns
         -------
@@ -130,25 +145,12 @@ class Desk:
             remedy = "Every case has it; a table with nothing to say has its header line only."
             self.problems.append(Problem(what="the file is missing.", remedy=remedy, file=file))
             return []
-        reader = csv.reader(io.StringIO(self.texts[file].removeprefix("\ufeff"), newline=""), delimiter="\t")
-        lines: list[Line] = []
-        header: list[str] = []
-        try:
-            for cells in reader:
-                if not any(cell.strip() for cell in cells):
-                    continue
-                if not header:
-                    header = [cell.strip() for cell in cells]
-                    continue
-                # editors drop the tabs at the end of a line
-                padded = cells + [""] * (len(header) - len(cells))
-                line = Line(dict(zip(header, padded)), file=file, row=reader.line_num)
-                if len(cells) > len(header):
-                    self.complain(line, f"{len(cells)} cells under {len(header)} columns.", "Check the tabs.")
-                    continue
-                lines.append(line)
-        except csv.Error as error:
-            self.problems.append(Problem(what=f"{error}.", file=file, row=reader.line_num))
+        table = read_table_text(self.texts[file], "\t")
+        self.problems += [
+            Problem(what=what, remedy=remedy, file=file, row=row) for row, what, remedy in table.complaints
+        ]
+        lines = [Line(cells, file=file, row=row) for row, cells in table.rows]
+        header = list(table.columns)
         self._judge_header(file, header, required, optional)
         return lines
 
@@ -167,8 +169,6 @@ class Desk:
             self.problems.append(Problem(what=what, remedy=remedy, file=file, row=1, severity=severity))
 
         absent = [column for column in (*required, *optional) if column not in header]
-        for column in sorted({each for each in header if header.count(each) > 1}):
-            say(f"two columns are called {column!r}.", "Keep one.")
         taken = set()
         told = {column for column in optional if column not in REMARKS and column not in header}
         for column in header:
@@ -182,9 +182,9 @@ class Desk:
                 meant = next(each for each in absent if each.lower() == close[0])
                 taken.add(meant)
                 say(f"unknown column {column!r}.", f"Did you mean {meant!r}?")
-            elif told and not any(word in column.lower() for word in _REMARKING):
-                # it may be one of these under another name
-                say(f"column {column!r} is kept but not read.", severity="doubt")
+            elif meant := _kin(column, told):
+                # a column of one's own says nothing here, but this one may be that one under another name
+                say(f"column {column!r} is not read; is it meant for {meant!r}?", severity="doubt")
         for column in required:
             if column in absent and column not in taken:
                 say(f"no column {column!r}.", f"Columns here: {', '.join(header) or 'none'}.")
@@ -218,13 +218,11 @@ class Desk:
                 self.complain(line, f"no {column}.", f"Write a number{f' in {unit}' if unit else ''}.")
             return default
         try:
-            value = float(text)
-        except ValueError:
-            self.complain(
-                line, f"{column} {text!r} is not a number.", "Write 12.5, not '12,5' or '12.5 pg/mL'."
-            )
+            value = read_number(text)
+        except ValueError as error:
+            self.complain(line, f"{column} {error}.", why_no_number(text) if repr(text) in str(error) else "")
             return None
-        if math.isnan(value) or (math.isinf(value) and not infinite):
+        if math.isinf(value) and not infinite:
             self.complain(line, f"{column} {text} is not a finite number.")
             return None
         return value

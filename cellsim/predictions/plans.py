@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from os import PathLike
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from cellsim.dosing.schedule import Infusion, Schedule
-from cellsim.errors import CellsimError, Problem, ScheduleError
+from cellsim.dosing.schedule import Schedule
+from cellsim.dosing.tables import TextTable, text_table
+from cellsim.errors import Problem, ScheduleError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -120,7 +121,9 @@ def plans_table(plans: tuple[Plan, ...]) -> pd.DataFrame:
     return table[["plan", *(name for name in table.columns if name != "plan")]]
 
 
-def plans_from_table(source: str | PathLike[str], case: Case) -> dict[str, Schedule]:
+def plans_from_table(
+    source: str | PathLike[str], case: Case, *, amount_unit: str | None = None, **options: Any
+) -> dict[str, Schedule]:
     """Schedules by name from a table with a column ``plan`` beside those of :meth:`Schedule.from_table`.
 
     Parameters
@@ -129,6 +132,8 @@ def plans_from_table(source: str | PathLike[str], case: Case) -> dict[str, Sched
         Comma, tab or semicolon separated text with a header.
     case : Case
         Whose products and day 0 are meant.
+    amount_unit, **options
+        What :meth:`Schedule.from_table` takes: ``time_unit``, ``product``, ``compartments``, ``ignore``.
 
     Returns
     -------
@@ -140,35 +145,29 @@ def plans_from_table(source: str | PathLike[str], case: Case) -> dict[str, Sched
     ScheduleError
         All problems at once.
     """
-    import pandas as pd
-
-    try:
-        table = pd.read_csv(source, sep=None, engine="python", dtype=str, keep_default_na=False)
-    except (OSError, ValueError) as error:
-        raise CellsimError(f"{source} cannot be read as a table: {error}") from None
+    table = text_table(source)
+    problems = list(table.problems)
     if "plan" not in table.columns:
-        raise ScheduleError(
-            [Problem(what="no column 'plan', which names the schedule of each dose.", file=str(source))]
-        )
-    problems: list[Problem] = []
-    doses: dict[str, list[Infusion]] = {}
-    # row by row, so that a complaint names the line of the file as an editor counts it
-    for line, row in enumerate(table.to_dict("records"), start=2):
-        dose = {str(key): _number(str(value)) for key, value in row.items() if value != "" and key != "plan"}
+        what = "no column 'plan', which names the schedule of each dose."
+        raise ScheduleError([*problems, Problem(what=what, file=table.file)])
+    columns = tuple(name for name in table.columns if name != "plan")
+    named: dict[str, list[tuple[int, dict[str, Any]]]] = {}
+    for number, row in table.rows:
+        if not (name := row["plan"].strip()):
+            problems.append(Problem(what="no plan is named.", file=table.file, row=number))
+        named.setdefault(name, []).append((number, {each: row[each] for each in columns}))
+    plans: dict[str, Schedule] = {}
+    for name, rows in named.items():
         try:
-            one = Schedule.from_table([dose], products=case.products, day_zero=case.day_zero)
+            plans[name] = Schedule.from_table(
+                TextTable(table.file, columns, tuple(rows)),
+                products=case.products,
+                day_zero=case.day_zero,
+                amount_unit=amount_unit,
+                **options,
+            )
         except ScheduleError as error:
-            problems += [replace(each, file=str(source), row=line) for each in error.problems]
-            continue
-        doses.setdefault(str(row["plan"]), []).extend(one.infusions)
+            problems += [each for each in error.problems if each not in problems]
     if problems:
         raise ScheduleError(problems)
-    return {name: Schedule(tuple(each), case.products, case.day_zero) for name, each in doses.items()}
-
-
-def _number(text: str) -> float | str:
-    """What stands in a cell, as a number where it is one."""
-    try:
-        return float(text)
-    except ValueError:
-        return text
+    return plans

@@ -414,7 +414,7 @@ def test_what_is_wrong_with_a_space_is_said_all_at_once(tmp_path: Path) -> None:
         "models.tsv, row 2: e 'some' is not a number.",
         "models.tsv, row 2: M says nothing about e.",
         "models.tsv, row 4: M2 belongs to other.yaml, the rows before to v1/problem.yaml.",
-        "models.tsv, row 4: e nan is not a finite number.",
+        "models.tsv, row 4: M2 says nothing about e.",
     ):
         assert each in said
     assert len(refused.value.problems) == 5

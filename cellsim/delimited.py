@@ -1,0 +1,235 @@
+"""Tables as text: every row is read, or told with its place; a number is what a person would read there.
+
+Python's own readers are kinder than a table of doses allows: ``csv`` lets a quote swallow the rows below it, and
+``float`` takes ``1_000``, digits of other scripts, and ``1e400`` for infinity.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import unicodedata
+from dataclasses import dataclass
+from os import PathLike
+from pathlib import Path
+
+__all__ = ["MISSING", "Table", "file_text", "is_missing", "read_number", "read_table_text", "why_no_number"]
+
+MISSING = frozenset({"", "NA", "N/A", "#N/A", "<NA>", "NaN", "nan"})
+"""What spreadsheets, R and pandas write where nothing stands."""
+
+_NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?", re.ASCII)
+_INFINITE = re.compile(r"[+-]?inf(?:inity)?", re.IGNORECASE)
+_QUOTED = re.compile(r'"[^"]*(?:""[^"]*)*"')
+
+
+def is_missing(text: str) -> bool:
+    """Whether a cell says that nothing stands in it.
+
+    Examples
+    --------
+    >>> is_missing(" NA "), is_missing("0")
+    (True, False)
+    """
+    return text.strip() in MISSING
+
+
+def read_number(text: str) -> float:
+    """The number in a cell, blanks around it aside.
+
+    Parameters
+    ----------
+    text : str
+        ``"-1.5e3"``, or ``"inf"``: digits 0 to 9, a decimal point, a power of ten. Nothing else is a number:
+        no comma, no separator of thousands, no unit, no digit of another script.
+
+    Returns
+    -------
+    float
+
+    Raises
+    ------
+    ValueError
+        In words, for what is no number, and for one that no double-precision number is near to.
+
+    Examples
+    --------
+    >>> read_number(" 1.5e3 ")
+    1500.0
+    """
+    plain = text.strip()
+    if _INFINITE.fullmatch(plain):
+        return float(plain)
+    if not _NUMBER.fullmatch(plain):
+        raise ValueError(f"{plain!r} is not a number")
+    value = float(plain)
+    if math.isinf(value):
+        raise ValueError(f"{plain} is not a finite number for a computer (1.8e308 is the largest)")
+    if value == 0 and re.search("[1-9]", re.split("[eE]", plain)[0]):
+        raise ValueError(f"{plain} is nearer to zero than any number of a computer")
+    return value
+
+
+def why_no_number(text: str) -> str:
+    """What to write in place of what is no number.
+
+    Examples
+    --------
+    >>> why_no_number("\\N{MINUS SIGN}2")
+    "Write it with plain characters: '\\N{MINUS SIGN}' is MINUS SIGN."
+    """
+    strange = next((each for each in text.strip() if not " " <= each <= "~"), None)
+    if strange is not None:
+        name = unicodedata.name(strange, f"character {ord(strange)}")
+        return f"Write it with plain characters: {strange!r} is {name}."
+    return "Write 12.5, not '12,5', '1 000', '1_000' or '12.5 pg/mL'."
+
+
+def file_text(path: str | PathLike[str]) -> str:
+    """The text of a file in UTF-8, with ``\\n`` at the end of every line, whatever it was written with.
+
+    Raises
+    ------
+    ValueError
+        In words: another encoding, with the row and what it would be in the one of Windows.
+    OSError
+        The file cannot be opened.
+    """
+    data = Path(path).read_bytes()
+    if data[:2] in (b"\xff\xfe", b"\xfe\xff") or data[:400].count(b"\0") > 100:
+        raise ValueError("it is UTF-16, not UTF-8; save it as UTF-8 (in Excel: 'CSV UTF-8')")
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        row = data[: error.start].count(b"\n") + 1
+        there = data[error.start : error.start + 1]
+        seen = there.decode("cp1252", "replace")
+        raise ValueError(
+            f"it is not UTF-8: in row {row} stands the byte 0x{there.hex()}, {seen!r} in the encoding of Windows; "
+            "save it as UTF-8 (in Excel: 'CSV UTF-8')"
+        ) from None
+    return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+@dataclass(frozen=True)
+class Table:
+    """What a text says as a table.
+
+    Attributes
+    ----------
+    columns : tuple of str
+        Names in the header, blanks around them aside; the nameless ones are not among them.
+    rows : tuple of (int, dict)
+        Line of the file (the header of a file without blank lines is 1), and cells by column.
+    complaints : tuple of (int, str, str)
+        Line, what is wrong there, and what to do: a row with a complaint is not among the rows, or stands among
+        them as if its quotes were letters.
+    """
+
+    columns: tuple[str, ...]
+    rows: tuple[tuple[int, dict[str, str]], ...]
+    complaints: tuple[tuple[int, str, str], ...]
+
+
+def read_table_text(text: str, separator: str, *, comments: bool = False) -> Table:
+    """Read separated text with a header.
+
+    A cell in quotes may hold separators, and lines without separators; two quotes are one. A quote that takes in
+    whole rows is complained about where it opens, and so is one that never closes. Blank lines are nothing, and
+    blank cells beyond the last column neither. Cells may be missing at the end of a row only where the separator is
+    a tab, which editors drop with other trailing blanks.
+
+    Parameters
+    ----------
+    text : str
+    separator : str
+        One character.
+    comments : bool
+        Whether lines that begin with ``#`` are left aside.
+
+    Returns
+    -------
+    Table
+
+    Examples
+    --------
+    >>> read_table_text("a,b\\n1,2\\n", ",").rows
+    ((2, {'a': '1', 'b': '2'}),)
+    """
+    lines, complaints = _cells(text, separator, comments)
+    columns: list[str] = []
+    rows: list[tuple[int, dict[str, str]]] = []
+    for row, cells in lines:
+        if not columns:
+            columns = [cell.strip() for cell in cells]
+            for name in sorted({each for each in columns if each and columns.count(each) > 1}):
+                complaints.append((row, f"two columns are called {name!r}.", "Keep one."))
+            continue
+        surplus = [cell for cell in cells[len(columns) :] if cell.strip()]
+        if surplus or (len(cells) < len(columns) and separator != "\t"):
+            name = {"\t": "tabs", ",": "commas", ";": "semicolons"}.get(separator, "separators")
+            complaints.append(
+                (row, f"{len(cells)} cells under {len(columns)} columns.", f"Check the {name}.")
+            )
+            continue
+        padded = cells + [""] * (len(columns) - len(cells))
+        nameless = [cell for name, cell in zip(columns, padded) if not name and cell.strip()]
+        if nameless:
+            complaints.append(
+                (row, f"{nameless[0]!r} stands under no name.", "Give its column one in the header.")
+            )
+            continue
+        rows.append((row, {name: cell for name, cell in zip(columns, padded) if name}))
+    return Table(tuple(name for name in columns if name), tuple(rows), tuple(sorted(complaints)))
+
+
+def _cells(
+    text: str, separator: str, comments: bool
+) -> tuple[list[tuple[int, list[str]]], list[tuple[int, str, str]]]:
+    """Cells of every line that is not blank, with its number, and what is wrong with quotes."""
+    text = text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
+    unquoted = re.compile(f"[^{re.escape(separator)}\n]*")
+    lines: list[tuple[int, list[str]]] = []
+    complaints: list[tuple[int, str, str]] = []
+    place, row = 0, 1
+    while place < len(text):
+        begin = row
+        if comments and text[place] == "#":
+            place, row = text.find("\n", place) + 1 or len(text), row + 1
+            continue
+        cells: list[str] = []
+        while True:
+            found = _quoted(text, place, separator)
+            if isinstance(found, str):
+                complaints.append((begin, found, "Close the quote in its own row, or remove it."))
+            if found is None or isinstance(found, str):
+                end = unquoted.match(text, place).end()  # type: ignore[union-attr] # it matches nothing, too
+                cells.append(text[place:end])
+            else:
+                end = found.end()
+                cells.append(found[0][1:-1].replace('""', '"'))
+                row += found[0].count("\n")
+            place = end + 1
+            if end >= len(text) or text[end] == "\n":
+                row += 1
+                break
+        if any("\0" in cell for cell in cells):
+            complaints.append((begin, "a NUL byte: this is no text.", "Was the file cut off or damaged?"))
+        elif any(cell.strip() for cell in cells):
+            lines.append((begin, cells))
+    return lines, complaints
+
+
+def _quoted(text: str, place: int, separator: str) -> re.Match[str] | str | None:
+    """The quoted cell that begins here; None when there is none, words when it cannot be one."""
+    if not text.startswith('"', place):
+        return None
+    found = _QUOTED.match(text, place)
+    if found is None:
+        return "a quote opens here and never closes, which would swallow every row below."
+    if "\n" in found[0] and separator in found[0]:
+        lines = found[0].count("\n")
+        return f"a quote opens here and closes {lines} row{'s' * (lines > 1)} below, which would swallow what lies between."
+    if text[found.end() : found.end() + 1] not in ("", "\n", separator):
+        return "something stands after the quote that closes a cell."
+    return found

@@ -1,0 +1,391 @@
+"""Tables of a case and of doses: a row is read, refused with its place, or said to be missing; never lost."""
+
+import csv
+import io
+import math
+import re
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.stats import norm
+from small_cases import tiny_case
+
+from cellsim.case.case import load_case
+from cellsim.cli.commands import main
+from cellsim.delimited import file_text, read_number, read_table_text
+from cellsim.dosing.schedule import Schedule
+from cellsim.errors import CellsimError
+from cellsim.likelihood.objective import objective_of
+from cellsim.predictions.plans import plans_from_table
+
+
+def decay():
+    """Four values of two analytes, three infusions, two priors."""
+    return tiny_case(
+        "bag = 0; bag' = -0.2*bag; x = 1; x' = k*bag - 0.1*x; k = 1",
+        {"y": "A*x", "z": ("x + A", 0.2, "normal")},
+        [("y", 1.0, 1.5), ("y", 10.0, 2.5), ("z", 10.0, 3.1), ("y", 20.0, 3.5)],
+        {"k": ("log-normal", 0.0, 0.75), "A": ("log-normal", 0.0, 1.0)},
+        doses=[(2.0, "bag", 50.0), (9.0, "bag", 50.0), (16.0, "bag", 50.0)],
+    )
+
+
+def refusals(make) -> list[str]:
+    with pytest.raises(CellsimError) as caught:
+        make()
+    return [str(each) for each in caught.value.problems]
+
+
+# ---------------------------------------------------------------- text as a table
+
+
+@given(
+    st.lists(
+        st.lists(st.text(st.sampled_from("ab1 \"'#;é")), min_size=3, max_size=3), min_size=1, max_size=6
+    ),
+    st.sampled_from("\t,;"),
+    st.sampled_from(["\n", "\r\n", "\r"]),
+    st.booleans(),
+)
+@settings(max_examples=60, deadline=None)
+def test_what_csv_writes_is_read_as_csv_reads_it(rows, separator, line_end, bom):
+    """Witness: Python's csv module, which writes quotes where they are needed."""
+    out = io.StringIO()
+    csv.writer(out, delimiter=separator, lineterminator=line_end).writerows([["p", "q", "r"], *rows])
+    text = "\ufeff" * bom + out.getvalue()
+    theirs = list(csv.reader(io.StringIO(out.getvalue(), newline=""), delimiter=separator))[1:]
+    ours = read_table_text(text, separator)
+    assert ours.complaints == ()
+    assert [list(cells.values()) for _, cells in ours.rows] == [
+        row for row in theirs if any(cell.strip() for cell in row)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "row", "said"),
+    [
+        ('a\tb\n1\t"x\n2\ty\n3\tz\n', 2, "never closes"),
+        ('a\tb\n1\t"x\n2\ty\n3\tz"\n', 2, "closes 2 rows below"),
+        ('a\tb\n\n1\tx\n2\t"y\n3\tz"\n', 4, "closes 1 row below"),
+        ('a\tb\n"1\tx\n2"\ty\n', 2, "closes 1 row below"),
+        ('a\tb\n1\t"x" mg\n', 2, "after the quote"),
+        ("a\tb\n1\tx\ty\n", 2, "3 cells under 2 columns"),
+        ("a\tb\n1\tx\0\n", 2, "NUL"),
+        ("a\ta\n1\tx\n", 1, "two columns are called 'a'"),
+        ("a\t\n1\tx\n", 2, "'x' stands under no name"),
+    ],
+)
+def test_what_would_lose_a_row_is_told_with_its_place(text, row, said):
+    found = read_table_text(text, "\t").complaints
+    assert [(place, said in what) for place, what, _ in found] == [(row, True)], found
+
+
+def test_the_rows_around_an_open_quote_are_still_read():
+    """So that everything else that is wrong is told too; witness: the rows as written."""
+    table = read_table_text('a\tb\n1\t"x\n2\ty\n3\tz\n', "\t")
+    assert [row for row, _ in table.rows] == [2, 3, 4]
+
+
+def test_a_short_row_is_refused_where_no_editor_drops_the_separator():
+    assert read_table_text("a,b\n1\n", ",").complaints[0][0] == 2
+    assert read_table_text("a\tb\n1\n", "\t").rows == ((2, {"a": "1", "b": ""}),)
+
+
+def test_a_remark_of_two_lines_is_one_cell():
+    table = read_table_text('a,b\n1,"first\nsecond"\n2,x\n', ",")
+    assert (table.complaints, table.rows) == (
+        (),
+        ((2, {"a": "1", "b": "first\nsecond"}), (4, {"a": "2", "b": "x"})),
+    )
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["1_000", "1,5", "1 000", "1\u00a0000", "\u22125", "２", "٣", "0x10", "12.5 mg", "1e400", "-1e400", "1e-400", "1.2.3", "", ".", "1e", "½"],
+)  # fmt: skip
+def test_what_python_takes_for_a_number_and_nobody_else_is_refused(text):
+    with pytest.raises(ValueError, match="number"):
+        read_number(text)
+
+
+@given(st.floats(allow_nan=False, allow_infinity=False) | st.integers(-(10**9), 10**9))
+@settings(max_examples=60, deadline=None)
+def test_a_number_is_the_one_python_writes(value):
+    """Witness: repr, which is exact."""
+    assert read_number(f" {value!r}\u00a0") == value
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        ("a\tb\n1\t2\n".encode("utf-16"), "UTF-16"),
+        ("a\tb\n1\t2\n".encode("utf-16-le") * 60, "UTF-16"),
+        ("a\tb\n1\tµg\n".encode("cp1252"), "row 2 stands the byte 0xb5, 'µ'"),
+    ],
+)
+def test_another_encoding_is_refused_with_its_row(tmp_path, data, said):
+    (tmp_path / "t.tsv").write_bytes(data)
+    with pytest.raises(ValueError, match=re.escape(said)):
+        file_text(tmp_path / "t.tsv")
+
+
+# ---------------------------------------------------------------- a case
+
+
+def test_an_open_quote_in_a_case_names_file_and_row():
+    files = decay().files
+    for file in ("measurements.tsv", "experiments.tsv", "parameters.tsv"):
+        lines = files[file].rstrip("\n").split("\n")
+        lines = [f"{line}\t{mark}" for line, mark in zip(lines, ["note", '"open', *["x"] * len(lines)])]
+        found = refusals(lambda: load_case({**files, file: "\n".join(lines)}))  # noqa: B023
+        assert any(each.startswith(f"{file}, row 2: a quote opens here") for each in found), found
+
+
+def shuffled(text: str) -> str:
+    """Rows and columns the other way round."""
+    lines = [line.split("\t") for line in text.rstrip("\n").split("\n")]
+    return "".join("\t".join(line[::-1]) + "\n" for line in [lines[0], *lines[:0:-1]])
+
+
+HARMLESS = {
+    "rows and columns": shuffled,
+    "CRLF": lambda text: text.replace("\n", "\r\n"),
+    "old Mac": lambda text: text.replace("\n", "\r"),
+    "BOM": lambda text: "\ufeff" + text,
+    "trailing blanks": lambda text: text.replace("\n", " \n"),
+    "trailing tabs": lambda text: text.replace("\n", "\t\t\n"),
+    "no trailing blanks": lambda text: "".join(line.rstrip() + "\n" for line in text.split("\n")),
+    "blank lines": lambda text: text.replace("\n", "\n\n  \n"),
+    "an extra column": lambda text: text.replace("\n", "\tmine\n", 1).replace("\n", "\t1\n")[:-3] + "\n",
+    "quotes": lambda text: "".join("\t".join(f'"{c}"' for c in line.split("\t")) + "\n" for line in text.rstrip("\n").split("\n")),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("edit", HARMLESS)
+def test_a_harmless_edit_draws_no_doubt_and_changes_no_posterior(edit):
+    """Witness: the case as it was written, at several points, to 1e-10."""
+    case = decay()
+    files = {
+        name: HARMLESS[edit](text) if name.endswith(".tsv") and text.count("\n") > 1 else text
+        for name, text in case.files.items()
+    }
+    again = load_case(files)
+    assert again.check() == case.check() == ()
+    assert len(again.rows) == 4 and again.timeline == case.timeline
+    one, other = objective_of(case), objective_of(again)
+    for k, a in ((0.1, 1.0), (0.3, 0.5)):
+        values = [each.evaluate(each.theta({"k": k, "A": a}), rtol=1e-9).objective for each in (one, other)]
+        assert values[0] == pytest.approx(values[1], rel=1e-10)
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new", "said"),
+    [
+        ("measurements.tsv", "\t1.5\t", "\tNA\t", "row 2: no measurement"),
+        ("measurements.tsv", "\t1.5\t", "\t1_5\t", "row 2: measurement '1_5' is not a number"),
+        ("measurements.tsv", "\t1.5\t", "\t\u22121.5\t", "MINUS SIGN"),
+        ("measurements.tsv", "\t1.5\t", "\t1e400\t", "row 2: measurement 1e400 is not a finite number"),
+        ("conditions.tsv", "bag + 50.0", "bag + 5_0", "neither a dose nor a rate"),
+        ("parameters.tsv", "0.0;0.75", "0_0;0.75", "takes 2 finite numbers"),
+    ],
+)
+def test_a_cell_that_is_no_number_is_refused(file, old, new, said):
+    files = decay().files
+    assert old in files[file]
+    found = refusals(lambda: load_case({**files, file: files[file].replace(old, new, 1)}))
+    assert any(each.startswith(file) and said in each for each in found), found
+
+
+def test_na_is_missing_where_something_may_be_missing():
+    """Witness: the case with empty cells."""
+    case = decay()
+    text = case.files["parameters.tsv"]
+    lines = [line.split("\t") for line in text.rstrip("\n").split("\n")]
+    filled = "".join("\t".join(cell or "NA" for cell in line) + "\n" for line in lines)
+    assert "NA" in filled
+    assert [
+        (p.id, p.family, p.lower, p.upper) for p in load_case({**case.files, "parameters.tsv": filled}).priors
+    ] == [(p.id, p.family, p.lower, p.upper) for p in case.priors]
+
+
+# ---------------------------------------------------------------- rows that laboratories have
+
+
+def test_negative_values_with_normal_noise_are_scored():
+    """Base excess, change from baseline. Witness: the normal density, by scipy."""
+    case = tiny_case(
+        "x = 3; x' = 0*x; k = 1",
+        {"y": ("x - 4 + k", 1.0, "normal")},
+        [("y", 1.0, -1.0), ("y", 2.0, 0.0)],
+        {"k": ("normal", 0.0, 1.0)},
+    )
+    objective = objective_of(case)
+    for k in (-0.4, 0.7):
+        found = objective.evaluate(objective.theta({"k": k}), rtol=1e-9).log_likelihood.sum()
+        assert found == pytest.approx(norm.logpdf([-1.0, 0.0], k - 1, 1.0).sum(), rel=1e-9)
+
+
+@pytest.mark.parametrize("value", [-1.0, 0.0])
+def test_what_has_no_logarithm_is_refused_with_its_place(value):
+    found = refusals(lambda: tiny_case("x = 3; x' = 0*x", {"y": "x"}, [("y", 1.0, value)], {}))
+    assert found[0].startswith("measurements.tsv, row 2: obs_y = ") and "log-normal" in found[0]
+
+
+def test_two_assays_at_one_visit_are_both_scored():
+    """Witness: the normal density of both logarithms, and of one where one is taken away."""
+    rows = [("y", 1.0, 2.5), ("y", 1.0, 2.7), ("y", 2.0, 3.0)]
+    case = tiny_case("x = 3; x' = 0*x; k = 1", {"y": ("k*x", 0.1)}, rows, {"k": ("log-normal", 0.0, 1.0)})
+    objective = objective_of(case)
+    assert (len(case.rows), len(objective.terms), case.check()) == (3, 3, ())
+    values = np.array([2.5, 2.7, 3.0])
+    lost = norm.logpdf(np.log(values), np.log(3 * 0.9), 0.1) - np.log(values)
+    found = objective.evaluate(objective.theta({"k": 0.9}), rtol=1e-9).log_likelihood
+    assert found == pytest.approx(lost, rel=1e-9)
+    assert "2.5, 2.7" in case.audit()
+
+
+def test_a_row_that_stands_twice_is_refused_unless_it_is_numbered():
+    rows = [("y", 1.0, 2.5), ("y", 1.0, 2.5)]
+    make = ("x = 3; x' = 0*x; k = 1", {"y": ("k*x", 0.1)}, rows, {"k": ("log-normal", 0.0, 1.0)})
+    (said,) = refusals(lambda: tiny_case(*make))
+    assert (
+        said.startswith("measurements.tsv, row 3: value of obs_y at v0 stands already")
+        and "replicateId" in said
+    )
+    one = tiny_case(*make[:2], rows[:1], make[3])
+    lines = one.files["measurements.tsv"].rstrip("\n").split("\n")
+    text = "\n".join([lines[0] + "\treplicateId", lines[1] + "\t1", lines[1] + "\t2"])
+    assert len(load_case({**one.files, "measurements.tsv": text}).rows) == 2
+
+
+# ---------------------------------------------------------------- tables of doses
+
+
+def table(tmp_path: Path, text: str) -> Path:
+    path = tmp_path / "doses.csv"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+@pytest.mark.parametrize("column", ["date", "day"])
+def test_the_number_of_a_spreadsheet_day_is_refused_alike_in_files_and_frames(tmp_path, column):
+    """45296 is 2024-01-05 in Excel; witness: pandas' reading of the serial."""
+    meant = str((pd.Timestamp("1899-12-30") + pd.Timedelta(days=45296)).date())
+    path = table(tmp_path, f"{column},cells\n45296,5e7\n45303,5e7\n")
+    frame = pd.DataFrame({column: [45296, 45303], "cells": [5e7, 5e7]})
+    told = []
+    for source in (path, frame, frame.to_dict("records")):
+        found = refusals(lambda: Schedule.from_table(source, product="rfib", day_zero="2024-01-05"))  # noqa: B023
+        told.append([re.sub(r"^.*?row \d+: ", "", each) for each in found])
+        assert len(found) == 2 and meant in found[0]
+    assert column == "day" or told[1] == told[2]
+    assert refusals(lambda: Schedule.at([45296], cells=1.0, product="rfib"))
+
+
+@pytest.mark.parametrize("written", ["03/04/2024", "3.4.2024", "20240403", "2024-4-3", "04-Mar-24"])
+def test_a_date_that_may_be_two_is_refused(tmp_path, written):
+    path = table(tmp_path, f"date,cells\n{written},5e7\n")
+    (said,) = refusals(lambda: Schedule.from_table(path, product="rfib", day_zero="2024-01-05"))
+    assert "row 2" in said and "date" in said
+
+
+def nonmem(rows, **options):
+    return Schedule.from_table(rows, product="rfib", amount_unit="Mcell", **options)
+
+
+@pytest.mark.parametrize(
+    ("text", "days"),
+    [
+        ("C,TIME,AMT\n.,0,50\nC,7,50\n,14,50\n", [0, 14]),
+        ("TIME,AMT\n0,50\n#7,50\n14,50\n", [0, 14]),
+        ("# made by hand\nTIME,AMT\n0,50\n", [0]),
+        ("TIME,AMT,II,ADDL\n0,50,7,2\n", [0, 7, 14]),
+        ("TIME,AMT,II,ADDL\n0,50,7,0\n", [0]),
+        ("TIME,AMT,II,ADDL\n0,50,.,.\n", [0]),
+        ("TIME,AMT,DV,MDV\n0,50,.,1\n1,.,3.2,0\n2,.,.,1\n", [0]),
+        ("TIME,AMT,RATE,DUR\n0,50,NA,NA\n", [0]),
+    ],
+)
+def test_what_nonmem_gives_is_given(tmp_path, text, days):
+    """Witness: the doses by hand."""
+    path = table(tmp_path, text)
+    assert [each.day for each in nonmem(path)] == days
+    if "#" not in text:
+        frame = pd.read_csv(path, na_values=["."])
+        assert [each.day for each in nonmem(frame)] == days
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("TIME,AMT,II\n0,50,7\n", "row 2: II 7 without ADDL"),
+        ("TIME,AMT,II,ADDL\n0,50,7,.\n", "row 2: II 7 without ADDL"),
+        ("TIME,AMT,ADDL\n0,50,3\n", "row 2: ADDL 3 needs"),
+        ("TIME,AMT\n0,50\n7,NA\n", "row 3: amt is empty"),
+        ("TIME,AMT\nNA,50\n", "row 2: neither day nor date"),
+        ("TIME,AMT,DV\n0,50,.\n7,.,.\n", "row 3: neither amt nor DV"),
+        ("TIME,AMT,MDV\n0,50,0\n", "row 2: MDV 0"),
+        ("TIME,AMT\n0,-50\n", "row 2: cells -5e+07"),
+        ("TIME,AMT,EVID\n0,50,3\n", "row 2: EVID 3"),
+        ("TIME,AMT,RATE\n0,50,-1\n", "row 2: RATE -1"),
+        ("C,TIME,AMT\n.,0,50\nC,7,50\nx,14,50\n", "row 4: C 'x'"),
+        ("C,TIME,AMT\nC,7,50\n", "every row is left out"),
+        ('TIME,AMT,label\n0,50,"a\n7,50,b\n', "row 2: a quote opens here"),
+        ('TIME,AMT,label\n0,50,"a\n7,50,b"\n', "row 2: a quote opens here"),
+        ("TIME,AMT\n0,5_0\n", "row 2: amt '5_0'"),
+        ("TIME,AMT\n\u22127,50\n", "MINUS SIGN"),
+        ("TIME;AMT\n0;50,5\n", "row 2: amt '50,5'"),
+        ("TIME,AMT,DUR\n0,50\n", "row 2: 2 cells under 3 columns"),
+        ("TIME,AMT\n0,1e400\n", "row 2: amt 1e400"),
+    ],
+)
+def test_what_nonmem_would_do_otherwise_is_refused_by_row(tmp_path, text, said):
+    found = refusals(lambda: nonmem(table(tmp_path, text)))
+    assert any(said in each for each in found), found
+
+
+def test_commented_rows_stay_comments_when_the_column_is_set_aside(tmp_path):
+    path = table(tmp_path, "C,TIME,AMT\n.,0,50\nC,7,50\n")
+    assert nonmem(path, ignore=("C",)).count == nonmem(path).count == 1
+
+
+def test_missing_values_of_pandas_are_missing():
+    frame = pd.DataFrame({"TIME": [0, 1], "AMT": [50, 50], "RATE": pd.array([None, 25], dtype="Int64")})
+    assert [each.duration for each in nonmem(frame)] == [0.0, 2.0]
+
+
+def test_a_table_of_plans_loses_no_row_and_takes_an_amount_unit(tmp_path):
+    case = load_case("sjogren_rfib")
+    text = "plan,TIME,AMT,product,II,ADDL\na,0,50,rfib,7,2\nb,0,50,rfib,.,.\n"
+    plans = plans_from_table(table(tmp_path, text), case, amount_unit="Mcell")
+    assert {name: plan.total() for name, plan in plans.items()} == {"a": 1.5e8, "b": 5e7}
+    broken = 'plan,day,cells,product\n"a,0,5e7,rfib\nb,0,5e7,rfib\n,1,5e7,rfib\n'
+    found = refusals(lambda: plans_from_table(table(tmp_path, broken), case))
+    assert any("row 2: a quote opens" in each for each in found)
+    assert any("row 4: no plan" in each for each in found)
+
+
+def test_the_command_line_takes_an_amount_unit(tmp_path, capsys):
+    """Witness: the same doses in cells."""
+    told = []
+    for text, options in (
+        ("TIME,AMT\n0,50\n24,50\n", ["--amount-unit", "Mcell", "--time-unit", "hour"]),
+        ("day,cells\n0,5e7\n1,5e7\n", []),
+    ):
+        words = [
+            "simulate",
+            "persistence",
+            "--schedule",
+            str(table(tmp_path, text)),
+            "--product",
+            "infusate_auto",
+        ]
+        assert main([*words, *options, "--until", "3", "--outputs", "viable_auto"]) == 0
+        told.append(capsys.readouterr().out)
+    assert told[0] == told[1] and math.isfinite(float(told[0].split()[-1].split(",")[-1]))
+    assert main(["simulate", "persistence", "--schedule", str(table(tmp_path, "TIME,AMT\n0,5\n"))]) == 1
+    assert "amount_unit" in capsys.readouterr().err
