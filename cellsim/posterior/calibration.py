@@ -54,7 +54,7 @@ class Start:
         Simulations without those of gradients.
     converged : bool
     message : str
-        lmfit's, or why the start was given up.
+        MINPACK's or lmfit's, with what came in the way, or why the start was given up.
     """
 
     objective: float

@@ -135,6 +135,8 @@ def curvature_at(
         error, way = abs(float(apart[worst])) / 2, axes @ ways[:, worst]
         if error <= wanted / 2:
             break
+    if not np.all(np.isfinite(last)):  # no difference can be taken here: what is exact is left
+        return Curvature(theta, slopes.T @ slopes, np.inf, way)
     return Curvature(theta, last, error, None if error <= wanted else way)
 
 

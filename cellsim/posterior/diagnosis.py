@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     Array = NDArray[np.float64]
 
-__all__ = ["diagnose"]
+__all__ = ["diagnose", "lost_starts"]
 
 # two starts agree when -2 ln posterior differs by less: a likelihood ratio of 1.05
 AGREEMENT = 0.1
@@ -35,6 +35,8 @@ LARGEST_SLOPES_ERROR = 5e-4
 # of the Pareto law of importance weights: above it an approximation does not stand for what it approximates
 LARGEST_SHAPE = 0.7
 _TRIED = 400
+# of lost starts, told in one sentence
+_REASONS = 4
 ACCOUNT = "accounted"
 
 
@@ -82,6 +84,7 @@ def diagnose(objective: Objective, mixture: Mixture, starts: Sequence[Start]) ->
             "count": len(starts),
             "agree": sum(start.objective < best + AGREEMENT for start in starts),
             "failed": sum(not np.isfinite(start.objective) for start in starts),
+            "lost": _lost(starts),
             "best": best,
         },
         "modes": [
@@ -102,6 +105,30 @@ def diagnose(objective: Objective, mixture: Mixture, starts: Sequence[Start]) ->
     }
     found["doubts"] = list(_doubts(found))
     return found
+
+
+def lost_starts(starts: Sequence[Start]) -> str:
+    """Which starts were lost, by number from 1, and why."""
+    return _by_reason(_lost(starts))
+
+
+def _lost(starts: Sequence[Start]) -> list[dict[str, Any]]:
+    return [
+        {"start": k, "why": start.message}
+        for k, start in enumerate(starts, start=1)
+        if not np.isfinite(start.objective)
+    ]
+
+
+def _by_reason(lost: Sequence[Mapping[str, Any]]) -> str:
+    reasons: dict[str, list[str]] = {}
+    for each in lost:
+        reasons.setdefault(each["why"], []).append(str(each["start"]))
+    said = [
+        f"start{'s' * (len(numbers) > 1)} {', '.join(numbers)}: {why}" for why, numbers in reasons.items()
+    ]
+    more = [f"and {len(said) - _REASONS} more reasons, each in its start's message."] * (len(said) > _REASONS)
+    return "; ".join([*said[:_REASONS], *more])
 
 
 def _gradient_error(objective: Objective, mode: Mode) -> float:
@@ -204,7 +231,7 @@ def _doubts(found: dict[str, Any]) -> list[str]:
             f"of {starts['count']} starts only one reached the best value; a better optimum may exist; ask for more."
         )
     if starts["failed"]:
-        out.append(f"{starts['failed']} of {starts['count']} starts failed.")
+        out.append(f"{starts['failed']} of {starts['count']} starts failed: {_by_reason(starts['lost'])}")
     if found["gradient"] > LARGEST_GRADIENT_ERROR:
         out.append(f"the gradient differs from central differences by {found['gradient']:.1e}.")
     if found["shape"] > LARGEST_SHAPE:

@@ -22,7 +22,7 @@ from cellsim.likelihood.compatibility import case_given
 from cellsim.likelihood.objective import Evaluation, Objective, objective_of
 from cellsim.posterior.calibration import Calibration, Start, versions
 from cellsim.posterior.curvature import ON_THE_WAY, curvature_at
-from cellsim.posterior.diagnosis import AGREEMENT, diagnose
+from cellsim.posterior.diagnosis import AGREEMENT, diagnose, lost_starts
 from cellsim.posterior.laplace import Mixture, Mode
 from cellsim.threads import StoppedError, finished_in_threads
 
@@ -42,6 +42,9 @@ __all__ = ["Optima", "calibrate", "optima"]
 # sum is of the order of the number of rows; only the best one is carried on to the end
 _ROUGH, _POLISHED = 1e-5, 1e-8
 _SHORTEST = 1e-7
+# how often a start returns to where its derivative was finite, and how far around the medians a first point is looked for
+_MOST_RETURNS = 12
+_TRIED_AROUND = (0.25, 0.5, *(1.0,) * 4, *(2.0,) * 8, *(4.0,) * 8)
 # a start that has not arrived by then wanders along a shelf; it is told as one that did not converge
 _MOST_EVALUATIONS = 400
 
@@ -197,7 +200,7 @@ def optima(
         raise KeyboardInterrupt
     if not found_any:
         raise CalibrationError(
-            f"none of {len(firsts)} starts could be carried through; the last said: {ended[-1].start.message}"
+            f"none of {len(firsts)} starts could be carried through: {lost_starts([each.start for each in ended])}"
         )
     moved: list[_Descent] = []
     if not interrupted:
@@ -290,9 +293,12 @@ def _summits(objective: Objective, ended: Sequence[_Descent]) -> tuple[list[_Des
     """
     order = sorted(range(len(ended)), key=lambda k: ended[k].start.objective)
     highest = _polish(objective, ended[order[0]].theta)
-    if not np.isfinite(highest.start.objective):
-        raise CalibrationError(f"the best start ended where no step can be judged: {highest.start.message}")
     how = [each.start for each in ended]
+    if not np.isfinite(highest.start.objective):
+        # what was reached is kept; the diagnosis says how far a step would still go
+        here = ended[order[0]]
+        words = f"{here.start.message} Not carried further: {highest.start.message}"
+        highest = replace(here, start=replace(here.start, converged=False, message=words))
     how[order[0]] = highest.start
     found = [highest]
     for k in order[1:]:
@@ -311,35 +317,90 @@ def _same(objective: Objective, one: _Descent, other: _Descent) -> bool:
     return between < max(one.start.objective, other.start.objective) + AGREEMENT
 
 
+class _RoughError(CalibrationError):
+    """The derivative cannot be had where a descent has come to."""
+
+
 def _descend(objective: Objective, first: Array, stop: Event) -> _Descent:
-    """One rough Levenberg-Marquardt descent; given up when `stop` is set."""
+    """One rough Levenberg-Marquardt descent; given up when `stop` is set.
+
+    Where the derivative is not finite the descent goes on from the last point where it was, with a shorter reach; a first
+    point that cannot be simulated is moved to where it can.
+    """
     from scipy.optimize import leastsq
+
+    rtol = max(objective.rtol, ON_THE_WAY)
+    sound: dict[str, Array] = {}
+    rough: dict[str, Array] = {}
 
     def residuals(theta: Array) -> Array:
         if stop.is_set():
             raise StoppedError
         return objective.evaluate(theta, rtol=rtol).residuals
 
-    started = objective.evaluate(first)
-    if started.failure:
-        failed = Start(np.inf, 1, False, f"the simulation at the start failed: {started.failure}")
-        return _Descent(failed, first, None)
-    rtol = max(objective.rtol, ON_THE_WAY)
-    try:
-        theta, _, work, message, status = leastsq(
-            residuals,
-            first,
-            Dfun=lambda theta: _jacobian(objective, theta, rtol),
-            full_output=True,
-            ftol=_ROUGH,
-            xtol=_SHORTEST,
-            maxfev=_MOST_EVALUATIONS,
-            factor=_reach(first, started),
-        )
-    except CalibrationError as error:
-        return _Descent(Start(np.inf, 1, False, str(error)), first, None)
-    arrived = status in (1, 2, 3, 4)
-    return _ended(objective, theta, int(work["nfev"]), arrived, " ".join(message.split()))
+    def slopes(theta: Array) -> Array:
+        rough["theta"] = theta.copy()
+        jacobian = _jacobian(objective, theta, rtol)
+        sound["theta"], sound["sizes"] = theta.copy(), np.linalg.norm(jacobian, axis=0)
+        return jacobian
+
+    begun, moved = _begun(objective, first, rtol)
+    if begun is None:
+        return _Descent(Start(np.inf, 1, False, moved), first, None)
+    theta, spent, why = begun, 0, [moved] if moved else []
+    reach = _reach(theta, objective.evaluate(theta))
+    for _ in range(_MOST_RETURNS):
+        try:
+            theta, _, work, message, status = leastsq(
+                residuals,
+                theta,
+                Dfun=slopes,
+                full_output=True,
+                ftol=_ROUGH,
+                xtol=_SHORTEST,
+                maxfev=max(_MOST_EVALUATIONS - spent, 1),
+                factor=reach,
+            )
+        except _RoughError as error:
+            theta = sound["theta"]
+            why = [*why[:1], str(error)]
+            spent += 1
+            apart = float(np.linalg.norm(sound["sizes"] * (rough["theta"] - theta)))
+            length = float(np.linalg.norm(sound["sizes"] * theta))
+            # MINPACK's reach is in units of the point's own length, where it has one
+            reach = max(apart / 4 / (length or 1.0), np.finfo(float).tiny)
+            continue
+        said = " ".join(message.split())
+        told = f"{said} (on the way: {'; '.join(why)})" if why else said
+        return _ended(objective, theta, spent + int(work["nfev"]), status in (1, 2, 3, 4), told)
+    return _ended(objective, theta, spent, False, f"stopped before {why[-1]}")
+
+
+def _begun(objective: Objective, first: Array, rtol: float) -> tuple[Array | None, str]:
+    """The point nearest to `first`, of those tried, that can be simulated with its derivative; and why it is another one."""
+
+    def wrong(theta: Array) -> str:
+        started = objective.evaluate(theta)
+        if started.failure:
+            return f"the simulation at the start failed: {started.failure}"
+        if not np.isfinite(started.objective):
+            return "the rows are missed by more than a number can say at the start."
+        try:
+            _jacobian(objective, theta, rtol)
+        except _RoughError as error:
+            return f"at the start {error}"
+        return ""
+
+    if not (why := wrong(first)):
+        return first, ""
+    random = np.random.default_rng(np.abs(first * 1e6).astype(np.int64) % 2**31)
+    ways = [first / 2**k for k in range(1, 4)] if np.any(first) else []
+    ways += [scale * random.standard_normal(first.size) for scale in _TRIED_AROUND]
+    for theta in ways:
+        if not wrong(theta):
+            far = np.linalg.norm(theta - first)
+            return theta, f"{why} Begun {far:.2g} prior sd away instead."
+    return None, f"{why} So it did at {len(ways)} points nearer to the prior medians or around them."
 
 
 def _polish(objective: Objective, first: Array) -> _Descent:
@@ -386,10 +447,14 @@ def _jacobian_of(objective: Objective, parameters: Parameters) -> Array:
 
 
 def _jacobian(objective: Objective, theta: Array, rtol: float) -> Array:
-    found = objective.evaluate(theta, gradient=True, rtol=rtol).jacobian
+    there = objective.evaluate(theta, gradient=True, rtol=rtol)
+    found = there.jacobian
     assert found is not None
+    if there.failure:
+        raise _RoughError(f"the simulation with derivatives failed: {there.failure}")
     if not np.all(np.isfinite(found)):
-        raise CalibrationError("the gradient was not finite where the start had come to.")
+        lost = [objective.names[j] for j in np.flatnonzero(~np.isfinite(found).all(axis=0))]
+        raise _RoughError(f"the gradient is not finite with respect to {', '.join(lost[:5])}.")
     return found
 
 
@@ -401,6 +466,7 @@ def _reach(first: Array, started: Evaluation) -> float:
 def _ended(objective: Objective, theta: Array, evaluations: int, converged: bool, message: str) -> _Descent:
     """Where a descent arrived, told at the objective's own tolerance."""
     found = objective.evaluate(theta)
-    if found.failure:
-        return _Descent(Start(np.inf, evaluations, False, found.failure), theta, None)
+    if found.failure or not np.isfinite(found.objective):
+        why = found.failure or "the rows are missed by more than a number can say."
+        return _Descent(Start(np.inf, evaluations, False, why), theta, None)
     return _Descent(Start(found.objective, evaluations, converged, message), theta, None)

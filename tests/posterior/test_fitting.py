@@ -6,13 +6,15 @@ from pathlib import Path
 import lmfit
 import numpy as np
 import pytest
-from scipy import stats
+from scipy import optimize, stats
 from small_cases import decay, straight_line, tiny_case
 
 import cellsim as cs
 from cellsim.errors import CalibrationError
 from cellsim.likelihood.objective import objective_of
 from cellsim.posterior.curvature import hessian
+from cellsim.posterior.diagnosis import diagnose
+from cellsim.posterior.fitting import optima
 from cellsim.posterior.laplace import Mixture, Mode
 
 DAYS = np.array([1.0, 2.0, 4.0])
@@ -230,3 +232,65 @@ def test_a_posterior_that_laplace_misses_is_said(sjogren_fit: cs.Calibration) ->
     assert line.diagnosis["shape"] < 0.7 and not any("Pareto" in each for each in line.diagnosis["doubts"])
     assert sjogren_fit.diagnosis["shape"] > 0.7
     assert any("sample before quoting" in each for each in sjogren_fit.diagnosis["doubts"])
+
+
+def rough_growth(spread: float):
+    """A model whose exponentials overflow in parts of its prior: values are finite there, some derivatives are not."""
+    return tiny_case(
+        "x = 1; x' = 0; a = 1; b = 1; c = 1; y := a*exp(b*time)/(1 + c*exp(3*b*time))^2",
+        {"o": ("y", 0.1, "normal")},
+        [("o", day, value) for day, value in ((1.0, 1.0), (2.0, 1.5), (4.0, 2.0), (8.0, 1.2))],
+        {"a": ("log-normal", 0.0, spread), "b": ("normal", 0.0, spread), "c": ("log-normal", 0.0, spread)},
+    )
+
+
+def test_no_start_is_lost_where_the_search_can_go_on_from_nearby() -> None:
+    """scipy's own least squares from a gentle point is the witness of the best value."""
+    fit = cs.calibrate(rough_growth(30.0), starts=12)
+    assert all(np.isfinite(start.objective) for start in fit.starts)
+    told = [start.message for start in fit.starts if "not finite" in start.message]
+    assert told and all("on the way" in each or "stopped before" in each for each in told)
+    days, values = np.array([1.0, 2.0, 4.0, 8.0]), np.array([1.0, 1.5, 2.0, 1.2])
+
+    def residuals(theta):
+        a, b, c = np.exp(30 * theta[0]), 30 * theta[1], np.exp(30 * theta[2])
+        said = a * np.exp(b * days) / (1 + c * np.exp(3 * b * days)) ** 2
+        return np.append((said - values) / 0.1, theta)
+
+    order = [fit.objective.names.index(each) for each in "abc"]
+    best = min(
+        2 * optimize.least_squares(residuals, np.array(first) / 30, xtol=1e-14).cost
+        for first in ([0.0, 0.2, -5.0], [2.0, -0.2, 1.0])
+    )
+    assert fit.sum_of_squares == pytest.approx(best, abs=1e-4)
+    assert residuals(fit.theta[order]) @ residuals(fit.theta[order]) == pytest.approx(
+        fit.sum_of_squares, rel=1e-5
+    )
+
+
+def test_a_lost_start_is_told_with_its_reason() -> None:
+    """At nearly every point of this prior nothing is left of the state, and a log-normal value cannot be scored."""
+    case = tiny_case(
+        "x = 1; x' = -k*x; k = 1",
+        {"y": ("A*x", 0.1)},
+        [("y", day, 2 * np.exp(-0.3 * day)) for day in (0.5, 1, 2, 4, 6)],
+        {"k": ("uniform", 0.0, 1e5), "A": ("uniform", 0.0, 10.0)},
+    )
+    objective = objective_of(case)
+    first = [objective.theta({"k": 0.3, "A": 2.0}), *(np.array([shift, 0.0]) for shift in (1.0, 1.5))]
+    found = optima(objective, first)
+    assert np.isfinite(found.starts[0].objective)
+    lost = [start for start in found.starts if not np.isfinite(start.objective)]
+    said = diagnose(objective, found.mixture, found.starts)
+    assert said["starts"]["failed"] == len(lost) == len(said["starts"]["lost"])
+    for start, each in zip(lost, said["starts"]["lost"], strict=True):
+        assert each["why"] == start.message and "cannot be scored" in start.message
+    assert bool(lost) == any("starts failed: start" in doubt for doubt in said["doubts"])
+    never = tiny_case(
+        "x = 1; x' = 0; k = 1", {"y": "-k*x"}, [("y", 1.0, 1.0)], {"k": ("log-normal", 0.0, 1.0)}
+    )
+    hopeless = objective_of(never)
+    with pytest.raises(
+        CalibrationError, match=r"none of 1 starts .* start 1: the simulation at the start failed"
+    ):
+        optima(hopeless, [np.zeros(1)])
