@@ -3,21 +3,42 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from queue import Empty, Queue
 from threading import Event
 from typing import TypeVar
 
 from cellsim.streams import progress_bar
 
-__all__ = ["StoppedError", "finished_in_threads", "in_threads"]
+__all__ = ["StoppedError", "as_they_end", "finished_in_threads", "in_threads"]
 
 Thing = TypeVar("Thing")
 Done = TypeVar("Done")
 
+_LOOK = 0.2  # seconds between two looks whether an interrupt has come
+
 
 class StoppedError(Exception):
     """Raised by work that was asked to stop."""
+
+
+def as_they_end(tasks: Iterable[Future[Done]]) -> Iterator[Future[Done]]:
+    """Tasks in the order in which they end; an interrupt is heard while waiting for them, on Windows too.
+
+    :func:`concurrent.futures.as_completed` waits on a lock, which no signal ends there.
+    """
+    ended: Queue[Future[Done]] = Queue()
+    left = 0
+    for task in tasks:
+        task.add_done_callback(ended.put)
+        left += 1
+    while left:
+        try:
+            yield ended.get(timeout=_LOOK)
+        except Empty:
+            continue
+        left -= 1
 
 
 def in_threads(
@@ -69,7 +90,7 @@ def finished_in_threads(
         shown = False if len(things) < 2 else progress
         try:
             tasks += (pool.submit(work, each, stop) for each in things)
-            for task in progress_bar(as_completed(tasks), title=title, total=len(tasks), progress=shown):
+            for task in progress_bar(as_they_end(tasks), title=title, total=len(tasks), progress=shown):
                 task.result()
         except KeyboardInterrupt:
             interrupted = True

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +25,7 @@ from cellsim.likelihood.compatibility import objective_given
 from cellsim.likelihood.objective import Objective
 from cellsim.predictions.predictions import Prediction, prediction_from
 from cellsim.streams import progress_bar
+from cellsim.threads import as_they_end
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -460,7 +461,7 @@ def _run(
         }
         try:
             for task in progress_bar(
-                as_completed(tasks), title=f"{title}: profiles", total=len(tasks), progress=progress
+                as_they_end(tasks), title=f"{title}: profiles", total=len(tasks), progress=progress
             ):
                 if (found := task.result()) is not None:
                     done[tasks[task]] = found
