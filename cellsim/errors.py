@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 
 __all__ = [
+    "ApproximationWarning",
     "CalibrationError",
     "CaseError",
     "CellsimError",
@@ -101,6 +102,10 @@ class CalibrationError(CellsimError):
 
 class CutShortError(CalibrationError):
     """An interrupt came before there was anything to keep."""
+
+
+class ApproximationWarning(UserWarning):
+    """Numbers were drawn from an approximation that is known not to stand for the posterior."""
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

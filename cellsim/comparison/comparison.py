@@ -18,6 +18,7 @@ from cellsim.comparison.nulls import Rivals, rivals_of
 from cellsim.comparison.prior_power import POWERS, evidence_slopes
 from cellsim.comparison.verdicts import means_of, verdict_of
 from cellsim.files import write_whole
+from cellsim.posterior.approximation import Approximation, together
 from cellsim.posterior.calibration import Calibration
 from cellsim.posterior.variational import NearestNormal
 from cellsim.saved import read_saved, whole
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Comparison", "Power"]
 
-FORMAT = "cellsim comparison 3"
+FORMAT = "cellsim comparison 4"
 
 
 @dataclass(frozen=True)
@@ -106,6 +107,21 @@ class Comparison:
         return "nearest normal law" if all(name in self.normals for name in self.fits) else "Laplace"
 
     @property
+    def approximation(self) -> Approximation:
+        """What the evidences that make the order rest on, with every doubt about them, each by its variant."""
+        if self.by == "bridge sampling":
+            each = {name: Approximation("chains", self.checks[name].doubts) for name in self.fits}
+        elif self.by == "nearest normal law":
+            each = {
+                name: Approximation("variational", (*fit.at_optimum.doubts, *self.normals[name].doubts))
+                for name, fit in self.fits.items()
+            }
+        else:
+            each = {name: fit.approximation for name, fit in self.fits.items()}
+        found = together(each)
+        return Approximation(found.kind, (*self.doubts, *found.doubts))
+
+    @property
     def evidences(self) -> dict[str, float]:
         """ln evidence of every variant by these means."""
         if self.by == "bridge sampling":
@@ -141,7 +157,7 @@ class Comparison:
             normal law, the Pareto shape of its weights, and its lower bound), checked, check_error (by bridge sampling; nan
             where not made), how_left_out (by which of ``"draws"``, ``"nearest normal law"``, ``"Laplace"``; empty when nothing was), elpd_analytes, elpd_visits, weight_analytes,
             weight_visits (stacking), worst_shape (largest Pareto k among the sums taken from draws), refitted (groups),
-            effective_parameters, agree (starts), starts.
+            effective_parameters, agree (starts), starts, approximation and doubts (of the evidences that make the order).
         """
         import pandas as pd
 
@@ -179,7 +195,7 @@ class Comparison:
                     "starts": fit.diagnosis["starts"]["count"],
                 }
             )
-        return pd.DataFrame(rows)
+        return self.approximation.stamped(pd.DataFrame(rows))
 
     def left_out(self) -> pd.DataFrame:
         """One row a variant and group left out.
@@ -247,14 +263,19 @@ class Comparison:
         return f"<Comparison of {name}: {len(self.fits)} variants, by {self.by}, {len(self.doubts)} doubts>"
 
     def __str__(self) -> str:
-        shown = self.table().round(2).to_string(index=False, na_rep="-")
-        return "\n\n".join([self.verdict, shown, *(f"Doubt: {each}" for each in self.doubts)])
+        shown = self._shown.to_string(index=False, na_rep="-")
+        return "\n\n".join([self.verdict, shown, "\n".join(self.approximation.lines)])
 
     def _repr_html_(self) -> str:
         from html import escape
 
-        said = "".join(f"<p>{escape(each)}</p>" for each in (self.verdict, *self.doubts))
-        return said + self.table().round(2).to_html(index=False, na_rep="-")
+        said = "".join(f"<p>{escape(each)}</p>" for each in (self.verdict, *self.approximation.lines))
+        return said + self._shown.to_html(index=False, na_rep="-")
+
+    @property
+    def _shown(self) -> pd.DataFrame:
+        """The table without what stands in full beside it."""
+        return self.table().drop(columns=["approximation", "doubts"]).round(2)
 
     # ---- files ------------------------------------------------------------------------------------
 
@@ -320,7 +341,10 @@ class Comparison:
             return cls(
                 fits={name: Calibration.of_content(each, path) for name, each in content["fits"].items()},
                 left={name: tuple(Left(**each) for each in left) for name, left in content["left"].items()},
-                checks={name: Bridge(**each) for name, each in content["checks"].items()},
+                checks={
+                    name: Bridge(**each | {"doubts": tuple(each["doubts"])})
+                    for name, each in content["checks"].items()
+                },
                 normals={name: NearestNormal(**each) for name, each in content["normals"].items()},
                 powers=tuple(Power(**each) for each in content["powers"]),
                 doubts=tuple(content["doubts"]),

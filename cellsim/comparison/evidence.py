@@ -40,11 +40,14 @@ class Bridge:
         Its standard error, by the draws used; a normal law that misses a summit is not seen by it.
     lost : int
         Draws that had no likelihood and play no part.
+    doubts : tuple of str
+        About the draws it was taken from.
     """
 
     log_evidence: float
     error: float
     lost: int = 0
+    doubts: tuple[str, ...] = ()
 
 
 def bridge(objective: Objective, thetas: Array, log_likelihood: Array, *, seed: int) -> Bridge:

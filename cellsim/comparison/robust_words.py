@@ -102,7 +102,18 @@ def text(found: Robustness) -> str:
     title = f"Robustness of {found.case.name}"
     return "\n".join(
         [
-            *(title, "=" * len(title), LABEL, "", found.verdict, "", *keys, ""),
+            *(
+                title,
+                "=" * len(title),
+                LABEL,
+                "",
+                found.verdict,
+                "",
+                *found.approximation.lines,
+                "",
+                *keys,
+                "",
+            ),
             "* another conclusion than from the case as it stands",
             *(line.rstrip() for line in lines),
         ]
@@ -131,6 +142,7 @@ def html(found: Robustness) -> str:
             f"<h2>Robustness of {escape(found.case.name)}</h2>",
             f"<p><em>{escape(LABEL)}</em></p>",
             f"<p>{escape(found.verdict)}</p>",
+            *(f"<p>{escape(each)}</p>" for each in found.approximation.lines),
             f"<ul>{keys}</ul>",
             f"<table><thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table>",
             "<p>Bold: another conclusion than from the case as it stands.</p>",

@@ -14,6 +14,7 @@ from cellsim.comparison.robustness_table import BASE, Robustness, Row
 from cellsim.errors import CalibrationError, CellsimError, Problem
 from cellsim.likelihood.compatibility import case_given, foreign, variants_chosen
 from cellsim.likelihood.objective import objective_of
+from cellsim.posterior.approximation import together
 from cellsim.posterior.calibration import Calibration, versions
 from cellsim.posterior.fitting import calibrate
 from cellsim.posterior.nearest_normal import nearby
@@ -126,6 +127,7 @@ def robustness(
         starts=starts,
         seconds=time.perf_counter() - began,
         versions=versions(),
+        approximation=together({name: law.approximation for name, law in laws.items()}),
     )
 
 

@@ -14,6 +14,7 @@ from cellsim.case.case import Case, load_case
 from cellsim.comparison.conclusions import Conclusion
 from cellsim.comparison.nulls import Rivals
 from cellsim.files import write_whole
+from cellsim.posterior.approximation import Approximation
 from cellsim.saved import read_saved, whole
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = ["BASE", "Robustness", "Row"]
 
-FORMAT = "cellsim robustness 2"
+FORMAT = "cellsim robustness 3"
 BASE = "as it stands"
 _FLIPS = (
     "conclusion", "alteration", "group", "name", "unit", "threshold", "base", "value", "change", "words"
@@ -77,6 +78,8 @@ class Robustness:
         How long it took.
     versions : mapping
         Of cellsim, Python and its guests.
+    approximation : Approximation
+        What every number rests on, with the doubts about the case as it stands.
     """
 
     case: Case
@@ -90,6 +93,7 @@ class Robustness:
     starts: int
     seconds: float
     versions: Mapping[str, str]
+    approximation: Approximation
 
     @property
     def interrupted(self) -> bool:
@@ -118,7 +122,7 @@ class Robustness:
         DataFrame
             Columns alteration, group, name; for every conclusion its number, ``"id [unit]"``, and ``"id flips"``,
             whether it concludes something else than the case as it stands (flips, becomes open, or is settled); for
-            every variant ``"ln evidence ID"``; failure.
+            every variant ``"ln evidence ID"``; failure, approximation, doubts.
         """
         import pandas as pd
 
@@ -130,7 +134,7 @@ class Robustness:
                 cells[f"{each.id} flips"] = bool(self.change(each, row))
             cells |= {f"ln evidence {name}": row.evidence.get(name, np.nan) for name in self.variants}
             rows.append({**cells, "failure": row.failure})
-        return pd.DataFrame(rows)
+        return self.approximation.stamped(pd.DataFrame(rows))
 
     def questions(self) -> pd.DataFrame:
         """One row a conclusion.
@@ -139,7 +143,8 @@ class Robustness:
         -------
         DataFrame
             Columns conclusion, question, unit, threshold, margin, value (of the case as it stands), says, lowest,
-            highest (over all alterations), changes (how many alterations change it), asked (of how many).
+            highest (over all alterations), changes (how many alterations change it), asked (of how many),
+            approximation, doubts.
         """
         import pandas as pd
 
@@ -164,7 +169,8 @@ class Robustness:
                 }
             )
         columns = ("conclusion", "question", "unit", "threshold", "margin", "value", "says")
-        return pd.DataFrame(rows, columns=[*columns, "lowest", "highest", "changes", "asked"])
+        table = pd.DataFrame(rows, columns=[*columns, "lowest", "highest", "changes", "asked"])
+        return self.approximation.stamped(table)
 
     def flips(self) -> pd.DataFrame:
         """Which conclusion changes under which alteration; no rows when none does.
@@ -173,7 +179,7 @@ class Robustness:
         -------
         DataFrame
             Columns conclusion, alteration, group, name, unit, threshold, base, value, change ("flips", "becomes
-            open", "is settled"), words.
+            open", "is settled"), words, approximation, doubts.
         """
         import pandas as pd
 
@@ -188,7 +194,7 @@ class Robustness:
                 words = f"{row.name}: {each.said(value)} ({each.measured(value)}; {each.measured(base)} as it stands)."
                 told = (each.id, row.id, row.group, row.name, each.unit, each.threshold, base, value, change)
                 rows.append(dict(zip(columns, (*told, words), strict=True)))
-        return pd.DataFrame(rows, columns=columns)
+        return self.approximation.stamped(pd.DataFrame(rows, columns=columns))
 
     @property
     def verdict(self) -> str:
@@ -210,7 +216,7 @@ class Robustness:
     def __repr__(self) -> str:
         return (
             f"<Robustness of {self.case.name}: {len(self.conclusions)} conclusions under {len(self.rows) - 1} "
-            f"alterations, {len(self.flips())} changes>"
+            f"alterations, {len(self.flips())} changes by {self.approximation.label}>"
         )
 
     # ---- files ------------------------------------------------------------------------------------
@@ -233,6 +239,7 @@ class Robustness:
             "starts": self.starts,
             "seconds": self.seconds,
             "versions": dict(self.versions),
+            "approximation": self.approximation.content(),
         }
         write_whole(path, json.dumps(content, indent=1, ensure_ascii=False))
 
@@ -265,6 +272,7 @@ class Robustness:
                 starts=content["starts"],
                 seconds=content["seconds"],
                 versions=content["versions"],
+                approximation=Approximation.of_content(content["approximation"]),
             )
 
 

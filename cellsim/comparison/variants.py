@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from cellsim.comparison.comparison import Comparison, Power
@@ -174,9 +175,10 @@ def comparison_of(
             raise KeyboardInterrupt
         for name, post in posteriors.items():
             rows = post.drawn.scored.log_likelihood
-            checks[name] = bridge(
+            found_by_bridge = bridge(
                 post.objective, post.drawn.thetas, rows.sum(axis=-1), seed=post.drawn.run.seed
             )
+            checks[name] = replace(found_by_bridge, doubts=tuple(post.doubts))
         if nearest:
             with progress_bar(total=len(fits), title="nearest normal laws", progress=progress) as steps:
                 for name, fit in fits.items():

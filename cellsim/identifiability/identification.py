@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
 
+    from cellsim.posterior.approximation import Approximation
     from cellsim.posterior.calibration import Calibration
     from cellsim.posterior.posterior import Posterior
     from cellsim.predictions.predictions import Prediction
@@ -125,6 +126,8 @@ class Identifiability:
         Of the posterior.
     predictions : tuple of (str, str, float, float, float)
         Name, unit, value, contraction, shift.
+    approximation : Approximation
+        What covariance and mean rest on, with every doubt about them.
     """
 
     objective: Objective
@@ -132,6 +135,7 @@ class Identifiability:
     structure: Structure
     covariance: Array
     mean: Array
+    approximation: Approximation
     predictions: tuple[tuple[str, str, float, float, float], ...] = ()
 
     # ---- numbers ----------------------------------------------------------------------------------
@@ -232,7 +236,7 @@ class Identifiability:
         Returns
         -------
         DataFrame
-            Columns name, group, unit, value, contraction, shift (prior sd), verdict.
+            Columns name, group, unit, value, contraction, shift (prior sd), verdict, approximation, doubts.
         """
         import pandas as pd
 
@@ -246,7 +250,7 @@ class Identifiability:
         for name, unit, value, contraction, shift in self.predictions:
             rows.append((name, "prediction", unit, value, contraction, shift, verdict(contraction, shift)))
         columns = ["name", "group", "unit", "value", "contraction", "shift", "verdict"]
-        return pd.DataFrame(rows, columns=columns)
+        return self.approximation.stamped(pd.DataFrame(rows, columns=columns))
 
     def groups(self) -> pd.DataFrame:
         """One row a group of parameters: how many, and how many numbers the data determined among them.
@@ -255,7 +259,7 @@ class Identifiability:
         -------
         DataFrame
             Columns group, parameters, determined (sum of contractions), strongest (most narrowed combination),
-            contraction (its).
+            contraction (its), approximation, doubts.
         """
         import pandas as pd
 
@@ -267,7 +271,8 @@ class Identifiability:
             best = self.combinations([self.names[j] for j in columns], most=1)[0]
             learned = float(len(columns) - np.trace(self.covariance[np.ix_(columns, columns)]))
             rows.append((group, len(columns), learned, best.words, best.contraction))
-        return pd.DataFrame(rows, columns=["group", "parameters", "determined", "strongest", "contraction"])
+        heads = ["group", "parameters", "determined", "strongest", "contraction"]
+        return self.approximation.stamped(pd.DataFrame(rows, columns=heads))
 
     # ---- words ------------------------------------------------------------------------------------
 
@@ -278,7 +283,7 @@ class Identifiability:
         title = f"What the data of {self.objective.case.name} tell" + (
             f", variant {self.objective.variant}" if self.objective.variant else ""
         )
-        lines = [title, "=" * len(title)]
+        lines = [title, "=" * len(title), *self.approximation.lines, ""]
         seen = self.structure
         lines.append(
             f"{rows} rows and {count} parameters. Whatever the values, these rows see at most {seen.rank} directions "
@@ -316,7 +321,7 @@ class Identifiability:
         rank = f"rank {self.structure.rank} of {len(self.names)} parameters"
         return (
             f"<Identifiability of {self.objective.case.name}: {rank}, {self.effective_rank} directions "
-            f"known better than by the prior, {self.determined:.1f} determined>"
+            f"known better than by the prior, {self.determined:.1f} determined by {self.approximation.label}>"
         )
 
 
@@ -332,9 +337,9 @@ def identify(
 
     Parameters
     ----------
-    source : Calibration, Posterior or Objective
-        A calibration or chains give their own posterior covariance and mean. An objective gives (I + J'J)^-1 at `theta`,
-        and no mean other than `theta`.
+    source : Calibration, NormalLaw, Posterior or Objective
+        A calibration, its nearest normal law, or chains give their own posterior covariance and mean; the result says
+        which. An objective gives (I + J'J)^-1 at `theta`, and no mean other than `theta`.
     theta : array, shape (n,), optional
         Where to judge, prior-whitened; the optimum of a calibration, the mean of chains, the prior medians of an objective.
     points : int
@@ -361,6 +366,8 @@ def identify(
     >>> "t_n" in found.structure.untouched
     True
     """
+    from cellsim.posterior.approximation import Approximation, approximation_of
+
     objective = objective_given(source, "identify")
     size = len(objective.names)
     if points < 0 or seed < 0:
@@ -374,12 +381,19 @@ def identify(
     covariance, mean = np.linalg.inv(np.eye(size) + seen.information), here
     if drawn is not None:
         covariance = np.atleast_2d(np.cov(drawn.T))
+    elif (of_all := getattr(own, "moments_of_all", None)) is not None:
+        mean, covariance = of_all
     elif own is not None:
         whole: Any = getattr(own, "mixture", own)
         covariance, mean = whole.covariance, getattr(whole, "mean", here)
     result = Identifiability(
-        objective=objective, theta=here, structure=seen, covariance=np.asarray(covariance), mean=np.asarray(mean)
-    )  # fmt: skip
+        objective=objective,
+        theta=here,
+        structure=seen,
+        covariance=np.asarray(covariance),
+        mean=np.asarray(mean),
+        approximation=Approximation("curvature") if own is None else approximation_of(own),
+    )
     return _with_predictions(result, predictions)
 
 

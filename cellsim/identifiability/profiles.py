@@ -23,6 +23,7 @@ from cellsim.identifiability.profile_curve import Branch, Curve, row_of, thresho
 from cellsim.identifiability.profile_path import Ground, Point, Walk, settle, walk
 from cellsim.likelihood.compatibility import objective_given
 from cellsim.likelihood.objective import Objective
+from cellsim.posterior.approximation import Approximation
 from cellsim.predictions.predictions import Prediction, prediction_from
 from cellsim.streams import progress_bar
 from cellsim.threads import as_they_end
@@ -55,6 +56,9 @@ _FAR = 4.0
 _BETTER = 0.05
 # of the probability
 _SHARE = 0.02
+_NOT_SEARCHED = (
+    "no search for optima: the walks start from the prior medians alone; calibrate and profile that."
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,6 +85,8 @@ class Profiles:
         Gradients spent.
     interrupted : bool
         Whether quantities are missing because an interrupt came.
+    known : tuple of str
+        What was to be doubted of the optima the walks start from.
     """
 
     objective: Objective
@@ -92,6 +98,12 @@ class Profiles:
     doubts: tuple[str, ...] = ()
     evaluations: int = 0
     interrupted: bool = False
+    known: tuple[str, ...] = ()
+
+    @property
+    def approximation(self) -> Approximation:
+        """What the numbers rest on: walks from the optima, no approximation of the posterior; every doubt about them."""
+        return Approximation("profile", (*self.doubts, *self.known))
 
     def __getitem__(self, name: str) -> Curve:
         if name not in self.curves:
@@ -107,11 +119,11 @@ class Profiles:
             Columns name, group, meaning, unit, estimate, low_68, high_68, low_95, high_95 (one pair a level, in the
             unit, nan where an end is open or a prior's), lower, upper (``"closed"`` or why not, at the highest level),
             prior_low, prior_high (the prior's interval of the highest level), contraction, shift (prior sd),
-            verdict, note.
+            verdict, note, approximation, doubts.
         """
         import pandas as pd
 
-        return pd.DataFrame([row_of(curve) for curve in self.curves.values()])
+        return self.approximation.stamped(pd.DataFrame([row_of(curve) for curve in self.curves.values()]))
 
     def report(self) -> str:
         """All curves in words."""
@@ -120,14 +132,15 @@ class Profiles:
         title = f"Profile {self.kind} of {self.objective.case.name}"
         variant = f", variant {self.objective.variant}" if self.objective.variant else ""
         lines = [title + variant, "=" * len(title + variant), LABEL, ""]
-        lines += ["Reasons to doubt:", *[f"- {each}" for each in self.doubts], ""] if self.doubts else []
+        lines += [*self.approximation.lines, ""]
         return "\n".join([*lines, *[curve.sentence() for curve in self.curves.values()]])
 
     def __repr__(self) -> str:
         closed = sum(curve.intervals[-1].closed for curve in self.curves.values())
         return (
             f"<Profiles ({self.kind}) of {self.objective.case.name}, variant {self.objective.variant}: "
-            f"{len(self.curves)} quantities, {closed} closed on both sides at {100 * max(self.levels):g} %>"
+            f"{len(self.curves)} quantities, {closed} closed on both sides at {100 * max(self.levels):g} %; "
+            f"{self.approximation.label}>"
         )
 
 
@@ -233,6 +246,8 @@ def profile(
         ),
         evaluations=sum(point.evaluations for each in sides.values() for point in each.points),
         interrupted=stopped,
+        # from prior medians alone nobody looked for other optima
+        known=source.at_optimum.doubts if hasattr(source, "at_optimum") else (_NOT_SEARCHED,),
     )
 
 

@@ -26,6 +26,7 @@ from cellsim.plots.style import (
     legend,
     panels,
 )
+from cellsim.posterior.approximation import together
 
 if TYPE_CHECKING:
     from cellsim.comparison.comparison import Comparison
@@ -95,7 +96,7 @@ def evidence(comparison: Comparison, ax: Any = None) -> AxesArray:
     axes[0].set_yticks(at, [_name(name, fits[name]) for name in names])
     axes[0].set_ylim(len(names) - 0.4, -0.6)
     legend(axes, _keys(comparison), own=own)
-    label(figure_of(axes), own=own)
+    label(figure_of(axes), own=own, rests_on=[comparison.approximation.words])
     return axes
 
 
@@ -241,7 +242,8 @@ def variants(
         dress(panel)
         panel.set_xlabel(text, fontsize=SMALL)
     legend([right] if not own else axes, right.get_legend_handles_labels()[0], own=own)
-    label(figure_of(axes), own=own)
+    of_all = together({name: each.approximation for name, each in named.items()})
+    label(figure_of(axes), own=own, rests_on=[of_all.words])
     return axes
 
 

@@ -142,7 +142,7 @@ def trace(
     if diverging.any():
         keys.append(Line2D([], [], color=VERMILLION, marker="|", linestyle="none", label="divergence"))
     legend(axes, keys, own=own)
-    label(figure_of(axes), own=own)
+    label(figure_of(axes), own=own, rests_on=[post.approximation.words])
     return axes
 
 
@@ -219,7 +219,7 @@ def pair(post: Posterior, names: Sequence[str] | None = None, ax: Any = None) ->
     if bad.any():
         keys.append(Line2D([], [], color=VERMILLION, marker="x", linestyle="none", label="divergence"))
     legend(axes, keys, own=own)
-    label(figure_of(axes), own=own)
+    label(figure_of(axes), own=own, rests_on=[post.approximation.words])
     return axes
 
 

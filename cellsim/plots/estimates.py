@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
     from cellsim.posterior.calibration import Calibration
     from cellsim.posterior.posterior import Posterior
+    from cellsim.posterior.variational import NormalLaw
 
 __all__ = ["VERDICT_COLOURS", "parameters"]
 
@@ -38,7 +39,7 @@ VERDICT_COLOURS = {DATA_DRIVEN: BLUE, MOVED: VERMILLION, PRIOR_DRIVEN: GREY, UNT
 
 @as_typed
 def parameters(
-    fit: Calibration | Posterior,
+    fit: Calibration | NormalLaw | Posterior,
     groups: Sequence[str] | None = None,
     ax: Axes | None = None,
     *,
@@ -49,7 +50,7 @@ def parameters(
 
     Parameters
     ----------
-    fit : Calibration or Posterior
+    fit : Calibration, NormalLaw or Posterior
     groups : sequence of str, optional
         As in the case's parameter tables; all by default.
     ax : Axes, optional
@@ -153,5 +154,5 @@ def parameters(
         panel.set_title(
             f"{len(shown)} of {len(touched)} parameters that touch these data", fontsize=TINY, color=GREY
         )
-    label(figure_of(panel), own=own)
+    label(figure_of(panel), own=own, rests_on=[fit.approximation.words])
     return panel

@@ -106,7 +106,7 @@ def prior_posterior(
         Line2D([], [], linestyle="none", label="%: contraction (1 - posterior / prior variance)"),
     ]
     legend(axes, keys, own=own)
-    label(figure_of(axes), own=own)
+    label(figure_of(axes), own=own, rests_on=[post.approximation.words])
     return axes
 
 
@@ -151,7 +151,7 @@ def posterior_predictive(post: Posterior, analytes: Sequence[str] | None = None,
         panel.set_xticks(range(len(visits)), visits if lowest else [""] * len(visits), rotation=25)
         dress(panel, title=about.name, y=unit_text(rows[0][2].unit))
     legend(axes, _keys(post), own=own)
-    label(figure_of(axes), own=own)
+    label(figure_of(axes), own=own, rests_on=[post.approximation.words])
     return axes
 
 

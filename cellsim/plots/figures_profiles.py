@@ -89,7 +89,7 @@ def profile(profiles: Profiles, names: Sequence[str] | None = None, ax: Any = No
     for panel in axes[::_COLUMNS] if own else axes:
         panel.set_ylabel("rise of -2 ln", fontsize=TINY, labelpad=2)
     legend(axes, _keys(profiles, drawn), own=own)
-    label(figure_of(axes), own=own)
+    label(figure_of(axes), own=own, rests_on=[profiles.approximation.words])
     return axes
 
 

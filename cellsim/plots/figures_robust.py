@@ -93,7 +93,7 @@ def robustness(found: Robustness, ax: Axes | None = None) -> Axes:
     ]
     if keys:
         legend([panel], keys, own=own)
-    label(figure_of(panel), own=own)
+    label(figure_of(panel), own=own, rests_on=[found.approximation.words])
     return panel
 
 

@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from cellsim.likelihood.observations import Term
     from cellsim.plots.style import AxesArray
     from cellsim.posterior.posterior import Posterior
+    from cellsim.posterior.variational import NormalLaw
 
 __all__ = ["fit", "prior_predictive", "residuals"]
 
@@ -101,7 +102,7 @@ def fit(
     draws: int = 200,
     seed: int = 0,
     among: Bands | None = None,
-    chains: Posterior | None = None,
+    posterior: Posterior | NormalLaw | None = None,
     **line: Any,
 ) -> AxesArray:
     """Printed values beside what the model says, one panel an analyte.
@@ -127,8 +128,8 @@ def fit(
         Of the bands.
     among : Bands, optional
         Bands of the analytes' quantities computed before; then `days`, `draws` and `seed` are those.
-    chains : Posterior, optional
-        Draws of the same variant, to take the bands from instead of the Laplace posterior.
+    posterior : Posterior or NormalLaw, optional
+        Chains or nearest normal law of the same variant, to take the bands from instead of the Laplace posterior.
     **line
         To the median's line.
 
@@ -158,7 +159,9 @@ def fit(
         for name in pick(analytes, [each.id for each in case.analytes if each.foreseeable], "analyte")
     ]
     start, end = _span(case, days)
-    seen = among or bands(chains or fit, _predicted(chosen), start=start, end=end, draws=draws, seed=seed)
+    seen = among or bands(
+        posterior or fit, _predicted(chosen), start=start, end=end, draws=draws, seed=seed
+    )
     start, end = float(seen.times[0]), float(seen.times[-1])
     axes = panels(len(chosen), ax, columns=4)
     occasions, predicted = objective.days(fit.theta), fit.rows()["predicted"].to_numpy()
@@ -224,7 +227,7 @@ def fit(
         dress(panel, title=about.name, y=_unit(about))
     _days_below(axes, own=ax is None)
     legend(axes, _keys(case, start, end), own=ax is None)
-    label(figure_of(axes), own=ax is None)
+    label(figure_of(axes), own=ax is None, rests_on=[seen.approximation.words])
     return axes
 
 
@@ -371,7 +374,7 @@ def prior_predictive(
         Patch(color=PALE, alpha=0.6, linewidth=0, label="reference range"),
     ]
     legend(axes, keys, own=ax is None)
-    label(figure_of(axes), own=ax is None)
+    label(figure_of(axes), own=ax is None, rests_on=[seen.approximation.words])
     return axes
 
 
@@ -439,5 +442,5 @@ def residuals(fit: Calibration, ax: Axes | None = None, **marker: Any) -> Axes:
     panel.set_xlabel("predicted minus printed (sigmas)", fontsize=SMALL)
     handles, _ = panel.get_legend_handles_labels()
     legend([panel], handles, own=own)
-    label(figure_of(panel), own=own)
+    label(figure_of(panel), own=own, rests_on=[fit.at_optimum.words])
     return panel

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from cellsim.model.model import Model
     from cellsim.plots.style import AxesArray
     from cellsim.posterior.posterior import Posterior
+    from cellsim.posterior.variational import NormalLaw
 
 __all__ = ["DRIVES", "drives", "persistence", "persistence_quantities"]
 
@@ -88,7 +89,7 @@ def persistence(
     draws: int = 200,
     seed: int = 0,
     among: Bands | None = None,
-    chains: Posterior | None = None,
+    posterior: Posterior | NormalLaw | None = None,
     **line: Any,
 ) -> AxesArray:
     """How many infused cells live and die in the body, by product, over the whole timeline.
@@ -105,8 +106,8 @@ def persistence(
         Of the bands.
     among : Bands, optional
         Bands of the quantities computed before; then `draws` and `seed` are those.
-    chains : Posterior, optional
-        Draws of the same variant, to take the bands from instead of the Laplace posterior.
+    posterior : Posterior or NormalLaw, optional
+        Chains or nearest normal law of the same variant, to take the bands from instead of the Laplace posterior.
     **line
         To the lines.
 
@@ -147,9 +148,10 @@ def persistence(
         )
     names = list(dict.fromkeys(panel for panel, _ in asked.values()))
     axes = panels(len(names), ax, columns=1, height=1.5, sharex=True)
+    rests_on = []
     if isinstance(source, Calibration):
-        seen = among or bands(chains or source, list(asked), start=start, end=end, draws=draws, seed=seed)
-        curves, times = seen.curves, seen.times
+        seen = among or bands(posterior or source, list(asked), start=start, end=end, draws=draws, seed=seed)
+        curves, times, rests_on = seen.curves, seen.times, [seen.approximation.words]
     else:
         inside = (source.times >= start) & (source.times <= end)
         times = source.times[inside]
@@ -179,7 +181,7 @@ def persistence(
         infusions(panel, timeline, products)
     _days(axes, timeline)
     _source_legend(axes, products, timeline, own=ax is None, lines=isinstance(source, Calibration))
-    label(figure_of(axes), own=ax is None)
+    label(figure_of(axes), own=ax is None, rests_on=rests_on)
     return axes
 
 
@@ -215,7 +217,7 @@ def drives(
     draws: int = 200,
     seed: int = 0,
     among: Bands | None = None,
-    chains: Posterior | None = None,
+    posterior: Posterior | NormalLaw | None = None,
     **line: Any,
 ) -> AxesArray:
     """The latent drives over the timeline, and the grades of purpura beside the grade the model expects.
@@ -237,8 +239,8 @@ def drives(
         Of the bands.
     among : Bands, optional
         As :func:`drive_formulas` names them, computed before.
-    chains : Posterior, optional
-        Draws of the same variant, to take the bands from instead of the Laplace posterior.
+    posterior : Posterior or NormalLaw, optional
+        Chains or nearest normal law of the same variant, to take the bands from instead of the Laplace posterior.
     **line
         To the medians' lines.
 
@@ -265,7 +267,7 @@ def drives(
     expected = _expected_grade(fit)
     start, end = days or (case.start, _last_day(case))
     wanted = drive_formulas(fit, chosen)
-    seen = among or bands(chains or fit, wanted, start=start, end=end, draws=draws, seed=seed)
+    seen = among or bands(posterior or fit, wanted, start=start, end=end, draws=draws, seed=seed)
     axes = panels(len(chosen) + (expected is not None), ax, columns=1, height=1.25, sharex=True)
     for k, (panel, name) in enumerate(zip(axes, chosen, strict=False)):
         band(panel, seen.times, seen.curves[name], CYCLE[k % len(CYCLE)], **{"gid": name, **line})
@@ -280,7 +282,7 @@ def drives(
         infusions(panel, case.timeline, case.products)
     _days(axes, case.timeline)
     _drive_legend(axes, case, graded=expected is not None, own=ax is None)
-    label(figure_of(axes), own=ax is None)
+    label(figure_of(axes), own=ax is None, rests_on=[seen.approximation.words])
     return axes
 
 

@@ -161,18 +161,43 @@ def dress(ax: Axes, *, title: str = "", x: str = "", y: str = "") -> None:
         ax.set_ylabel(y, fontsize=TINY, labelpad=2)
 
 
-def label(figure: Any, *, own: bool) -> None:
-    """Put the mandatory label beneath a figure, once."""
-    if any(text.get_gid() == _LABEL_ID for text in figure.texts):
-        return
+def label(figure: Any, *, own: bool, rests_on: Iterable[str] = ()) -> None:
+    """Put the mandatory label beneath a figure, and what its numbers rest on, each once.
+
+    Parameters
+    ----------
+    figure : Figure
+    own : bool
+        Whether it is ours to lay out.
+    rests_on : iterable of str
+        As :attr:`cellsim.posterior.approximation.Approximation.words` has it.
+    """
     size = 6.5
-    across = int(figure.get_figwidth() * 72 / (size * 0.5))
-    words = fill(LABEL, max(across, 30))
+    across = max(int(figure.get_figwidth() * 72 / (size * 0.5)), 30)
+    notes = [LABEL, *(f"Drawn from {each}." for each in dict.fromkeys(rests_on))]
+    there = next((text for text in figure.texts if text.get_gid() == _LABEL_ID), None)
+    said = "" if there is None else " ".join(there.get_text().split())
+    lines = [fill(each, across) for each in notes if each not in said]
+    if there is not None:
+        there.set_text("\n".join([there.get_text(), *lines]))
+        return
+    words = "\n".join(lines)
     if own:
         inches = ((words.count("\n") + 1) * size * 1.35 + 4) / 72
         share = inches / figure.get_figheight()
         figure.get_layout_engine().set(rect=(0, share, 1, 1 - share))
-    figure.text(0.5, 0.004, words, ha="center", va="bottom", fontsize=size, color=GREY, gid=_LABEL_ID)
+    figure.text(
+        0.5,
+        0.004,
+        words,
+        ha="center",
+        va="bottom",
+        fontsize=size,
+        color=GREY,
+        gid=_LABEL_ID,
+        # names of parameters may hold a dollar
+        parse_math=False,
+    )
 
 
 def legend(axes: Sequence[Axes] | AxesArray, handles: Sequence[Any], *, own: bool) -> None:

@@ -27,6 +27,7 @@ from cellsim.plots.style import (
     panels,
     scale,
 )
+from cellsim.posterior.approximation import Approximation, together
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -167,7 +168,7 @@ def sweep(
     if own and len(columns):
         columns[0].tick_params(labelleft=False)
     _keys(axes, result, own=own)
-    label(axes[0].figure, own=own)
+    label(axes[0].figure, own=own, rests_on=[result.approximation.words])
     return axes
 
 
@@ -414,7 +415,13 @@ def contrast(
         ),
     ]
     legend(axes, keys, own=own)
-    label(axes[0].figure, own=own)
+    by_kind: dict[str, dict[str, Approximation]] = {}
+    for name, result in sweeps.items():
+        by_kind.setdefault(result.approximation.kind, {})[name] = result.approximation
+    notes = [together(each).words for each in by_kind.values()]
+    if len(notes) > 1:
+        notes = [f"{', '.join(names)}: {note}" for names, note in zip(by_kind.values(), notes, strict=True)]
+    label(axes[0].figure, own=own, rests_on=notes)
     return axes
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
@@ -14,10 +14,11 @@ import numpy as np
 
 from cellsim.errors import CalibrationError
 from cellsim.files import write_whole
-from cellsim.identifiability.identification import verdict
 from cellsim.likelihood.objective import Objective, objective_of
+from cellsim.posterior.approximation import LARGEST_SHAPE, Approximation
 from cellsim.posterior.curvature import spread_by_slopes
 from cellsim.posterior.laplace import Mixture, Mode
+from cellsim.posterior.words import parameters_table
 from cellsim.saved import read_saved, whole
 
 if TYPE_CHECKING:
@@ -34,11 +35,6 @@ if TYPE_CHECKING:
 __all__ = ["Calibration", "Start"]
 
 FORMAT = "cellsim calibration 1"
-_PLACES = ("prior_median", "prior_low", "prior_high", "estimate", "low", "high")
-_COLUMNS = (
-    "parameter", "group", "meaning", "unit", *_PLACES, "contraction", "shift", "verdict", "mark", "source",
-)  # fmt: skip
-_REACH = 1.959963984540054  # of a 95 % interval of a normal law
 GUESTS = ("numpy", "scipy", "sympy", "lmfit", "llvmlite", "numba")
 
 
@@ -150,6 +146,28 @@ class Calibration:
         """Sum of all contractions: how many numbers the data really determined."""
         return float(len(self.theta) - np.trace(self.mixture.covariance))
 
+    @property
+    def approximation(self) -> Approximation:
+        """What draws of it rest on: Laplace's normal laws around the optima, with the doubts of the diagnosis."""
+        shape = self.diagnosis["shape"]
+        # not a number: no draw could be simulated, and nothing speaks for the approximation
+        unfit = (
+            ""
+            if shape <= LARGEST_SHAPE
+            else f"draws of Laplace's approximation do not stand for the posterior here (Pareto k {shape:.1f}, trusted "
+            f"below {LARGEST_SHAPE:g}): medians and intervals can be displaced by more than their width. Ask "
+            "fit.nearest_normal() instead, which is nearer (seconds), or cs.sample(fit) before quoting any (minutes)."
+        )
+        return Approximation("laplace", tuple(self.diagnosis["doubts"]), unfit)
+
+    @property
+    def at_optimum(self) -> Approximation:
+        """What numbers at the highest optimum rest on: the search, with the doubts about it."""
+        of_laplace = self.diagnosis.get("doubts_of_laplace", ())
+        return Approximation(
+            "optimum", tuple(each for each in self.diagnosis["doubts"] if each not in of_laplace)
+        )
+
     # ---- tables -----------------------------------------------------------------------------------
 
     def table(self) -> pd.DataFrame:
@@ -160,34 +178,21 @@ class Calibration:
         DataFrame
             Columns parameter, group, meaning, unit, prior_median, prior_low, prior_high, estimate (at the highest
             optimum), low, high (95 % intervals, in the unit, over all optima), contraction, shift (of the posterior
-            mean, in prior sd), verdict, mark, source.
+            mean, in prior sd), verdict, mark, source, approximation, doubts.
         """
-        import pandas as pd
-
         low, high = self.mixture.quantiles([0.025, 0.975])
         contractions, shifts = 1 - np.diag(self.mixture.covariance), self.mixture.mean
         touched = np.any(self._best.jacobian[: len(self.objective.terms)] != 0, axis=0)
-        rows = []
-        for j, (name, prior) in enumerate(zip(self.objective.names, self.objective.priors, strict=True)):
-            about = self.case.prior(name)
-            places = dict(zip(_PLACES, (0.0, -_REACH, _REACH, self.theta[j], low[j], high[j]), strict=True))
-            at = {key: float(prior.value(np.array(place))) for key, place in places.items()}
-            contraction, shift = float(contractions[j]), float(shifts[j])
-            rows.append(
-                {
-                    "parameter": name,
-                    "group": about.group,
-                    "meaning": about.meaning,
-                    "unit": about.unit,
-                    **at,
-                    "contraction": contraction,
-                    "shift": shift,
-                    "verdict": verdict(contraction, shift, touched=bool(touched[j])),
-                    "mark": about.mark,
-                    "source": about.source,
-                }
-            )
-        return pd.DataFrame(rows, columns=list(_COLUMNS))
+        return parameters_table(
+            self.objective,
+            estimate=self.theta,
+            low=low,
+            high=high,
+            contraction=contractions,
+            shift=shifts,
+            touched=touched,
+            approximation=self.approximation,
+        )
 
     def rows(self) -> pd.DataFrame:
         """One row a scored term: what was printed, what the model says, how many sigmas apart.
@@ -197,13 +202,13 @@ class Calibration:
         DataFrame
             Columns part, analyte, visit, day (as fitted), measured, upper, predicted, unit, residual (sigmas;
             for censored and graded rows the square root of twice the lost log-likelihood), above (whether a censored
-            value lies above its limit), file, row.
+            value lies above its limit), file, row, approximation, doubts.
         """
         import pandas as pd
 
         days = self.objective.days(self.theta)
         found = self._best
-        return pd.DataFrame(
+        table = pd.DataFrame(
             {
                 "part": term.part,
                 "analyte": term.analyte,
@@ -220,6 +225,7 @@ class Calibration:
             }
             for k, term in enumerate(self.objective.terms)
         )
+        return self.at_optimum.stamped(table)
 
     def standard_errors(self) -> pd.Series:
         """Standard errors by J'J alone, rows and priors, at the highest optimum, in each parameter's own unit.
@@ -272,7 +278,9 @@ class Calibration:
         """
         from cellsim.posterior.nearest_normal import nearest_normal
 
-        return nearest_normal(self.objective, self.mixture, seed=self.seed if seed is None else seed)
+        law = nearest_normal(self.objective, self.mixture, seed=self.seed if seed is None else seed)
+        # what is doubted of the search is doubted of every law that starts from its optima
+        return replace(law, known=self.at_optimum.doubts)
 
     # ---- words ------------------------------------------------------------------------------------
 
@@ -295,7 +303,8 @@ class Calibration:
         rows = len(self.objective.terms)
         return (
             f"<Calibration of {self.case.name}, variant {self.variant}: {rows} rows, {self.theta.size} parameters, "
-            f"{self.effective_parameters:.1f} of them determined, ln evidence {self.log_evidence:.1f}>"
+            f"{self.effective_parameters:.1f} of them determined, ln evidence {self.log_evidence:.1f}; "
+            f"{self.approximation.label}>"
         )
 
     # ---- files ------------------------------------------------------------------------------------

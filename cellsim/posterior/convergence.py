@@ -36,6 +36,8 @@ LEAST_ESS = 400
 # energy: how well a fresh momentum crosses the energies of the posterior
 LEAST_ENERGY = 0.3
 DEEP_SHARE = 0.01
+# what medians and 90 % intervals need: a Monte Carlo error of a tenth of a posterior sd, chains that agree as well
+USABLE_RHAT, USABLE_ESS = 1.05, 100.0
 LARGEST_TOLERANCE_ERROR = 0.05
 FEWEST_CHAINS = 4
 
@@ -52,6 +54,12 @@ class Convergence:
     rhat: Array
     ess_bulk: Array
     ess_tail: Array
+
+    @property
+    def usable(self) -> bool:
+        """Whether chains are good enough for medians and 90 % intervals."""
+        least = np.fmin(self.ess_bulk, self.ess_tail)
+        return bool(np.all(self.rhat < USABLE_RHAT) and np.all(least >= USABLE_ESS))
 
 
 def arviz() -> Any:

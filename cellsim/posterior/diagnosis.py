@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cellsim.likelihood.objective import Objective
+from cellsim.posterior.approximation import LARGEST_SHAPE
 from cellsim.posterior.calibration import Start
 from cellsim.posterior.convergence import pareto_shape
 from cellsim.posterior.curvature import spread_by_slopes
 from cellsim.posterior.laplace import Mixture, Mode
+from cellsim.posterior.words import difference
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -32,8 +34,6 @@ CLOSER = 1e-2
 LARGEST_LEFTOVER = 0.05
 # of a standard deviation: three digits
 LARGEST_SLOPES_ERROR = 5e-4
-# of the Pareto law of importance weights: above it an approximation does not stand for what it approximates
-LARGEST_SHAPE = 0.7
 _TRIED = 400
 # of lost starts, told in one sentence
 _REASONS = 4
@@ -55,11 +55,12 @@ def diagnose(objective: Objective, mixture: Mixture, starts: Sequence[Start]) ->
     dict
         Plain values only: ``rows``, ``priors``, ``doses``, ``starts``, ``modes``, ``gradient``, ``tolerance``,
         ``shape``, ``curvature``, ``ledger``, ``leftover``, ``far``, ``doubts`` (sentences; empty when there is nothing
-        to doubt).
+        to doubt), ``doubts_of_laplace`` (those among them that are about the normal laws around the optima alone).
     """
     theta, hessian = mixture.modes[0].theta, mixture.modes[0].curvature
     free = theta.size > 0
-    best = min(start.objective for start in starts)
+    # the highest optimum may have been found from another sampling day, by none of the starts
+    best = min([mixture.modes[0].objective, *(start.objective for start in starts)])
     case = objective.case
     doses = {
         product: {"count": len(part.infusions), "cells": part.total()}
@@ -103,7 +104,8 @@ def diagnose(objective: Objective, mixture: Mixture, starts: Sequence[Start]) ->
         },
         "is_summit": mixture.modes[0].is_summit,
     }
-    found["doubts"] = list(_doubts(found))
+    found["doubts_of_laplace"] = _doubts_of_laplace(found)
+    found["doubts"] = [*_doubts(found), *found["doubts_of_laplace"]]
     return found
 
 
@@ -227,14 +229,48 @@ def _doubts(found: dict[str, Any]) -> list[str]:
     elif starts["count"] == 1:
         out.append("only one start: nothing says that this optimum is the best one; ask for more starts.")
     elif starts["agree"] < 2:
+        few = "only one" if starts["agree"] else "none"
         out.append(
-            f"of {starts['count']} starts only one reached the best value; a better optimum may exist; ask for more."
+            f"of {starts['count']} starts {few} reached the best value; a better optimum may exist; ask for more."
         )
     if starts["failed"]:
         out.append(f"{starts['failed']} of {starts['count']} starts failed: {_by_reason(starts['lost'])}")
     if found["gradient"] > LARGEST_GRADIENT_ERROR:
         out.append(f"the gradient differs from central differences by {found['gradient']:.1e}.")
-    if found["shape"] > LARGEST_SHAPE:
+    if found["tolerance"] > LARGEST_TOLERANCE_ERROR:
+        out.append(
+            f"-2 ln posterior changes by {found['tolerance']:.2g} when simulated more exactly; the solver's tolerance "
+            "is too loose for this model."
+        )
+    if found["ledger"] is not None and abs(found["ledger"]) > LARGEST_LEDGER_ERROR:
+        out.append(f"cells given and cells accounted for differ by {found['ledger']:.1e}.")
+    if found["leftover"] > LARGEST_LEFTOVER:
+        out.append(
+            f"the optimum is still {found['leftover']:.2f} posterior sd away; the fit stopped too early."
+        )
+    best = found["modes"][0]["objective"]
+    for k, mode in enumerate(found["modes"][1:], start=2):
+        if mode["share"] > SHARE_TO_MENTION:
+            differs = ", ".join(
+                f"{name} {here:.3g} (not {there:.3g})" for name, (here, there) in mode["differs"].items()
+            )
+            out.append(
+                f"there are several explanations: optimum {k}, "
+                f"{difference(mode['objective'] - best, 'above', 'below', 'as high as')} the best in -2 ln posterior, holds "
+                f"{mode['share']:.0%} of the probability; it says {differs}."
+            )
+    if found["far"]:
+        names = ", ".join(f"{name} ({each:+.1f})" for name, each in found["far"].items())
+        out.append(
+            f"more than {FAR:g} prior sd away from the prior median: {names}; a conflict of prior and data."
+        )
+    return out
+
+
+def _doubts_of_laplace(found: dict[str, Any]) -> list[str]:
+    """What is wrong with the normal laws around the optima, whatever the search was like."""
+    out = []
+    if not found["shape"] <= LARGEST_SHAPE:
         out.append(
             f"the normal laws around the optima do not stand for the posterior (Pareto k {found['shape']:.1f}, trusted "
             f"below {LARGEST_SHAPE:g}): intervals, evidence and schedules drawn from them can be displaced by more than "
@@ -254,34 +290,9 @@ def _doubts(found: dict[str, Any]) -> list[str]:
                 f"of {name} would be {abs(apart):.2%} {'larger' if apart > 0 else 'smaller'}: where residuals are left, the "
                 "bend of the model counts as well (standard_errors() has those of J'J)."
             )
-    if found["tolerance"] > LARGEST_TOLERANCE_ERROR:
-        out.append(
-            f"-2 ln posterior changes by {found['tolerance']:.2g} when simulated more exactly; the solver's tolerance "
-            "is too loose for this model."
-        )
-    if found["ledger"] is not None and abs(found["ledger"]) > LARGEST_LEDGER_ERROR:
-        out.append(f"cells given and cells accounted for differ by {found['ledger']:.1e}.")
-    if found["leftover"] > LARGEST_LEFTOVER:
-        out.append(
-            f"the optimum is still {found['leftover']:.2f} posterior sd away; the fit stopped too early."
-        )
-    for k, mode in enumerate(found["modes"][1:], start=2):
-        if mode["share"] > SHARE_TO_MENTION:
-            differs = ", ".join(
-                f"{name} {here:.3g} (not {there:.3g})" for name, (here, there) in mode["differs"].items()
-            )
-            out.append(
-                f"there are several explanations: optimum {k}, lower by {mode['objective'] - starts['best']:.1f} in "
-                f"-2 ln posterior, holds {mode['share']:.0%} of the probability; it says {differs}."
-            )
     if not found["is_summit"]:
         out.append(
-            "the posterior is not curved like a summit in every direction here, so the spread printed is that of "
+            "the posterior is not curved like a summit in every direction here: the spread printed is that of "
             "the prior there; sample instead."
-        )
-    if found["far"]:
-        names = ", ".join(f"{name} ({each:+.1f})" for name, each in found["far"].items())
-        out.append(
-            f"more than {FAR:g} prior sd away from the prior median: {names}; a conflict of prior and data."
         )
     return out

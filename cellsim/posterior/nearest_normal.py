@@ -160,7 +160,8 @@ def _short(law: NormalLaw, objective: Objective, theta: Array) -> NormalLaw:
         whole=_NEARBY["whole"],
     )
     normals = _normals(law.seed, law.apart.size, law.mean.size)[: _NEARBY["draws"], kept]
-    return NormalLaw(density, mean, precision, np.nan, _apart(density, mean, precision, normals), law.seed)
+    apart = _apart(density, mean, precision, normals)
+    return NormalLaw(density, mean, precision, np.nan, apart, law.seed, law.known)
 
 
 def _walked(

@@ -15,8 +15,17 @@ from cellsim.errors import CalibrationError
 from cellsim.likelihood.compatibility import objective_given
 from cellsim.likelihood.marginal_days import WithoutDays
 from cellsim.likelihood.objective import Objective, objective_of
+from cellsim.posterior.approximation import Approximation
 from cellsim.posterior.calibration import Calibration, versions
-from cellsim.posterior.convergence import Convergence, arviz, converged, doubts_of, newer_arviz
+from cellsim.posterior.convergence import (
+    USABLE_ESS,
+    USABLE_RHAT,
+    Convergence,
+    arviz,
+    converged,
+    doubts_of,
+    newer_arviz,
+)
 from cellsim.posterior.netcdf import read_drawn, write_drawn
 from cellsim.posterior.posterior_data import groups_of
 from cellsim.posterior.sampler import FRAME_POINTS, Drawn, Run, continued, explored
@@ -119,6 +128,20 @@ class Posterior:
             max_depth=run.max_depth,
         ) + ([f"{lost} draws could not be simulated again more exactly; their rows are nan."] if lost else [])
 
+    @cached_property
+    def approximation(self) -> Approximation:
+        """What draws of it rest on: the chains, with every doubt about them."""
+        found = self.convergence
+        least = np.fmin(found.ess_bulk, found.ess_tail)
+        unfit = (
+            ""
+            if found.usable
+            else f"these chains are too short or do not agree (R-hat up to {np.max(found.rhat):.3f}, at least "
+            f"{np.min(least):.0f} effective draws; below {USABLE_RHAT:g} and {USABLE_ESS:g} are needed for medians and "
+            "90 % intervals). Make them longer with post.resume(draws), or sample again with more warm-up."
+        )
+        return Approximation("chains", tuple(self.doubts), unfit)
+
     @property
     def trusted(self) -> bool:
         """Whether there is nothing to doubt."""
@@ -134,7 +157,7 @@ class Posterior:
         DataFrame
             Columns parameter, group, meaning, unit, prior_median, prior_low, prior_high, estimate (median), low,
             high (95 % intervals, in the unit), contraction, shift (prior sd), verdict, rhat, ess_bulk, ess_tail,
-            mark, source.
+            mark, source, approximation, doubts.
         """
         from cellsim.posterior.posterior_words import table_of
 

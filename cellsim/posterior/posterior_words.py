@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from cellsim.identifiability.identification import DATA_DRIVEN, MOVED, PRIOR_DRIVEN, UNTOUCHED, verdict
-from cellsim.posterior.words import LABEL, number
+from cellsim.identifiability.identification import DATA_DRIVEN, MOVED, PRIOR_DRIVEN, UNTOUCHED
+from cellsim.posterior.words import LABEL, number, parameters_table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -22,38 +22,24 @@ _VERDICTS = (DATA_DRIVEN, MOVED, PRIOR_DRIVEN, UNTOUCHED)
 
 def table_of(post: Posterior) -> pd.DataFrame:
     """See :meth:`cellsim.Posterior.table`."""
-    import pandas as pd
-
     found, flat, objective = post.convergence, post.flat, post.objective
     jacobian = objective.evaluate(flat.mean(axis=0), gradient=True).jacobian
     assert jacobian is not None
-    touched = np.any(jacobian[: len(objective.terms)] != 0, axis=0)
-    reach = 1.959963984540054
-    rows = []
-    for j, (name, prior) in enumerate(zip(objective.names, objective.priors, strict=True)):
-        about = post.case.prior(name)
-        prior_at = prior.value(np.array([0.0, -reach, reach]))
-        at = prior.value(np.quantile(flat[:, j], _LEVELS))
-        contraction, shift = float(1 - flat[:, j].var()), float(flat[:, j].mean())
-        rows.append(
-            {
-                "parameter": name,
-                "group": about.group,
-                "meaning": about.meaning,
-                "unit": about.unit,
-                **dict(zip(("prior_median", "prior_low", "prior_high"), prior_at.tolist(), strict=True)),
-                **dict(zip(("estimate", "low", "high"), at.tolist(), strict=True)),
-                "contraction": contraction,
-                "shift": shift,
-                "verdict": verdict(contraction, shift, touched=bool(touched[j])),
-                "rhat": float(found.rhat[j]),
-                "ess_bulk": float(found.ess_bulk[j]),
-                "ess_tail": float(found.ess_tail[j]),
-                "mark": about.mark,
-                "source": about.source,
-            }
-        )
-    return pd.DataFrame(rows)
+    estimate, low, high = np.quantile(flat, _LEVELS, axis=0)
+    table = parameters_table(
+        objective,
+        estimate=estimate,
+        low=low,
+        high=high,
+        contraction=1 - flat.var(axis=0),
+        shift=flat.mean(axis=0),
+        touched=np.any(jacobian[: len(objective.terms)] != 0, axis=0),
+        approximation=post.approximation,
+    )
+    after = list(table.columns).index("verdict") + 1
+    for name in ("ess_tail", "ess_bulk", "rhat"):
+        table.insert(after, name, getattr(found, name))
+    return table
 
 
 def posterior_table(post: Posterior) -> pd.DataFrame:
@@ -116,7 +102,7 @@ def report_text(post: Posterior) -> str:
         f"{counts[PRIOR_DRIVEN]} prior-driven, {counts[UNTOUCHED]} without effect on these data.",
         "",
     ]
-    lines += ["Reasons to doubt:", *[f"- {doubt}" for doubt in post.doubts], ""] if post.doubts else []
+    lines += [*post.approximation.lines, ""]
     with pd.option_context("display.width", 200, "display.max_colwidth", 48):
         lines += ["Parameters: median (95 % interval)", "", posterior_table(post).to_string(index=False), ""]
     made = ", ".join(f"{name} {each}" for name, each in post.versions.items())

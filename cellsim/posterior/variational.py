@@ -17,9 +17,12 @@ import numpy as np
 from cellsim.errors import CalibrationError
 from cellsim.likelihood.marginal_days import WithoutDays
 from cellsim.likelihood.objective import Objective
+from cellsim.posterior.approximation import LARGEST_SHAPE, Approximation
 from cellsim.posterior.convergence import smoothed_weights
+from cellsim.posterior.words import parameters_table
 
 if TYPE_CHECKING:
+    import pandas as pd
     from numpy.typing import NDArray
 
     from cellsim.case.case import Case
@@ -30,6 +33,9 @@ __all__ = ["NearestNormal", "NormalLaw", "on_all_cores", "spread"]
 
 # over how many draws the chance of a day is averaged
 _DAY_DRAWS = 100
+# by how many the law of an unknown day is told in a table
+_TABLE_DRAWS = 400
+_REACH = 1.959963984540054  # of a 95 % interval
 # of what is drawn, beyond what is asked for: a few may not be simulable
 _SPARE = 1.25
 
@@ -63,6 +69,17 @@ class NearestNormal:
     second: Mapping[str, float]
     lost: int = 0
 
+    @property
+    def doubts(self) -> tuple[str, ...]:
+        """Whether draws of the law stand for the posterior."""
+        if self.shape <= LARGEST_SHAPE:
+            return ()
+        return (
+            f"the nearest normal law does not stand for the posterior (Pareto k {self.shape:.1f}, trusted below "
+            f"{LARGEST_SHAPE:g}): intervals drawn from it are good for a direction, not for a decimal; sample before "
+            "quoting any.",
+        )
+
 
 @dataclass(frozen=True, eq=False)
 class NormalLaw:
@@ -83,6 +100,8 @@ class NormalLaw:
         ln of the posterior (not normalised) less ln of the law, at draws; -inf where one cannot be simulated.
     seed : int
         Of these draws.
+    known : tuple of str
+        What was to be doubted of the optima it starts from.
     """
 
     density: WithoutDays
@@ -91,6 +110,7 @@ class NormalLaw:
     log_evidence: float
     apart: Array
     seed: int
+    known: tuple[str, ...] = ()
 
     @property
     def objective(self) -> Objective:
@@ -149,6 +169,70 @@ class NormalLaw:
             second=dict(zip(self.names, second.tolist(), strict=True)),
             lost=int((~fine).sum()),
         )
+
+    @cached_property
+    def approximation(self) -> Approximation:
+        """What draws of it rest on, with every doubt about it."""
+        found = self.evidence
+        doubts, unfit = [*self.known, *found.doubts], ""
+        if found.doubts:
+            unfit = (
+                f"draws of the nearest normal law do not stand for the posterior here (Pareto k {found.shape:.1f}, trusted "
+                f"below {LARGEST_SHAPE:g}): they are good for a direction, not for a decimal. Sample: cs.sample(fit) "
+                "(minutes)."
+            )
+        if found.lost:
+            doubts.append(
+                f"{found.lost} of {self.apart.size} draws of the nearest normal law could not be simulated."
+            )
+        return Approximation("variational", tuple(doubts), unfit)
+
+    @cached_property
+    def _days(self) -> tuple[list[int], Array]:
+        """Columns of unknown sampling days, and draws of them, shape (n_draws, n_days)."""
+        columns = sorted(set(range(len(self.objective.names))) - set(self.density.columns.tolist()))
+        if not columns:
+            return [], np.empty((0, 0))
+        return columns, self.draws(_TABLE_DRAWS, seed=self.seed)[:, columns]
+
+    @cached_property
+    def moments_of_all(self) -> tuple[Array, Array]:
+        """Mean, shape (n_parameters,), and covariance of all parameters; unknown sampling days by draws, and as if they
+        went with no other parameter."""
+        (days, drawn), mean = self._days, self.theta
+        covariance = np.eye(mean.size)
+        covariance[np.ix_(self.density.columns, self.density.columns)] = self.covariance
+        if days:
+            mean[days] = drawn.mean(axis=0)
+            covariance[np.ix_(days, days)] = np.atleast_2d(np.cov(drawn.T))
+        return mean, covariance
+
+    def table(self) -> pd.DataFrame:
+        """One row a parameter, as :meth:`cellsim.Calibration.table` has it; the estimate is the median.
+
+        Unknown sampling days are told by draws.
+        """
+        (mean, covariance), (days, drawn) = self.moments_of_all, self._days
+        places = mean + np.multiply.outer([0.0, -_REACH, _REACH], np.sqrt(np.diag(covariance)))
+        if days:
+            places[:, days] = np.quantile(drawn, [0.5, 0.025, 0.975], axis=0)
+        jacobian = self.objective.evaluate(mean, gradient=True).jacobian
+        rows = len(self.objective.terms)
+        return parameters_table(
+            self.objective,
+            estimate=places[0],
+            low=places[1],
+            high=places[2],
+            contraction=1 - np.diag(covariance),
+            shift=mean,
+            # where its own middle cannot be simulated nothing is known to be untouched
+            touched=np.ones(mean.size, bool) if jacobian is None else np.any(jacobian[:rows] != 0, axis=0),
+            approximation=self.approximation,
+        )
+
+    def __repr__(self) -> str:
+        of = self.case.name + (f", variant {self.variant}" if self.variant else "")
+        return f"<NormalLaw of {of}: ln evidence {self.log_evidence:.1f}; {self.approximation.label}>"
 
     def moments(self, name: str) -> tuple[float, float]:
         """Mean and variance of a parameter, prior-whitened; nan for one that is held or an unknown sampling day."""

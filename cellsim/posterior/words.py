@@ -5,17 +5,39 @@ from __future__ import annotations
 from html import escape
 from typing import TYPE_CHECKING, Any
 
-from cellsim.identifiability.identification import DATA_DRIVEN, MOVED, PRIOR_DRIVEN, UNTOUCHED
+import numpy as np
+
+from cellsim.identifiability.identification import DATA_DRIVEN, MOVED, PRIOR_DRIVEN, UNTOUCHED, verdict
 
 if TYPE_CHECKING:
     import pandas as pd
+    from numpy.typing import NDArray
 
+    from cellsim.likelihood.objective import Objective
+    from cellsim.posterior.approximation import Approximation
     from cellsim.posterior.calibration import Calibration
+    from cellsim.posterior.variational import NormalLaw
 
-__all__ = ["LABEL", "fit_table", "number", "parameter_table", "report_html", "report_text"]
+    Array = NDArray[np.float64]
+
+__all__ = [
+    "LABEL",
+    "difference",
+    "fit_table",
+    "number",
+    "parameter_table",
+    "parameters_table",
+    "report_html",
+    "report_text",
+]
 
 LABEL = "n = 1, uncontrolled, unblinded; schedule rankings reflect priors; not for treatment decisions."
 
+_REACH = 1.959963984540054  # of a 95 % interval of a normal law
+_PLACES = ("prior_median", "prior_low", "prior_high", "estimate", "low", "high")
+_COLUMNS = (
+    "parameter", "group", "meaning", "unit", *_PLACES, "contraction", "shift", "verdict", "mark", "source",
+)  # fmt: skip
 _VERDICTS = (DATA_DRIVEN, MOVED, PRIOR_DRIVEN, UNTOUCHED)
 
 
@@ -28,6 +50,27 @@ def number(value: float, digits: int = 3) -> str:
     ('0.000123', '286', '7.25e+08', '-')
     """
     return "-" if value != value else f"{value:.{digits}g}"
+
+
+def difference(value: float, more: str, less: str, same: str = "equal to", *, digits: int = 1) -> str:
+    """How far one number lies from another, its sign said by a word and never by both.
+
+    Parameters
+    ----------
+    value : float
+        The first less the second.
+    more, less, same : str
+        What the first is of the second where that is above, below, or zero to the digits shown.
+    digits : int
+        After the point.
+
+    Examples
+    --------
+    >>> difference(5.46, "above", "below"), difference(-2.9, "above", "below"), difference(-0.01, "above", "below")
+    ('5.5 above', '2.9 below', 'equal to')
+    """
+    size = f"{abs(value):.{digits}f}"
+    return same if float(size) == 0 else f"{size} {more if value > 0 else less}"
 
 
 def fit_table(fit: Calibration) -> pd.DataFrame:
@@ -59,7 +102,60 @@ def fit_table(fit: Calibration) -> pd.DataFrame:
     return pd.DataFrame(out)
 
 
-def parameter_table(fit: Calibration) -> pd.DataFrame:
+def parameters_table(
+    objective: Objective,
+    *,
+    estimate: Array,
+    low: Array,
+    high: Array,
+    contraction: Array,
+    shift: Array,
+    touched: NDArray[np.bool_],
+    approximation: Approximation,
+) -> pd.DataFrame:
+    """Posterior beside prior, one row a parameter: the table that every approximation gives.
+
+    Parameters
+    ----------
+    objective : Objective
+    estimate, low, high : array, shape (n_parameters,)
+        Prior-whitened.
+    contraction, shift : array, shape (n_parameters,)
+        Of the posterior, the shift in prior sd.
+    touched : array of bool, shape (n_parameters,)
+        Whether any row depends on it.
+    approximation : Approximation
+
+    Returns
+    -------
+    DataFrame
+        Columns parameter, group, meaning, unit, prior_median, prior_low, prior_high, estimate, low, high (95 % intervals,
+        in the unit), contraction, shift, verdict, mark, source, approximation, doubts.
+    """
+    import pandas as pd
+
+    rows = []
+    for j, (name, prior) in enumerate(zip(objective.names, objective.priors, strict=True)):
+        about = objective.case.prior(name)
+        places = dict(zip(_PLACES, (0.0, -_REACH, _REACH, estimate[j], low[j], high[j]), strict=True))
+        rows.append(
+            {
+                "parameter": name,
+                "group": about.group,
+                "meaning": about.meaning,
+                "unit": about.unit,
+                **{key: float(prior.value(np.array(place))) for key, place in places.items()},
+                "contraction": float(contraction[j]),
+                "shift": float(shift[j]),
+                "verdict": verdict(float(contraction[j]), float(shift[j]), touched=bool(touched[j])),
+                "mark": about.mark,
+                "source": about.source,
+            }
+        )
+    return approximation.stamped(pd.DataFrame(rows, columns=list(_COLUMNS)))
+
+
+def parameter_table(fit: Calibration | NormalLaw) -> pd.DataFrame:
     """Estimates beside priors as text, the data-driven ones first.
 
     Returns
@@ -138,13 +234,18 @@ def _facts(fit: Calibration) -> list[str]:
     ]
 
 
+def _rests_on(fit: Calibration) -> list[str]:
+    return [
+        f"Intervals and evidence rest on {fit.approximation.name}, estimates and fit on {fit.at_optimum.name}."
+    ]
+
+
 def report_text(fit: Calibration) -> str:
     """See :meth:`cellsim.Calibration.report`."""
     import pandas as pd
 
     lines = [f"Calibration of {fit.case.name}", "=" * (15 + len(fit.case.name)), LABEL, "", *_facts(fit), ""]
-    doubts = fit.diagnosis["doubts"]
-    lines += ["Reasons to doubt:", *[f"- {doubt}" for doubt in doubts], ""] if doubts else []
+    lines += [*_rests_on(fit), *fit.approximation.lines[1:], ""]
     with pd.option_context("display.width", 200, "display.max_colwidth", 48):
         lines += ["Fit: printed | predicted (sigmas apart), sample effects included", ""]
         lines += [fit_table(fit).to_string(index=False, float_format=lambda x: f"{x:.1f}"), ""]
@@ -167,7 +268,7 @@ def report_text(fit: Calibration) -> str:
 def report_html(fit: Calibration) -> str:
     """See :meth:`cellsim.Calibration.report_html`."""
     doubts = "".join(f"<li>{escape(each)}</li>" for each in fit.diagnosis["doubts"])
-    facts = "".join(f"<p>{escape(each)}</p>" for each in _facts(fit))
+    facts = "".join(f"<p>{escape(each)}</p>" for each in [*_facts(fit), *_rests_on(fit)])
     return "\n".join(
         [
             f"<h2>Calibration of {escape(fit.case.name)}</h2>",

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from cellsim.errors import CellsimError
+from cellsim.errors import CellsimError, Problem, did_you_mean
 from cellsim.likelihood.objective import Objective
+from cellsim.posterior.approximation import Approximation, approximation_of
 
 if TYPE_CHECKING:
     import sympy as sp
@@ -49,6 +50,8 @@ class Bands:
         ``"posterior"`` or ``"prior"``.
     draws, lost : int
         How many draws are in, and how many could not be simulated.
+    approximation : Approximation
+        What the draws rest on, with every doubt about them.
     """
 
     times: Array
@@ -58,6 +61,10 @@ class Bands:
     kind: str
     draws: int
     lost: int
+    approximation: Approximation
+
+    def __repr__(self) -> str:
+        return f"<Bands ({self.kind}) of {', '.join(self.curves)}: {self.draws} draws of {self.approximation.label}>"
 
 
 def days_of(timeline: Schedule, start: float, end: float) -> Array:
@@ -89,10 +96,11 @@ def bands(
 
     Parameters
     ----------
-    source : Calibration, Posterior or Objective
-        Draws come from the Laplace posterior of a calibration, from chains, or from the prior of an objective.
+    source : Calibration, NormalLaw, Posterior or Objective
+        Draws come from the Laplace posterior of a calibration, from a nearest normal law, from chains, or from the prior
+        of an objective; the bands say which.
     quantities : iterable of str, or mapping of str to sympy.Expr
-        States and assignments, or formulas of them and of the case's parameters by name.
+        States and assignments, analytes by their id, or formulas of states, assignments and the case's parameters.
     start, end : float
         First and last day.
     draws : int
@@ -109,7 +117,13 @@ def bands(
     Raises
     ------
     CellsimError
-        If no draw could be simulated, or the days are before the simulation starts.
+        For names that are neither quantity nor analyte, all at once; if no draw could be simulated, or the days are
+        before the simulation starts.
+
+    Warns
+    -----
+    ApproximationWarning
+        If the draws are known not to stand for the posterior, with what to ask instead.
 
     Examples
     --------
@@ -131,20 +145,28 @@ def bands(
         raise CellsimError(
             f"days {start:g} to {end:g} cannot be shown; the simulation starts on day {first:g}."
         )
-    formulas = _formulas(quantities)
+    formulas = _formulas(objective, quantities)
+    approximation = Approximation("prior") if kind == "prior" else approximation_of(source)
+    approximation.warn("bands")
     times = days_of(objective.case.timeline, start, end)
     found, fine, why = _run(objective, formulas, thetas, times)
     if not fine.any():
         raise CellsimError(f"none of {draws} draws could be simulated: {why}")
     known = {each.name: each for each in objective.model.quantities}
+    # an analyte has the unit and label of what it reads
+    of = {name: known.get(str(formula)) for name, formula in formulas.items()}
+    lost = int((~fine).sum())
     return Bands(
         times=times,
         curves={name: np.quantile(each[fine], QUANTILES, axis=0) for name, each in found.items()},
-        units={name: known[name].unit if name in known else "" for name in formulas},
-        labels={name: known[name].label if name in known else "" for name in formulas},
+        units={name: each.unit if each else "" for name, each in of.items()},
+        labels={name: each.label if each else "" for name, each in of.items()},
         kind=kind,
         draws=int(fine.sum()),
-        lost=int((~fine).sum()),
+        lost=lost,
+        approximation=approximation.also(
+            f"{lost} of {draws} draws could not be simulated and are left out: {why}" * bool(lost)
+        ),
     )
 
 
@@ -154,17 +176,46 @@ def read_at(
     """Quantities at the optimum on given days (any order), by name, shape (n_days,)."""
     order = np.argsort(days, kind="stable")
     times = np.asarray(days, float)[order]
-    found, _, _ = _run(fit.objective, _formulas(quantities), fit.theta[None, :], times)
+    found, _, _ = _run(fit.objective, _formulas(fit.objective, quantities), fit.theta[None, :], times)
     back = np.argsort(order)
     return {name: each[0, back] for name, each in found.items()}
 
 
-def _formulas(quantities: Iterable[str] | Mapping[str, sp.Expr]) -> dict[str, sp.Expr]:
+def _formulas(
+    objective: Objective, quantities: Iterable[str] | str | Mapping[str, sp.Expr]
+) -> dict[str, sp.Expr]:
+    """What is asked as formulas; names that are none refused in words, all at once."""
     import sympy as sp
 
+    inside = [each.name for each in objective.model.quantities]
     if isinstance(quantities, Mapping):
-        return dict(quantities)
-    return {name: sp.Symbol(name) for name in dict.fromkeys(quantities)}
+        formulas = dict(quantities)
+        known = [*inside, *objective.names, *objective.fixed]
+        asked = {str(each): f" in {name!r}" for name, one in formulas.items() for each in one.free_symbols}
+        asked.pop("time", None)
+    else:
+        reads = {each.id: each.quantity for each in objective.case.analytes}
+        names = [quantities] if isinstance(quantities, str) else list(dict.fromkeys(quantities))
+        known = [*inside, *reads]
+        asked = dict.fromkeys(names, "")
+        formulas = {name: sp.Symbol(name if name in inside else reads.get(name, name)) for name in names}
+    if unread := [name for name, each in formulas.items() if not str(each)]:
+        raise CellsimError(
+            f"{', '.join(unread) or 'an analyte'}: the observable table names no quantity of the model that it reads (column "
+            "quantity), so there is no course to draw; name a state or an assignment."
+        )
+    if problems := [
+        Problem(
+            what=f"{objective.model.name or 'the model'} has no quantity {name!r}{where}.",
+            remedy=did_you_mean(name, known),
+        )
+        for name, where in asked.items()
+        if name not in known
+    ]:
+        raise CellsimError(problems)
+    if not formulas:
+        raise CellsimError("no quantity was asked for: name a state, an assignment or an analyte.")
+    return formulas
 
 
 def _run(

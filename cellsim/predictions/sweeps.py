@@ -11,8 +11,9 @@ import numpy as np
 
 from cellsim.dosing.schedule import Schedule
 from cellsim.errors import CellsimError, Problem, ScheduleError, did_you_mean
-from cellsim.identifiability.identification import MOVED, PRIOR_DRIVEN, verdict
+from cellsim.identifiability.identification import DATA_DRIVEN, MOVED, PRIOR_DRIVEN, verdict
 from cellsim.likelihood.compatibility import objective_given
+from cellsim.posterior.approximation import Approximation, approximation_of
 from cellsim.posterior.words import LABEL
 from cellsim.predictions.measures import Asked, Measure, default_measures
 from cellsim.predictions.predictor import Sample
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
     Array = NDArray[np.float64]
 
-__all__ = ["Sweep", "sweep"]
+__all__ = ["Sweep", "beside_prior", "sweep"]
 
 # the solver's relative tolerance: numbers nearer to each other than this are the same
 _SAME = 1e-6
@@ -81,6 +82,8 @@ class Sweep:
         Posterior quantiles 5, 25, 50, 75, 95 % of every recorded quantity.
     interrupted : bool
         Whether these are fewer draws than asked for because an interrupt came.
+    approximation : Approximation
+        What the posterior draws rest on, with every doubt about them; lost draws and an interrupt are among these.
     """
 
     case: Case
@@ -95,6 +98,7 @@ class Sweep:
     lost: tuple[int, int]
     times: Array
     curves: Mapping[str, Array]
+    approximation: Approximation
     interrupted: bool = False
 
     @property
@@ -120,8 +124,9 @@ class Sweep:
         DataFrame
             Columns schedule, infusions, cells, measure, quantity, day, unit, estimate (median; mean for a chance),
             low, high, prior_estimate, prior_low, prior_high, contraction, shift (prior sd, both of the draws' places
-            among those of the prior), verdict (see :func:`cellsim.identifiability.identification.verdict`). Chances have neither
-            interval nor contraction: they are prior-driven when prior and posterior give the same to a tenth.
+            among those of the prior), verdict (see :func:`cellsim.identifiability.identification.verdict`), approximation and doubts
+            (of the posterior's numbers). Chances have neither interval nor contraction: they are prior-driven when prior
+            and posterior give the same to a tenth.
         """
         import pandas as pd
 
@@ -139,10 +144,10 @@ class Sweep:
                         "unit": asked.unit,
                         **_summary(self.posterior[i, k], asked, level, ""),
                         **_summary(self.prior[i, k], asked, level, "prior_"),
-                        **_learned(self.posterior[i, k], self.prior[i, k], asked),
+                        **_learned(self.posterior[i, k], self.prior[i, k], asked.chance),
                     }
                 )
-        table = pd.DataFrame(rows)
+        table = self.approximation.stamped(pd.DataFrame(rows))
         table.attrs["label"] = self.label
         return table
 
@@ -159,8 +164,9 @@ class Sweep:
         DataFrame
             Columns first, second, measure, quantity, day, unit, difference (median of first - second, mean for a
             chance), low, high, above (share of posterior draws in which the first is larger, ties count half),
-            prior_difference, prior_above, note (says when the two give unequal numbers of cells, and when
-            posterior and prior agree so closely that the answer is the prior's).
+            prior_difference, prior_low, prior_high, prior_above, contraction, shift, verdict (of the difference, as in
+            :meth:`table`), note (says when the two give unequal numbers of cells, and of direction and of size
+            whether they are the prior's, see :func:`beside_prior`), approximation, doubts.
         """
         import pandas as pd
 
@@ -174,8 +180,7 @@ class Sweep:
             for k, asked in enumerate(self.asked):
                 apart, before = (_apart(draws[i, k], draws[j, k]) for draws in (self.posterior, self.prior))
                 found, prior = _summary(apart, asked, level, ""), _summary(before, asked, level, "prior_")
-                above, above_before = _above(apart), _above(before)
-                assumed = "as the prior says" if abs(above - above_before) < _SAME_CHANCE else ""
+                learned = beside_prior(apart, before, chance=asked.chance)
                 rows.append(
                     {
                         "first": names[i],
@@ -187,18 +192,20 @@ class Sweep:
                         "difference": found["estimate"],
                         "low": found["low"],
                         "high": found["high"],
-                        "above": above,
+                        "above": learned["above"],
                         "prior_difference": prior["prior_estimate"],
-                        "prior_above": above_before,
-                        "note": "; ".join(filter(None, (unequal, assumed))),
+                        "prior_low": prior["prior_low"],
+                        "prior_high": prior["prior_high"],
+                        **{name: each for name, each in learned.items() if name not in ("above", "note")},
+                        "note": "; ".join(filter(None, (unequal, str(learned["note"])))),
                     }
                 )
-        table = pd.DataFrame(rows)
+        table = self.approximation.stamped(pd.DataFrame(rows))
         table.attrs["label"] = self.label
         return table
 
     def draws(self) -> pd.DataFrame:
-        """All posterior draws, long: schedule, measure, quantity, day, unit, draw, value."""
+        """All posterior draws, long: schedule, measure, quantity, day, unit, draw, value, approximation."""
         import pandas as pd
 
         n_draws = self.posterior.shape[2]
@@ -212,6 +219,7 @@ class Sweep:
                     "unit": asked.unit,
                     "draw": np.arange(n_draws),
                     "value": self.posterior[i, k],
+                    "approximation": self.approximation.label,
                 }
             )
             for i, name in enumerate(self.schedules)
@@ -222,7 +230,7 @@ class Sweep:
     def __repr__(self) -> str:
         return (
             f"<Sweep of {self.case.name}, variant {self.variant}: {len(self.schedules)} schedules, "
-            f"{self.posterior.shape[2]} draws, {len(self.asked)} questions. {self.label}>"
+            f"{self.posterior.shape[2]} draws of {self.approximation.label}, {len(self.asked)} questions. {self.label}>"
         )
 
 
@@ -235,12 +243,58 @@ def _summary(draws: Array, asked: Asked, level: float, prefix: str) -> dict[str,
     return {f"{prefix}estimate": float(middle), f"{prefix}low": float(low), f"{prefix}high": float(high)}
 
 
-def _learned(draws: Array, prior: Array, asked: Asked) -> dict[str, float | str]:
+def beside_prior(apart: Array, before: Array, *, chance: bool = False) -> dict[str, float | str]:
+    """A difference beside the prior's own, its direction and its size judged each by itself.
+
+    A difference may have the prior's direction, which is then assumed, and a size the prior would not have had.
+
+    Parameters
+    ----------
+    apart, before : array
+        Posterior and prior draws of the difference.
+    chance : bool
+        Whether it is one of chances.
+
+    Returns
+    -------
+    dict
+        ``above``, ``prior_above`` (share of draws above zero, ties count half), ``contraction``, ``shift``, ``verdict``
+        (as for any number, see :func:`cellsim.identifiability.identification.verdict`), ``note``. The direction is the prior's when
+        the two shares differ by less than a tenth, the size when the verdict is prior-driven.
+
+    Examples
+    --------
+    >>> prior = np.random.default_rng(0).exponential(size=4000)
+    >>> beside_prior(prior[:400] / 50 + 4, prior)["note"]
+    'direction as the prior says, size not (contraction 1.00, shift +2.0 prior sd)'
+    """
+    learned = _learned(apart, before, chance)
+    above, prior_above = _above(apart), _above(before)
+    found: dict[str, float | str] = {"above": above, "prior_above": prior_above, **learned}
+    if not apart.size or not before.size:
+        return {**found, "note": ""}
+    if not apart.any() and not before.any():
+        return {**found, "note": "no difference, and none expected"}
+    direction = abs(above - prior_above) < _SAME_CHANCE
+    size = learned["verdict"] == PRIOR_DRIVEN
+    if direction and size:
+        return {**found, "note": "as the prior says, in direction and size"}
+    how = f"shift {learned['shift']:+.1f} prior sd"
+    if learned["verdict"] == DATA_DRIVEN:
+        how = f"contraction {learned['contraction']:.2f}, {how}"
+    more = "" if chance else f" ({how})"
+    if not direction and not size:
+        return {**found, "note": f"neither direction nor size as the prior says{more}"}
+    which, other = ("direction", "size") if direction else ("size", "direction")
+    return {**found, "note": f"{which} as the prior says, {other} not{more if direction else ''}"}
+
+
+def _learned(draws: Array, prior: Array, chance: bool) -> dict[str, float | str]:
     """What the data made of a number: of its normal scores among the prior's draws, whatever its own scale."""
     none: dict[str, float | str] = {"contraction": np.nan, "shift": np.nan, "verdict": ""}
     if not draws.size or not prior.size:
         return none
-    if asked.chance:
+    if chance:
         moved = abs(float(draws.mean() - prior.mean())) >= _SAME_CHANCE
         return {**none, "verdict": MOVED if moved else PRIOR_DRIVEN}
     if np.ptp(prior) == 0:
@@ -288,7 +342,8 @@ def sweep(
     Parameters
     ----------
     source : Calibration, NormalLaw or Posterior
-        Draws come from its posterior (Laplace, nearest normal, or sampled); the same number comes from its prior, for comparison.
+        Draws come from its posterior (Laplace, nearest normal, or sampled: the result says which); the same number
+        comes from its prior, for comparison.
     schedules : mapping of str to Schedule
         Plans from day 0 on; doses before day 0 belong into `history`.
     until : float
@@ -311,7 +366,13 @@ def sweep(
     ScheduleError
         All problems at once: plans with doses before day 0, unknown products.
     CellsimError
-        If `source` is neither calibration nor chains, or no draw could be simulated.
+        If `source` is neither calibration, nor normal law, nor chains, or no draw could be simulated.
+
+    Warns
+    -----
+    ApproximationWarning
+        If the draws are known not to stand for the posterior (Pareto k above 0.7, chains that do not agree), with what
+        to ask instead.
 
     Examples
     --------
@@ -323,7 +384,12 @@ def sweep(
     True
     """
     objective = objective_given(source, "sweep")
-    case = objective.case
+    if not hasattr(source, "draws"):
+        raise CellsimError(
+            "sweep draws from a calibration, its nearest normal law, or chains; an objective has none. Make one: "
+            "cs.calibrate(case)."
+        )
+    case, approximation = objective.case, approximation_of(source)
     before = case.history if history == "case" else (history or Schedule())
     if isinstance(before, str):
         raise ScheduleError(
@@ -331,6 +397,7 @@ def sweep(
         )
     plans = {str(name): plan for name, plan in schedules.items()}
     _judge(plans, case, until)
+    approximation.warn("sweep")
     chosen = tuple(measures) if measures is not None else default_measures(objective.model, case=case)
     asked = tuple(each for measure in chosen for each in measure.asked(case, objective.model, until))
     sample = Sample(objective, chosen, before, until)
@@ -351,6 +418,7 @@ def sweep(
         for per_plan, fine in zip(simulated, kept, strict=True)
     ]
     first = [one.only(kept[0], seed) for one in simulated[0]]
+    lost = tuple(int((~each).sum()) for each in kept)
     return Sweep(
         case=case,
         variant=source.variant,
@@ -361,13 +429,21 @@ def sweep(
         asked=asked,
         posterior=numbers[0],
         prior=numbers[1],
-        lost=(int((~kept[0]).sum()), int((~kept[1]).sum())),
+        lost=(lost[0], lost[1]),
         times=sample.times,
         curves={
             name: np.array([np.quantile(runs.values[name], _BANDS, axis=0) for runs in first])
             for name in first[0].values
         },
         interrupted=interrupted,
+        approximation=approximation.also(
+            f"interrupted: {numbers[0].shape[2]} of {draws} draws are in." if interrupted else "",
+            *(
+                f"{count} of {draws} {which} draws could not be simulated and are left out: {one[0].why}"
+                for count, which, one in zip(lost, ("posterior", "prior"), simulated, strict=True)
+                if count
+            ),
+        ),
     )
 
 

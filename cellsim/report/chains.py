@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cellsim.posterior.calibration import Calibration
-from cellsim.posterior.diagnosis import LARGEST_SHAPE
+from cellsim.posterior.approximation import LARGEST_SHAPE
+from cellsim.posterior.convergence import USABLE_ESS, USABLE_RHAT
+from cellsim.posterior.posterior import Posterior
 from cellsim.posterior.variational import NormalLaw
 from cellsim.posterior.words import number
 from cellsim.report.products import BENEFIT
@@ -17,58 +18,49 @@ from cellsim.report.report_words import listed, records
 if TYPE_CHECKING:
     import pandas as pd
 
-    from cellsim.posterior.posterior import Posterior
+    from cellsim.posterior.calibration import Calibration
     from cellsim.predictions.sweeps import Sweep
+    from cellsim.report.report_words import Approximated
 
 __all__ = [
     "apart_table",
     "apart_words",
     "chains_words",
-    "drawn_from",
     "plans_apart",
     "source_words",
     "usable",
 ]
 
-# what medians and 90 % intervals need: a Monte Carlo error of a tenth of a posterior sd, chains that agree as well.
-# `Posterior.trusted` asks for more, and what is missing is said
-USABLE_RHAT, USABLE_ESS = 1.05, 100.0
 # in posterior sd of the chains: further apart than this two answers are not the same
 APART = 0.5
 _SHOWN = 8
 
 
 def usable(post: Posterior) -> bool:
-    """Whether chains are good enough for medians and 90 % intervals."""
-    found = post.convergence
-    least = np.fmin(found.ess_bulk, found.ess_tail)
-    return bool(np.all(found.rhat < USABLE_RHAT) and np.all(least >= USABLE_ESS))
+    """Whether chains are good enough for medians and 90 % intervals; `Posterior.trusted` asks for more."""
+    return post.convergence.usable
 
 
-def drawn_from(source: Calibration | NormalLaw | Posterior) -> str:
-    """Where numbers come from, in a few words."""
-    if isinstance(source, Calibration):
-        return "Laplace's approximation"
-    return "the nearest normal law" if isinstance(source, NormalLaw) else "chains"
-
-
-def source_words(
-    source: Calibration | Posterior, post: Posterior | None, fit: Calibration, *, left_out: bool
-) -> str:
+def source_words(source: Approximated, post: Posterior | None, fit: Calibration, *, left_out: bool) -> str:
     """Where the numbers of a variant come from, and why from there."""
     shape = fit.diagnosis["shape"]
     how = (
-        f"Its normal laws do not stand for the posterior here (Pareto k {shape:.1f}, trusted below "
+        f"Laplace's normal laws do not stand for the posterior here (Pareto k {shape:.1f}, trusted below "
         f"{LARGEST_SHAPE:g}): intervals and medians may be displaced by more than their width."
-        if shape > LARGEST_SHAPE
-        else f"Its normal laws stand for the posterior as far as that can be seen (Pareto k {shape:.1f})."
+        if not shape <= LARGEST_SHAPE
+        else f"Laplace's normal laws stand for the posterior as far as that can be seen (Pareto k {shape:.1f})."
     )
-    if isinstance(source, Calibration):
+    if not isinstance(source, Posterior):
         if post is not None:
             why = "the chains that were made are too short or do not agree (reasons below)"
         else:
             why = "chains were left out as asked" if left_out else "there are no chains"
-        return f"Numbers come from Laplace's approximation, because {why}. {how}"
+        said = f"Numbers come from {source.approximation.name}, because {why}. {how}"
+        if not isinstance(source, NormalLaw):
+            return said
+        k = source.evidence.shape
+        quality = "not beyond doubt" if source.evidence.doubts else "trusted"
+        return f"{said} The nearest normal law is {quality} by the same measure (Pareto k {k:.1f})."
     chains, length, _ = source.thetas.shape
     found = source.convergence
     least = float(np.min(np.fmin(found.ess_bulk, found.ess_tail)))

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from cellsim.files import file_name
 from cellsim.identifiability.profiles import DYNAMIC
-from cellsim.report.chains import apart_table, apart_words, chains_words, drawn_from, source_words
+from cellsim.report.chains import apart_table, apart_words, chains_words, source_words
 from cellsim.report.page import details, paragraphs, section, table
 from cellsim.report.profiles import foretold, seen
 from cellsim.report.report_words import (
@@ -19,8 +19,11 @@ from cellsim.report.report_words import (
 )
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from cellsim.posterior.calibration import Calibration
     from cellsim.posterior.posterior import Posterior
+    from cellsim.report.report_words import Approximated
     from cellsim.report.steps import Job
 
 __all__ = ["learned"]
@@ -50,7 +53,7 @@ def learned(job: Job) -> tuple[str, str, str]:
         job.desk.draw(
             "parameters_mechanism",
             f"Parameters of persistence, rejection and action: the prior's 95 % interval (pale) and the posterior's by "
-            f"{drawn_from(source)}, in prior standard deviations. Grey means that the prior speaks.",
+            f"{source.approximation.name}, in prior standard deviations. Grey means that the prior speaks.",
             lambda: plots.parameters(source, mechanism),
             alt="Forest plot of the mechanism's parameters",
         ),
@@ -81,16 +84,20 @@ def learned(job: Job) -> tuple[str, str, str]:
     )
 
 
-def _kind(source: Calibration | Posterior) -> str:
-    return "parameters" if drawn_from(source) != "chains" else "posterior"
+def _kind(source: Approximated) -> str:
+    """What the file of its table is called."""
+    return {"laplace": "parameters", "variational": "nearest_normal", "chains": "posterior"}[
+        source.approximation.kind
+    ]
 
 
-def _all(source: Calibration | Posterior):  # type: ignore[no-untyped-def]
-    from cellsim.posterior.calibration import Calibration
+def _all(source: Approximated) -> pd.DataFrame:
+    from cellsim.posterior.posterior import Posterior
     from cellsim.posterior.posterior_words import posterior_table
     from cellsim.posterior.words import parameter_table
 
-    return parameter_table(source) if isinstance(source, Calibration) else posterior_table(source)
+    shown = posterior_table(source) if isinstance(source, Posterior) else parameter_table(source)
+    return source.approximation.stamped(shown)
 
 
 def _chains(job: Job, fit: Calibration, post: Posterior) -> str:
@@ -142,14 +149,14 @@ def _chains(job: Job, fit: Calibration, post: Posterior) -> str:
     )
 
 
-def _profiles(job: Job, source: Calibration | Posterior) -> str:
+def _profiles(job: Job, source: Approximated) -> str:
     from cellsim import plots
     from cellsim.report.report_words import profiles_table
 
     found = job.profiles
     if found is None:
         return paragraphs(["There are none."])
-    doubts = [f"Doubt: {each}" for each in found.doubts]
+    doubts = [f"Doubt: {each}" for each in found.approximation.doubts]
     return "".join(
         [
             paragraphs([*doubts, *profiles_words(found, source)]),

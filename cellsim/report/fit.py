@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from cellsim.files import file_name
-from cellsim.report.chains import drawn_from
+from cellsim.posterior.calibration import Calibration
 from cellsim.report.page import details, paragraphs, section, table
 from cellsim.report.report_words import replicas_words, summits_words, unfollowed_words
 
@@ -25,8 +25,8 @@ def fitted(job: Job) -> tuple[str, str, str]:
 
     name = job.main
     fit, post, case = job.fits[name], job.posteriors.get(name), job.case
-    by = drawn_from(job.source(name))
-    chains = post if job.source(name) is post else None
+    source = job.source(name)
+    by, posterior = source.approximation.name, None if isinstance(source, Calibration) else source
     first = min((each.day for each in case.schedule.infusions), default=0.0)
     predicted = ""
     if post is not None:
@@ -41,12 +41,12 @@ def fitted(job: Job) -> tuple[str, str, str]:
     return section(
         "fit",
         title,
-        job.desk.part("Words on the fit", lambda: paragraphs(unfollowed_words(fit))),
+        job.desk.part("Words on the fit", lambda: paragraphs(unfollowed_words(fit, source))),
         job.desk.draw(
             "fit",
             f"Printed values on the fitted day of each visit, beside the model's median with 50 and 90 % bands by {by}. "
             "Hollow markers: sample effect taken out, as the curve should meet them.",
-            lambda: plots.fit(fit, chains=chains, draws=job.draws, seed=job.seed),
+            lambda: plots.fit(fit, posterior=posterior, draws=job.draws, seed=job.seed),
             alt="Fit of every analyte over time",
         ),
         predicted,
@@ -69,21 +69,21 @@ def fitted(job: Job) -> tuple[str, str, str]:
         job.desk.draw(
             "drives",
             f"The latent drives over the whole timeline by {by}, and the graded purpura beside the grade expected.",
-            lambda: plots.drives(fit, chains=chains, draws=job.draws, seed=job.seed),
+            lambda: plots.drives(fit, posterior=posterior, draws=job.draws, seed=job.seed),
             alt="Disease drive, remembered state, acute pulse and purpura over time",
         ),
         job.desk.draw(
             "persistence",
-            "Infused cells in the body, viable and dying, by product. Where no visit counted cells these curves are the "
+            f"Infused cells in the body, viable and dying, by product, by {by}. Where no visit counted cells these curves are the "
             "priors' as far as the data leave them.",
-            lambda: plots.persistence(fit, chains=chains, draws=job.draws, seed=job.seed),
+            lambda: plots.persistence(fit, posterior=posterior, draws=job.draws, seed=job.seed),
             alt="Viable and dying cells over the whole timeline",
         ),
         job.desk.draw(
             "persistence_first",
             "The same around the first infusions from day 0 on.",
             lambda: plots.persistence(
-                fit, days=(first - 7.0, first + 63.0), chains=chains, draws=job.draws, seed=job.seed
+                fit, days=(first - 7.0, first + 63.0), posterior=posterior, draws=job.draws, seed=job.seed
             ),
             alt="Viable and dying cells in the first weeks",
         ),

@@ -8,8 +8,6 @@ from html import escape
 from typing import Any
 
 from cellsim.files import file_name
-from cellsim.posterior.calibration import Calibration
-from cellsim.report.chains import drawn_from
 from cellsim.report.data_driven import learned
 from cellsim.report.fit import fitted
 from cellsim.report.mechanisms import nulls_answer, rivals
@@ -94,12 +92,12 @@ def _lead(job: Job) -> str:
     )
     said = [what, how, *_missing(job)]
     if job.main is not None:
-        source, law = job.source(job.main), job.drawn(job.main)
-        doubtful = bool(source.diagnosis["doubts"] if isinstance(source, Calibration) else source.doubts)
+        rests_on = job.source(job.main).approximation
         said.append(
-            f"Numbers of {job.spoken(job.main)}, the mechanism shown in detail, come from {drawn_from(source)}"
-            + (f", those of schedules from {drawn_from(law)}." if job.sweeps and law is not source else ".")
-            + " They are not beyond doubt: see its reasons." * doubtful
+            f"Numbers of {job.spoken(job.main)}, the mechanism shown in detail, come from {rests_on.name}: parameters, "
+            "bands and schedules alike."
+            + " They are not beyond doubt: see its reasons."
+            * bool(rests_on.doubts)
         )
     points = []
     for anchor, question, answer in _answers(job):
@@ -186,11 +184,13 @@ def _audit(job: Job) -> tuple[str, str, str]:
 def _doubts(job: Job) -> tuple[str, str, str]:
     parts = []
     for name, fit in job.fits.items():
-        said = fit.diagnosis["doubts"] or [
-            "Nothing in the diagnosis of this calibration gives reason to doubt the computation."
-        ]
-        post = job.posteriors.get(name)
-        chains = [f"Chains: {each}" for each in post.doubts] if post is not None else []
+        used, post = job.source(name), job.posteriors.get(name)
+        said = [f"Numbers rest on {used.approximation.name}.", *used.approximation.doubts]
+        if not used.approximation.doubts:
+            said.append("Nothing gives reason to doubt the computation.")
+        # what stands beside what is used, in places that compare the two
+        said += [f"Of the calibration: {each}" for each in fit.approximation.doubts if each not in said]
+        chains = [f"Chains: {each}" for each in post.doubts if each not in said] if post is not None else []
         facts = fit.diagnosis
         gives = (
             f"{facts['starts']['agree']} of {facts['starts']['count']} starts agree, {facts['starts']['failed']} "

@@ -89,18 +89,32 @@ def _cell(value: Any) -> str:
 
 
 def table(frame: pd.DataFrame, *, names: Mapping[str, str] | None = None, file: str = "") -> str:
-    """A table with numbers to three digits; `file` is where it stands in full."""
+    """A table with numbers to three digits; `file` is where it stands in full.
+
+    What its numbers rest on is said beneath it, once; a column says it of each row where rows rest on different things.
+    """
     spoken = dict(names or {})
-    columns = [name for name in frame.columns if spoken.get(name, name)]
+    rests_on = _rests_on(frame)
+    alike = {"doubts", *(["approximation"] if len(rests_on) < 2 else [])}
+    columns = [name for name in frame.columns if spoken.get(name, name) and name not in alike]
     head = "".join(f"<th>{escape(spoken.get(name, name.replace('_', ' ')))}</th>" for name in columns)
     body = "".join(
         "<tr>" + "".join(_cell(value) for value in row) + "</tr>"
         for row in frame[columns].astype(object).itertuples(index=False, name=None)
     )
-    below = f'<p class="quiet">In full: {link(file)}</p>' if file else ""
+    below = "".join(f'<p class="quiet">{escape(each)}</p>' for each in rests_on)
+    below += f'<p class="quiet">In full: {link(file)}</p>' if file else ""
     return (
         f'<div class="wide"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>{below}'
     )
+
+
+def _rests_on(frame: pd.DataFrame) -> list[str]:
+    """What a table that carries it rests on, a sentence each."""
+    if not {"approximation", "doubts"} <= set(frame.columns):
+        return []
+    pairs = dict.fromkeys(zip(frame["approximation"], frame["doubts"], strict=True))
+    return [f"Numbers rest on {name}" + (f"; doubts: {doubts}." if doubts else ".") for name, doubts in pairs]
 
 
 def section(anchor: str, title: str, *content: str) -> tuple[str, str, str]:

@@ -8,20 +8,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cellsim.dosing.dosing_words import cells_text
-from cellsim.identifiability.identification import (
-    LARGEST_QUIET_SHIFT,
-    LEAST_CONTRACTION,
-    PRIOR_DRIVEN,
-    UNTOUCHED,
-)
+from cellsim.identifiability.identification import DATA_DRIVEN, PRIOR_DRIVEN, UNTOUCHED, verdict
+from cellsim.predictions.sweeps import beside_prior
 from cellsim.report.report_words import listed, records, signed
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from cellsim.posterior.calibration import Calibration
-    from cellsim.posterior.posterior import Posterior
     from cellsim.predictions.sweeps import Sweep
+    from cellsim.report.report_words import Approximated
 
 __all__ = [
     "BENEFIT",
@@ -51,8 +46,9 @@ def contrast_table(sweeps: Mapping[str, Sweep], first: str, second: str) -> pd.D
     Returns
     -------
     DataFrame
-        Columns variant, name, measure, quantity, unit, difference, low, high, above, prior_difference,
-        prior_above, note (as :meth:`cellsim.Sweep.contrasts`).
+        Columns variant, name, measure, quantity, unit, difference, low, high, above, prior_difference, prior_low,
+        prior_high, prior_above, contraction, shift, verdict, note, approximation, doubts (as
+        :meth:`cellsim.Sweep.contrasts`).
     """
     import pandas as pd
 
@@ -84,11 +80,10 @@ def _viable_rows(result: Sweep, first: str, second: str, variant: str, name: str
 
     found, before = apart(result.posterior), apart(result.prior)
     low, middle, high = np.quantile(found, [0.05, 0.5, 0.95])
-
-    def above(draws: np.ndarray) -> float:
-        return float(np.mean(draws > 0) + 0.5 * np.mean(draws == 0)) if draws.size else float("nan")
-
-    same = abs(above(found) - above(before)) < SAME_CHANCE
+    prior_low, prior_middle, prior_high = (
+        np.quantile(before, [0.05, 0.5, 0.95]) if before.size else np.full(3, np.nan)
+    )
+    learned = beside_prior(found, before)
     return [
         {
             "variant": variant,
@@ -99,10 +94,13 @@ def _viable_rows(result: Sweep, first: str, second: str, variant: str, name: str
             "difference": float(middle),
             "low": float(low),
             "high": float(high),
-            "above": above(found),
-            "prior_difference": float(np.median(before)) if before.size else float("nan"),
-            "prior_above": above(before),
-            "note": "as the prior says" if same else "",
+            "above": learned.pop("above"),
+            "prior_difference": float(prior_middle),
+            "prior_low": float(prior_low),
+            "prior_high": float(prior_high),
+            **learned,
+            "approximation": result.approximation.name,
+            "doubts": result.approximation.brief,
         }
     ]
 
@@ -111,14 +109,12 @@ def _viable_places(result: Sweep) -> list[int]:
     return [k for k, each in enumerate(result.asked) if each.measure == "area" and "viable" in each.quantity]
 
 
-def persists_words(
-    source: Calibration | Posterior, result: Sweep | None, first: str, second: str
-) -> list[str]:
+def persists_words(source: Approximated, result: Sweep | None, first: str, second: str) -> list[str]:
     """What "the first product persists longer than the second" owes to the prior.
 
     Parameters
     ----------
-    source : Calibration or Posterior
+    source : Calibration, NormalLaw or Posterior
         Whose parameters of persistence and rejection are counted.
     result : Sweep, optional
         With both plans.
@@ -159,20 +155,22 @@ def persists_words(
     )
     logs = [np.log(each[np.isfinite(each) & (each > 0)]) for each in ratios]
     if min(each.size for each in logs) > 1 and logs[1].std() > 0:
-        moved = abs(logs[0].mean() - logs[1].mean()) / logs[1].std()
+        moved = (logs[0].mean() - logs[1].mean()) / logs[1].std()
         # by the width of the middle 90 %, which single draws far out do not decide
         wide = [float(np.diff(np.quantile(each, [0.05, 0.95]))[0]) for each in logs]
         narrowed = 1 - (wide[0] / wide[1]) ** 2
-        if moved < LARGEST_QUIET_SHIFT and narrowed < LEAST_CONTRACTION:
-            said.append(
-                f"That is the prior's answer (contraction {narrowed:.2f}, moved by {moved:.1f} prior sd): “own cells "
-                "persist longer” was assumed, not learned from this patient."
-            )
-        else:
-            said.append(
-                f"The data moved it by {moved:.1f} prior sd and narrowed it (contraction {narrowed:.2f})."
-            )
+        said.append(_owed(verdict(narrowed, moved), narrowed, moved))
     return said
+
+
+def _owed(found: str, narrowed: float, moved: float) -> str:
+    """What a ratio owes to the prior, by its verdict."""
+    by = f"contraction {narrowed:.2f}, shift {moved:+.1f} prior sd"
+    if found == PRIOR_DRIVEN:
+        return f"That is the prior's answer ({by}): “own cells persist longer” was assumed, not learned from this patient."
+    if found == DATA_DRIVEN:
+        return f"How many times as many is the data's answer ({by})."
+    return f"The data moved it and did not narrow it ({by}): look for a conflict of prior and data."
 
 
 def contrast_words(
@@ -225,11 +223,19 @@ def _directions(part: pd.DataFrame, unit: str, evidence: Mapping[str, float]) ->
             said.append(f"{word} under {listed(each)}.")
     if matters["difference"].gt(0).any() and matters["difference"].lt(0).any():
         said.append("The mechanisms disagree on the direction.")
-    learned = [one.variant for one in records(matters) if abs(one.above - one.prior_above) >= SAME_CHANCE]
-    assumed = [variant for variant in matters["variant"] if variant not in learned]
+    rows = records(matters)
+    learned = [one.variant for one in rows if abs(one.above - one.prior_above) >= SAME_CHANCE]
+    sized = [one.variant for one in rows if one.variant not in learned and one.verdict != PRIOR_DRIVEN]
+    assumed = [one.variant for one in rows if one.variant not in (*learned, *sized)]
     if assumed:
         said.append(
-            f"Under {listed(assumed)} the prior said so already: assumed, not learned from this patient."
+            f"Under {listed(assumed)} the prior said so already, the direction and how much: assumed, not learned from "
+            "this patient."
+        )
+    if sized:
+        said.append(
+            f"Under {listed(sized)} the prior said the direction already, but not how much: the direction was assumed, the "
+            "size is the data's."
         )
     if learned:
         said.append(f"Under {listed(learned)} the data moved the chance by ten points or more.")

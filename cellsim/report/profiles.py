@@ -89,7 +89,7 @@ def foretold(job: Job) -> str:
     found = job.predictions
     if found is None or not found.curves:
         return ""
-    doubts = [f"Doubt: {each}" for each in found.doubts]
+    doubts = [f"Doubt: {each}" for each in found.approximation.doubts]
     shown = profiles_table(found).drop(columns=["prior_low", "prior_high"])
     return "".join(
         [
@@ -117,8 +117,8 @@ def seen(found: Identifiability | None) -> str:
     short = f" ({count - rows} of them because there are fewer rows than parameters)" if count > rows else ""
     said = (
         f"Whatever the values, {rows} rows see at most {structure.rank} directions of {count} parameters; "
-        f"{count - structure.rank} are left to the prior by the design of the visits alone{short}. Here they know "
-        f"{found.effective_rank} directions better than the prior does."
+        f"{count - structure.rank} are left to the prior by the design of the visits alone{short}. At the "
+        f"highest optimum they know {found.effective_rank} directions better than the prior does."
     )
     sentences = structure.sentences()
     return (

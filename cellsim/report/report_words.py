@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from cellsim.identifiability.profiles import Profiles
     from cellsim.posterior.calibration import Calibration
     from cellsim.posterior.posterior import Posterior
+    from cellsim.posterior.variational import NormalLaw
+
+    Approximated = Calibration | NormalLaw | Posterior
 
 __all__ = [
     "determined",
@@ -80,13 +83,13 @@ def _count(n: int, noun: str) -> str:
 # ---- what the data determined -----------------------------------------------------------------------------
 
 
-def groups_table(fit: Calibration | Posterior) -> pd.DataFrame:
+def groups_table(fit: Approximated) -> pd.DataFrame:
     """How much of each part of the model the data determined.
 
     Returns
     -------
     DataFrame
-        Columns group, parameters, determined (sum of contractions), and the count of each verdict.
+        Columns group, parameters, determined (sum of contractions), the count of each verdict, approximation, doubts.
     """
     import pandas as pd
 
@@ -105,10 +108,10 @@ def groups_table(fit: Calibration | Posterior) -> pd.DataFrame:
                 **counts,
             }
         )
-    return pd.DataFrame(rows)
+    return fit.approximation.stamped(pd.DataFrame(rows))
 
 
-def determined(fit: Calibration | Posterior) -> list[str]:
+def determined(fit: Approximated) -> list[str]:
     """What the data determined, in sentences."""
     groups = groups_table(fit)
     rows = len(fit.objective.terms)
@@ -139,7 +142,7 @@ def determined(fit: Calibration | Posterior) -> list[str]:
     return said
 
 
-def learned_words(fit: Calibration | Posterior) -> list[str]:
+def learned_words(fit: Approximated) -> list[str]:
     """Which parameters of what cells do the data speak about, group by group, and which they do not."""
     table = fit.table()
     counts = table["verdict"].value_counts()
@@ -184,15 +187,16 @@ def profiles_table(found: Profiles) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        Columns name, unit, estimate, low, high (nan where open), prior_low, prior_high, contraction, verdict.
+        Columns name, unit, estimate, low, high (nan where open), prior_low, prior_high, contraction, verdict,
+        approximation, doubts.
     """
     level = f"{100 * max(found.levels):g}"
     table = found.table().rename(columns={f"low_{level}": "low", f"high_{level}": "high"})
     columns = ["name", "unit", "estimate", "low", "high", "prior_low", "prior_high", "contraction", "verdict"]
-    return table[columns]
+    return table[[*columns, "approximation", "doubts"]]
 
 
-def profiles_words(found: Profiles, fit: Calibration | Posterior) -> list[str]:
+def profiles_words(found: Profiles, fit: Approximated) -> list[str]:
     """Which parameters profiles call data-driven, and where that is not what draws say."""
     by_profile = {curve.name for curve in found.curves.values() if curve.verdict == DATA_DRIVEN}
     table = fit.table()
@@ -221,11 +225,11 @@ def summits_words(fit: Calibration) -> list[str]:
     """Whether there are several explanations, and how the probability is shared."""
     weights = [float(each) for each in fit.mixture.weights]
     if len(weights) < 2:
-        return ["One optimum was found; the bands are its Laplace spread."]
+        return ["One optimum was found; estimates, fitted days and residuals are its."]
     shares = listed([f"{100 * each:.0f} %" for each in weights])
     return [
-        f"{len(weights)} distinct optima were found, which hold {shares} of the probability. Estimates, fitted "
-        "days and residuals are those of the highest; bands and intervals by Laplace go over all of them, and the "
+        f"{len(weights)} distinct optima were found, which hold {shares} of the probability by Laplace. Fitted "
+        "days and residuals are those of the highest; intervals by Laplace go over all of them, and the "
         "nearest normal law over those that differ in unknown sampling days only."
     ]
 
@@ -240,15 +244,22 @@ def unfollowed(fit: Calibration, *, least: float = FAR_OFF) -> pd.DataFrame:
     return far.iloc[np.argsort(-far["residual"].abs().to_numpy(), kind="stable")]
 
 
-def unfollowed_words(fit: Calibration) -> list[str]:
-    """Which analytes the model cannot follow, how far off it is, and why that is left so."""
+def unfollowed_words(fit: Calibration, source: Approximated) -> list[str]:
+    """Which analytes the model cannot follow at the optimum, how far off it is, and why that is left so.
+
+    Parameters
+    ----------
+    fit : Calibration
+    source : Calibration, NormalLaw or Posterior
+        Of the same variant: what says how many numbers the data determined.
+    """
     rows = fit.rows()
     far = unfollowed(fit)
-    total = float((rows["residual"] ** 2).sum())
+    total, learned = float((rows["residual"] ** 2).sum()), float(source.table()["contraction"].sum())
     said = [
         f"The residuals of {len(rows)} rows have a sum of squares of {total:.0f}; "
         f"{int((rows['residual'].abs() >= 2).sum())} of them two sigmas or more from the model. "
-        f"With {fit.effective_parameters:.0f} numbers determined from {len(rows)} rows a close fit is no evidence for "
+        f"With {learned:.0f} numbers determined from {len(rows)} rows a close fit is no evidence for "
         "the mechanism."
     ]
     if far.empty:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from cellsim.dosing.dosing_words import cells_text
 from cellsim.files import file_name, replaced
 from cellsim.predictions.plans import AS_GIVEN
-from cellsim.report.chains import drawn_from, plans_apart
+from cellsim.report.chains import plans_apart
 from cellsim.report.page import details, link, paragraphs, section, table
 from cellsim.report.products import (
     across_variants,
@@ -102,7 +102,7 @@ def _drawn_from(job: Job) -> str:
     """Which mechanisms are drawn from chains, and which are not."""
     by: dict[str, list[str]] = {}
     for name in job.sweeps:
-        by.setdefault(drawn_from(job.drawn(name)), []).append(name or job.case.name)
+        by.setdefault(job.sweeps[name].approximation.name, []).append(name or job.case.name)
     said = [f"Draws of {listed(by.pop('chains'))} are from chains."] if "chains" in by else []
     said += [
         f"Draws of {listed(names)} are from {means}: good for a direction, not for a decimal."
@@ -158,13 +158,7 @@ def what_if(job: Job) -> tuple[str, str, str]:
 
     job.desk.attempt("Draws", draws)
     ranking = days_answer(job)
-    lost = (
-        [
-            f"{result.lost[0]} posterior and {result.lost[1]} prior draws could not be simulated and were left out."
-        ]
-        if any(result.lost)
-        else []
-    )
+    doubts = [f"Doubt: {each}" for each in result.approximation.doubts]
     extra = ""
     if "load of cytokines" in result.curves:
         extra = job.desk.draw(
@@ -176,7 +170,7 @@ def what_if(job: Job) -> tuple[str, str, str]:
     return section(
         "what-if",
         title,
-        paragraphs([*ranking, *plan_words(result), *lost]),
+        paragraphs([*ranking, *plan_words(result), *doubts]),
         *failed,
         job.desk.draw(
             "what_if",
@@ -188,7 +182,7 @@ def what_if(job: Job) -> tuple[str, str, str]:
         paragraphs(
             [
                 f"Every plan follows the same history and is looked at until day {job.until:g}, with {job.draws} draws of "
-                f"{job.spoken(name)} from {drawn_from(job.drawn(name))} and as many of its prior. "
+                f"{job.spoken(name)} from {result.approximation.name} and as many of its prior. "
                 f"{standing(name, job.compared)} The block spreads the whole amount over consecutive days, "
                 "because one bag of that size was never given."
             ]
@@ -223,7 +217,7 @@ def _before_chains(job: Job, name: str) -> str:
     frame = plans_apart(job.sweeps[name], job.before_chains[name])
     if frame.empty:
         return ""
-    means = drawn_from(job.laws.get(name, job.fits[name]))
+    means = job.before_chains[name].approximation.name
     file = job.desk.csv(f"tables/{file_name(name)}_days_before_chains.csv", frame)
     return details(
         f"The same by {means}, beside the chains: days with the disease drive below one half",

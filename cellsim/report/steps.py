@@ -156,6 +156,7 @@ class Job:
         law = self.desk.attempt(f"Nearest normal law of {name or self.case.name}", fit.nearest_normal)
         if law is not None:
             self.laws[name] = law
+            self._tables(name, {"nearest_normal": law.table})
 
     def ask(self, name: str) -> None:
         """The schedules under one variant, written at once; from its chains when they can be used."""
@@ -168,12 +169,12 @@ class Job:
         def work() -> Sweep:
             options: dict[str, Any] = {"until": self.until, "draws": self.draws, "seed": self.seed}
             try:
-                return sweep(self.drawn(name), schedules, **options)
+                return sweep(self.source(name), schedules, **options)
             except CalibrationError:
                 # a law too many of whose draws cannot be simulated is none to ask
                 if self.laws.pop(name, None) is None:
                     raise
-                return sweep(self.drawn(name), schedules, **options)
+                return sweep(self.source(name), schedules, **options)
 
         result = self.desk.attempt(f"Schedules under {name}", work)
         if result is None:
@@ -359,17 +360,15 @@ class Job:
         others = [name for name in found.order if name in found.rivals.nulls and name != self.main]
         return next(iter(others), None)
 
-    def source(self, name: str) -> Calibration | Posterior:
-        """What numbers of a variant are drawn from: its chains when they can be used, or else Laplace's laws."""
+    def source(self, name: str) -> Calibration | NormalLaw | Posterior:
+        """What every posterior number of a variant is drawn from, its schedules, bands and tables alike.
+
+        Its chains when they can be used, or else the nearest normal law, or Laplace's laws when there is none.
+        """
         from cellsim.report.chains import usable
 
         post = self.posteriors.get(name)
-        return post if post is not None and usable(post) else self.fits[name]
-
-    def drawn(self, name: str) -> Calibration | NormalLaw | Posterior:
-        """What schedules are asked of: chains when they can be used, or else the nearest normal law, or Laplace's laws."""
-        source = self.source(name)
-        return self.laws.get(name, source) if source is self.fits[name] else source
+        return post if post is not None and usable(post) else self.laws.get(name, self.fits[name])
 
     def spoken(self, name: str) -> str:
         """A variant with its name, for a sentence."""

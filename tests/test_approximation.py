@@ -1,0 +1,266 @@
+"""What results rest on: every one carries it to all its faces, one in a report, and a bad one is not silent."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import pytest
+from patients import small_fit
+from scipy import stats
+from small_cases import straight_line, tiny_case
+
+import cellsim as cs
+from cellsim import plots
+from cellsim.dosing.schedule import Schedule
+from cellsim.errors import ApproximationWarning, CellsimError
+from cellsim.posterior.approximation import Approximation, together
+from cellsim.posterior.words import difference, parameter_table
+from cellsim.predictions.bands import bands
+from cellsim.predictions.measures import Area
+from cellsim.predictions.sweeps import beside_prior
+
+mpl.use("Agg")
+
+DAYS, VALUES, SD = [0.0, 1.0, 2.0, 4.0], [10.4, 11.1, 11.3, 12.9], 0.5
+
+
+@pytest.fixture(autouse=True)
+def no_figure_stays_open() -> Iterator[None]:
+    yield
+    plt.close("all")
+
+
+@pytest.fixture(scope="module")
+def fit() -> cs.Calibration:
+    """y = 10 + a + b x with normal everything: each approximation of it is exact."""
+    return cs.calibrate(straight_line(VALUES, DAYS, sd=SD), starts=1)
+
+
+def doubtful(fit: cs.Calibration, shape: float = 1.6) -> cs.Calibration:
+    """The same with another Pareto k, and the doubt that goes with it."""
+    from cellsim.posterior.diagnosis import _doubts_of_laplace
+
+    facts = {**fit.diagnosis, "shape": shape}
+    told = _doubts_of_laplace(facts)
+    return replace(
+        fit, diagnosis={**facts, "doubts": [*fit.diagnosis["doubts"], *told], "doubts_of_laplace": told}
+    )
+
+
+def foot(axes: Any) -> str:
+    figure = axes.figure if hasattr(axes, "figure") else axes[0].figure
+    return " ".join(" ".join(text.get_text() for text in figure.texts).split())
+
+
+# ---- a bad approximation is not silent --------------------------------------------------------------------
+
+
+def test_a_sweep_of_a_bad_approximation_warns_and_carries_the_doubt(fit: cs.Calibration) -> None:
+    plans = {"none": Schedule()}
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", ApproximationWarning)
+        good = cs.sweep(fit, plans, until=5, measures=[Area("x")], draws=5)
+    assert good.approximation == fit.approximation and "Laplace's approximation, 1 doubt" in repr(good)
+    with pytest.warns(
+        ApproximationWarning, match=r"Pareto k 1\.6.*nearest_normal\(\).*cs\.sample\(fit\)"
+    ) as caught:
+        bad = cs.sweep(doubtful(fit), plans, until=5, measures=[Area("x")], draws=5)
+    assert caught[0].filename == __file__
+    assert "Laplace's approximation, 2 doubts" in repr(bad)
+    for table in (bad.table(), good.table()):
+        assert set(table["approximation"]) == {"Laplace's approximation"}
+    assert bad.table()["doubts"].str.contains("Pareto k 1.6").all()
+    assert "2 doubts" in bad.draws()["approximation"][0]
+    # an approximation of which not even the shape is known is no better
+    with pytest.warns(ApproximationWarning):
+        cs.sweep(doubtful(fit, float("nan")), plans, until=5, measures=[Area("x")], draws=5)
+
+
+def test_chains_that_do_not_agree_warn_too(fit: cs.Calibration) -> None:
+    """Twelve draws a chain cannot have a hundred effective ones."""
+    post = cs.sample(fit, draws=12, tune=40, progress=False)
+    assert not post.convergence.usable and post.approximation.kind == "chains"
+    assert post.approximation.doubts == tuple(post.doubts)
+    with pytest.warns(ApproximationWarning, match=r"post\.resume"):
+        found = cs.sweep(post, {"none": Schedule()}, until=5, measures=[Area("x")], draws=5)
+    assert set(found.table()["approximation"]) == {"chains"}
+    # the file says it again: of ours when loaded, and to whoever opens it with another tool
+    assert "Numbers rest on chains." in post.report()
+
+
+def test_a_law_answers_like_a_calibration(fit: cs.Calibration) -> None:
+    """Of a normal posterior the nearest law is Laplace's: the closed form (I + X'X / sd^2)^-1, under its own name."""
+    law, X = fit.nearest_normal(), np.column_stack([np.ones(4), DAYS])
+    covariance = np.linalg.inv(np.eye(2) + X.T @ X / SD**2)
+    mean = covariance @ X.T @ (np.array(VALUES) - 10) / SD**2
+    table = law.table().set_index("parameter")
+    for j, name in enumerate(("a", "b")):
+        sd = float(np.sqrt(covariance[j, j]))
+        low, high = stats.norm(mean[j], sd).interval(0.95)
+        assert table.loc[name, ["estimate", "low", "high"]].to_list() == pytest.approx(
+            [mean[j], low, high], abs=0.02
+        )
+        assert table["contraction"][name] == pytest.approx(1 - sd**2, abs=0.01)
+        assert table["shift"][name] == pytest.approx(mean[j], abs=0.02)
+    assert list(table["verdict"]) == list(fit.table()["verdict"])
+    assert law.approximation.kind == "variational"
+    # one start is doubted of the law too; what is wrong with Laplace's laws alone is not
+    assert doubtful(fit).nearest_normal().approximation.doubts == fit.at_optimum.doubts != ()
+    found = cs.identify(law)
+    assert (
+        found.covariance == pytest.approx(covariance, abs=0.02) and found.approximation == law.approximation
+    )
+    assert "the nearest normal law" in repr(law) and "the nearest normal law" in repr(found)
+    assert list(parameter_table(law)["parameter"]) == list(parameter_table(fit)["parameter"])
+
+
+def test_unknown_sampling_days_are_told_by_draws_of_the_law() -> None:
+    """The row says nothing of its day: x stands still, so its day keeps its uniform prior, of variance one whitened."""
+    case = tiny_case(
+        "x = 1; x' = 0; k = 1",
+        {"y": ("k*x", 0.3)},
+        [("y", 2.0, 1.2)],
+        {"k": ("log-normal", 0.0, 0.5)},
+        windows={2.0: (1.0, 3.0)},
+    )
+    law = cs.calibrate(case, starts=1).nearest_normal()
+    table = law.table().set_index("parameter")
+    assert table.loc["day_v0", ["low", "high"]].to_list() == pytest.approx([1.05, 2.95], abs=0.05)
+    assert abs(table["contraction"]["day_v0"]) < 0.25 and table["contraction"]["k"] == pytest.approx(
+        1 / (1 + (0.3 / 0.5) ** 2), abs=0.02
+    )
+
+
+# ---- direction and size -----------------------------------------------------------------------------------
+
+
+def test_direction_and_size_are_judged_apart() -> None:
+    """Draws whose place among the prior's is known: a quarter of its spread about its 5 % point is no answer of the prior."""
+    prior = -np.abs(stats.norm(0, 3).ppf((np.arange(4000) + 0.5) / 4000))
+    here = stats.norm(-4.1, 0.9).ppf((np.arange(400) + 0.5) / 400)
+    found = beside_prior(here, prior)
+    assert found["above"] == found["prior_above"] == 0
+    assert found["verdict"] == "data-driven"
+    assert str(found["note"]).startswith("direction as the prior says, size not (contraction 0.")
+    assert beside_prior(prior[::10], prior)["note"] == "as the prior says, in direction and size"
+    other = beside_prior(-here, prior)
+    assert str(other["note"]).startswith("neither direction nor size as the prior says")
+    # half of the prior's draws below zero, sixty of a hundred of the posterior's, of the prior's spread
+    wide = stats.norm(0, 1).ppf((np.arange(1000) + 0.5) / 1000)
+    assert beside_prior(wide + 0.4, wide)["note"] == "size as the prior says, direction not"
+    assert beside_prior(np.zeros(9), np.zeros(9))["note"] == "no difference, and none expected"
+    assert beside_prior(np.zeros(9), np.zeros(0))["note"] == ""
+
+
+# ---- every face says it -----------------------------------------------------------------------------------
+
+
+def test_tables_and_texts_carry_it(fit: cs.Calibration, tmp_path: Path) -> None:
+    bad = doubtful(fit)
+    k = "the normal laws around the optima do not stand for the posterior"
+    assert "2 doubts" in repr(bad) and bad.report().count(k) == 1 and k in bad.report_html()
+    for frame, name in (
+        (bad.table(), "Laplace's approximation"),
+        (bad.rows(), "the highest optimum"),
+        (cs.identify(bad).table(), "Laplace's approximation"),
+        (cs.identify(bad).groups(), "Laplace's approximation"),
+        (cs.identify(fit.objective).table(), "the curvature at one point"),
+        (cs.profile(bad, "a").table(), "profiles from the optima"),
+    ):
+        frame.to_csv(tmp_path / "table.csv", index=False)
+        again = pd.read_csv(tmp_path / "table.csv")
+        assert set(again["approximation"]) == {name}, name
+        if name == "Laplace's approximation":
+            assert (
+                again["doubts"].str.contains(k).all() and again["doubts"].str.contains("only one start").all()
+            )
+        elif name != "the curvature at one point":
+            assert (again["doubts"] == "only one start").all()
+    assert "only one start" in cs.profile(fit, "a").report() and k not in cs.profile(bad, "a").report()
+    assert "Laplace's approximation" in cs.identify(bad).report()
+
+
+def test_figures_say_it_beneath(fit: cs.Calibration) -> None:
+    patient, k = small_fit(), "Drawn from Laplace's approximation"
+    law = patient.nearest_normal()
+    options = {"draws": 5, "days": (0.0, 30.0)}
+    for axes, expected in (
+        (plots.fit(patient, ["ESR"], **options), k),
+        (plots.fit(patient, ["ESR"], posterior=law, **options), "Drawn from the nearest normal law"),
+        (plots.drives(patient, ["D"], posterior=law, **options), "Drawn from the nearest normal law"),
+        (plots.persistence(patient, **options), k),
+        (plots.prior_predictive(patient.case, ["ESR"], **options), "Drawn from the prior."),
+        (plots.residuals(patient), "Drawn from the highest optimum (doubts: only one start)"),
+        (plots.parameters(law), "Drawn from the nearest normal law"),
+        (plots.profile(cs.profile(fit, "a")), "Drawn from profiles from the optima (doubts: only one start)"),
+        (plots.variants([patient]), k),
+    ):
+        assert expected in foot(axes), expected
+    # a second figure in the same one adds what it rests on, once
+    figure, both = plt.subplots(1, 2)
+    plots.parameters(patient, ax=both[0])
+    plots.parameters(law, ax=both[1])
+    plots.parameters(law, ax=both[1])
+    assert foot(both).count("nearest normal law") == 1 and k in foot(both)
+    assert foot(both).count("not for treatment decisions") == 1
+
+
+def test_a_contrast_of_variants_says_what_each_rests_on() -> None:
+    patient = small_fit()
+    given = {"as given": patient.case.schedule, "nothing": Schedule((), patient.case.products)}
+    by = {
+        name: cs.sweep(each, given, until=60, draws=5)
+        for name, each in (("A", patient), ("B", patient.nearest_normal()))
+    }
+    said = foot(plots.contrast(by, "as given", "nothing"))
+    assert "A: Laplace's approximation" in said and "B: the nearest normal law" in said
+    assert "Drawn from the nearest normal law" in foot(plots.sweep(by["B"]))
+
+
+def test_what_several_variants_are_doubted_for_is_said_once() -> None:
+    one, other = (
+        Approximation("laplace", ("only one start: more.",)),
+        Approximation("laplace", ("only one start: more.", "x y.")),
+    )
+    assert together({"A": one, "B": other}).doubts == ("A, B: only one start: more.", "B: x y.")
+    many = Approximation("chains", tuple(f"doubt number {k}." for k in range(6)))
+    assert many.words.endswith("doubt number 3; and 2 more)") and many.label == "chains, 6 doubts"
+    with pytest.raises(ValueError, match="no approximation is called 'guess'"):
+        Approximation.of_content({"kind": "guess", "doubts": [], "unfit": ""})
+    assert Approximation.of_content(json.loads(json.dumps(many.content()))) == many
+
+
+# ---- names ------------------------------------------------------------------------------------------------
+
+
+def test_bands_take_an_analyte_or_refuse_in_words() -> None:
+    patient = small_fit()
+    found = bands(patient, ["ESR", "value_ESR", "D"], start=0, end=10, draws=4)
+    assert np.array_equal(found.curves["ESR"], found.curves["value_ESR"])
+    assert "Laplace's approximation" in repr(found) and found.approximation.kind == "laplace"
+    assert bands(patient, ["D"], start=0, end=10, draws=4, prior=True).approximation.kind == "prior"
+    with pytest.raises(CellsimError, match="'CRPP'") as refused:
+        bands(patient, ["CRPP", "value_ESRR"], start=0, end=10)
+    assert len(refused.value.problems) == 2 and "Did you mean 'value_ESR'" in str(refused.value)
+    import sympy as sp
+
+    with pytest.raises(CellsimError, match="no quantity 'q' in 'twice'"):
+        bands(patient, {"twice": 2 * sp.Symbol("q")}, start=0, end=10)
+
+
+def test_a_signed_difference_is_said_by_a_word_alone() -> None:
+    assert [difference(each, "above", "below", "as high as") for each in (5.46, -2.9, 0.04, -0.04)] == [
+        "5.5 above",
+        "2.9 below",
+        "as high as",
+        "as high as",
+    ]
