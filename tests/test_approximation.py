@@ -190,18 +190,21 @@ def test_tables_and_texts_carry_it(fit: cs.Calibration, tmp_path: Path) -> None:
 
 
 def test_figures_say_it_beneath(fit: cs.Calibration) -> None:
-    patient, k = small_fit(), "Drawn from Laplace's approximation"
+    patient, k = small_fit(), "Numbers rest on Laplace's approximation"
     law = patient.nearest_normal()
     options = {"draws": 5, "days": (0.0, 30.0)}
     for axes, expected in (
         (plots.fit(patient, ["ESR"], **options), k),
-        (plots.fit(patient, ["ESR"], posterior=law, **options), "Drawn from the nearest normal law"),
-        (plots.drives(patient, ["D"], posterior=law, **options), "Drawn from the nearest normal law"),
+        (plots.fit(patient, ["ESR"], posterior=law, **options), "Numbers rest on the nearest normal law"),
+        (plots.drives(patient, ["D"], posterior=law, **options), "Numbers rest on the nearest normal law"),
         (plots.persistence(patient, **options), k),
-        (plots.prior_predictive(patient.case, ["ESR"], **options), "Drawn from the prior."),
-        (plots.residuals(patient), "Drawn from the highest optimum (doubts: only one start)"),
-        (plots.parameters(law), "Drawn from the nearest normal law"),
-        (plots.profile(cs.profile(fit, "a")), "Drawn from profiles from the optima (doubts: only one start)"),
+        (plots.prior_predictive(patient.case, ["ESR"], **options), "Numbers rest on the prior."),
+        (plots.residuals(patient), "Numbers rest on the highest optimum (doubts: only one start)"),
+        (plots.parameters(law), "Numbers rest on the nearest normal law"),
+        (
+            plots.profile(cs.profile(fit, "a")),
+            "Numbers rest on profiles from the optima (doubts: only one start)",
+        ),
         (plots.variants([patient]), k),
     ):
         assert expected in foot(axes), expected
@@ -223,7 +226,7 @@ def test_a_contrast_of_variants_says_what_each_rests_on() -> None:
     }
     said = foot(plots.contrast(by, "as given", "nothing"))
     assert "A: Laplace's approximation" in said and "B: the nearest normal law" in said
-    assert "Drawn from the nearest normal law" in foot(plots.sweep(by["B"]))
+    assert "Numbers rest on the nearest normal law" in foot(plots.sweep(by["B"]))
 
 
 def test_what_several_variants_are_doubted_for_is_said_once() -> None:

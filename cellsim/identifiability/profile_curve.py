@@ -22,6 +22,8 @@ __all__ = ["CLOSED", "Branch", "Curve", "Interval", "threshold"]
 CLOSED = "closed"
 # a rise that no reader would see
 _FLAT = 0.1
+# rises nearer to each other than this are one: the width of a line
+_SAME = 0.02
 
 
 def threshold(level: float) -> float:
@@ -285,7 +287,7 @@ class Curve:
             ``prior`` (rise of the prior alone, for a parameter, else None),
             ``without_own_prior`` (the line with only the other parameters' priors in it: what data and those
             beliefs say; for the posterior of a parameter, else None),
-            ``nodes`` (value, rise of the points computed), ``levels`` (level -> rise), ``intervals``, ``open``
+            ``nodes`` (value, rise of the points computed, of each place those of the lowest valley alone: the line), ``levels`` (level -> rise), ``intervals``, ``open``
             (values at which the line stops unfinished), ``kinks`` (value, words), ``name``, ``unit``, ``kind``,
             ``estimate``, ``verdict``.
         """
@@ -306,10 +308,7 @@ class Curve:
             "laplace": foot + ((at - middle) / lowest.sd) ** 2,
             "prior": None if self.prior is None else at**2,
             "without_own_prior": self._without_own_prior(at),
-            "nodes": tuple(
-                np.concatenate(parts)
-                for parts in zip(*((self.value(each.at), each.rise) for each in self.branches), strict=True)
-            ),
+            "nodes": self._nodes,
             "levels": {level: threshold(level) for level in self.levels},
             "intervals": self.intervals,
             "open": tuple(
@@ -317,6 +316,15 @@ class Curve:
             ),
             "kinks": self.kinks,
         }
+
+    @property
+    def _nodes(self) -> tuple[Array, Array]:
+        """The points computed that the line goes through; what was walked above it in another valley is no part of it."""
+        at, rise = (
+            np.concatenate([getattr(each, name) for each in self.branches]) for name in ("at", "rise")
+        )
+        lowest = rise <= self.rise_at(at) + _SAME
+        return np.asarray(self.value(at[lowest])), rise[lowest]
 
     def _without_own_prior(self, at: Array) -> Array | None:
         # the path is the same: at a fixed value the own prior is a constant

@@ -40,7 +40,7 @@ WIDE = 7.2
 SMALL, TINY = 8.0, 7.0
 # beyond this ratio of largest to smallest, equal distances should mean equal factors
 WIDE_RANGE = 4.0
-_LABEL_ID = "cellsim-label"
+_LABEL_ID, _RESTS_ID = "cellsim-label", "cellsim-rests-on"
 
 
 class AxesArray(np.ndarray):
@@ -172,32 +172,31 @@ def label(figure: Any, *, own: bool, rests_on: Iterable[str] = ()) -> None:
     rests_on : iterable of str
         As :attr:`cellsim.posterior.approximation.Approximation.words` has it.
     """
-    size = 6.5
+    size, high = 6.5, 6.5 * 1.35 / 72
     across = max(int(figure.get_figwidth() * 72 / (size * 0.5)), 30)
-    notes = [LABEL, *(f"Drawn from {each}." for each in dict.fromkeys(rests_on))]
-    there = next((text for text in figure.texts if text.get_gid() == _LABEL_ID), None)
-    said = "" if there is None else " ".join(there.get_text().split())
-    lines = [fill(each, across) for each in notes if each not in said]
-    if there is not None:
-        there.set_text("\n".join([there.get_text(), *lines]))
-        return
-    words = "\n".join(lines)
+    style = {"ha": "center", "va": "bottom", "fontsize": size, "color": GREY}
+    there = {text.get_gid(): text for text in figure.texts}
+    new = [fill(f"Numbers rest on {each}.", across) for each in dict.fromkeys(rests_on)]
     if own:
-        inches = ((words.count("\n") + 1) * size * 1.35 + 4) / 72
-        share = inches / figure.get_figheight()
-        figure.get_layout_engine().set(rect=(0, share, 1, 1 - share))
-    figure.text(
-        0.5,
-        0.004,
-        words,
-        ha="center",
-        va="bottom",
-        fontsize=size,
-        color=GREY,
-        gid=_LABEL_ID,
+        # room of its own, so that panels keep theirs
+        more = sum(each.count("\n") + 1 for each in new) * high
+        figure.set_figheight(figure.get_figheight() + more)
+    words = fill(LABEL, across)
+    below = (words.count("\n") + 1) * high
+    if _LABEL_ID not in there:
+        figure.text(0.5, 0.004, words, gid=_LABEL_ID, **style)
+    old = there[_RESTS_ID].get_text() if _RESTS_ID in there else ""
+    said = " ".join(old.split())
+    note = "\n".join(filter(None, [old, *(each for each in new if " ".join(each.split()) not in said)]))
+    if _RESTS_ID in there:
+        there[_RESTS_ID].set_text(note)
+    elif note:
+        place = 0.004 + below / figure.get_figheight()
         # names of parameters may hold a dollar
-        parse_math=False,
-    )
+        figure.text(0.5, place, note, gid=_RESTS_ID, parse_math=False, **style)
+    if own:
+        share = (below + (note.count("\n") + 1) * high * bool(note) + 4 / 72) / figure.get_figheight()
+        figure.get_layout_engine().set(rect=(0, share, 1, 1 - share))
 
 
 def legend(axes: Sequence[Axes] | AxesArray, handles: Sequence[Any], *, own: bool) -> None:

@@ -22,6 +22,7 @@ from cellsim.errors import CalibrationError, CaseError, CellsimError
 from cellsim.likelihood.objective import objective_of
 from cellsim.petab.doses_write import experiment_from_schedule
 from cellsim.petab.tables import table_text
+from cellsim.posterior.approximation import Approximation
 from cellsim.posterior.fitting import calibrate, optima
 from cellsim.posterior.nearest_normal import nearest_normal
 
@@ -449,6 +450,7 @@ def by_hand() -> Robustness:
         starts=1,
         seconds=1.0,
         versions={},
+        approximation=Approximation("variational", ("only one start: more.",)),
     )
 
 
@@ -472,7 +474,7 @@ def test_the_table_is_the_rows():
     table = found.table()
     assert list(table.columns) == [
         "alteration", "group", "name", "sure [nat]", "sure flips", "vague [probability]", "vague flips",
-        "ln evidence A", "failure",
+        "ln evidence A", "failure", "approximation", "doubts",
     ]  # fmt: skip
     assert list(table["sure flips"]) == [False, True, False, False, True]
     about = found.questions().set_index("conclusion")
@@ -488,6 +490,8 @@ def test_words_say_the_numbers_and_star_the_flips():
         "This (probability 0.9), over 3 alterations from 0.1 to 0.8: flips under row 2 (0.1), becomes open under row 1 (0.6).",
         "Something cannot be asked.",
         "not for treatment decisions",
+        "Numbers rest on the nearest normal law.",
+        "only one start: more.",
     ):
         assert words in text
         assert words in html

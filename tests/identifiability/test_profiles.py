@@ -13,7 +13,7 @@ from cellsim.case.case import load_case
 from cellsim.errors import CalibrationError
 from cellsim.identifiability import profiles
 from cellsim.identifiability.identification import DATA_DRIVEN, PRIOR_DRIVEN, UNTOUCHED
-from cellsim.identifiability.profile_curve import CLOSED, threshold
+from cellsim.identifiability.profile_curve import CLOSED, Branch, Curve, threshold
 from cellsim.identifiability.profiles import profile
 from cellsim.likelihood.objective import objective_of
 from cellsim.posterior.fitting import calibrate
@@ -384,6 +384,27 @@ def test_a_prediction_that_comes_to_its_end_is_followed_that_far():
     found = profile(objective, predictions={"held between": saturated})["held between"]
     assert all(0.6 <= value <= 1.0 for value in found.value(found.branches[0].at))
     assert not found.intervals[-1].closed and "no way on was found" in found.sentence()
+
+
+def test_what_is_drawn_of_two_valleys_is_the_lower_one_alone() -> None:
+    """Parabolas about -1 and +1, the second half a unit higher: the line is the lower of the two, and every point on it."""
+    at = np.linspace(-2.5, 2.5, 11)
+
+    def valley(middle: float, foot: float) -> Branch:
+        rise = foot + (at - middle) ** 2
+        nothing = tuple(() for _ in at)
+        return Branch(at, rise, 2 * (at - middle), np.zeros((11, 1)), nothing, ("reached", "reached"), 1.0)
+
+    curve = Curve(
+        "q", "1", "", "", True, "posterior", -1.0, (valley(-1, 0), valley(1, 0.5)), (0.95,), None, 1.0, 0.0
+    )
+    seen = curve.drawing()
+    value, rise = seen["nodes"]
+    exact = np.minimum((value + 1) ** 2, 0.5 + (value - 1) ** 2)
+    assert rise == pytest.approx(exact, abs=0.02) and np.interp(
+        value, seen["value"], seen["rise"]
+    ) == pytest.approx(rise, abs=0.02)
+    assert sorted(value) == pytest.approx(at)
 
 
 # ---- ends that a prior puts -----------------------------------------------------------------------

@@ -23,6 +23,7 @@ from cellsim.comparison.conclusions import Conclusion
 from cellsim.comparison.evidence import Bridge
 from cellsim.comparison.robustness_table import BASE, Row
 from cellsim.errors import CellsimError
+from cellsim.posterior.approximation import Approximation
 
 mpl.use("Agg")
 
@@ -96,6 +97,7 @@ def shaken() -> cs.Robustness:
         starts=1,
         seconds=0.0,
         versions={},
+        approximation=Approximation("variational"),
     )
 
 
