@@ -260,7 +260,7 @@ class Comparison:
 
     def __repr__(self) -> str:
         name = next((fit.case.name for fit in self.fits.values()), "nothing")
-        return f"<Comparison of {name}: {len(self.fits)} variants, by {self.by}, {len(self.doubts)} doubts>"
+        return f"<Comparison of {name}: {len(self.fits)} variants, by {self.by}, {len(self.approximation.doubts)} doubts>"
 
     def __str__(self) -> str:
         shown = self._shown.to_string(index=False, na_rep="-")

@@ -159,9 +159,7 @@ def fit(
         for name in pick(analytes, [each.id for each in case.analytes if each.foreseeable], "analyte")
     ]
     start, end = _span(case, days)
-    seen = among or bands(
-        posterior or fit, _predicted(chosen), start=start, end=end, draws=draws, seed=seed
-    )
+    seen = among or bands(posterior or fit, _predicted(chosen), start=start, end=end, draws=draws, seed=seed)
     start, end = float(seen.times[0]), float(seen.times[-1])
     axes = panels(len(chosen), ax, columns=4)
     occasions, predicted = objective.days(fit.theta), fit.rows()["predicted"].to_numpy()

@@ -66,6 +66,9 @@ class Approximation:
     doubts: tuple[str, ...] = ()
     unfit: str = ""
 
+    def __repr__(self) -> str:
+        return f"<Approximation: {self.label}>"
+
     @property
     def name(self) -> str:
         """What it is called in a sentence."""

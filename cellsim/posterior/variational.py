@@ -135,7 +135,7 @@ class NormalLaw:
     def __repr__(self) -> str:
         return (
             f"<Normal law of {self.case.name}, variant {self.variant}: {len(self.names)} parameters, "
-            f"ln evidence {self.log_evidence:.1f}>"
+            f"ln evidence {self.log_evidence:.1f}; {self.approximation.label}>"
         )
 
     @property
@@ -229,10 +229,6 @@ class NormalLaw:
             touched=np.ones(mean.size, bool) if jacobian is None else np.any(jacobian[:rows] != 0, axis=0),
             approximation=self.approximation,
         )
-
-    def __repr__(self) -> str:
-        of = self.case.name + (f", variant {self.variant}" if self.variant else "")
-        return f"<NormalLaw of {of}: ln evidence {self.log_evidence:.1f}; {self.approximation.label}>"
 
     def moments(self, name: str) -> tuple[float, float]:
         """Mean and variance of a parameter, prior-whitened; nan for one that is held or an unknown sampling day."""

@@ -11,6 +11,7 @@ import numpy as np
 
 from cellsim.errors import CellsimError, Problem, did_you_mean
 from cellsim.likelihood.objective import Objective
+from cellsim.likelihood.observations import prediction_of
 from cellsim.posterior.approximation import Approximation, approximation_of
 
 if TYPE_CHECKING:
@@ -64,7 +65,10 @@ class Bands:
     approximation: Approximation
 
     def __repr__(self) -> str:
-        return f"<Bands ({self.kind}) of {', '.join(self.curves)}: {self.draws} draws of {self.approximation.label}>"
+        return (
+            f"<Bands ({self.kind}) of {len(self.curves)} quantities over {len(self.times)} days: {self.draws} draws of "
+            f"{self.approximation.label}>"
+        )
 
 
 def days_of(timeline: Schedule, start: float, end: float) -> Array:
@@ -194,16 +198,14 @@ def _formulas(
         asked = {str(each): f" in {name!r}" for name, one in formulas.items() for each in one.free_symbols}
         asked.pop("time", None)
     else:
-        reads = {each.id: each.quantity for each in objective.case.analytes}
+        reads = {each.id: each for each in objective.case.analytes}
         names = [quantities] if isinstance(quantities, str) else list(dict.fromkeys(quantities))
         known = [*inside, *reads]
         asked = dict.fromkeys(names, "")
-        formulas = {name: sp.Symbol(name if name in inside else reads.get(name, name)) for name in names}
-    if unread := [name for name, each in formulas.items() if not str(each)]:
-        raise CellsimError(
-            f"{', '.join(unread) or 'an analyte'}: the observable table names no quantity of the model that it reads (column "
-            "quantity), so there is no course to draw; name a state or an assignment."
-        )
+        formulas = {
+            name: sp.Symbol(name) if name in inside or name not in reads else prediction_of(reads[name])
+            for name in names
+        }
     if problems := [
         Problem(
             what=f"{objective.model.name or 'the model'} has no quantity {name!r}{where}.",

@@ -209,7 +209,7 @@ def test_figures_say_it_beneath(fit: cs.Calibration) -> None:
     ):
         assert expected in foot(axes), expected
     # a second figure in the same one adds what it rests on, once
-    figure, both = plt.subplots(1, 2)
+    _, both = plt.subplots(1, 2)
     plots.parameters(patient, ax=both[0])
     plots.parameters(law, ax=both[1])
     plots.parameters(law, ax=both[1])
