@@ -11,12 +11,14 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
 from cellsim.cli.options import Doing, parser_of
-from cellsim.errors import CellsimError, CutShortError
+from cellsim.errors import ApproximationWarning, CellsimError, CutShortError
 from cellsim.files import file_name, replaced, write_whole
 from cellsim.interrupts import interrupts_heard
 from cellsim.streams import Output, outputs
@@ -34,6 +36,8 @@ if TYPE_CHECKING:
 
 __all__ = ["main"]
 
+# states that a hint names
+_MOST_NAMED = 8
 _PICTURES = (".png", ".svg", ".pdf")
 
 
@@ -74,7 +78,8 @@ def _run(argv: Sequence[str] | None) -> int:
         return int(stop.code or 0)
     try:
         _can_be_written(options)
-        status = options.run(options)
+        with _plain_warnings():
+            status = options.run(options)
     except (KeyboardInterrupt, CutShortError):
         _keep(options)
         status = 130
@@ -84,6 +89,30 @@ def _run(argv: Sequence[str] | None) -> int:
     if status == 130:
         print("interrupted; what was ready is written, if there was anything.", file=sys.stderr)
     return int(status or 0)
+
+
+@contextmanager
+def _plain_warnings() -> Iterator[None]:
+    """A warning of ours is a sentence for whoever typed the command, without the place in our code that gave it."""
+    shown = warnings.showwarning
+
+    def plain(
+        message: Warning | str,
+        category: type[Warning],
+        filename: str,
+        lineno: int,
+        file: TextIO | None = None,
+        line: str | None = None,
+    ) -> None:
+        if issubclass(category, ApproximationWarning):
+            print(f"Warning. {message}", file=sys.stderr)
+        else:
+            shown(message, category, filename, lineno, file, line)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", ApproximationWarning)
+        warnings.showwarning = plain
+        yield
 
 
 def _can_be_written(options: argparse.Namespace) -> None:
@@ -178,6 +207,16 @@ def _simulate(options: argparse.Namespace) -> None:
     outputs = [each.strip() for each in options.outputs.split(",")] if options.outputs else None
     tolerances = {"rtol": options.rtol, "atol": options.atol}
     seen = simulate(model, timeline, days, values=values, start=begin, outputs=outputs, **tolerances)
+    if case is not None:
+        of = f"{case.name}, variant {objective.variant}" if objective.variant else case.name
+        print(f"Parameters stand at the nominal values of {of}: nothing was fitted.", file=sys.stderr)
+    elif not timeline.count and all(np.ptp(seen[name]) == 0 for name in seen.names):
+        states = ", ".join(each.name for each in model.states[:_MOST_NAMED])
+        print(
+            f"Nothing was infused, and without that nothing moves in {model.name}: every row is the same. Give doses with "
+            f"--schedule FILE, a table with columns day, product, cells; a product may be a state of the model ({states}).",
+            file=sys.stderr,
+        )
     _write(seen.to_frame().to_csv(index=False, lineterminator="\n"), options.out)
 
 
@@ -329,7 +368,7 @@ def _sweep(options: argparse.Namespace) -> int:
     _write(result.table().to_csv(index=False, lineterminator="\n"), options.out)
     if options.figure:
         _draw("sweep", result, options.figure)
-    print(result.label, file=sys.stderr)
+    print("\n".join([result.label, *result.approximation.lines]), file=sys.stderr)
     return _status(result)
 
 

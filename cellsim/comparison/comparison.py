@@ -17,6 +17,7 @@ from cellsim.comparison.left_out import Left, stacking
 from cellsim.comparison.nulls import Rivals, rivals_of
 from cellsim.comparison.prior_power import POWERS, evidence_slopes
 from cellsim.comparison.verdicts import means_of, verdict_of
+from cellsim.errors import CalibrationError, did_you_mean
 from cellsim.files import write_whole
 from cellsim.posterior.approximation import Approximation, together
 from cellsim.posterior.calibration import Calibration
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 __all__ = ["Comparison", "Power"]
 
 FORMAT = "cellsim comparison 4"
+_LEFT_BY = ("analyte", "visit")
 
 
 @dataclass(frozen=True)
@@ -137,7 +139,15 @@ class Comparison:
         return tuple(sorted(self.fits, key=lambda name: -evidences[name]))
 
     def weights(self, by: str) -> dict[str, float]:
-        """Stacking weights over ``"analyte"`` or ``"visit"``; empty when nothing was left out."""
+        """Stacking weights over ``"analyte"`` or ``"visit"``; empty when nothing was left out.
+
+        Raises
+        ------
+        CalibrationError
+            For anything else.
+        """
+        if by not in _LEFT_BY:
+            raise CalibrationError(f"no weights by {by!r}. {did_you_mean(by, _LEFT_BY)}")
         found = {
             name: {each.group: each.elpd for each in self.left[name] if each.by == by} for name in self.left
         }
@@ -211,7 +221,15 @@ class Comparison:
         return pd.DataFrame(rows, columns=["variant", "by", "group", "rows", "elpd", "how", "shape"])
 
     def slopes(self, name: str) -> dict[str, float]:
-        """How the evidence of one variant answers to stronger priors of each group, see :meth:`sensitivity`."""
+        """How the evidence of one variant answers to stronger priors of each group, see :meth:`sensitivity`.
+
+        Raises
+        ------
+        CalibrationError
+            For a variant that was not compared.
+        """
+        if name not in self.fits:
+            raise CalibrationError(f"no variant {name!r} was compared. {did_you_mean(name, self.fits)}")
         return evidence_slopes(self.fits[name], self.normals.get(name))
 
     def sensitivity(self) -> pd.DataFrame:

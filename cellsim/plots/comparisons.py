@@ -204,6 +204,8 @@ def variants(
     >>> plots.variants([fitted])[0].get_xlabel()
     'ln evidence, less the best'
     """
+    if not isinstance(fits, Mapping | Sequence):
+        raise CellsimError("variants takes calibrations, as a list or by name, like {'V2': fit}.")
     named = dict(fits) if isinstance(fits, Mapping) else {each.variant: each for each in fits}
     if not named:
         raise CellsimError("no calibrations to compare.")

@@ -166,7 +166,7 @@ def fit(
     visits = {visit.id: visit for visit in case.visits}
     reads = read_at(fit, _predicted(chosen), objective.read_at(occasions).tolist()) if len(occasions) else {}
     for panel, about in zip(axes, chosen, strict=True):
-        curve = seen.curves[about.quantity or about.id]
+        curve = seen.curve(about.quantity or about.id)
         band(panel, seen.times, curve, BLUE, **line)
         shown = [curve[[0, 4]]]
         for k, term in _terms(objective, about.id):
@@ -341,7 +341,7 @@ def prior_predictive(
     seen = among or bands(objective, _predicted(chosen), start=start, end=end, draws=draws, seed=seed)
     axes = panels(len(chosen), ax, columns=4)
     for panel, about in zip(axes, chosen, strict=True):
-        curve = seen.curves[about.quantity or about.id]
+        curve = seen.curve(about.quantity or about.id)
         band(panel, seen.times, curve, PURPLE, **line)
         shown = [curve[[0, 4]]]
         for _, term in _terms(objective, about.id):

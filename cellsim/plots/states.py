@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cellsim.errors import CellsimError
+from cellsim.likelihood.observations import prediction_of
 from cellsim.plots.style import (
     BLACK,
     CYCLE,
@@ -151,7 +152,8 @@ def persistence(
     rests_on = []
     if isinstance(source, Calibration):
         seen = among or bands(posterior or source, list(asked), start=start, end=end, draws=draws, seed=seed)
-        curves, times, rests_on = seen.curves, seen.times, [seen.approximation.words]
+        curves = {name: seen.curve(name) for name in asked}
+        times, rests_on = seen.times, [seen.approximation.words]
     else:
         inside = (source.times >= start) & (source.times <= end)
         times = source.times[inside]
@@ -230,7 +232,7 @@ def drives(
     ----------
     fit : Calibration
     quantities : sequence of str, optional
-        By default D, what acts in this variant (R, viable or niche cells), and P.
+        States, assignments, or analytes by their id. By default D, what acts in this variant (R, viable or niche cells), and P.
     ax : Axes or array of Axes, optional
         One for each quantity, and one more for the grades when the case has any.
     days : (float, float), optional
@@ -263,6 +265,7 @@ def drives(
     """
     case, model = fit.case, fit.model
     known = [*(each.name for each in model.states), *(each.name for each in model.assignments)]
+    known += [each.id for each in case.analytes if each.id not in known]
     chosen = pick(quantities, known, "quantity") if quantities is not None else _acting(fit)
     expected = _expected_grade(fit)
     start, end = days or (case.start, _last_day(case))
@@ -270,13 +273,13 @@ def drives(
     seen = among or bands(posterior or fit, wanted, start=start, end=end, draws=draws, seed=seed)
     axes = panels(len(chosen) + (expected is not None), ax, columns=1, height=1.25, sharex=True)
     for k, (panel, name) in enumerate(zip(axes, chosen, strict=False)):
-        band(panel, seen.times, seen.curves[name], CYCLE[k % len(CYCLE)], **{"gid": name, **line})
+        band(panel, seen.times, seen.curve(name), CYCLE[k % len(CYCLE)], **{"gid": name, **line})
         dress(panel, y=DRIVES.get(name, name))
         panel.set_ylim(0, None)
         panel.set_xlim(start - 0.01 * (end - start), end)
     if expected is not None:
         _grades(axes[-1], case)
-        band(axes[-1], seen.times, seen.curves["expected grade"], PURPLE, **{"gid": "expected grade", **line})
+        band(axes[-1], seen.times, seen.curve("expected grade"), PURPLE, **{"gid": "expected grade", **line})
         axes[-1].set_xlim(start - 0.01 * (end - start), end)
     for panel in axes:
         infusions(panel, case.timeline, case.products)
@@ -293,7 +296,11 @@ def drive_formulas(fit: Calibration, chosen: Sequence[str] | None = None) -> dic
     expected = _expected_grade(fit)
     names = _acting(fit) if chosen is None else chosen
     grade = {} if expected is None else {"expected grade": expected}
-    return {**{name: sp.Symbol(name) for name in names}, **grade}
+    analytes = {each.id: each for each in fit.case.analytes}
+    return {
+        **{name: sp.Symbol(name) if name in fit.model else prediction_of(analytes[name]) for name in names},
+        **grade,
+    }
 
 
 def _acting(fit: Calibration) -> list[str]:

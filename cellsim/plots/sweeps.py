@@ -188,6 +188,10 @@ def _layout(count: int, measures: int) -> AxesArray:
 
 
 def _place(result: Sweep, wanted: tuple[str, str]) -> int:
+    if isinstance(wanted, str) or len(wanted) != 2:
+        raise CellsimError(
+            f"{wanted!r} is no measure of a quantity: give pairs, like ('value', 'ESR'), as in result.table()."
+        )
     for k, each in enumerate(result.asked):
         if (each.measure, each.quantity) == tuple(wanted):
             return k
@@ -360,8 +364,8 @@ def contrast(
     >>> axes[0].get_xlabel().split()
     ['days', 'with', 'D', 'below', '0.5']
     """
-    if not sweeps:
-        raise CellsimError("no sweeps to compare.")
+    if not isinstance(sweeps, Mapping) or not sweeps:
+        raise CellsimError("contrast takes sweeps by the name of their variant, like {'V2': result}.")
     one = next(iter(sweeps.values()))
     chosen = (
         [

@@ -156,7 +156,8 @@ class Calibration:
             if shape <= LARGEST_SHAPE
             else f"draws of Laplace's approximation do not stand for the posterior here (Pareto k {shape:.1f}, trusted "
             f"below {LARGEST_SHAPE:g}): medians and intervals can be displaced by more than their width. Ask "
-            "fit.nearest_normal() instead, which is nearer (seconds), or cs.sample(fit) before quoting any (minutes)."
+            "the nearest normal law instead, which is nearer (fit.nearest_normal(), seconds), and sample before quoting any "
+            "(cs.sample(fit) or cellsim sample, minutes)."
         )
         return Approximation("laplace", tuple(self.diagnosis["doubts"]), unfit)
 

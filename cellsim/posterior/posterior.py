@@ -173,7 +173,7 @@ class Posterior:
         chains, length, size = self.thetas.shape
         return (
             f"<Posterior of {self.case.name}, variant {self.variant}: {chains} chains x {length} draws, {size} "
-            f"parameters, R-hat up to {np.max(self.convergence.rhat):.3f}, {len(self.doubts)} doubts>"
+            f"parameters, R-hat up to {np.max(self.convergence.rhat):.3f}; {self.approximation.label}>"
         )
 
     # ---- ArviZ and files --------------------------------------------------------------------------
@@ -181,9 +181,12 @@ class Posterior:
     @cached_property
     def groups(self) -> dict[str, xr.Dataset]:
         """Posterior, prior, log-likelihood, replicates and data as xarray, by ArviZ's group names."""
-        return groups_of(
+        found = groups_of(
             self.objective, self.thetas, self.drawn.statistics, self.drawn.scored, seed=self.run.seed
         )
+        # for whoever opens the file with another tool; ours judges the draws anew
+        told = {"approximation": self.approximation.name, "doubts": "\n".join(self.approximation.doubts)}
+        return {**found, "posterior": found["posterior"].assign_attrs(told)}
 
     @cached_property
     def arviz(self) -> Any:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
-from cellsim.errors import CalibrationError
+from cellsim.errors import CalibrationError, did_you_mean
 from cellsim.likelihood.marginal_days import WithoutDays
 from cellsim.likelihood.objective import Objective
 from cellsim.posterior.approximation import LARGEST_SHAPE, Approximation
@@ -178,8 +178,8 @@ class NormalLaw:
         if found.doubts:
             unfit = (
                 f"draws of the nearest normal law do not stand for the posterior here (Pareto k {found.shape:.1f}, trusted "
-                f"below {LARGEST_SHAPE:g}): they are good for a direction, not for a decimal. Sample: cs.sample(fit) "
-                "(minutes)."
+                f"below {LARGEST_SHAPE:g}): they are good for a direction, not for a decimal. Sample before "
+                "quoting any (cs.sample(fit) or cellsim sample, minutes)."
             )
         if found.lost:
             doubts.append(
@@ -232,6 +232,7 @@ class NormalLaw:
 
     def moments(self, name: str) -> tuple[float, float]:
         """Mean and variance of a parameter, prior-whitened; nan for one that is held or an unknown sampling day."""
+        self._check(name)
         if name not in self.names:
             return np.nan, np.nan
         k = self.names.index(name)
@@ -246,7 +247,13 @@ class NormalLaw:
             Its parameter.
         stretches : array, shape (n, 2)
             First and last day of each.
+
+        Raises
+        ------
+        CalibrationError
+            If it is none.
         """
+        self._check(day)
         if day in self.names:
             from scipy.special import ndtr
 
@@ -259,6 +266,11 @@ class NormalLaw:
         normals = np.random.default_rng(self.seed).standard_normal((_DAY_DRAWS, self.mean.size))
         places = self.mean + spread(self.precision, normals)
         return float(np.nanmean(on_all_cores(lambda eta: self.density.chance(eta, day, stretches), places)))
+
+    def _check(self, name: str) -> None:
+        known = (*self.objective.names, *self.objective.fixed)
+        if name not in known:
+            raise CalibrationError(f"no parameter {name!r}. {did_you_mean(name, known)}")
 
     def draws(self, n: int, *, seed: int) -> Array:
         """Independent draws of all parameters, prior-whitened, shape (n, n_parameters).

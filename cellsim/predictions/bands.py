@@ -64,6 +64,18 @@ class Bands:
     lost: int
     approximation: Approximation
 
+    def curve(self, name: str) -> Array:
+        """The quantiles of one quantity, shape (5, n_times).
+
+        Raises
+        ------
+        CellsimError
+            If these bands were not made of it.
+        """
+        if name not in self.curves:
+            raise CellsimError(f"these bands have no {name!r}. {did_you_mean(name, self.curves)}")
+        return self.curves[name]
+
     def __repr__(self) -> str:
         return (
             f"<Bands ({self.kind}) of {len(self.curves)} quantities over {len(self.times)} days: {self.draws} draws of "

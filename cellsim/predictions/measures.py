@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 import sympy as sp
 
-from cellsim.errors import CellsimError, did_you_mean
+from cellsim.errors import CellsimError, Problem, did_you_mean
 from cellsim.likelihood.observations import prediction_of, spread_of
 
 if TYPE_CHECKING:
@@ -31,6 +31,7 @@ __all__ = [
     "Runs",
     "Value",
     "default_measures",
+    "refuse_days",
 ]
 
 
@@ -99,6 +100,18 @@ class Measure(Protocol):
     def asked(self, case: Case, model: Model, until: float) -> tuple[Asked, ...]: ...
 
     def of(self, runs: Runs, case: Case, until: float) -> Array: ...
+
+
+def refuse_days(measures: Sequence[Measure], until: float) -> list[Problem]:
+    """Every day that measures ask for and that is not looked at."""
+    return [
+        Problem(
+            what=f"day {day:g} is asked for, and what is looked at are days 0 to {until:g}.",
+            remedy="Give a later until, or another day.",
+        )
+        for day in dict.fromkeys(day for each in measures for day in each.days(until))
+        if not 0 <= day <= until
+    ]
 
 
 def _analytes(case: Case, chosen: Sequence[str] | None) -> list[Analyte]:
@@ -326,7 +339,8 @@ class DaysBelow(_Plain):
         return {self._name(case): sp.Symbol(self.quantity)}
 
     def asked(self, case: Case, model: Model, until: float) -> tuple[Asked, ...]:
-        return (Asked(f"days below {self.level:g}", self.quantity, "day"),)
+        name = model[self.quantity].name
+        return (Asked(f"days below {self.level:g}", name, "day"),)
 
     def of(self, runs: Runs, case: Case, until: float) -> Array:
         inside = (runs.times >= 0) & (runs.times <= until)

@@ -17,7 +17,7 @@ from cellsim.errors import CalibrationError, Problem, SimulationError, did_you_m
 from cellsim.likelihood.compatibility import objective_given
 from cellsim.likelihood.objective import Objective
 from cellsim.likelihood.priors import Coordinates
-from cellsim.predictions.measures import Area, Asked, Measure, Runs, Value
+from cellsim.predictions.measures import Area, Asked, Measure, Runs, Value, refuse_days
 from cellsim.predictions.predictor import with_areas
 
 if TYPE_CHECKING:
@@ -122,7 +122,7 @@ def predictions_of(
     Raises
     ------
     CalibrationError
-        If the history is no schedule.
+        If the history is no schedule, or a day is asked for that is not looked at.
 
     Examples
     --------
@@ -140,8 +140,10 @@ def predictions_of(
         raise CalibrationError(
             f"history={history!r}; give a Schedule, None, or leave it out for the case's own."
         )
-    course = _Course(objective, tuple(measures), before + (case.schedule if plan is None else plan), until)
+    if problems := refuse_days(measures, until):
+        raise CalibrationError(problems)
     asked = [each for measure in measures for each in measure.asked(case, objective.model, until)]
+    course = _Course(objective, tuple(measures), before + (case.schedule if plan is None else plan), until)
     return tuple(Prediction(_name(each), each.unit, _Entry(course, k)) for k, each in enumerate(asked))
 
 

@@ -15,7 +15,7 @@ from cellsim.identifiability.identification import DATA_DRIVEN, MOVED, PRIOR_DRI
 from cellsim.likelihood.compatibility import objective_given
 from cellsim.posterior.approximation import Approximation, approximation_of
 from cellsim.posterior.words import LABEL
-from cellsim.predictions.measures import Asked, Measure, default_measures
+from cellsim.predictions.measures import Asked, Measure, default_measures, refuse_days
 from cellsim.predictions.predictor import Sample
 
 if TYPE_CHECKING:
@@ -127,7 +127,13 @@ class Sweep:
             among those of the prior), verdict (see :func:`cellsim.identifiability.identification.verdict`), approximation and doubts
             (of the posterior's numbers). Chances have neither interval nor contraction: they are prior-driven when prior
             and posterior give the same to a tenth.
+
+        Raises
+        ------
+        CellsimError
+            For a level that is not between 0 and 1.
         """
+        _check_level(level)
         import pandas as pd
 
         rows = []
@@ -167,7 +173,13 @@ class Sweep:
             prior_difference, prior_low, prior_high, prior_above, contraction, shift, verdict (of the difference, as in
             :meth:`table`), note (says when the two give unequal numbers of cells, and of direction and of size
             whether they are the prior's, see :func:`beside_prior`), approximation, doubts.
+
+        Raises
+        ------
+        CellsimError
+            For a level that is not between 0 and 1.
         """
+        _check_level(level)
         import pandas as pd
 
         rows = []
@@ -232,6 +244,11 @@ class Sweep:
             f"<Sweep of {self.case.name}, variant {self.variant}: {len(self.schedules)} schedules, "
             f"{self.posterior.shape[2]} draws of {self.approximation.label}, {len(self.asked)} questions. {self.label}>"
         )
+
+
+def _check_level(level: float) -> None:
+    if not 0 < level < 1:
+        raise CellsimError(f"level = {level:g}: a share between 0 and 1 is needed, 0.9 say.")
 
 
 def _summary(draws: Array, asked: Asked, level: float, prefix: str) -> dict[str, float]:
@@ -364,7 +381,7 @@ def sweep(
     Raises
     ------
     ScheduleError
-        All problems at once: plans with doses before day 0, unknown products.
+        All problems at once: plans with doses before day 0, unknown products, days that are not looked at.
     CellsimError
         If `source` is neither calibration, nor normal law, nor chains, or no draw could be simulated.
 
@@ -391,14 +408,16 @@ def sweep(
         )
     case, approximation = objective.case, approximation_of(source)
     before = case.history if history == "case" else (history or Schedule())
+    if not isinstance(measures, Sequence | None):
+        raise CellsimError(f"measures takes a list of measures, like [{measures!r}].")
     if isinstance(before, str):
         raise ScheduleError(
             f"history={history!r}; give a Schedule, None, or leave it out for the case's own."
         )
     plans = {str(name): plan for name, plan in schedules.items()}
-    _judge(plans, case, until)
-    approximation.warn("sweep")
     chosen = tuple(measures) if measures is not None else default_measures(objective.model, case=case)
+    _judge(plans, case, until, chosen)
+    approximation.warn("sweep")
     asked = tuple(each for measure in chosen for each in measure.asked(case, objective.model, until))
     sample = Sample(objective, chosen, before, until)
     sample.see_doses(tuple(plans.values()))
@@ -447,12 +466,14 @@ def sweep(
     )
 
 
-def _judge(plans: Mapping[str, Schedule], case: Case, until: float) -> None:
+def _judge(plans: Mapping[str, Schedule], case: Case, until: float, measures: Sequence[Measure]) -> None:
     problems = []
     if not plans:
         problems.append(Problem(what="no schedules to compare."))
     if not (np.isfinite(until) and until > 0):
         problems.append(Problem(what=f"until = {until}; a day after day 0 is needed."))
+    else:
+        problems += refuse_days(measures, until)
     for name, plan in plans.items():
         if plan.count and plan.infusions[0].day < 0:
             problems.append(

@@ -404,6 +404,7 @@ class Job:
             "variants": list(self.variants),
             "shown_in_detail": self.main,
             "until": self.until,
+            "approximations": {name: self.source(name).approximation.content() for name in self.fits},
             "versions": dict(versions()),
             "seconds": {name: round(each, 1) for name, each in seconds.items()},
             "interrupted": self.stopped,

@@ -128,10 +128,25 @@ def test_simulate_writes_what_the_library_computes(tmp_path: Path, capsys: Captu
     assert "L_auto" in (tmp_path / "out.csv").read_text() and not capsys.readouterr().out
 
 
+def test_simulate_says_when_nothing_is_infused_and_nothing_moves(tmp_path: Path, capsys: Captured) -> None:
+    """A model of infused cells without infusions stays as it is; one that moves by itself needs no hint."""
+    assert main(["simulate", "persistence", "--until", "3"]) == 0
+    seen = capsys.readouterr()
+    assert not table(seen.out).drop(columns="time").diff().iloc[1:].to_numpy().any()
+    assert "--schedule FILE" in seen.err and "infusate_auto" in seen.err
+    moving = tmp_path / "decay.ant"
+    moving.write_text("model decay()\n  x = 1; x' = -x\nend\n")
+    assert main(["simulate", str(moving), "--until", "3"]) == 0
+    seen = capsys.readouterr()
+    assert table(seen.out)["x"].iloc[-1] == pytest.approx(np.exp(-3), rel=1e-4) and not seen.err
+
+
 def test_simulate_runs_a_case_at_its_nominal_values(folder: Path, capsys: Captured) -> None:
     words = ["simulate", str(folder), "--until", "60", "--step", "20", "--outputs", "D"]
     assert main(words) == 0
-    given = table(capsys.readouterr().out)
+    seen = capsys.readouterr()
+    assert "nominal values of small, variant V2: nothing was fitted" in seen.err
+    given = table(seen.out)
     case = small_patient()
     model = cs.load_model(case.model)
     values = {name: each for name, each in case.nominal.items() if name in model} | {"phi": 0.0}
@@ -186,7 +201,11 @@ def test_sweep_compares_named_plans(saved: Path, tmp_path: Path, capsys: Capture
     seen = capsys.readouterr()
     result = table(seen.out)
     assert list(dict.fromkeys(result["schedule"])) == ["as given", "early", "late", "every 14 days, rfib"]
-    assert "not for treatment decisions" in seen.err
+    assert (
+        "not for treatment decisions" in seen.err and "Numbers rest on Laplace's approximation." in seen.err
+    )
+    assert set(result["approximation"]) == {"Laplace's approximation"}
+    assert result["doubts"].str.contains("only one start").all()
     assert figure.read_bytes().startswith(b"\x89PNG")
     fit = cs.Calibration.load(saved)
     late = cs.Schedule.at(

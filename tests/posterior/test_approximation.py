@@ -20,12 +20,14 @@ from small_cases import straight_line, tiny_case
 
 import cellsim as cs
 from cellsim import plots
+from cellsim.comparison.comparison import Comparison
 from cellsim.dosing.schedule import Schedule
 from cellsim.errors import ApproximationWarning, CellsimError
 from cellsim.posterior.approximation import Approximation, together
 from cellsim.posterior.words import difference, parameter_table
 from cellsim.predictions.bands import bands
-from cellsim.predictions.measures import Area
+from cellsim.predictions.measures import Area, DaysBelow, Value
+from cellsim.predictions.predictions import predictions_of
 from cellsim.predictions.sweeps import beside_prior
 
 mpl.use("Agg")
@@ -258,6 +260,48 @@ def test_bands_take_an_analyte_or_refuse_in_words() -> None:
 
     with pytest.raises(CellsimError, match="no quantity 'q' in 'twice'"):
         bands(patient, {"twice": 2 * sp.Symbol("q")}, start=0, end=10)
+
+
+def test_every_name_and_day_that_is_none_is_refused_in_words(fit: cs.Calibration) -> None:
+    """No KeyError, no IndexError, and no value of another day."""
+    patient = small_fit()
+    given = {"as given": patient.case.schedule}
+    asked = cs.sweep(patient, given, until=20, draws=3, measures=[Area("D")])
+    other, found = bands(patient, ["R"], start=0, end=5, draws=3), Comparison({"V2": patient})
+    law = fit.nearest_normal()
+    for work, words in (
+        (lambda: plots.fit(patient, ["ESR"], among=other), "these bands have no 'value_ESR'"),
+        (lambda: plots.drives(patient, ["D"], among=other), "these bands have no 'D'"),
+        (lambda: plots.drives(patient, ["ESRR"]), "Did you mean 'ESR'"),
+        (lambda: plots.sweep(asked, measures=["area"]), "is no measure of a quantity: give pairs"),
+        (lambda: plots.sweep(asked, measures=[("area", "DD")]), "no measure 'area of DD'"),
+        (lambda: plots.contrast(asked, "as given", "as given"), "by the name of their variant"),
+        (lambda: plots.variants(patient), "as a list or by name"),
+        (lambda: found.slopes("V22"), "Did you mean 'V2'"),
+        (lambda: found.weights("analytes"), "Did you mean 'analyte'"),
+        (lambda: law.moments("bb"), "no parameter 'bb'"),
+        (lambda: law.chance("day_v9", np.zeros((1, 2))), "no parameter 'day_v9'"),
+        (lambda: cs.sweep(patient, given, until=20, measures=[DaysBelow("DD", 1.0)]), "No quantity 'DD'"),
+        (lambda: predictions_of(patient, [DaysBelow("DD", 1.0)], until=20), "No quantity 'DD'"),
+        (lambda: cs.sweep(patient, given, until=20, measures=[Value((99.0, -5.0), ("ESR",))]), "2 problems"),
+        (lambda: predictions_of(patient, [Value((99.0,), ("ESR",))], until=20), "day 99 is asked for"),
+        (lambda: cs.sweep(patient, given, until=20, measures=Area("D")), "a list of measures"),
+        (lambda: cs.sweep(patient.objective, given, until=20), "cs.calibrate"),
+        (lambda: asked.table(level=90), "level = 90"),
+        (lambda: asked.contrasts(level=0), "level = 0"),
+    ):
+        with pytest.raises(CellsimError) as refused:
+            work()
+        assert words in str(refused.value), words
+
+
+def test_an_analyte_is_drawn_by_its_id_as_its_quantity_is() -> None:
+    panels = [plots.drives(small_fit(), [name], draws=3)[0] for name in ("ESR", "value_ESR")]
+    one, other = (
+        next(line for line in panel.lines if line.get_gid() == name).get_ydata()
+        for panel, name in zip(panels, ("ESR", "value_ESR"), strict=True)
+    )
+    assert np.array_equal(one, other)
 
 
 def test_a_signed_difference_is_said_by_a_word_alone() -> None:
