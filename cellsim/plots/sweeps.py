@@ -124,6 +124,10 @@ def sweep(
     >>> plots.sweep(result)[0].get_title(loc="left")
     'as given: 12 infusions, 7.25e8 cells'
     """
+    if not result.curves:
+        raise CellsimError(
+            "this sweep has no time course to draw: its measures are areas alone. Ask for a value or days below a level too."
+        )
     if quantity is None:
         quantity = "D" if "D" in result.curves else next(iter(result.curves), "")
     if quantity not in result.curves:

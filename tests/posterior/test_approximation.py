@@ -266,13 +266,17 @@ def test_every_name_and_day_that_is_none_is_refused_in_words(fit: cs.Calibration
     """No KeyError, no IndexError, and no value of another day."""
     patient = small_fit()
     given = {"as given": patient.case.schedule}
-    asked = cs.sweep(patient, given, until=20, draws=3, measures=[Area("D")])
+    areas, asked = (
+        cs.sweep(patient, given, until=20, draws=3, measures=[Area("D"), *more])
+        for more in ([], [DaysBelow("D", 0.5)])
+    )
     other, found = bands(patient, ["R"], start=0, end=5, draws=3), Comparison({"V2": patient})
     law = fit.nearest_normal()
     for work, words in (
         (lambda: plots.fit(patient, ["ESR"], among=other), "these bands have no 'value_ESR'"),
         (lambda: plots.drives(patient, ["D"], among=other), "these bands have no 'D'"),
         (lambda: plots.drives(patient, ["ESRR"]), "Did you mean 'ESR'"),
+        (lambda: plots.sweep(areas), "no time course to draw"),
         (lambda: plots.sweep(asked, measures=["area"]), "is no measure of a quantity: give pairs"),
         (lambda: plots.sweep(asked, measures=[("area", "DD")]), "no measure 'area of DD'"),
         (lambda: plots.contrast(asked, "as given", "as given"), "by the name of their variant"),
