@@ -111,17 +111,18 @@ class Comparison:
     @property
     def approximation(self) -> Approximation:
         """What the evidences that make the order rest on, with every doubt about them, each by its variant."""
-        if self.by == "bridge sampling":
-            each = {name: Approximation("chains", self.checks[name].doubts) for name in self.fits}
-        elif self.by == "nearest normal law":
-            each = {
-                name: Approximation("variational", (*fit.at_optimum.doubts, *self.normals[name].doubts))
-                for name, fit in self.fits.items()
-            }
-        else:
-            each = {name: fit.approximation for name, fit in self.fits.items()}
-        found = together(each)
-        return Approximation(found.kind, (*self.doubts, *found.doubts))
+        kind = {"bridge sampling": "chains", "nearest normal law": "variational"}.get(self.by, "laplace")
+        found = together({name: self._approximated(name, kind) for name in self.fits})
+        return Approximation(kind, (*self.doubts, *found.doubts))
+
+    def _approximated(self, name: str, kind: str) -> Approximation:
+        """One variant by one approximation, with what is doubted of it."""
+        fit, check, normal = self.fits[name], self.checks.get(name), self.normals.get(name)
+        if kind == "chains":
+            return Approximation(kind, () if check is None else check.doubts)
+        if kind == "variational":
+            return Approximation(kind, (*fit.at_optimum.doubts, *(() if normal is None else normal.doubts)))
+        return fit.approximation
 
     @property
     def evidences(self) -> dict[str, float]:
@@ -213,12 +214,18 @@ class Comparison:
         Returns
         -------
         DataFrame
-            Columns variant, by, group, rows, elpd, how (draws, law, steps, refit), shape (Pareto k).
+            Columns variant, by, group, rows, elpd, how (draws, law, steps, refit), shape (Pareto k), approximation, doubts.
         """
         import pandas as pd
 
-        rows = [{"variant": name, **asdict(each)} for name, left in self.left.items() for each in left]
-        return pd.DataFrame(rows, columns=["variant", "by", "group", "rows", "elpd", "how", "shape"])
+        kinds = {"draws": "chains", "law": "variational"}
+        rows = []
+        for name, left in self.left.items():
+            for each in left:
+                of = self._approximated(name, kinds.get(each.how, "laplace"))
+                rows.append({"variant": name, **asdict(each), "approximation": of.name, "doubts": of.brief})
+        columns = ["variant", "by", "group", "rows", "elpd", "how", "shape", "approximation", "doubts"]
+        return pd.DataFrame(rows, columns=columns)
 
     def slopes(self, name: str) -> dict[str, float]:
         """How the evidence of one variant answers to stronger priors of each group, see :meth:`sensitivity`.
@@ -255,7 +262,7 @@ class Comparison:
         DataFrame
             One row a pair and group of priors, columns first, second, lead (ln evidence of the first less that of the
             second), group, half, twice (the lead with the group's priors raised to these powers, by
-            :meth:`sensitivity`), turns (whether either changes the order). What matters most for the null was fitted
+            :meth:`sensitivity`), turns (whether either changes the order), approximation, doubts. What matters most for the null was fitted
             again, see :attr:`powers`.
         """
         import pandas as pd
@@ -269,7 +276,7 @@ class Comparison:
                 half, twice = (lead + apart * float(np.log(alpha)) for alpha in POWERS)
                 rows.append((first, second, lead, group, half, twice, min(half, twice) < 0))
         columns = ["first", "second", "lead", "group", "half", "twice", "turns"]
-        return pd.DataFrame(rows, columns=columns)
+        return self.approximation.stamped(pd.DataFrame(rows, columns=columns))
 
     @cached_property
     def verdict(self) -> str:

@@ -17,6 +17,7 @@ from cellsim.likelihood.objective import Objective, objective_of
 from cellsim.posterior.calibration import Calibration
 from cellsim.posterior.fitting import calibrate
 from cellsim.posterior.variational import NearestNormal, NormalLaw
+from cellsim.posterior.words import difference
 from cellsim.streams import progress_bar
 
 if TYPE_CHECKING:
@@ -227,7 +228,7 @@ def comparison_of(
         if abs(apart) > max(NORMAL_OFF if name in normals else 1.0, 3 * check.error):
             by = "the nearest normal law's" if name in normals else "Laplace's"
             doubts.append(
-                f"bridge sampling puts the ln evidence of {name} {apart:+.1f} from {by} (its own error "
+                f"bridge sampling puts the ln evidence of {name} {difference(apart, 'above', 'below')} {by} (its own error "
                 f"{check.error:.1f}); believe differences of that size of no variant."
             )
     return Comparison(dict(fits), left, checks, normals, tuple(powers), tuple(doubts), interrupted)

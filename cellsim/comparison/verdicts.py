@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from cellsim.posterior.words import difference
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -109,7 +111,9 @@ def _leading(found: Comparison) -> str:
     behind = {name: evidences[order[0]] - evidences[name] for name in order[1:]}
     near = [name for name in behind if behind[name] < SEPARATES + off]
     far = [name for name in behind if name not in near]
-    told = {name: f"{name} (-{behind[name]:.1f})" for name in behind}
+    told = {
+        name: f"{name} ({difference(-each, 'ahead', 'behind', 'level')})" for name, each in behind.items()
+    }
     said = f"By {_MEANS[found.by]} {order[0]} has the greatest evidence; an evidence may be {_off_words(found, off)}."
     if near:
         said += f" {', '.join(told[name] for name in near)} cannot be told from it by that."
@@ -192,8 +196,8 @@ def nulls_words(found: Comparison) -> str:
         how = f"the best variant in which cells act is clearly ahead ({-lead:.1f} nats {how_known})."
     else:
         how = (
-            "the data neither rule that out nor establish it: the best variant in which cells act stands "
-            f"{-lead:+.1f} nats {how_known}."
+            "the data neither rule that out nor establish it: the best variant in which cells act is "
+            f"{difference(-lead, 'nats ahead', 'nats behind', 'level')} {how_known}."
         )
     return f"Under {spoken} the infusions do nothing; {how}"
 

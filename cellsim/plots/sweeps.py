@@ -426,7 +426,10 @@ def contrast(
     by_kind: dict[str, dict[str, Approximation]] = {}
     for name, result in sweeps.items():
         by_kind.setdefault(result.approximation.kind, {})[name] = result.approximation
-    notes = [together(each).words for each in by_kind.values()]
+    # a doubt of one variant alone needs no name before it
+    notes = [
+        (together(each) if len(each) > 1 else next(iter(each.values()))).words for each in by_kind.values()
+    ]
     if len(notes) > 1:
         notes = [f"{', '.join(names)}: {note}" for names, note in zip(by_kind.values(), notes, strict=True)]
     label(axes[0].figure, own=own, rests_on=notes)

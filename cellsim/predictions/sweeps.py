@@ -33,6 +33,7 @@ __all__ = ["Sweep", "beside_prior", "sweep"]
 _SAME = 1e-6
 # two chances nearer than this are the same one, give or take what a few hundred draws leave open
 _SAME_CHANCE = 0.1
+_AS_PRIOR = "as the prior says"
 _BANDS = (0.05, 0.25, 0.5, 0.75, 0.95)
 
 
@@ -276,14 +277,15 @@ def beside_prior(apart: Array, before: Array, *, chance: bool = False) -> dict[s
     -------
     dict
         ``above``, ``prior_above`` (share of draws above zero, ties count half), ``contraction``, ``shift``, ``verdict``
-        (as for any number, see :func:`cellsim.identifiability.identification.verdict`), ``note``. The direction is the prior's when
-        the two shares differ by less than a tenth, the size when the verdict is prior-driven.
+        (as for any number, see :func:`cellsim.identifiability.identification.verdict`), ``note``. The direction is the
+        prior's when the two shares differ by less than a tenth, and surer or less sure when they lie on one side of one
+        half; the size is the prior's when the verdict is prior-driven.
 
     Examples
     --------
     >>> prior = np.random.default_rng(0).exponential(size=4000)
     >>> beside_prior(prior[:400] / 50 + 4, prior)["note"]
-    'direction as the prior says, size not (contraction 1.00, shift +2.0 prior sd)'
+    'direction as the prior says, size not as the prior says (contraction 1.00, shift +2.0 prior sd)'
     """
     learned = _learned(apart, before, chance)
     above, prior_above = _above(apart), _above(before)
@@ -292,18 +294,25 @@ def beside_prior(apart: Array, before: Array, *, chance: bool = False) -> dict[s
         return {**found, "note": ""}
     if not apart.any() and not before.any():
         return {**found, "note": "no difference, and none expected"}
-    direction = abs(above - prior_above) < _SAME_CHANCE
     size = learned["verdict"] == PRIOR_DRIVEN
-    if direction and size:
-        return {**found, "note": "as the prior says, in direction and size"}
+    direction = _direction(above, prior_above)
+    if size and direction == _AS_PRIOR:
+        return {**found, "note": f"{_AS_PRIOR}, in direction and size"}
     how = f"shift {learned['shift']:+.1f} prior sd"
     if learned["verdict"] == DATA_DRIVEN:
         how = f"contraction {learned['contraction']:.2f}, {how}"
-    more = "" if chance else f" ({how})"
-    if not direction and not size:
-        return {**found, "note": f"neither direction nor size as the prior says{more}"}
-    which, other = ("direction", "size") if direction else ("size", "direction")
-    return {**found, "note": f"{which} as the prior says, {other} not{more if direction else ''}"}
+    of_size = _AS_PRIOR if size else f"not {_AS_PRIOR}" + ("" if chance else f" ({how})")
+    return {**found, "note": f"direction {direction}, size {of_size}"}
+
+
+def _direction(above: float, prior_above: float) -> str:
+    """Whether a direction is the prior's, by the chance that the first is above the second."""
+    if abs(above - prior_above) < _SAME_CHANCE:
+        return _AS_PRIOR
+    if (above - 0.5) * (prior_above - 0.5) <= 0:
+        return f"not {_AS_PRIOR}"
+    surer = abs(above - 0.5) > abs(prior_above - 0.5)
+    return f"{_AS_PRIOR} but {'surer' if surer else 'less sure'}"
 
 
 def _learned(draws: Array, prior: Array, chance: bool) -> dict[str, float | str]:

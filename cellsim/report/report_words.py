@@ -10,7 +10,7 @@ import numpy as np
 from cellsim.comparison.verdicts import by_words, off_of
 from cellsim.identifiability.identification import DATA_DRIVEN, MOVED, PRIOR_DRIVEN, UNTOUCHED
 from cellsim.identifiability.profiles import DYNAMIC
-from cellsim.posterior.words import number
+from cellsim.posterior.words import difference, number
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -371,5 +371,6 @@ def standing(name: str, found: Comparison) -> str:
         other = max((each for each in checks if each != name), key=lambda each: checks[each].log_evidence)
         lead = checks[name].log_evidence - checks[other].log_evidence
         error = float(np.hypot(checks[name].error, checks[other].error))
-        said += f" By bridge sampling it stands {lead:+.1f} ± {error:.1f} nats from {other}."
+        place = difference(lead, "nats ahead of", "nats behind", "level with")
+        said += f" By bridge sampling it is {place} {other} (error {error:.1f})."
     return said

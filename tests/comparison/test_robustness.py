@@ -509,6 +509,16 @@ def test_a_file_gives_it_back(tmp_path):
     assert again.case == found.case
     assert again.table().equals(found.table())
     assert (again.rivals, again.variants, again.seed, again.planned) == (found.rivals, ("A",), 3, 4)
+    assert again.approximation == found.approximation
+    # a file that does not say what its numbers rest on is none
+    told = json.loads((tmp_path / "robust.json").read_text())
+    for silent in (
+        {k: v for k, v in told.items() if k != "approximation"},
+        told | {"approximation": {"kind": "guess"}},
+    ):
+        (tmp_path / "no.json").write_text(json.dumps(silent))
+        with pytest.raises(CellsimError, match="parts missing or changed"):
+            Robustness.load(tmp_path / "no.json")
     (tmp_path / "no.json").write_text(json.dumps({"format": "x"}))
     with pytest.raises(CellsimError, match="not a saved robustness"):
         Robustness.load(tmp_path / "no.json")

@@ -14,6 +14,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
+import xarray as xr
 from patients import small_fit
 from scipy import stats
 from small_cases import straight_line, tiny_case
@@ -21,8 +22,9 @@ from small_cases import straight_line, tiny_case
 import cellsim as cs
 from cellsim import plots
 from cellsim.comparison.comparison import Comparison
+from cellsim.comparison.evidence import Bridge
 from cellsim.dosing.schedule import Schedule
-from cellsim.errors import ApproximationWarning, CellsimError
+from cellsim.errors import ApproximationWarning, CalibrationError, CellsimError
 from cellsim.posterior.approximation import Approximation, together
 from cellsim.posterior.words import difference, parameter_table
 from cellsim.predictions.bands import bands
@@ -87,7 +89,7 @@ def test_a_sweep_of_a_bad_approximation_warns_and_carries_the_doubt(fit: cs.Cali
         cs.sweep(doubtful(fit, float("nan")), plans, until=5, measures=[Area("x")], draws=5)
 
 
-def test_chains_that_do_not_agree_warn_too(fit: cs.Calibration) -> None:
+def test_chains_that_do_not_agree_warn_too(fit: cs.Calibration, tmp_path: Path) -> None:
     """Twelve draws a chain cannot have a hundred effective ones."""
     post = cs.sample(fit, draws=12, tune=40, progress=False)
     assert not post.convergence.usable and post.approximation.kind == "chains"
@@ -95,8 +97,12 @@ def test_chains_that_do_not_agree_warn_too(fit: cs.Calibration) -> None:
     with pytest.warns(ApproximationWarning, match=r"post\.resume"):
         found = cs.sweep(post, {"none": Schedule()}, until=5, measures=[Area("x")], draws=5)
     assert set(found.table()["approximation"]) == {"chains"}
-    # the file says it again: of ours when loaded, and to whoever opens it with another tool
     assert "Numbers rest on chains." in post.report()
+    # the file says it to whoever opens it with another tool, and ours judges the draws again
+    post.save(tmp_path / "post.nc")
+    with xr.open_dataset(tmp_path / "post.nc", group="posterior", engine="h5netcdf") as group:
+        assert group.attrs["approximation"] == "chains" and group.attrs["doubts"].split("\n") == post.doubts
+    assert cs.Posterior.load(tmp_path / "post.nc").approximation == post.approximation
 
 
 def test_a_law_answers_like_a_calibration(fit: cs.Calibration) -> None:
@@ -152,13 +158,22 @@ def test_direction_and_size_are_judged_apart() -> None:
     found = beside_prior(here, prior)
     assert found["above"] == found["prior_above"] == 0
     assert found["verdict"] == "data-driven"
-    assert str(found["note"]).startswith("direction as the prior says, size not (contraction 0.")
+    assert str(found["note"]).startswith(
+        "direction as the prior says, size not as the prior says (contraction 0."
+    )
     assert beside_prior(prior[::10], prior)["note"] == "as the prior says, in direction and size"
     other = beside_prior(-here, prior)
-    assert str(other["note"]).startswith("neither direction nor size as the prior says")
-    # half of the prior's draws below zero, sixty of a hundred of the posterior's, of the prior's spread
+    assert str(other["note"]).startswith("direction not as the prior says, size not as the prior says (contr")
+    # Phi(0.4) is 0.66: a share that a prior of one half does not have, and one of 0.3 makes less sure of the other side
     wide = stats.norm(0, 1).ppf((np.arange(1000) + 0.5) / 1000)
-    assert beside_prior(wide + 0.4, wide)["note"] == "size as the prior says, direction not"
+    for shift, before, said in (
+        (0.4, 0.0, "direction not as the prior says, size as the prior says"),
+        (0.4, 0.05, "direction as the prior says but surer, size as the prior says"),
+        (0.1, 0.5, "direction as the prior says but less sure, size as the prior says"),
+    ):
+        assert beside_prior(wide + shift, wide + before)["note"] == said
+    chances = beside_prior(np.full(9, 0.4), np.full(9, 0.1), chance=True)
+    assert chances["note"] == "direction as the prior says, size not as the prior says"
     assert beside_prior(np.zeros(9), np.zeros(9))["note"] == "no difference, and none expected"
     assert beside_prior(np.zeros(9), np.zeros(0))["note"] == ""
 
@@ -242,6 +257,29 @@ def test_what_several_variants_are_doubted_for_is_said_once() -> None:
     with pytest.raises(ValueError, match="no approximation is called 'guess'"):
         Approximation.of_content({"kind": "guess", "doubts": [], "unfit": ""})
     assert Approximation.of_content(json.loads(json.dumps(many.content()))) == many
+
+
+def test_files_carry_it(fit: cs.Calibration, tmp_path: Path) -> None:
+    bad = doubtful(fit)
+    bad.save(tmp_path / "fit.json")
+    again = cs.Calibration.load(tmp_path / "fit.json")
+    assert again.approximation == bad.approximation and again.at_optimum == bad.at_optimum
+    drawn = Bridge(-3.0, 0.1, doubts=("chains disagree about a (1.2): more draws.",))
+    for found, kind in (
+        (Comparison({"": bad}), "laplace"),
+        (Comparison({"": bad}, normals={"": fit.nearest_normal().evidence}), "variational"),
+        (Comparison({"": bad}, checks={"": drawn}), "chains"),
+    ):
+        found.save(tmp_path / "compared.json")
+        assert Comparison.load(tmp_path / "compared.json").approximation == found.approximation
+        assert found.approximation.kind == kind
+        assert found.table()["approximation"][0] in str(found)
+    assert "chains disagree about a" in str(found) and "chains disagree about a" in found._repr_html_()
+    told = json.loads((tmp_path / "compared.json").read_text())
+    del told["checks"][""]["doubts"]
+    (tmp_path / "compared.json").write_text(json.dumps(told))
+    with pytest.raises(CalibrationError, match="parts missing or changed"):
+        Comparison.load(tmp_path / "compared.json")
 
 
 # ---- names ------------------------------------------------------------------------------------------------

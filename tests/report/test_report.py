@@ -3,11 +3,14 @@
 import json
 import re
 import shlex
+from collections.abc import Callable
 from dataclasses import replace
 from html import unescape
 from pathlib import Path
+from typing import Any
 
 import matplotlib as mpl
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
@@ -16,6 +19,7 @@ from patients import small_fit, small_patient
 import cellsim as cs
 from cellsim.comparison.alterations import Alteration, alterations_of
 from cellsim.errors import CalibrationError, CellsimError, ScheduleError
+from cellsim.plots.style import figure_of
 from cellsim.posterior.words import LABEL
 from cellsim.predictions.plans import plans_from_table, plans_of, plans_table
 from cellsim.report import report_words as words
@@ -375,6 +379,40 @@ def test_what_is_left_out_is_said(tmp_path: Path) -> None:
     assert "come from the nearest normal law: parameters, bands and schedules alike" in text
     assert "Draws of V2 and V0 are from the nearest normal law: good for a direction" in text
     assert "--quick" in json.loads((tmp_path / "report.json").read_text())["command"]
+
+
+@pytest.mark.usefixtures("plain")
+def test_one_approximation_draws_everything_of_a_report(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without chains the nearest normal law: a course drawn in two figures is one course, to the solver's tolerance."""
+    shown: dict[str, Any] = {}
+
+    def kept(_: Desk, name: str, caption: str, make: Callable[[], Any], **__: object) -> str:
+        if name in ("drives", "what_if", "fit", "persistence", "parameters_mechanism", "contrast"):
+            shown[name] = make()
+            assert "Laplace" not in caption
+        return ""
+
+    monkeypatch.setattr("cellsim.report.report_desk.Desk.draw", kept)
+    made = write_report(small_patient(), tmp_path, starts=1, draws=20, seed=1, without=LONG)
+    assert not made.failures and len(shown) == 6
+    for axes in shown.values():
+        foot = " ".join(" ".join(text.get_text() for text in figure_of(axes).texts).split())
+        assert "Numbers rest on the nearest normal law" in foot and "Laplace" not in foot
+    days = np.arange(1.0, 100.0)
+    drawn = []
+    for name, gid in (("drives", "D"), ("what_if", "course-as given")):
+        line = next(line for axes in shown[name] for line in axes.lines if line.get_gid() == gid)
+        drawn.append(np.interp(days, *line.get_data()))
+    assert drawn[0] == pytest.approx(drawn[1], rel=1e-4)
+    for file in ("V2_what_if", "V2_contrasts", "V2_nearest_normal"):
+        assert set(pd.read_csv(tmp_path / f"tables/{file}.csv")["approximation"]) == {
+            "the nearest normal law"
+        }
+    told = json.loads((tmp_path / "report.json").read_text())["approximations"]
+    assert {name: each["kind"] for name, each in told.items()} == {"V2": "variational", "V0": "variational"}
+    plt.close("all")
 
 
 @pytest.mark.usefixtures("plain")
