@@ -345,8 +345,9 @@ def test_what_longer_persistence_owes_to_the_prior() -> None:
     moved = replace(asked, posterior=asked.prior * np.where(np.arange(2) == 0, 9.0, 1.0)[:, None, None])
     assert "The data moved it and did not narrow it" in persists_words(fit, moved, first, second)[-1]
     # about its middle on the logarithm a tenth as wide, and shifted: the data's in size
-    areas = asked.prior.copy()
-    areas[0] = areas[1] * (areas[0] / areas[1]) ** 0.1 * 3
+    places = [k for k, each in enumerate(asked.asked) if each.measure == "area" and "viable" in each.quantity]
+    ratio = asked.prior[0, places].sum(axis=0) / asked.prior[1, places].sum(axis=0)
+    areas = asked.prior * np.array([3 * ratio**-0.9, np.ones(40)])[:, None]
     assert (
         "data's answer (contraction 0.99"
         in persists_words(fit, replace(asked, posterior=areas), first, second)[-1]
