@@ -110,7 +110,6 @@ def _plain_warnings() -> Iterator[None]:
             shown(message, category, filename, lineno, file, line)
 
     with warnings.catch_warnings():
-        warnings.simplefilter("always", ApproximationWarning)
         warnings.showwarning = plain
         yield
 

@@ -357,7 +357,8 @@ class Calibration:
         """The calibration that plain values mean; `path` says where they were found. Raises as :meth:`load` does."""
         with whole(content, path, FORMAT, "a saved calibration"):
             found = cls._read(content, path)
-        stated = found.mixture.modes[0].objective
+            # a file that does not say what its numbers rest on is not whole
+            stated, _ = found.mixture.modes[0].objective, found.approximation
         if not np.isclose(found.sum_of_squares, stated, rtol=1e-4):
             raise CalibrationError(
                 f"{path} states a sum of squares of {stated:.4f}, but its case and model give "

@@ -7,6 +7,7 @@ the page; a second one ends at once.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from os import PathLike
@@ -14,7 +15,7 @@ from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING
 
-from cellsim.errors import CellsimError, did_you_mean
+from cellsim.errors import ApproximationWarning, CellsimError, did_you_mean
 from cellsim.interrupts import brought_home, interrupts_heard
 from cellsim.likelihood.compatibility import variants_chosen
 from cellsim.report.overview import page_of
@@ -150,7 +151,9 @@ def write_report(
     )
     steps = job.steps()
     seconds: dict[str, float] = {}
-    with interrupts_heard(), _Bar([*steps, _PAGE], progress) as bar:
+    # the page says of every number what it rests on, and doubts first
+    with interrupts_heard(), warnings.catch_warnings(), _Bar([*steps, _PAGE], progress) as bar:
+        warnings.simplefilter("ignore", ApproximationWarning)
         try:
             for step in steps:
                 begun = monotonic()

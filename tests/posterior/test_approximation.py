@@ -264,6 +264,11 @@ def test_files_carry_it(fit: cs.Calibration, tmp_path: Path) -> None:
     bad.save(tmp_path / "fit.json")
     again = cs.Calibration.load(tmp_path / "fit.json")
     assert again.approximation == bad.approximation and again.at_optimum == bad.at_optimum
+    silent = json.loads((tmp_path / "fit.json").read_text())
+    del silent["diagnosis"]["shape"]
+    (tmp_path / "fit.json").write_text(json.dumps(silent))
+    with pytest.raises(CalibrationError, match="it has no 'shape'"):
+        cs.Calibration.load(tmp_path / "fit.json")
     drawn = Bridge(-3.0, 0.1, doubts=("chains disagree about a (1.2): more draws.",))
     for found, kind in (
         (Comparison({"": bad}), "laplace"),
