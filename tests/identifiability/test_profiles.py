@@ -393,7 +393,9 @@ def test_what_is_drawn_of_two_valleys_is_the_lower_one_alone() -> None:
     def valley(middle: float, foot: float) -> Branch:
         rise = foot + (at - middle) ** 2
         nothing = tuple(() for _ in at)
-        return Branch(at, rise, 2 * (at - middle), np.zeros((11, 1)), nothing, ("reached", "reached"), 1.0)
+        return Branch(
+            at, rise, 2 * (at - middle), np.zeros((11, 1)), nothing, nothing, ("reached", "reached"), 1.0
+        )
 
     curve = Curve(
         "q", "1", "", "", True, "posterior", -1.0, (valley(-1, 0), valley(1, 0.5)), (0.95,), None, 1.0, 0.0
