@@ -11,7 +11,8 @@ import sympy as sp
 from cellsim.compiler.gradients import gradient, slopes
 from cellsim.compiler.graph import STATE, Graph
 from cellsim.compiler.lowering import lower
-from cellsim.errors import ModelError
+from cellsim.compiler.time_conditions import TimeConditions, Turn, written
+from cellsim.errors import ModelError, Problem
 
 if TYPE_CHECKING:
     from cellsim.compiler.equations import Equations
@@ -25,7 +26,8 @@ _SMALLEST_GAIN = 4
 class System:
     """Equations as graph nodes, with sparse first derivatives.
 
-    A model that uses time gets a last state, the clock. Terms that many rates share and that collect many
+    A model that uses time gets a state more, the clock; one whose rates have conditions on time alone another, the
+    middle between two turns of these (see `cellsim.compiler.time_conditions`). Terms that many rates share and that collect many
     states (an effect summed over products, say) become **auxiliaries**: for derivatives they count as
     unknowns ``a = g(y, a)`` of their own, which keeps Jacobian, elimination and tangents sparse. Indices
     below run over states, then auxiliaries.
@@ -34,12 +36,24 @@ class System:
     ----------
     n : int
         Number of states, the clock counted.
-    clock : int or None
-        Index of the clock.
+    clock, middle : int or None
+        Indices of the clock and of the middle.
     y, p : list of int
         Input nodes.
+    time, middle_of : int
+        Nodes of the clock and of the middle, whether they are states or not.
     rates, initials, outputs, auxiliaries : list of int
-        Nodes.
+        Nodes; in rates, conditions on time alone are asked at the middle.
+    conditions, frozen_conditions : list of int
+        Nodes of the events' conditions, at an instant and between two turns.
+    timed, located : list of int
+        Events that wait for time alone, and the others.
+    turns : list of Turn
+        What jumps or bends at times that can be told beforehand.
+    told_by : tuple of int
+        Parameters that these times and the conditions of timed events depend on.
+    gaps : list of int
+        What crosses zero where a condition on states turns; first those in rates, `switches` in number.
     """
 
     equations: Equations
@@ -52,7 +66,8 @@ class System:
         names = dict(zip(equations.states, self.y, strict=True)) | dict(
             zip(equations.parameters, self.p, strict=True)
         )
-        clock = graph.input("y", len(equations.states))
+        clock = self.time = graph.input("y", len(equations.states))
+        middle = self.middle_of = graph.input("y", len(equations.states) + 1)
         names.setdefault("time", clock)
         memo: dict = {}
 
@@ -82,22 +97,29 @@ class System:
             read(i, f"the initial value of {s}")
             for s, i in zip(equations.states, equations.initials, strict=True)
         ]
-        self.event_times = [self._when(node, clock) for node in self.conditions]
-        # a condition whose time is known beforehand is a break point: it needs no clock
-        located = [node for node, when in zip(self.conditions, self.event_times, strict=True) if when is None]
+        self._freeze(TimeConditions(graph, clock, middle))
+        located = [self.frozen_conditions[e] for e in self.located]
         needed = [*self.rates, *self.outputs, *located, *(n for each in self.assignments for _, n in each)]
-        self.clock = len(self.y) if clock in graph.reachable(needed) else None
+        reached = set(graph.reachable([*needed, *self.initials]))
+        self.clock = len(self.y) if {clock, middle} & reached else None
+        self.middle = None
         if self.clock is not None:
             self.y.append(clock)
             self.rates.append(graph.one)
             self.initials.append(clock)
+            if middle in reached:
+                self.middle = len(self.y)
+                self.y.append(middle)
+                self.rates.append(graph.zero)
+                self.initials.append(middle)
         self.n = len(self.y)
-        others = {node for i, node in enumerate(self.y) if i != self.clock}
+        others = {*self.y} - {clock, middle}
         for state, node in zip(equations.states, self.initials, strict=False):
             if others & set(graph.reachable([node])):
                 raise ModelError(
                     f"The initial value of {state!r} depends on a state; substitute that state's own."
                 )
+        self.gaps = self._find_gaps()
         self.auxiliaries = self._find_auxiliaries()
 
     # -- structure ---------------------------------------------------------------------------------
@@ -153,14 +175,55 @@ class System:
             current = masks(cut)
             total -= best[0]
 
-    def _when(self, condition: int, clock: int) -> int | None:
-        """The node of `t` if the condition reads ``time >= t`` or ``time > t`` with t fixed, else None."""
-        graph = self.graph
-        if graph.ops[condition] in ("lt", "le"):
-            early, late = graph.args[condition]
-            if late == clock and not graph.depends[early] & STATE:
-                return early
-        return None
+    def _freeze(self, time_conditions: TimeConditions) -> None:
+        """Tell conditions on time alone from others, and ask them between their turns."""
+        graph, equations = self.graph, self.equations
+        everything = [*self.rates, *self.outputs, *self.conditions]
+        self.frozen_conditions, self.turns = list(self.conditions), list[Turn]()
+        self.timed = [e for e, node in enumerate(self.conditions) if not graph.depends[node] & STATE]
+        if self.time in graph.reachable(everything):
+            self.rates = time_conditions.frozen(self.rates)
+            self.frozen_conditions = time_conditions.frozen(self.conditions)
+            time_conditions.frozen(self.outputs)  # a figure, or an area under an output, wants its jumps too
+            self.turns = time_conditions.turns
+            self.timed = [e for e, node in enumerate(self.conditions) if time_conditions.alone(node)]
+        self.located = [e for e in range(len(self.conditions)) if e not in self.timed]
+        told = graph.reachable(
+            [*(turn.gap for turn in self.turns), *(self.conditions[e] for e in self.timed)]
+        )
+        self.told_by = tuple(j for j, node in enumerate(self.p) if node in set(told))
+        names = dict(zip([*self.y, *self.p], (*equations.states, *equations.parameters), strict=True))
+        problems = [
+            Problem(
+                what=f"Event {equations.events[e].name} waits for {shown}, which holds for an instant only.",
+                remedy="Write >= if it is reached from below, <= if from above.",
+            )
+            for e in self.located
+            for node in graph.reachable([self.frozen_conditions[e]])
+            if graph.ops[node] in ("eq", "ne") and self._moves(graph.sub(*graph.args[node]))
+            for shown in [written(graph, node, {**names, self.time: "time", self.middle_of: "time"})]
+        ]
+        if problems:
+            raise ModelError(problems)
+
+    def _moves(self, node: int) -> bool:
+        """Whether a node changes between events."""
+        moving = {y for y, rate in zip(self.y, self.rates, strict=True) if rate != self.graph.zero}
+        return bool(gradient(self.graph, node, {*moving, self.time}))
+
+    def _find_gaps(self) -> list[int]:
+        """Differences that cross zero where a condition on states turns, in rates and in events."""
+        graph, found = self.graph, list[int]()
+        in_rates = graph.reachable(self.rates)
+        in_events = graph.reachable([self.frozen_conditions[e] for e in self.located])
+        for node in [*in_rates, None, *in_events]:
+            if node is None:
+                self.switches = len(found)
+            elif graph.ops[node] in ("lt", "le") and graph.depends[node] & STATE:
+                gap = graph.sub(graph.args[node][1], graph.args[node][0])
+                if gap not in found and graph.neg(gap) not in found and self._moves(gap):
+                    found.append(gap)
+        return found
 
     @cached_property
     def jacobian(self) -> dict[tuple[int, int], int]:

@@ -83,13 +83,17 @@ class Kernels:
     def _scratch(self) -> Array:
         return self.unit().workspace()
 
-    def _load(self, t: float, y: ArrayLike | None, p: ArrayLike, slot: str = "y") -> Array:
+    def _load(
+        self, t: float, y: ArrayLike | None, p: ArrayLike, slot: str = "y", middle: float | None = None
+    ) -> Array:
         lay, w, n = self.unit().layout, self._scratch, len(self.equations.states)
         w[lay["p"] : lay["p"] + len(self.equations.parameters)] = p
         if y is not None:
             w[lay[slot] : lay[slot] + n] = y
         if self.system.clock is not None:
             w[lay[slot] + n] = t
+        if self.system.middle is not None:
+            w[lay[slot] + n + 1] = t if middle is None else middle
         self.unit().call("prepare", w)
         return w
 
@@ -99,9 +103,12 @@ class Kernels:
         self.unit().call("initial", w)
         return w[at : at + len(self.equations.states)].copy()
 
-    def rhs(self, t: float, y: ArrayLike, p: ArrayLike) -> Array:
-        """Rates of change (n_states,), zero-order inputs aside; `y` (n_states,), `p` (n_parameters,)."""
-        w, at = self._load(t, y, p), self.unit().layout["f"]
+    def rhs(self, t: float, y: ArrayLike, p: ArrayLike, middle: float | None = None) -> Array:
+        """Rates of change (n_states,), zero-order inputs aside; `y` (n_states,), `p` (n_parameters,).
+
+        Conditions on time alone are asked at `middle`, or at `t` if that is left out.
+        """
+        w, at = self._load(t, y, p, middle=middle), self.unit().layout["f"]
         self.unit().call("rhs", w)
         return w[at : at + len(self.equations.states)].copy()
 
@@ -111,9 +118,27 @@ class Kernels:
         self.unit().call("observe", w)
         return w[at : at + len(self.equations.outputs)].copy()
 
-    def jacobian(self, t: float, y: ArrayLike, p: ArrayLike) -> Array:
-        """d rhs / d y, dense, shape (n_states, n_states)."""
-        w, unit, system = self._load(t, y, p), self.unit(), self.system
+    def conditions(self, t: float, y: ArrayLike, p: ArrayLike, middle: float) -> NDArray[np.bool_]:
+        """Which events that wait for states have their condition met, shape (n_located,)."""
+        w, at = self._load(t, y, p, "ys", middle), self.unit().layout["roots"]
+        self.unit().call("conditions", w)
+        return w[at : at + len(self.system.located)] > 0.5  # 1 is true, 0 is false
+
+    def gaps(self, t: float, y: ArrayLike, p: ArrayLike, middle: float) -> Array:
+        """What crosses zero where a condition on states turns, shape (n_gaps,)."""
+        w, at = self._load(t, y, p, "ys", middle), self.unit().layout["gaps"]
+        self.unit().call("gaps", w)
+        return w[at : at + len(self.system.gaps)].copy()
+
+    def event(self, event: int, t: float, y: ArrayLike, p: ArrayLike) -> list[tuple[int, float]]:
+        """States that an event sets, and their new values."""
+        w, at = self._load(t, y, p), self.unit().layout["ys"]
+        self.unit().call(f"event{event}", w)
+        return [(i, float(w[at + i])) for i, _ in self.system.assignments[event]]
+
+    def jacobian(self, t: float, y: ArrayLike, p: ArrayLike, middle: float | None = None) -> Array:
+        """d rhs / d y, dense, shape (n_states, n_states); `middle` as for `rhs`."""
+        w, unit, system = self._load(t, y, p, middle=middle), self.unit(), self.system
         unit.call("jac", w)
         size, n = system.n + len(system.auxiliaries), len(self.equations.states)
         full = np.zeros((size, size))

@@ -130,6 +130,9 @@ def _origins(
         return {dosed["jump" if direction.kind.startswith("jump") else "rate"][direction.index]}
     graph, p = system.graph, system.p[direction.index]
     rows = {i for (i, j) in system.parameter_slopes if j == direction.index}
+    if any(p in graph.reachable([turn.gap]) for turn in system.turns):  # a jump of rates moves with it
+        turning = {system.middle_of}
+        rows |= {i for i, node in enumerate(system.rates) if turning & set(graph.reachable([node]))}
     if not given_start:
         rows |= {i for i, node in enumerate(system.initials) if p in graph.reachable([node])}
     for condition, assignments in zip(system.conditions, system.assignments, strict=True):
@@ -169,17 +172,17 @@ def pack(
     for i, j in system.jacobian:
         onward.setdefault(j, set()).add(i)
     state_of = {node: i for i, node in enumerate(system.y)}
-    for when, condition, assignments in zip(
-        system.event_times, system.conditions, system.assignments, strict=True
-    ):
+    for event, assignments in enumerate(system.assignments):
         for i, node in assignments:
-            causes = system.graph.reachable([node] if when is not None else [node, condition])
+            causes = system.graph.reachable(
+                [node] if event in system.timed else [node, system.conditions[event]]
+            )
             for cause in causes:
                 if cause in state_of:
                     onward.setdefault(state_of[cause], set()).add(i)
-        if when is None:
+        if event in system.located:
             read = _read(system, [node for _, node in assignments])
-            for cause in _read(system, [condition]):
+            for cause in _read(system, [system.conditions[event]]):
                 onward.setdefault(cause, set()).update(read)
     reach = []
     for direction in directions:

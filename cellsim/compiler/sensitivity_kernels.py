@@ -71,7 +71,7 @@ class TangentWriter:
         # what needs a stage value, what only the start of the step, what only parameters
         stage = [*system.jacobian.values(), *self.slopes.values()]
         second = [*self.second.values(), *self.second_p.values()]
-        others = [d for *_, d in (*terms.outputs_y, *terms.outputs_p, *terms.initials_p, *terms.times)]
+        others = [d for *_, d in (*terms.outputs_y, *terms.outputs_p, *terms.initials_p)]
         others += [d for entries in terms.events for *_, d in entries]
         others += [d for _, gap, entries in terms.atoms for d in (gap, *(d for *_, d in entries))]
         self.kept = {node: i for i, node in enumerate(fixed_nodes(graph, [*stage, *second, *others]))}
@@ -98,7 +98,6 @@ class TangentWriter:
         lay.add("gp", len(terms.outputs_p))
         lay.add("y0p", len(terms.initials_p))
         lay.add("event", max(map(len, terms.events), default=0))
-        lay.add("times", len(terms.times))
         lay.add("atoms", terms.atom_entries)
         self.shapes = [Shape(group) for group in packing.groups]
         self.begin = []
@@ -440,7 +439,6 @@ class TangentWriter:
             self.evaluate("observe_y", "gy", [d for *_, d in self.terms.outputs_y], "ys"),
             self.evaluate("observe_p", "gp", [d for *_, d in self.terms.outputs_p], "ys"),
             self.evaluate("initial", "y0p", [d for *_, d in self.terms.initials_p], "y"),
-            self.evaluate("times", "times", [d for *_, d in self.terms.times], "y"),
         ]
         gaps = [d for _, gap, entries in self.terms.atoms for d in (gap, *(d for *_, d in entries))]
         functions.append(self.evaluate("atoms", "atoms", gaps, "y"))

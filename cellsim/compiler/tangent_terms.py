@@ -21,8 +21,8 @@ class TangentTerms:
         Of the Jacobian times a direction (inputs ``"k"``).
     second_p : dict of (row, parameter) to node
         Of the same, by parameters.
-    outputs_y, outputs_p, initials_p, times : list of (what, by which, node)
-        Of outputs by states and parameters, of initial values and known event times by parameters.
+    outputs_y, outputs_p, initials_p : list of (what, by which, node)
+        Of outputs by states and parameters, of initial values by parameters.
     events : list of list of (target, "y" or "p", index, node)
         Of new values, per event.
     atoms : list of (located event, gap, list of ("y" or "p", index, node))
@@ -73,19 +73,11 @@ class TangentTerms:
                     elif parameter.get(v) in wanted:
                         entries.append((i, "p", parameter[v], d))
             self.events.append(entries)
-        self.times = [
-            (e, parameter[v], d)
-            for e, when in enumerate(system.event_times)
-            if when is not None
-            for v, d in sorted(system.full_slopes(when).items())
-            if parameter.get(v) in wanted
-        ]
         # a condition turns where one of its comparisons does: late - early crosses zero
         self.atoms: list[tuple[int, int, list[tuple[str, int, int]]]] = []
         self.atom_entries = 0
-        located = [c for c, when in zip(system.conditions, system.event_times, strict=True) if when is None]
-        for r, condition in enumerate(located):
-            for node in graph.reachable([condition]):
+        for r, event in enumerate(system.located):
+            for node in graph.reachable([system.frozen_conditions[event]]):
                 gap = self._gap(graph, node)
                 if gap is None:
                     continue

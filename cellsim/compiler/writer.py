@@ -15,8 +15,7 @@ from cellsim.compiler.derivatives import System
 from cellsim.compiler.emit import BLOCK, Code, padded
 from cellsim.compiler.evaluation import emit_nodes, fixed_nodes
 from cellsim.compiler.graph import Graph
-from cellsim.compiler.lu import Factor, Pieces, write_lu, write_solve
-from cellsim.compiler.sparse import Elimination, plan_elimination
+from cellsim.compiler.lu import Elimination, Factor, Pieces, plan_elimination, write_lu, write_solve
 
 __all__ = ["CONTROL_H", "Writer"]
 
@@ -47,8 +46,6 @@ class Writer:
         self.ext = self.nw + padded(self.m * width)
         self.jacobian = system.jacobian
         self.plan: Elimination = plan_elimination(self.n + self.m, self.jacobian)
-        nowhen = graph.const(float("nan"))
-        self.event_times = [nowhen if when is None else when for when in system.event_times]
         output_slopes = {
             (o, j): node
             for o, slopes in enumerate(map(system.full_slopes, system.outputs))
@@ -57,13 +54,11 @@ class Writer:
         }
         self.output_slopes = output_slopes
         moving = [*system.rates, *system.outputs, *self.jacobian.values(), *output_slopes.values()]
-        self.located = [
-            c for c, when in zip(system.conditions, system.event_times, strict=True) if when is None
-        ]
         moving += [*system.initials, *(n for each in system.assignments for _, n in each)]
-        truths = [graph.select(c, graph.one, graph.zero) for c in self.located]
+        located = [system.frozen_conditions[e] for e in system.located]
+        truths = [graph.select(c, graph.one, graph.zero) for c in located]
         self.truths = list(enumerate(truths))
-        moving += [*self.event_times, *truths]
+        moving += [*system.gaps, *truths]
         self.kept = {node: i for i, node in enumerate(fixed_nodes(graph, moving))}
         # entries of the Jacobian that move get a slot each, equal ones the same
         entries = sorted(
@@ -91,8 +86,8 @@ class Writer:
             ("stages", (tableau.STAGES if width == 1 else 1) * self.nw),
             ("g", len(system.outputs) * w),
             ("gdot", len(system.outputs) * w),
-            ("events", len(self.event_times) * w),
-            ("roots", len(self.located) * w),
+            ("gaps", len(system.gaps) * w),
+            ("roots", len(located) * w),
             ("jacobian", len(entries) * w),
             (
                 "lu",
@@ -138,7 +133,7 @@ class Writer:
             self.evaluate("observe", list(enumerate(system.outputs)), "ys", "g"),
             self.observe_rate(),
             self.evaluate("conditions", self.truths, "ys", "roots"),
-            self.evaluate("times", list(enumerate(self.event_times)), "y", "events"),
+            self.evaluate("gaps", list(enumerate(system.gaps)), "ys", "gaps"),
         ]
         for e, assignments in enumerate(system.assignments):
             functions.append(self.evaluate(f"event{e}", assignments, "y", "ys"))

@@ -38,6 +38,8 @@ def _place(infusion: Infusion) -> tuple[float, str, float, float, str]:
 class Schedule:
     """An immutable set of infusions on one clock.
 
+    At one instant infusions come first, then events, then samples (see `cellsim.simulate`).
+
     Parameters
     ----------
     infusions : iterable of Infusion

@@ -150,6 +150,26 @@ class SbmlFormulas:
             )
             initially = bool(trigger.getInitialValue()) if trigger.isSetInitialValue() else True
             self.events.append(Event(name, condition, assignments, initially))
+            others = [
+                each
+                for each in self.model.getListOfEvents()
+                if each is not event and each.getId() != event.getId()
+            ]
+            set_by_others = {one.getVariable() for each in others for one in each.getListOfEventAssignments()}
+            read = {symbol.name for _, value in assignments for symbol in value.free_symbols}
+            if not event.getUseValuesFromTriggerTime() and read & set_by_others:
+                self.refuse(
+                    f"Event {name} computes its new values only after other events of its instant, which set "
+                    f"{', '.join(sorted(read & set_by_others))}; that is not supported.",
+                    "All events of one instant start from the same values (useValuesFromTriggerTime is true).",
+                )
+            waits_for = {symbol.name for symbol in condition.free_symbols} & set_by_others
+            if trigger.isSetPersistent() and not trigger.getPersistent() and waits_for:
+                self.refuse(
+                    f"Event {name} is called off if another event of its instant undoes its trigger (it is not "
+                    f"persistent, and others set {', '.join(sorted(waits_for))}); that is not supported.",
+                    "Make its trigger persistent.",
+                )
 
 
 def _called(node: Any) -> set[str]:

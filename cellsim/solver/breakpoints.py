@@ -45,6 +45,7 @@ class Timetable:
     """Break points of a lane group and what happens at each (see `cellsim.solver.loop_arrays.Group`)."""
 
     breaks: Array
+    middles: Array
     op_ptr: NDArray[np.int64]
     op_kind: NDArray[np.int64]
     op_index: NDArray[np.int64]
@@ -105,11 +106,23 @@ def timetable(
     states: tuple[str, ...],
     start: float,
     end: float,
-    event_times: tuple[tuple[float, ...], ...],
-    initially: tuple[bool, ...],
+    turns: tuple[float, ...],
+    firings: tuple[tuple[tuple[float, int], ...], ...],
 ) -> Timetable:
-    """Common break points for lanes with these doses and event times (one entry: the same for all lanes)."""
-    lanes = max(len(doses), len(event_times))
+    """Common break points of a lane group.
+
+    Parameters
+    ----------
+    doses : tuple of Doses
+        One for each lane, or one for all.
+    states : tuple of str
+    start, end : float
+    turns : tuple of float
+        Other days on which something jumps, in any lane.
+    firings : tuple of tuple of (float, int)
+        Day and event; for each lane, or one for all.
+    """
+    lanes = max(len(doses), len(firings))
     names = {name: i for i, name in enumerate(states)}
     table: dict[tuple[float, int, int, int], list[float]] = {}
     for lane, each in enumerate(doses):
@@ -122,19 +135,13 @@ def timetable(
             row = table.setdefault((time, kind, state, rank), [0.0] * lanes)
             for target in range(lanes) if len(doses) == 1 else (lane,):
                 row[target] += amount
-    for lane, each_times in enumerate(event_times):
-        for event, time in enumerate(each_times):
-            at = time
-            if time <= start:
-                if initially[event]:
-                    continue
-                at = start
-            if at <= end:  # not-a-number (an event without a known time) is left out
-                row = table.setdefault((at, OP_EVENT, event, 0), [0.0] * lanes)
-                for target in range(lanes) if len(event_times) == 1 else (lane,):
-                    row[target] = 1.0
+    for lane, fired in enumerate(firings):
+        for day, event in fired:
+            row = table.setdefault((day, OP_EVENT, event, 0), [0.0] * lanes)
+            for target in range(lanes) if len(firings) == 1 else (lane,):
+                row[target] = 1.0
     rows = sorted(table.items())
-    breaks = np.unique([start, end, *(time for (time, *_), _ in rows)])
+    breaks = np.unique([start, end, *turns, *(time for (time, *_), _ in rows)])
     times = np.array([time for (time, *_), _ in rows])
     pointers = (
         np.concatenate([np.searchsorted(times, breaks, "left"), [len(rows)]])
@@ -143,6 +150,7 @@ def timetable(
     )
     return Timetable(
         breaks=breaks.astype(float),
+        middles=np.append(0.5 * (breaks[1:] + breaks[:-1]), np.nextafter(breaks[-1], np.inf)),
         op_ptr=pointers.astype(np.int64),
         op_kind=np.array([key[1] for key, _ in rows], np.int64),
         op_index=np.array([key[2] for key, _ in rows], np.int64),

@@ -1,114 +1,257 @@
-"""What turns when: the events of a model, and the days on which a condition on time alone turns."""
+"""What turns when: the days on which a condition on time alone turns, and the events that it sets off.
+
+Days are found from the compiled formulas themselves, for one set of parameters: in closed form where a condition is
+linear in time, else by enclosing it (:mod:`cellsim.solver.intervals`), so that no window of time is passed over. What
+cannot be told apart is refused by name.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from functools import lru_cache
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
 from typing import Any
 
 import numpy as np
-import sympy as sp
-from sympy.core.relational import Relational
 
-from cellsim.compiler.equations import TIME, Equations
-from cellsim.compiler.kernels import compile_equations
+from cellsim.compiler.derivatives import System
+from cellsim.compiler.gradients import gradient
+from cellsim.compiler.kernels import Kernels
+from cellsim.compiler.time_conditions import RELATIONS, Turn, written
+from cellsim.errors import SimulationError
+from cellsim.solver.intervals import MOST, TooManyError, values, zeros
 
-__all__ = ["Conditions", "turning_days"]
+__all__ = ["Cause", "Conditions", "Turnings", "turnings"]
 
 Array = np.ndarray[Any, np.dtype[np.float64]]
 
 
+@dataclass(frozen=True)
+class Cause:
+    """Why a day is one on which something turns.
+
+    Attributes
+    ----------
+    turn : Turn
+    level : float
+        The whole number it passes; zero for a comparison.
+    middle : float
+        Of the stretch in which it was found.
+    """
+
+    turn: Turn
+    level: float
+    middle: float
+
+
+@dataclass(frozen=True)
+class Turnings:
+    """Days after the start and up to the end on which something turns, and events that time alone sets off.
+
+    Attributes
+    ----------
+    system : System
+    parameters : tuple of float
+        Those that ``system.told_by`` names.
+    days : tuple of float
+        Ascending.
+    causes : tuple of tuple of Cause
+        Of each day.
+    firings : tuple of (float, int)
+        Day and event; the start and the end are among the days that can be.
+    """
+
+    system: System
+    parameters: tuple[float, ...]
+    days: tuple[float, ...] = ()
+    causes: tuple[tuple[Cause, ...], ...] = ()
+    firings: tuple[tuple[float, int], ...] = ()
+
+    @cached_property
+    def _slopes(self) -> dict[tuple[int, int], int]:
+        """Derivatives of gaps by parameters, by (gap, parameter)."""
+        system = self.system
+        place = {node: j for j, node in enumerate(system.p)}
+        gaps = {cause.turn.gap for each in self.causes for cause in each}
+        return {
+            (gap, place[by]): d for gap in gaps for by, d in gradient(system.graph, gap, place.keys()).items()
+        }
+
+    def speeds(self, wanted: Iterable[int]) -> list[tuple[int, int, float]]:
+        """How days move with parameters: (number of the day, parameter, d day / d parameter), zeros left out.
+
+        Raises
+        ------
+        SimulationError
+            Two conditions turn on one day that move differently, or one turns without crossing: there is no
+            derivative there.
+        """
+        system, asked, found = self.system, set(wanted), []
+        for number, (day, causes) in enumerate(zip(self.days, self.causes, strict=True)):
+            moved: dict[int, list[float]] = {}
+            for cause in causes:
+                by = {j: d for (gap, j), d in self._slopes.items() if gap == cause.turn.gap and j in asked}
+                nodes = [cause.turn.slope, *by.values()]
+                inputs = _inputs(system, self.parameters, day, cause.middle)
+                steep, *along = (float(each) for each in values(system.graph, nodes, inputs))
+                for j in asked:
+                    rise = dict(zip(by, along, strict=True)).get(j, 0.0)
+                    moved.setdefault(j, []).append(-rise / steep if rise else 0.0)
+                    if rise and not (steep and np.isfinite(rise / steep)):
+                        raise _no_slope(system, j, day, (cause,))
+            for j, speeds in moved.items():
+                if max(speeds) - min(speeds) > 1e-9 * max(map(abs, speeds)):
+                    raise _no_slope(system, j, day, causes)
+                if speeds[0]:
+                    found.append((number, j, speeds[0]))
+        return found
+
+
+def _no_slope(system: System, parameter: int, day: float, causes: Sequence[Cause]) -> SimulationError:
+    name = system.equations.parameters[parameter]
+    shown = " and ".join(dict.fromkeys(repr(_shown(system, cause.turn)) for cause in causes))
+    return SimulationError(
+        f"On day {day:.6g} there is no derivative by {name}, which moves that day: {shown} turn(s) there without "
+        f"crossing, or together with what moves otherwise. Start from another value of {name}, or hold it fixed."
+    )
+
+
+def _shown(system: System, turn: Turn) -> str:
+    names = dict(zip(system.y, (*system.equations.states, "time", "time"), strict=False))
+    names |= dict(zip(system.p, system.equations.parameters, strict=True)) | {system.time: "time"}
+    return written(system.graph, turn.node, names)
+
+
+def _inputs(system: System, parameters: Sequence[float], clock: Any, middle: Any) -> dict[int, Any]:
+    told = dict(zip((system.p[j] for j in system.told_by), parameters, strict=True))
+    return {**told, system.time: clock, system.middle_of: middle}
+
+
+def turnings(system: System, parameters: Sequence[float], start: float, end: float) -> Turnings:
+    """Everything that time alone decides between two days, both included, for one set of parameters.
+
+    Parameters
+    ----------
+    system : System
+    parameters : sequence of float
+    start, end : float
+        `start` is the day of the initial values.
+
+    Raises
+    ------
+    SimulationError
+        A condition whose days cannot be told; the message shows it.
+
+    Examples
+    --------
+    >>> from cellsim.compiler.equations import equations_of
+    >>> from cellsim.model.model import load_model
+    >>> weekly = load_model("x = 0; x' = piecewise(1, time - 7*floor(time/7) < h, 0); h = 0.5")
+    >>> turnings(equations_of(weekly).system, [0.5], 0.0, 15.0).days
+    (0.5, 7.0, 7.5, 14.0, 14.5)
+    """
+    if not (system.turns or system.timed):
+        return Turnings(system, ())
+    known = tuple(float(parameters[j]) for j in system.told_by)
+    if not np.isfinite(known).all():
+        return Turnings(system, known)  # nothing of this run is finite, and the engine says so
+    return _turnings(system, known, start, end)
+
+
+@lru_cache(maxsize=512)
+def _turnings(system: System, parameters: tuple[float, ...], start: float, end: float) -> Turnings:
+    found: dict[float, list[Cause]] = {}
+    for turn in system.turns:
+        edges = np.unique([start, *(day for day in found if start < day < end), end])
+        if len(edges) < 2:
+            continue
+        inputs = _inputs(system, parameters, np.nan, np.nan)
+        try:
+            days, levels, middles = zeros(
+                system.graph, turn.gap, turn.slope, system.time, inputs, edges, system.middle_of, whole=turn.whole
+            )  # fmt: skip
+        except TooManyError:
+            raise SimulationError(
+                f"{_shown(system, turn)!r} turns more than {MOST} times between day {start:g} and day {end:g}, or "
+                "stays where it turns. Simulate a shorter time, or write the condition without rapid oscillation."
+            ) from None
+        for day, level, middle in zip(days.tolist(), levels.tolist(), middles.tolist(), strict=True):
+            found.setdefault(day, []).append(Cause(turn, level, middle))
+        if len(found) > MOST:
+            raise SimulationError(
+                f"Conditions on time turn more than {MOST} times between day {start:g} and day {end:g}; "
+                f"{_shown(system, turn)!r} is one of them. Simulate a shorter time."
+            )
+    inner = [day for day in sorted(found) if start < day <= end]
+    return Turnings(
+        system,
+        parameters,
+        tuple(inner),
+        tuple(tuple(found[day]) for day in inner),
+        tuple(_firings(system, parameters, start, end, inner, found)),
+    )
+
+
+def _firings(
+    system: System,
+    parameters: tuple[float, ...],
+    start: float,
+    end: float,
+    days: list[float],
+    found: dict[float, list[Cause]],
+) -> list[tuple[float, int]]:
+    """When the condition of an event on time alone turns true: at a day, or just after it."""
+    if not system.timed:
+        return []
+    instants = np.unique([start, *days, end])
+    after = np.append(0.5 * (instants[1:] + instants[:-1]), _beyond(end))
+    nodes = [system.frozen_conditions[e] for e in system.timed]
+    later = values(system.graph, nodes, _inputs(system, parameters, after, after))
+    firings = []
+    exact = [system.conditions[e] for e in system.timed]
+    at = np.empty((len(instants), len(exact)), bool)
+    for i, day in enumerate(instants.tolist()):
+        known: dict[int, Any] = {}
+        for cause in found.get(day, ()):  # what turns here is exactly at its level, whatever rounding says
+            op = system.graph.ops[cause.turn.node]
+            if op in RELATIONS:
+                known[cause.turn.node] = op in ("le", "eq")
+            elif op == "floor":
+                known[cause.turn.node] = cause.level
+        at[i] = values(system.graph, exact, _inputs(system, parameters, day, day), known)
+    for place, event in enumerate(system.timed):
+        held = system.equations.events[event].initially
+        truths = np.broadcast_to(later[place], instants.shape)
+        for day, now, then in zip(instants.tolist(), at[:, place].tolist(), truths.tolist(), strict=True):
+            if (now and not held) or (then and not now):
+                firings.append((day, event))
+            held = bool(then)
+    return sorted(firings)
+
+
+def _beyond(day: float) -> float:
+    """A time after the last day, near enough that nothing turns in between."""
+    return float(np.nextafter(day, np.inf))
+
+
 class Conditions:
-    """The events of a model for one set of parameters; kernels of their own compute truths and new values."""
+    """The events of a model for one set of parameters, asked through its compiled equations."""
 
-    def __init__(self, equations: Equations, p: Array) -> None:
-        self.p = p
-        self.places: list[list[tuple[int, int]]] = []  # of each event: state, and output with its new value
-        outputs: dict[str, sp.Expr] = {}
-        for number, event in enumerate(equations.events):
-            outputs[f"condition {number}"] = sp.Piecewise(
-                (sp.Integer(1), event.condition), (sp.Integer(0), True)
-            )
-        for number, event in enumerate(equations.events):
-            self.places.append([])
-            for target, value in event.assignments:
-                self.places[-1].append((equations.states.index(target), len(outputs)))
-                outputs[f"value {number} {target}"] = value
-        self.kernels = compile_equations(
-            Equations(
-                states=equations.states,
-                parameters=equations.parameters,
-                rates=equations.rates,
-                initials=equations.initials,
-                outputs=tuple(outputs.values()),
-                output_names=tuple(outputs),
-                definitions=equations.definitions,
-            )
-        )
-        self.by_time = [_by_time(event.condition, equations) for event in equations.events]
-        self.initially = [event.initially for event in equations.events]
+    def __init__(self, kernels: Kernels, p: Array) -> None:
+        self.kernels, self.p = kernels, p
+        system = kernels.system
+        self.names = [event.name for event in kernels.equations.events]
+        self.located = system.located
+        self.initially = [kernels.equations.events[e].initially for e in system.located]
 
-    def truths(self, t: float, y: Array) -> np.ndarray[Any, np.dtype[np.bool_]]:
-        """Which conditions hold, shape (n_events,)."""
-        return self.kernels.outputs(t, y, self.p)[: len(self.by_time)] > 0.5  # 1 is true, 0 is false
+    def truths(self, t: float, y: Array, middle: float) -> np.ndarray[Any, np.dtype[np.bool_]]:
+        """Which conditions on states hold, shape (n_located,)."""
+        return self.kernels.conditions(t, y, self.p, middle)
 
     def fire(self, which: Iterable[int], t: float, y: Array) -> Array:
         """States after these events, all new values computed from `y`."""
-        values, after = self.kernels.outputs(t, y, self.p), y.copy()
+        after = y.copy()
         for event in which:
-            for state, place in self.places[event]:
-                after[state] = values[place]
+            for state, value in self.kernels.event(event, t, y, self.p):
+                after[state] = value
         return after
-
-
-def _reach(formula: sp.Basic, equations: Equations) -> set[str]:
-    """States, parameters and time that a formula uses, its definitions looked into."""
-    definitions = dict(equations.definitions)
-    found: set[str] = set()
-    waiting = [symbol.name for symbol in formula.free_symbols]
-    while waiting:
-        name = waiting.pop()
-        if name in found:
-            continue
-        found.add(name)
-        if name in definitions:
-            waiting += [symbol.name for symbol in definitions[name].free_symbols]
-    return found - set(definitions)
-
-
-def _turning_day(relation: sp.Basic, equations: Equations) -> sp.Expr | None:
-    """When a relation of time and parameters turns, as a formula; None when it cannot be told."""
-    reach = _reach(relation, equations)
-    if TIME.name not in reach or not reach <= {TIME.name, *equations.parameters}:
-        return None
-    gap = relation.lhs - relation.rhs
-    for name, formula in reversed(equations.definitions):
-        gap = gap.subs(sp.Symbol(name), formula)
-    slope = sp.diff(gap, TIME)
-    return None if TIME in slope.free_symbols or slope == 0 else -gap.subs(TIME, 0) / slope
-
-
-def _by_time(condition: sp.Basic, equations: Equations) -> bool:
-    """Whether all that a condition waits for are days that can be told."""
-    relations = condition.atoms(Relational)
-    known = all(_turning_day(each, equations) is not None for each in relations)
-    return known and _reach(condition, equations) <= {TIME.name, *equations.parameters}
-
-
-@lru_cache(maxsize=64)
-def _turning_formulas(equations: Equations) -> tuple[sp.Expr, ...]:
-    """When each condition on time alone turns, wherever it stands in the model."""
-    formulas: list[sp.Basic] = [*equations.rates, *(event.condition for event in equations.events)]
-    formulas += [formula for _, formula in equations.definitions]
-    relations = {each for formula in formulas for each in formula.atoms(Relational)}
-    days = (_turning_day(each, equations) for each in sorted(relations, key=str))
-    return tuple(day for day in days if day is not None)  # others are left to the solver's error control
-
-
-def turning_days(equations: Equations, p: Array) -> Iterator[float]:
-    """Days on which a condition on time alone turns, for parameters `p`."""
-    values = {sp.Symbol(name): float(value) for name, value in zip(equations.parameters, p)}
-    for formula in _turning_formulas(equations):
-        day = formula.subs(values)
-        if day.is_number and day.is_finite:
-            yield float(day)

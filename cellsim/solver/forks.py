@@ -59,11 +59,11 @@ def itinerary(
     states: tuple[str, ...],
     start: float,
     end: float,
-    event_times: tuple[tuple[float, ...], ...],
-    initially: tuple[bool, ...],
+    turns: tuple[float, ...],
+    firings: tuple[tuple[tuple[float, int], ...], ...],
 ) -> Itinerary:
     """What a lane group has to go through under each of these schedules (see `timetable` for the rest)."""
-    tables = tuple(timetable(each, states, start, end, event_times, initially) for each in schedules)
+    tables = tuple(timetable(each, states, start, end, turns, firings) for each in schedules)
     if len(tables) == 1:
         return Itinerary(tables, Leg(0, 0, len(tables[0].breaks), (), (0,)))
     return Itinerary(tables, _leg([_stretches(each) for each in tables], tuple(range(len(tables))), 0))

@@ -22,9 +22,10 @@ from cellsim.compiler.kernels import Kernels
 from cellsim.compiler.sensitivity_directions import Direction
 from cellsim.errors import Problem, SimulationError
 from cellsim.solver.breakpoints import Doses, Timetable
+from cellsim.solver.conditions import turnings
 from cellsim.solver.forks import itinerary, lane_groups
 from cellsim.solver.lanes import Machine, March, begin, follow, machine_of
-from cellsim.solver.loop_arrays import Reading, Tangents, addresses
+from cellsim.solver.loop_arrays import EVENTS_WITHOUT_END, Reading, Tangents, addresses
 from cellsim.solver.sensitivities import courses_of
 from cellsim.solver.step_loop_cache import step_code
 
@@ -40,6 +41,7 @@ MEANING = {
     1: "the step became too small",
     2: "too many steps",
     3: "a value is no longer finite",
+    4: "events set each other off without end",
 }
 
 
@@ -93,7 +95,7 @@ class Solution:
         Time derivative of the outputs at the sample times (from the right at a dose).
     sensitivities : (n_sets, n_times, n_outputs, n_directions) array or None
     status : (n_sets,) int array
-        0 reached the end, 1 step too small, 2 too many steps, 3 not finite.
+        0 reached the end, 1 step too small, 2 too many steps, 3 not finite, 4 events without end.
     messages : tuple of str
         One per set, empty where all went well; tells time and state.
     steps, rejected : int
@@ -114,25 +116,8 @@ class Solution:
     paths: tuple[Steps, ...] = ()
 
 
-def _event_times(kernels: Kernels, parameters: Array) -> Array:
-    """Known times of events, (n_sets or 1, n_events); NaN for events triggered by a state."""
-    system = kernels.system
-    times = [np.nan if when is None else system.graph.value(when) for when in system.event_times]
-    if all(time is not None for time in times):
-        return np.array([times], float)
-    unit = kernels.unit(1)
-    w, lay = unit.workspace(), unit.layout
-    found = np.empty((len(parameters), len(times)))
-    for row, p in zip(found, parameters, strict=True):
-        w[lay["p"] : lay["p"] + len(p)] = p
-        unit.call("prepare", w)
-        unit.call("times", w)
-        row[:] = w[lay["events"] : lay["events"] + len(times)]
-    return found
-
-
 def _width_for(kernels: Kernels, n_sets: int, lanes: int | None) -> int:
-    scalar = n_sets == 1 or any(when is None for when in kernels.system.event_times)
+    scalar = n_sets == 1 or bool(kernels.system.located)
     if lanes is not None:
         if lanes not in (1, 2, 4, 8):
             raise SimulationError(f"{lanes} lanes: 1, 2, 4 or 8 are possible.")
@@ -263,8 +248,6 @@ def integrate(
     status, culprit = np.zeros(n_sets, np.int64), np.zeros(n_sets, np.int64)
     fail_time = np.zeros(n_sets)
     options = np.array([rtol, max_step, max_steps, float(output_rates), peak_share * (atol is None)])
-    event_times = _event_times(kernels, p)
-    initially = tuple(event.initially for event in equations.events)
     absolute = np.full(n, 1e300)  # the clock has no error
     absolute[:n_states] = UNSEEN * rtol if atol is None else atol
     given = None
@@ -289,18 +272,17 @@ def integrate(
             each_lane = [tuple(several[i] for i in row) for row in filled]
             schedules = [row[:1] if len(set(row)) == 1 else row for row in each_lane]
         lead = filled[0]  # the other rows differ from it in their doses alone
-        group_events = event_times if len(event_times) == 1 else event_times[lead]
-        if len(group_events) > 1 and np.all((group_events == group_events[0]) | np.isnan(group_events)):
-            group_events = group_events[:1]
         sample_times = np.ascontiguousarray(t2[lead].T)
         last = max(float(sample_times.max()) if sample_times.size else start, start if end is None else end)
+        turned = [turnings(system, p[i], start, last) for i in lead]
+        fired = tuple(each.firings for each in turned)
         plan = itinerary(
             tuple(schedules),
             equations.states,
             start,
             last,
-            tuple(map(tuple, group_events.tolist())),
-            initially,
+            tuple(sorted({day for each in turned for day in each.days})),
+            fired if len(set(fired)) > 1 else fired[:1],
         )
 
         def arrived(schedule: int, march: March) -> None:
@@ -315,7 +297,8 @@ def integrate(
         def tangents(table: Timetable) -> Tangents:
             assert sensitivities is not None
             course = courses[0 if len(several) == 1 else int(lead[0])]
-            return course.tangents(table, schedules[0][0], equations.states, sensitivities[lead[0]])
+            result = sensitivities[lead[0]]
+            return course.tangents(table, schedules[0][0], equations.states, result, turned[0])
 
         march = begin(
             machine,
@@ -336,9 +319,8 @@ def integrate(
             counted = list(pool.map(run, groups))
     else:
         counted = [run(group) for group in groups]
-    names = (*equations.states, "time")
     messages = tuple(
-        f"At time {fail_time[i]:.6g} {MEANING[code]}; {names[culprit[i]]} changes fastest." if code else ""
+        _message(kernels, code, float(fail_time[i]), int(culprit[i])) if code else ""
         for i, code in enumerate(status.tolist())
     )
     return Solution(
@@ -352,6 +334,15 @@ def integrate(
         steps=int(sum(each[0] for each in counted)),
         rejected=int(sum(each[1] for each in counted)),
         paths=tuple(paths[i] for i in sorted(paths)),
+    )
+
+
+def _message(kernels: Kernels, code: int, time: float, culprit: int) -> str:
+    equations = kernels.equations
+    if code == EVENTS_WITHOUT_END:
+        return f"At time {time:.6g} {MEANING[code]}: {equations.events[culprit].name} fires again and again."
+    return (
+        f"At time {time:.6g} {MEANING[code]}; {(*equations.states, 'time', 'time')[culprit]} changes fastest."
     )
 
 
@@ -376,8 +367,7 @@ def observe(kernels: Kernels, times: ArrayLike, states: ArrayLike, parameters: A
     machine.unit.call("prepare", w)
     samples = np.empty((t.size, system.n))
     samples[:, : len(kernels.equations.states)] = states
-    if system.clock is not None:
-        samples[:, system.clock] = t
+    samples[:, len(kernels.equations.states) :] = t[:, None]  # the clock, and what outputs do not look at
     found, none = np.empty((1, t.size, len(system.outputs))), np.empty((1, 0, 0))
     _read(machine, np.zeros(5), w, samples, none, np.zeros(1, np.int64), none, found, none)
     return found[0]

@@ -13,7 +13,7 @@ from cellsim.compiler.assembly import Unit, aligned
 from cellsim.compiler.kernels import Kernels
 from cellsim.solver.breakpoints import Timetable
 from cellsim.solver.forks import Itinerary, Leg
-from cellsim.solver.loop_arrays import KERNELS, N_PADDED, PATH_FULL, SLOTS, Group, Tangents, addresses
+from cellsim.solver.loop_arrays import KERNELS, N_GAPS, N_PADDED, PATH_FULL, SLOTS, Group, Tangents, addresses
 from cellsim.solver.sensitivities import no_tangents
 from cellsim.solver.step_loop_cache import step_code
 
@@ -41,7 +41,7 @@ def machine_of(kernels: Kernels, width: int) -> Machine:
     system, unit = kernels.system, kernels.unit(width)
     lay = unit.layout
     events = [f"event{e}" for e in range(len(system.assignments))]
-    roots = [e for e, when in enumerate(system.event_times) if when is None]
+    roots = system.located
     padded = lay["y1"] - lay["y"]
     sizes = [
         system.n,
@@ -51,6 +51,8 @@ def machine_of(kernels: Kernels, width: int) -> Machine:
         len(roots),
         -1 if system.clock is None else system.clock,
         unit.fixed,
+        -1 if system.middle is None else system.middle,
+        len(system.gaps),
     ]
     targets = [[i for i, _ in each] for each in system.assignments]
     return Machine(
@@ -80,6 +82,8 @@ class March:
     ptr: NDArray[np.int64]
     path: Array
     now: NDArray[np.int64]
+    pace: Array
+    seen: Array
     flow: Array
 
     def copy(self) -> March:
@@ -143,7 +147,9 @@ def begin(
         source=np.arange(width),
         ptr=np.zeros(width, np.int64),
         path=np.empty((1024, 3 + 5 * n) if dense else (0, 0)),
-        now=np.zeros(2 * len(machine.held), np.int64),
+        now=np.zeros(3 * len(machine.held), np.int64),
+        pace=np.full(5 * len(machine.held), np.nan),
+        seen=np.zeros(5 * int(machine.offsets[N_GAPS]) * width),
         flow=np.zeros(n),
     )
 
@@ -162,10 +168,11 @@ def _carry(
     while True:
         begun = march.copy() if len(march.path) else march
         group = Group(
-            machine.addresses, machine.offsets, options, march.w, table.breaks, table.op_ptr, table.op_kind,
-            table.op_index, table.op_amount, machine.root_event, march.held, machine.targets,
+            machine.addresses, machine.offsets, options, march.w, table.breaks, table.middles, table.op_ptr,
+            table.op_kind, table.op_index, table.op_amount, machine.root_event, march.held, machine.targets,
             machine.target_ptr, sample_times, march.samples, march.inputs, march.status, march.fail_time,
-            march.culprit, march.counts, march.source, march.ptr, march.now, march.flow, march.path,
+            march.culprit, march.counts, march.source, march.ptr, march.now, march.pace,
+            march.seen, march.flow, march.path,
         )  # fmt: skip
         places = addresses(group, tangents)
         said = step_code().run_group(

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 Reals = NDArray[np.float64]
 Wholes = NDArray[np.int64]
 
-OK, STEP_UNDERFLOW, TOO_MANY_STEPS, NOT_FINITE = 0, 1, 2, 3
+OK, STEP_UNDERFLOW, TOO_MANY_STEPS, NOT_FINITE, EVENTS_WITHOUT_END = 0, 1, 2, 3, 4
 # what `run_group` says: at its end, or that `path` was too short
 ARRIVED, PATH_FULL = 0, 1
 
@@ -31,6 +31,7 @@ KERNELS = (
     "observe",
     "observe_rate",
     "conditions",
+    "gaps",
 )
 SLOTS = (
     "control",
@@ -50,8 +51,11 @@ SLOTS = (
     "k",
     "stages",
     "roots",
+    "gaps",
 )
-PREPARE, INITIAL, RHS, RHS_AT_SAMPLE, JAC, LU, STEP, DENSE, OBSERVE, OBSERVE_RATE, CONDITIONS = range(11)
+PREPARE, INITIAL, RHS, RHS_AT_SAMPLE, JAC, LU, STEP, DENSE, OBSERVE, OBSERVE_RATE, CONDITIONS, GAPS = range(
+    12
+)
 (
     S_CONTROL,
     S_ERROR,
@@ -70,8 +74,9 @@ PREPARE, INITIAL, RHS, RHS_AT_SAMPLE, JAC, LU, STEP, DENSE, OBSERVE, OBSERVE_RAT
     S_K,
     S_STAGES,
     S_ROOTS,
-) = range(17)
-N_STATES, N_LANES, N_PADDED, N_OUTPUTS, N_ROOTS, N_CLOCK, N_FIXED = range(17, 24)
+    S_GAPS,
+) = range(18)
+N_STATES, N_LANES, N_PADDED, N_OUTPUTS, N_ROOTS, N_CLOCK, N_FIXED, N_MIDDLE, N_GAPS = range(18, 27)
 RTOL, H_MAX, MAX_STEPS, WANT_RATES, PEAK_SHARE = range(5)
 ACCEPTED, REJECTED, FACTORED, RECORDED = range(4)
 
@@ -84,6 +89,7 @@ class Group(NamedTuple):
     opt: Reals  # options
     w: Reals  # workspace; slots p, atol (and y if `given_start`) are filled
     breaks: Reals  # (n_breaks,): times at which something changes; first and last are start and end
+    middles: Reals  # (n_breaks,): the middle of the stretch that begins at each break
     op_ptr: Wholes  # (n_breaks + 1,): what changes at break b is op_ptr[b]:op_ptr[b+1]
     op_kind: Wholes
     op_index: Wholes  # a state, or an event
@@ -101,7 +107,11 @@ class Group(NamedTuple):
     counts: Wholes  # (4,): steps accepted, rejected, factorisations, rows of `path`
     source: Wholes  # (W,): the lane that each lane follows (its own number to begin with)
     ptr: Wholes  # (W,): the next sample of each lane
-    now: Wholes  # (2 n_roots,): room
+    now: Wholes  # (3 n_roots,): room
+    pace: (
+        Reals  # (5 n_roots,): when each located event fired and how its intervals shrink (see `_without_end`)
+    )
+    seen: Reals  # (5 n_gaps W,): room for gaps along a step
     flow: Reals  # (n,): room
     path: Reals  # (some, 3 + 5 n), one lane only: receives start, end, step length, y, y1, K_1, K_2, K_3 of every step
 
@@ -109,9 +119,9 @@ class Group(NamedTuple):
 class Tangents(NamedTuple):
     """Everything the loop needs to carry sensitivities along, the same way; `sizes` is zero without them."""
 
-    addresses: Wholes  # prepare, step, dense, observe_y, observe_p, initial, times, then events
+    addresses: Wholes  # prepare, step, dense, observe_y, observe_p, initial, atoms, then events
     v: Reals  # the tangents' workspace
-    slots: Wholes  # where gy, gp, y0p, event, times, atoms begin
+    slots: Wholes  # where gy, gp, y0p, event, atoms begin
     sizes: Wholes  # whether there are tangents, then numbers of things, in the order of the constants below
     groups: Wholes  # (n_groups, 6): where s, s1, sample, u, dense begin, and how many doubles a vector has
     places: Wholes  # (n_groups, n_states): where a state is in those vectors, or -1
@@ -138,8 +148,9 @@ class Tangents(NamedTuple):
     moved: Reals  # (n_directions,): room
 
 
-T_PREPARE, T_STEP, T_DENSE, T_OBSERVE_Y, T_OBSERVE_P, T_INITIAL, T_TIMES, T_ATOMS, T_EVENTS = range(9)
-SEED_STATE, SEED_INPUT, SEED_TIME, SEED_EVENT_TIME = range(4)
+T_PREPARE, T_STEP, T_DENSE, T_OBSERVE_Y, T_OBSERVE_P, T_INITIAL, T_ATOMS, T_EVENTS = range(8)
+# what moves along a direction: a state, an input, or the instant of a turn, of doses, of timed events
+SEED_STATE, SEED_INPUT, SEED_TURN, SEED_DOSE, SEED_EVENT = range(5)
 ON, N_GROUPS, N_PLACES, N_PAIRS_Y, N_PAIRS_P, N_INITIALS, N_DIRECTIONS, N_ATOMS, N_RESULTS = range(9)
 
 

@@ -1,7 +1,7 @@
 """The second solver: SciPy's LSODA on the same right-hand side, slow and independent.
 
 It restarts at every dose, at every change of an inflow and at every instant that a condition on time
-alone turns; events that depend on states are located on the dense output of each step.
+alone turns; conditions and events that depend on states are located on the dense output of each step.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import Any, Protocol
 
 import numpy as np
 from scipy.integrate import LSODA
+from scipy.optimize import minimize_scalar
 
 from cellsim.errors import SimulationError
 
@@ -24,36 +25,50 @@ Interpolant = Callable[[Array], Array]
 _LOOKS = (0.25, 0.5, 0.75, 1.0)  # where a step is searched for a condition that turned
 _LAG = 1e3  # how much larger than wanted a tolerance may be before LSODA starts anew
 _TINY = 1e-9  # a stretch this short (relative to the day) is crossed in one explicit step
-_MOST_ROUNDS = 100  # events that set off events at one instant
+_MOST_ROUNDS = 64  # events that set off events at one instant
+_NO_DELAY = 1e-8  # of the time scale: what an event brings about this soon is of the same instant
+# an event whose intervals shrink to this share of what they were, by one factor each time, has no end
+_VANISHED, _IN_A_ROW, _ONE_FACTOR = 1e-2, 3, 0.2
 
 
 class Motion(Protocol):
-    """What a solver asks of a model whose parameters are settled."""
+    """What a solver asks of a model whose parameters are settled; `middle` is where conditions on time are asked."""
 
     @property
     def names(self) -> Sequence[str]:
         """Names of the states, in order."""
 
-    def rates(self, t: float, y: Array) -> Array:
+    def rates(self, t: float, y: Array, middle: float) -> Array:
         """Rate of change of each state, shape (n_states,)."""
 
-    def jacobian(self, t: float, y: Array) -> Array:
+    def jacobian(self, t: float, y: Array, middle: float) -> Array:
         """d rate / d state, shape (n_states, n_states)."""
+
+    @property
+    def switches(self) -> int:
+        """How many of the gaps, the first, stand in rates."""
+
+    def gaps(self, t: float, y: Array, middle: float) -> Array:
+        """What crosses zero where a condition on states turns, shape (n_gaps,)."""
 
 
 class Events(Protocol):
-    """Conditions that set states anew when they turn true; all of them asked together."""
+    """Conditions on states that set states anew when they turn true; all of them asked together."""
 
     @property
-    def by_time(self) -> Sequence[bool]:
-        """Whether each condition depends on time alone: these turn at breaks, and are not searched for."""
+    def names(self) -> Sequence[str]:
+        """Of all events, those that time alone sets off included."""
+
+    @property
+    def located(self) -> Sequence[int]:
+        """Which events wait for states."""
 
     @property
     def initially(self) -> Sequence[bool]:
-        """What each condition is taken to have been just before the start."""
+        """What each of these conditions is taken to have been just before the start."""
 
-    def truths(self, t: float, y: Array) -> np.ndarray[Any, np.dtype[np.bool_]]:
-        """Which conditions hold, shape (n_events,)."""
+    def truths(self, t: float, y: Array, middle: float) -> np.ndarray[Any, np.dtype[np.bool_]]:
+        """Which of these conditions hold, shape (n_located,)."""
 
     def fire(self, which: Iterable[int], t: float, y: Array) -> Array:
         """States after these events, all new values computed from `y`."""
@@ -134,43 +149,145 @@ def breakdown(
     )
 
 
-def _after(t: float) -> float:
-    """The instant just after `t`: what a condition such as ``time > 7`` is asked at a restart on day 7."""
-    return float(np.nextafter(t, np.inf))
+class _Watch:
+    """Which conditions on states hold, and when their events fired."""
+
+    def __init__(self, events: Events) -> None:
+        self.events = events
+        self.held = np.array(events.initially, dtype=bool)
+        self.fired: list[list[float]] = [[] for _ in self.held]
+
+    def settle(
+        self, t: float, y: Array, middles: Sequence[float], timed: Sequence[int] = ()
+    ) -> tuple[Array, list[int]]:
+        """Let everything fire that turned true at this instant, and what that sets off.
+
+        Conditions are asked at each of `middles` in turn; all that fire at first, those set off by time alone
+        included, start from the same values. Returns the states, and which located events fired.
+        """
+        all_fired: list[int] = []
+        for turn in range(_MOST_ROUNDS):
+            turned: set[int] = set()
+            for middle in middles if turn == 0 else middles[-1:]:
+                holds = self.events.truths(t, y, middle)
+                turned |= {int(e) for e in np.flatnonzero(holds & ~self.held)}
+                self.held = holds
+            now = [*(timed if turn == 0 else ()), *(self.events.located[e] for e in sorted(turned))]
+            if not now:
+                return y, all_fired
+            all_fired += sorted(turned)
+            y = self.events.fire(now, t, y)
+        raise _endless(self.events.names[now[0]], t)
+
+    def count(self, fired: Iterable[int], t: float) -> None:
+        """Refuse an event whose intervals shrink by one factor each time until nothing is left of them."""
+        for e in set(fired):
+            days = self.fired[e]
+            days.append(t)
+            steps = np.diff(days[-_IN_A_ROW - 2 :])
+            with np.errstate(all="ignore"):
+                ratios = steps[1:] / steps[:-1]
+            alike = len(ratios) == _IN_A_ROW and np.ptp(ratios) < _ONE_FACTOR * ratios.min()
+            if not (alike and ratios.max() < 1):
+                if len(days) > _IN_A_ROW + 2:
+                    self.fired[e] = days[-_IN_A_ROW - 2 :]
+                continue
+            if steps[-1] < _VANISHED * (days[1] - days[0]):
+                raise _endless(self.events.names[self.events.located[e]], t)
+
+    def hold(
+        self, fired: Iterable[int], t: float, y: Array, slope: Array, delay: float, middle: float
+    ) -> None:
+        """Events just fired whose own new values let them turn true again at once have not turned false."""
+        again = [e for e in set(fired) if not self.held[e]]
+        if again:
+            holds = self.events.truths(t + delay, y + delay * slope, middle)
+            for e in again:
+                self.held[e] = holds[e]
+
+    def turning(self, curve: Interpolant, start: float, end: float, middle: float) -> float | None:
+        """First day in (start, end] on which a condition on states has turned true."""
+        before = start
+        for look in _LOOKS:
+            day = start + look * (end - start)
+            holds = self.events.truths(day, curve(np.array([day]))[:, 0], middle)
+            if (holds & ~self.held).any():
+                low, high = before, day
+                while (half := 0.5 * (low + high)) not in (low, high):
+                    there = self.events.truths(half, curve(np.array([half]))[:, 0], middle)
+                    low, high = (low, half) if (there & ~self.held).any() else (half, high)
+                return high
+            self.held = holds  # what has turned false is armed again
+            before = day
+        return None
 
 
-def _settle(
-    events: Events, held: np.ndarray[Any, Any], t: float, y: Array
-) -> tuple[np.ndarray[Any, Any], Array]:
-    """Let everything fire that turned true at this instant, and what that sets off."""
-    for _ in range(_MOST_ROUNDS):
-        holds = events.truths(_after(t), y)
-        turned = np.flatnonzero(holds & ~held)
-        held = holds
-        if not len(turned):
-            return held, y
-        y = events.fire(turned, t, y)
-    raise SimulationError(f"Events set each other off without end on day {t:g}.")
+def _endless(name: str, t: float) -> SimulationError:
+    return SimulationError(
+        f"The solution cannot be carried past day {t:.6g}: events set each other off without end; {name} fires "
+        "again and again."
+    )
 
 
-def _turning(
-    events: Events, held: np.ndarray[Any, Any], curve: Interpolant, start: float, end: float
-) -> tuple[float | None, np.ndarray[Any, Any]]:
-    """First day in (start, end] on which a condition on states has turned true, and what held before."""
-    watched = ~np.array(events.by_time, dtype=bool)
-    before = start
-    for look in _LOOKS:
-        day = start + look * (end - start)
-        holds = events.truths(day, curve(np.array([day]))[:, 0])
-        if (watched & holds & ~held).any():
-            low, high = before, day
-            while (middle := 0.5 * (low + high)) not in (low, high):
-                there = events.truths(middle, curve(np.array([middle]))[:, 0])
-                low, high = (low, middle) if (watched & there & ~held).any() else (middle, high)
-            return high, held
-        held = np.where(watched, holds, held)  # what has turned false is armed again
-        before = day
-    return None, held
+def _crossing(
+    motion: Motion,
+    curve: Interpolant,
+    start: float,
+    end: float,
+    middle: float,
+    tolerances: _Tolerances,
+) -> tuple[float, float, bool] | None:
+    """Where inside a step a condition on states first turns, by more than the error.
+
+    That day, a day on which it surely has turned, and whether rates depend on it. What only events wait for counts if
+    it turns back within the step.
+    """
+
+    def gaps(days: Array) -> Array:
+        states = curve(days)
+        return np.array([motion.gaps(day, y, middle) for day, y in zip(days, states.T, strict=True)])
+
+    looks = np.linspace(start, end, 9)
+    if not gaps(looks[:1]).size:
+        return None
+    seen, found = gaps(looks), list[tuple[float, float, bool]]()
+    for i in range(seen.shape[1]):
+        sign = 1.0 if seen[0, i] > 0 else -1.0
+
+        def away(day: float, i: int = i, sign: float = sign) -> float:
+            return float(sign * gaps(np.array([day]))[0, i])
+
+        crossed = np.flatnonzero(sign * seen[:, i] < 0)
+        if i >= motion.switches and sign * seen[-1, i] < 0:
+            continue
+        day = float(looks[crossed[0]]) if crossed.size else end
+        if not crossed.size:
+            near = min(max(int(np.argmin(sign * seen[:, i])), 1), 7)
+            before, here, after = sign * seen[near - 1 : near + 2, i]
+            bend = before - 2 * here + after
+            if bend <= 0 or here - 0.125 * (after - before) ** 2 / bend > 0.2 * here:
+                continue  # a parabola through the three nearest to zero stays away from it
+            bounds = (looks[near - 1], looks[near + 1])
+            least = minimize_scalar(
+                away, bounds=bounds, method="bounded", options={"xatol": 1e-9 * (end - start)}
+            )
+            day = float(least.x)
+            if least.fun >= 0:
+                continue
+        y = curve(np.array([day]))[:, 0]
+        moved = [
+            motion.gaps(day, y + step, middle)[i]
+            for step in np.diag(tolerances.of(y) + tolerances.rtol * np.abs(y))
+        ]
+        at = motion.gaps(day, y, middle)[i]
+        if abs(at) > np.abs(np.array(moved) - at).sum():
+            low, high = start, day
+            while (half := 0.5 * (low + high)) not in (low, high):
+                low, high = (low, half) if away(half) < 0 else (half, high)
+            turn = low if low > start else high  # rates are asked on this side of it
+            if turn < end:
+                found.append((turn, day, i < motion.switches))
+    return min(found, default=None)
 
 
 def integrate(
@@ -183,6 +300,7 @@ def integrate(
     boluses: Sequence[tuple[float, int, float]],
     inflows: Sequence[tuple[float, float, int, float]],
     breaks: Iterable[float] = (),
+    firings: Iterable[tuple[float, int]] = (),
     rtol: float,
     atol: float | None,
     max_evaluations: int = 1_000_000,
@@ -203,6 +321,8 @@ def integrate(
         Constant inflows, in units of the state per day.
     breaks : iterable of float
         Other days on which the right-hand side may jump.
+    firings : iterable of (day, event)
+        Events that time alone sets off.
     rtol, atol : float
         Error allowed per step, relative and absolute; left out, the absolute one follows the values of each state.
     max_evaluations : int
@@ -226,44 +346,56 @@ def integrate(
     stops = [start, *sorted(day for day in days if start < day < end)]
     stops += [end] if end > start else []
     steps, left = _Steps([], [], []), iter(range(max_evaluations))
-    held = np.array(events.initially, dtype=bool) if events else np.empty(0, dtype=bool)
+    watch = _Watch(events) if events else None
+    timed: dict[float, list[int]] = {}
+    for day, event in firings:
+        timed.setdefault(day, []).append(event)
     y = np.array(y, dtype=float)
     tolerances = _Tolerances(rtol, atol, np.zeros_like(y))
     for place, t in enumerate(stops):
         for day, state, amount in boluses:
             if day == t:
                 y[state] += amount
-        if events:
-            held, y = _settle(events, held, t, y)
+        until = stops[place + 1] if place + 1 < len(stops) else float(np.nextafter(t, np.inf))
+        middle, fired = 0.5 * (t + until) if place + 1 < len(stops) else until, list[int]()
+        if watch:
+            y, fired = watch.settle(t, y, (t, middle), timed.get(t, ()))
         if place + 1 < len(stops):
             inflow = np.zeros_like(y)
             for on, off, state, rate in inflows:
                 if on <= t < off:
                     inflow[state] += rate
-            now, until = t, stops[place + 1]
+            now = t
             while now < until:
-                now, y, held = _stretch(motion, events, held, steps, now, until, y, inflow, tolerances, left)
+                now, y, fired = _stretch(
+                    motion, watch, fired, steps, now, until, y, inflow, middle, tolerances, left
+                )
     last = y.copy()
     steps.add(end, end, lambda times: np.repeat(last[:, None], len(times), axis=1))
     return np.array(steps.starts), np.array(steps.ends), steps.states
 
 
+def _line(start: float, y: Array, slope: Array) -> Interpolant:
+    return lambda times: y[:, None] + slope[:, None] * (times - start)
+
+
 def _stretch(
     motion: Motion,
-    events: Events | None,
-    held: np.ndarray[Any, Any],
+    watch: _Watch | None,
+    fired: Sequence[int],
     steps: _Steps,
     t: float,
     until: float,
     y: Array,
     inflow: Array,
+    middle: float,
     tolerances: _Tolerances,
     left: Iterator[int],
-) -> tuple[float, Array, np.ndarray[Any, Any]]:
-    """Go on until the next stop or the next event, whichever comes first."""
+) -> tuple[float, Array, list[int]]:
+    """Go on until the next stop or the next event, whichever comes first; `fired` are the events just gone by."""
 
     def rates(day: float, states: Array) -> Array:
-        found = motion.rates(day, states) + inflow
+        found = motion.rates(day, states, middle) + inflow
         if not np.isfinite(found).all():
             raise _StopError("a rate is not finite.", day, states, found)
         if next(left, None) is None:
@@ -271,31 +403,48 @@ def _stretch(
             raise _StopError(why, day, states, found)
         return found
 
-    rtol, atol = tolerances.rtol, tolerances.atol
+    def jacobian(day: float, states: Array) -> Array:
+        return motion.jacobian(day, states, middle)
+
+    rtol, atol, goal = tolerances.rtol, tolerances.atol, until
     try:
-        if until - t <= _TINY * max(1.0, abs(t)):
-            slope, first, begin = rates(t, y), y.copy(), t
-            steps.add(t, until, lambda times: first[:, None] + slope[:, None] * (times - begin))
-            return until, first + slope * (until - t), held
-        allowed = tolerances.of(y)
-        solver = LSODA(rates, t, y, until, rtol=rtol, atol=allowed, jac=motion.jacobian)
-        while solver.status == "running":
-            message = solver.step()
-            if solver.status == "failed":
-                found = motion.rates(solver.t, solver.y) + inflow
-                why = f"the step became too small ({(message or 'no reason given').rstrip('.')})."
-                raise breakdown(motion.names, solver.t, solver.y, found, rtol=rtol, atol=atol, why=why)
-            before, now, curve = solver.t_old, solver.t, solver.dense_output()
-            if events:
-                day, held = _turning(events, held, curve, before, now)
-                if day is not None:
-                    steps.add(before, day, curve)
-                    held, y = _settle(events, held, day, curve(np.array([day]))[:, 0])
-                    return day, y, held
-            steps.add(before, now, curve)
-            if (allowed > _LAG * tolerances.of(solver.y)).any():  # LSODA keeps to those it began with
-                return now, np.array(solver.y), held
+        if watch and fired:
+            slope = rates(t, y)
+            scale = np.max(np.abs(slope) / (tolerances.of(y) + np.abs(y)), initial=1.0 / (until - t))
+            watch.hold(fired, t, y, slope, _NO_DELAY / scale, middle)
+        while True:
+            if goal - t <= _TINY * max(1.0, abs(t)):
+                slope, first = rates(t, y), y.copy()
+                steps.add(t, goal, _line(t, first, slope))
+                return goal, first + slope * (goal - t), []
+            allowed = tolerances.of(y)
+            solver = LSODA(rates, t, y, goal, rtol=rtol, atol=allowed, jac=jacobian)
+            while solver.status == "running":
+                message = solver.step()
+                if solver.status == "failed":
+                    found = motion.rates(solver.t, solver.y, middle) + inflow
+                    why = f"the step became too small ({(message or 'no reason given').rstrip('.')})."
+                    raise breakdown(motion.names, solver.t, solver.y, found, rtol=rtol, atol=atol, why=why)
+                before, now, curve = solver.t_old, solver.t, solver.dense_output()
+                turned = _crossing(motion, curve, before, now, middle, tolerances)
+                if watch:
+                    day = watch.turning(curve, before, turned[1] if turned else now, middle)
+                    if day is None and turned and not turned[2]:
+                        day = watch.turning(curve, turned[1], now, middle)
+                    if day is not None:
+                        steps.add(before, day, curve)
+                        y, fired = watch.settle(day, curve(np.array([day]))[:, 0], (middle,))
+                        watch.count(fired, day)
+                        return day, y, list(fired)
+                if turned and turned[2]:
+                    # rates from behind the turn are in this step: once more, only as far as there
+                    t, y, goal = before, curve(np.array([before]))[:, 0], turned[0]
+                    break
+                steps.add(before, now, curve)
+                if (allowed > _LAG * tolerances.of(solver.y)).any():  # LSODA keeps to those it began with
+                    return now, np.array(solver.y), []
+            else:
+                return goal, np.array(solver.y), []
     except _StopError as error:
         where = (error.t, error.y, error.rates)
         raise breakdown(motion.names, *where, rtol=rtol, atol=atol, why=error.why) from None
-    return until, np.array(solver.y), held

@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 
 from cellsim.compiler.kernels import Kernels
 from cellsim.compiler.sensitivity_directions import LANES, Direction, directions_of, pack
-from cellsim.solver.breakpoints import OP_EVENT, Doses, Timetable
-from cellsim.solver.loop_arrays import SEED_EVENT_TIME, SEED_INPUT, SEED_STATE, SEED_TIME, Tangents
+from cellsim.solver.breakpoints import Doses, Timetable
+from cellsim.solver.conditions import Turnings
+from cellsim.solver.loop_arrays import SEED_DOSE, SEED_EVENT, SEED_INPUT, SEED_STATE, SEED_TURN, Tangents
 from cellsim.solver.tangents import TangentUnit, tangent_unit
 
 __all__ = ["Course", "courses_of", "no_tangents"]
@@ -57,7 +58,9 @@ class Course:
         g, lane = self.made.packing.home[direction]
         return int(self.groups[g, slot] + self.places[g, state] + lane)
 
-    def tangents(self, table: Timetable, doses: Doses, states: tuple[str, ...], result: Array) -> Tangents:
+    def tangents(
+        self, table: Timetable, doses: Doses, states: tuple[str, ...], result: Array, turned: Turnings
+    ) -> Tangents:
         """Everything for one run; `result` (n_times, n_outputs, n_directions) is filled."""
         v = self.made.unit.workspace()
         start = float(table.breaks[0])
@@ -82,27 +85,25 @@ class Course:
                 if kind == "jump":
                     seed(time, SEED_STATE, self.place(d, index(state)), 1.0)
                 else:
-                    seed(time, SEED_TIME, d, 1.0)
+                    seed(time, SEED_DOSE, d, 1.0)
             elif kind in ("rate", "on", "off"):
                 on, off, state, _ = doses.rates[i]
                 if kind == "rate":
                     seed(on, SEED_INPUT, self.place(d, index(state), 3), 1.0)
                     seed(off, SEED_INPUT, self.place(d, index(state), 3), -1.0)
                 else:
-                    seed(on if kind == "on" else off, SEED_TIME, d, 1.0)
-        for entry, (event, parameter) in enumerate(self.made.time_entries):
-            for b in range(len(table.breaks)):
-                for o in range(table.op_ptr[b], table.op_ptr[b + 1]):
-                    if (
-                        table.op_kind[o] == OP_EVENT
-                        and table.op_index[o] == event
-                        and table.breaks[b] > start
-                    ):
-                        seeds += [
-                            (b, SEED_EVENT_TIME, d, float(entry))
-                            for d, each in enumerate(self.made.packing.directions)
-                            if each.kind == "parameter" and each.index == parameter
-                        ]
+                    seed(on if kind == "on" else off, SEED_DOSE, d, 1.0)
+        along: dict[int, list[int]] = {}
+        for d, direction in enumerate(self.made.packing.directions):
+            if direction.kind == "parameter":
+                along.setdefault(direction.index, []).append(d)
+        fired = {day for day, _ in turned.firings}
+        for number, parameter, speed in turned.speeds(along):
+            day = turned.days[number]
+            for d in along[parameter]:
+                seed(day, SEED_TURN, d, speed)
+                if day in fired:
+                    seed(day, SEED_EVENT, d, speed)
         seeds.sort()
         counted = (
             np.bincount([b for b, *_ in seeds], minlength=len(table.breaks))
@@ -166,7 +167,6 @@ def _course(
         "observe_y",
         "observe_p",
         "initial",
-        "times",
         "atoms",
     )
     names += tuple(f"event{e}" for e in range(len(system.assignments)))
@@ -239,7 +239,7 @@ def _course(
         tau=_table(tau, 2),
         made=made,
         addresses=np.array([made.unit.address[name] for name in names], np.int64),
-        slots=np.array([lay[name] for name in ("gy", "gp", "y0p", "event", "times", "atoms")], np.int64),
+        slots=np.array([lay[name] for name in ("gy", "gp", "y0p", "event", "atoms")], np.int64),
         sizes=np.array(sizes, np.int64),
         groups=_table(groups, 6),
         places=places,

@@ -17,9 +17,10 @@ from cellsim.compiler.equations import equations_of
 from cellsim.compiler.kernels import Kernels, compile_equations
 from cellsim.dosing.delivery import Delivery, deliver
 from cellsim.errors import Problem, SimulationError, did_you_mean
-from cellsim.solver.conditions import Conditions, turning_days
+from cellsim.solver.conditions import Conditions, turnings
 from cellsim.solver.integration import MEANING, Doses, Solution, observe
 from cellsim.solver.integration import integrate as integrate_rodas
+from cellsim.solver.loop_arrays import EVENTS_WITHOUT_END
 from cellsim.solver.path import Path
 from cellsim.solver.scipy_solver import breakdown
 from cellsim.solver.scipy_solver import integrate as integrate_scipy
@@ -64,6 +65,11 @@ def simulate(
     atol: float | None = None,
 ) -> Trajectory:
     """Run a model under a schedule and read it at given times.
+
+    What happens at one instant happens in this order, as in PEtab and SBML: doses, all of them added; then every event
+    whose trigger turns true there, on time or on states, all from the values that the doses left (where two set the
+    same state, the later in the file has it); then events that these set off; then samples. A condition on time turns
+    exactly on its day: before it what held before, behind it what holds behind it, for rates as for events.
 
     Parameters
     ----------
@@ -198,11 +204,18 @@ class _Motion:
         self.kernels, self.p = kernels, p
         self.names = kernels.equations.states
 
-    def rates(self, t: float, y: Array) -> Array:
-        return self.kernels.rhs(t, y, self.p)
+    def rates(self, t: float, y: Array, middle: float) -> Array:
+        return self.kernels.rhs(t, y, self.p, middle)
 
-    def jacobian(self, t: float, y: Array) -> Array:
-        return self.kernels.jacobian(t, y, self.p)
+    def jacobian(self, t: float, y: Array, middle: float) -> Array:
+        return self.kernels.jacobian(t, y, self.p, middle)
+
+    @property
+    def switches(self) -> int:
+        return self.kernels.system.switches
+
+    def gaps(self, t: float, y: Array, middle: float) -> Array:
+        return self.kernels.gaps(t, y, self.p, middle)
 
 
 @dataclass
@@ -247,6 +260,7 @@ class _Run:
         for name, value in self.values.items():
             if name in of_parameter:
                 self.p[of_parameter[name]] = value
+        self.turned = turnings(self.kernels.system, self.p.tolist(), self.begin, self.end)
         self.y0 = self.kernels.initial(self.p, self.begin)
         for name, value in self.values.items():
             if name in self.place:
@@ -258,7 +272,8 @@ class _Run:
 
     def breaks(self) -> list[float]:
         """Start, end, and the known days between on which something jumps."""
-        days = {day for day, _, _ in self.delivery.boluses} | {*turning_days(self.equations, self.p)}
+        days = {day for day, _, _ in self.delivery.boluses} | {*self.turned.days}
+        days |= {day for day, _ in self.turned.firings}
         days |= {day for on, off, _, _ in self.delivery.inflows for day in (on, off)}
         return [self.begin, *sorted(day for day in days if self.begin < day < self.end), self.end]
 
@@ -272,7 +287,7 @@ class _Run:
         return Path(
             *integrate_scipy(
                 _Motion(self.kernels, self.p),
-                Conditions(self.equations, self.p) if self.equations.events else None,
+                Conditions(self.kernels, self.p) if self.equations.events else None,
                 self.y0,
                 start=self.begin,
                 end=self.end,
@@ -281,6 +296,7 @@ class _Run:
                     (on, off, self.place[state], rate) for on, off, state, rate in self.delivery.inflows
                 ],
                 breaks=self.breaks(),
+                firings=self.turned.firings,
                 rtol=self.rtol,
                 atol=self.atol,
             ),
@@ -322,6 +338,8 @@ class _Run:
         )
         if not solution.status[0]:
             return solution
+        if solution.status[0] == EVENTS_WITHOUT_END:
+            raise SimulationError(f"The solution cannot be carried on. {solution.messages[0]}")
         if not dense:  # once more, for the last state before it
             return self.solve(days, dense=True)
         steps = solution.paths[0]

@@ -20,7 +20,9 @@ from cellsim.solver.loop_arrays import (
     ARRIVED,
     CONDITIONS,
     DENSE,
+    EVENTS_WITHOUT_END,
     FACTORED,
+    GAPS,
     H_MAX,
     INITIAL,
     JAC,
@@ -31,9 +33,11 @@ from cellsim.solver.loop_arrays import (
     N_CLOCK,
     N_DIRECTIONS,
     N_FIXED,
+    N_GAPS,
     N_GROUPS,
     N_INITIALS,
     N_LANES,
+    N_MIDDLE,
     N_OUTPUTS,
     N_PADDED,
     N_PAIRS_P,
@@ -60,6 +64,7 @@ from cellsim.solver.loop_arrays import (
     S_ERROR,
     S_F,
     S_G,
+    S_GAPS,
     S_GDOT,
     S_PEAK,
     S_Q,
@@ -68,10 +73,11 @@ from cellsim.solver.loop_arrays import (
     S_Y,
     S_Y1,
     S_YS,
-    SEED_EVENT_TIME,
+    SEED_DOSE,
+    SEED_EVENT,
     SEED_INPUT,
     SEED_STATE,
-    SEED_TIME,
+    SEED_TURN,
     STEP,
     STEP_UNDERFLOW,
     T_ATOMS,
@@ -82,7 +88,6 @@ from cellsim.solver.loop_arrays import (
     T_OBSERVE_Y,
     T_PREPARE,
     T_STEP,
-    T_TIMES,
     TOO_MANY_STEPS,
     WANT_RATES,
     Group,
@@ -95,6 +100,10 @@ from cellsim.solver.loop_arrays import (
 __all__ = ["call_kernel", "observe_group", "run_group"]
 
 START = 1.2
+_ROUNDS = 64  # events that set off events at one instant
+_NO_DELAY = 1e-7  # of the first step: what an event brings about this soon is of the same instant
+# an event whose intervals shrink to this share of what they were, by one factor each time, has no end
+_VANISHED, _IN_A_ROW, _ONE_FACTOR = 1e-2, 3, 0.2
 
 
 def _emit_call(typing: Any, address: Any, w: Any, v: Any) -> Any:
@@ -192,7 +201,7 @@ def _follow_scales(off, opt, w):  # type: ignore[no-untyped-def]
         return
     W = off[N_LANES]
     for i in range(off[N_STATES] * W):
-        if i // W == off[N_CLOCK]:
+        if i // W == off[N_CLOCK] or i // W == off[N_MIDDLE]:
             continue
         value = abs(w[off[S_Y] + i])
         if value > w[off[S_PEAK] + i]:
@@ -223,14 +232,14 @@ def _read_conditions(addr, off, w, base, source, now, into):  # type: ignore[no-
 
 @_compiled
 def _apply_event(addr, off, w, base, event, targets, target_ptr, mask, first, stride):  # type: ignore[no-untyped-def]
-    """New values of the event's targets, in the lanes where the mask (from `first` on) is set."""
+    """New values of the event's targets into slot y1, in the lanes where the mask (from `first` on) is set."""
     W = off[N_LANES]
     call_kernel(addr[len(KERNELS) + event], base, base)
     for j in range(target_ptr[event], target_ptr[event + 1]):
         i = targets[j]
         for lane in range(W):
             if stride == 0 or mask[first + (lane if stride > 1 else 0)] != 0.0:
-                w[off[S_Y] + i * W + lane] = w[off[S_YS] + i * W + lane]
+                w[off[S_Y1] + i * W + lane] = w[off[S_YS] + i * W + lane]
 
 
 @_compiled
@@ -295,7 +304,6 @@ def _begin_tangents(T, base, other, given_start):  # type: ignore[no-untyped-def
         call_kernel(T.addresses[T_INITIAL], base, other)
         for i in range(T.sizes[N_INITIALS]):
             v[T.initials[2 * i + 1]] += v[T.slots[2] + T.initials[2 * i]]
-    call_kernel(T.addresses[T_TIMES], base, other)
 
 
 @_compiled
@@ -339,10 +347,9 @@ def _copy_tangents(T, source, target):  # type: ignore[no-untyped-def]
 
 @_compiled
 def _event_tangents(T, base, other, event):  # type: ignore[no-untyped-def]
-    """Tangents of the states an event is about to set; the state before it is still in slot y."""
+    """Tangents of the states an event is about to set; those before it in slot sample, the state in slot y."""
     v, n = T.v, T.sizes[N_PLACES]
     call_kernel(T.addresses[T_EVENTS + event], base, other)
-    _copy_tangents(T, np.int64(0), np.int64(2))
     for g in range(T.sizes[N_GROUPS]):
         s, sample = T.groups[6 * g], T.groups[6 * g + 2]
         for i in range(T.event_ptr[event], T.event_ptr[event + 1]):
@@ -361,36 +368,37 @@ def _event_tangents(T, base, other, event):  # type: ignore[no-untyped-def]
 
 
 @_compiled
-def _shift_tangents(T, b, flow, sign):  # type: ignore[no-untyped-def]
-    """Move tangents along the flow by sign times the derivative of the instant of break b."""
+def _shift_tangents(T, b, kind, flow, sign):  # type: ignore[no-untyped-def]
+    """Move tangents along the flow by sign times the derivative of what is of this kind at the instant of break b."""
     v = T.v
     for i in range(T.seed_ptr[b], T.seed_ptr[b + 1]):
-        code = T.seed_code[i]
-        if code >= SEED_TIME:  # at the instant itself, or at that of an event
+        if T.seed_code[i] == kind:
             d = T.seed_at[i]
-            rate = T.seed_value[i]
-            if code == SEED_EVENT_TIME:
-                rate = v[T.slots[4] + np.int64(rate)]
             for j in range(T.row_ptr[d], T.row_ptr[d + 1]):
-                v[T.rows[2 * j + 1]] += sign * rate * flow[T.rows[2 * j]]
+                v[T.rows[2 * j + 1]] += sign * T.seed_value[i] * flow[T.rows[2 * j]]
 
 
 @_compiled
 def _seed_tangents(T, b):  # type: ignore[no-untyped-def]
-    """Doses along which we differentiate; whether the instant of this break moves with some direction."""
-    moves = False
+    """Doses along which we differentiate."""
     for i in range(T.seed_ptr[b], T.seed_ptr[b + 1]):
         if T.seed_code[i] == SEED_STATE or T.seed_code[i] == SEED_INPUT:
             T.v[T.seed_at[i]] += T.seed_value[i]
-        else:
-            moves = True
-    return moves
+
+
+@_compiled
+def _instant_is(T, b, kind):  # type: ignore[no-untyped-def]
+    """Whether the instant of what is of this kind at break b moves with some direction."""
+    found = False
+    for i in range(T.seed_ptr[b], T.seed_ptr[b + 1]):
+        found = found or T.seed_code[i] == kind
+    return found
 
 
 @_compiled
 def _instant_moves(T, root, flow):  # type: ignore[no-untyped-def]
     """How the instant of a located event moves with each direction: -(gap along it) / (gap in time)."""
-    v, slot, n = T.v, T.slots[5], T.sizes[N_DIRECTIONS]
+    v, slot, n = T.v, T.slots[4], T.sizes[N_DIRECTIONS]
     best, nearest, speed = -1, np.inf, 0.0
     for a in range(T.sizes[N_ATOMS] - 1):
         if T.atoms[3 * a] == root:
@@ -424,36 +432,188 @@ def _flow(addr, off, w, base, flow):  # type: ignore[no-untyped-def]
 
 
 @_compiled
-def _settle(G, base, T, other, timed):  # type: ignore[no-untyped-def]
-    """Fire state-triggered events whose condition has just become true, and those that these set off.
+def _settle(G, base, T, other, t, middle, first, last, stride, hit):  # type: ignore[no-untyped-def]
+    """Fire all events that turn true at this instant, from the values before any of them, then those these set off.
 
-    `timed` says that the instant was located on the way (and moves with parameters), not set by a dose.
+    Operations ``first:last`` hold events that time alone sets off; `hit` is a located one that was met on the way, or
+    -1 at a break. There, conditions are asked at the instant itself and just after it.
+
+    Returns the located event that fires without end, or -1.
     """
     addr, off, w, now, held = G.addr, G.off, G.w, G.now, G.held
-    for _ in range(16):
-        _read_conditions(addr, off, w, base, off[S_Y], now, np.int64(0))
-        fired = -1
-        for e in range(off[N_ROOTS]):
-            if now[e] != 0 and held[e] == 0 and fired < 0:
-                fired = e
-            elif now[e] == 0:
-                held[e] = 0
-        if fired < 0:
-            break
-        held[fired] = 1
-        event = G.root_event[fired]
+    roots, size, Y, Y1 = off[N_ROOTS], off[N_STATES] * off[N_LANES], off[S_Y], off[S_Y1]
+    middle_at = off[N_MIDDLE]
+    for e in range(roots):
+        now[2 * roots + e] = 0
+    for turn in range(_ROUNDS):
+        some = turn == 0 and last > first
+        for e in range(roots):
+            now[roots + e] = 0
+        for look in range(2 if roots else 0):
+            if look == 0 and (hit >= 0 or turn > 0 or middle_at < 0):
+                continue
+            if middle_at >= 0:
+                w[Y + middle_at] = middle if look else t
+            _read_conditions(addr, off, w, base, Y, now, np.int64(0))
+            for e in range(roots):
+                if now[e] != 0 and held[e] == 0:
+                    now[roots + e] = 1
+                    now[2 * roots + e] = 1
+                    some = True
+                held[e] = now[e]
+        if not some:
+            return np.int64(-1)
         if T.sizes[ON]:
-            if timed:
-                _flow(addr, off, w, base, G.flow)
-                call_kernel(T.addresses[T_ATOMS], base, other)
-                _instant_moves(T, fired, G.flow)
-                _shift_all(T, G.flow, 1.0)
-            _event_tangents(T, base, other, event)
-        _apply_event(addr, off, w, base, event, G.targets, G.target_ptr, G.op_amount, 0, 0)
-        if T.sizes[ON] and timed:
-            _flow(addr, off, w, base, G.flow)
-            _shift_all(T, G.flow, -1.0)
-        timed = False  # what follows happens at the same instant
+            _copy_tangents(T, np.int64(0), np.int64(2))
+        for i in range(size):
+            w[Y1 + i] = w[Y + i]
+        for o in range(first, last if turn == 0 else first):
+            if T.sizes[ON]:
+                _event_tangents(T, base, other, G.op_index[o])
+            _apply_event(
+                addr, off, w, base, G.op_index[o], G.targets, G.target_ptr, G.op_amount, o * stride, stride
+            )
+        for e in range(roots):
+            if now[roots + e] != 0:
+                if T.sizes[ON]:
+                    _event_tangents(T, base, other, G.root_event[e])
+                _apply_event(addr, off, w, base, G.root_event[e], G.targets, G.target_ptr, G.op_amount, 0, 0)
+        for i in range(size):
+            w[Y + i] = w[Y1 + i]
+    for e in range(roots):
+        if now[roots + e] != 0:
+            return np.int64(e)
+    return np.int64(-1)
+
+
+@_compiled
+def _hold(G, base, h):  # type: ignore[no-untyped-def]
+    """Events just fired whose own new values let them turn true again at once have not turned false in between."""
+    addr, off, w, now = G.addr, G.off, G.w, G.now
+    roots, some = off[N_ROOTS], False
+    for e in range(roots):
+        some = some or (now[2 * roots + e] != 0 and G.held[e] == 0)
+    if not some:
+        return
+    call_kernel(addr[RHS], base, base)
+    for i in range(off[N_STATES]):
+        w[off[S_Y1] + i] = w[off[S_Y] + i] + _NO_DELAY * h * w[off[S_F] + i]
+    _read_conditions(addr, off, w, base, off[S_Y1], now, np.int64(0))
+    for e in range(roots):
+        if now[2 * roots + e] != 0 and now[e] != 0:
+            G.held[e] = 1
+
+
+@_compiled
+def _without_end(G, t):  # type: ignore[no-untyped-def]
+    """The located event whose instants pile up before some time, or -1; those just fired are counted."""
+    roots, pace = G.off[N_ROOTS], G.pace
+    for e in range(roots):
+        if G.now[2 * roots + e] != 0:
+            at = (
+                5 * e
+            )  # last instant, interval, ratio of intervals, how many alike in a row, interval before them
+            interval = t - pace[at]
+            ratio = interval / pace[at + 1]
+            if ratio < 1.0 and (pace[at + 3] == 0.0 or abs(ratio / pace[at + 2] - 1.0) < _ONE_FACTOR):
+                pace[at + 3] += 1.0
+            else:
+                pace[at + 3], pace[at + 4] = 0.0, interval
+            pace[at], pace[at + 1], pace[at + 2] = t, interval, ratio
+            if pace[at + 3] >= _IN_A_ROW and interval < _VANISHED * pace[at + 4]:
+                return np.int64(e)
+    return np.int64(-1)
+
+
+@_compiled
+def _end_events(G, t, root):  # type: ignore[no-untyped-def]
+    """Give up a run (of one lane) in which an event fires without end."""
+    G.status[0], G.fail_time[0], G.culprit[0] = EVENTS_WITHOUT_END, t, G.root_event[root]
+    G.source[0] = -1
+
+
+@_compiled
+def _gap_at(addr, off, w, base, theta, gap):  # type: ignore[no-untyped-def]
+    """A gap inside the step."""
+    _interpolate(off, w, theta, off[S_YS])
+    call_kernel(addr[GAPS], base, base)
+    return w[off[S_GAPS] + gap]
+
+
+@_compiled
+def _gap_error(addr, off, opt, w, base, gap):  # type: ignore[no-untyped-def]
+    """How far a gap is uncertain at the end of the step, by the error allowed in each state."""
+    W, Y1, YS = off[N_LANES], off[S_Y1], off[S_YS]
+    size, lane = off[N_STATES] * W, gap % W
+    for i in range(size):
+        w[YS + i] = w[Y1 + i]
+    call_kernel(addr[GAPS], base, base)
+    here, total = w[off[S_GAPS] + gap], 0.0
+    for i in range(lane, size, W):
+        if w[off[S_ATOL] + i] < 1e299:  # not the clock
+            w[YS + i] += w[off[S_ATOL] + i] + opt[RTOL] * abs(w[Y1 + i])
+            call_kernel(addr[GAPS], base, base)
+            total += abs(w[off[S_GAPS] + gap] - here)
+            w[YS + i] = w[Y1 + i]
+    return total
+
+
+@_compiled
+def _overlooked(G, base):  # type: ignore[no-untyped-def]
+    """Where in this step a condition on states turns and turns back, as a share of it; 0 if nowhere.
+
+    Every gap is looked at in five places, and where a parabola through three of them comes near zero.
+    """
+    addr, off, opt, w, seen = G.addr, G.off, G.opt, G.w, G.seen
+    gaps, size = off[N_GAPS] * off[N_LANES], off[N_STATES] * off[N_LANES]
+    for probe in range(5):
+        if 0 < probe < 4:
+            _interpolate(off, w, 0.25 * probe, off[S_YS])
+        else:
+            for i in range(size):
+                w[off[S_YS] + i] = w[(off[S_Y1] if probe else off[S_Y]) + i]
+        call_kernel(addr[GAPS], base, base)
+        for i in range(gaps):
+            seen[probe * gaps + i] = w[off[S_GAPS] + i]
+    for i in range(gaps):
+        side = seen[i] > 0.0
+        if (seen[4 * gaps + i] > 0.0) != side:
+            continue
+        theta = 0.0
+        for probe in range(1, 4):
+            low, here, high = (
+                seen[(probe - 1) * gaps + i],
+                seen[probe * gaps + i],
+                seen[(probe + 1) * gaps + i],
+            )
+            if (here > 0.0) != side:
+                theta = 0.25 * probe
+                break
+            wide, at = 0.25, 0.25 * probe
+            for _ in range(4):
+                bend, slope = low - 2.0 * here + high, 0.5 * (high - low)
+                if bend == 0.0 or (bend > 0.0) != side or abs(slope) > abs(bend):
+                    break
+                lowest = here - 0.5 * slope * slope / bend
+                if (lowest > 0.0) == side and abs(lowest) > 0.2 * abs(here):
+                    break
+                at = min(max(at - wide * slope / bend, 1e-9), 1.0 - 1e-9)
+                here = _gap_at(addr, off, w, base, at, i)
+                if (here > 0.0) != side:
+                    theta = at
+                    break
+                wide = 0.3 * min(wide, at, 1.0 - at)
+                low, high = (
+                    _gap_at(addr, off, w, base, at - wide, i),
+                    _gap_at(addr, off, w, base, at + wide, i),
+                )
+            if theta > 0.0:
+                break
+        if theta > 0.0:
+            away = abs(_gap_at(addr, off, w, base, theta, i))
+            if away > _gap_error(addr, off, opt, w, base, i):
+                return theta
+    return 0.0
 
 
 @_compiled
@@ -503,25 +663,49 @@ def run_group(at, base, other, given_start, first, stop, n_breaks, n_times, stri
         if off[N_CLOCK] >= 0:  # the clock never drifts from the time
             for lane in range(W):
                 w[Y + off[N_CLOCK] * W + lane] = t
-        moves = _seed_tangents(T, b) if tangents else False
+        if tangents:
+            _seed_tangents(T, b)
+        # first what time alone turns, then doses, then events: each has its own instant, should it move
+        moves = tangents and _instant_is(T, b, SEED_TURN)
         if moves:
             _flow(addr, off, w, base, G.flow)
-            _shift_tangents(T, b, G.flow, 1.0)
+            _shift_tangents(T, b, SEED_TURN, G.flow, 1.0)
+        if off[N_MIDDLE] >= 0:
+            for lane in range(W):
+                w[Y + off[N_MIDDLE] * W + lane] = G.middles[b]
+        if moves:
+            _flow(addr, off, w, base, G.flow)
+            _shift_tangents(T, b, SEED_TURN, G.flow, -1.0)
+        moves = tangents and _instant_is(T, b, SEED_DOSE)
+        if moves:
+            _flow(addr, off, w, base, G.flow)
+            _shift_tangents(T, b, SEED_DOSE, G.flow, 1.0)
+        events = G.op_ptr[b + 1]
         for o in range(G.op_ptr[b], G.op_ptr[b + 1]):
             i = G.op_index[o]
-            if G.op_kind[o] == OP_EVENT:
-                if tangents:
-                    _event_tangents(T, base, other, i)
-                _apply_event(addr, off, w, base, i, G.targets, G.target_ptr, G.op_amount, o * stride, stride)
+            if G.op_kind[o] == OP_EVENT:  # they come last
+                events = min(events, o)
             else:
                 slot = Y if G.op_kind[o] == OP_JUMP else off[S_U]
                 for lane in range(W):
                     w[slot + i * W + lane] += G.op_amount[o * stride + (source[lane] if stride > 1 else 0)]
-        if roots:
-            _settle(G, base, T, other, False)
         if moves:
             _flow(addr, off, w, base, G.flow)
-            _shift_tangents(T, b, G.flow, -1.0)
+            _shift_tangents(T, b, SEED_DOSE, G.flow, -1.0)
+        if roots or events < G.op_ptr[b + 1]:
+            moves = tangents and _instant_is(T, b, SEED_EVENT)
+            if moves:
+                _flow(addr, off, w, base, G.flow)
+                _shift_tangents(T, b, SEED_EVENT, G.flow, 1.0)
+            endless = _settle(
+                G, base, T, other, t, G.middles[b], events, G.op_ptr[b + 1], stride, np.int64(-1)
+            )
+            if endless >= 0:
+                _end_events(G, t, endless)
+                return ARRIVED
+            if moves:
+                _flow(addr, off, w, base, G.flow)
+                _shift_tangents(T, b, SEED_EVENT, G.flow, -1.0)
         for i in range(size):
             if not abs(w[Y + i]) < 1e300 and source[i % W] == i % W:
                 for e in range(8):
@@ -558,6 +742,8 @@ def run_group(at, base, other, given_start, first, stop, n_breaks, n_times, stri
         end = G.breaks[b + 1]
         _follow_scales(off, opt, w)
         h = min(_initial_step(addr, off, opt, w, base, end - t), opt[H_MAX])
+        if roots:
+            _hold(G, base, h)
         fresh, grown, old_error = True, True, 1e-4
         while t < end:
             left = end - t
@@ -595,10 +781,21 @@ def run_group(at, base, other, given_start, first, stop, n_breaks, n_times, stri
                     fresh = True
                     h = min(_initial_step(addr, off, opt, w, base, left), opt[H_MAX])
                 continue
+            dense = False
+            if off[N_GAPS]:
+                call_kernel(addr[DENSE], base, base)
+                dense = True
+                turned = _overlooked(G, base)
+                if (
+                    turned > 0.0
+                ):  # end this step where the condition holds otherwise, and begin the next there
+                    counts[REJECTED] += 1
+                    grown = False
+                    h *= turned
+                    continue
             counts[ACCEPTED] += 1
             new = end if last else t + h
-            dense = False
-            hit = -1
+            hit = np.int64(-1)
             if roots:
                 hit_theta = 1.0
                 for probe in range(1, 5):
@@ -613,7 +810,7 @@ def run_group(at, base, other, given_start, first, stop, n_breaks, n_times, stri
                         _read_conditions(addr, off, w, base, Y1, now, np.int64(0))
                     for e in range(roots):
                         if now[e] != 0 and held[e] == 0:
-                            hit = e
+                            hit = np.int64(e)
                         elif now[e] == 0:
                             held[e] = 0
                     if hit >= 0:
@@ -693,9 +890,23 @@ def run_group(at, base, other, given_start, first, stop, n_breaks, n_times, stri
             fresh = True
             t = new
             if hit >= 0:
-                _settle(G, base, T, other, True)
+                if tangents:
+                    _flow(addr, off, w, base, G.flow)
+                    call_kernel(T.addresses[T_ATOMS], base, other)
+                    _instant_moves(T, hit, G.flow)
+                    _shift_all(T, G.flow, 1.0)
+                endless = _settle(G, base, T, other, t, G.middles[b], 0, 0, 0, hit)
+                if endless < 0:
+                    endless = _without_end(G, t)
+                if endless >= 0:
+                    _end_events(G, t, endless)
+                    return ARRIVED
+                if tangents:
+                    _flow(addr, off, w, base, G.flow)
+                    _shift_all(T, G.flow, -1.0)
                 if t < end:
                     h = min(_initial_step(addr, off, opt, w, base, end - t), opt[H_MAX])
+                    _hold(G, base, h)
                     old_error = 1e-4
                 for lane in range(W):
                     while ptr[lane] < n_times and times[ptr[lane] * W + lane] <= t and t < end:

@@ -31,8 +31,6 @@ class TangentUnit:
         Of the entries in slot ``y0p``.
     event_entries : list of list of (target, ``"y"`` or ``"p"``, index)
         Of the entries in slot ``event``, per event.
-    time_entries : list of (event, parameter)
-        Of the entries in slot ``times``.
     atoms : list of (located event, list of (``"y"`` or ``"p"``, index))
         Of slot ``atoms``: each begins with the gap itself.
     """
@@ -45,7 +43,6 @@ class TangentUnit:
     output_parameters: list[tuple[int, int]]
     initial_entries: list[tuple[int, int]]
     event_entries: list[list[tuple[int, str, int]]]
-    time_entries: list[tuple[int, int]]
     atoms: list[tuple[int, list[tuple[str, int]]]]
 
 
@@ -73,7 +70,6 @@ def tangent_unit(kernels: Kernels, packing: Packing) -> TangentUnit:
             [(o, j) for o, j, _ in writer.terms.outputs_p],
             [(i, j) for i, j, _ in writer.terms.initials_p],
             [[(i, kind, j) for i, kind, j, _ in entries] for entries in writer.terms.events],
-            [(e, j) for e, j, _ in writer.terms.times],
             [(r, [(kind, j) for kind, j, _ in entries]) for r, _, entries in writer.terms.atoms],
         )
         _UNITS[key] = (kernels, made)

@@ -9,7 +9,7 @@ from cellsim.compiler.equations import Equations, Trigger
 from cellsim.compiler.gradients import gradient
 from cellsim.compiler.graph import Graph
 from cellsim.compiler.kernels import compile_equations
-from cellsim.compiler.sparse import plan_elimination
+from cellsim.compiler.lu import plan_elimination
 from cellsim.errors import ModelError
 
 X, Y, K = sp.symbols("x y k")

@@ -97,7 +97,7 @@ def test_the_tree_parts_at_the_first_break_that_differs() -> None:
         Doses((*common, (3.0, "x", 9.0))),
         Doses((*common, (4.0, "x", 1.0))),
     )
-    made = itinerary(tuple((each,) for each in plans), ("x",), 0.0, 9.0, ((),), ())
+    made = itinerary(tuple((each,) for each in plans), ("x",), 0.0, 9.0, (), ((),))
     root = made.root
     assert made.tables[0].breaks[root.first : root.stop].tolist() == [
         0.0,

@@ -1,0 +1,278 @@
+"""Conditions turn where they should: on time alone, on states, and everything that happens at one instant.
+
+Witnesses are closed forms, worked out beside each case; both solvers must give them.
+"""
+
+import math
+
+import numpy as np
+import pytest
+from small_cases import tiny_case
+
+from cellsim.compiler.equations import equations_of
+from cellsim.compiler.kernels import compile_equations
+from cellsim.dosing.schedule import Schedule
+from cellsim.errors import CellsimError
+from cellsim.likelihood.objective import objective_of
+from cellsim.model.model import load_model
+from cellsim.solver.integration import Doses, integrate
+from cellsim.solver.simulation import simulate
+
+SOLVERS = ("rodas", "scipy")
+NONE = Schedule()
+
+
+def last(
+    text: str, name: str, until: float, solver: str = "rodas", schedule: Schedule = NONE, **more
+) -> float:
+    return float(simulate(load_model(text), schedule, [until], solver=solver, **more)[name][-1])
+
+
+# time spent with the condition true, of days 0 to 30
+AREAS = {
+    "time >= 5 && time < 5.01": 0.01,
+    "time > 29 || time < 2": 3.0,
+    "!(time <= 5 || time > 6)": 1.0,
+    "xor(time > 3, time > 7)": 4.0,
+    "time^2 > 50": 30 - math.sqrt(50),
+    "(time - 5)^2 > 0": 30.0,
+    "sin(time) > 0": 5 * math.pi,
+    "tan(time) > 1": 10 * math.pi / 4,
+    "exp(-time) > 0.01": math.log(100),
+    "log(time) < 1": math.e,
+    "1/(time - 5) > 1": 1.0,
+    "abs(time - 5) < 1": 2.0,
+    "max(time - 3, 4 - time) < 1": 1.0,
+    "time % 7 < 1": 5.0,
+    "floor(time/7) == 2": 7.0,
+    "ceil(time) == 3": 1.0,
+    "time == 5": 0.0,
+    "time != 5": 30.0,
+    "w > 0.5": 0.5,
+    "between(time)": 0.25,
+    "time > 3 && x < 100": 27.0,
+}
+
+
+@pytest.mark.parametrize("condition", AREAS)
+def test_a_condition_on_time_is_never_stepped_over(condition: str) -> None:
+    text = (
+        "function between(t)\n piecewise(1, t > 4 && t < 4.25, 0)\nend\n"
+        f"x = 0; w := piecewise(1, time > 3 && time < 3.5, 0); x' = piecewise(1, {condition}, 0)"
+    )
+    for solver in SOLVERS:
+        assert last(text, "x", 30.0, solver) == pytest.approx(AREAS[condition], abs=1e-9), solver
+
+
+def test_floors_of_time_are_jumps_and_bends_are_met() -> None:
+    # sum over days of floor(t/7) to day 28: 7*(0 + 1 + 2 + 3); integral of |t - 5|: 25/2 + 25/2
+    for solver in SOLVERS:
+        assert last("x = 0; x' = floor(time/7)", "x", 28.0, solver) == pytest.approx(42, abs=1e-9)
+        assert last("x = 0; x' = abs(time - 5)", "x", 10.0, solver) == pytest.approx(25, rel=1e-6)
+
+
+FIRINGS = {
+    "time == 5": 1,
+    "time != 5": 1,
+    "time > 5": 1,
+    "time >= 5 && time < 5.001": 1,
+    "time >= 10": 1,
+    "time < 5": 0,
+    "sin(time) > 0": 2,  # false on day 0 itself, true behind it, and again behind 2 pi
+    "sin(time) >= 1": 2,
+    "time % 3 < 1": 3,
+    "time >= 5 && n < 10": 1,
+    "time == 5 && n < 10": 1,
+}
+
+
+@pytest.mark.parametrize("trigger", FIRINGS)
+def test_an_event_fires_each_time_its_window_opens(trigger: str) -> None:
+    for solver in SOLVERS:
+        assert last(f"n = 0; n' = 0; at ({trigger}): n = n + 1", "n", 10.0, solver) == FIRINGS[trigger], (
+            solver
+        )
+
+
+def test_days_that_cannot_be_told_are_refused_by_name() -> None:
+    for condition in ("sin(1000/(time + 0.001)) > 0", "sin(time)^2 + cos(time)^2 >= 1"):
+        for solver in SOLVERS:
+            with pytest.raises(CellsimError, match=r"time.*turns more than 20000 times"):
+                last(f"x = 0; x' = piecewise(1, {condition}, 0)", "x", 30.0, solver)
+    with pytest.raises(CellsimError, match="turns more than"):
+        last("x = 0; x' = piecewise(1, sin(time) > 0, 0)", "x", 1e9)
+    with pytest.raises(CellsimError, match=r"waits for x == 3.*instant only.*>="):
+        last("x = 0; x' = 1; n = 0; n' = 0; at (x == 3): n = 1", "n", 5.0)
+
+
+# ---- the day moves with a parameter ---------------------------------------------------------------------
+
+MOVED = {  # condition, value of p, d(time spent with it true)/dp, from day 0 to day 10
+    "time >= p": (4.0, -1.0),
+    "time >= p && time < p + 0.1": (4.0, 0.0),
+    "time < 3*p": (2.0, 3.0),
+    "time^2 < p": (9.0, 1 / 6),
+    "time % p < 1": (4.0, 0.0),  # open at 0, 4 and 8, each for a day
+    "time % 4 < p": (1.5, 3.0),
+    "sin(p*time) > 0": (1.0, -(math.pi - 2 * math.pi + 3 * math.pi)),
+    "floor(time/p) == 1": (3.0, 1.0),
+}
+
+
+@pytest.mark.parametrize("condition", MOVED)
+def test_the_jump_of_a_rate_moves_with_its_day(condition: str) -> None:
+    value, slope = MOVED[condition]
+    kernels = compile_equations(
+        equations_of(load_model(f"x = 0; x' = piecewise(1, {condition}, 0) - 0*x; p = {value}"), ["x"])
+    )
+    found = integrate(kernels, [value], times=[10.0], directions=["p"]).sensitivities
+    assert found is not None
+    assert found[0, 0, 0, 0] == pytest.approx(slope, abs=1e-6)
+
+
+def test_sensitivities_of_a_moving_window_and_event_are_closed_forms() -> None:
+    # x = exp(-k (t - T)) behind T, tripled at T + 1
+    model = load_model(
+        "x = 1; x' = piecewise(-k*x, time >= T, 0); at (time >= T + 1): x = 3*x; k = 0.5; T = 2"
+    )
+    kernels = compile_equations(equations_of(model, ["x"]))
+    p = [{"k": 0.5, "T": 2.0}[name] for name in kernels.parameters]
+    times = np.array([1.0, 2.5, 3.0, 4.0])
+    got = integrate(kernels, p, times=times, directions=["k", "T"], rtol=1e-8, atol=1e-12)
+    behind = np.maximum(times - 2, 0)
+    x = np.exp(-0.5 * behind) * np.where(times >= 3, 3, 1)
+    assert got.outputs[0, :, 0] == pytest.approx(x, rel=1e-7)
+    assert got.sensitivities is not None
+    assert got.sensitivities[0, :, 0, 0] == pytest.approx(-behind * x, rel=1e-6, abs=1e-9)
+    # at the instant of the event a sample is read behind it, so x there jumps with T as it moves on
+    moved = np.where(times > 2, 0.5 * x, 0.0)
+    assert got.sensitivities[0, :, 0, 1] == pytest.approx(moved, rel=1e-6, abs=1e-9)
+
+
+def test_each_lane_has_its_own_days() -> None:
+    model = load_model(
+        "x = 0; x' = piecewise(1, time >= T && time < T + w, 0); n = 0; n' = 0; at (time >= T): n = n + T; T = 1; w = 1"
+    )
+    kernels = compile_equations(equations_of(model, ["x", "n"]))
+    sets = np.column_stack([np.linspace(1, 12, 13), np.geomspace(1e-3, 3, 13)])
+    sets = sets[:, [("T", "w").index(name) for name in kernels.parameters]]
+    for lanes in (1, 4, 8):
+        found = integrate(kernels, sets, times=[20.0], lanes=lanes).outputs[:, 0]
+        assert found[:, 0] == pytest.approx(np.geomspace(1e-3, 3, 13), rel=1e-9)
+        assert found[:, 1] == pytest.approx(np.linspace(1, 12, 13), rel=1e-12)
+
+
+def test_two_conditions_that_move_apart_have_no_slope_where_they_meet() -> None:
+    model = load_model("x = 0; x' = piecewise(1, time >= a, 0) + piecewise(2, time >= b, 0); a = 3; b = 3")
+    kernels = compile_equations(equations_of(model, ["x"]))
+    with pytest.raises(CellsimError, match="no derivative by a, which moves that day"):
+        integrate(kernels, [3.0, 3.0], times=[5.0], directions=["a"])
+
+
+def test_the_likelihood_and_its_gradient_know_the_day() -> None:
+    text = "x = 1; x' = 0.05*(1 - x) - piecewise(s, time >= T && time < T + 7, 0)*x; s = 0.3; T = 100"
+    rows = [("y", 90.0, 1.0), ("y", 104.0, 0.3), ("y", 259.0, 1.0)]
+    case = tiny_case(
+        text,
+        {"y": ("x", 0.1)},
+        rows,
+        {"s": ("log-normal", -1.2, 1.0), "T": ("log-normal", math.log(101), 0.1)},
+    )
+    objective = objective_of(case)
+    theta = objective.theta({"s": 0.3, "T": 101.3})
+    found = objective.evaluate(theta, gradient=True, rtol=1e-8)
+    level = 0.05 / 0.35
+    wanted = level + (1 - level) * math.exp(-0.35 * (104 - 101.3))
+    assert found.predicted[1] == pytest.approx(wanted, rel=1e-5)
+    assert found.jacobian is not None
+    for j, step in enumerate(np.eye(theta.size) * 1e-4):
+        ahead, behind = (objective.evaluate(theta + sign * step, rtol=1e-8).residuals for sign in (1, -1))
+        assert found.jacobian[:, j] == pytest.approx((ahead - behind) / 2e-4, rel=1e-4, abs=1e-5)
+
+
+# ---- conditions on states -------------------------------------------------------------------------------
+
+
+def test_a_peak_between_two_steps_is_not_stepped_over() -> None:
+    text = "s = 0; c = 1; s' = c; c' = -s; n = 0; n' = 0; x = 0; x' = piecewise(1, s > 0.9999, 0); at (s > 0.9999): n = n + 1"
+    each = 2 * math.acos(0.9999)
+    for solver in SOLVERS:
+        seen = simulate(load_model(text), NONE, [20.0], solver=solver, rtol=1e-9, atol=1e-12)
+        assert seen["n"][0] == 3, solver
+        assert seen["x"][0] == pytest.approx(3 * each, rel=1e-4), solver
+
+
+def test_an_event_that_its_own_values_undo_waits_for_the_next_rise() -> None:
+    # A = exp(-t) meets B = 1 - exp(-t) at ln 2, where both are a half; libRoadRunner goes on so too
+    text = "A = 1; B = 0; A' = -A; B' = A; at (B > A): A = 0.5, B = 0.5"
+    for solver in SOLVERS:
+        assert last(text, "A", 3.0, solver) == pytest.approx(math.exp(-3), abs=2e-5), solver
+
+
+BOUNCE = "y = 1; v = 0; y' = v; v' = -9.81; at (y < 0): y = 0, v = -{0}*v"
+
+
+@pytest.mark.parametrize("kept", [0.8, 0.3])
+def test_events_without_end_are_told_by_name_and_time(kept: float) -> None:
+    stop = math.sqrt(2 / 9.81) * (1 + kept) / (1 - kept)  # bounces pile up before this time
+    for solver in SOLVERS:
+        with pytest.raises(CellsimError, match=r"without end.*_E0 fires again and again") as told:
+            last(BOUNCE.format(kept), "y", 20.0, solver)
+        time = float(
+            str(told.value).split("ime " if solver == "rodas" else "past day ")[1].split(":")[0].split(" ")[0]
+        )
+        assert time == pytest.approx(stop, rel=0.02)
+        height = last(BOUNCE.format(kept), "y", 0.6, solver)
+        first, speed = math.sqrt(2 / 9.81), kept * math.sqrt(2 * 9.81)
+        assert height == pytest.approx(speed * (0.6 - first) - 9.81 / 2 * (0.6 - first) ** 2, abs=1e-5)
+    with pytest.raises(CellsimError, match="without end"):
+        last("a = 0; a' = 0; x = 0; x' = 1; at (x > 1 && a < 0.5): a = 1; at (a > 0.5): a = 0", "a", 2.0)
+
+
+# ---- one instant ----------------------------------------------------------------------------------------
+
+DOSED = Schedule.at([1], cells=10, product="x")
+PAIRS = {  # text, quantity, what it is on day 1, and on day 2
+    "a dose is in what an event reads": ("x = 1; x' = 0; y = 0; y' = 0; at (time >= 1): y = x", "y", 11, 11),
+    "a dose sets off an event": ("x = 1; x' = 0; y = 0; y' = 0; at (x > 5): y = x", "y", 11, 11),
+    "and one that waits for time too": (
+        "x = 1; x' = 0; y = 0; y' = 0; at (x > 5 && time >= 1): y = 2*x", "y", 22, 22,
+    ),
+    "an event may undo a dose": ("x = 1; x' = 0; at (time >= 1): x = 0", "x", 0, 0),
+    "events at one instant start from the same values": (
+        "x = 1; x' = 0; y = 5; y' = 0; at (time >= 1): y = x; at (time >= 1): x = y", "x", 5, 5,
+    ),
+    "also one on time and one on states": (
+        "x = 1; x' = 0; y = 5; y' = 0; at (time >= 1): y = x; at (x > 5): x = y", "x", 5, 5,
+    ),
+    "an event set off by another sees its values": (
+        "x = 1; x' = 0; y = 0; y' = 0; z = 0; z' = 0; at (time >= 1): y = x; at (y > 5): z = y", "z", 11, 11,
+    ),
+    "a window that opens is open behind the instant": (
+        "x = 1; x' = 0; y = 0; y' = piecewise(x, time >= 1, 0)", "y", 0, 11,
+    ),
+    "a condition that a dose makes true holds from there": (
+        "x = 1; x' = 0; y = 0; y' = piecewise(1, x > 5, 0)", "y", 0, 1,
+    ),
+    "a window and an event at one instant": (
+        "x = 1; x' = 0; y = 0; y' = piecewise(x, time > 1, 0); at (time >= 1): x = 3", "y", 0, 3,
+    ),
+    "the last in the file sets what two events set": (
+        "x = 1; x' = 0; at (time >= 1): x = 2; at (time > 0.5 && time >= 1): x = 3", "x", 3, 3,
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("story", PAIRS)
+def test_what_happens_at_one_instant_has_one_order(story: str) -> None:
+    text, name, there, after = PAIRS[story]
+    for solver in SOLVERS:
+        seen = simulate(load_model(text), DOSED, [0.5, 1.0, 2.0], solver=solver)[name]
+        assert seen[1:] == pytest.approx([there, after], abs=1e-9), solver
+
+
+def test_samples_at_an_instant_are_read_after_everything() -> None:
+    model = load_model("x = 0; x' = 0; at (time >= 1): x = 2*x")
+    kernels = compile_equations(equations_of(model, ["x"]))
+    seen = integrate(kernels, [], Doses(jumps=((1.0, "x", 3.0),)), [1.0, 1.0, 2.0]).outputs[0, :, 0]
+    assert seen.tolist() == [6.0, 6.0, 6.0]
