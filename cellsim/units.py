@@ -10,10 +10,11 @@ import math
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from difflib import SequenceMatcher, get_close_matches
 from functools import lru_cache
 from typing import Any
 
-from cellsim.errors import UnitError, did_you_mean
+from cellsim.errors import UnitError
 
 __all__ = ["Factor", "Unit", "conversion_factor", "parse_unit", "unit_factors"]
 
@@ -73,6 +74,9 @@ _DEFINITIONS = (
     "avogadro = 6.02214076e23",
     "katal = mole / second = kat",
     "percent = 1e-2 = %",
+    "permille = 1e-3 = ‰",
+    "ppm = 1e-6",
+    "mmHg = 133.322387415 * pascal",
     "dimensionless_number = 1 = _ = dimensionless = fraction = ratio",
 )
 _WORDS = {
@@ -84,9 +88,19 @@ _WORDS = {
     "U": "arbitrary units of an assay",
     "IU": "international units",
 }
+# what laboratories and UCUM call the units and powers of ten above
+_SPELT = {
+    "mcg": "ug", "mcl": "uL", "mcL": "uL", "mcmol": "umol", "mcM": "uM", "mcm": "um", "cc": "mL",
+    "hrs": "h", "mo": "month", "a": "year", "iU": "IU", "Mio": "1e6", "mio": "1e6", "Mrd": "1e9",
+    "Tsd": "1e3", "tsd": "1e3", "Gpt": "1e9", "Tpt": "1e12", "Mpt": "1e6",
+}  # fmt: skip
+_UNHELD = re.compile(r"[munpkdc]?c?[µμ]?(?:(Eq|eq|EQ|val)|(?:[Oo]sm(?:ol)?))")
+_COUNTED = re.compile(r"\s*([GTMKk])\s*/\s*([uµμ]?[lL]|mm\^?3|mm³)\s*")
+_COUNTS = {"G": "1e9", "T": "1e12", "M": "1e6", "K": "1e3", "k": "1e3"}
+_LOST_POWER = re.compile(r"\s*(?:[xX×*]\s*)?10(3|6|9|12)\s*/.*")
 _SUPERSCRIPTS = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁻", "0123456789-")
 _TOKEN = re.compile(
-    r"\s*(?:(?P<number>\d+\.?\d*(?:[eE][+-]?\d+)?|\.\d+)|(?P<name>[^\W\d_][^\W_]*(?:_[^\W_]+)*|%)|(?P<mark>\*\*|[*/^()·×+-]))"
+    r"\s*(?:(?P<number>\d+\.?\d*(?:[eE][+-]?\d+)?|\.\d+)|(?P<name>[^\W\d_][^\W_]*(?:_[^\W_]+)*|[%‰])|(?P<mark>\*\*|[*/^()·×.+-]))"
 )
 _LONGEST = 120
 
@@ -171,9 +185,28 @@ def _meaning(name: str) -> tuple[float, str, Unit]:
     return multiplier, bare, Unit(float(factor), dimensions)
 
 
+def _plain(text: str) -> str:
+    """A unit as UCUM or a laboratory writes it, in the notation read here."""
+    if lost := _LOST_POWER.fullmatch(text):
+        raise UnitError(f"{text!r} says 10{lost[1]}; write 10^{lost[1]} if a power of ten is meant.")
+    counted = _COUNTED.fullmatch(text)  # blood cells: G/l, T/l, K/uL; M in M/l is molar
+    if counted and (counted[1] in "GT" or counted[2] not in "lL"):
+        text = f"{_COUNTS[counted[1]]}/{counted[2]}"
+    plain = re.sub(r"([⁰¹²³⁴⁵⁶⁷⁸⁹⁻]+)", lambda m: "^" + m[1].translate(_SUPERSCRIPTS), text.replace("−", "-"))
+    plain = re.sub(r"^\s*[xX×*]\s*(?=1)", "", plain)
+    # UCUM: 10*9 and 10^9 are powers; what stands in braces only comments, unless it is what is counted or an area
+    plain = re.sub(r"(?<![\d.])10\*(?!\*)([+-]?\d+)", r"10^(\1)", plain)
+    plain = re.sub(r"\{\s*cells?\s*\}", "cell", plain, flags=re.IGNORECASE)
+    plain = re.sub(r"\{\s*1\.73[_ ]*(?:m\^?2|m\*\*2|sq[._ ]*m)[^}]*\}", "(1.73 m^2)", plain)
+    plain = re.sub(r"(?<=[\w%\])])\{[^{}]*\}", "", plain)
+    plain = re.sub(r"\{[^{}]*\}|(?<!\w)#(?!\w)", "1", plain)
+    plain = re.sub(r"\[(?:IU|iU)\]", "IU", plain).replace("m[Hg]", "mHg")
+    plain = re.sub(r"_per_|\bper\b", "/", re.sub(r"^\s*per[_ ]", "1/", plain))
+    return re.sub(r"^\s*/", "1/", plain).strip()
+
+
 def _tokens(text: str) -> Iterator[tuple[str, str]]:
-    plain = re.sub(r"([⁰¹²³⁴⁵⁶⁷⁸⁹⁻]+)", lambda m: "^" + m[1].translate(_SUPERSCRIPTS), text)
-    plain = re.sub(r"_per_|\bper\b", "/", re.sub(r"^\s*per[_ ]", "1/", plain)).strip()
+    plain = _plain(text)
     at = 0
     while at < len(plain):
         match = _TOKEN.match(plain, at)
@@ -181,6 +214,34 @@ def _tokens(text: str) -> Iterator[tuple[str, str]]:
             raise UnitError(f"{text!r} is not a unit: {plain[at:].strip()!r} has no meaning in it.")
         yield str(match.lastgroup), match[match.lastgroup or 0]
         at = match.end()
+
+
+def _hint(word: str) -> str:
+    """What exists. A name with another prefix is never suggested: it would be some power of ten off."""
+    known = [part.split(" = ")[0] for part in _DEFINITIONS]
+    # a word spelt out, begun with the same letter, is no other prefix
+    near = (
+        [each for each in (*known, "Mcell") if len(each) > 3 and each[0] == word[0]] if len(word) > 3 else []
+    )
+    close = get_close_matches(word, near, n=1, cutoff=0.7)
+    if close and _likeness(word, close[0]) > _likeness(word[1:], close[0]):
+        return f"Did you mean {close[0]!r}?"
+    case = "Upper and lower case differ: m is milli, M is mega. " * (
+        _known(word.lower()) or _known(word.swapcase())
+    )
+    return f"{case}Known: {', '.join(sorted(known))}, with prefixes from f to G."
+
+
+def _likeness(one: str, other: str) -> float:
+    return SequenceMatcher(None, one, other).ratio()
+
+
+def _known(word: str) -> bool:
+    try:
+        _meaning(word)
+    except KeyError:
+        return False
+    return True
 
 
 class _Reader:
@@ -203,7 +264,7 @@ class _Reader:
 
     def product(self) -> list[Factor]:
         factors = self.neighbours()
-        while mark := self.take("*", "·", "×", "/"):
+        while mark := self.take("*", "·", "×", ".", "/"):
             sign = -1.0 if mark == "/" else 1.0
             factors += [Factor(f.multiplier, f.name, sign * f.exponent) for f in self.neighbours()]
         return factors
@@ -225,28 +286,37 @@ class _Reader:
             factors = [Factor(float(word), "dimensionless_number")]
         elif kind == "name":
             self.tokens.pop(0)
-            try:
-                multiplier, bare, _ = _meaning(word)
-            except KeyError:
-                known = [part.split(" = ")[0] for part in _DEFINITIONS] + [
-                    "mL",
-                    "pg",
-                    "mg",
-                    "min",
-                    "h",
-                    "Mcell",
-                    "%",
-                ]
-                raise UnitError(
-                    f"{self.text!r}: unknown unit {word!r}. {did_you_mean(word, known)}"
-                ) from None
-            factors = [Factor(multiplier, bare)]
+            factors = self.named(word)
         else:
             raise self.refuse()
-        if self.take("^", "**"):
+        # UCUM writes s-1 for s^-1
+        signed = self.tokens[0] in (("mark", "-"), ("mark", "+")) and self.tokens[1][0] == "number"
+        if (kind == "name" and signed) or self.take("^", "**"):
             exponent = self.exponent()
             factors = [Factor(f.multiplier, f.name, f.exponent * exponent) for f in factors]
         return factors
+
+    def named(self, word: str) -> list[Factor]:
+        """One name; digits at its end are a power, as in ``m2``."""
+        word = _SPELT.get(word, word)
+        if word[0].isdigit():
+            return [Factor(float(word), "dimensionless_number")]
+        if (unheld := _UNHELD.fullmatch(word)) and not _known(word):
+            why = (
+                "an equivalent is a mole divided by the charge of the ion (1 mmol of calcium is 2 mEq)"
+                if unheld[1]
+                else "an osmole counts the particles of a mole"
+            )
+            raise UnitError(
+                f"{self.text!r}: {word} says nothing by itself, for {why}. Convert the values to mmol."
+            )
+        if (power := re.fullmatch(r"([^\W\d]+)(\d{1,2})", word)) and not _known(word):
+            return [Factor(f.multiplier, f.name, f.exponent * float(power[2])) for f in self.named(power[1])]
+        try:
+            multiplier, bare, _ = _meaning(word)
+        except KeyError:
+            raise UnitError(f"{self.text!r}: unknown unit {word!r}. {_hint(word)}") from None
+        return [Factor(multiplier, bare)]
 
     def exponent(self) -> float:
         bracket = self.take("(")
@@ -299,7 +369,8 @@ def parse_unit(text: str) -> Unit:
     ----------
     text : str
         A product of powers with SI prefixes: ``"pg/mL"``, ``"mm/h"``, ``"U/mL"``, ``"%"``, ``"1/day"``,
-        ``"Mcell"`` (1e6 cells), ``"1e6 cell"``, ``"m^2"``. What stands side by side binds tighter than
+        ``"Mcell"`` (1e6 cells), ``"1e6 cell"``, ``"m^2"``; or as UCUM writes it: ``"10*9/L"``, ``"s-1"``,
+        ``"m2"``, ``"ng.mL-1"``, ``"/min"``, ``"[iU]/mL"``, ``"{cells}/uL"``. What stands side by side binds tighter than
         ``/``, so ``"1/86400 second"`` is a frequency.
 
     Returns

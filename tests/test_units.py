@@ -41,6 +41,67 @@ def test_conversion_matches_the_si_definitions(given_unit: str, wanted: str, fac
     assert conversion_factor(given_unit, wanted) == pytest.approx(factor, rel=1e-12)
 
 
+# UCUM (ucum.org, version 2.1) and what laboratories write, each with its meaning in numbers
+WRITTEN = [
+    ("10*9/L", "1e9/L", 1), ("10^9/L", "1/L", 1e9), ("10*3/uL", "1e9/L", 1), ("10*6/L", "1e6/L", 1),
+    ("10*-3", "dimensionless", 1e-3), ("x10^9/L", "1e9/L", 1), ("x 10^9/L", "1e9/L", 1), ("×10⁹/L", "1e9/L", 1),
+    ("*10^9/L", "1e9/L", 1), ("10*9.L-1", "1e9/L", 1), ("10*12/L", "1e6/uL", 1), ("mcg/L", "ug/L", 1),
+    ("mcg/mL", "mg/L", 1), ("{cells}/uL", "cells/uL", 1), ("{Cells}/uL", "1e6 cells/L", 1), ("{copies}/mL", "1/mL", 1),
+    ("#/uL", "1e6/L", 1), ("[IU]/mL", "IU/mL", 1), ("m[iU]/L", "IU/mL", 1e-6), ("k[IU]/L", "IU/mL", 1),
+    ("mmol/mol{Cr}", "mmol/mol", 1), ("ug/mL{FEU}", "mg/L", 1), ("m2", "m^2", 1), ("s-1", "1/s", 1), ("/min", "1/min", 1),
+    ("ng.mL-1", "ug/L", 1), ("kg/m2", "kg/m^2", 1), ("kg.m/s2", "N", 1), ("mg.kg-1.d-1", "mg/kg/day", 1), ("g/L.h", "g*h/L", 1),
+    ("/mm3", "1/uL", 1), ("/nL", "1e9/L", 1), ("G/l", "1e9/L", 1), ("T/l", "1e12/L", 1), ("Gpt/l", "1e9/L", 1), ("K/uL", "1e9/L", 1),
+    ("M/µL", "1e12/L", 1), ("Mio/l", "1e6/L", 1), ("Tsd/µl", "1e9/L", 1), ("Tsd/μl", "1e9/L", 1), ("‰", "%", 0.1), ("mm[Hg]", "Pa", 133.322387415),
+    ("s−1", "Hz", 1), ("mL/min/{1.73_m2}", "mL/min/1.73m2", 1), ("mL/min/1.73m2", "mL/min/m2", 1 / 1.73), ("M", "mmol/L", 1e3),
+    ("Mg", "mg", 1e9), ("mIU/L", "uIU/mL", 1), ("ug/24h", "ug/day", 1), ("10*3.{cells}/uL", "1e9 cells/L", 1),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("given_unit", "wanted", "factor"), WRITTEN)
+def test_what_ucum_and_laboratories_write_means_what_they_mean(
+    given_unit: str, wanted: str, factor: float
+) -> None:
+    assert conversion_factor(given_unit, wanted) == pytest.approx(factor, rel=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("given_unit", "wanted", "said"),
+    [
+        ("mEq/L", "mmol/L", "charge"),
+        ("µval/L", "umol/L", "charge"),
+        ("mosm/kg", "mmol/kg", "particles"),
+        ("mL/min/1.73m2", "mL/min", "cannot be turned"),
+        ("mL/min/{1.73_m2}", "mL/min", "cannot be turned"),
+        ("U/mL", "[iU]/mL", "cannot be turned"),
+        ("109/L", "1e9/L", r"write 10\^9"),
+        ("x1012/L", "1e12/L", r"write 10\^12"),
+        ("MG/L", "mg/L", "m is milli, M is mega"),
+        ("{cells/uL", "cells/uL", "no meaning"),
+    ],
+)
+def test_what_is_another_quantity_is_a_clear_no(given_unit: str, wanted: str, said: str) -> None:
+    with pytest.raises(UnitError, match=said):
+        conversion_factor(given_unit, wanted)
+
+
+@pytest.mark.parametrize("text", ["mmolee/L", "mcgg/L", "ugg", "Mio", "mLL", "kiter", "MG", "mlitr"])
+def test_a_misspelt_unit_with_a_prefix_gets_no_hint_without(text: str) -> None:
+    try:
+        parse_unit(text)
+    except UnitError as error:
+        assert "Did you mean" not in str(error)
+
+
+@given(st.text(st.sampled_from("mcgMGunkpLlIUTsdio"), min_size=1, max_size=6))
+def test_no_hint_is_a_power_of_ten_off(word: str) -> None:
+    """What is suggested begins with the same letter, so it has no other prefix."""
+    try:
+        parse_unit(word)
+    except UnitError as error:
+        hint = str(error).partition("Did you mean '")[2].partition("'")[0]
+        assert not hint or (hint[0] == word[0] and len(hint) > 3)
+
+
 @pytest.mark.parametrize("prefix_unit", ["g", "L", "m", "s", "mol", "cell", "U", "day"])
 def test_units_agree_with_pint_where_pint_knows_them(prefix_unit: str) -> None:
     import pint
@@ -79,7 +140,7 @@ def test_units_of_different_kinds_are_refused_in_words(given_unit: str, wanted: 
         "PG/mL",
         "foo",
         "pg/",
-        "/mL",
+        "//mL",
         "(g/L",
         "g)",
         "m^",
