@@ -287,14 +287,16 @@ class Curve:
             ``prior`` (rise of the prior alone, for a parameter, else None),
             ``without_own_prior`` (the line with only the other parameters' priors in it: what data and those
             beliefs say; for the posterior of a parameter, else None),
-            ``nodes`` (value, rise of the points computed, of each place those of the lowest valley alone: the line), ``levels`` (level -> rise), ``intervals``, ``open``
-            (values at which the line stops unfinished), ``kinks`` (value, words), ``name``, ``unit``, ``kind``,
+            ``nodes`` (value, rise of the points computed that the line goes through, none of a higher valley),
+            ``levels`` (level -> rise), ``intervals``, ``open``
+            (values at which the line stops unfinished), ``held`` (ends that priors of other parameters put), ``kinks`` (value, words), ``name``, ``unit``, ``kind``,
             ``estimate``, ``verdict``.
         """
         low = min(each.at[0] for each in self.branches)
         high = max(each.at[-1] for each in self.branches)
         at = np.unique(np.concatenate([np.linspace(low, high, points), *(each.at for each in self.branches)]))
         last = self._widest
+        ends = ((last.low, last.lower, last.holders[0]), (last.high, last.upper, last.holders[1]))
         lowest = min(self.branches, key=lambda each: float(each.rise.min()))
         middle, foot = float(lowest.at[np.argmin(lowest.rise)]), float(lowest.rise.min())
         return {
@@ -311,9 +313,8 @@ class Curve:
             "nodes": self._nodes,
             "levels": {level: threshold(level) for level in self.levels},
             "intervals": self.intervals,
-            "open": tuple(
-                value for value, words in ((last.low, last.lower), (last.high, last.upper)) if words != CLOSED
-            ),
+            "open": tuple(value for value, words, by in ends if words != CLOSED and not by),
+            "held": tuple(value for value, _, by in ends if by),
             "kinks": self.kinks,
         }
 

@@ -104,7 +104,12 @@ def _curve(panel: Any, curve: Curve, seen: dict[str, Any], top: float) -> None:
     panel.plot(*seen["nodes"], "o", color=BLUE, markersize=1.8, gid="nodes")
     ends = [(each, np.interp(each, value, rise)) for each in seen["open"] if np.isfinite(each)]
     bends = [(each, np.interp(each, value, rise)) for each, _ in seen["kinks"]]
-    for gid, shape, size, places in (("open", "x", 5.5, ends), ("kink", "^", 4.5, bends)):
+    held = [(each, np.interp(each, value, rise)) for each in seen["held"]]
+    for gid, shape, size, places in (
+        ("open", "x", 5.5, ends),
+        ("held", "s", 4.0, held),
+        ("kink", "^", 4.5, bends),
+    ):
         if places:
             x, y = np.transpose(places)
             panel.plot(
@@ -122,7 +127,9 @@ def _curve(panel: Any, curve: Curve, seen: dict[str, Any], top: float) -> None:
     said = seen["verdict"]
     if curve.kind != "posterior":
         # what counts without its prior is whether the data bound it at all
-        said = {0: "bounded", 1: "open on one side", 2: "open on both sides"}[len(seen["open"])]
+        bounded = {0: "bounded", 1: "bounded by a prior on one side", 2: "bounded by a prior"}
+        closed = bounded[len(seen["held"])]
+        said = {0: closed, 1: "open on one side", 2: "open on both sides"}[len(seen["open"])]
     colour = VERDICT_COLOURS.get(said, BLUE if said == "bounded" else GREY)
     below = [unit_text(seen["unit"]) or "(no unit)", *(fill(each, _LETTERS) for each in _reasons(seen))]
     dress(panel, title=fill(f"{curve.name}: {said}", _LETTERS, break_on_hyphens=False), x="\n".join(below))
@@ -153,7 +160,11 @@ def _keys(profiles: Profiles, drawn: Sequence[dict[str, Any]]) -> list[Any]:
         Line2D([], [], color=GREY, linestyle="--", label="prior alone"),
         Line2D([], [], color=PALE, label=" and ".join(f"{100 * each:g} %" for each in profiles.levels)),
     ]
-    for what, shape, words in (("open", "x", "open end"), ("kinks", "^", "bends for a reason elsewhere")):
+    for what, shape, words in (
+        ("open", "x", "open end"),
+        ("held", "s", "end put by another prior"),
+        ("kinks", "^", "bends for a reason elsewhere"),
+    ):
         if any(each[what] for each in drawn):
             keys.append(Line2D([], [], color=VERMILLION, marker=shape, linestyle="none", label=words))
     return keys

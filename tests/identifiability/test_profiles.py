@@ -440,6 +440,9 @@ def test_an_end_that_moves_with_another_parameter_s_box_is_no_end_of_the_data_s(
     assert (ends.low, ends.high) == pytest.approx(((1.025 - reach) / width, (1.025 + reach) / 0.5), rel=2e-3)
     assert ends.lower == ends.upper == "bounded by the prior of b" and ends.holders == (("b",), ("b",))
     assert found.verdict == PRIOR_DRIVEN and "bounded by the prior of b" in found.sentence()
+    # the figure says so too, and marks no end as open
+    seen = found.drawing()
+    assert seen["open"] == () and seen["held"] == pytest.approx((ends.low, ends.high))
     row = profile(objective_of(case), "a", kind="likelihood").table().iloc[0]
     assert np.isnan(row["low_95"]) and row["lower"] == "bounded by the prior of b"
 
