@@ -60,6 +60,8 @@ def read_priors(desk: Desk, tables: Mapping[str, Sequence[str]]) -> tuple[PriorR
 def _prior(desk: Desk, line: Line, standard: bool) -> PriorRow | None:
     identity = desk.text(line, "parameterId")
     nominal = desk.number(line, "nominalValue")
+    if "estimate" in line:
+        desk.text(line, "estimate")
     estimate = desk.truth(line, "estimate")
     lower = desk.number(line, "lowerBound", default=-math.inf, infinite=True)
     upper = desk.number(line, "upperBound", default=math.inf, infinite=True)
@@ -154,6 +156,11 @@ def read_variants(desk: Desk, priors: Iterable[PriorRow]) -> tuple[Variant, ...]
     made = [
         _variant(desk, line, named.get(line.of("model_subspace_id"), Line({})), parameters) for line in lines
     ]
+    for k, each in enumerate(made):
+        if alike := [one.id for one in made[:k] if dict(one.fixed) == dict(each.fixed)]:
+            said = f"{each.id} holds the same values as {alike[0]}: one mechanism twice."
+            where = Line({}, file=each.file, row=each.row)
+            desk.complain(where, said, "Was a column lost?", severity="doubt")
     known = [each.id for each in made]
     for name, line in named.items():
         if name not in known:

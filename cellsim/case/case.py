@@ -15,6 +15,7 @@ from cellsim.case.case_alternatives import ALTERNATIVES, Alternative, read_alter
 from cellsim.case.case_model import against_model
 from cellsim.case.checks import of_tables
 from cellsim.case.measurements import Data
+from cellsim.case.plausibility import implausible
 from cellsim.case.records import Analyte, Censored, Grade, Measurement, PrintedCell, PriorRow, Variant, Visit
 from cellsim.case.treatment import Treatment
 from cellsim.delimited import file_text
@@ -218,7 +219,7 @@ class Case:
         """
         from cellsim.model.model import load_model
 
-        found = [*self._noted, *of_tables(self)]
+        found = [*self._noted, *of_tables(self), *implausible(self)]
         try:
             if model is not None or self.model:
                 found += against_model(self, load_model(self.model) if model is None else model)

@@ -70,6 +70,9 @@ class Data:
         if not observable:
             return None
         lower, upper = self._limits(line)
+        if not line.of("noiseDistribution"):
+            said = f"{observable} has no noiseDistribution; normal is taken."
+            self.desk.complain(line, said, "Write normal or log-normal.", severity="doubt")
         short = line.of("analyte") or observable.removeprefix("obs_")
         if is_number(noise) and not float(noise) > 0:
             self.desk.complain(
@@ -197,7 +200,17 @@ class Data:
     def _extended(self, line: Line) -> Censored | Grade | None:
         kind = self.desk.choice(line, "kind", ("censored", "graded"))
         day = self.desk.number(line, "day", unit="days")
+        if "scored" in line:
+            self.desk.text(line, "scored")
         scored = self.desk.truth(line, "scored")
+        needed = {"censored": ("visitId", "censoring", "limit", "unit"), "graded": ("lower", "upper")}.get(
+            kind, ()
+        )
+        if lost := [column for column in needed if column not in line]:
+            self.desk.complain(
+                line, f"a {kind} row needs the column {' and '.join(lost)}.", "Add it to the header."
+            )
+            return None
         if not kind or day is None:
             return None
         words = {

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import date, timedelta
 
+from cellsim.case.plausibility import dose_doubt
 from cellsim.dates import as_date, far_away
 from cellsim.dosing.schedule import Product, Schedule
 from cellsim.errors import ScheduleError
@@ -151,7 +152,27 @@ class Treatment:
             return Schedule((), self.products, self.day_zero)
         for product in self.products if complete else ():
             self._keep_promise(product, timeline)
+        self._doubt_sizes(timeline, experiment)
         return timeline
+
+    def _doubt_sizes(self, timeline: Schedule, experiment: Sequence[Line]) -> None:
+        """Doses a thousandfold off the others of their product, or of a few cells."""
+        states = {product.name: product.state for product in self.products}
+        for k, each in enumerate(timeline.infusions):
+            others = [
+                one.cells
+                for i, one in enumerate(timeline.infusions)
+                if i != k and one.product == each.product
+            ]
+            counted = self.cells_per_unit.get(states.get(each.product, ""), 1.0) > 1
+            unit = "cells" if counted else f"of {each.product}"
+            if why := dose_doubt(each.cells, others, counted=counted, unit=unit):
+                at = [
+                    one for one in experiment if one.of("conditionId") and float(one.of("time")) == each.day
+                ]
+                said = f"the infusion of {each.product} on day {each.day:g}: {why}."
+                remedy = "Is the amount in another unit?"
+                self.desk.complain(at[0] if at else Line({}), said, remedy, severity="doubt")
 
     def _keep_promise(self, product: Product, timeline: Schedule) -> None:
         """What the source says was given in total must be what the timeline gives."""

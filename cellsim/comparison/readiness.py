@@ -18,6 +18,7 @@ from cellsim.case.case import Case, load_case
 from cellsim.case.case_alternatives import ALTERNATIVES
 from cellsim.errors import CellsimError, Problem
 from cellsim.likelihood.objective import objective_of
+from cellsim.likelihood.priors import Prior
 
 if TYPE_CHECKING:
     from cellsim.likelihood.objective import Objective
@@ -27,6 +28,8 @@ __all__ = ["check"]
 
 # draws of the prior that are tried where its medians cannot be scored
 _TRIED = 8
+# prior sd from its middle at which a value held is taken for a slip
+_FAR = 6.0
 
 
 def check(
@@ -64,6 +67,7 @@ def check(
         for variant in [each.id for each in case.variants] or [""]:
             found += _of_variant(case, model, variant)
         found += _alternatives(case)
+        found += _held(case)
     return tuple(sorted(dict.fromkeys(found), key=lambda each: each.severity != "error"))
 
 
@@ -88,6 +92,28 @@ def _of_variant(case: Case, model: Model | None, variant: str) -> Iterator[Probl
         )
     for theta, words in _first_points(objective):
         yield from _at(objective, theta, words, about)
+
+
+def _held(case: Case) -> Iterator[Problem]:
+    """Values that a variant holds although the parameter's own prior all but excludes them; nothing at all may be meant."""
+    for variant in case.variants:
+        for name, value in variant.fixed:
+            row = case.prior(name)
+            if not (row.family and value):
+                continue
+            prior = Prior(row.family, row.parameters, row.lower, row.upper)
+            if abs(away := prior.whitened(value)) > _FAR:
+                what = (
+                    f"{variant.id} holds {name} at {value:g}, which its prior all but excludes "
+                    f"({'outside of it' if np.isinf(away) else f'{away:+.1f} sd'})."
+                )
+                yield Problem(
+                    what=what,
+                    remedy="Is a decimal point wrong?",
+                    file=variant.file,
+                    row=variant.row,
+                    severity="doubt",
+                )
 
 
 def _first_points(objective: Objective) -> Iterator[tuple[np.ndarray, str]]:
