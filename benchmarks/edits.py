@@ -362,7 +362,8 @@ def harmless(kind: str, random_: random.Random) -> Files:
         # visits and periods stand in the order of time
         if kind == "rows in another order" and file not in ("visits.tsv", "experiments.tsv"):
             rows = [rows[0], *random_.sample(rows[1:], len(rows) - 1)]
-        if kind == "another column":
+        # every column of a model space is a parameter
+        if kind == "another column" and file != "model_space.tsv":
             rows = [[*row, "comment" if k == 0 else f"c{k}"] for k, row in enumerate(rows)]
         end = {"CRLF": "\r\n", "blanks at the end": "  \n"}.get(kind, "\n")
         texts[file] = ("\ufeff" if kind == "BOM" else "") + end.join("\t".join(row) for row in rows) + end
