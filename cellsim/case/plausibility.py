@@ -143,7 +143,7 @@ def _prior(prior: PriorRow) -> Iterator[Problem]:
     """A median where its logarithm belongs, a spread over all numbers, a nominal value far from its own prior."""
     first, second = (*prior.parameters, 0.0)[:2]
     logged = prior.family in ("log-normal", "log-laplace")
-    if not logged and prior.family not in ("normal", "laplace"):
+    if not second > 0 or (not logged and prior.family not in ("normal", "laplace")):
         return
     middle = math.exp(min(max(first, -700.0), 700.0)) if logged else first
     means = f"the {prior.family} prior of {prior.id} ({first:g}; {second:g})"

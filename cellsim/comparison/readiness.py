@@ -29,7 +29,7 @@ __all__ = ["check"]
 # draws of the prior that are tried where its medians cannot be scored
 _TRIED = 8
 # prior sd from its middle at which a value held is taken for a slip
-_FAR = 6.0
+_FAR = 4.0
 
 
 def check(
