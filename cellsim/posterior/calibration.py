@@ -80,6 +80,8 @@ class Calibration:
         rows as data: use the numbers of this class.
     versions : mapping
         Of cellsim, Python and its guests.
+    point : array, shape (n,), or None
+        The summit of PEtab's density, prior-whitened, where that was asked for.
     """
 
     objective: Objective
@@ -89,11 +91,17 @@ class Calibration:
     diagnosis: Mapping[str, Any]
     lmfit: MinimizerResult | None = None
     versions: Mapping[str, str] = field(default_factory=dict)
+    point: Array | None = None
 
     @property
     def theta(self) -> Array:
-        """The most probable parameters (the highest optimum), prior-whitened, shape (n,)."""
-        return self.mixture.modes[0].theta
+        """The most probable parameters by :attr:`density`, prior-whitened, shape (n,)."""
+        return self.mixture.modes[0].theta if self.point is None else self.point
+
+    @property
+    def density(self) -> str:
+        """Of which density :attr:`theta` is the highest summit found: ``"whitened"`` or ``"petab"``."""
+        return "whitened" if self.point is None else "petab"
 
     @property
     def covariance(self) -> Array:
@@ -336,6 +344,7 @@ class Calibration:
                 for mode in self.mixture.modes
             ],
             "starts": [asdict(start) for start in self.starts],
+            "point": None if self.point is None else self.point.tolist(),
             "seed": self.seed,
             "diagnosis": self.diagnosis,
             "versions": dict(self.versions),
@@ -358,11 +367,12 @@ class Calibration:
         with whole(content, path, FORMAT, "a saved calibration"):
             found = cls._read(content, path)
             # a file that does not say what its numbers rest on is not whole
-            stated, _ = found.mixture.modes[0].objective, found.approximation
-        if not np.isclose(found.sum_of_squares, stated, rtol=1e-4):
+            best, _ = found.mixture.modes[0], found.approximation
+        stated, again = best.objective, found.objective.evaluate(best.theta).objective
+        if not np.isclose(again, stated, rtol=1e-4):
             raise CalibrationError(
                 f"{path} states a sum of squares of {stated:.4f}, but its case and model give "
-                f"{found.sum_of_squares:.4f}; it was made by {content['versions']}."
+                f"{again:.4f}; it was made by {content['versions']}."
             )
         return found
 
@@ -407,6 +417,7 @@ class Calibration:
             seed=content["seed"],
             diagnosis=content["diagnosis"],
             versions=content["versions"],
+            point=None if content.get("point") is None else np.array(content["point"], float),
         )
 
 

@@ -16,10 +16,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from cellsim.errors import CalibrationError
+from cellsim.errors import CalibrationError, did_you_mean
 from cellsim.interrupts import brought_home
 from cellsim.likelihood.compatibility import case_given
 from cellsim.likelihood.objective import Evaluation, Objective, objective_of
+from cellsim.likelihood.petab_density import at_bounds, petab_mode
 from cellsim.posterior.calibration import Calibration, Start, versions
 from cellsim.posterior.curvature import ON_THE_WAY, curvature_at
 from cellsim.posterior.diagnosis import AGREEMENT, diagnose, lost_starts
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Optima", "calibrate", "optima"]
 
+DENSITIES = ("whitened", "petab")
 # relative fall of the sum of squares at which a start ends: far below what makes two starts differ, since the
 # sum is of the order of the number of rows; only the best one is carried on to the end
 _ROUGH, _POLISHED = 1e-5, 1e-8
@@ -63,9 +65,15 @@ def calibrate(
     starts: int = 20,
     seed: int = 0,
     degrees: float = np.inf,
+    density: str = "whitened",
     progress: bool | None = None,
 ) -> Calibration:
     """Fit a model to a case: the most probable parameters given data and priors, and their spread.
+
+    Which point is the most probable depends on the coordinate that a density is taken in. By default it is the prior-whitened
+    one, in which every prior is a standard normal: there the summit does not change when a parameter is written as its
+    logarithm, and its normal law stands for the posterior better; a prior that is flat on a box is not flat there. PEtab
+    means the density of the parameters themselves.
 
     Parameters
     ----------
@@ -82,6 +90,9 @@ def calibrate(
     degrees : float
         Degrees of freedom of the noise: normal by default, Student's t when finite. Four let single rows stand
         far off; the conclusions should be the same.
+    density : str
+        Of which the estimate is the summit: ``"whitened"``, or ``"petab"`` for that of the parameters in their own units.
+        Intervals, draws and evidence are those of the normal laws around the summits of the whitened density either way.
     progress : bool, optional
         Show a bar; by default only on a terminal.
 
@@ -95,7 +106,7 @@ def calibrate(
     KeyboardInterrupt
         If interrupted before any start was finished.
     CalibrationError
-        If no start could be carried through, or for degrees not above zero.
+        If no start could be carried through, for degrees not above zero, or an unknown density.
     CaseError
         If case and model do not fit together.
 
@@ -111,6 +122,8 @@ def calibrate(
         raise CalibrationError(
             f"starts = {starts}, seed = {seed}: at least 1 start and a seed of at least 0."
         )
+    if density not in DENSITIES:
+        raise CalibrationError(f"no density {density!r}. {did_you_mean(density, DENSITIES)}")
     objective = objective_of(case, model, variant=variant, degrees=degrees)
     found = optima(objective, _firsts(objective, starts, seed), whole=False, progress=progress)
     diagnosis, interrupted = brought_home(
@@ -119,8 +132,18 @@ def calibrate(
     if interrupted:
         said = f"interrupted: {len(found.starts)} of {starts} starts are finished; the others may find a better optimum."
         diagnosis = {**diagnosis, "interrupted": True, "doubts": [said, *diagnosis["doubts"]]}
+    point = None
+    if density == "petab":
+        point = petab_mode(
+            objective, [*(mode.theta for mode in found.mixture.modes), np.zeros(len(objective.names))]
+        )
+        if ends := at_bounds(objective, point):
+            said = ", ".join(f"{name} ({side})" for name, side in ends.items())
+            words = f"PEtab's density is highest at an end of the prior of: {said}; the estimate is that end."
+            diagnosis = {**diagnosis, "doubts": [*diagnosis["doubts"], words]}
     return Calibration(
         objective=objective,
+        point=point,
         mixture=found.mixture,
         starts=found.starts,
         seed=seed,

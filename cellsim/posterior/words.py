@@ -38,6 +38,15 @@ _PLACES = ("prior_median", "prior_low", "prior_high", "estimate", "low", "high")
 _COLUMNS = (
     "parameter", "group", "meaning", "unit", *_PLACES, "contraction", "shift", "verdict", "mark", "source",
 )  # fmt: skip
+
+_WHITENED = "prior-whitened coordinates, in which every prior is a standard normal (a prior flat on a box is not flat there)"
+_MAXIMISED = {
+    "whitened": f"Estimates: the summit of the posterior density of {_WHITENED}; density='petab' asks for that of the "
+    "parameters in their own units, which lies elsewhere. Evidence and intervals do not depend on the choice.",
+    "petab": "Estimates: the summit of PEtab's posterior density, that of the parameters in their own units. Intervals and "
+    f"evidence: the normal laws around the summits of the density of {_WHITENED}, the same for either choice.",
+}
+
 _VERDICTS = (DATA_DRIVEN, MOVED, PRIOR_DRIVEN, UNTOUCHED)
 
 
@@ -220,6 +229,7 @@ def _facts(fit: Calibration) -> list[str]:
         f"The data determined {fit.effective_parameters:.1f} numbers. Of the parameters {counts[DATA_DRIVEN]} are "
         f"data-driven, {counts[MOVED]} moved but not narrowed, {counts[PRIOR_DRIVEN]} prior-driven, "
         f"{counts[UNTOUCHED]} without effect on these data.",
+        _MAXIMISED[fit.density],
         f"ln evidence (Laplace) {fit.log_evidence:.2f}; sum of squares {fit.sum_of_squares:.2f}; "
         + ", ".join(f"ln {name} {value:.2f}" for name, value in parts.items())
         + ".",
