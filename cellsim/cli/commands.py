@@ -38,6 +38,7 @@ __all__ = ["main"]
 
 # states that a hint names
 _MOST_NAMED = 8
+_MOST_DAYS = 1_000_000  # rows of a simulation
 _PICTURES = (".png", ".svg", ".pdf")
 
 
@@ -200,8 +201,13 @@ def _simulate(options: argparse.Namespace) -> None:
     begin = min([start, *(each.day for each in timeline.infusions)])
     last = max([0.0, *(each.end for each in timeline.infusions)])
     until = last + 28.0 if options.until is None else options.until
-    if not options.step > 0 or not until > begin:
+    if not options.step > 0 or not begin < until < np.inf:
         raise CellsimError(f"days {begin:g} to {until:g} by {options.step:g} are no days to simulate.")
+    if (until - begin) / options.step > _MOST_DAYS:
+        raise CellsimError(
+            f"days {begin:g} to {until:g} by {options.step:g} are {(until - begin) / options.step:.3g} rows; "
+            f"{_MOST_DAYS:g} are the most. Give a longer --step or an earlier --until."
+        )
     days = np.unique(np.append(np.arange(begin, until, options.step), until))
     outputs = [each.strip() for each in options.outputs.split(",")] if options.outputs else None
     tolerances = {"rtol": options.rtol, "atol": options.atol}

@@ -31,6 +31,8 @@ __all__ = ["Sweep", "beside_prior", "sweep"]
 
 # the solver's relative tolerance: numbers nearer to each other than this are the same
 _SAME = 1e-6
+# every day up to the last is kept, of every draw
+_LAST_DAY = 100_000.0
 # two chances nearer than this are the same one, give or take what a few hundred draws leave open
 _SAME_CHANCE = 0.1
 _AS_PRIOR = "as the prior says"
@@ -481,6 +483,10 @@ def _judge(plans: Mapping[str, Schedule], case: Case, until: float, measures: Se
         problems.append(Problem(what="no schedules to compare."))
     if not (np.isfinite(until) and until > 0):
         problems.append(Problem(what=f"until = {until}; a day after day 0 is needed."))
+    elif until > _LAST_DAY:
+        problems.append(
+            Problem(what=f"until = {until:g}; every day up to it is looked at, {_LAST_DAY:g} at most.")
+        )
     else:
         problems += refuse_days(measures, until)
     for name, plan in plans.items():

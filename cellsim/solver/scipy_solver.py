@@ -179,8 +179,12 @@ class _Watch:
             y = self.events.fire(now, t, y)
         raise _endless(self.events.names[now[0]], t)
 
-    def count(self, fired: Iterable[int], t: float) -> None:
-        """Refuse an event whose intervals shrink by one factor each time until nothing is left of them."""
+    def count(self, fired: Iterable[int], t: float, before: Array, after: Array) -> None:
+        """Refuse an event whose intervals shrink by one factor each time until nothing is left of them.
+
+        One that changes less and less as its instants pile up comes to rest.
+        """
+        real = (np.abs(after - before) > 0.5 * np.abs(before)).any()
         for e in set(fired):
             days = self.fired[e]
             days.append(t)
@@ -192,7 +196,7 @@ class _Watch:
                 if len(days) > _IN_A_ROW + 2:
                     self.fired[e] = days[-_IN_A_ROW - 2 :]
                 continue
-            if steps[-1] < _VANISHED * (days[1] - days[0]):
+            if real and steps[-1] < _VANISHED * (days[1] - days[0]):
                 raise _endless(self.events.names[self.events.located[e]], t)
 
     def hold(
@@ -433,8 +437,9 @@ def _stretch(
                         day = watch.turning(curve, turned[1], now, middle)
                     if day is not None:
                         steps.add(before, day, curve)
-                        y, fired = watch.settle(day, curve(np.array([day]))[:, 0], (middle,))
-                        watch.count(fired, day)
+                        reached = curve(np.array([day]))[:, 0]
+                        y, fired = watch.settle(day, reached, (middle,))
+                        watch.count(fired, day, reached, y)
                         return day, y, list(fired)
                 if turned and turned[2]:
                     # rates from behind the turn are in this step: once more, only as far as there

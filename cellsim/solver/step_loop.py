@@ -479,6 +479,9 @@ def _settle(G, base, T, other, t, middle, first, last, stride, hit):  # type: ig
                     _event_tangents(T, base, other, G.root_event[e])
                 _apply_event(addr, off, w, base, G.root_event[e], G.targets, G.target_ptr, G.op_amount, 0, 0)
         for i in range(size):
+            if abs(w[Y1 + i] - w[Y + i]) > 0.5 * abs(w[Y + i]):  # a real change, not one that fades out
+                for e in range(roots):
+                    now[2 * roots + e] = 2 if now[2 * roots + e] != 0 else 0
             w[Y + i] = w[Y1 + i]
     for e in range(roots):
         if now[roots + e] != 0:
@@ -506,7 +509,10 @@ def _hold(G, base, h):  # type: ignore[no-untyped-def]
 
 @_compiled
 def _without_end(G, t):  # type: ignore[no-untyped-def]
-    """The located event whose instants pile up before some time, or -1; those just fired are counted."""
+    """The located event whose instants pile up before some time, or -1; those just fired are counted.
+
+    One that changes less and less as its instants pile up comes to rest, and is none.
+    """
     roots, pace = G.off[N_ROOTS], G.pace
     for e in range(roots):
         if G.now[2 * roots + e] != 0:
@@ -520,7 +526,8 @@ def _without_end(G, t):  # type: ignore[no-untyped-def]
             else:
                 pace[at + 3], pace[at + 4] = 0.0, interval
             pace[at], pace[at + 1], pace[at + 2] = t, interval, ratio
-            if pace[at + 3] >= _IN_A_ROW and interval < _VANISHED * pace[at + 4]:
+            real = G.now[2 * roots + e] == 2
+            if real and pace[at + 3] >= _IN_A_ROW and interval < _VANISHED * pace[at + 4]:
                 return np.int64(e)
     return np.int64(-1)
 

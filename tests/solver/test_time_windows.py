@@ -276,3 +276,19 @@ def test_samples_at_an_instant_are_read_after_everything() -> None:
     kernels = compile_equations(equations_of(model, ["x"]))
     seen = integrate(kernels, [], Doses(jumps=((1.0, "x", 3.0),)), [1.0, 1.0, 2.0]).outputs[0, :, 0]
     assert seen.tolist() == [6.0, 6.0, 6.0]
+
+
+def test_events_that_pile_up_but_come_to_rest_are_gone_through() -> None:
+    text = "A = 2; B = 3; A' = 1; B' = -1; at (A > B): A = 2"
+    # they meet at t = 1/2, then half as long again: at 1/2, 3/4, 7/8 ..., and rest at t = 1 with A = B = 2
+    for solver in SOLVERS:
+        assert last(text, "B", 1.5, solver) == pytest.approx(1.5, abs=1e-6), solver
+        assert last(text, "A", 1.5, solver) == pytest.approx(2.5, abs=1e-4), solver
+
+
+def test_more_days_than_anyone_reads_are_refused(capsys: pytest.CaptureFixture[str], tmp_path) -> None:
+    from cellsim.cli import main
+
+    (tmp_path / "m.ant").write_text("x = 1; x' = -x", encoding="utf-8")
+    assert main(["simulate", str(tmp_path / "m.ant"), "--until", "1e9"]) != 0
+    assert "the most" in capsys.readouterr().err
