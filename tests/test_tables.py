@@ -389,3 +389,19 @@ def test_the_command_line_takes_an_amount_unit(tmp_path, capsys):
     assert told[0] == told[1] and math.isfinite(float(told[0].split()[-1].split(",")[-1]))
     assert main(["simulate", "persistence", "--schedule", str(table(tmp_path, "TIME,AMT\n0,5\n"))]) == 1
     assert "amount_unit" in capsys.readouterr().err
+
+
+def test_units_that_mean_the_same_are_the_same():
+    """Witness: the case in one spelling; a unit a thousand times off is refused with its factor."""
+    case = decay()
+    observables = case.files["observables.tsv"].replace("\ty\t1\n", "\ty\t1e9/L\n")
+    for unit, wrong in (("10*9/L", False), ("G/l", False), ("10*6/L", True)):
+        rows = [
+            line.removesuffix("1") + unit if line.startswith("obs_y") else line
+            for line in case.files["measurements.tsv"].rstrip("\n").split("\n")
+        ]
+        files = {**case.files, "observables.tsv": observables, "measurements.tsv": "\n".join(rows)}
+        if wrong:
+            assert "Multiply the value by 0.001" in refusals(lambda: load_case(files))[0]  # noqa: B023
+        else:
+            assert len(load_case(files).rows) == 4

@@ -237,9 +237,9 @@ def _row(case: Case, row: Measurement | Censored) -> Iterator[Problem]:
         remedy = "Is a sign wrong, or is the value below a limit of detection? Changes and balances have normal noise."
         yield problem_at(row, what, remedy)
     if analyte is not None:
-        if row.unit and analyte.unit and row.unit != analyte.unit:
+        if row.unit and analyte.unit and (remedy := conversion_advice(row.unit, analyte.unit)):
             what = f"{row.observable} in {row.unit!r}, but {analyte.observable} is in {analyte.unit!r}."
-            yield problem_at(row, what, conversion_advice(row.unit, analyte.unit))
+            yield problem_at(row, what, remedy)
         for kind, given, wanted in (
             ("observableParameters", row.parameters, analyte.placeholders),
             ("noiseParameters", getattr(row, "noise_parameters", ()), analyte.noise_placeholders),
@@ -300,8 +300,8 @@ def _printed(case: Case) -> Iterator[Problem]:
             continue
         analyte = next((each for each in case.analytes if each.id == cell.analyte), None)
         # a unit that is not the observable's own was complained about where the row was judged
-        unit_told = analyte is not None and row.unit != analyte.unit
-        if row.value != cell.value or (row.unit != cell.unit and not unit_told):
+        unit_told = analyte is not None and conversion_advice(row.unit, analyte.unit)
+        if row.value != cell.value or (conversion_advice(row.unit, cell.unit) and not unit_told):
             place = f"{cell.file}, row {cell.row}"
             what = f"{named} is {row.value:g} {row.unit}, but {place} has {cell.value:g} {cell.unit}."
             yield problem_at(row, what)
@@ -317,6 +317,8 @@ def _printed(case: Case) -> Iterator[Problem]:
 
 def conversion_advice(given: str, wanted: str) -> str:
     """How a value in one unit comes to stand in another; empty when both say the same."""
+    if given == wanted:
+        return ""
     try:
         factor = conversion_factor(given, wanted)
     except UnitError as error:

@@ -45,6 +45,7 @@ _JOINING = ("and", "eq", "neq", "gt", "geq", "lt", "leq")  # functions that are 
 _WORD_BEFORE = re.compile(r"([A-Za-z_]\w*)[ \t]*\Z")
 _RELATION_AFTER = re.compile(r"[ \t]*(?:[<>]|[=!]=)")
 _LONGEST_WORD = 80
+_MOST_PARTS = 10_000  # of a formula in which functions are written out
 _LONGEST = 100_000  # characters; a formula beyond this is an accident or an attack
 _MOST_PIECES = 256  # combinations of pieces compared in one condition
 _MOST_JOINED = 8  # conditions in one xor, which is written out in 2^(n - 1) ways
@@ -480,4 +481,19 @@ def _convert(node: Any, place: str, functions: Functions, local: Mapping[str, sp
             f"The formula{place} calls {name}() with {len(parts)} argument(s); it takes {len(arguments)}: "
             f"{', '.join(arguments)}."
         )
-    return _convert(body, place, functions, dict(zip(arguments, parts)))
+    whole = _convert(body, place, functions, dict(zip(arguments, parts)))
+    # functions that call functions twice double at every step
+    if _is_larger(whole, _MOST_PARTS):
+        raise ModelError(
+            f"The formula{place} has more than {_MOST_PARTS} parts once {name}() is written out. "
+            "Give its parts names of their own (a := f(x)) and use these."
+        )
+    return whole
+
+
+def _is_larger(value: sp.Basic, most: int) -> bool:
+    count, waiting = 0, [value]
+    while waiting and count <= most:
+        count += 1
+        waiting += waiting.pop().args
+    return count > most
