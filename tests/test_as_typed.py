@@ -23,8 +23,8 @@ from cellsim.report.report import write_report
 from cellsim.report.steps import LONG
 
 NAMES = [
-    r"TGF ($\frac$ of baseline)", "a_b^c", "100 % $5 and $6", r"\alpha & \$x$", "<script>alert(1)</script>",
-    "µg·mL⁻¹ {x}", "_hidden", "-1", "line\nbreak", "עברית", "long " * 40,
+    r"TGF ($\frac$ of baseline)", r"\alpha_1 & \$x^2$ 100 %", "<script>alert(1)</script> {µ}", "_hidden",
+    "עברית\n$line$", "long " * 40,
 ]  # fmt: skip
 
 
