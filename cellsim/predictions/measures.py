@@ -317,7 +317,10 @@ class Area(_Plain):
 
 @dataclass(frozen=True)
 class DaysBelow(_Plain):
-    """Days, from day 0 on, that a quantity spends below a level; crossings by straight lines on the grid.
+    """Days, from day 0 on, that a quantity spends below a level.
+
+    Both sides of a dose are on the grid. Between its days crossings lie on straight lines, of the logarithm where value and
+    level are above zero: exact for what decays or grows at a constant rate.
 
     Parameters
     ----------
@@ -344,7 +347,11 @@ class DaysBelow(_Plain):
 
     def of(self, runs: Runs, case: Case, until: float) -> Array:
         inside = (runs.times >= 0) & (runs.times <= until)
-        above = runs.values[self._name(case)][:, inside] - self.level
+        values = runs.values[self._name(case)][:, inside]
+        above = values - self.level
+        if self.level > 0:
+            with np.errstate(invalid="ignore", divide="ignore"):
+                above = np.where((values > 0).all(axis=1, keepdims=True), np.log(values / self.level), above)
         left, right, width = above[:, :-1], above[:, 1:], np.diff(runs.times[inside])
         with np.errstate(invalid="ignore", divide="ignore"):
             share = np.where(

@@ -111,10 +111,13 @@ class Sample:
         )
 
     def see_doses(self, plans: Sequence[Schedule]) -> None:
-        """Record the hours after every dose of every plan too, so that all plans share their days."""
+        """Record both sides of every dose of every plan too, and the hours after it, so that all plans share their days."""
         days = np.array(sorted({each.day for plan in plans for each in plan.infusions}))
         hours = (days[:, None] + _AFTER_DOSE).ravel()
-        self.times = np.unique([*self.times, *hours[hours < self.until]])
+        # a sample at the instant of a dose is read after it: the one before stands beside it, so that no line crosses a dose
+        before = np.nextafter(days, -np.inf)
+        more = np.concatenate([hours, before, days])
+        self.times = np.unique([*self.times, *more[(more > 0) & (more < self.until)]])
 
     def all_runs(
         self, plans: Sequence[Schedule], several: Sequence[Array]

@@ -38,7 +38,25 @@ def test_measures_have_their_closed_forms(drug: cs.Calibration) -> None:
     ]
     area, below = result.posterior[0]
     assert area == pytest.approx(3 * (1 - np.exp(-30 * k)) / k, rel=1e-5)
-    assert below == pytest.approx(30 - np.log(3) / k, abs=0.06)  # straight lines over a day: k/8 at most
+    assert below == pytest.approx(30 - np.log(3) / k, abs=1e-3)
+
+
+def test_days_below_a_level_are_those_of_the_course_across_doses() -> None:
+    """x' = -2 x, 5 weekly: above 1 for ln(5)/2 days after each of four doses; a trajectory says the same."""
+    case = tiny_case(
+        "x = 0; x' = -k*x; k = 2",
+        {"y": ("1 + x", 0.1)},
+        [("y", 1.0, 1.0)],
+        {"k": ("log-normal", float(np.log(2)), 1e-6)},
+    )
+    plans = {"weekly": plan(0, 7, 14, 21, amount=5.0)}
+    found = cs.sweep(
+        cs.calibrate(case, starts=1), plans, until=28, measures=[DaysBelow("x", 1.0)], draws=4, history=None
+    )
+    exact = 28 - 4 * np.log(5) / 2
+    assert found.posterior[0, 0] == pytest.approx(exact, abs=1e-3)
+    seen = cs.simulate(cs.load_model("x = 0; x' = -2*x"), plans["weekly"], [0, 28])
+    assert seen.time_below("x", 1.0) == pytest.approx(exact, abs=1e-4)
 
 
 def test_doses_add_up_and_contrasts_are_paired(drug: cs.Calibration) -> None:
