@@ -68,6 +68,8 @@ class System:
         )
         clock = self.time = graph.input("y", len(equations.states))
         middle = self.middle_of = graph.input("y", len(equations.states) + 1)
+        graph.whole = {names[name] for name in equations.whole}
+        graph.whole |= {graph.neg(node) for node in graph.whole}
         names.setdefault("time", clock)
         memo: dict = {}
 

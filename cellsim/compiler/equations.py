@@ -64,6 +64,8 @@ class Equations:
         Reassignments.
     definitions : tuple of (str, sympy.Expr)
         Named subexpressions, each using only those before it.
+    whole : tuple of str
+        Parameters whose value as an exponent is a whole number, so that a negative base has a power.
 
     Examples
     --------
@@ -82,6 +84,7 @@ class Equations:
     output_names: tuple[str, ...] = ()
     events: tuple[Trigger, ...] = ()
     definitions: tuple[tuple[str, sp.Expr], ...] = ()
+    whole: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         problems = []
@@ -157,6 +160,10 @@ def equations_of(
                 for name in missing
             )
         outputs = {name: sp.Symbol(name) for name in outputs}
+    formulas = [*(formula for _, formula in model.formulas()), *outputs.values()]
+    exponents = {
+        str(name) for each in formulas for power in each.atoms(sp.Pow) for name in power.exp.free_symbols
+    }
     return Equations(
         states=states,
         parameters=parameters,
@@ -174,4 +181,9 @@ def equations_of(
             for each in model.events
         ),
         definitions=definitions,
+        whole=tuple(
+            each.name
+            for each in model.parameters
+            if each.name in exponents and float(each.value).is_integer() and each.value != 0
+        ),
     )

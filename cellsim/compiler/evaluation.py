@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping
 
 from cellsim.compiler.emit import Code
-from cellsim.compiler.graph import BOOLEAN, FLOOR_OF_BASES, STATE, Graph
+from cellsim.compiler.graph import BOOLEAN, FLOOR_OF_BASES, INPUTS, STATE, Graph
 from cellsim.compiler.vectormath import exp, log
 
 __all__ = ["emit_nodes", "fixed_nodes"]
@@ -58,7 +59,7 @@ def emit_nodes(
         for sink in wanted.get(node, ()):
             sink(get(node))
 
-    inputs = {node for node in order if node in kept or graph.ops[node] in ("p", "y", "k", "const")}
+    inputs = {node for node in order if node in kept or graph.ops[node] in INPUTS}
     level: dict[int, int] = {}
     for node in order:
         if node in inputs:
@@ -127,6 +128,12 @@ def _one(code: Code, graph: Graph, node: int, get: Callable[[int], str], kept: M
     if op == "pos":
         a, least = get(args[0]), code.const(FLOOR_OF_BASES)
         return code.choose(code.compare("olt", a, least), least, a)  # not-a-number passes through
+    if op == "parity":
+        halved = code.line(f"fmul {code.type} {get(args[0])}, {code.const(0.5)}")
+        twice = code.line(f"fmul {code.type} {code.intrinsic('llvm.floor', halved)}, {code.const(2.0)}")
+        rest = code.line(f"fsub {code.type} {get(args[0])}, {twice}")
+        odd = code.choose(code.compare("oeq", rest, code.const(1.0)), code.const(-1.0), code.const(math.nan))
+        return code.choose(code.compare("oeq", rest, code.const(0.0)), code.const(1.0), odd)
     if op == "select":
         return code.choose(get(args[0]), get(args[1]), get(args[2]))
     if op in _COMPARE:
@@ -160,6 +167,6 @@ def fixed_nodes(graph: Graph, targets: Iterable[int], changing: int = STATE) -> 
         seen.add(node)
         if not graph.depends[node] & changing and graph.ops[node] not in BOOLEAN:
             found.add(node)
-        elif graph.ops[node] not in ("p", "y", "k"):
+        elif graph.ops[node] not in INPUTS:
             stack.extend(graph.args[node])
     return sorted(found)

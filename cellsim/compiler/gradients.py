@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection
 
-from cellsim.compiler.graph import FLOOR_OF_BASES, Graph
+from cellsim.compiler.graph import FLOOR_OF_BASES, INPUTS, Graph
 
 __all__ = ["gradient", "slopes"]
 
@@ -20,7 +21,7 @@ def gradient(graph: Graph, node: int, wrt: Collection[int]) -> dict[int, int]:
     if not touched:
         return {}
     for each in order:
-        if each not in touched and graph.ops[each] not in ("const", "p", "y", "k") and each not in wrt:
+        if each not in touched and graph.ops[each] not in INPUTS and each not in wrt:
             touched.update((each,) if any(arg in touched for arg in graph.args[each]) else ())
     adjoint: dict[int, int] = {node: graph.one}
     result: dict[int, int] = {}
@@ -78,6 +79,8 @@ def slopes(graph: Graph, node: int, wrt: Collection[int]) -> list[tuple[int, int
     if op == "pos":
         above = graph.relation("lt", graph.const(FLOOR_OF_BASES), args[0])
         return [(args[0], graph.select(above, graph.one, graph.zero))]
+    if op == "parity":  # a negative base has a power at whole exponents, and none between them
+        return [(args[0], graph.const(math.nan))]
     if op == "abs":
         below = graph.relation("lt", args[0], graph.zero)
         return [(args[0], graph.select(below, graph.const(-1.0), graph.one))]

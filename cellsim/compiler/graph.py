@@ -9,12 +9,15 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Collection, Iterable
 
-__all__ = ["BOOLEAN", "DIRECTION", "FLOOR_OF_BASES", "PARAMETER", "STATE", "Graph"]
+__all__ = ["BOOLEAN", "DIRECTION", "FLOOR_OF_BASES", "INPUTS", "PARAMETER", "SLACK", "STATE", "Graph"]
 
 FLOOR_OF_BASES = 2.0**-465
-"""A real power x^c is computed as exp(c log(max(x, 2^-465))), about 1e-140: zero and the tiny negatives that
-rounding leaves behind read as zero, and every derivative stays finite. Only the argument is floored, never a
-state, so no mass is made or lost."""
+"""A real power x^c is computed as exp(c log(max(x, 2^-465))), about 1e-140: every
+derivative stays finite at zero. Only the base is floored, never a state, so no mass is made or lost."""
+SLACK = 1e-3
+"""A negative base counts as zero in a power that is not whole as long as it is within this share of the largest values
+that its states have had: error control leaves such negatives behind. Beyond it the power is not a number."""
+INPUTS = ("const", "p", "y", "k", "s")
 
 _NUMBERS: dict[str, Callable[..., float]] = {
     "exp": math.exp,
@@ -47,7 +50,7 @@ class Graph:
     ----------
     ops : list of str
         What each node does: ``const``, ``p`` and ``y`` (inputs), ``add``, ``mul``, ``neg``, ``recip``, a
-        function name, ``quotient`` (under a floor), ``min``, ``max``, ``pos`` (the floor of bases), ``select``, a relation, ``and``,
+        function name, ``quotient`` (under a floor), ``min``, ``max``, ``pos`` (the floor of bases), ``parity``, ``select``, a relation, ``and``,
         ``or``, ``not``.
     args : list of tuple
         Node numbers of the arguments; for ``const`` the value, for inputs the index.
@@ -60,6 +63,7 @@ class Graph:
         self.args: list[tuple] = []
         self.depends: list[int] = []
         self._known: dict[tuple, int] = {}
+        self.whole: set[int] = set()  # exponents that are whole numbers as the model has them
         self.zero = self.const(0.0)
         self.one = self.const(1.0)
 
@@ -83,7 +87,7 @@ class Graph:
     def const(self, value: float) -> int:
         """A number."""
         value = float(value) + 0.0  # no negative zero
-        key = ("const", value)
+        key = ("const", value if value == value else "not a number")
         if key not in self._known:
             self._known[key] = len(self.ops)
             self.ops.append("const")
@@ -92,7 +96,8 @@ class Graph:
         return self._known[key]
 
     def input(self, kind: str, index: int) -> int:
-        """An input: ``"p"`` is constant in time, ``"y"`` and ``"k"`` (a direction) are not."""
+        """An input: ``"p"`` is constant in time; a state ``"y"``, its largest value so far ``"s"`` and a direction
+        ``"k"`` are not."""
         key = (kind, "input", index)
         if key not in self._known:
             self._known[key] = len(self.ops)
@@ -236,22 +241,48 @@ class Graph:
                 pass  # log(0) and the like keep their meaning at run time: an infinity, or not a number
         return self.node(name, a)
 
-    def power(self, base: int, exponent: int) -> int:
-        """base ^ exponent: products for whole exponents, roots for halves, else by exp and log."""
+    def power(self, base: int, exponent: int, slack: int) -> list[int]:
+        """base ^ exponent as factors: products for whole exponents, roots for halves, else by exp and log.
+
+        `slack` is how far below zero a base counts as zero in a power that is not whole.
+        """
         n = self.value(exponent)
         if n is not None and n == int(n) and abs(n) <= _LARGEST_UNROLLED_POWER:
-            return self._unrolled(base, int(n))
-        if n is not None and 2 * n == int(2 * n) and abs(n) <= _LARGEST_UNROLLED_POWER:
-            floored = self.node("pos", base) if self.value(base) is None else base
-            return self.mul(self._unrolled(floored, math.floor(n)), self.call("sqrt", floored))
+            return [self._unrolled(base, int(n))]
         if self.ops[base] == "exp":
-            return self.call("exp", self.mul(exponent, self.args[base][0]))
-        value = self.value(base)
-        if value is not None:
-            floored = self.const(max(value, FLOOR_OF_BASES))
+            return [self.call("exp", self.mul(exponent, self.args[base][0]))]
+        sign = self._sign(base, exponent, slack) if n is not None or exponent in self.whole else self.one
+        if sign == self.one:  # no number beyond the slack, and zero within it
+            size = self.select(
+                self.relation("lt", base, self.neg(slack)), self.const(math.nan), self._pos(base)
+            )
         else:
-            floored = self.node("pos", base)
-        return self.call("exp", self.mul(exponent, self.call("log", floored)))
+            size = self._pos(self.call("abs", base))
+        if n is not None and 2 * n == int(2 * n) and abs(n) <= _LARGEST_UNROLLED_POWER:
+            return [self.mul(self._unrolled(size, math.floor(n)), self.call("sqrt", size)), sign]
+        return [self.call("exp", self.mul(exponent, self.call("log", size))), sign]
+
+    def _pos(self, a: int) -> int:
+        value = self.value(a)
+        return self.node("pos", a) if value is None else self.const(max(value, FLOOR_OF_BASES))
+
+    def _sign(self, base: int, exponent: int, slack: int) -> int:
+        """What |base|^exponent is multiplied by: 1 above zero; below it 1 or -1 for a whole exponent, else no number."""
+        negative = self.relation("lt", exponent, self.zero)
+        infinite = self.select(negative, self.const(math.inf), self.one)
+        parity = self.parity(exponent)
+        vanishing = self.select(negative, self.const(math.inf), self.zero)
+        nearly = self.select(self.relation("eq", parity, parity), parity, vanishing)
+        below = self.select(self.relation("lt", base, self.neg(slack)), parity, nearly)
+        at_most_zero = self.select(self.relation("eq", base, self.zero), infinite, below)
+        return self.select(self.relation("lt", self.zero, base), self.one, at_most_zero)
+
+    def parity(self, a: int) -> int:
+        """1 for even numbers, -1 for odd ones, not a number for all others, and so is its slope everywhere."""
+        value = self.value(a)
+        if value is None:
+            return self.node("parity", a)
+        return self.const({0.0: 1.0, 1.0: -1.0}.get(value % 2.0, math.nan))
 
     def _unrolled(self, base: int, n: int) -> int:
         if n < 0:
@@ -321,6 +352,6 @@ class Graph:
             if node in seen:
                 continue
             seen.add(node)
-            if node not in stop and self.ops[node] not in ("const", "p", "y", "k"):
+            if node not in stop and self.ops[node] not in INPUTS:
                 stack.extend(self.args[node])
         return sorted(seen)

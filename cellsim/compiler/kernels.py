@@ -84,12 +84,19 @@ class Kernels:
         return self.unit().workspace()
 
     def _load(
-        self, t: float, y: ArrayLike | None, p: ArrayLike, slot: str = "y", middle: float | None = None
+        self,
+        t: float,
+        y: ArrayLike | None,
+        p: ArrayLike,
+        slot: str = "y",
+        middle: float | None = None,
+        peaks: ArrayLike | None = None,
     ) -> Array:
         lay, w, n = self.unit().layout, self._scratch, len(self.equations.states)
         w[lay["p"] : lay["p"] + len(self.equations.parameters)] = p
         if y is not None:
             w[lay[slot] : lay[slot] + n] = y
+            w[lay["peak"] : lay["peak"] + n] = np.maximum(np.abs(y), 1.0) if peaks is None else peaks
         if self.system.clock is not None:
             w[lay[slot] + n] = t
         if self.system.middle is not None:
@@ -103,12 +110,21 @@ class Kernels:
         self.unit().call("initial", w)
         return w[at : at + len(self.equations.states)].copy()
 
-    def rhs(self, t: float, y: ArrayLike, p: ArrayLike, middle: float | None = None) -> Array:
+    def rhs(
+        self,
+        t: float,
+        y: ArrayLike,
+        p: ArrayLike,
+        middle: float | None = None,
+        *,
+        peaks: ArrayLike | None = None,
+    ) -> Array:
         """Rates of change (n_states,), zero-order inputs aside; `y` (n_states,), `p` (n_parameters,).
 
-        Conditions on time alone are asked at `middle`, or at `t` if that is left out.
+        Conditions on time alone are asked at `middle`, or at `t` if that is left out. `peaks` are the largest values
+        that the states have had (see `cellsim.compiler.graph.SLACK`); by default those at hand, and at least 1.
         """
-        w, at = self._load(t, y, p, middle=middle), self.unit().layout["f"]
+        w, at = self._load(t, y, p, middle=middle, peaks=peaks), self.unit().layout["f"]
         self.unit().call("rhs", w)
         return w[at : at + len(self.equations.states)].copy()
 
@@ -136,9 +152,17 @@ class Kernels:
         self.unit().call(f"event{event}", w)
         return [(i, float(w[at + i])) for i, _ in self.system.assignments[event]]
 
-    def jacobian(self, t: float, y: ArrayLike, p: ArrayLike, middle: float | None = None) -> Array:
-        """d rhs / d y, dense, shape (n_states, n_states); `middle` as for `rhs`."""
-        w, unit, system = self._load(t, y, p, middle=middle), self.unit(), self.system
+    def jacobian(
+        self,
+        t: float,
+        y: ArrayLike,
+        p: ArrayLike,
+        middle: float | None = None,
+        *,
+        peaks: ArrayLike | None = None,
+    ) -> Array:
+        """d rhs / d y, dense, shape (n_states, n_states); `middle` and `peaks` as for `rhs`."""
+        w, unit, system = self._load(t, y, p, middle=middle, peaks=peaks), self.unit(), self.system
         unit.call("jac", w)
         size, n = system.n + len(system.auxiliaries), len(self.equations.states)
         full = np.zeros((size, size))

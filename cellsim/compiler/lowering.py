@@ -9,7 +9,8 @@ from itertools import pairwise
 
 import sympy as sp
 
-from cellsim.compiler.graph import Graph
+from cellsim.compiler.gradients import gradient
+from cellsim.compiler.graph import SLACK, Graph
 from cellsim.errors import ModelError
 
 __all__ = ["lower"]
@@ -98,7 +99,7 @@ def _lower(graph: Graph, expr: sp.Basic, lower: Callable, names: Mapping[str, in
     if isinstance(expr, sp.Pow):
         if expr.base is sp.E:
             return graph.call("exp", lower(expr.exp))
-        return graph.power(lower(expr.base), lower(expr.exp))
+        return reduce(graph.mul, _power(graph, expr, lower))
     if type(expr) in _CALLS:
         return graph.call(_CALLS[type(expr)], lower(expr.args[0]))
     if type(expr) in _RECIPROCALS:
@@ -178,13 +179,32 @@ def _whole(graph: Graph, expr: sp.Basic, lower: Callable) -> int:
     return graph.neg(graph.call("floor", graph.neg(node)))
 
 
+def _power(graph: Graph, expr: sp.Pow, lower: Callable) -> list[int]:
+    """The factors of a power, with the slack that its base has: to first order, that of the states in it."""
+    base, exponent = lower(expr.base), lower(expr.exp)
+    slack = graph.zero
+    if not expr.exp.is_integer:
+        states = {node for node in graph.reachable([base]) if graph.ops[node] == "y"}
+        for state, slope in sorted(gradient(graph, base, states).items()) if len(states) < 3 else ():
+            if not graph.fixed(slope):
+                continue
+            size = graph.mul(graph.call("abs", slope), graph.input("s", graph.args[state][0]))
+            slack = graph.add(slack, size)
+    return graph.power(base, exponent, graph.mul(graph.const(SLACK), slack))
+
+
 def _product(graph: Graph, expr: sp.Mul, lower: Callable) -> int:
     """Fixed factors first, and one division instead of several."""
     groups = {True: [graph.one, graph.one], False: [graph.one, graph.one]}
     factors = []
     for factor in expr.args:
         below = isinstance(factor, sp.Pow) and factor.exp.is_Number and bool(factor.exp < 0)
-        factors.append((lower(1 / factor if below else factor), below))
+        one = 1 / factor if below else factor
+        # the sign of a power stands apart, so that exponentials can meet
+        apart = (
+            _power(graph, one, lower) if isinstance(one, sp.Pow) and one.base is not sp.E else [lower(one)]
+        )
+        factors += [(node, below) for node in apart]
     factors.sort(key=lambda each: graph.ops[each[0]] != "exp")  # exponentials meet, and become one
     for node, below in factors:
         group = groups[graph.fixed(node)]

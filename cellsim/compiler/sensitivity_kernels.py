@@ -125,6 +125,8 @@ class TangentWriter:
                 return code.load(k, self.base.place(self.graph.args[node][0]))
             if k:
                 return code.load("%v", self.layout["step"] + self.at_step[node])
+            if self.graph.ops[node] == "s":
+                return code.load("%w", self.base.layout["peak"] + self.graph.args[node][0])
             assert self.graph.ops[node] == "y"
             return code.load(states, self.graph.args[node][0])
 

@@ -143,7 +143,7 @@ class TimeConditions:
                 continue
             if each == self.clock:
                 self._moved[each] = self.middle
-            elif graph.ops[each] in ("const", "p", "y", "k"):
+            elif graph.ops[each] in ("const", "p", "y", "k", "s"):
                 self._moved[each] = each
             else:
                 self._moved[each] = self._again(each, [self._moved[arg] for arg in graph.args[each]])

@@ -29,6 +29,8 @@ def moving_reader(layout: Layout, kept: dict[int, int], width: int, states: str,
     def read(code: Code, node: int) -> str:
         if node in kept:
             return code.load("%w", layout["q"] + kept[node] * width)
+        if graph.ops[node] == "s":
+            return code.load("%w", layout["peak"] + graph.args[node][0] * width)
         assert graph.ops[node] == "y"
         return code.load(states, graph.args[node][0] * width)
 

@@ -369,6 +369,7 @@ def observe(kernels: Kernels, times: ArrayLike, states: ArrayLike, parameters: A
     samples[:, : len(kernels.equations.states)] = states
     samples[:, len(kernels.equations.states) :] = t[:, None]  # the clock, and what outputs do not look at
     found, none = np.empty((1, t.size, len(system.outputs))), np.empty((1, 0, 0))
+    w[lay["peak"] : lay["peak"] + system.n] = np.abs(samples).max(axis=0, initial=0.0)
     _read(machine, np.zeros(5), w, samples, none, np.zeros(1, np.int64), none, found, none)
     return found[0]
 

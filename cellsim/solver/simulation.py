@@ -35,6 +35,7 @@ __all__ = ["simulate", "start_of"]
 Array = np.ndarray[Any, np.dtype[np.float64]]
 
 SOLVERS = ("rodas", "scipy")
+_TRIED = 100.0
 
 
 def start_of(schedule: Schedule, times: ArrayLike = ()) -> float:
@@ -101,7 +102,8 @@ def simulate(
     Raises
     ------
     SimulationError
-        Times that are not days in order, a dose before the start, or a run that cannot be carried to its
+        Times that are not days in order, a dose before the start, a quantity that is not a number on a day
+        sampled (with both), or a run that cannot be carried to its
         end (with time, state and the fastest-changing name).
     ScheduleError
         A product that neither the schedule nor the model knows.
@@ -125,6 +127,7 @@ def simulate(
         model, _kept(model, outputs), deliver(schedule, model), given, begin, float(days[-1]), rtol, atol
     )
     y, between = (run.by_rodas if solver == "rodas" else run.by_scipy)(days)
+    _refuse(_without_value(run.names, days, y))
     described = {each.name: each for each in model.quantities}
     return Trajectory(
         model=model,
@@ -177,6 +180,16 @@ def _span_problems(
             yield f"{name} {value!r} is not between 0 and 1."
 
 
+def _without_value(names: Sequence[str], days: Array, y: Array) -> Iterator[str]:
+    """Quantities that are not a number somewhere, with the first day of each."""
+    for k in np.flatnonzero(np.isnan(y).any(axis=0)).tolist():
+        day = days[int(np.argmax(np.isnan(y[:, k])))]
+        yield (
+            f"{names[k]} is not a number on day {day:g}: its formula takes a power, root or logarithm of a negative "
+            "number, divides 0 by 0, or has no piece for that day. Leave it out (outputs=...), or give it a value there."
+        )
+
+
 def _refuse(complaints: Iterable[str]) -> None:
     problems = [Problem(what=what) for what in complaints]
     if problems:
@@ -203,12 +216,15 @@ class _Motion:
     def __init__(self, kernels: Kernels, p: Array) -> None:
         self.kernels, self.p = kernels, p
         self.names = kernels.equations.states
+        self.peaks = np.zeros(len(self.names))
 
     def rates(self, t: float, y: Array, middle: float) -> Array:
-        return self.kernels.rhs(t, y, self.p, middle)
+        # LSODA tries points further below zero than it accepts, and cannot go on from what is no number
+        self.peaks = np.maximum(self.peaks, _TRIED * np.abs(y))
+        return self.kernels.rhs(t, y, self.p, middle, peaks=self.peaks)
 
     def jacobian(self, t: float, y: Array, middle: float) -> Array:
-        return self.kernels.jacobian(t, y, self.p, middle)
+        return self.kernels.jacobian(t, y, self.p, middle, peaks=self.peaks)
 
     @property
     def switches(self) -> int:

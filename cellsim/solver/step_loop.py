@@ -197,8 +197,6 @@ def _initial_step(addr, off, opt, w, base, span):  # type: ignore[no-untyped-def
 def _follow_scales(off, opt, w):  # type: ignore[no-untyped-def]
     """Let the absolute tolerance of each state follow the largest value it has had; until it has one, it stays."""
     share = opt[PEAK_SHARE] * opt[RTOL]
-    if share <= 0.0:
-        return
     W = off[N_LANES]
     for i in range(off[N_STATES] * W):
         if i // W == off[N_CLOCK] or i // W == off[N_MIDDLE]:
@@ -206,7 +204,8 @@ def _follow_scales(off, opt, w):  # type: ignore[no-untyped-def]
         value = abs(w[off[S_Y] + i])
         if value > w[off[S_PEAK] + i]:
             w[off[S_PEAK] + i] = value
-            w[off[S_ATOL] + i] = share * value
+            if share > 0.0:
+                w[off[S_ATOL] + i] = share * value
 
 
 @_compiled
