@@ -186,10 +186,11 @@ def _simulate(options: argparse.Namespace) -> None:
             amount_unit=options.amount_unit,
             time_unit=options.time_unit,
         )
+    values: dict[str, float] = {}
     if case is None:
         if options.variant:
             raise CellsimError(f"{options.source} is a model; variants belong to a case.")
-        timeline, start, values = plan or Schedule(), 0.0, {}
+        timeline, start = plan or Schedule(), 0.0
     else:
         from cellsim.likelihood.objective import objective_of
 

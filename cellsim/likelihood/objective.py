@@ -23,6 +23,7 @@ from cellsim.errors import CalibrationError, CaseError, Problem, did_you_mean
 from cellsim.likelihood.observations import Term, terms_of
 from cellsim.likelihood.priors import Coordinates, Prior
 from cellsim.likelihood.scoring import Rows, score_rows
+from cellsim.solver.simulation import Values
 
 if TYPE_CHECKING:
     import sympy as sp
@@ -131,10 +132,10 @@ class Objective:
 
     # ---- parameters -------------------------------------------------------------------------------
 
-    def values(self, theta: Array) -> dict[str, float]:
+    def values(self, theta: Array) -> Values:
         """Every parameter's value at `theta`, the fixed ones included."""
         free = dict(zip(self.names, self._coordinates.values(theta).tolist(), strict=True))
-        return {**self.fixed, **free}
+        return Values({**self.fixed, **free})
 
     def theta(self, values: Mapping[str, float]) -> Array:
         """Whitened coordinates of `values`; a parameter not named stays at its nominal value.

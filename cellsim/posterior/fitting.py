@@ -133,7 +133,7 @@ def calibrate(
         said = f"interrupted: {len(found.starts)} of {starts} starts are finished; the others may find a better optimum."
         diagnosis = {**diagnosis, "interrupted": True, "doubts": [said, *diagnosis["doubts"]]}
     point = None
-    if density == "petab":
+    if density == "petab" and objective.names:
         point = petab_mode(
             objective, [*(mode.theta for mode in found.mixture.modes), np.zeros(len(objective.names))]
         )
@@ -141,6 +141,11 @@ def calibrate(
             said = ", ".join(f"{name} ({side})" for name, side in ends.items())
             words = f"PEtab's density is highest at an end of the prior of: {said}; the estimate is that end."
             diagnosis = {**diagnosis, "doubts": [*diagnosis["doubts"], words]}
+    if model is not None:
+        # values of the model that those of the case stand in for
+        known = set(case.check())
+        said_of = [str(each) for each in case.check(model) if each not in known]
+        diagnosis = {**diagnosis, "doubts": [*diagnosis["doubts"], *said_of]}
     return Calibration(
         objective=objective,
         point=point,

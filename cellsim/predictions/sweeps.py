@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
+from cellsim.case.plausibility import dose_doubt
 from cellsim.dosing.schedule import Schedule
 from cellsim.errors import CellsimError, Problem, ScheduleError, did_you_mean
 from cellsim.identifiability.identification import DATA_DRIVEN, MOVED, PRIOR_DRIVEN, verdict
@@ -357,7 +358,7 @@ def _above(apart: Array) -> float:
 
 def sweep(
     source: Source,
-    schedules: Mapping[str, Schedule],
+    schedules: Mapping[str, Schedule] | Schedule,
     *,
     until: float,
     measures: Sequence[Measure] | None = None,
@@ -372,7 +373,7 @@ def sweep(
     source : Calibration, NormalLaw or Posterior
         Draws come from its posterior (Laplace, nearest normal, or sampled: the result says which); the same number
         comes from its prior, for comparison.
-    schedules : mapping of str to Schedule
+    schedules : Schedule, or mapping of str to Schedule
         Plans from day 0 on; doses before day 0 belong into `history`.
     until : float
         Last day looked at.
@@ -425,6 +426,12 @@ def sweep(
         raise ScheduleError(
             f"history={history!r}; give a Schedule, None, or leave it out for the case's own."
         )
+    if isinstance(schedules, Schedule):
+        schedules = {"schedule": schedules}
+    if not isinstance(schedules, Mapping):
+        raise ScheduleError(
+            f"sweep takes a schedule, or schedules by name like {{'weekly': ...}}, not a {type(schedules).__name__}."
+        )
     plans = {str(name): plan for name, plan in schedules.items()}
     chosen = tuple(measures) if measures is not None else default_measures(objective.model, case=case)
     _judge(plans, case, until, chosen)
@@ -468,6 +475,7 @@ def sweep(
         interrupted=interrupted,
         approximation=approximation.also(
             f"interrupted: {numbers[0].shape[2]} of {draws} draws are in." if interrupted else "",
+            *_improbable(plans, case),
             *(
                 f"{count} of {draws} {which} draws could not be simulated and are left out: {one[0].why}"
                 for count, which, one in zip(lost, ("posterior", "prior"), simulated, strict=True)
@@ -475,6 +483,20 @@ def sweep(
             ),
         ),
     )
+
+
+def _improbable(plans: Mapping[str, Schedule], case: Case) -> list[str]:
+    """Doses of a plan a thousandfold off those that the patient was given of the same product."""
+    said = []
+    for name, plan in plans.items():
+        for product in dict.fromkeys(each.product for each in plan.infusions):
+            about = next((each for each in case.products if each.name == product), None)
+            counted = about is not None and case.cells_per_unit.get(about.state, 1.0) > 1
+            given = [each.cells for each in case.timeline if each.product == product]
+            sizes = dict.fromkeys(each.cells for each in plan.infusions if each.product == product)
+            whys = [why for size in sizes if (why := dose_doubt(size, given, counted=counted))]
+            said += [f"{name}, {product}: {why}" for why in whys[:1]]
+    return said
 
 
 def _judge(plans: Mapping[str, Schedule], case: Case, until: float, measures: Sequence[Measure]) -> None:

@@ -30,9 +30,24 @@ if TYPE_CHECKING:
     from cellsim.dosing.schedule import Schedule
     from cellsim.model.model import Model
 
-__all__ = ["simulate", "start_of"]
+__all__ = ["Values", "simulate", "start_of"]
 
 Array = np.ndarray[Any, np.dtype[np.float64]]
+
+
+class Values(dict[str, float]):
+    """Values of the parameters of a case, some of which no model has; changed ones by ``values | {"k": 0.1}``."""
+
+    def of(self, model: Model) -> dict[str, float]:
+        """Those that the model has."""
+        return {name: value for name, value in self.items() if name in model}
+
+    def __or__(self, other: Any) -> Any:
+        return Values({**self, **other}) if isinstance(other, Mapping) else NotImplemented
+
+    def __reduce__(self) -> tuple[type[Values], tuple[dict[str, float]]]:
+        return Values, (dict(self),)
+
 
 SOLVERS = ("rodas", "scipy")
 _TRIED = 100.0
@@ -83,7 +98,8 @@ def simulate(
         Days to sample, in order. A sample at the instant of a dose is read after it; ``numpy.nextafter(day, -inf)``
         asks for the value before.
     values : mapping of str to float, optional
-        Parameters, or initial values of states, for this run; in the model's units.
+        Parameters, or initial values of states, for this run; in the model's units. A calibration's ``values`` may hold
+        parameters that only observables of its case have: these are left aside.
     start : float, optional
         Day on which the initial values hold. By default day 0, or the first dose or sample if earlier.
     outputs : sequence of str, optional
@@ -122,7 +138,7 @@ def simulate(
     days = _checked_times(times)
     begin = start_of(schedule, days) if start is None else float(start)
     _refuse(_span_problems(schedule, days, begin, solver, rtol, atol))
-    given = dict(values or {})
+    given = values.of(model) if isinstance(values, Values) else dict(values or {})
     run = _Run(
         model, _kept(model, outputs), deliver(schedule, model), given, begin, float(days[-1]), rtol, atol
     )
