@@ -27,7 +27,8 @@ from cellsim.case.export_v1 import export_v1
 from cellsim.identifiability.profiles import profile
 from cellsim.likelihood.objective import Objective, objective_of
 from cellsim.posterior.calibration import Calibration
-from cellsim.posterior.fitting import hessian, optima
+from cellsim.posterior.curvature import hessian
+from cellsim.posterior.fitting import optima
 
 STARTS = 10
 PROFILED = ("e", "t_P", "kappa")

@@ -152,7 +152,23 @@ class Desk:
         lines = [Line(cells, file=file, row=row) for row, cells in table.rows]
         header = list(table.columns)
         self._judge_header(file, header, required, optional)
+        self._doubt_short(file, header, lines)
         return lines
+
+    def _doubt_short(self, file: str, header: list[str], lines: list[Line]) -> None:
+        """A row that ends before the last column, which every other row fills: a tab may be lost in it."""
+        written = self.texts[file].splitlines()
+        short = [
+            line for line in lines
+            if line.row and line.row <= len(written) and written[line.row - 1].count("\t") + 1 < len(header)
+        ]  # fmt: skip
+        if (
+            len(short) == 1
+            and len(lines) > 1
+            and all(line.of(header[-1]) for line in lines if line is not short[0])
+        ):
+            what = f"the row ends before the column {header[-1]!r}, which every other row fills."
+            self.complain(short[0], what, "Was a tab lost?", severity="doubt")
 
     def rows(self, names: Iterable[str], required: Sequence[str], optional: Sequence[str] = ()) -> list[Line]:
         """The rows of one table or of several of one kind; what their column ``doubt`` says is kept."""
