@@ -11,8 +11,7 @@ from numba import njit
 
 from benchmarks.clock import table
 from benchmarks.problem import problem
-from cellsim.compiler.assembly import aligned, assemble, lane_width
-from cellsim.compiler.emit import BLOCK, Code
+from cellsim.compiler.llvm import BLOCK, Code, aligned, assemble, lane_width
 from cellsim.compiler.rodas5p import STAGES
 from cellsim.compiler.writer import Writer
 from cellsim.solver.step_loop import call_kernel

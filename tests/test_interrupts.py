@@ -23,8 +23,8 @@ from cellsim.interrupts import interrupts_heard
 from cellsim.posterior import fitting
 from cellsim.predictions import predictor
 from cellsim.predictions.measures import Area
+from cellsim.report.page import Desk
 from cellsim.report.report import write_report
-from cellsim.report.report_desk import Desk
 from cellsim.report.steps import LONG, Job
 from cellsim.threads import StoppedError, finished_in_threads, in_threads
 

@@ -14,8 +14,8 @@ from cellsim.likelihood.objective import Objective
 from cellsim.posterior.convergence import converged, smoothed_weights
 from cellsim.posterior.fitting import optima
 from cellsim.posterior.laplace import Mixture
-from cellsim.posterior.nearest_normal import nearest_normal
 from cellsim.posterior.sampler import Run, explored
+from cellsim.posterior.variational_fitting import nearest_normal
 
 Array = NDArray[np.float64]
 # kept beside every chain's positions: a line without it is of a sampler before this one

@@ -14,7 +14,7 @@ from benchmarks.honesty.posteriors import fitted, integrated
 from cellsim.errors import CellsimError
 from cellsim.likelihood.objective import Objective
 from cellsim.likelihood.replicates import replicate
-from cellsim.posterior.nearest_normal import nearest_normal
+from cellsim.posterior.variational_fitting import nearest_normal
 
 VARIANTS = ("V0", "V0b", "V2", "V4")
 NULLS, EFFECTS = ("V0", "V0b"), ("V2", "V4")

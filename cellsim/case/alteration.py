@@ -16,8 +16,8 @@ from cellsim.petab.problem import read_problem_file
 from cellsim.petab.tables import Desk, Line, listed, number_text, table_text
 
 if TYPE_CHECKING:
+    from cellsim.case.alternatives import Alternative
     from cellsim.case.case import Case
-    from cellsim.case.case_alternatives import Alternative
 
 __all__ = ["altered"]
 

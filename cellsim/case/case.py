@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cellsim import library
+from cellsim.case.alternatives import ALTERNATIVES, Alternative, read_alternatives
 from cellsim.case.assumptions import read_priors, read_variants
-from cellsim.case.case_alternatives import ALTERNATIVES, Alternative, read_alternatives
-from cellsim.case.case_model import against_model
 from cellsim.case.checks import of_tables
 from cellsim.case.measurements import Data
+from cellsim.case.model_checks import against_model
 from cellsim.case.plausibility import implausible
 from cellsim.case.records import Analyte, Censored, Grade, Measurement, PrintedCell, PriorRow, Variant, Visit
 from cellsim.case.treatment import Treatment

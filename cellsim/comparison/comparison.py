@@ -12,10 +12,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from cellsim.comparison.evidence import Bridge
+from cellsim.comparison.evidence import POWERS, Bridge, evidence_slopes
 from cellsim.comparison.left_out import Left, stacking
 from cellsim.comparison.nulls import Rivals, rivals_of
-from cellsim.comparison.prior_power import POWERS, evidence_slopes
 from cellsim.comparison.verdicts import means_of, verdict_of
 from cellsim.errors import CalibrationError, did_you_mean
 from cellsim.files import write_whole

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from functools import lru_cache
+from itertools import pairwise
 
 import numpy as np
 
-if TYPE_CHECKING:
-    from cellsim.posterior.variational import NormalLaw
+from cellsim.comparison.nulls import Rivals
+from cellsim.comparison.verdicts import NORMAL_OFF
+from cellsim.identifiability.profiles import DYNAMIC
+from cellsim.likelihood.objective import Objective
+from cellsim.posterior.variational import NormalLaw
+from cellsim.predictions.measures import Area
+from cellsim.predictions.sweeps import sweep
 
-__all__ = ["Conclusion", "Question"]
+__all__ = ["Conclusion", "Question", "questions"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,3 +76,283 @@ class Question:
 
     conclusion: Conclusion
     ask: Callable[[Mapping[str, NormalLaw]], float]
+
+
+_STRONG = float(np.log(20))
+# a probability nearer to one half than this decides nothing
+_UNSURE = 0.2
+_MOST_DYNAMIC = 3.0
+_STRAINED = 2.0
+# the acute pulse is gone by then: twelve half-lives of eight hours
+_PULSE_DAYS = 4.0
+_DRIVE = "D"
+_LEAST_GAIN = 0.01
+# as far as that, give or take what so few draws leave open
+_LEARNED, _SCATTER = 0.1, 0.05
+_DRAWS = 200
+
+
+def questions(
+    objectives: Mapping[str, Objective], rivals: Rivals, *, seed: int
+) -> tuple[list[Question], list[str]]:
+    """Everything that can be asked of a case, and why the rest cannot.
+
+    Parameters
+    ----------
+    objectives : mapping of str to Objective
+        Of the variants compared, for the case as it stands.
+    rivals : Rivals
+    seed : int
+        Of the draws behind simulated contrasts.
+
+    Returns
+    -------
+    questions : list of Question
+    left_out : list of str
+        One sentence for each that cannot be asked.
+    """
+    asked: list[Question] = []
+    left_out: list[str] = []
+    for found in (
+        _null_lead(objectives, rivals),
+        _clearance(rivals),
+        _dynamic(objectives, rivals),
+        _strain(objectives, rivals),
+        *_pulses(objectives, rivals),
+        *_source(objectives, rivals, seed),
+        *_limits(objectives, rivals),
+    ):
+        if isinstance(found, str):
+            left_out.append(found)
+        else:
+            asked.append(found)
+    return asked, left_out
+
+
+# ---- evidence -------------------------------------------------------------------------------------
+
+
+def _best(laws: Mapping[str, NormalLaw], names: Sequence[str]) -> float:
+    return max((laws[name].log_evidence for name in names if name in laws), default=np.nan)
+
+
+def _listed(names: Sequence[str]) -> str:
+    return " or ".join(names)
+
+
+def _null_lead(objectives: Mapping[str, Objective], rivals: Rivals) -> Question | str:
+    acting = [name for name in rivals.acting if name in objectives]
+    if not rivals.nulls or not acting:
+        return "Whether doing nothing explains as much cannot be asked: that takes a null variant and another one."
+    return Question(
+        Conclusion(
+            id="null_lead",
+            question=f"ln evidence of the best null ({_listed(rivals.nulls)}) less that of the best other ({_listed(acting)})",
+            unit="nat",
+            threshold=0.0,
+            above="a null leads",
+            below="an effect of the cells leads",
+            margin=NORMAL_OFF,
+        ),
+        lambda laws: _best(laws, rivals.nulls) - _best(laws, acting),
+    )
+
+
+def _clearance(rivals: Rivals) -> Question | str:
+    if not rivals.neutral:
+        return "Whether clearance of donor cells is needed cannot be asked: no variant holds it at nothing."
+    return Question(
+        Conclusion(
+            id="clearance_lead",
+            question=f"ln evidence of {rivals.default} less that of the best variant without clearance of donor cells "
+            f"({_listed(rivals.neutral)})",
+            unit="nat",
+            threshold=_STRONG,
+            above="clearance of donor cells is supported (20 to 1 or more)",
+            below="clearance of donor cells is not supported",
+            margin=NORMAL_OFF,
+        ),
+        lambda laws: _best(laws, [rivals.default]) - _best(laws, rivals.neutral),
+    )
+
+
+# ---- parameters -----------------------------------------------------------------------------------
+
+
+def _dynamic(objectives: Mapping[str, Objective], rivals: Rivals) -> Question | str:
+    objective = objectives[rivals.default]
+    dynamic = {name for name in objective.names if objective.case.prior(name).group in DYNAMIC}
+    if not dynamic:
+        return f"How much of the dynamics was learned cannot be asked: no parameter is in the groups {', '.join(DYNAMIC)}."
+
+    def learned(laws: Mapping[str, NormalLaw]) -> float:
+        law = laws[rivals.default]
+        return sum(1 - law.moments(name)[1] for name in law.names if name in dynamic)
+
+    return Question(
+        Conclusion(
+            id="dynamic_learned",
+            question=f"contraction summed over the {len(dynamic)} dynamic parameters of {rivals.default}",
+            unit="parameters",
+            threshold=_MOST_DYNAMIC,
+            above="the data determine more than three numbers of the dynamics",
+            below="the data determine at most three numbers of the dynamics",
+        ),
+        learned,
+    )
+
+
+def _strain(objectives: Mapping[str, Objective], rivals: Rivals) -> Question | str:
+    default = set(objectives[rivals.default].names)
+    own = {null: [n for n in objectives[null].names if n not in default] for null in rivals.nulls}
+    null = next((each for each in rivals.nulls if own[each]), "")
+    if not null:
+        return "How far a null must strain cannot be asked: no null frees a parameter that the default variant holds."
+    return Question(
+        Conclusion(
+            id="null_strain",
+            question=f"largest shift of what only the null {null} frees ({', '.join(own[null])}), either way",
+            unit="prior sd",
+            threshold=_STRAINED,
+            above="the null needs a change that its prior calls rare",
+            below="the null needs nothing unusual",
+        ),
+        lambda laws: max(
+            (abs(laws[null].moments(name)[0]) for name in own[null] if name in laws[null].names),
+            default=np.nan,
+        ),
+    )
+
+
+def _pulses(objectives: Mapping[str, Objective], rivals: Rivals) -> list[Question | str]:
+    """Whether a sample of unknown day was drawn while the last infusion was still a shock."""
+    objective = objectives[rivals.default]
+    days = [each.day for each in objective.case.timeline]
+    out: list[Question | str] = []
+    for visit in objective.case.visits:
+        window = (visit.earliest, visit.latest)
+        reached = [day for day in days if day < window[1] and day + _PULSE_DAYS > window[0]]
+        if f"day_{visit.id}" in objective.names and reached:
+            out.append(_pulse(visit.id, visit.name, rivals.default))
+    return out or ["When a sample was drawn cannot be asked: no unknown day may lie just after an infusion."]
+
+
+def _pulse(visit: str, name: str, variant: str) -> Question:
+    parameter = f"day_{visit}"
+
+    def chance(laws: Mapping[str, NormalLaw]) -> float:
+        law = laws[variant]
+        scored = any(term.visit == visit for term in law.objective.terms)
+        if parameter not in law.objective.names or not scored:
+            return np.nan
+        infusions = sorted({each.day for each in law.case.timeline})
+        stretches = [
+            (first, min(first + _PULSE_DAYS, later)) for first, later in pairwise([*infusions, np.inf])
+        ]
+        return law.chance(parameter, np.array(stretches))
+
+    return Question(
+        Conclusion(
+            id=f"pulse_{visit}",
+            question=f"probability that the sample {name} was drawn within {_PULSE_DAYS:g} days after an infusion, under "
+            f"{variant}",
+            unit="probability",
+            threshold=0.5,
+            margin=_UNSURE,
+            above=f"the sample {name} shows the acute pulse",
+            below=f"the sample {name} need not show the acute pulse",
+        ),
+        chance,
+    )
+
+
+# ---- donor cells ----------------------------------------------------------------------------------
+
+
+def _source(objectives: Mapping[str, Objective], rivals: Rivals, seed: int) -> list[Question | str]:
+    """Whether the patient's own cells would have done better than donor cells on the same days, and who says so."""
+    objective = objectives[rivals.default]
+    case = objective.case
+    first = {
+        source: next((each.name for each in case.products if each.source == source), "")
+        for source in ("autologous", "allogeneic")
+    }
+    if not all(first.values()) or not case.schedule.count or _DRIVE not in objective.model:
+        return [
+            f"Own against donor cells cannot be asked: that takes a product of each, infusions from day 0 on, and a "
+            f"disease drive {_DRIVE} in the model."
+        ]
+
+    # two questions, one simulation
+    @lru_cache(maxsize=1)
+    def chances(law: NormalLaw) -> tuple[float, float]:
+        plans = {source: law.case.schedule.as_product(name) for source, name in first.items()}
+        until = max(visit.latest for visit in law.case.visits)
+        found = sweep(law, plans, until=until, measures=[Area(_DRIVE)], draws=_DRAWS, seed=seed)
+        if found.interrupted:  # a contrast of fewer draws would be another number
+            raise KeyboardInterrupt
+        posterior, prior = (
+            float(np.mean(1 - draws[0, 0] / draws[1, 0] > _LEAST_GAIN)) if draws.size else np.nan
+            for draws in (found.posterior, found.prior)
+        )
+        return posterior, prior
+
+    drive = f"the disease drive at least {_LEAST_GAIN:.0%} lower than {first['allogeneic']} on the same days"
+    return [
+        Question(
+            Conclusion(
+                id="own_better",
+                question=f"probability that {first['autologous']} keeps {drive}, under {rivals.default}",
+                unit="probability",
+                threshold=0.5,
+                margin=_UNSURE,
+                above="own cells do better",
+                below="own cells do not do better",
+            ),
+            lambda laws: chances(laws[rivals.default])[0],
+        ),
+        Question(
+            Conclusion(
+                id="own_learned",
+                question="how far that probability is from the one of the prior alone, either way",
+                unit="probability",
+                threshold=_LEARNED,
+                margin=_SCATTER,
+                above="the data moved the chance that own cells do better",
+                below="the chance that own cells do better is what the prior says",
+            ),
+            lambda laws: abs(float(np.subtract(*chances(laws[rivals.default])))),
+        ),
+    ]
+
+
+# ---- reference ranges -----------------------------------------------------------------------------
+
+
+def _limits(objectives: Mapping[str, Objective], rivals: Rivals) -> list[Question | str]:
+    """Whether an analyte whose upper limit is in doubt was ever above it."""
+    case = objectives[rivals.default].case
+    doubtful = dict.fromkeys(each.analyte for each in case.alternatives if each.analyte)
+    return [_limit(case.analyte(name).id, case.analyte(name).name, rivals.default) for name in doubtful]
+
+
+def _limit(analyte: str, name: str, variant: str) -> Question:
+    def most(laws: Mapping[str, NormalLaw]) -> float:
+        objective = laws[variant].objective
+        upper = objective.case.analyte(analyte).upper
+        seen = [
+            term.measured for term in objective.terms if term.analyte == analyte and term.part == "standard"
+        ]
+        return max(seen) / upper if seen and upper else np.nan
+
+    return Question(
+        Conclusion(
+            id=f"over_limit_{analyte}",
+            question=f"highest measured {name} over its upper reference limit",
+            unit="upper limits",
+            threshold=1.0,
+            above=f"{name} left its reference range",
+            below=f"{name} stayed within its upper limit",
+        ),
+        most,
+    )

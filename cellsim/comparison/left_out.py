@@ -4,7 +4,7 @@ The log predictive density of rows g given all others is a difference of evidenc
 
     ln p(y_g | y_rest) = ln p(y) - ln p(y_rest),
 
-and so exact as far as these are: of the normal law nearest to each posterior (:mod:`cellsim.posterior.nearest_normal`), or
+and so exact as far as these are: of the normal law nearest to each posterior (:mod:`cellsim.posterior.variational_fitting`), or
 without one up to Laplace's approximation, which moves each optimum by Newton steps after the rows are gone; where
 these do not settle, the rest is fitted anew. With draws of the posterior the same is had without any fit by
 Pareto-smoothed importance sampling (Vehtari et al. 2024, JMLR 25:72), which says by its shape k when it cannot be
@@ -28,8 +28,8 @@ from cellsim.posterior.convergence import smoothed_weights
 from cellsim.posterior.curvature import ON_THE_WAY
 from cellsim.posterior.fitting import optima
 from cellsim.posterior.laplace import Mixture, Mode
-from cellsim.posterior.nearest_normal import nearby
 from cellsim.posterior.variational import NormalLaw
+from cellsim.posterior.variational_fitting import nearby
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

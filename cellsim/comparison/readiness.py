@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from cellsim.case.alteration import altered
+from cellsim.case.alternatives import ALTERNATIVES
 from cellsim.case.case import Case, load_case
-from cellsim.case.case_alternatives import ALTERNATIVES
 from cellsim.errors import CellsimError, Problem
 from cellsim.likelihood.objective import objective_of
 from cellsim.likelihood.priors import Prior

@@ -7,9 +7,8 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from cellsim.comparison.alterations import Alteration, alterations_of
-from cellsim.comparison.conclusions import Question
+from cellsim.comparison.conclusions import Question, questions
 from cellsim.comparison.nulls import rivals_of
-from cellsim.comparison.questions import questions
 from cellsim.comparison.robustness_table import BASE, Robustness, Row
 from cellsim.errors import CalibrationError, CellsimError, Problem
 from cellsim.likelihood.compatibility import case_given, foreign, variants_chosen
@@ -17,8 +16,8 @@ from cellsim.likelihood.objective import objective_of
 from cellsim.posterior.approximation import together
 from cellsim.posterior.calibration import Calibration, versions
 from cellsim.posterior.fitting import calibrate
-from cellsim.posterior.nearest_normal import nearby
 from cellsim.posterior.variational import NormalLaw
+from cellsim.posterior.variational_fitting import nearby
 from cellsim.streams import progress_bar
 
 if TYPE_CHECKING:
@@ -44,7 +43,7 @@ def robustness(
 
     Each alteration changes one thing: a sampling day, days of infusion, a reference limit, the width of a prior, the
     noise, an analyte or a visit left out. The normal law nearest to each variant's posterior
-    (:mod:`cellsim.posterior.nearest_normal`, unknown sampling days integrated out) is found again, and every conclusion asked again.
+    (:mod:`cellsim.posterior.variational_fitting`, unknown sampling days integrated out) is found again, and every conclusion asked again.
 
     Parameters
     ----------

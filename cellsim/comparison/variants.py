@@ -7,9 +7,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from cellsim.comparison.comparison import Comparison, Power
-from cellsim.comparison.evidence import Bridge, bridge
+from cellsim.comparison.evidence import ALL, POWERS, Bridge, bridge, groups_of, with_power
 from cellsim.comparison.left_out import Left, all_left_out
-from cellsim.comparison.prior_power import ALL, POWERS, groups_of, with_power
 from cellsim.comparison.verdicts import NORMAL_OFF
 from cellsim.errors import CalibrationError, Problem
 from cellsim.likelihood.compatibility import case_given, foreign, variants_chosen
@@ -58,7 +57,7 @@ def compare(
         Whether to foretell every analyte and visit from the others, too.
     nearest : bool
         Whether to find the normal law nearest to each posterior, whose evidence is nearer than Laplace's
-        (:mod:`cellsim.posterior.nearest_normal`).
+        (:mod:`cellsim.posterior.variational_fitting`).
     starts, seed : int
         Of each calibration.
     progress : bool, optional

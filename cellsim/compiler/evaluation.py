@@ -5,9 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Mapping
 
-from cellsim.compiler.emit import Code
 from cellsim.compiler.graph import BOOLEAN, FLOOR_OF_BASES, INPUTS, STATE, Graph
-from cellsim.compiler.vectormath import exp, log
+from cellsim.compiler.llvm import Code, exp, log
 
 __all__ = ["emit_nodes", "fixed_nodes"]
 

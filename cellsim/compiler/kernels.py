@@ -9,9 +9,9 @@ from functools import cached_property, lru_cache
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from cellsim.compiler.assembly import Unit, assemble
 from cellsim.compiler.derivatives import System
 from cellsim.compiler.equations import Equations
+from cellsim.compiler.llvm import Unit, assemble
 from cellsim.compiler.writer import Writer
 
 __all__ = ["Kernels", "compile_equations"]

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from cellsim.compiler import rodas5p as tableau
-from cellsim.compiler.emit import Code
+from cellsim.compiler.llvm import Code
 
 if TYPE_CHECKING:
     from cellsim.compiler.writer import Writer

@@ -16,13 +16,11 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from cellsim.compiler import rodas5p as tableau
-from cellsim.compiler.assembly import Layout
-from cellsim.compiler.emit import BLOCK, Code
 from cellsim.compiler.evaluation import emit_nodes, fixed_nodes
 from cellsim.compiler.graph import DIRECTION
+from cellsim.compiler.llvm import BLOCK, Code, Layout
 from cellsim.compiler.lu import Factor
-from cellsim.compiler.sensitivity_directions import LANES, Group, Packing
-from cellsim.compiler.tangent_terms import TangentTerms
+from cellsim.compiler.sensitivity_directions import LANES, Group, Packing, TangentTerms
 from cellsim.compiler.writer import CONTROL_H, Writer
 
 __all__ = ["Shape", "TangentWriter"]

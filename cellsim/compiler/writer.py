@@ -10,11 +10,10 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from cellsim.compiler import rodas5p as tableau
-from cellsim.compiler.assembly import Layout
 from cellsim.compiler.derivatives import System
-from cellsim.compiler.emit import BLOCK, Code, padded
 from cellsim.compiler.evaluation import emit_nodes, fixed_nodes
 from cellsim.compiler.graph import Graph
+from cellsim.compiler.llvm import BLOCK, Code, Layout, padded
 from cellsim.compiler.lu import Elimination, Factor, Pieces, plan_elimination, write_lu, write_solve
 
 __all__ = ["CONTROL_H", "Writer"]

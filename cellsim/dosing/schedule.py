@@ -16,9 +16,8 @@ from os import PathLike
 from typing import TYPE_CHECKING, Any, Literal
 
 from cellsim.dates import as_date, date_of, day_of
-from cellsim.dosing.dosing_rows import infusions_of, spread
-from cellsim.dosing.dosing_words import cells_text, describe
-from cellsim.dosing.infusions import Infusion, Product, number_complaints
+from cellsim.dosing.infusions import Infusion, Product, cells_text, describe, number_complaints
+from cellsim.dosing.table_rows import infusions_of, spread
 from cellsim.dosing.tables import TextTable, read_table
 from cellsim.errors import Problem, ScheduleError, did_you_mean
 

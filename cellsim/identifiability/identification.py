@@ -16,8 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cellsim.errors import CalibrationError, Problem, did_you_mean
-from cellsim.identifiability.combinations import in_words, is_factor, natural_slopes
-from cellsim.identifiability.structure import Structure, structure_of
+from cellsim.identifiability.structure import Structure, in_words, is_factor, natural_slopes, structure_of
 from cellsim.likelihood.compatibility import objective_given
 from cellsim.likelihood.objective import Objective
 

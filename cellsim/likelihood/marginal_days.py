@@ -24,7 +24,7 @@ import numpy as np
 
 from cellsim.likelihood.day_quadrature import Nodes, nodes_of
 from cellsim.likelihood.objective import Objective
-from cellsim.likelihood.scoring import Rows, Scores, score_rows
+from cellsim.likelihood.observations import Rows, Scores, score_rows
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

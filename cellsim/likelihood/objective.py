@@ -20,9 +20,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from cellsim.errors import CalibrationError, CaseError, Problem, did_you_mean
-from cellsim.likelihood.observations import Term, terms_of
+from cellsim.likelihood.observations import Rows, Term, score_rows, terms_of
 from cellsim.likelihood.priors import Coordinates, Prior
-from cellsim.likelihood.scoring import Rows, score_rows
 from cellsim.solver.simulation import Values
 
 if TYPE_CHECKING:
@@ -32,7 +31,7 @@ if TYPE_CHECKING:
     from cellsim.case.case import Case
     from cellsim.case.records import PriorRow
     from cellsim.compiler.kernels import Kernels
-    from cellsim.likelihood.scoring import Scores
+    from cellsim.likelihood.observations import Scores
     from cellsim.model.model import Model
     from cellsim.solver.integration import Doses, Solution
 

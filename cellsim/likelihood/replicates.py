@@ -9,8 +9,7 @@ import numpy as np
 
 from cellsim.errors import CalibrationError
 from cellsim.likelihood.objective import Objective
-from cellsim.likelihood.observations import Term
-from cellsim.likelihood.scoring import cuts_of
+from cellsim.likelihood.observations import Term, cuts_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

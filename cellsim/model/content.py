@@ -6,11 +6,24 @@ name: ``E``, ``S``, ``N``, ``I``, ``Q`` and ``gamma`` are quantities like any ot
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from graphlib import CycleError, TopologicalSorter
 
 import sympy as sp
 
-__all__ = ["TIME", "Assignment", "Event", "Parameter", "Quantity", "State"]
+from cellsim.errors import ModelError
+
+__all__ = [
+    "TIME",
+    "Assignment",
+    "Event",
+    "Parameter",
+    "Quantity",
+    "State",
+    "in_order_of_use",
+    "settle_starts",
+]
 
 TIME = sp.Symbol("time")
 """The model's clock, in the model's ``time_unit``."""
@@ -88,3 +101,106 @@ class Event:
 
 
 Quantity = State | Parameter | Assignment
+
+
+def in_order_of_use(assignments: Sequence[Assignment]) -> tuple[Assignment, ...]:
+    """Sort assignments so that each uses only earlier ones.
+
+    Parameters
+    ----------
+    assignments : sequence of Assignment
+        In any order; an order that already works is kept as far as possible.
+
+    Returns
+    -------
+    tuple of Assignment
+
+    Raises
+    ------
+    ModelError
+        Some of them define each other in a circle; the message names it.
+    """
+    by_name = {each.name: each for each in assignments}
+    graph = {
+        each.name: sorted(
+            (s.name for s in each.formula.free_symbols if s.name in by_name), key=list(by_name).index
+        )
+        for each in assignments
+    }
+    try:
+        return tuple(by_name[name] for name in TopologicalSorter(graph).static_order())
+    except CycleError as circle:
+        names = circle.args[1]
+        raise ModelError(f"These define each other in a circle: {' -> '.join(reversed(names))}.") from circle
+
+
+def settle_starts(
+    states: Sequence[State], assignments: Sequence[Assignment], frozen: Iterable[str]
+) -> tuple[tuple[State, ...], tuple[Assignment, ...]]:
+    """Write every start value over parameters alone.
+
+    Parameters
+    ----------
+    states : sequence of State
+        Their start values may use each other and assignments.
+    assignments : sequence of Assignment
+        All of the model's.
+    frozen : iterable of str
+        Assignments that are really constants worked out once, at the start: what moves stands in
+        them by its start value.
+
+    Returns
+    -------
+    states, assignments : tuple
+        The same, settled.
+
+    Raises
+    ------
+    ModelError
+        Start values define each other in a circle, or depend on time.
+    """
+    starts = {sp.Symbol(each.name): each.initial for each in states}
+    formulas = {sp.Symbol(each.name): each.formula for each in assignments}
+    fixed = set(frozen)
+
+    def settle(name: str, expression: sp.Basic, seen: tuple[str, ...]) -> sp.Expr:
+        found = {}
+        for symbol in sorted(expression.free_symbols & (starts.keys() | formulas.keys()), key=str):
+            if symbol.name in seen:
+                names = " -> ".join((*seen, symbol.name))
+                raise ModelError(f"The start values define each other in a circle: {names}.")
+            value = starts[symbol] if symbol in starts else formulas[symbol]
+            found[symbol] = settle(name, value, (*seen, symbol.name))
+        settled = expression.xreplace(found)
+        if TIME in settled.free_symbols:
+            raise ModelError(f"The start value of {name} depends on time. Write its value.")
+        return settled
+
+    moving = starts.keys() | {TIME}
+    return (
+        tuple(
+            replace(s, initial=settle(s.name, s.initial, (s.name,))) if s.initial.free_symbols else s
+            for s in states
+        ),
+        tuple(
+            replace(a, formula=settle(a.name, a.formula, (a.name,)))
+            if a.name in fixed and _reaches(a.formula, moving, formulas)
+            else a
+            for a in assignments
+        ),
+    )
+
+
+def _reaches(formula: sp.Basic, moving: Iterable[sp.Symbol], formulas: dict[sp.Symbol, sp.Expr]) -> bool:
+    """Whether a formula depends on anything that moves, by way of assignments too."""
+    waiting: list[sp.Basic] = [formula]
+    seen: set[sp.Symbol] = set()
+    targets = set(moving)
+    while waiting:
+        for symbol in waiting.pop().free_symbols - seen:
+            seen.add(symbol)
+            if symbol in targets:
+                return True
+            if symbol in formulas:
+                waiting.append(formulas[symbol])
+    return False

@@ -11,11 +11,10 @@ from typing import Any
 import sympy as sp
 
 from cellsim.errors import ModelError, Problem, did_you_mean
-from cellsim.model.content import TIME, Assignment, Parameter, State
+from cellsim.model.content import TIME, Assignment, Parameter, State, in_order_of_use, settle_starts
 from cellsim.model.formulas import RESERVED, literal
 from cellsim.model.native import c_numbers, refuse_hostile_xml
 from cellsim.model.notes import text_of_notes
-from cellsim.model.order import in_order_of_use, settle_starts
 from cellsim.model.sbml_formulas import SbmlFormulas
 from cellsim.model.sbml_units import definition_text, identifier
 

@@ -16,12 +16,9 @@ from typing import TYPE_CHECKING
 from cellsim.lazy import lazy_names
 
 if TYPE_CHECKING:
-    from cellsim.plots.comparisons import evidence, variants
-    from cellsim.plots.draws import pair, trace
-    from cellsim.plots.estimates import parameters
-    from cellsim.plots.figures_posterior import posterior_predictive, prior_posterior
-    from cellsim.plots.figures_profiles import profile
-    from cellsim.plots.figures_robust import robustness
+    from cellsim.plots.comparisons import evidence, robustness, variants
+    from cellsim.plots.draws import pair, posterior_predictive, prior_posterior, trace
+    from cellsim.plots.estimates import parameters, profile
     from cellsim.plots.fits import fit, prior_predictive, residuals
     from cellsim.plots.states import drives, persistence
     from cellsim.plots.sweeps import contrast, sweep
@@ -59,12 +56,12 @@ __getattr__, __dir__ = lazy_names(
         "pair": "plots.draws",
         "parameters": "plots.estimates",
         "persistence": "plots.states",
-        "posterior_predictive": "plots.figures_posterior",
-        "prior_posterior": "plots.figures_posterior",
+        "posterior_predictive": "plots.draws",
+        "prior_posterior": "plots.draws",
         "prior_predictive": "plots.fits",
-        "profile": "plots.figures_profiles",
+        "profile": "plots.estimates",
         "residuals": "plots.fits",
-        "robustness": "plots.figures_robust",
+        "robustness": "plots.comparisons",
         "sweep": "plots.sweeps",
         "trace": "plots.draws",
         "variants": "plots.comparisons",

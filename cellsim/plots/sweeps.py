@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cellsim.dosing.dosing_words import cells_text
+from cellsim.dosing.infusions import cells_text
 from cellsim.errors import CellsimError, did_you_mean
 from cellsim.plots.style import (
     BLACK,

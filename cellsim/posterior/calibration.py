@@ -271,7 +271,7 @@ class Calibration:
         Returns
         -------
         NormalLaw
-            A sweep draws from it as from a calibration; see :mod:`cellsim.posterior.nearest_normal`.
+            A sweep draws from it as from a calibration; see :mod:`cellsim.posterior.variational_fitting`.
 
         Raises
         ------
@@ -285,7 +285,7 @@ class Calibration:
         >>> law = fit.nearest_normal()  # doctest: +SKIP
         >>> cs.sweep(law, {"as given": fit.case.schedule}, until=365)  # doctest: +SKIP
         """
-        from cellsim.posterior.nearest_normal import nearest_normal
+        from cellsim.posterior.variational_fitting import nearest_normal
 
         law = nearest_normal(self.objective, self.mixture, seed=self.seed if seed is None else seed)
         # what is doubted of the search is doubted of every law that starts from its optima

@@ -2,7 +2,7 @@
 
 Each chain is a sampler of its own with its own start and seed, so that a result does not depend on the order in
 which threads run, and an interrupt leaves all chains about equally long. Chains move in the coordinates of a
-:class:`cellsim.posterior.frames.Frame`: where the posterior is nearly Gaussian trees are then short whatever its correlations.
+:class:`cellsim.posterior.nuts.Frame`: where the posterior is nearly Gaussian trees are then short whatever its correlations.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cellsim.errors import CalibrationError
-from cellsim.posterior.frames import Frame
 from cellsim.streams import progress_bar
 
 if TYPE_CHECKING:
@@ -25,7 +24,7 @@ if TYPE_CHECKING:
     Array = NDArray[np.float64]
     Density = Callable[[Array], tuple[float, Array]]
 
-__all__ = ["Chains", "run_chains"]
+__all__ = ["Chains", "Frame", "frame_between", "geometric_mean", "run_chains"]
 
 # nutpie's name of each number of a draw -> the one ArviZ knows
 STATISTICS = {
@@ -181,7 +180,7 @@ def run_chains(
 
     Examples
     --------
-    >>> from cellsim.posterior.frames import Frame
+    >>> from cellsim.posterior.nuts import Frame
     >>> found = run_chains(lambda x: (-x @ x / 2, -x), Frame.of(np.zeros(2), np.eye(2)), draws=50, tune=50,
     ...                    chains=2, seed=0)
     >>> found.theta.shape
@@ -257,3 +256,85 @@ def _table(raw: Any) -> dict[str, NDArray[Any]]:
     out = {ours: column(statistics, theirs)[kept] for theirs, ours in STATISTICS.items()}
     out["theta"] = column(draws, "theta")[kept]
     return out
+
+
+@dataclass(frozen=True, eq=False)
+class Frame:
+    """Affine coordinates: theta = centre + root z.
+
+    Attributes
+    ----------
+    centre : array, shape (n,)
+    root : array, shape (n, n)
+        Symmetric square root of a covariance.
+    """
+
+    centre: Array
+    root: Array
+
+    @classmethod
+    def of(cls, centre: Array, covariance: Array) -> Frame:
+        """Where a Gaussian with this mean and covariance is N(0, I).
+
+        Examples
+        --------
+        >>> Frame.of(np.zeros(2), np.diag([4.0, 9.0])).root.tolist()
+        [[2.0, 0.0], [0.0, 3.0]]
+        """
+        return cls(np.asarray(centre, float), _root(covariance))
+
+    def theta(self, z: Array) -> Array:
+        """Out of these coordinates; any leading axes."""
+        return np.asarray(self.centre + z @ self.root)
+
+    def z(self, theta: Array) -> Array:
+        """Into them."""
+        return np.asarray(np.linalg.solve(self.root, (theta - self.centre)[..., None])[..., 0])
+
+
+def _root(matrix: Array) -> Array:
+    """Symmetric square root of a positive matrix."""
+    values, vectors = np.linalg.eigh(matrix)
+    return np.asarray((vectors * np.sqrt(np.maximum(values, 1e-12))) @ vectors.T)
+
+
+def geometric_mean(first: Array, second: Array) -> Array:
+    """The matrix halfway between two covariances: A (A^-1 B)^(1/2).
+
+    Parameters
+    ----------
+    first, second : array, shape (n, n)
+        Symmetric and positive definite.
+
+    Examples
+    --------
+    >>> geometric_mean(np.diag([1.0, 4.0]), np.diag([9.0, 4.0])).round(12).tolist()
+    [[3.0, 0.0], [0.0, 4.0]]
+    """
+    half = _root(first)
+    back = np.linalg.inv(half)
+    return np.asarray(half @ _root(back @ second @ back) @ half)
+
+
+def frame_between(draws: Array, curvatures: Sequence[Array]) -> Frame:
+    """The frame for further sampling, from draws so far.
+
+    Parameters
+    ----------
+    draws : array, shape (n_draws, n)
+    curvatures : sequence of array, shape (n, n)
+        Of minus the log density at some of them, positive definite (J'J, the prior's part included).
+
+    Returns
+    -------
+    Frame
+        At the mean of the draws. Their covariance is first drawn towards the inverse of the mean curvature, the
+        more the fewer they are, because few draws say nothing about most directions.
+    """
+    narrow = np.linalg.inv(np.mean(curvatures, axis=0))
+    n_draws, n = draws.shape
+    held = Frame.of(draws.mean(axis=0), narrow)
+    z = held.z(draws)
+    weight = n_draws / (n_draws + n)
+    wide = held.root @ (weight * (z.T @ z) / n_draws + (1 - weight) * np.eye(n)) @ held.root
+    return Frame.of(held.centre, geometric_mean(wide, narrow))

@@ -26,8 +26,7 @@ from cellsim.posterior.convergence import (
     doubts_of,
     newer_arviz,
 )
-from cellsim.posterior.netcdf import read_drawn, write_drawn
-from cellsim.posterior.posterior_data import groups_of
+from cellsim.posterior.netcdf import groups_of, read_drawn, write_drawn
 from cellsim.posterior.sampler import FRAME_POINTS, Drawn, Run, continued, explored
 
 if TYPE_CHECKING:

@@ -3,7 +3,7 @@
 Chains walk in the prior-whitened coordinates of all parameters but the days on which blood was drawn, which are
 integrated out (:mod:`cellsim.likelihood.marginal_days`); every draw is given days afterwards, so that all that leaves this module
 is theta. Chains start from draws of the Laplace mixture of a calibration. Warm-up has two stages: a pilot in the frame
-of the mean curvature, then a second one in a frame learned from the pilots of all chains (:mod:`cellsim.posterior.frames`). A
+of the mean curvature, then a second one in a frame learned from the pilots of all chains (:mod:`cellsim.posterior.nuts`). A
 simulation that fails rejects its point: density zero, counted and told.
 """
 
@@ -20,8 +20,7 @@ from cellsim.interrupts import brought_home
 from cellsim.likelihood.marginal_days import WithoutDays
 from cellsim.likelihood.objective import Objective
 from cellsim.likelihood.replicates import Scored, score
-from cellsim.posterior.frames import Frame, frame_between
-from cellsim.posterior.nuts import Chains, run_chains
+from cellsim.posterior.nuts import Chains, Frame, frame_between, run_chains
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

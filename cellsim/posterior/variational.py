@@ -1,6 +1,6 @@
 """A normal law of a posterior's parameters, its unknown sampling days left to their own law given the others.
 
-How one is found is in :mod:`cellsim.posterior.nearest_normal`; here is what it says: evidence, moments, days, draws.
+How one is found is in :mod:`cellsim.posterior.variational_fitting`; here is what it says: evidence, moments, days, draws.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ class NearestNormal:
 class NormalLaw:
     """A normal law of all parameters but unknown sampling days.
 
-    Made by :func:`cellsim.posterior.nearest_normal.nearest_normal`; a sweep draws from it as from a calibration.
+    Made by :func:`cellsim.posterior.variational_fitting.nearest_normal`; a sweep draws from it as from a calibration.
 
     Attributes
     ----------

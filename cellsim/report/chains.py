@@ -13,14 +13,14 @@ from cellsim.posterior.posterior import Posterior
 from cellsim.posterior.variational import NormalLaw
 from cellsim.posterior.words import number
 from cellsim.report.products import BENEFIT
-from cellsim.report.report_words import listed, records
+from cellsim.report.report_summary import listed, records
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from cellsim.posterior.calibration import Calibration
     from cellsim.predictions.sweeps import Sweep
-    from cellsim.report.report_words import Approximated
+    from cellsim.report.report_summary import Approximated
 
 __all__ = [
     "apart_table",

@@ -9,7 +9,7 @@ from cellsim.identifiability.profiles import DYNAMIC
 from cellsim.report.chains import apart_table, apart_words, chains_words, source_words
 from cellsim.report.page import details, paragraphs, section, table
 from cellsim.report.profiles import foretold, seen
-from cellsim.report.report_words import (
+from cellsim.report.report_summary import (
     determined,
     groups_table,
     learned_words,
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from cellsim.posterior.calibration import Calibration
     from cellsim.posterior.posterior import Posterior
-    from cellsim.report.report_words import Approximated
+    from cellsim.report.report_summary import Approximated
     from cellsim.report.steps import Job
 
 __all__ = ["learned"]
@@ -151,7 +151,7 @@ def _chains(job: Job, fit: Calibration, post: Posterior) -> str:
 
 def _profiles(job: Job, source: Approximated) -> str:
     from cellsim import plots
-    from cellsim.report.report_words import profiles_table
+    from cellsim.report.report_summary import profiles_table
 
     found = job.profiles
     if found is None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from cellsim.files import file_name
 from cellsim.posterior.calibration import Calibration
 from cellsim.report.page import details, paragraphs, section, table
-from cellsim.report.report_words import replicas_words, summits_words, unfollowed_words
+from cellsim.report.report_summary import replicas_words, summits_words, unfollowed_words
 
 if TYPE_CHECKING:
     from cellsim.report.steps import Job

@@ -10,10 +10,9 @@ from typing import Any
 from cellsim.files import file_name
 from cellsim.report.data_driven import learned
 from cellsim.report.fit import fitted
-from cellsim.report.mechanisms import nulls_answer, rivals
+from cellsim.report.mechanisms import change_words, changes, nulls_answer, rivals
 from cellsim.report.page import details, failure, link, page, paragraphs, pre, section, table
-from cellsim.report.report_robust import change_words, changes
-from cellsim.report.report_words import learned_words, listed
+from cellsim.report.report_summary import learned_words, listed
 from cellsim.report.schedules import contrast, days_answer, persists_answer, what_if
 from cellsim.report.steps import Job
 

@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cellsim.dosing.dosing_words import cells_text
+from cellsim.dosing.infusions import cells_text
 from cellsim.identifiability.identification import DATA_DRIVEN, PRIOR_DRIVEN, UNTOUCHED, verdict
 from cellsim.predictions.sweeps import beside_prior
-from cellsim.report.report_words import listed, records, signed
+from cellsim.report.report_summary import listed, records, signed
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from cellsim.predictions.sweeps import Sweep
-    from cellsim.report.report_words import Approximated
+    from cellsim.report.report_summary import Approximated
 
 __all__ = [
     "BENEFIT",

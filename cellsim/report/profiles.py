@@ -11,7 +11,7 @@ from cellsim.identifiability.identification import DATA_DRIVEN
 from cellsim.predictions.measures import Area, Measure, Value
 from cellsim.predictions.predictions import Prediction, predictions_of
 from cellsim.report.page import details, paragraphs, table
-from cellsim.report.report_words import listed, profiles_table
+from cellsim.report.report_summary import listed, profiles_table
 
 if TYPE_CHECKING:
     from cellsim.identifiability.identification import Identifiability

@@ -19,7 +19,7 @@ from cellsim.errors import ApproximationWarning, CellsimError, did_you_mean
 from cellsim.interrupts import brought_home, interrupts_heard
 from cellsim.likelihood.compatibility import variants_chosen
 from cellsim.report.overview import page_of
-from cellsim.report.report_desk import Desk
+from cellsim.report.page import Desk
 from cellsim.report.steps import LONG, Job, Step
 from cellsim.streams import progress_bar
 

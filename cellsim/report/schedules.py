@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from cellsim.dosing.dosing_words import cells_text
+from cellsim.dosing.infusions import cells_text
 from cellsim.files import file_name, replaced
 from cellsim.predictions.plans import AS_GIVEN
 from cellsim.report.chains import plans_apart
@@ -17,7 +17,7 @@ from cellsim.report.products import (
     plan_table,
     plan_words,
 )
-from cellsim.report.report_words import listed, standing
+from cellsim.report.report_summary import listed, standing
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from cellsim.errors import CalibrationError, CutShortError
 from cellsim.files import file_name
 from cellsim.predictions.plans import Plan, plans_of, plans_table
-from cellsim.report.report_desk import Desk, copy_case
+from cellsim.report.page import Desk, copy_case
 
 if TYPE_CHECKING:
     import pandas as pd

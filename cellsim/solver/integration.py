@@ -17,13 +17,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from cellsim.compiler.assembly import lane_width
 from cellsim.compiler.kernels import Kernels
+from cellsim.compiler.llvm import lane_width
 from cellsim.compiler.sensitivity_directions import Direction
 from cellsim.errors import Problem, SimulationError
-from cellsim.solver.breakpoints import Doses, Timetable
+from cellsim.solver.breakpoints import Doses, Timetable, itinerary, lane_groups
 from cellsim.solver.conditions import turnings
-from cellsim.solver.forks import itinerary, lane_groups
 from cellsim.solver.lanes import Machine, March, begin, follow, machine_of
 from cellsim.solver.loop_arrays import EVENTS_WITHOUT_END, Reading, Tangents, addresses
 from cellsim.solver.sensitivities import courses_of
@@ -155,7 +154,7 @@ def integrate(
         In the order of ``kernels.equations.parameters``.
     doses : Doses, or one for each set
         Inputs from outside. A dose after the last sample has no effect; one before `start` is refused. Sets
-        that differ in their doses alone are integrated once up to where these part (see `cellsim.solver.forks`),
+        that differ in their doses alone are integrated once up to where these part (see `cellsim.solver.breakpoints`),
         unless there are `directions`.
     times : (n_times,) or (n_sets, n_times) array
         When to sample, not decreasing. A sample at the instant of a dose or event is read after it.

@@ -9,10 +9,9 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from cellsim.compiler.assembly import Unit, aligned
 from cellsim.compiler.kernels import Kernels
-from cellsim.solver.breakpoints import Timetable
-from cellsim.solver.forks import Itinerary, Leg
+from cellsim.compiler.llvm import Unit, aligned
+from cellsim.solver.breakpoints import Itinerary, Leg, Timetable
 from cellsim.solver.loop_arrays import KERNELS, N_GAPS, N_PADDED, PATH_FULL, SLOTS, Group, Tangents, addresses
 from cellsim.solver.sensitivities import no_tangents
 from cellsim.solver.step_loop_cache import step_code

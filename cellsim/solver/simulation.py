@@ -21,10 +21,9 @@ from cellsim.solver.conditions import Conditions, turnings
 from cellsim.solver.integration import MEANING, Doses, Solution, observe
 from cellsim.solver.integration import integrate as integrate_rodas
 from cellsim.solver.loop_arrays import EVENTS_WITHOUT_END
-from cellsim.solver.path import Path
 from cellsim.solver.scipy_solver import breakdown
 from cellsim.solver.scipy_solver import integrate as integrate_scipy
-from cellsim.solver.trajectory import Trajectory
+from cellsim.solver.trajectory import Path, Trajectory
 
 if TYPE_CHECKING:
     from cellsim.dosing.schedule import Schedule

@@ -17,7 +17,7 @@ from pathlib import Path
 from threading import Lock
 from typing import Any, NamedTuple
 
-from cellsim.compiler.assembly import host_machine
+from cellsim.compiler.llvm import host_machine
 
 __all__ = ["CACHE", "StepCode", "step_code"]
 

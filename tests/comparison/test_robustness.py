@@ -11,7 +11,7 @@ from small_cases import straight_line, tiny_case
 
 import cellsim as cs
 from cellsim.case.alteration import altered
-from cellsim.case.case_alternatives import Alternative
+from cellsim.case.alternatives import Alternative
 from cellsim.comparison import robustness_analysis as robust
 from cellsim.comparison.alterations import GROUPS, Alteration, alterations_of
 from cellsim.comparison.conclusions import Conclusion, Question
@@ -24,7 +24,7 @@ from cellsim.petab.doses_write import experiment_from_schedule
 from cellsim.petab.tables import table_text
 from cellsim.posterior.approximation import Approximation
 from cellsim.posterior.fitting import calibrate, optima
-from cellsim.posterior.nearest_normal import nearest_normal
+from cellsim.posterior.variational_fitting import nearest_normal
 
 CASE = cs.load_case("sjogren_rfib")
 
@@ -332,7 +332,7 @@ def test_cells_that_are_not_told_apart_do_equally_well():
 
 def test_the_limit_in_doubt_decides_whether_it_was_exceeded():
     """36.56 pg/mL is 4.3 times 8.5 and 0.43 times 85; counted by hand, no fit is asked."""
-    from cellsim.comparison.questions import questions
+    from cellsim.comparison.conclusions import questions
     from cellsim.likelihood.marginal_days import WithoutDays
     from cellsim.posterior.variational import NormalLaw
 

@@ -14,17 +14,16 @@ from small_cases import decay, straight_line
 
 import cellsim as cs
 from cellsim.comparison.comparison import Comparison, Power
-from cellsim.comparison.evidence import Bridge, bridge
+from cellsim.comparison.evidence import ALL, Bridge, bridge, evidence_slopes, groups_of, with_power
 from cellsim.comparison.left_out import LARGEST_SHAPE, groups_of_rows, left_out, smoothed, stacking
-from cellsim.comparison.prior_power import ALL, evidence_slopes, groups_of, with_power
 from cellsim.comparison.variants import compare, comparison_of
 from cellsim.comparison.verdicts import LAPLACE_OFF, laplace_off, nulls_words
 from cellsim.errors import CalibrationError
 from cellsim.likelihood.objective import Objective
 from cellsim.posterior.calibration import Calibration
 from cellsim.posterior.fitting import calibrate, optima
-from cellsim.posterior.nearest_normal import nearest_normal
 from cellsim.posterior.posterior import Posterior, sample
+from cellsim.posterior.variational_fitting import nearest_normal
 
 DAYS, VALUES, SD = [0.5, 1.0, 2.0, 3.0], [10.3, 11.9, 12.4, 14.8], 0.5
 FALL = ([1.4, 1.1, 0.45], [0.2, 1.0, 2.5])
@@ -141,8 +140,8 @@ def test_newton_steps_end_where_a_new_fit_does(k: int) -> None:
 
 
 def test_where_a_law_cannot_be_followed_the_optima_foretell(monkeypatch: pytest.MonkeyPatch) -> None:
+    import cellsim.comparison.evidence as power
     import cellsim.comparison.left_out as leaving
-    import cellsim.comparison.prior_power as power
 
     def lost(*_: object) -> object:
         raise CalibrationError("12 of 12 points cannot be simulated.")

@@ -8,11 +8,9 @@ from hypothesis import given, reject, settings
 from hypothesis import strategies as st
 from oracles import HIRES, system
 
-from cellsim.compiler.assembly import assemble
-from cellsim.compiler.emit import Code
 from cellsim.compiler.equations import Equations
 from cellsim.compiler.kernels import compile_equations
-from cellsim.compiler.vectormath import exp, log
+from cellsim.compiler.llvm import Code, assemble, exp, log
 from cellsim.errors import ModelError
 
 X, Y, A, B = sp.symbols("x y a b")

@@ -11,7 +11,6 @@ from small_cases import straight_line, tiny_case
 import cellsim as cs
 from cellsim.case.case import load_case
 from cellsim.errors import CalibrationError
-from cellsim.identifiability.combinations import bundles, circuits, in_words
 from cellsim.identifiability.identification import (
     DATA_DRIVEN,
     MOVED,
@@ -20,6 +19,7 @@ from cellsim.identifiability.identification import (
     identify,
     verdict,
 )
+from cellsim.identifiability.structure import bundles, circuits, in_words
 from cellsim.likelihood.objective import objective_of
 from cellsim.posterior.fitting import calibrate
 from cellsim.predictions.predictions import prediction_from

@@ -27,8 +27,7 @@ from cellsim.posterior import sampler as sampling
 from cellsim.posterior.calibration import Calibration
 from cellsim.posterior.convergence import arviz, converged, doubts_of, smoothed_weights
 from cellsim.posterior.fitting import calibrate
-from cellsim.posterior.frames import Frame, frame_between, geometric_mean
-from cellsim.posterior.nuts import run_chains
+from cellsim.posterior.nuts import Frame, frame_between, geometric_mean, run_chains
 from cellsim.posterior.posterior import Posterior, sample
 from cellsim.posterior.sampler import Drawn, Run
 

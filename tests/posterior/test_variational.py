@@ -16,9 +16,9 @@ from cellsim.errors import CalibrationError
 from cellsim.likelihood.marginal_days import WithoutDays
 from cellsim.likelihood.objective import Objective
 from cellsim.posterior.fitting import calibrate
-from cellsim.posterior.nearest_normal import nearby, nearest_normal
 from cellsim.posterior.posterior import sample
 from cellsim.posterior.variational import NormalLaw
+from cellsim.posterior.variational_fitting import nearby, nearest_normal
 
 DAYS, VALUES, SD = [0.0, 1.0, 2.0, 4.0], [10.4, 11.1, 11.3, 12.9], 0.5
 

@@ -22,12 +22,11 @@ from cellsim.errors import CalibrationError, CellsimError, ScheduleError
 from cellsim.plots.style import figure_of
 from cellsim.posterior.words import LABEL
 from cellsim.predictions.plans import plans_from_table, plans_of, plans_table
-from cellsim.report import report_words as words
+from cellsim.report import report_summary as words
 from cellsim.report.chains import apart_table, apart_words, plans_apart, usable
-from cellsim.report.page import figure, page, table
+from cellsim.report.page import Desk, copy_case, figure, page, table
 from cellsim.report.products import contrast_words, persists_words
 from cellsim.report.report import Report, write_report
-from cellsim.report.report_desk import Desk, copy_case
 from cellsim.report.steps import LONG
 
 mpl.use("Agg")
@@ -55,7 +54,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Report:
     """One start, ten draws, two variants, short chains of both, and two alterations."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("cellsim.comparison.robustness_analysis.alterations_of", few_of)
-        patch.setattr("cellsim.report.report_desk.DPI", 40)
+        patch.setattr("cellsim.report.page.DPI", 40)
         folder = tmp_path_factory.mktemp("report")
         return write_report(small_patient(), folder, starts=1, draws=10, length=100, seed=1)
 
@@ -74,7 +73,7 @@ def plain(monkeypatch: pytest.MonkeyPatch) -> None:
     """Pages without figures, of calibrations made before: for tests of words."""
     fits = {name: small_fit(name) for name in ("V2", "V0")}
     monkeypatch.setattr("cellsim.posterior.fitting.calibrate", lambda *_, variant, **__: fits[variant])
-    monkeypatch.setattr("cellsim.report.report_desk.Desk.draw", lambda *_, **__: "")
+    monkeypatch.setattr("cellsim.report.page.Desk.draw", lambda *_, **__: "")
 
 
 def text_of(html: str) -> str:
@@ -194,7 +193,7 @@ def test_a_failed_variant_is_reported_and_costs_nothing_else(
     monkeypatch.setattr("cellsim.posterior.fitting.calibrate", broken)
     monkeypatch.setattr("cellsim.predictions.sweeps.sweep", lambda *_, **__: made.sweeps["V2"])
     monkeypatch.setattr("cellsim.plots.drives", lambda *_, **__: 1 / 0)
-    monkeypatch.setattr("cellsim.report.report_desk.DPI", 40)
+    monkeypatch.setattr("cellsim.report.page.DPI", 40)
     second = write_report(small_patient(), tmp_path / "new", starts=1, draws=3, without=LONG)
     assert set(second.fits) == {"V2"}
     assert set(second.failures) == {"Calibration of V0", "Figure drives"}
@@ -395,7 +394,7 @@ def test_one_approximation_draws_everything_of_a_report(
             assert "Laplace" not in caption
         return ""
 
-    monkeypatch.setattr("cellsim.report.report_desk.Desk.draw", kept)
+    monkeypatch.setattr("cellsim.report.page.Desk.draw", kept)
     made = write_report(small_patient(), tmp_path, starts=1, draws=20, seed=1, without=LONG)
     assert not made.failures and len(shown) == 6
     for axes in shown.values():

@@ -11,8 +11,7 @@ from hypothesis import strategies as st
 
 from cellsim.dosing.schedule import Schedule
 from cellsim.errors import SimulationError
-from cellsim.solver.path import Path
-from cellsim.solver.trajectory import Trajectory
+from cellsim.solver.trajectory import Path, Trajectory
 
 K, DOSE, DOSES, END = 0.3, 5.0, (0.0, 4.0, 7.0), 12.0
 

@@ -82,7 +82,7 @@ def nearest_normal(
     Examples
     --------
     >>> import cellsim as cs
-    >>> from cellsim.posterior.nearest_normal import nearest_normal
+    >>> from cellsim.posterior.variational_fitting import nearest_normal
     >>> fit = cs.calibrate(cs.load_case("sjogren_rfib"), variant="V0", starts=1)
     >>> law = nearest_normal(fit.objective, fit.mixture)  # doctest: +SKIP
     >>> law.log_evidence > fit.log_evidence  # doctest: +SKIP

@@ -1,0 +1,416 @@
+"""LLVM assembly as text, for one double or for lanes of doubles."""
+
+from __future__ import annotations
+
+import ctypes
+import struct
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = [
+    "BLOCK",
+    "Code",
+    "Layout",
+    "Unit",
+    "aligned",
+    "assemble",
+    "exp",
+    "host_machine",
+    "lane_width",
+    "log",
+    "number",
+    "padded",
+]
+
+BLOCK = 8
+"""Doubles in a block: slots of the workspace start at multiples of it, and whole-vector loops move by it."""
+
+
+def padded(size: int) -> int:
+    """The next multiple of the block size."""
+    return -(-size // BLOCK) * BLOCK
+
+
+def number(value: float) -> str:
+    """A double as LLVM reads it without rounding."""
+    return f"0x{struct.unpack('<Q', struct.pack('<d', value))[0]:016X}"
+
+
+class Code:
+    """The body of one function, written line by line.
+
+    Parameters
+    ----------
+    width : int
+        Lanes of a value: 1 for ``double``, else ``<width x double>``.
+    """
+
+    def __init__(self, width: int = 1) -> None:
+        self.width = width
+        self.lines: list[str] = ["entry:"]
+        self.block = "entry"
+        self.externals: set[str] = set()
+        self._count = 0
+
+    # -- words -------------------------------------------------------------------------------------
+
+    @staticmethod
+    def kind(width: int, base: str = "double") -> str:
+        """LLVM type of `width` values."""
+        return base if width == 1 else f"<{width} x {base}>"
+
+    @property
+    def type(self) -> str:
+        """LLVM type of a value of this code."""
+        return self.kind(self.width)
+
+    def const(self, value: float, width: int | None = None) -> str:
+        """A number, in every lane."""
+        width = self.width if width is None else width
+        text = number(value)
+        return text if width == 1 else "<" + ", ".join([f"double {text}"] * width) + ">"
+
+    @staticmethod
+    def integer(value: int, width: int) -> str:
+        """A 64-bit integer, in every lane."""
+        return str(value) if width == 1 else "<" + ", ".join([f"i64 {value}"] * width) + ">"
+
+    def fresh(self) -> str:
+        """A name not used before."""
+        self._count += 1
+        return f"%v{self._count}"
+
+    def line(self, text: str) -> str:
+        """Write an instruction with a result; its name."""
+        name = self.fresh()
+        self.lines.append(f"  {name} = {text}")
+        return name
+
+    def do(self, text: str) -> None:
+        """Write an instruction without a result."""
+        self.lines.append("  " + text)
+
+    # -- memory: offsets count doubles -------------------------------------------------------------
+
+    def pointer(self, base: str, offset: int | str) -> str:
+        """Address of a double, `offset` doubles after `base`."""
+        if offset == 0:
+            return base
+        if isinstance(offset, str):
+            return self.line(f"getelementptr inbounds double, ptr {base}, i64 {offset}")
+        return self.line(f"getelementptr inbounds i8, ptr {base}, i64 {8 * offset}")
+
+    def load(self, base: str, offset: int | str, width: int | None = None) -> str:
+        """Read a value."""
+        width = self.width if width is None else width
+        where = self.pointer(base, offset)
+        return self.line(f"load {self.kind(width)}, ptr {where}, align {8 * width}")
+
+    def store(self, value: str, base: str, offset: int | str, width: int | None = None) -> None:
+        """Write a value."""
+        width = self.width if width is None else width
+        where = self.pointer(base, offset)
+        self.do(f"store {self.kind(width)} {value}, ptr {where}, align {8 * width}")
+
+    def spread(self, scalar: str, width: int | None = None) -> str:
+        """One double into all lanes."""
+        width = self.width if width is None else width
+        if width == 1:
+            return scalar
+        kind = self.kind(width)
+        first = self.line(f"insertelement {kind} poison, double {scalar}, i32 0")
+        return self.line(f"shufflevector {kind} {first}, {kind} poison, <{width} x i32> zeroinitializer")
+
+    # -- arithmetic --------------------------------------------------------------------------------
+
+    def two(self, op: str, a: str, b: str, width: int | None = None) -> str:
+        """An instruction with two operands, free to fuse a product into a sum."""
+        width = self.width if width is None else width
+        return self.line(f"{op} contract {self.kind(width)} {a}, {b}")
+
+    def times_plus(self, a: str, b: str, c: str, width: int | None = None) -> str:
+        """a b + c"""
+        return self.two("fadd", self.two("fmul", a, b, width), c, width)
+
+    def times_minus(self, a: str, b: str, c: str, width: int | None = None) -> str:
+        """c - a b"""
+        return self.two("fsub", c, self.two("fmul", a, b, width), width)
+
+    def intrinsic(self, name: str, *args: str, width: int | None = None) -> str:
+        """Call an intrinsic of LLVM."""
+        width = self.width if width is None else width
+        kind = self.kind(width)
+        full = f"@{name}.{'f64' if width == 1 else f'v{width}f64'}"
+        self.externals.add(f"declare {kind} {full}({', '.join([kind] * len(args))})")
+        return self.line(f"call {kind} {full}({', '.join(f'{kind} {arg}' for arg in args)})")
+
+    def choose(self, condition: str, a: str, b: str, width: int | None = None) -> str:
+        """a where the condition holds, else b."""
+        width = self.width if width is None else width
+        kind = self.kind(width)
+        return self.line(f"select {self.kind(width, 'i1')} {condition}, {kind} {a}, {kind} {b}")
+
+    def compare(self, how: str, a: str, b: str, width: int | None = None) -> str:
+        """A comparison of floating-point numbers."""
+        width = self.width if width is None else width
+        return self.line(f"fcmp {how} {self.kind(width)} {a}, {b}")
+
+    def library(self, name: str, x: str) -> str:
+        """A function of the C library, lane by lane."""
+        self.externals.add(f"declare double @{name}(double)")
+        if self.width == 1:
+            return self.line(f"call double @{name}(double {x})")
+        result = "poison"
+        for lane in range(self.width):
+            one = self.line(f"extractelement {self.type} {x}, i32 {lane}")
+            one = self.line(f"call double @{name}(double {one})")
+            result = self.line(f"insertelement {self.type} {result}, double {one}, i32 {lane}")
+        return result
+
+    def pack(self, values: list[str]) -> tuple[str, int]:
+        """Doubles side by side in one vector of 2, 4 or 8 (the first repeated to fill it)."""
+        width = next(w for w in (2, 4, 8) if w >= len(values))
+        kind = self.kind(width)
+        vector = self.spread(values[0], width) if len(values) < width else "poison"
+        for lane, value in enumerate(values):
+            vector = self.line(f"insertelement {kind} {vector}, double {value}, i32 {lane}")
+        return vector, width
+
+    # -- control -----------------------------------------------------------------------------------
+
+    def loop(self, blocks: int | str, body: Callable[[str], None]) -> None:
+        """Run `body(offset)` for offsets 0, 8, ..., counted in doubles.
+
+        `blocks` may be the name of an i64 that holds the number of doubles, not zero.
+        """
+        if blocks == 1:
+            body("0")
+            return
+        if blocks == 0:
+            return
+        size = blocks if isinstance(blocks, str) else str(BLOCK * blocks)
+        self._count += 1
+        label, after = f"loop{self._count}", f"after{self._count}"
+        offset, following, more = f"%o{self._count}", f"%n{self._count}", f"%m{self._count}"
+        self.do(f"br label %{label}")
+        self.lines.append(f"{label}:")
+        self.do(f"{offset} = phi i64 [0, %{self.block}], [{following}, %{label}]")
+        body(offset)
+        self.do(f"{following} = add nuw nsw i64 {offset}, {BLOCK}")
+        self.do(f"{more} = icmp ult i64 {following}, {size}")
+        self.do(f"br i1 {more}, label %{label}, label %{after}")
+        self.lines.append(f"{after}:")
+        self.block = after
+
+    def function(self, name: str, arguments: str = "ptr %w, ptr %v", *, internal: bool = False) -> str:
+        """The whole definition, as text."""
+        linkage = "internal " if internal else ""
+        body = "\n".join(self.lines)
+        return f"define {linkage}void @{name}({arguments}) #0 {{\n{body}\n  ret void\n}}\n"
+
+
+# (exp(r) - 1 - r) / r^2 on |r| < log(2)/2: interpolation at Chebyshev points, relative error of exp below
+# 2e-17
+_EXP = (
+    0.5000000000000001,
+    0.16666666666666669,
+    0.04166666666662413,
+    0.008333333333330062,
+    0.0013888888917213717,
+    0.00019841269863053618,
+    2.4801521295954376e-05,
+    2.7557268459997064e-06,
+    2.7620088445409746e-07,
+    2.510038549551032e-08,
+)
+# log(1 + f) = f - f^2/2 + s (f^2/2 + R(s^2)), s = f/(2 + f): the polynomial of fdlibm's e_log.c (Sun
+# Microsystems)
+_LOG = (
+    6.666666666666735130e-01,
+    3.999999999940941908e-01,
+    2.857142874366239149e-01,
+    2.222219843214978396e-01,
+    1.818357216161805012e-01,
+    1.531383769920937332e-01,
+    1.479819860511658591e-01,
+)
+_LN2_HIGH, _LN2_LOW = 0.6931471803691238, 1.9082149292705877e-10
+_ROUNDER = 1.5 * 2.0**52  # adding it leaves the nearest integer in the low bits
+
+
+def exp(code: Code, x: str, width: int | None = None) -> str:
+    """e^x without branches, error below 1.5 ulp; 3e-308 for everything below -708, infinite above 709.78."""
+    n = code.width if width is None else width
+    kind, whole = code.kind(n), code.kind(n, "i64")
+
+    def c(value: float) -> str:
+        return code.const(value, n)
+
+    low = code.compare("olt", x, c(-708.0), n)
+    high = code.compare("ogt", x, c(709.8), n)
+    t = code.choose(high, c(709.8), code.choose(low, c(-708.0), x, n), n)
+    shifted = code.times_plus(t, c(1.4426950408889634), c(_ROUNDER), n)
+    k = code.line(f"fsub {kind} {shifted}, {c(_ROUNDER)}")
+    r = code.times_minus(k, c(_LN2_HIGH), t, n)
+    r = code.times_minus(k, c(_LN2_LOW), r, n)
+    r2 = code.two("fmul", r, r, n)
+    r4 = code.two("fmul", r2, r2, n)
+    r8 = code.two("fmul", r4, r4, n)
+    pair = [code.times_plus(c(_EXP[i + 1]), r, c(_EXP[i]), n) for i in range(0, 10, 2)]
+    low4 = code.times_plus(pair[1], r2, pair[0], n)
+    mid4 = code.times_plus(pair[3], r2, pair[2], n)
+    q = code.times_plus(mid4, r4, low4, n)
+    q = code.times_plus(pair[4], r8, q, n)
+    p = code.two("fadd", code.times_plus(q, r2, r, n), c(1.0), n)
+    bits = code.line(f"bitcast {kind} {shifted} to {whole}")
+    # the low bits hold k; 2^(k-1) as a double, then twice that, so that k = 1024 does not overflow too early
+    power = code.line(f"add {whole} {bits}, {code.integer(1022, n)}")
+    power = code.line(f"shl {whole} {power}, {code.integer(52, n)}")
+    scale = code.line(f"bitcast {whole} {power} to {kind}")
+    result = code.line(f"fmul {kind} {p}, {scale}")
+    result = code.line(f"fmul {kind} {result}, {c(2.0)}")
+    return code.choose(code.compare("ogt", x, c(709.782712893384), n), c(float("inf")), result, n)
+
+
+def log(code: Code, x: str, width: int | None = None) -> str:
+    """Natural logarithm without branches, error below 1 ulp; log(0) = -inf, NaN for negatives."""
+    n = code.width if width is None else width
+    kind, whole = code.kind(n), code.kind(n, "i64")
+
+    def c(value: float) -> str:
+        return code.const(value, n)
+
+    tiny = code.compare("olt", x, c(2.2250738585072014e-308), n)
+    scaled = code.choose(tiny, code.line(f"fmul {kind} {x}, {c(2.0**54)}"), x, n)
+    bits = code.line(f"bitcast {kind} {scaled} to {whole}")
+    above = code.line(f"sub {whole} {bits}, {code.integer(0x3FE6A09E667F3BCD, n)}")
+    e = code.line(f"ashr {whole} {above}, {code.integer(52, n)}")
+    back = code.line(f"shl {whole} {e}, {code.integer(52, n)}")
+    m = code.line(f"bitcast {whole} {code.line(f'sub {whole} {bits}, {back}')} to {kind}")
+    wrapped = code.line(f"add {whole} {e}, {code.integer(0x4338000000000000, n)}")
+    k = code.line(f"fsub {kind} {code.line(f'bitcast {whole} {wrapped} to {kind}')}, {c(_ROUNDER)}")
+    k = code.choose(tiny, code.line(f"fsub {kind} {k}, {c(54.0)}"), k, n)
+    f = code.line(f"fsub {kind} {m}, {c(1.0)}")
+    s = code.line(f"fdiv {kind} {f}, {code.two('fadd', f, c(2.0), n)}")
+    z = code.two("fmul", s, s, n)
+    w = code.two("fmul", z, z, n)
+    even = code.times_plus(w, code.times_plus(w, c(_LOG[5]), c(_LOG[3]), n), c(_LOG[1]), n)
+    odd = code.times_plus(w, code.times_plus(w, c(_LOG[6]), c(_LOG[4]), n), c(_LOG[2]), n)
+    odd = code.times_plus(w, odd, c(_LOG[0]), n)
+    big_r = code.two("fadd", code.two("fmul", w, even, n), code.two("fmul", z, odd, n), n)
+    half = code.two("fmul", code.two("fmul", f, f, n), c(0.5), n)
+    tail = code.times_plus(s, code.two("fadd", half, big_r, n), code.two("fmul", k, c(_LN2_LOW), n), n)
+    inner = code.two("fsub", code.two("fsub", half, tail, n), f, n)
+    result = code.two("fsub", code.two("fmul", k, c(_LN2_HIGH), n), inner, n)
+    result = code.choose(code.compare("oeq", x, c(float("inf")), n), c(float("inf")), result, n)
+    result = code.choose(code.compare("oeq", x, c(0.0), n), c(float("-inf")), result, n)
+    wrong = code.line(f"fcmp ult {kind} {x}, {c(0.0)}")
+    return code.choose(wrong, c(float("nan")), result, n)
+
+
+Array = NDArray[np.float64]
+
+
+class Layout:
+    """Where each slot of a workspace begins (in doubles); every slot fills whole blocks."""
+
+    def __init__(self) -> None:
+        self.offset: dict[str, int] = {}
+        self.size = 0
+
+    def add(self, name: str, size: int) -> None:
+        """Append a slot of `size` doubles."""
+        self.offset[name] = self.size
+        self.size += padded(max(size, 1))
+
+    def __getitem__(self, name: str) -> int:
+        return self.offset[name]
+
+
+def aligned(size: int) -> Array:
+    """Zeros that start at a multiple of 64 bytes."""
+    raw = np.zeros(size + BLOCK)
+    skip = (-raw.ctypes.data // 8) % BLOCK
+    return raw[skip : skip + size]
+
+
+def host_machine() -> Any:
+    """A target machine; the engine that gets it owns it and frees it, so each engine needs its own."""
+    import llvmlite.binding as llvm
+
+    llvm.initialize_native_target()
+    llvm.initialize_native_asmprinter()
+    target = llvm.Target.from_default_triple()
+    return target.create_target_machine(
+        cpu=llvm.get_host_cpu_name(), features=llvm.get_host_cpu_features().flatten(), opt=2, jit=True
+    )
+
+
+@lru_cache(maxsize=1)
+def lane_width() -> int:
+    """Doubles per vector register of this machine, between 2 and 8.
+
+    Examples
+    --------
+    >>> lane_width() in (2, 4, 8)
+    True
+    """
+    import llvmlite.binding as llvm
+
+    features = llvm.get_host_cpu_features()
+    if features.get("avx512f"):
+        return 8
+    return 4 if features.get("avx2") else 2
+
+
+def assemble(functions: Sequence[str], externals: Iterable[str]) -> Any:
+    """Compile LLVM assembly; the engine returned must be kept alive as long as its code is used."""
+    import llvmlite.binding as llvm
+
+    target = host_machine()
+    # without this LLVM may split 512-bit vectors in two on machines that have them
+    attributes = 'attributes #0 = { nounwind "prefer-vector-width"="512" "min-legal-vector-width"="512" }'
+    text = "\n".join([*sorted(set(externals)), *functions, attributes])
+    module = llvm.parse_assembly(text)
+    engine = llvm.create_mcjit_compiler(module, target)
+    engine.finalize_object()
+    return engine
+
+
+@dataclass
+class Unit:
+    """A compiled group of kernels that share a workspace.
+
+    Attributes
+    ----------
+    layout : Layout
+        Slots of the workspace.
+    width : int
+        Simulations side by side.
+    address : dict of str to int
+        Entry point of each kernel.
+    fixed : int
+        Terms that depend on parameters only.
+    engine : object
+        Owner of the code.
+    """
+
+    layout: Layout
+    width: int
+    address: dict[str, int]
+    fixed: int
+    engine: Any = field(repr=False)
+
+    def workspace(self) -> Array:
+        """Zeros for every slot, aligned."""
+        return aligned(self.layout.size)
+
+    def call(self, name: str, w: Array) -> None:
+        """Run one kernel from Python (slow path: witnesses and tests)."""
+        kernel = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p)(self.address[name])
+        kernel(w.ctypes.data, w.ctypes.data)
