@@ -2,7 +2,7 @@
 
 Both see the standard part (81 rows at the nominal visit days) and normal and log-normal priors: the one uniform
 parameter is held at its nominal value. pyPESTO reads the exported PEtab v1 problem, in which a log-normal prior is a
-normal one on the logarithm, so both densities are taken in the same coordinates and have the same summits. Its AMICI
+normal one on the logarithm, so both densities are taken in the same coordinates and have the same modes. Its AMICI
 model is compiled before the clock starts, as our kernels are.
 """
 

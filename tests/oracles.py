@@ -112,7 +112,7 @@ E5 = Stiff(
     ),
     1e13,
     # y3 = y2 - y4 is used, as Hairer & Wanner advise: with an equation of its own the four states drift off
-    # this law by 4e-20 in double precision, beside an end value of 9e-23. The published end value is good
+    # this distribution by 4e-20 in double precision, beside an end value of 9e-23. The published end value is good
     # to three digits only; this one is recomputed.
     (0.0, 8.86123352129108e-23, 0.0),
     1e-22,

@@ -1,6 +1,6 @@
 """Synthetic patients, and whether posteriors on them keep their word.
 
-Witnesses: the rows' own likelihood, closed-form Gaussian posteriors, the uniform law of ranks, and Markov's inequality
+Witnesses: the rows' own likelihood, closed-form Gaussian posteriors, the uniform distribution of ranks, and Markov's inequality
 for evidence. Every statistical test says how often it would fail by luck; seeds were not chosen for passing.
 """
 
@@ -17,7 +17,7 @@ from scipy import stats
 from small_cases import decay, straight_line, tiny_case
 
 import cellsim as cs
-from benchmarks.honesty import coverage, law, ledger, posteriors, preference, sbc
+from benchmarks.honesty import coverage, ledger, posteriors, preference, ranks, sbc
 from benchmarks.honesty.patients import NOTHING, drives, full
 from cellsim.errors import CalibrationError
 from cellsim.likelihood.objective import Objective, objective_of
@@ -130,18 +130,18 @@ def test_a_truth_that_cannot_be_simulated_is_refused() -> None:
         replicate(objective, np.array([4.0]), seed=1)
 
 
-# ---- laws ----------------------------------------------------------------------------------------
+# ---- approximations ----------------------------------------------------------------------------------------
 
 
 def test_uniform_samples_stay_inside_the_band_as_often_as_it_says() -> None:
     """95 % of 2,000 samples that the band was not made from; its own 4,000 samples add their error."""
     n, trials = 80, 2000
-    z, low, high = law.band(n)
+    z, low, high = ranks.band(n)
     u = np.random.default_rng(5).random((trials, n))
     apart = (u[:, :, None] <= z).mean(axis=1) - z
     inside = np.all((apart >= low - 1e-12) & (apart <= high + 1e-12), axis=1)
     error = np.sqrt(0.95 * 0.05 * (1 / trials + 1 / 4000))
-    # 4 standard errors, and the steps of a discrete law: a sample of 80 has few distinct pointwise levels
+    # 4 standard errors, and the steps of a discrete distribution: a sample of 80 has few distinct pointwise levels
     assert abs(inside.mean() - 0.95) < 4 * error + 0.01
     assert np.all(low <= 0)
     assert np.all(high >= 0)
@@ -149,17 +149,17 @@ def test_uniform_samples_stay_inside_the_band_as_often_as_it_says() -> None:
 
 def test_surprise_is_a_p_value() -> None:
     """At 0.05 a uniform sample surprises no more often than that: binomial bound, by luck once in 10,000."""
-    p = law.surprise(np.random.default_rng(6).random((2000, 60)))
+    p = ranks.surprise(np.random.default_rng(6).random((2000, 60)))
     assert np.sum(p < 0.05) <= stats.binom.isf(LUCK, 2000, 0.055)
-    assert law.surprise(np.random.default_rng(7).beta(2, 2, 200)) < 0.001
+    assert ranks.surprise(np.random.default_rng(7).beta(2, 2, 200)) < 0.001
 
 
 def test_position_of_an_exact_draw_is_uniform_with_ties_and_weights() -> None:
     random = np.random.default_rng(8)
-    tied = np.array([law.position(0.0, np.zeros(50), random) for _ in range(400)])
+    tied = np.array([ranks.position(0.0, np.zeros(50), random) for _ in range(400)])
     assert stats.kstest(tied, "uniform").pvalue > LUCK
     # all weight on the draws below
-    assert law.position(0.5, np.array([0.0, 1.0]), random, np.array([1.0, 0.0])) >= 2 / 3
+    assert ranks.position(0.5, np.array([0.0, 1.0]), random, np.array([1.0, 0.0])) >= 2 / 3
 
 
 def test_pareto_weights_turn_a_displaced_approximation_into_the_posterior() -> None:
@@ -235,8 +235,8 @@ def ranked(width: float) -> np.ndarray:
 def test_an_exact_posterior_passes() -> None:
     """Two parameters and the log-likelihood, each failing by luck once in 1,000."""
     u = ranked(1.0)
-    assert np.all(law.surprise(u.T) > 1e-3)
-    mean, error = law.spread(u)
+    assert np.all(ranks.surprise(u.T) > 1e-3)
+    mean, error = ranks.spread(u)
     assert abs(mean - 1) < 4 * error
 
 
@@ -244,8 +244,8 @@ def test_an_exact_posterior_passes() -> None:
 def test_a_posterior_half_or_twice_as_wide_is_caught(width: float) -> None:
     """By the bar that the exact one passes, in at least one parameter."""
     u = ranked(width)
-    assert law.surprise(u.T)[:2].min() < 1e-3
-    mean, error = law.spread(u)
+    assert ranks.surprise(u.T)[:2].min() < 1e-3
+    mean, error = ranks.spread(u)
     assert (mean - 1) / error > 4 if width < 1 else (mean - 1) / error < -4
 
 
@@ -260,8 +260,8 @@ def chained() -> np.ndarray:
 
 def test_chains_of_the_sampler_pass() -> None:
     """By the bar that a posterior half or twice as wide misses: each of three failing by luck once in 1,000."""
-    assert np.all(law.surprise(chained().T) > 1e-3)
-    mean, error = law.spread(chained())
+    assert np.all(ranks.surprise(chained().T) > 1e-3)
+    mean, error = ranks.spread(chained())
     assert abs(mean - 1) < 4 * error
 
 

@@ -172,7 +172,7 @@ def cells_of(found: Trajectory, product: str = "auto") -> np.ndarray:
     return np.array([found[f"{name}_{product}"] for name in COMPARTMENTS])
 
 
-def bent(model: Model, one: Schedule, other: Schedule, factor: float, values: Mapping[str, float]) -> float:
+def curved(model: Model, one: Schedule, other: Schedule, factor: float, values: Mapping[str, float]) -> float:
     """How far autologous cells are from scaling and superposition, in tolerances."""
     a, b, both, more = (
         cells_of(run(each, values, model=model)) for each in (one, other, one + other, one.scaled(factor))
@@ -189,12 +189,12 @@ def bent(model: Model, one: Schedule, other: Schedule, factor: float, values: Ma
     values=parameters("persistence", spread=2.5),
 )
 def test_autologous_cells_scale_and_superpose(one, other, factor, values):
-    assert bent(shipped(), one, other, factor, values) < CLOSE
+    assert curved(shipped(), one, other, factor, values) < CLOSE
 
 
 def test_a_loss_that_grows_with_the_dose_is_noticed():
     crowded = broken("f_I", "1/(1 + exp(-logit_f_I - 0.01*infusate_auto/D_ref))")
-    assert bent(crowded, dose(0, AUTO), dose(7, AUTO), 2.0, {}) > BROKEN
+    assert curved(crowded, dose(0, AUTO), dose(7, AUTO), 2.0, {}) > BROKEN
 
 
 @few

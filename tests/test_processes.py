@@ -94,8 +94,8 @@ def test_every_other_result_comes_back(
     assert np.array_equal(again(post).thetas, post.thetas)
     for what in (post, *results):
         assert again(what).table().equals(what.table())
-    law = fit.nearest_normal()
-    assert np.array_equal(again(law).draws(5, seed=0), law.draws(5, seed=0))
+    approximation = fit.variational()
+    assert np.array_equal(again(approximation).draws(5, seed=0), approximation.draws(5, seed=0))
 
 
 @pytest.mark.parametrize("again", COPIES)
@@ -143,7 +143,7 @@ def test_results_are_named_in_one_short_line(
         fit.objective,
         fit.objective.kernels,
         fit.mixture,
-        fit.nearest_normal(),
+        fit.variational(),
         post,
         post.drawn,
         *results[:2],

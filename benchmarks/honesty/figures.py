@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.honesty.law import band
+from benchmarks.honesty.ranks import band
 from cellsim.plots.style import BLACK, BLUE, GREEN, GREY, PALE, SMALL, TINY, VERMILLION, WIDE
 
 Array = NDArray[np.float64]

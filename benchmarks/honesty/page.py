@@ -11,18 +11,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.clock import table
-from benchmarks.honesty import coverage, figures, law, preference, sbc
-from benchmarks.honesty.law import Rate
+from benchmarks.honesty import coverage, figures, preference, ranks, sbc
 from benchmarks.honesty.ledger import RESULTS, Record, Study, records
 from benchmarks.honesty.patients import drives, full
 from benchmarks.honesty.posteriors import SAMPLER
+from benchmarks.honesty.ranks import Rate
 
 Array = NDArray[np.float64]
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 POSTERIORS = {
     "laplace": "Laplace mixture",
     "psis": "Laplace, importance weights",
-    "nearest": "nearest normal law",
+    "nearest": "variational approximation",
     "nuts": "NUTS, one chain",
 }
 WATCHED = (
@@ -67,18 +67,18 @@ def _calibration(path: Path) -> tuple[list[str], list[str]]:
             u = np.array([line[key] for line in lines if key in line])
             if len(u) < 5:
                 continue
-            p = law.surprise(u.T)
-            share = [_pm(law.coverage(u[:, :size], level)) for level in LEVELS]
+            p = ranks.surprise(u.T)
+            share = [_pm(ranks.coverage(u[:, :size], level)) for level in LEVELS]
             rows.append(
                 (
-                    *(study.name, title, str(len(u)), *share, _pm(law.spread(u[:, :size]), 1, 2)),
+                    *(study.name, title, str(len(u)), *share, _pm(ranks.spread(u[:, :size]), 1, 2)),
                     *(f"{int((p < 0.05).sum())} of {p.size}", f"{min(1, p.min() * p.size):.3f}"),
                 )
             )
             if study.name == "V2" and key != "psis":
                 for name in WATCHED:
                     j = names.index(name)
-                    mean, error = law.mean_and_error(u[:, j])
+                    mean, error = ranks.mean_and_error(u[:, j])
                     inside = [
                         str(Rate(int((np.abs(u[:, j] - 0.5) < level / 2).sum()), len(u)))
                         for level in (0.5, 0.95)
@@ -131,8 +131,8 @@ def _recovery(path: Path) -> list[str]:
         u, bias = (np.array([line[key] for line in lines]) for key in ("u", "bias"))
         contraction = np.array([line["contraction"] for line in lines])
         told = contraction.mean(axis=0) > 0.2
-        share = [_pm(law.coverage(u, level)) for level in LEVELS]
-        learned = [_pm(law.coverage(u[:, told], level)) for level in (0.5, 0.95)]
+        share = [_pm(ranks.coverage(u, level)) for level in LEVELS]
+        learned = [_pm(ranks.coverage(u[:, told], level)) for level in (0.5, 0.95)]
         hinge = "phi" if truth.read_with == "V0" else "e"
         where = both.index(hinge) if hinge in both else None
         off = "" if where is None else f"{bias[:, where].mean():+.2f}, {contraction[:, where].mean():.2f}"
@@ -235,7 +235,7 @@ def _preference(path: Path) -> tuple[str, str]:
         ):
             rows.append((meaning, title, *(str(Rate(int((gain > line).sum()), gain.size)) for line in LINES)))
         apart.append(found[:, 2] - found[:, 3])
-    for name, how in product(("null", "V2"), ("closer", "nearest normal law")):
+    for name, how in product(("null", "V2"), ("closer", "variational approximation")):
         found = _evidence(_study(preference.studies(), f"{name}, {how}"), path, ("V0", "V2"))
         if len(found):
             gain, means = found[:, 1] - found[:, 0], "quadrature" if how == "closer" else how

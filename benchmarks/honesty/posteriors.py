@@ -8,14 +8,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.honesty.law import position
 from benchmarks.honesty.patients import Watched
+from benchmarks.honesty.ranks import position
 from cellsim.likelihood.objective import Objective
 from cellsim.posterior.convergence import converged, smoothed_weights
 from cellsim.posterior.fitting import optima
 from cellsim.posterior.laplace import Mixture
 from cellsim.posterior.sampler import Run, explored
-from cellsim.posterior.variational_fitting import nearest_normal
+from cellsim.posterior.variational_fitting import variational_approximation
 
 Array = NDArray[np.float64]
 # kept beside every chain's positions: a line without it is of a sampler before this one
@@ -59,8 +59,8 @@ def laplace(patient: Objective, mixture: Mixture, watched: Watched, *, n: int, s
 
 
 def nearest(patient: Objective, mixture: Mixture, watched: Watched, *, n: int, seed: int) -> Draws:
-    """Independent draws of the nearest normal law, sampling days drawn given all else."""
-    thetas = nearest_normal(patient, mixture, seed=seed).draws(n, seed=seed)
+    """Independent draws of the variational approximation, sampling days drawn given all else."""
+    thetas = variational_approximation(patient, mixture, seed=seed).draws(n, seed=seed)
     likelihoods = log_likelihoods(patient, thetas)
     return Draws(thetas, quantities(patient, thetas, watched, likelihoods), np.full(n, 1 / n))
 

@@ -26,8 +26,8 @@ from cellsim.likelihood.replicates import replicate
 
 # of the sampler: warm-up, draws, and how many are kept so that they are nearly independent
 REDUCED_CHAIN = {"tune": 200, "draws": 400, "keep": 100}
-# of a study by the nearest normal law, after what it is a study of
-BY_LAW = ", nearest normal law"
+# of a study by the variational approximation, after what it is a study of
+BY_LAW = ", variational approximation"
 FULL_CHAIN = {"tune": 100, "draws": 150, "keep": 50}
 
 
@@ -58,8 +58,8 @@ def patient(
     return {**out, "seconds": round(time.perf_counter() - begun, 1)}
 
 
-def by_law(objective: Objective, watched: Watched, starts: int, k: int) -> Record:
-    """The same truth and patient as :func:`patient` makes, by the nearest normal law."""
+def by_variational(objective: Objective, watched: Watched, starts: int, k: int) -> Record:
+    """The same truth and patient as :func:`patient` makes, by the variational approximation."""
     begun = time.perf_counter()
     theta = np.random.default_rng([k, 1]).standard_normal(len(objective.names))
     try:
@@ -87,7 +87,7 @@ def judged() -> dict[str, tuple[Objective, Watched]]:
 
 
 def studies() -> list[Study]:
-    """Reduced, full, and the null; and some of each by the nearest normal law."""
+    """Reduced, full, and the null; and some of each by the variational approximation."""
     settings = {
         "reduced": (200, 20, REDUCED_CHAIN, 200, 100),
         "V2": (100, 2, FULL_CHAIN, 30, 40),
@@ -100,6 +100,9 @@ def studies() -> list[Study]:
         out.append(
             Study("sbc", name, stamp_of(objective, settings=(chain, watched.names)), patients, quick, one)
         )
-        stamp, law = stamp_of(objective, settings=watched.names), partial(by_law, objective, watched, 2)
+        stamp, law = (
+            stamp_of(objective, settings=watched.names),
+            partial(by_variational, objective, watched, 2),
+        )
         out.append(Study("sbc", f"{name}{BY_LAW}", stamp, by_laws, min(quick, 2), law))
     return out

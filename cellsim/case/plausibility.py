@@ -116,7 +116,7 @@ def _times(ratio: float) -> str:
 
 
 def _spread(analyte: Analyte, rows: list[Measurement | Censored]) -> Iterator[Problem]:
-    """A spread in another unit than the values, or of another law."""
+    """A spread in another unit than the values, or of another distribution."""
     if not is_number(analyte.noise) or not rows:
         return
     spread, size = float(analyte.noise), 1.0

@@ -146,17 +146,17 @@ def parser_of(doing: Mapping[str, Doing]) -> argparse.ArgumentParser:
     compare.add_argument(
         "--no-left-out",
         action="store_true",
-        help="evidences only: do not foretell every analyte and visit from the others, which takes most of the time",
+        help="evidences only: do not predict every analyte and visit from the others, which takes most of the time",
     )
     compare.add_argument(
         "--laplace-only",
         action="store_true",
-        help="do not find the normal law nearest to each posterior: order, left-out rows and other priors are then Laplace's",
+        help="do not find the Gaussian variational approximation of each posterior: order, left-out rows and other priors are then Laplace's",
     )
     _starts(compare, 8)
     _seed(compare)
     compare.add_argument(
-        "--figure", metavar="FILE", help="draw evidences and what is foretold too (.png, .svg, .pdf)"
+        "--figure", metavar="FILE", help="draw evidences and what is predicted too (.png, .svg, .pdf)"
     )
     compare.add_argument(
         "--model-space",

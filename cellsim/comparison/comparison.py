@@ -14,13 +14,13 @@ import numpy as np
 
 from cellsim.comparison.evidence import POWERS, Bridge, evidence_slopes
 from cellsim.comparison.left_out import Left, stacking
-from cellsim.comparison.nulls import Rivals, rivals_of
+from cellsim.comparison.nulls import Nulls, nulls_of
 from cellsim.comparison.verdicts import means_of, verdict_of
 from cellsim.errors import CalibrationError, did_you_mean
 from cellsim.files import write_whole
 from cellsim.posterior.approximation import Approximation, together
 from cellsim.posterior.calibration import Calibration
-from cellsim.posterior.variational import NearestNormal
+from cellsim.posterior.variational import VariationalEvidence
 from cellsim.saved import read_saved, whole
 
 if TYPE_CHECKING:
@@ -72,13 +72,13 @@ class Comparison:
     fits : mapping of str to Calibration
         By variant.
     left : mapping of str to tuple of Left
-        What each variant foretells of analytes and visits it was not shown; empty when not asked for.
+        What each variant predicts of analytes and visits it was not shown; empty when not asked for.
     checks : mapping of str to Bridge
         Log evidences by bridge sampling, of the variants whose posteriors were given.
-    normals : mapping of str to NearestNormal
-        Evidence by the normal law nearest to each posterior, unknown sampling days integrated out, and its lower bound.
+    normals : mapping of str to VariationalEvidence
+        Evidence by the Gaussian variational approximation of each posterior, unknown sampling days integrated out, and its lower bound.
     powers : tuple of Power
-        What other priors do to the lead, where that was foretold to matter most.
+        What other priors do to the lead, where that was predicted to matter most.
     doubts : tuple of str
     interrupted : bool
         Whether something is missing because an interrupt came.
@@ -87,30 +87,32 @@ class Comparison:
     fits: Mapping[str, Calibration]
     left: Mapping[str, tuple[Left, ...]] = field(default_factory=dict)
     checks: Mapping[str, Bridge] = field(default_factory=dict)
-    normals: Mapping[str, NearestNormal] = field(default_factory=dict)
+    normals: Mapping[str, VariationalEvidence] = field(default_factory=dict)
     powers: tuple[Power, ...] = ()
     doubts: tuple[str, ...] = ()
     interrupted: bool = False
 
     @cached_property
-    def rivals(self) -> Rivals:
+    def rivals(self) -> Nulls:
         """Which variants are nulls, and which act."""
-        return rivals_of({name: fit.objective for name, fit in self.fits.items()}, next(iter(self.fits)))
+        return nulls_of({name: fit.objective for name, fit in self.fits.items()}, next(iter(self.fits)))
 
     @property
     def by(self) -> str:
         """The best means by which every variant's evidence is known.
 
-        ``"bridge sampling"``, else ``"nearest normal law"``, else ``"Laplace"``.
+        ``"bridge sampling"``, else ``"variational approximation"``, else ``"Laplace"``.
         """
         if all(name in self.checks for name in self.fits):
             return "bridge sampling"
-        return "nearest normal law" if all(name in self.normals for name in self.fits) else "Laplace"
+        return "variational approximation" if all(name in self.normals for name in self.fits) else "Laplace"
 
     @property
     def approximation(self) -> Approximation:
         """What the evidences that make the order rest on, with every doubt about them, each by its variant."""
-        kind = {"bridge sampling": "chains", "nearest normal law": "variational"}.get(self.by, "laplace")
+        kind = {"bridge sampling": "chains", "variational approximation": "variational"}.get(
+            self.by, "laplace"
+        )
         found = together({name: self._approximated(name, kind) for name in self.fits})
         return Approximation(kind, (*self.doubts, *found.doubts))
 
@@ -128,7 +130,7 @@ class Comparison:
         """ln evidence of every variant by these means."""
         if self.by == "bridge sampling":
             return {name: self.checks[name].log_evidence for name in self.fits}
-        if self.by == "nearest normal law":
+        if self.by == "variational approximation":
             return {name: self.normals[name].log_evidence for name in self.fits}
         return {name: fit.log_evidence for name, fit in self.fits.items()}
 
@@ -164,8 +166,8 @@ class Comparison:
         DataFrame
             Columns variant, name, ln_evidence, by (see :attr:`by`), less_the_best, probability (at equal odds before),
             laplace (ln evidence by Laplace's approximation), nearest, nearest_error, nearest_shape, bound (by the nearest
-            normal law, the Pareto shape of its weights, and its lower bound), checked, check_error (by bridge sampling; nan
-            where not made), how_left_out (by which of ``"draws"``, ``"nearest normal law"``, ``"Laplace"``; empty when nothing was), elpd_analytes, elpd_visits, weight_analytes,
+            normal approximation, the Pareto shape of its weights, and its lower bound), checked, check_error (by bridge sampling; nan
+            where not made), how_left_out (by which of ``"draws"``, ``"variational approximation"``, ``"Laplace"``; empty when nothing was), elpd_analytes, elpd_visits, weight_analytes,
             weight_visits (stacking), worst_shape (largest Pareto k among the sums taken from draws), refitted (groups),
             effective_parameters, agree (starts), starts, approximation and doubts (of the evidences that make the order).
         """
@@ -213,11 +215,11 @@ class Comparison:
         Returns
         -------
         DataFrame
-            Columns variant, by, group, rows, elpd, how (draws, law, steps, refit), shape (Pareto k), approximation, doubts.
+            Columns variant, by, group, rows, elpd, how (draws, variational, steps, refit), shape (Pareto k), approximation, doubts.
         """
         import pandas as pd
 
-        kinds = {"draws": "chains", "law": "variational"}
+        kinds = {"draws": "chains", "variational": "variational"}
         rows = []
         for name, left in self.left.items():
             for each in left:
@@ -369,14 +371,14 @@ class Comparison:
                     name: Bridge(**each | {"doubts": tuple(each["doubts"])})
                     for name, each in content["checks"].items()
                 },
-                normals={name: NearestNormal(**each) for name, each in content["normals"].items()},
+                normals={name: VariationalEvidence(**each) for name, each in content["normals"].items()},
                 powers=tuple(Power(**each) for each in content["powers"]),
                 doubts=tuple(content["doubts"]),
                 interrupted=content.get("interrupted", False),
             )
 
 
-def _of_normal(found: NearestNormal | None) -> dict[str, float]:
+def _of_normal(found: VariationalEvidence | None) -> dict[str, float]:
     """Its columns in a table; nan without one."""
     if found is None:
         return dict.fromkeys(("nearest", "nearest_error", "nearest_shape", "bound"), float("nan"))

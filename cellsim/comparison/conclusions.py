@@ -9,11 +9,11 @@ from itertools import pairwise
 
 import numpy as np
 
-from cellsim.comparison.nulls import Rivals
-from cellsim.comparison.verdicts import NORMAL_OFF
+from cellsim.comparison.nulls import Nulls
+from cellsim.comparison.verdicts import VARIATIONAL_OFF
 from cellsim.identifiability.profiles import DYNAMIC
 from cellsim.likelihood.objective import Objective
-from cellsim.posterior.variational import NormalLaw
+from cellsim.posterior.variational import VariationalApproximation
 from cellsim.predictions.measures import Area
 from cellsim.predictions.sweeps import sweep
 
@@ -72,10 +72,10 @@ class Conclusion:
 
 @dataclass(frozen=True)
 class Question:
-    """A conclusion, and how its number is found from the laws of the variants' posteriors."""
+    """A conclusion, and how its number is found from the approximations of the variants' posteriors."""
 
     conclusion: Conclusion
-    ask: Callable[[Mapping[str, NormalLaw]], float]
+    ask: Callable[[Mapping[str, VariationalApproximation]], float]
 
 
 _STRONG = float(np.log(20))
@@ -93,7 +93,7 @@ _DRAWS = 200
 
 
 def questions(
-    objectives: Mapping[str, Objective], rivals: Rivals, *, seed: int
+    objectives: Mapping[str, Objective], rivals: Nulls, *, seed: int
 ) -> tuple[list[Question], list[str]]:
     """Everything that can be asked of a case, and why the rest cannot.
 
@@ -101,7 +101,7 @@ def questions(
     ----------
     objectives : mapping of str to Objective
         Of the variants compared, for the case as it stands.
-    rivals : Rivals
+    rivals : Nulls
     seed : int
         Of the draws behind simulated contrasts.
 
@@ -132,15 +132,17 @@ def questions(
 # ---- evidence -------------------------------------------------------------------------------------
 
 
-def _best(laws: Mapping[str, NormalLaw], names: Sequence[str]) -> float:
-    return max((laws[name].log_evidence for name in names if name in laws), default=np.nan)
+def _best(approximations: Mapping[str, VariationalApproximation], names: Sequence[str]) -> float:
+    return max(
+        (approximations[name].log_evidence for name in names if name in approximations), default=np.nan
+    )
 
 
 def _listed(names: Sequence[str]) -> str:
     return " or ".join(names)
 
 
-def _null_lead(objectives: Mapping[str, Objective], rivals: Rivals) -> Question | str:
+def _null_lead(objectives: Mapping[str, Objective], rivals: Nulls) -> Question | str:
     acting = [name for name in rivals.acting if name in objectives]
     if not rivals.nulls or not acting:
         return "Whether doing nothing explains as much cannot be asked: that takes a null variant and another one."
@@ -152,13 +154,13 @@ def _null_lead(objectives: Mapping[str, Objective], rivals: Rivals) -> Question 
             threshold=0.0,
             above="a null leads",
             below="an effect of the cells leads",
-            margin=NORMAL_OFF,
+            margin=VARIATIONAL_OFF,
         ),
-        lambda laws: _best(laws, rivals.nulls) - _best(laws, acting),
+        lambda approximations: _best(approximations, rivals.nulls) - _best(approximations, acting),
     )
 
 
-def _clearance(rivals: Rivals) -> Question | str:
+def _clearance(rivals: Nulls) -> Question | str:
     if not rivals.neutral:
         return "Whether clearance of donor cells is needed cannot be asked: no variant holds it at nothing."
     return Question(
@@ -170,24 +172,26 @@ def _clearance(rivals: Rivals) -> Question | str:
             threshold=_STRONG,
             above="clearance of donor cells is supported (20 to 1 or more)",
             below="clearance of donor cells is not supported",
-            margin=NORMAL_OFF,
+            margin=VARIATIONAL_OFF,
         ),
-        lambda laws: _best(laws, [rivals.default]) - _best(laws, rivals.neutral),
+        lambda approximations: (
+            _best(approximations, [rivals.default]) - _best(approximations, rivals.neutral)
+        ),
     )
 
 
 # ---- parameters -----------------------------------------------------------------------------------
 
 
-def _dynamic(objectives: Mapping[str, Objective], rivals: Rivals) -> Question | str:
+def _dynamic(objectives: Mapping[str, Objective], rivals: Nulls) -> Question | str:
     objective = objectives[rivals.default]
     dynamic = {name for name in objective.names if objective.case.prior(name).group in DYNAMIC}
     if not dynamic:
         return f"How much of the dynamics was learned cannot be asked: no parameter is in the groups {', '.join(DYNAMIC)}."
 
-    def learned(laws: Mapping[str, NormalLaw]) -> float:
-        law = laws[rivals.default]
-        return sum(1 - law.moments(name)[1] for name in law.names if name in dynamic)
+    def learned(approximations: Mapping[str, VariationalApproximation]) -> float:
+        approximation = approximations[rivals.default]
+        return sum(1 - approximation.moments(name)[1] for name in approximation.names if name in dynamic)
 
     return Question(
         Conclusion(
@@ -202,7 +206,7 @@ def _dynamic(objectives: Mapping[str, Objective], rivals: Rivals) -> Question | 
     )
 
 
-def _strain(objectives: Mapping[str, Objective], rivals: Rivals) -> Question | str:
+def _strain(objectives: Mapping[str, Objective], rivals: Nulls) -> Question | str:
     default = set(objectives[rivals.default].names)
     own = {null: [n for n in objectives[null].names if n not in default] for null in rivals.nulls}
     null = next((each for each in rivals.nulls if own[each]), "")
@@ -217,14 +221,18 @@ def _strain(objectives: Mapping[str, Objective], rivals: Rivals) -> Question | s
             above="the null needs a change that its prior calls rare",
             below="the null needs nothing unusual",
         ),
-        lambda laws: max(
-            (abs(laws[null].moments(name)[0]) for name in own[null] if name in laws[null].names),
+        lambda approximations: max(
+            (
+                abs(approximations[null].moments(name)[0])
+                for name in own[null]
+                if name in approximations[null].names
+            ),
             default=np.nan,
         ),
     )
 
 
-def _pulses(objectives: Mapping[str, Objective], rivals: Rivals) -> list[Question | str]:
+def _pulses(objectives: Mapping[str, Objective], rivals: Nulls) -> list[Question | str]:
     """Whether a sample of unknown day was drawn while the last infusion was still a shock."""
     objective = objectives[rivals.default]
     days = [each.day for each in objective.case.timeline]
@@ -240,16 +248,16 @@ def _pulses(objectives: Mapping[str, Objective], rivals: Rivals) -> list[Questio
 def _pulse(visit: str, name: str, variant: str) -> Question:
     parameter = f"day_{visit}"
 
-    def chance(laws: Mapping[str, NormalLaw]) -> float:
-        law = laws[variant]
-        scored = any(term.visit == visit for term in law.objective.terms)
-        if parameter not in law.objective.names or not scored:
+    def chance(approximations: Mapping[str, VariationalApproximation]) -> float:
+        approximation = approximations[variant]
+        scored = any(term.visit == visit for term in approximation.objective.terms)
+        if parameter not in approximation.objective.names or not scored:
             return np.nan
-        infusions = sorted({each.day for each in law.case.timeline})
+        infusions = sorted({each.day for each in approximation.case.timeline})
         stretches = [
             (first, min(first + _PULSE_DAYS, later)) for first, later in pairwise([*infusions, np.inf])
         ]
-        return law.chance(parameter, np.array(stretches))
+        return approximation.chance(parameter, np.array(stretches))
 
     return Question(
         Conclusion(
@@ -269,7 +277,7 @@ def _pulse(visit: str, name: str, variant: str) -> Question:
 # ---- donor cells ----------------------------------------------------------------------------------
 
 
-def _source(objectives: Mapping[str, Objective], rivals: Rivals, seed: int) -> list[Question | str]:
+def _source(objectives: Mapping[str, Objective], rivals: Nulls, seed: int) -> list[Question | str]:
     """Whether the patient's own cells would have done better than donor cells on the same days, and who says so."""
     objective = objectives[rivals.default]
     case = objective.case
@@ -285,10 +293,10 @@ def _source(objectives: Mapping[str, Objective], rivals: Rivals, seed: int) -> l
 
     # two questions, one simulation
     @lru_cache(maxsize=1)
-    def chances(law: NormalLaw) -> tuple[float, float]:
-        plans = {source: law.case.schedule.as_product(name) for source, name in first.items()}
-        until = max(visit.latest for visit in law.case.visits)
-        found = sweep(law, plans, until=until, measures=[Area(_DRIVE)], draws=_DRAWS, seed=seed)
+    def chances(approximation: VariationalApproximation) -> tuple[float, float]:
+        plans = {source: approximation.case.schedule.as_product(name) for source, name in first.items()}
+        until = max(visit.latest for visit in approximation.case.visits)
+        found = sweep(approximation, plans, until=until, measures=[Area(_DRIVE)], draws=_DRAWS, seed=seed)
         if found.interrupted:  # a contrast of fewer draws would be another number
             raise KeyboardInterrupt
         posterior, prior = (
@@ -309,7 +317,7 @@ def _source(objectives: Mapping[str, Objective], rivals: Rivals, seed: int) -> l
                 above="own cells do better",
                 below="own cells do not do better",
             ),
-            lambda laws: chances(laws[rivals.default])[0],
+            lambda approximations: chances(approximations[rivals.default])[0],
         ),
         Question(
             Conclusion(
@@ -321,7 +329,7 @@ def _source(objectives: Mapping[str, Objective], rivals: Rivals, seed: int) -> l
                 above="the data moved the chance that own cells do better",
                 below="the chance that own cells do better is what the prior says",
             ),
-            lambda laws: abs(float(np.subtract(*chances(laws[rivals.default])))),
+            lambda approximations: abs(float(np.subtract(*chances(approximations[rivals.default])))),
         ),
     ]
 
@@ -329,7 +337,7 @@ def _source(objectives: Mapping[str, Objective], rivals: Rivals, seed: int) -> l
 # ---- reference ranges -----------------------------------------------------------------------------
 
 
-def _limits(objectives: Mapping[str, Objective], rivals: Rivals) -> list[Question | str]:
+def _limits(objectives: Mapping[str, Objective], rivals: Nulls) -> list[Question | str]:
     """Whether an analyte whose upper limit is in doubt was ever above it."""
     case = objectives[rivals.default].case
     doubtful = dict.fromkeys(each.analyte for each in case.alternatives if each.analyte)
@@ -337,8 +345,8 @@ def _limits(objectives: Mapping[str, Objective], rivals: Rivals) -> list[Questio
 
 
 def _limit(analyte: str, name: str, variant: str) -> Question:
-    def most(laws: Mapping[str, NormalLaw]) -> float:
-        objective = laws[variant].objective
+    def most(approximations: Mapping[str, VariationalApproximation]) -> float:
+        objective = approximations[variant].objective
         upper = objective.case.analyte(analyte).upper
         seen = [
             term.measured for term in objective.terms if term.analyte == analyte and term.part == "standard"

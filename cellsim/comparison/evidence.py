@@ -1,7 +1,7 @@
 """The evidence of a variant from draws of its posterior: a check on Laplace's approximation.
 
 Bridge sampling (Meng and Wong 1996, Statistica Sinica 6:831; iterated as in Gronau et al. 2017, J Math Psychol
-81:80): a normal law fitted to one half of the draws is the bridge's other end for the other half. Its error is that of
+81:80): a normal distribution fitted to one half of the draws is the bridge's other end for the other half. Its error is that of
 Fruehwirth-Schnatter (2004, Econom J 7:143), with autocorrelation counted through the effective sample size.
 """
 
@@ -18,8 +18,8 @@ from cellsim.likelihood.objective import Objective
 from cellsim.posterior.calibration import Calibration
 from cellsim.posterior.convergence import converged
 from cellsim.posterior.fitting import optima
-from cellsim.posterior.variational import NearestNormal, NormalLaw
-from cellsim.posterior.variational_fitting import nearby
+from cellsim.posterior.variational import VariationalApproximation, VariationalEvidence
+from cellsim.posterior.variational_fitting import refit
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -42,7 +42,7 @@ class Bridge:
     log_evidence : float
         All constants included.
     error : float
-        Its standard error, by the draws used; a normal law that misses a summit is not seen by it.
+        Its standard error, by the draws used; a normal distribution that misses a mode is not seen by it.
     lost : int
         Draws that had no likelihood and play no part.
     doubts : tuple of str
@@ -66,7 +66,7 @@ def bridge(objective: Objective, thetas: Array, log_likelihood: Array, *, seed: 
     log_likelihood : array, shape (n_chains, n_draws)
         Of all rows, with all constants; nan for a draw that could not be scored, which then plays no part.
     seed : int
-        Of the draws from the normal law.
+        Of the draws from the normal approximation.
 
     Returns
     -------
@@ -75,7 +75,7 @@ def bridge(objective: Objective, thetas: Array, log_likelihood: Array, *, seed: 
     Raises
     ------
     CalibrationError
-        With too few draws to fit a normal law to half of them, and when more than a hundredth of them have no
+        With too few draws to fit a normal distribution to half of them, and when more than a hundredth of them have no
         likelihood.
 
     Examples
@@ -116,7 +116,7 @@ def bridge(objective: Objective, thetas: Array, log_likelihood: Array, *, seed: 
 
 
 def _normal(theta: Array, centre: Array, root: Array) -> Array:
-    """Log density of a normal law along the last axis; `root` is the Cholesky factor of its covariance."""
+    """Log density of a normal distribution along the last axis; `root` is the Cholesky factor of its covariance."""
     size = centre.size
     z = np.linalg.solve(root, (theta - centre).reshape(-1, size).T).T
     out = -0.5 * (z**2).sum(axis=-1) - np.log(np.diag(root)).sum() - 0.5 * size * np.log(2 * np.pi)
@@ -155,13 +155,13 @@ def groups_of(fit: Calibration) -> dict[str, list[int]]:
     return {**found, ALL: list(range(len(fit.objective.names)))}
 
 
-def evidence_slopes(fit: Calibration, normal: NearestNormal | None = None) -> dict[str, float]:
+def evidence_slopes(fit: Calibration, normal: VariationalEvidence | None = None) -> dict[str, float]:
     """d ln evidence / d ln alpha of every group's priors.
 
     Parameters
     ----------
     fit : Calibration
-    normal : NearestNormal, optional
+    normal : VariationalEvidence, optional
         Its moments go before those of Laplace's mixture; unknown sampling days have only the latter.
 
     Returns
@@ -184,7 +184,11 @@ def evidence_slopes(fit: Calibration, normal: NearestNormal | None = None) -> di
 
 
 def with_power(
-    fit: Calibration, columns: Iterable[int], alpha: float, *, law: NormalLaw | None = None
+    fit: Calibration,
+    columns: Iterable[int],
+    alpha: float,
+    *,
+    approximation: VariationalApproximation | None = None,
 ) -> float:
     """The log evidence when the priors of some parameters are raised to a power.
 
@@ -195,8 +199,8 @@ def with_power(
         Of theta.
     alpha : float
         Below one: wider priors.
-    law : NormalLaw, optional
-        The one nearest to the posterior: the evidence is then that of the law nearest to the new posterior. By default
+    approximation : VariationalApproximation, optional
+        The one nearest to the posterior: the evidence is then that of the approximation nearest to the new posterior. By default
         Laplace's, fitted anew from the known optima.
 
     Returns
@@ -213,6 +217,6 @@ def with_power(
     )
     # the same parameter values, in the coordinate of the new prior
     scale = np.array([alpha**0.5 if j in chosen else 1.0 for j in range(len(objective.names))])
-    if law is None:
+    if approximation is None:
         return optima(objective, [mode.theta * scale for mode in fit.mixture.modes]).mixture.log_evidence
-    return nearby(law, objective, law.theta * scale).log_evidence
+    return refit(approximation, objective, approximation.theta * scale).log_evidence

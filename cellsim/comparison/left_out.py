@@ -1,10 +1,10 @@
-"""How well a variant foretells what it was not shown: every analyte, and every visit, left out in turn.
+"""How well a variant predicts what it was not shown: every analyte, and every visit, left out in turn.
 
 The log predictive density of rows g given all others is a difference of evidences,
 
     ln p(y_g | y_rest) = ln p(y) - ln p(y_rest),
 
-and so exact as far as these are: of the normal law nearest to each posterior (:mod:`cellsim.posterior.variational_fitting`), or
+and so exact as far as these are: of the Gaussian variational approximation of each posterior (:mod:`cellsim.posterior.variational_fitting`), or
 without one up to Laplace's approximation, which moves each optimum by Newton steps after the rows are gone; where
 these do not settle, the rest is fitted anew. With draws of the posterior the same is had without any fit by
 Pareto-smoothed importance sampling (Vehtari et al. 2024, JMLR 25:72), which says by its shape k when it cannot be
@@ -28,8 +28,8 @@ from cellsim.posterior.convergence import smoothed_weights
 from cellsim.posterior.curvature import ON_THE_WAY
 from cellsim.posterior.fitting import optima
 from cellsim.posterior.laplace import Mixture, Mode
-from cellsim.posterior.variational import NormalLaw
-from cellsim.posterior.variational_fitting import nearby
+from cellsim.posterior.variational import VariationalApproximation
+from cellsim.posterior.variational_fitting import refit
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -48,7 +48,7 @@ _STEPS, _SETTLED, _SHRINK = 8, 0.02, (1.0, 0.4, 0.15)
 
 @dataclass(frozen=True)
 class Left:
-    """One group of rows foretold by all others.
+    """One group of rows predicted by all others.
 
     Attributes
     ----------
@@ -58,7 +58,7 @@ class Left:
     elpd : float
         ln p(its rows | all others), constants included.
     how : str
-        ``"draws"`` (importance sampling), ``"law"`` (nearest normal laws), or by Laplace ``"steps"`` (Newton steps from
+        ``"draws"`` (importance sampling), ``"variational"`` (variational approximations), or by Laplace ``"steps"`` (Newton steps from
         the optima) or ``"refit"``.
     shape : float
         Pareto shape k of the importance weights; nan without draws.
@@ -90,9 +90,9 @@ def left_out(
     rows: Sequence[int],
     *,
     draws: Array | None = None,
-    law: NormalLaw | None = None,
+    approximation: VariationalApproximation | None = None,
 ) -> Left:
-    """Foretell a group of rows from all others.
+    """Predict a group of rows from all others.
 
     Parameters
     ----------
@@ -104,7 +104,7 @@ def left_out(
         Of `objective.terms`.
     draws : array, shape (n_draws, n_terms), optional
         Log-likelihood of every row under draws of the posterior.
-    law : NormalLaw, optional
+    approximation : VariationalApproximation, optional
         The one nearest to the posterior: goes before Laplace's approximation.
 
     Returns
@@ -126,14 +126,25 @@ def left_out(
             return Left(by, group, len(rows), elpd, "draws", shape)
     kept = tuple(term for k, term in enumerate(objective.terms) if k not in set(rows))
     if not kept:
-        # nothing is left to learn from: the prior foretells
-        whole, how = (mixture.log_evidence, "steps") if law is None else (law.log_evidence, "law")
+        # nothing is left to learn from: the prior predicts
+        whole, how = (
+            (mixture.log_evidence, "steps")
+            if approximation is None
+            else (approximation.log_evidence, "variational")
+        )
         return Left(by, group, len(rows), whole, how, shape)
     rest, how = replace(objective, terms=kept), "steps"
-    if law is not None:
-        # a law that cannot be followed there leaves it to the optima
+    if approximation is not None:
+        # an approximation that cannot be followed there leaves it to the optima
         with suppress(CalibrationError):
-            return Left(by, group, len(rows), law.log_evidence - nearby(law, rest).log_evidence, "law", shape)
+            return Left(
+                by,
+                group,
+                len(rows),
+                approximation.log_evidence - refit(approximation, rest).log_evidence,
+                "variational",
+                shape,
+            )
     moved = [_moved(objective, rest, mode) for mode in mixture.modes]
     if any(each is None for each in moved):
         how = "refit"
@@ -151,7 +162,7 @@ def _moved(objective: Objective, rest: Objective, mode: Mode) -> Mode | None:
     rtol = max(objective.rtol, ON_THE_WAY)
     before = objective.evaluate(mode.theta, gradient=True, rtol=rtol).jacobian
     assert before is not None
-    bent = mode.curvature - before.T @ before
+    curved = mode.curvature - before.T @ before
     if not mode.theta.size:
         there = rest.evaluate(mode.theta)
         return replace(mode, log_likelihood=float(there.log_likelihood.sum()), objective=there.objective)
@@ -159,7 +170,7 @@ def _moved(objective: Objective, rest: Objective, mode: Mode) -> Mode | None:
     for _ in range(_STEPS):
         if here.failure or here.jacobian is None:
             return None
-        curvature = bent + here.jacobian.T @ here.jacobian
+        curvature = curved + here.jacobian.T @ here.jacobian
         values, vectors = np.linalg.eigh(curvature)
         if values[0] <= 0:
             return None
@@ -179,19 +190,23 @@ def _moved(objective: Objective, rest: Objective, mode: Mode) -> Mode | None:
 
 
 def all_left_out(
-    objective: Objective, mixture: Mixture, *, draws: Array | None = None, law: NormalLaw | None = None
+    objective: Objective,
+    mixture: Mixture,
+    *,
+    draws: Array | None = None,
+    approximation: VariationalApproximation | None = None,
 ) -> tuple[Left, ...]:
     """Every analyte and every visit in turn, on all cores; parameters as for :func:`left_out`."""
     groups = groups_of_rows(objective)
 
-    def foretold(item: tuple[tuple[str, str], tuple[int, ...]]) -> Left:
-        return left_out(objective, mixture, *item[0], item[1], draws=draws, law=law)
+    def predicted(item: tuple[tuple[str, str], tuple[int, ...]]) -> Left:
+        return left_out(objective, mixture, *item[0], item[1], draws=draws, approximation=approximation)
 
-    if law is not None:
+    if approximation is not None:
         # each of its steps is on all cores
-        return tuple(map(foretold, groups.items()))
+        return tuple(map(predicted, groups.items()))
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        return tuple(pool.map(foretold, groups.items()))
+        return tuple(pool.map(predicted, groups.items()))
 
 
 def smoothed(log_likelihood: Array) -> tuple[float, float]:
@@ -211,7 +226,7 @@ def smoothed(log_likelihood: Array) -> tuple[float, float]:
 
 
 def stacking(elpd: Mapping[str, Sequence[float]]) -> dict[str, float]:
-    """Weights under which a mixture of variants foretells best what was left out.
+    """Weights under which a mixture of variants predicts best what was left out.
 
     Maximises sum over groups of ln sum over variants of w exp(elpd) (Yao et al. 2018, Bayesian Anal 13:917), a concave
     problem, by the rounds of expectation and maximisation of a mixture with known parts.

@@ -9,7 +9,7 @@ import numpy as np
 
 from cellsim.likelihood.objective import Objective
 
-__all__ = ["Rivals", "rivals_of"]
+__all__ = ["Nulls", "nulls_of"]
 
 _KILLING = "alloimmunity"
 # predictions nearer than this with and without every infusion: the infusions do nothing
@@ -17,7 +17,7 @@ _NOTHING = 1e-3
 
 
 @dataclass(frozen=True)
-class Rivals:
+class Nulls:
     """Which variants of a case are held against each other.
 
     Attributes
@@ -43,7 +43,7 @@ class Rivals:
         return tuple(dict.fromkeys((*self.nulls, self.default, *self.neutral)))
 
 
-def rivals_of(objectives: Mapping[str, Objective], default: str) -> Rivals:
+def nulls_of(objectives: Mapping[str, Objective], default: str) -> Nulls:
     """Tell the variants of a case apart by what they do, not by what they are called.
 
     A variant is a null when no prediction changes as all infusions are taken away, at three draws from its prior.
@@ -56,15 +56,15 @@ def rivals_of(objectives: Mapping[str, Objective], default: str) -> Rivals:
 
     Returns
     -------
-    Rivals
+    Nulls
 
     Examples
     --------
     >>> from cellsim.case.case import load_case
     >>> from cellsim.likelihood.objective import objective_of
     >>> case = load_case("sjogren_rfib")
-    >>> rivals_of({each: objective_of(case, variant=each) for each in ("V0", "V2", "V4")}, "V2")
-    Rivals(default='V2', nulls=('V0',), acting=('V2', 'V4'), neutral=('V4',))
+    >>> nulls_of({each: objective_of(case, variant=each) for each in ("V0", "V2", "V4")}, "V2")
+    Nulls(default='V2', nulls=('V0',), acting=('V2', 'V4'), neutral=('V4',))
     """
     nulls = sorted(
         (name for name in objectives if _idle(objectives[name])), key=lambda n: len(objectives[n].names)
@@ -78,7 +78,7 @@ def rivals_of(objectives: Mapping[str, Objective], default: str) -> Rivals:
             for each in set(objectives[default].names) - set(objectives[name].names)
         )
     ]
-    return Rivals(default, tuple(nulls), tuple(acting), tuple(neutral))
+    return Nulls(default, tuple(nulls), tuple(acting), tuple(neutral))
 
 
 def _idle(objective: Objective) -> bool:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from cellsim.comparison.alterations import Alteration, alterations_of
 from cellsim.comparison.conclusions import Question, questions
-from cellsim.comparison.nulls import rivals_of
+from cellsim.comparison.nulls import nulls_of
 from cellsim.comparison.robustness_table import BASE, Robustness, Row
 from cellsim.errors import CalibrationError, CellsimError, Problem
 from cellsim.likelihood.compatibility import case_given, foreign, variants_chosen
@@ -16,8 +16,8 @@ from cellsim.likelihood.objective import objective_of
 from cellsim.posterior.approximation import together
 from cellsim.posterior.calibration import Calibration, versions
 from cellsim.posterior.fitting import calibrate
-from cellsim.posterior.variational import NormalLaw
-from cellsim.posterior.variational_fitting import nearby
+from cellsim.posterior.variational import VariationalApproximation
+from cellsim.posterior.variational_fitting import refit
 from cellsim.streams import progress_bar
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def robustness(
     variants: Sequence[str] | str | None = None,
     alterations: Sequence[Alteration] | None = None,
     fits: Mapping[str, Calibration] | None = None,
-    laws: Mapping[str, NormalLaw] | None = None,
+    approximations: Mapping[str, VariationalApproximation] | None = None,
     starts: int = 10,
     seed: int = 0,
     progress: bool | None = None,
@@ -42,7 +42,7 @@ def robustness(
     """Draw the conclusions of a case again under everything plausible that may have been otherwise.
 
     Each alteration changes one thing: a sampling day, days of infusion, a reference limit, the width of a prior, the
-    noise, an analyte or a visit left out. The normal law nearest to each variant's posterior
+    noise, an analyte or a visit left out. The Gaussian variational approximation of each variant's posterior
     (:mod:`cellsim.posterior.variational_fitting`, unknown sampling days integrated out) is found again, and every conclusion asked again.
 
     Parameters
@@ -57,8 +57,8 @@ def robustness(
         What to alter; see :func:`cellsim.comparison.alterations.alterations_of` for the default.
     fits : mapping of str to Calibration, optional
         Variants of this case and model that are calibrated already; the others are calibrated first.
-    laws : mapping of str to NormalLaw, optional
-        Nearest normal laws that are known already.
+    approximations : mapping of str to VariationalApproximation, optional
+        Variational approximations that are known already.
     starts : int
         Of each fit of the case as it stands.
     seed : int
@@ -75,7 +75,7 @@ def robustness(
     ------
     CalibrationError
         For unknown variants, if calibrations given are not of this case, model and variant, an alteration names what the case does not
-        have, or the nearest normal law of the case as it stands
+        have, or the variational approximation of the case as it stands
         cannot be found. An alteration that cannot be fitted is told in its row.
 
     Examples
@@ -91,8 +91,15 @@ def robustness(
     planned = tuple(alterations_of(case) if alterations is None else alterations)
     # calibrations of variants that nobody asked about are not looked at
     known = {name: fit for name, fit in (fits or {}).items() if name in every or not _has(case, name)}
-    known_laws = {name: law for name, law in (laws or {}).items() if name in every or not _has(case, name)}
-    problems = [*foreign(known, every, "calibration"), *foreign(known_laws, every, "normal law")]
+    known_approximations = {
+        name: approximation
+        for name, approximation in (approximations or {}).items()
+        if name in every or not _has(case, name)
+    }
+    problems = [
+        *foreign(known, every, "calibration"),
+        *foreign(known_approximations, every, "normal approximation"),
+    ]
     problems += [Problem(what=each) for alteration in planned for each in alteration.unknown_to(case)]
     if starts < 1 or seed < 0:
         problems.append(
@@ -101,7 +108,7 @@ def robustness(
     if problems:
         raise CalibrationError(problems)
     default = case.default_variant if case.default_variant in every else next(iter(every))
-    rivals = rivals_of(every, default)
+    rivals = nulls_of(every, default)
     chosen = every if variants is not None else {name: every[name] for name in rivals.names}
     asked, left_out = questions(chosen, rivals, seed=seed)
     fits = {
@@ -111,9 +118,9 @@ def robustness(
     }
     if any(fit.interrupted and fit not in known.values() for fit in fits.values()):
         raise KeyboardInterrupt
-    laws = {name: known_laws.get(name) or fit.nearest_normal() for name, fit in fits.items()}
-    rows = [_row(BASE, "", "the case as it stands", laws, asked)]
-    rows += _altered(planned, laws, asked, progress)
+    approximations = {name: known_approximations.get(name) or fit.variational() for name, fit in fits.items()}
+    rows = [_row(BASE, "", "the case as it stands", approximations, asked)]
+    rows += _altered(planned, approximations, asked, progress)
     return Robustness(
         case=case,
         rivals=rivals,
@@ -126,7 +133,9 @@ def robustness(
         starts=starts,
         seconds=time.perf_counter() - began,
         versions=versions(),
-        approximation=together({name: law.approximation for name, law in laws.items()}),
+        approximation=together(
+            {name: approximation.approximation for name, approximation in approximations.items()}
+        ),
     )
 
 
@@ -136,7 +145,7 @@ def _has(case: Case, variant: str) -> bool:
 
 def _altered(
     planned: Sequence[Alteration],
-    laws: Mapping[str, NormalLaw],
+    approximations: Mapping[str, VariationalApproximation],
     asked: Sequence[Question],
     progress: bool | None,
 ) -> list[Row]:
@@ -148,7 +157,9 @@ def _altered(
             bar.set_postfix_str(alteration.name)
             about = (alteration.id, alteration.group, alteration.name)
             try:
-                found = {name: _again(law, alteration) for name, law in laws.items()}
+                found = {
+                    name: _again(approximation, alteration) for name, approximation in approximations.items()
+                }
                 rows.append(_row(*about, found, asked))
             except CellsimError as error:
                 rows.append(Row(id=about[0], group=about[1], name=about[2], failure=str(error)))
@@ -157,25 +168,33 @@ def _altered(
     return rows
 
 
-def _again(law: NormalLaw, alteration: Alteration) -> NormalLaw:
-    """A variant's law under an alteration, from the one without it."""
-    altered = alteration.of(law.objective)
-    return nearby(law, altered, alteration.carried(law.objective, law.theta, altered))
+def _again(approximation: VariationalApproximation, alteration: Alteration) -> VariationalApproximation:
+    """A variant's approximation under an alteration, from the one without it."""
+    altered = alteration.of(approximation.objective)
+    return refit(
+        approximation, altered, alteration.carried(approximation.objective, approximation.theta, altered)
+    )
 
 
-def _row(name: str, group: str, words: str, laws: Mapping[str, NormalLaw], asked: Sequence[Question]) -> Row:
+def _row(
+    name: str,
+    group: str,
+    words: str,
+    approximations: Mapping[str, VariationalApproximation],
+    asked: Sequence[Question],
+) -> Row:
     return Row(
         id=name,
         group=group,
         name=words,
-        values={each.conclusion.id: _answer(each, laws) for each in asked},
-        evidence={variant: law.log_evidence for variant, law in laws.items()},
+        values={each.conclusion.id: _answer(each, approximations) for each in asked},
+        evidence={variant: approximation.log_evidence for variant, approximation in approximations.items()},
     )
 
 
-def _answer(question: Question, laws: Mapping[str, NormalLaw]) -> float:
+def _answer(question: Question, approximations: Mapping[str, VariationalApproximation]) -> float:
     """The number of a conclusion; nan, which says that it cannot be asked, where its draws cannot be simulated."""
     try:
-        return float(question.ask(laws))
+        return float(question.ask(approximations))
     except CellsimError:
         return float("nan")

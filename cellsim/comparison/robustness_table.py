@@ -13,7 +13,7 @@ import numpy as np
 
 from cellsim.case.case import Case, load_case
 from cellsim.comparison.conclusions import Conclusion
-from cellsim.comparison.nulls import Rivals
+from cellsim.comparison.nulls import Nulls
 from cellsim.files import write_whole
 from cellsim.posterior.approximation import Approximation
 from cellsim.posterior.words import LABEL, number
@@ -42,7 +42,7 @@ class Row:
     values : mapping of str to float
         The number of every conclusion, nan where it cannot be asked.
     evidence : mapping of str to float
-        ln evidence of every variant, by the normal law nearest to its posterior.
+        ln evidence of every variant, by the Gaussian variational approximation of its posterior.
     failure : str
         Why there are no numbers; empty when there are.
     """
@@ -63,7 +63,7 @@ class Robustness:
     ----------
     case : Case
         As it stands.
-    rivals : Rivals
+    rivals : Nulls
         What the variants do.
     variants : tuple of str
         Which of them were held against each other.
@@ -85,7 +85,7 @@ class Robustness:
     """
 
     case: Case
-    rivals: Rivals
+    rivals: Nulls
     variants: tuple[str, ...]
     conclusions: tuple[Conclusion, ...]
     left_out: tuple[str, ...]
@@ -256,7 +256,7 @@ class Robustness:
             rivals = content["rivals"]
             return cls(
                 case=load_case(content["case"]),
-                rivals=Rivals(
+                rivals=Nulls(
                     rivals["default"], *(tuple(rivals[name]) for name in ("nulls", "acting", "neutral"))
                 ),
                 variants=tuple(content["variants"]),

@@ -1,4 +1,4 @@
-"""The competing mechanisms of a case fitted and held against each other: evidence, foretelling, other priors."""
+"""The competing mechanisms of a case fitted and held against each other: evidence, prediction of left-out rows, other priors."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 from cellsim.comparison.comparison import Comparison, Power
 from cellsim.comparison.evidence import ALL, POWERS, Bridge, bridge, groups_of, with_power
 from cellsim.comparison.left_out import Left, all_left_out
-from cellsim.comparison.verdicts import NORMAL_OFF
+from cellsim.comparison.verdicts import VARIATIONAL_OFF
 from cellsim.errors import CalibrationError, Problem
 from cellsim.likelihood.compatibility import case_given, foreign, variants_chosen
 from cellsim.likelihood.objective import Objective, objective_of
 from cellsim.posterior.calibration import Calibration
 from cellsim.posterior.fitting import calibrate
-from cellsim.posterior.variational import NearestNormal, NormalLaw
+from cellsim.posterior.variational import VariationalApproximation, VariationalEvidence
 from cellsim.posterior.words import difference
 from cellsim.streams import progress_bar
 
@@ -54,9 +54,9 @@ def compare(
     posteriors : mapping of str to Posterior, optional
         Draws of some variants (made with ``hierarchy=False``), to check their evidences by bridge sampling.
     leave_out : bool
-        Whether to foretell every analyte and visit from the others, too.
+        Whether to predict every analyte and visit from the others, too.
     nearest : bool
-        Whether to find the normal law nearest to each posterior, whose evidence is nearer than Laplace's
+        Whether to find the Gaussian variational approximation of each posterior, whose evidence is nearer than Laplace's
         (:mod:`cellsim.posterior.variational_fitting`).
     starts, seed : int
         Of each calibration.
@@ -124,7 +124,7 @@ def comparison_of(
     fits: Mapping[str, Calibration],
     *,
     posteriors: Mapping[str, Posterior] | None = None,
-    laws: Mapping[str, NormalLaw] | None = None,
+    approximations: Mapping[str, VariationalApproximation] | None = None,
     leave_out: bool = True,
     nearest: bool = True,
     doubts: Sequence[str] = (),
@@ -139,8 +139,8 @@ def comparison_of(
         By variant; the one of most interest first.
     posteriors, leave_out, nearest, progress
         As for :func:`compare`.
-    laws : mapping of str to NormalLaw, optional
-        Nearest normal laws that are known already.
+    approximations : mapping of str to VariationalApproximation, optional
+        Variational approximations that are known already.
     doubts : sequence of str
         Known already.
     interrupted : bool
@@ -164,7 +164,7 @@ def comparison_of(
         for name in fits
         if name in {each.id for each in about.case.variants} or not about.case.variants
     }
-    known = dict(laws or {})
+    known = dict(approximations or {})
     _refuse_foreign(fits, posteriors, alike, known)
     left: dict[str, tuple[Left, ...]] = {}
     checks: dict[str, Bridge] = {}
@@ -180,14 +180,16 @@ def comparison_of(
             )
             checks[name] = replace(found_by_bridge, doubts=tuple(post.doubts))
         if nearest:
-            with progress_bar(total=len(fits), title="nearest normal laws", progress=progress) as steps:
+            with progress_bar(
+                total=len(fits), title="variational approximations", progress=progress
+            ) as steps:
                 for name, fit in fits.items():
                     steps.set_postfix_str(name)
                     try:
                         if name not in found:
-                            found[name] = fit.nearest_normal()
+                            found[name] = fit.variational()
                     except CalibrationError as error:
-                        doubts.append(f"no nearest normal law of {name or fit.case.name}: {error}")
+                        doubts.append(f"no variational approximation of {name or fit.case.name}: {error}")
                     steps.update()
         if leave_out:
             with progress_bar(total=len(fits), title="left out", progress=progress) as steps:
@@ -197,7 +199,9 @@ def comparison_of(
                     draws = None
                     if given is not None:
                         draws = given.drawn.scored.log_likelihood.reshape(-1, len(fit.objective.terms))
-                    left[name] = all_left_out(fit.objective, fit.mixture, draws=draws, law=found.get(name))
+                    left[name] = all_left_out(
+                        fit.objective, fit.mixture, draws=draws, approximation=found.get(name)
+                    )
                     steps.update()
         so_far = Comparison(dict(fits), checks=checks, normals=_normals(found))
         tried = list(_worth_trying(so_far))
@@ -213,7 +217,7 @@ def comparison_of(
         doubts.append("interrupted: what was not done is missing in the tables.")
     normals = _normals(found)
     doubts += [
-        f"{normal.lost} draws of the nearest normal law of {name} could not be simulated and have no weight in its evidence."
+        f"{normal.lost} draws of the variational approximation of {name} could not be simulated and have no weight in its evidence."
         for name, normal in normals.items()
         if normal.lost
     ]
@@ -224,8 +228,8 @@ def comparison_of(
             )
         nearer = normals.get(name, fits[name])
         apart = check.log_evidence - nearer.log_evidence
-        if abs(apart) > max(NORMAL_OFF if name in normals else 1.0, 3 * check.error):
-            by = "the nearest normal law's" if name in normals else "Laplace's"
+        if abs(apart) > max(VARIATIONAL_OFF if name in normals else 1.0, 3 * check.error):
+            by = "the variational approximation's" if name in normals else "Laplace's"
             doubts.append(
                 f"bridge sampling puts the ln evidence of {name} {difference(apart, 'above', 'below')} {by} (its own error "
                 f"{check.error:.1f}); believe differences of that size of no variant."
@@ -237,20 +241,20 @@ def _refuse_foreign(
     fits: Mapping[str, Calibration],
     posteriors: Mapping[str, Posterior],
     expected: Mapping[str, Objective],
-    laws: Mapping[str, NormalLaw],
+    approximations: Mapping[str, VariationalApproximation],
 ) -> None:
     """Refuse results that are not of the variant, case, model and noise they are compared as."""
     problems: list[Problem] = [
         *foreign(fits, expected, "calibration"),
         *foreign(posteriors, expected, "posterior"),
-        *foreign(laws, expected, "normal law"),
+        *foreign(approximations, expected, "normal approximation"),
     ]
     if problems:
         raise CalibrationError(problems)
 
 
-def _normals(laws: Mapping[str, NormalLaw]) -> dict[str, NearestNormal]:
-    return {name: law.evidence for name, law in laws.items()}
+def _normals(approximations: Mapping[str, VariationalApproximation]) -> dict[str, VariationalEvidence]:
+    return {name: approximation.evidence for name, approximation in approximations.items()}
 
 
 def _worth_trying(found: Comparison) -> Iterator[tuple[str, str, str]]:
@@ -272,13 +276,18 @@ def _worth_trying(found: Comparison) -> Iterator[tuple[str, str, str]]:
 
 
 def _power(
-    found: Comparison, laws: Mapping[str, NormalLaw], group: str, alpha: float, first: str, second: str
+    found: Comparison,
+    approximations: Mapping[str, VariationalApproximation],
+    group: str,
+    alpha: float,
+    first: str,
+    second: str,
 ) -> Power:
-    """The lead by the comparison's own means, and what the other priors add to it by laws, else by Laplace."""
+    """The lead by the comparison's own means, and what the other priors add to it by approximations, else by Laplace."""
     before = found.evidences[first] - found.evidences[second]
     more = [
-        with_power(fit, groups_of(fit).get(group, ()), alpha, law=law)
-        - (fit.log_evidence if law is None else law.log_evidence)
-        for fit, law in ((found.fits[name], laws.get(name)) for name in (first, second))
+        with_power(fit, groups_of(fit).get(group, ()), alpha, approximation=approximation)
+        - (fit.log_evidence if approximation is None else approximation.log_evidence)
+        for fit, approximation in ((found.fits[name], approximations.get(name)) for name in (first, second))
     ]
     return Power(group, alpha, first, second, before, before + more[0] - more[1])

@@ -15,12 +15,12 @@ if TYPE_CHECKING:
     from cellsim.comparison.comparison import Comparison
     from cellsim.comparison.evidence import Bridge
     from cellsim.comparison.left_out import Left
-    from cellsim.posterior.variational import NearestNormal
+    from cellsim.posterior.variational import VariationalEvidence
 
 __all__ = [
     "LAPLACE_OFF",
-    "NORMAL_OFF",
     "SEPARATES",
+    "VARIATIONAL_OFF",
     "by_words",
     "laplace_off",
     "means_of",
@@ -37,8 +37,8 @@ SEPARATES = 3.0
 LAPLACE_OFF = 15.0
 # of several checks that found it better than this, none is taken to say that it always is
 _LEAST_OFF = 1.0
-# the same of the nearest normal law: 1.5 for the default variant, 0.1 for its null, 2.2 for long engraftment
-NORMAL_OFF = 2.5
+# the same of the variational approximation: 1.5 for the default variant, 0.1 for its null, 2.2 for long engraftment
+VARIATIONAL_OFF = 2.5
 # a Pareto shape of weights above which their mean mostly lies too low
 _HEAVY = 0.7
 
@@ -53,8 +53,8 @@ def laplace_off(found: Comparison) -> float:
     )
 
 
-def _better(found: Comparison) -> Mapping[str, Bridge | NearestNormal]:
-    """Evidences that go before Laplace's: by bridge sampling where several variants were sampled, else by normal laws."""
+def _better(found: Comparison) -> Mapping[str, Bridge | VariationalEvidence]:
+    """Evidences that go before Laplace's: by bridge sampling where several variants were sampled, else by normal approximations."""
     return found.checks if len(found.checks) > 1 else found.normals
 
 
@@ -62,7 +62,7 @@ def off_of(found: Comparison) -> float:
     """How far the evidences that make the order may be off, each of them."""
     if found.by == "bridge sampling":
         return 2 * max(check.error for check in found.checks.values())
-    return NORMAL_OFF if found.by == "nearest normal law" else laplace_off(found)
+    return VARIATIONAL_OFF if found.by == "variational approximation" else laplace_off(found)
 
 
 def by_words(found: Comparison) -> str:
@@ -71,16 +71,16 @@ def by_words(found: Comparison) -> str:
 
 
 def _spoken(means: str) -> str:
-    return f"the {means}" if means == "nearest normal law" else means
+    return f"the {means}" if means == "variational approximation" else means
 
 
 def means_of(left: Left) -> str:
-    """By what a group of rows was foretold: ``"draws"``, ``"nearest normal law"`` or ``"Laplace"``."""
-    return {"draws": "draws", "law": "nearest normal law"}.get(left.how, "Laplace")
+    """By what a group of rows was predicted: ``"draws"``, ``"variational approximation"`` or ``"Laplace"``."""
+    return {"draws": "draws", "variational": "variational approximation"}.get(left.how, "Laplace")
 
 
 def verdict_of(found: Comparison) -> str:
-    """Which variants lead, how the nulls fare, whether foretelling agrees, and what would flip it."""
+    """Which variants lead, how the nulls fare, whether prediction of left-out rows agrees, and what would flip it."""
     return " ".join(verdict_sentences(found))
 
 
@@ -89,7 +89,7 @@ def verdict_sentences(found: Comparison) -> list[str]:
     order = found.order
     if len(order) == 1:
         return [f"Only {order[0]} was fitted: nothing can be said against any other."]
-    said = [_leading(found), _laplace(found), _sampled(found), nulls_words(found), _foretelling(found)]
+    said = [_leading(found), _laplace(found), _sampled(found), nulls_words(found), _predicting(found)]
     said += [
         _priors(found),
         "An evidence is an average over the prior, so every difference is one of priors and data together; this is one "
@@ -100,7 +100,7 @@ def verdict_sentences(found: Comparison) -> list[str]:
 
 _MEANS = {
     "bridge sampling": "bridge sampling",
-    "nearest normal law": "the normal law nearest to each posterior, with unknown sampling days integrated out,",
+    "variational approximation": "the Gaussian variational approximation of each posterior, with unknown sampling days integrated out,",
     "Laplace": "Laplace's approximation",
 }
 
@@ -120,10 +120,12 @@ def _leading(found: Comparison) -> str:
     if far:
         said += f" {', '.join(told[name] for name in far)} fall{'s' * (len(far) == 1)} behind by more than that and a ratio of 20."
     heavy = [
-        name for name in order if found.by == "nearest normal law" and found.normals[name].shape > _HEAVY
+        name
+        for name in order
+        if found.by == "variational approximation" and found.normals[name].shape > _HEAVY
     ]
     if heavy:
-        said += f" Where the law's weights are uneven ({', '.join(heavy)}) it rather lies too low."
+        said += f" Where the approximation's weights are uneven ({', '.join(heavy)}) it rather lies too low."
     return said
 
 
@@ -135,7 +137,7 @@ def _off_words(found: Comparison, off: float) -> str:
             f"off by how much was not checked here: with a hundred parameters up to {off:g} nats were seen, and it errs "
             "towards variants with less to integrate, the nulls first"
         )
-    by = "bridge sampling" if len(found.checks) > 1 else "the nearest normal law"
+    by = "bridge sampling" if len(found.checks) > 1 else "the variational approximation"
     return f"up to {off:.1f} nats off, as {by} found here"
 
 
@@ -159,8 +161,10 @@ def _sampled(found: Comparison) -> str:
             "believing an order."
         )
     nearer = {name: found.normals.get(name, found.fits[name]).log_evidence for name in found.checks}
-    by_law = sum(name in found.normals for name in found.checks)
-    means = {0: "Laplace", len(found.checks): "the nearest normal law"}.get(by_law, "what else is known")
+    by_variational = sum(name in found.normals for name in found.checks)
+    means = {0: "Laplace", len(found.checks): "the variational approximation"}.get(
+        by_variational, "what else is known"
+    )
     off = ", ".join(
         f"{name} {check.log_evidence - nearer[name]:+.1f} (error {check.error:.1f})"
         for name, check in found.checks.items()
@@ -187,7 +191,7 @@ def nulls_words(found: Comparison) -> str:
     if not nulls or not acting:
         return ""
     lead, far, how_known = _lead(found, nulls, acting)
-    spoken = " and ".join(nulls)
+    label = " and ".join(nulls)
     if lead > far:
         how = (
             f"that is preferred: the best variant in which cells act lies {lead:.1f} nats behind {how_known}."
@@ -199,7 +203,7 @@ def nulls_words(found: Comparison) -> str:
             "the data neither rule that out nor establish it: the best variant in which cells act is "
             f"{difference(-lead, 'nats ahead', 'nats behind', 'level')} {how_known}."
         )
-    return f"Under {spoken} the infusions do nothing; {how}"
+    return f"Under {label} the infusions do nothing; {how}"
 
 
 def _lead(found: Comparison, nulls: list[str], acting: list[str]) -> tuple[float, float, str]:
@@ -217,13 +221,13 @@ def _lead(found: Comparison, nulls: list[str], acting: list[str]) -> tuple[float
     if all(name in found.normals for name in (*nulls, *acting)):
         null, acts = (max(names, key=lambda n: found.normals[n].log_evidence) for names in (nulls, acting))
         lead = found.normals[null].log_evidence - found.normals[acts].log_evidence
-        return lead, SEPARATES + NORMAL_OFF, f"by the nearest normal law ({acts} against {null})"
+        return lead, SEPARATES + VARIATIONAL_OFF, f"by the variational approximation ({acts} against {null})"
     lead = found.fits[nulls[0]].log_evidence - found.fits[acting[0]].log_evidence
     return lead, SEPARATES + laplace_off(found), f"by Laplace ({acting[0]} against {nulls[0]})"
 
 
-def _foretelling(found: Comparison) -> str:
-    """Who foretells best what was left out, among the variants that were asked to."""
+def _predicting(found: Comparison) -> str:
+    """Who predicts best what was left out, among the variants that were asked to."""
     said = []
     for by, plural in (("analyte", "analytes"), ("visit", "visits")):
         weights = found.weights(by)
@@ -234,7 +238,7 @@ def _foretelling(found: Comparison) -> str:
         first = max(totals, key=lambda name: totals[name])
         leads = next(name for name in found.order if name in totals)
         said.append(
-            f"left-out {plural} are foretold best by {first}"
+            f"left-out {plural} are predicted best by {first}"
             + (f" ({most} has the largest stacking weight, {weights[most]:.2f})" if most != first else "")
             + f", {leads} {totals[first] - totals[leads]:.1f} nats behind" * (first != leads)
         )
@@ -256,11 +260,11 @@ def _foretelling(found: Comparison) -> str:
         for name in found.left
         if name in found.normals
         and found.normals[name].shape > _HEAVY
-        and any(each.how == "law" for each in found.left[name])
+        and any(each.how == "variational" for each in found.left[name])
     ]
     if rough:
         mixed += (
-            f" Where the law's weights are uneven ({', '.join(rough)}) a group may come out a nat or two too low, each the "
+            f" Where the approximation's weights are uneven ({', '.join(rough)}) a group may come out a nat or two too low, each the "
             "same way, so that sums over many groups rather favour the others."
         )
     missing = [name for name in found.order if name not in found.left]

@@ -336,8 +336,8 @@ def identify(
 
     Parameters
     ----------
-    source : Calibration, NormalLaw, Posterior or Objective
-        A calibration, its nearest normal law, or chains give their own posterior covariance and mean; the result says
+    source : Calibration, VariationalApproximation, Posterior or Objective
+        A calibration, its variational approximation, or chains give their own posterior covariance and mean; the result says
         which. An objective gives (I + J'J)^-1 at `theta`, and no mean other than `theta`.
     theta : array, shape (n,), optional
         Where to judge, prior-whitened; the optimum of a calibration, the mean of chains, the prior medians of an objective.

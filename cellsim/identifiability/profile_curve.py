@@ -41,7 +41,7 @@ def threshold(level: float) -> float:
 
 @dataclass(frozen=True, eq=False)
 class Branch:
-    """The floor of one valley as far as it was walked, from low to high.
+    """The profile path of one mode as far as it was walked, from low to high.
 
     Attributes
     ----------
@@ -60,9 +60,9 @@ class Branch:
     ends : (str, str)
         How the walk ended below and above: ``"reached"``, ``"tail"``, ``"failed"``, ``"long"``.
     sd : float
-        Standard deviation of the quantity by the curvature at this valley's optimum: Laplace's.
+        Standard deviation of the quantity by the curvature at this mode's optimum: Laplace's.
     leaps : tuple of float
-        Where, going outwards, the floor leapt into another valley.
+        Where, going outwards, the floor leapt into another mode.
     evaluations : int
         Gradients spent.
     """
@@ -287,7 +287,7 @@ class Curve:
             ``prior`` (rise of the prior alone, for a parameter, else None),
             ``without_own_prior`` (the line with only the other parameters' priors in it: what data and those
             beliefs say; for the posterior of a parameter, else None),
-            ``nodes`` (value, rise of the points computed that the line goes through, none of a higher valley),
+            ``nodes`` (value, rise of the points computed that the line goes through, none of a higher mode),
             ``levels`` (level -> rise), ``intervals``, ``open``
             (values at which the line stops unfinished), ``held`` (ends that priors of other parameters put), ``kinks`` (value, words), ``name``, ``unit``, ``kind``,
             ``estimate``, ``verdict``.
@@ -320,7 +320,7 @@ class Curve:
 
     @property
     def _nodes(self) -> tuple[Array, Array]:
-        """The points computed that the line goes through; what was walked above it in another valley is no part of it."""
+        """The points computed that the line goes through; what was walked above it in another mode is no part of it."""
         at, rise = (
             np.concatenate([getattr(each, name) for each in self.branches]) for name in ("at", "rise")
         )
@@ -355,7 +355,7 @@ class Curve:
                         )
             for leap in branch.leaps:
                 where = float(self.value(leap))
-                out.append((where, f"at {where:.3g} another valley is lower and the curve leaps"))
+                out.append((where, f"at {where:.3g} another mode is lower and the curve leaps"))
         return tuple(out)
 
     def sentence(self) -> str:

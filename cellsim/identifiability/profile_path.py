@@ -1,4 +1,4 @@
-"""Walk along the floor of a valley: the best reachable objective while one quantity is held at chosen values.
+"""Walk along the profile path of a mode: the best reachable objective while one quantity is held at chosen values.
 
 With S(theta) the sum of squares, r its residuals and J their derivative, a point of the profile of c(theta) solves
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     Array = NDArray[np.float64]
     Quantity = Callable[[Array], tuple[float, Array]]
 
-__all__ = ["Ground", "Point", "Walk", "settle", "walk"]
+__all__ = ["Point", "ProfileProblem", "Walk", "settle", "walk"]
 
 # a step is judged by how much of the promised fall it delivered
 _GOOD, _POOR = 0.75, 0.05
@@ -34,7 +34,7 @@ _LARGEST_DAMPING = 1e8
 
 @dataclass(frozen=True)
 class Point:
-    """A point of the valley floor.
+    """A point of the profile path.
 
     Attributes
     ----------
@@ -67,7 +67,7 @@ class Point:
 
 
 @dataclass(frozen=True)
-class Ground:
+class ProfileProblem:
     """What is walked on.
 
     Parameters
@@ -182,8 +182,8 @@ class _Spot:
 
     def _gain(self, move: Array) -> float:
         """How much a step lowers the local parabola."""
-        bent = float(np.einsum("i,ij,j->", move, self.hessian, move))
-        return -2 * float(self.half_gradient @ move) - bent
+        curved = float(np.einsum("i,ij,j->", move, self.hessian, move))
+        return -2 * float(self.half_gradient @ move) - curved
 
 
 def _movable(normal: Array | None, free: NDArray[np.bool_]) -> bool:
@@ -203,7 +203,7 @@ class _Step:
 
 
 def settle(
-    ground: Ground,
+    ground: ProfileProblem,
     theta: Array,
     quantity: Quantity | None = None,
     target: float = np.nan,
@@ -212,11 +212,11 @@ def settle(
     most: int = 25,
     rough: float = 0.0,
 ) -> Point | None:
-    """Go down to the floor of the valley at quantity = target (or to the free optimum).
+    """Go down to the profile path of the mode at quantity = target (or to the free optimum).
 
     Parameters
     ----------
-    ground : Ground
+    ground : ProfileProblem
     theta : array, shape (n,)
         Where to begin.
     quantity : callable, optional
@@ -301,7 +301,7 @@ class Walk:
         ``"reached"`` (the highest level asked for), ``"tail"`` (the far tail of the prior came first),
         ``"failed"`` (no way on could be found), or ``"long"`` (too many steps).
     jumps : tuple of int
-        Points that were reached by a leap into another valley.
+        Points that were reached by a leap into another mode.
     """
 
     points: tuple[Point, ...]
@@ -310,7 +310,7 @@ class Walk:
 
 
 def walk(
-    ground: Ground,
+    ground: ProfileProblem,
     quantity: Quantity,
     first: Point,
     side: int,
@@ -324,11 +324,11 @@ def walk(
     rough: float = 0.0,
     most: int = 40,
 ) -> Walk:
-    """Follow the valley floor from the optimum to one side.
+    """Follow the profile path from the optimum to one side.
 
     Parameters
     ----------
-    ground : Ground
+    ground : ProfileProblem
     quantity : callable
         theta -> (value, gradient).
     first : Point
@@ -405,7 +405,7 @@ def _stride(last: Point, side: int, climb: float) -> float:
 
 
 def _ahead(points: list[Point], target: float) -> Array:
-    """Where the floor should be: along the tangent, bent as the last two tangents were."""
+    """Where the floor should be: along the tangent, curved as the last two tangents were."""
     last = points[-1]
     ahead = target - last.at
     guess = last.theta + last.tangent * ahead

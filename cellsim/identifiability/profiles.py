@@ -20,7 +20,7 @@ import numpy as np
 
 from cellsim.errors import CalibrationError, Problem, did_you_mean
 from cellsim.identifiability.profile_curve import Branch, Curve, row_of, threshold
-from cellsim.identifiability.profile_path import Ground, Point, Walk, settle, walk
+from cellsim.identifiability.profile_path import Point, ProfileProblem, Walk, settle, walk
 from cellsim.likelihood.compatibility import objective_given
 from cellsim.likelihood.objective import Objective
 from cellsim.posterior.approximation import Approximation
@@ -49,7 +49,7 @@ _REACH = {"posterior": 8.0, "unaided": 5.0, "likelihood": 5.0}
 _ASIDE = 0.01
 # what a box wider by so much of itself would be worth, in -2 ln likelihood, for a reader to see it
 _WIDER, _WORTH = 0.1, 0.1
-# likelihoods of many parameters wind through narrow valleys; what may be left of -2 ln when patience ends
+# likelihoods of many parameters wind through narrow modes; what may be left of -2 ln when patience ends
 _ROUGH = {"posterior": 0.0, "unaided": 0.0, "likelihood": 0.3}
 _FAR = 4.0
 # a fall of -2 ln that is worth telling
@@ -217,10 +217,10 @@ def profile(
         )
     if problems:
         raise CalibrationError(problems)
-    valleys = _valleys(source, objective, kind)
-    first = min(valleys, key=lambda pair: pair[1].level)
+    modes = _valleys(source, objective, kind)
+    first = min(modes, key=lambda pair: pair[1].level)
     _judge(lines, first[1].theta)
-    job = _Job(valleys, first[1].level, threshold(levels[-1]), step, tolerance, _ROUGH[kind], kind)
+    job = _Job(modes, first[1].level, threshold(levels[-1]), step, tolerance, _ROUGH[kind], kind)
     sides, stopped = _run(job, lines, workers or os.cpu_count() or 1, progress, objective.variant)
     best = first[1]
     if kind != "unaided":
@@ -229,7 +229,7 @@ def profile(
     curves = {
         line.name: made
         for k, line in enumerate(lines)
-        if (made := _curve(objective, line, k, sides, len(valleys), best, kind, levels, touched)) is not None
+        if (made := _curve(objective, line, k, sides, len(modes), best, kind, levels, touched)) is not None
     }
     return Profiles(
         objective=objective,
@@ -241,8 +241,8 @@ def profile(
         doubts=(
             *_doubts(first[1], best, stopped, [line.name for line in lines], curves),
             *_too_few(objective, kind),
-            *_roughly([*(p for _, p in valleys), *(p for each in sides.values() for p in each.points)], kind),
-            *_out_of_sight(source, valleys, best.level, threshold(levels[-1])),
+            *_roughly([*(p for _, p in modes), *(p for each in sides.values() for p in each.points)], kind),
+            *_out_of_sight(source, modes, best.level, threshold(levels[-1])),
         ),
         evaluations=sum(point.evaluations for each in sides.values() for point in each.points),
         interrupted=stopped,
@@ -353,7 +353,7 @@ def _judge(lines: Sequence[_Line], theta: Array) -> None:
 # ---- where walks start ----------------------------------------------------------------------------
 
 
-def _valleys(source: Any, objective: Objective, kind: str) -> list[tuple[Ground, Point]]:
+def _valleys(source: Any, objective: Objective, kind: str) -> list[tuple[ProfileProblem, Point]]:
     """Every distinct optimum known, polished, with its ground."""
     optima: list[tuple[Array, Array | None]] = []
     if (mixture := getattr(source, "mixture", None)) is not None:
@@ -362,14 +362,14 @@ def _valleys(source: Any, objective: Objective, kind: str) -> list[tuple[Ground,
         optima = [(source.theta, np.linalg.inv(source.covariance))]
     else:
         optima = [(np.zeros(len(objective.names)), None)]
-    out: list[tuple[Ground, Point]] = []
+    out: list[tuple[ProfileProblem, Point]] = []
     for theta, curvature in optima:
         extra = None
         if kind != "likelihood" and curvature is not None:
             jacobian = objective.evaluate(theta, gradient=True).jacobian
             extra = None if jacobian is None else curvature - jacobian.T @ jacobian
         weights = np.full(theta.size, _ASIDE if kind == "likelihood" else 1.0)
-        ground = Ground(objective, weights, _LIMIT[kind], extra)
+        ground = ProfileProblem(objective, weights, _LIMIT[kind], extra)
         start = np.clip(theta, -ground.limit, ground.limit)
         point = settle(ground, start, tolerance=1e-3, most=100, rough=_ROUGH[kind])
         if point is None and curvature is not None:
@@ -387,7 +387,7 @@ def _valleys(source: Any, objective: Objective, kind: str) -> list[tuple[Ground,
     return sorted(out, key=lambda pair: pair[1].level)
 
 
-def _descended(ground: Ground, start: Array) -> Array:
+def _descended(ground: ProfileProblem, start: Array) -> Array:
     """Down to the floor by bounded least squares, where Newton's own steps do not find the way."""
     from scipy.optimize import least_squares
 
@@ -421,7 +421,7 @@ def _descended(ground: Ground, start: Array) -> Array:
 
 @dataclass(frozen=True)
 class _Job:
-    valleys: Sequence[tuple[Ground, Point]]
+    modes: Sequence[tuple[ProfileProblem, Point]]
     least: float
     rise: float
     step: float
@@ -429,9 +429,9 @@ class _Job:
     rough: float
     kind: str
 
-    def side(self, line: _Line, valley: int, side: int) -> Walk | None:
-        """One walk: one quantity, one valley, one side; None when it cannot even begin."""
-        ground, optimum = self.valleys[valley]
+    def side(self, line: _Line, mode: int, side: int) -> Walk | None:
+        """One walk: one quantity, one mode, one side; None when it cannot even begin."""
+        ground, optimum = self.modes[mode]
         if optimum.level - self.least > self.rise:
             return None
         if self.kind == "unaided":
@@ -469,9 +469,9 @@ def _run(
     done: dict[tuple[int, int, int], Walk] = {}
     with ThreadPoolExecutor(workers) as pool:
         tasks: dict[Future[Walk | None], tuple[int, int, int]] = {
-            pool.submit(job.side, line, valley, side): (k, valley, side)
+            pool.submit(job.side, line, mode, side): (k, mode, side)
             for k, line in enumerate(lines)
-            for valley in range(len(job.valleys))
+            for mode in range(len(job.modes))
             for side in (-1, 1)
         }
         try:
@@ -491,7 +491,7 @@ def _curve(
     line: _Line,
     k: int,
     sides: Mapping[tuple[int, int, int], Walk],
-    valleys: int,
+    modes: int,
     best: Point,
     kind: str,
     levels: tuple[float, ...],
@@ -501,9 +501,9 @@ def _curve(
         own = [point for (each, _, _), side in sides.items() if each == k for point in side.points]
         best = min(own or [best], key=lambda point: point.level)
     branches = [
-        _branch(objective, line, sides[k, valley, -1], sides[k, valley, 1], best.level, kind)
-        for valley in range(valleys)
-        if (k, valley, -1) in sides and (k, valley, 1) in sides
+        _branch(objective, line, sides[k, mode, -1], sides[k, mode, 1], best.level, kind)
+        for mode in range(modes)
+        if (k, mode, -1) in sides and (k, mode, 1) in sides
     ]
     if not branches:
         return None
@@ -622,7 +622,7 @@ def _too_few(objective: Objective, kind: str) -> list[str]:
     if kind != "likelihood" or rows >= count:
         return []
     return [
-        f"{rows} rows cannot hold {count} parameters, so the likelihood has no summit of its own; kind='unaided' keeps "
+        f"{rows} rows cannot hold {count} parameters, so the likelihood has no mode of its own; kind='unaided' keeps "
         "what is believed about the other parameters."
     ]
 
@@ -636,11 +636,11 @@ def _roughly(points: Sequence[Point], kind: str) -> list[str]:
 
 
 def _out_of_sight(
-    source: Any, valleys: Sequence[tuple[Ground, Point]], least: float, rise: float
+    source: Any, modes: Sequence[tuple[ProfileProblem, Point]], least: float, rise: float
 ) -> list[str]:
-    """Summits too low for a profile that may still hold much of the probability."""
+    """Modes too low for a profile that may still hold much of the probability."""
     mixture = getattr(source, "mixture", None)
-    if mixture is None or np.any(valleys[0][0].weights != 1.0):
+    if mixture is None or np.any(modes[0][0].weights != 1.0):
         return []
     shares = [
         (mode.objective - least, share)

@@ -136,7 +136,7 @@ def foreign(results: Mapping[str, Any], expected: Mapping[str, Objective], kind:
 
     Parameters
     ----------
-    results : mapping of str to Calibration, Posterior or NormalLaw
+    results : mapping of str to Calibration, Posterior or VariationalApproximation
         By variant.
     expected : mapping of str to Objective
         By variant.

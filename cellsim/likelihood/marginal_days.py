@@ -7,7 +7,7 @@ day d_v is estimated,
     ln p(eta | rows) = -eta'eta / 2 + sum over rows read on known days of ln p(row | eta)
                        + sum over v of ln integral p(d_v) product over its rows of p(row | eta, d_v) d d_v,
 
-which is smooth where the posterior of eta and days together has narrow valleys, and often a summit between any two
+which is smooth where the posterior of eta and days together has narrow modes, and often a mode between any two
 infusions. Chains walk in eta alone, and each draw is then given days from their conditional density: together they are
 draws from the posterior of all parameters (a collapsed sampler; Liu 1994, J Am Stat Assoc 89:958).
 """
@@ -196,9 +196,9 @@ class WithoutDays:
         array, shape (n_left, n_left), or None
             Positive definite, the prior's part included.
         """
-        return self.bent(eta)[1]
+        return self.curved(eta)[1]
 
-    def bent(self, eta: Array) -> tuple[Density, Array | None]:
+    def curved(self, eta: Array) -> tuple[Density, Array | None]:
         """:meth:`density` and :meth:`curvature` from one simulation."""
         theta = self._theta(eta)
         nothing = np.zeros(eta.size)

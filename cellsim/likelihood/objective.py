@@ -101,7 +101,7 @@ class Objective:
     terms : tuple of Term
     degrees : float
         Degrees of freedom of the noise of values and of censored rows: infinite for normal noise, finite for
-        Student's t with each row's spread as its scale. Grades keep their own law.
+        Student's t with each row's spread as its scale. Grades keep their own distribution.
     """
 
     case: Case

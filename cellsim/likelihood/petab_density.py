@@ -5,7 +5,7 @@ prior-whitened coordinates theta and pi their prior density in x,
 
     -ln posterior(x) = sum r^2 / 2 - ln pi(x(theta)) + constant,
 
-r the residuals of the rows. A flat prior on a box leaves the likelihood alone, whose summit may then stand at an end of the
+r the residuals of the rows. A flat prior on a box leaves the likelihood alone, whose mode may then stand at an end of the
 box; a log-normal prior pulls to exp(mean - sd^2) and not to its median.
 """
 
@@ -83,7 +83,7 @@ def _prior_part(priors: Sequence[Prior], theta: Array) -> tuple[Array, Array, Ar
 
 
 def _descended(objective: Objective, first: Array) -> tuple[Array, float] | None:
-    """A summit of PEtab's density and half of -2 ln of it there, up to a constant; None where nothing can be simulated."""
+    """A mode of PEtab's density and half of -2 ln of it there, up to a constant; None where nothing can be simulated."""
     count, priors = len(objective.terms), objective.priors
 
     def height(theta: Array) -> float:

@@ -1,4 +1,4 @@
-"""Figures of competing mechanisms: their evidence, their fit, and what they foretell of what they were not shown."""
+"""Figures of competing mechanisms: their evidence, their fit, and what they predict of what they were not shown."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ _LEFT_OUT = {"analyte": (-0.13, "o", BLUE, "analytes"), "visit": (0.13, "D", GRE
 
 @as_typed
 def evidence(comparison: Comparison, ax: Any = None) -> AxesArray:
-    """Variants of a case held against each other: evidence, what they foretell, stacking.
+    """Variants of a case held against each other: evidence, what they predict, stacking.
 
     Parameters
     ----------
@@ -62,7 +62,7 @@ def evidence(comparison: Comparison, ax: Any = None) -> AxesArray:
     -------
     AxesArray
         The greatest evidence on top, variants under which infusions do nothing as squares. First natural log evidence
-        less the best by the means that make the order: hollow by Laplace, diamonds by the nearest normal law, filled with
+        less the best by the means that make the order: hollow by Laplace, diamonds by the variational approximation, filled with
         its standard error by bridge sampling; within the dark band a ratio of evidences is below 20, within the pale one
         nothing is decided, as the evidences that make the order may be off. Then
         log predictive densities of left-out analytes and visits, less the best, and their stacking weights.
@@ -95,7 +95,7 @@ def evidence(comparison: Comparison, ax: Any = None) -> AxesArray:
         axes[2].set_xlim(0, 1)
     titles = (
         "ln evidence, less the best",
-        "ln foretold, less the best",
+        "ln predicted, less the best",
         "stacking weight",
     )
     for panel, text in zip(axes, titles, strict=False):
@@ -159,7 +159,9 @@ def _keys(comparison: Comparison) -> list[Any]:
     style: dict[str, Any] = {"linestyle": "none", "color": BLACK, "markersize": 4.5}
     keys: list[Any] = [Line2D([], [], marker="o", markerfacecolor="white", label="Laplace", **style)]
     if comparison.normals:
-        keys.append(Line2D([], [], marker="d", label="nearest normal law", **{**style, "color": ORANGE}))
+        keys.append(
+            Line2D([], [], marker="d", label="variational approximation", **{**style, "color": ORANGE})
+        )
     if comparison.checks:
         keys.append(Line2D([], [], marker="o", label="bridge sampling", **{**style, "color": BLUE}))
     if comparison.rivals.nulls:

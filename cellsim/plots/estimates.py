@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from cellsim.identifiability.profiles import Profiles
     from cellsim.posterior.calibration import Calibration
     from cellsim.posterior.posterior import Posterior
-    from cellsim.posterior.variational import NormalLaw
+    from cellsim.posterior.variational import VariationalApproximation
 
 __all__ = ["VERDICT_COLOURS", "parameters", "profile"]
 
@@ -48,7 +48,7 @@ VERDICT_COLOURS = {DATA_DRIVEN: BLUE, MOVED: VERMILLION, PRIOR_DRIVEN: GREY, UNT
 
 @as_typed
 def parameters(
-    fit: Calibration | NormalLaw | Posterior,
+    fit: Calibration | VariationalApproximation | Posterior,
     groups: Sequence[str] | None = None,
     ax: Axes | None = None,
     *,
@@ -59,7 +59,7 @@ def parameters(
 
     Parameters
     ----------
-    fit : Calibration, NormalLaw or Posterior
+    fit : Calibration, VariationalApproximation or Posterior
     groups : sequence of str, optional
         As in the case's parameter tables; all by default.
     ax : Axes, optional

@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from cellsim.likelihood.observations import Term
     from cellsim.plots.style import AxesArray
     from cellsim.posterior.posterior import Posterior
-    from cellsim.posterior.variational import NormalLaw
+    from cellsim.posterior.variational import VariationalApproximation
 
 __all__ = ["fit", "prior_predictive", "residuals"]
 
@@ -102,7 +102,7 @@ def fit(
     draws: int = 200,
     seed: int = 0,
     among: Bands | None = None,
-    posterior: Posterior | NormalLaw | None = None,
+    posterior: Posterior | VariationalApproximation | None = None,
     **line: Any,
 ) -> AxesArray:
     """Printed values beside what the model says, one panel an analyte.
@@ -128,8 +128,8 @@ def fit(
         Of the bands.
     among : Bands, optional
         Bands of the analytes' quantities computed before; then `days`, `draws` and `seed` are those.
-    posterior : Posterior or NormalLaw, optional
-        Chains or nearest normal law of the same variant, to take the bands from instead of the Laplace posterior.
+    posterior : Posterior or VariationalApproximation, optional
+        Chains or variational approximation of the same variant, to take the bands from instead of the Laplace posterior.
     **line
         To the median's line.
 

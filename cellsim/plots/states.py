@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from cellsim.model.model import Model
     from cellsim.plots.style import AxesArray
     from cellsim.posterior.posterior import Posterior
-    from cellsim.posterior.variational import NormalLaw
+    from cellsim.posterior.variational import VariationalApproximation
 
 __all__ = ["DRIVES", "drives", "persistence", "persistence_quantities"]
 
@@ -90,7 +90,7 @@ def persistence(
     draws: int = 200,
     seed: int = 0,
     among: Bands | None = None,
-    posterior: Posterior | NormalLaw | None = None,
+    posterior: Posterior | VariationalApproximation | None = None,
     **line: Any,
 ) -> AxesArray:
     """How many infused cells live and die in the body, by product, over the whole timeline.
@@ -107,8 +107,8 @@ def persistence(
         Of the bands.
     among : Bands, optional
         Bands of the quantities computed before; then `draws` and `seed` are those.
-    posterior : Posterior or NormalLaw, optional
-        Chains or nearest normal law of the same variant, to take the bands from instead of the Laplace posterior.
+    posterior : Posterior or VariationalApproximation, optional
+        Chains or variational approximation of the same variant, to take the bands from instead of the Laplace posterior.
     **line
         To the lines.
 
@@ -198,9 +198,9 @@ def _source_legend(
     from matplotlib.lines import Line2D
 
     given = list(dict.fromkeys(each.product for each in timeline.infusions))
-    spoken = {each.name: f"{each.name}, {each.source}" if each.source else each.name for each in products}
+    label = {each.name: f"{each.name}, {each.source}" if each.source else each.name for each in products}
     keys = [
-        Line2D([], [], color=colour_of(name, products), linewidth=1.3, label=spoken.get(name, name))
+        Line2D([], [], color=colour_of(name, products), linewidth=1.3, label=label.get(name, name))
         for name in given
     ]
     keys.append(Line2D([], [], color=GREY, marker="|", linestyle="none", label="infusion"))
@@ -219,7 +219,7 @@ def drives(
     draws: int = 200,
     seed: int = 0,
     among: Bands | None = None,
-    posterior: Posterior | NormalLaw | None = None,
+    posterior: Posterior | VariationalApproximation | None = None,
     **line: Any,
 ) -> AxesArray:
     """The latent drives over the timeline, and the grades of purpura beside the grade the model expects.
@@ -241,8 +241,8 @@ def drives(
         Of the bands.
     among : Bands, optional
         As :func:`drive_formulas` names them, computed before.
-    posterior : Posterior or NormalLaw, optional
-        Chains or nearest normal law of the same variant, to take the bands from instead of the Laplace posterior.
+    posterior : Posterior or VariationalApproximation, optional
+        Chains or variational approximation of the same variant, to take the bands from instead of the Laplace posterior.
     **line
         To the medians' lines.
 

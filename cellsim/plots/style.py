@@ -276,9 +276,9 @@ def unit_text(unit: str) -> str:
     >>> unit_text("pg_per_mL"), unit_text("Mcell"), unit_text("dimensionless")
     ('pg/mL', '10⁶ cells', '')
     """
-    spoken = {"dimensionless": "", "1": "", "per_day": "1/day", "percent": "%"}
-    spoken |= dict.fromkeys(("Mcell", "1e6 cell"), "10⁶ cells")
-    return spoken.get(unit, unit.replace("_per_", "/"))
+    label = {"dimensionless": "", "1": "", "per_day": "1/day", "percent": "%"}
+    label |= dict.fromkeys(("Mcell", "1e6 cell"), "10⁶ cells")
+    return label.get(unit, unit.replace("_per_", "/"))
 
 
 def scale(ax: Axes, values: Iterable[Any], *, force: bool | None = None) -> bool:

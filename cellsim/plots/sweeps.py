@@ -229,15 +229,15 @@ def _course_text(case: Case, quantity: str) -> str:
 
 def _measure_text(case: Case, asked: Asked) -> str:
     name = display_name(case, asked.quantity)
-    spoken = {
+    label = {
         ("days below 0.5", "D"): "days with\nD below 0.5",
         ("peak", "load of cytokines"): "peak cytokine load\n(upper limits)",
         ("all in range", "cytokines"): "chance: all\ncytokines in range",
         ("area", "viable_auto"): "viable autologous\n(10⁶ cells × day)",
         ("area", "viable_allo"): "viable allogeneic\n(10⁶ cells × day)",
     }
-    if (asked.measure, asked.quantity) in spoken:
-        text = spoken[asked.measure, asked.quantity]
+    if (asked.measure, asked.quantity) in label:
+        text = label[asked.measure, asked.quantity]
     elif asked.chance:
         text = f"chance: {name}\n{asked.measure}"
     else:
@@ -292,7 +292,7 @@ def _keys(axes: AxesArray, result: Sweep, *, own: bool) -> None:
 
     first = next(iter(result.schedules))
     used = list(dict.fromkeys(each.product for plan in result.schedules.values() for each in plan.infusions))
-    spoken = {each.name: each.source for each in result.case.products}
+    label = {each.name: each.source for each in result.case.products}
     keys = [
         Line2D(
             [], [], color=BLUE, marker="o", markersize=4, linewidth=1.2, label="posterior (band, bar: 90 %)"
@@ -315,7 +315,7 @@ def _keys(axes: AxesArray, result: Sweep, *, own: bool) -> None:
                 color=colour_of(name, result.case.products),
                 marker="|",
                 linestyle="none",
-                label=f"{name} ({spoken.get(name, '')}) infusion",
+                label=f"{name} ({label.get(name, '')}) infusion",
             )
             for name in used
         ),

@@ -1,7 +1,7 @@
 """What the numbers of a result were drawn from, and every reason to doubt it: one record, carried by every result.
 
-A posterior is known through an approximation: the mixture of Laplace's normal laws around its optima, the nearest
-normal law (the Gaussian variational approximation), or chains. The same question gets other answers from each, so no
+A posterior is known through an approximation: the mixture of the Laplace approximations around its optima, the nearest
+normal approximation (the Gaussian variational approximation), or chains. The same question gets other answers from each, so no
 number is printed, drawn or written without the name of its approximation and the doubts about it.
 """
 
@@ -19,12 +19,12 @@ if TYPE_CHECKING:
 
 __all__ = ["KINDS", "LARGEST_SHAPE", "Approximation", "approximation_of", "together"]
 
-# of the Pareto law of importance weights: above it an approximation does not stand for what it approximates
+# of the Pareto approximation of importance weights: above it an approximation does not stand for what it approximates
 LARGEST_SHAPE = 0.7
 
 KINDS = {
     "laplace": "Laplace's approximation",
-    "variational": "the nearest normal law",
+    "variational": "the variational approximation",
     "chains": "chains",
     "optimum": "the highest optimum",
     "prior": "the prior",
@@ -147,7 +147,7 @@ def _head(doubt: str) -> str:
 
 
 def approximation_of(source: Any) -> Approximation:
-    """What draws of a calibration, a normal law or chains rest on; unknown of a source that does not say."""
+    """What draws of a calibration, a normal distribution or chains rest on; unknown of a source that does not say."""
     found = getattr(source, "approximation", None)
     return found if isinstance(found, Approximation) else Approximation("unknown")
 

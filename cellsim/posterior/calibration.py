@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from cellsim.case.case import Case
     from cellsim.model.model import Model
-    from cellsim.posterior.variational import NormalLaw
+    from cellsim.posterior.variational import VariationalApproximation
 
     Array = NDArray[np.float64]
 
@@ -81,7 +81,7 @@ class Calibration:
     versions : mapping
         Of cellsim, Python and its guests.
     point : array, shape (n,), or None
-        The summit of PEtab's density, prior-whitened, where that was asked for.
+        The mode of PEtab's density, prior-whitened, where that was asked for.
     """
 
     objective: Objective
@@ -100,7 +100,7 @@ class Calibration:
 
     @property
     def density(self) -> str:
-        """Of which density :attr:`theta` is the highest summit found: ``"whitened"`` or ``"petab"``."""
+        """Of which density :attr:`theta` is the highest mode found: ``"whitened"`` or ``"petab"``."""
         return "whitened" if self.point is None else "petab"
 
     @property
@@ -156,7 +156,7 @@ class Calibration:
 
     @property
     def approximation(self) -> Approximation:
-        """What draws of it rest on: Laplace's normal laws around the optima, with the doubts of the diagnosis."""
+        """What draws of it rest on: the Laplace approximations around the optima, with the doubts of the diagnosis."""
         shape = self.diagnosis["shape"]
         # not a number: no draw could be simulated, and nothing speaks for the approximation
         unfit = (
@@ -164,7 +164,7 @@ class Calibration:
             if shape <= LARGEST_SHAPE
             else f"draws of Laplace's approximation do not stand for the posterior here (Pareto k {shape:.1f}, trusted "
             f"below {LARGEST_SHAPE:g}): medians and intervals can be displaced by more than their width. Ask "
-            "the nearest normal law instead, which is nearer (fit.nearest_normal(), seconds), and sample before quoting any "
+            "the variational approximation instead, which is nearer (fit.variational(), seconds), and sample before quoting any "
             "(cs.sample(fit) or cellsim sample, minutes)."
         )
         return Approximation("laplace", tuple(self.diagnosis["doubts"]), unfit)
@@ -260,8 +260,8 @@ class Calibration:
         """Draws from the Laplace posterior around all optima, prior-whitened, shape (n, n_parameters)."""
         return self.mixture.draws(n, seed=seed)
 
-    def nearest_normal(self, *, seed: int | None = None) -> NormalLaw:
-        """The normal law nearest to the posterior: nearer than Laplace's in seconds, where chains take minutes.
+    def variational(self, *, seed: int | None = None) -> VariationalApproximation:
+        """The Gaussian variational approximation of the posterior: nearer than Laplace's in seconds, where chains take minutes.
 
         Parameters
         ----------
@@ -270,26 +270,28 @@ class Calibration:
 
         Returns
         -------
-        NormalLaw
+        VariationalApproximation
             A sweep draws from it as from a calibration; see :mod:`cellsim.posterior.variational_fitting`.
 
         Raises
         ------
         CalibrationError
-            If most points of the law cannot be simulated.
+            If most points of the approximation cannot be simulated.
 
         Examples
         --------
         >>> import cellsim as cs
         >>> fit = cs.calibrate(cs.load_case("sjogren_rfib"), starts=1)
-        >>> law = fit.nearest_normal()  # doctest: +SKIP
-        >>> cs.sweep(law, {"as given": fit.case.schedule}, until=365)  # doctest: +SKIP
+        >>> approximation = fit.variational()  # doctest: +SKIP
+        >>> cs.sweep(approximation, {"as given": fit.case.schedule}, until=365)  # doctest: +SKIP
         """
-        from cellsim.posterior.variational_fitting import nearest_normal
+        from cellsim.posterior.variational_fitting import variational_approximation
 
-        law = nearest_normal(self.objective, self.mixture, seed=self.seed if seed is None else seed)
-        # what is doubted of the search is doubted of every law that starts from its optima
-        return replace(law, known=self.at_optimum.doubts)
+        approximation = variational_approximation(
+            self.objective, self.mixture, seed=self.seed if seed is None else seed
+        )
+        # what is doubted of the search is doubted of every approximation that starts from its optima
+        return replace(approximation, known=self.at_optimum.doubts)
 
     # ---- words ------------------------------------------------------------------------------------
 

@@ -83,7 +83,7 @@ def curvature_at(
 ) -> Curvature:
     """Second derivatives of half the objective at an optimum, as exactly as their own metric asks.
 
-    Where a valley is bent, the curvature a hair's breadth beside its floor is another one: of few parameters the point is
+    Where a mode is curved, the curvature a hair's breadth beside its floor is another one: of few parameters the point is
     carried to the optimum of the more exact simulations before these are differenced.
 
     Parameters
@@ -172,10 +172,10 @@ def _tried(
 
 
 def _axes(matrix: Array, slopes: Array) -> Array:
-    """Columns one standard deviation long and uncorrelated under the normal law of a curvature, the least curved first.
+    """Columns one standard deviation long and uncorrelated under the normal approximation of a curvature, the least curved first.
 
     From the matrix scaled to a unit diagonal, whose small eigenvalues keep their digits whatever the units; from J'J where
-    the matrix is no summit's, which has no law.
+    the matrix is no mode's, which has no approximation.
     """
     for each in (matrix, slopes.T @ slopes):
         sizes = np.diag(each)

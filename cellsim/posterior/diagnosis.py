@@ -55,7 +55,7 @@ def diagnose(objective: Objective, mixture: Mixture, starts: Sequence[Start]) ->
     dict
         Plain values only: ``rows``, ``priors``, ``doses``, ``starts``, ``modes``, ``gradient``, ``tolerance``,
         ``shape``, ``curvature``, ``ledger``, ``leftover``, ``far``, ``doubts`` (sentences; empty when there is nothing
-        to doubt), ``doubts_of_laplace`` (those among them that are about the normal laws around the optima alone).
+        to doubt), ``doubts_of_laplace`` (those among them that are about the normal approximations around the optima alone).
     """
     theta, hessian = mixture.modes[0].theta, mixture.modes[0].curvature
     free = theta.size > 0
@@ -92,7 +92,7 @@ def diagnose(objective: Objective, mixture: Mixture, starts: Sequence[Start]) ->
             {"objective": mode.objective, "share": float(share), **_apart(objective, mode.theta, theta)}
             for mode, share in zip(mixture.modes, mixture.weights, strict=True)
         ],
-        # nothing estimated, nothing to differentiate and no law that could be wrong
+        # nothing estimated, nothing to differentiate and no approximation that could be wrong
         "gradient": _gradient_error(objective, mixture.modes[0]) if free else 0.0,
         "tolerance": _tolerance_error(objective, mixture),
         "shape": _shape(objective, mixture) if free else -np.inf,
@@ -268,11 +268,11 @@ def _doubts(found: dict[str, Any]) -> list[str]:
 
 
 def _doubts_of_laplace(found: dict[str, Any]) -> list[str]:
-    """What is wrong with the normal laws around the optima, whatever the search was like."""
+    """What is wrong with the normal approximations around the optima, whatever the search was like."""
     out = []
     if not found["shape"] <= LARGEST_SHAPE:
         out.append(
-            f"the normal laws around the optima do not stand for the posterior (Pareto k {found['shape']:.1f}, trusted "
+            f"the normal approximations around the optima do not stand for the posterior (Pareto k {found['shape']:.1f}, trusted "
             f"below {LARGEST_SHAPE:g}): intervals, evidence and schedules drawn from them can be displaced by more than "
             "their width; sample before quoting any."
         )
@@ -292,7 +292,7 @@ def _doubts_of_laplace(found: dict[str, Any]) -> list[str]:
             )
     if not found["is_summit"]:
         out.append(
-            "the posterior is not curved like a summit in every direction here: the spread printed is that of "
+            "the posterior is not curved like a mode in every direction here: the spread printed is that of "
             "the prior there; sample instead."
         )
     return out

@@ -50,7 +50,7 @@ _TRIED_AROUND = (0.25, 0.5, *(1.0,) * 4, *(2.0,) * 8, *(4.0,) * 8)
 # a start that has not arrived by then wanders along a shelf; it is told as one that did not converge
 _MOST_EVALUATIONS = 400
 
-# nearer than this in every coordinate, in prior sd, is one summit; one that is exp(-10) as high as the best is
+# nearer than this in every coordinate, in prior sd, is one mode; one that is exp(-10) as high as the best is
 # not looked at
 _NEAR = 0.1
 _LOWEST_SUMMIT, _MOST_SUMMITS = 20.0, 4
@@ -71,8 +71,8 @@ def calibrate(
     """Fit a model to a case: the most probable parameters given data and priors, and their spread.
 
     Which point is the most probable depends on the coordinate that a density is taken in. By default it is the prior-whitened
-    one, in which every prior is a standard normal: there the summit does not change when a parameter is written as its
-    logarithm, and its normal law stands for the posterior better; a prior that is flat on a box is not flat there. PEtab
+    one, in which every prior is a standard normal: there the mode does not change when a parameter is written as its
+    logarithm, and its normal approximation stands for the posterior better; a prior that is flat on a box is not flat there. PEtab
     means the density of the parameters themselves.
 
     Parameters
@@ -91,8 +91,8 @@ def calibrate(
         Degrees of freedom of the noise: normal by default, Student's t when finite. Four let single rows stand
         far off; the conclusions should be the same.
     density : str
-        Of which the estimate is the summit: ``"whitened"``, or ``"petab"`` for that of the parameters in their own units.
-        Intervals, draws and evidence are those of the normal laws around the summits of the whitened density either way.
+        Of which the estimate is the mode: ``"whitened"``, or ``"petab"`` for that of the parameters in their own units.
+        Intervals, draws and evidence are those of the normal approximations around the modes of the whitened density either way.
     progress : bool, optional
         Show a bar; by default only on a terminal.
 
@@ -241,29 +241,29 @@ def optima(
         )
         if interrupted and whole:
             raise KeyboardInterrupt
-    (summits, how), interrupted = brought_home(
-        lambda: _summits(objective, [*ended, *moved]), interrupted or whole
+    (distinct, how), interrupted = brought_home(
+        lambda: _distinct_modes(objective, [*ended, *moved]), interrupted or whole
     )
     modes: list[Mode] = []
-    for each in summits:
+    for each in distinct:
         mode, interrupted = brought_home(
             partial(_mode, objective, each, not modes, progress), interrupted or whole
         )
         modes.append(mode)
-    return Optima(Mixture(tuple(modes)), how[: len(ended)], summits[0].result, interrupted and not whole)
+    return Optima(Mixture(tuple(modes)), how[: len(ended)], distinct[0].result, interrupted and not whole)
 
 
-def _mode(objective: Objective, summit: _Descent, highest: bool, progress: bool | None) -> Mode:
-    """A summit with its spread; the highest is carried to where the gradient is nought."""
-    bent = curvature_at(objective, summit.theta, carry=highest, progress=progress)
-    found = objective.evaluate(bent.theta)
+def _mode(objective: Objective, mode: _Descent, highest: bool, progress: bool | None) -> Mode:
+    """A mode with its spread; the highest is carried to where the gradient is nought."""
+    curved = curvature_at(objective, mode.theta, carry=highest, progress=progress)
+    found = objective.evaluate(curved.theta)
     return Mode(
-        bent.theta,
-        bent.matrix,
+        curved.theta,
+        curved.matrix,
         float(found.log_likelihood.sum()),
         found.objective,
-        error=bent.error,
-        uncertain=bent.uncertain,
+        error=curved.error,
+        uncertain=curved.uncertain,
     )
 
 
@@ -292,7 +292,7 @@ def _firsts(objective: Objective, starts: int, seed: int) -> list[Array]:
 def _probes(objective: Objective, best: Array) -> list[Array]:
     """The best point with each latent sampling day moved across its window.
 
-    A day has a summit of its own between any two infusions, and a start from the prior rolls past the low ones.
+    A day has a mode of its own between any two infusions, and a start from the prior rolls past the low ones.
     """
     out = []
     for visit in dict(objective.occasions):
@@ -313,10 +313,12 @@ class _Descent:
     result: MinimizerResult | None
 
 
-def _summits(objective: Objective, ended: Sequence[_Descent]) -> tuple[list[_Descent], tuple[Start, ...]]:
+def _distinct_modes(
+    objective: Objective, ended: Sequence[_Descent]
+) -> tuple[list[_Descent], tuple[Start, ...]]:
     """The distinct optima worth keeping, the highest first, and how every start ended.
 
-    Only the highest is carried to the end: a low summit is often a long shelf, and walking along it would take hours
+    Only the highest is carried to the end: a low mode is often a long shelf, and walking along it would take hours
     and leave what its Laplace approximation stands for.
     """
     order = sorted(range(len(ended)), key=lambda k: ended[k].start.objective)
@@ -338,7 +340,7 @@ def _summits(objective: Objective, ended: Sequence[_Descent]) -> tuple[list[_Des
 
 
 def _same(objective: Objective, one: _Descent, other: _Descent) -> bool:
-    """Whether two ends are one summit: no valley between them."""
+    """Whether two ends are one mode: no mode between them."""
     if np.max(np.abs(one.theta - other.theta)) < _NEAR:
         return True
     between = objective.evaluate((one.theta + other.theta) / 2).objective

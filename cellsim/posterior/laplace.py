@@ -1,7 +1,7 @@
 """The posterior as a mixture of Gaussians, one around every distinct optimum that the starts found.
 
-With three visits a posterior easily has several summits (was the second sample drawn two days after an infusion, or
-eight?), and the highest need not hold the most probability. Each summit contributes its Laplace approximation,
+With three visits a posterior easily has several modes (was the second sample drawn two days after an infusion, or
+eight?), and the highest need not hold the most probability. Each mode contributes its Laplace approximation,
 weighted by its evidence.
 """
 
@@ -24,7 +24,7 @@ __all__ = ["Mixture", "Mode"]
 
 @dataclass(frozen=True, eq=False)
 class Mode:
-    """One summit of the posterior in prior-whitened coordinates.
+    """One mode of the posterior in prior-whitened coordinates.
 
     Attributes
     ----------
@@ -70,7 +70,7 @@ class Mode:
 
     @cached_property
     def _factor(self) -> tuple[Array, Array]:
-        """A square root F of the curvature, F @ F.T, and its inverse; where it is no summit, the prior's curvature of one."""
+        """A square root F of the curvature, F @ F.T, and its inverse; where it is no mode, the prior's curvature of one."""
         values, vectors, scale = self._scaled
         if not self.is_summit:
             curved, vectors = np.linalg.eigh(self.curvature)
@@ -93,18 +93,18 @@ class Mode:
         return np.asarray(back.T @ back)
 
     def ahead(self, moves: Array) -> Array:
-        """A step of so many standard deviations along the axes of this mode's law, shape (n,), in theta."""
+        """A step of so many standard deviations along the axes of this mode's approximation, shape (n,), in theta."""
         return np.asarray(moves @ self._factor[1])
 
     @cached_property
     def log_evidence(self) -> float:
-        """Laplace: ln of the probability of the data, as far as it comes from this summit."""
+        """Laplace: ln of the probability of the data, as far as it comes from this mode."""
         return self.log_likelihood - 0.5 * float(self.theta @ self.theta) - 0.5 * self._log_determinant
 
 
 @dataclass(frozen=True, eq=False)
 class Mixture:
-    """Several modes, the highest summit first.
+    """Several modes, the highest mode first.
 
     Parameters
     ----------
@@ -146,7 +146,7 @@ class Mixture:
         return np.asarray(out)
 
     def quantiles(self, levels: Sequence[float]) -> Array:
-        """Marginal quantiles of every coordinate, shape (n_levels, n), by bisection of the mixture's own law."""
+        """Marginal quantiles of every coordinate, shape (n_levels, n), by bisection of the mixture's own approximation."""
         from scipy.special import ndtr, ndtri
 
         centre = np.array([mode.theta for mode in self.modes])

@@ -2,7 +2,7 @@
 
 Each chain is a sampler of its own with its own start and seed, so that a result does not depend on the order in
 which threads run, and an interrupt leaves all chains about equally long. Chains move in the coordinates of a
-:class:`cellsim.posterior.nuts.Frame`: where the posterior is nearly Gaussian trees are then short whatever its correlations.
+:class:`cellsim.posterior.nuts.Preconditioner`: where the posterior is nearly Gaussian trees are then short whatever its correlations.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     Array = NDArray[np.float64]
     Density = Callable[[Array], tuple[float, Array]]
 
-__all__ = ["Chains", "Frame", "frame_between", "geometric_mean", "run_chains"]
+__all__ = ["Chains", "Preconditioner", "geometric_mean", "preconditioner_between", "run_chains"]
 
 # nutpie's name of each number of a draw -> the one ArviZ knows
 STATISTICS = {
@@ -67,10 +67,12 @@ class Chains:
 class _Chain:
     """One chain's view of the density, and what it counted."""
 
-    def __init__(self, density: Density, frame: Frame, first: Array | None, seed: int) -> None:
-        self.density, self.frame = density, frame
+    def __init__(
+        self, density: Density, preconditioner: Preconditioner, first: Array | None, seed: int
+    ) -> None:
+        self.density, self.frame = density, preconditioner
         # here, not in the sampler's thread: BLAS factors matrices in parallel on a stack larger than such a thread has
-        self.first = None if first is None else frame.z(first)
+        self.first = None if first is None else preconditioner.z(first)
         self.random = np.random.default_rng(seed)
         self.seed = int(self.random.integers(2**31))
         self.evaluations = self.rejected = self.tries = self.draws = 0
@@ -138,7 +140,7 @@ def _nutpie() -> Any:
 
 def run_chains(
     density: Density,
-    frame: Frame,
+    preconditioner: Preconditioner,
     *,
     draws: int,
     tune: int,
@@ -157,12 +159,12 @@ def run_chains(
     density : callable
         theta -> (log density, gradient); called from several threads at once. A value that is not finite
         rejects the point.
-    frame : Frame
+    preconditioner : Preconditioner
     draws, tune, chains : int
         Draws kept and dropped of each chain.
     seed : int
     firsts : sequence of array, optional
-        Where each chain starts; draws from the Gaussian of `frame` otherwise.
+        Where each chain starts; draws from the Gaussian of `preconditioner` otherwise.
     target_accept, max_depth, low_rank
         nutpie's: mean acceptance the step is tuned to, longest tree 2^max_depth, and whether the mass matrix
         learns correlations.
@@ -180,8 +182,8 @@ def run_chains(
 
     Examples
     --------
-    >>> from cellsim.posterior.nuts import Frame
-    >>> found = run_chains(lambda x: (-x @ x / 2, -x), Frame.of(np.zeros(2), np.eye(2)), draws=50, tune=50,
+    >>> from cellsim.posterior.nuts import Preconditioner
+    >>> found = run_chains(lambda x: (-x @ x / 2, -x), Preconditioner.of(np.zeros(2), np.eye(2)), draws=50, tune=50,
     ...                    chains=2, seed=0)
     >>> found.theta.shape
     (2, 50, 2)
@@ -192,7 +194,8 @@ def run_chains(
         options["low_rank_modified_mass_matrix"] = True
     seeds = np.random.SeedSequence(seed).generate_state(chains)
     each = [
-        _Chain(density, frame, None if firsts is None else firsts[k], int(seeds[k])) for k in range(chains)
+        _Chain(density, preconditioner, None if firsts is None else firsts[k], int(seeds[k]))
+        for k in range(chains)
     ]
     running = [chain.sampler(draws, tune, options) for chain in each]
     done, interrupted = _wait(running, each, chains * (draws + tune), progress)
@@ -259,7 +262,7 @@ def _table(raw: Any) -> dict[str, NDArray[Any]]:
 
 
 @dataclass(frozen=True, eq=False)
-class Frame:
+class Preconditioner:
     """Affine coordinates: theta = centre + root z.
 
     Attributes
@@ -273,12 +276,12 @@ class Frame:
     root: Array
 
     @classmethod
-    def of(cls, centre: Array, covariance: Array) -> Frame:
+    def of(cls, centre: Array, covariance: Array) -> Preconditioner:
         """Where a Gaussian with this mean and covariance is N(0, I).
 
         Examples
         --------
-        >>> Frame.of(np.zeros(2), np.diag([4.0, 9.0])).root.tolist()
+        >>> Preconditioner.of(np.zeros(2), np.diag([4.0, 9.0])).root.tolist()
         [[2.0, 0.0], [0.0, 3.0]]
         """
         return cls(np.asarray(centre, float), _root(covariance))
@@ -316,8 +319,8 @@ def geometric_mean(first: Array, second: Array) -> Array:
     return np.asarray(half @ _root(back @ second @ back) @ half)
 
 
-def frame_between(draws: Array, curvatures: Sequence[Array]) -> Frame:
-    """The frame for further sampling, from draws so far.
+def preconditioner_between(draws: Array, curvatures: Sequence[Array]) -> Preconditioner:
+    """The preconditioner for further sampling, from draws so far.
 
     Parameters
     ----------
@@ -327,14 +330,14 @@ def frame_between(draws: Array, curvatures: Sequence[Array]) -> Frame:
 
     Returns
     -------
-    Frame
+    Preconditioner
         At the mean of the draws. Their covariance is first drawn towards the inverse of the mean curvature, the
         more the fewer they are, because few draws say nothing about most directions.
     """
     narrow = np.linalg.inv(np.mean(curvatures, axis=0))
     n_draws, n = draws.shape
-    held = Frame.of(draws.mean(axis=0), narrow)
+    held = Preconditioner.of(draws.mean(axis=0), narrow)
     z = held.z(draws)
     weight = n_draws / (n_draws + n)
     wide = held.root @ (weight * (z.T @ z) / n_draws + (1 - weight) * np.eye(n)) @ held.root
-    return Frame.of(held.centre, geometric_mean(wide, narrow))
+    return Preconditioner.of(held.centre, geometric_mean(wide, narrow))

@@ -222,7 +222,7 @@ class Posterior:
         draws : int
             More draws a chain.
         tune : int
-            Draws dropped while the step finds its length again, in a frame learned from all draws so far.
+            Draws dropped while the step finds its length again, in a preconditioner learned from all draws so far.
         progress : bool, optional
             Show a bar; by default only on a terminal.
 

@@ -1,9 +1,9 @@
-"""How a posterior is explored: pilot, learned frame, chains, and every row scored under every draw.
+"""How a posterior is explored: pilot, learned preconditioner, chains, and every row scored under every draw.
 
 Chains walk in the prior-whitened coordinates of all parameters but the days on which blood was drawn, which are
 integrated out (:mod:`cellsim.likelihood.marginal_days`); every draw is given days afterwards, so that all that leaves this module
-is theta. Chains start from draws of the Laplace mixture of a calibration. Warm-up has two stages: a pilot in the frame
-of the mean curvature, then a second one in a frame learned from the pilots of all chains (:mod:`cellsim.posterior.nuts`). A
+is theta. Chains start from draws of the Laplace mixture of a calibration. Warm-up has two stages: a pilot in the preconditioner
+of the mean curvature, then a second one in a preconditioner learned from the pilots of all chains (:mod:`cellsim.posterior.nuts`). A
 simulation that fails rejects its point: density zero, counted and told.
 """
 
@@ -20,7 +20,7 @@ from cellsim.interrupts import brought_home
 from cellsim.likelihood.marginal_days import WithoutDays
 from cellsim.likelihood.objective import Objective
 from cellsim.likelihood.replicates import Scored, score
-from cellsim.posterior.nuts import Chains, Frame, frame_between, run_chains
+from cellsim.posterior.nuts import Chains, Preconditioner, preconditioner_between, run_chains
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -110,11 +110,11 @@ class _Target:
         made = [each for each in map(self.without_days.curvature, points) if each is not None]
         return made or [np.eye(points.shape[1])]
 
-    def learned(self, draws: Array) -> Frame:
-        """The frame that draws so far suggest."""
+    def learned(self, draws: Array) -> Preconditioner:
+        """The preconditioner that draws so far suggest."""
         flat = draws.reshape(-1, draws.shape[-1])
         few = flat[np.linspace(0, len(flat) - 1, min(FRAME_POINTS, len(flat))).astype(int)]
-        return frame_between(flat, self.curvatures(few))
+        return preconditioner_between(flat, self.curvatures(few))
 
 
 def explored(
@@ -144,7 +144,9 @@ def explored(
     """
     target = _Target(objective, run.rtol)
     laplace = laplace[:, target.without_days.columns]
-    frame = Frame.of(laplace.mean(axis=0), np.linalg.inv(np.mean(target.curvatures(laplace), axis=0)))
+    preconditioner = Preconditioner.of(
+        laplace.mean(axis=0), np.linalg.inv(np.mean(target.curvatures(laplace), axis=0))
+    )
     seeds = [int(each) for each in np.random.SeedSequence(run.seed).generate_state(3)]
     options: dict[str, Any] = {
         "chains": chains,
@@ -154,7 +156,9 @@ def explored(
     }
     short = run.tune // 4
     starts = [laplace[k % len(laplace)] for k in range(chains)]
-    found = run_chains(target, frame, draws=short, tune=short, seed=seeds[0], firsts=starts, **options)
+    found = run_chains(
+        target, preconditioner, draws=short, tune=short, seed=seeds[0], firsts=starts, **options
+    )
     if not found.interrupted:
         pilot = found
         found = run_chains(
@@ -179,7 +183,7 @@ def explored(
 
 
 def continued(objective: Objective, so_far: Drawn, draws: int, *, tune: int, progress: bool | None) -> Drawn:
-    """Continue every chain from its last draw, in a frame learned from all of them.
+    """Continue every chain from its last draw, in a preconditioner learned from all of them.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""A normal law of a posterior's parameters, its unknown sampling days left to their own law given the others.
+"""A normal distribution of a posterior's parameters, its unknown sampling days left to their own approximation given the others.
 
 How one is found is in :mod:`cellsim.posterior.variational_fitting`; here is what it says: evidence, moments, days, draws.
 """
@@ -29,11 +29,11 @@ if TYPE_CHECKING:
 
     Array = NDArray[np.float64]
 
-__all__ = ["NearestNormal", "NormalLaw", "on_all_cores", "spread"]
+__all__ = ["VariationalApproximation", "VariationalEvidence", "on_all_cores", "spread"]
 
 # over how many draws the chance of a day is averaged
 _DAY_DRAWS = 100
-# by how many the law of an unknown day is told in a table
+# by how many the approximation of an unknown day is told in a table
 _TABLE_DRAWS = 400
 _REACH = 1.959963984540054  # of a 95 % interval
 # of what is drawn, beyond what is asked for: a few may not be simulable
@@ -43,20 +43,20 @@ _Found = TypeVar("_Found")
 
 
 @dataclass(frozen=True)
-class NearestNormal:
-    """What the nearest normal law says of the evidence.
+class VariationalEvidence:
+    """What the variational approximation says of the evidence.
 
     Attributes
     ----------
     bound, bound_error : float
         Lower bound of the log evidence (natural, so in nats), all constants included, and its standard error; -inf
-        where the law has draws that cannot be simulated.
+        where the approximation has draws that cannot be simulated.
     log_evidence, error : float
         By importance weights, and its standard error as far as the weights tell.
     shape : float
         Pareto shape of the weights: above 0.7 the estimate mostly lies too low, and the bound is what stands.
     second : mapping of str to float
-        Mean square of each parameter under the law, prior-whitened; unknown sampling days are not among them.
+        Mean square of each parameter under the approximation, prior-whitened; unknown sampling days are not among them.
     lost : int
         Draws that could not be simulated; their weight is nought.
     """
@@ -71,21 +71,21 @@ class NearestNormal:
 
     @property
     def doubts(self) -> tuple[str, ...]:
-        """Whether draws of the law stand for the posterior."""
+        """Whether draws of the approximation stand for the posterior."""
         if self.shape <= LARGEST_SHAPE:
             return ()
         return (
-            f"the nearest normal law does not stand for the posterior (Pareto k {self.shape:.1f}, trusted below "
+            f"the variational approximation does not stand for the posterior (Pareto k {self.shape:.1f}, trusted below "
             f"{LARGEST_SHAPE:g}): intervals drawn from it are good for a direction, not for a decimal; sample before "
             "quoting any.",
         )
 
 
 @dataclass(frozen=True, eq=False)
-class NormalLaw:
-    """A normal law of all parameters but unknown sampling days.
+class VariationalApproximation:
+    """A normal distribution of all parameters but unknown sampling days.
 
-    Made by :func:`cellsim.posterior.variational_fitting.nearest_normal`; a sweep draws from it as from a calibration.
+    Made by :func:`cellsim.posterior.variational_fitting.variational`; a sweep draws from it as from a calibration.
 
     Attributes
     ----------
@@ -97,7 +97,7 @@ class NormalLaw:
     log_evidence : float
         Natural.
     apart : array, shape (n_draws,)
-        ln of the posterior (not normalised) less ln of the law, at draws; -inf where one cannot be simulated.
+        ln of the posterior (not normalised) less ln of the approximation, at draws; -inf where one cannot be simulated.
     seed : int
         Of these draws.
     known : tuple of str
@@ -134,7 +134,7 @@ class NormalLaw:
 
     def __repr__(self) -> str:
         return (
-            f"<Normal law of {self.case.name}, variant {self.variant}: {len(self.names)} parameters, "
+            f"<Normal approximation of {self.case.name}, variant {self.variant}: {len(self.names)} parameters, "
             f"ln evidence {self.log_evidence:.1f}; {self.approximation.label}>"
         )
 
@@ -151,7 +151,7 @@ class NormalLaw:
         return np.asarray(np.linalg.inv(self.precision))
 
     @cached_property
-    def evidence(self) -> NearestNormal:
+    def evidence(self) -> VariationalEvidence:
         """Bound, and evidence by importance weights, of these draws alone."""
         fine = np.isfinite(self.apart)
         kept = self.apart[fine]
@@ -160,7 +160,7 @@ class NormalLaw:
         small = np.argsort(kept)[: (kept.size + 1) // 2]
         total = float(np.mean(kept[small] - logs[small]))
         second = np.diag(self.covariance) + self.mean**2
-        return NearestNormal(
+        return VariationalEvidence(
             bound=float(kept.mean()) if fine.all() else -np.inf,
             bound_error=float(kept.std() / np.sqrt(kept.size)),
             log_evidence=total - float(np.log(self.apart.size)),
@@ -177,13 +177,13 @@ class NormalLaw:
         doubts, unfit = [*self.known, *found.doubts], ""
         if found.doubts:
             unfit = (
-                f"draws of the nearest normal law do not stand for the posterior here (Pareto k {found.shape:.1f}, trusted "
+                f"draws of the variational approximation do not stand for the posterior here (Pareto k {found.shape:.1f}, trusted "
                 f"below {LARGEST_SHAPE:g}): they are good for a direction, not for a decimal. Sample before "
                 "quoting any (cs.sample(fit) or cellsim sample, minutes)."
             )
         if found.lost:
             doubts.append(
-                f"{found.lost} of {self.apart.size} draws of the nearest normal law could not be simulated."
+                f"{found.lost} of {self.apart.size} draws of the variational approximation could not be simulated."
             )
         return Approximation("variational", tuple(doubts), unfit)
 
@@ -278,7 +278,7 @@ class NormalLaw:
         Raises
         ------
         CalibrationError
-            If a fifth of the law's draws or more cannot be simulated.
+            If a fifth of the approximation's draws or more cannot be simulated.
         """
         random, days = np.random.SeedSequence(seed).spawn(2)
         normals = np.random.default_rng(random).standard_normal((int(np.ceil(_SPARE * n)), self.mean.size))
@@ -287,7 +287,7 @@ class NormalLaw:
         fine = theta[np.isfinite(theta).all(axis=1)]
         if len(fine) < n:
             raise CalibrationError(
-                f"{len(theta) - len(fine)} of {len(theta)} draws of the nearest normal law of {self.variant or self.case.name} "
+                f"{len(theta) - len(fine)} of {len(theta)} draws of the variational approximation of {self.variant or self.case.name} "
                 "cannot be simulated."
             )
         return np.asarray(fine[:n])

@@ -1,17 +1,17 @@
-"""The normal law nearest to a posterior, and the evidence it gives: between Laplace's approximation and chains.
+"""The Gaussian variational approximation of a posterior, and the evidence it gives: between Laplace's approximation and chains.
 
-Laplace's law stands at a mode and has the curvature there. The law of least Kullback-Leibler divergence KL(q || p) has
+Laplace's approximation stands at a mode and has the curvature there. The approximation of least Kullback-Leibler divergence KL(q || p) has
 the posterior's slope vanish on average over itself, and for its precision the average of minus the second derivatives
-(Opper and Archambeau 2009, Neural Comput 21:786); for these stands J'J, as Gauss and Newton have it. Any normal law q
+(Opper and Archambeau 2009, Neural Comput 21:786); for these stands J'J, as Gauss and Newton have it. Any normal approximation q
 gives a lower bound,
 
     ln p(data)  >=  E_q[ln p(data, theta) - ln q(theta)],
 
 and draws of it, weighted by p / q with the largest weights smoothed (Vehtari et al. 2024, JMLR 25:72), the evidence
-itself as far as their shape k allows. Unknown sampling days, which give a posterior several summits, are integrated out
+itself as far as their shape k allows. Unknown sampling days, which give a posterior several modes, are integrated out
 first (:mod:`cellsim.likelihood.marginal_days`).
 
-The law of a kindred posterior, one with a row less or another prior, is a few steps away from the first; what its
+The approximation of a altered posterior, one with a row less or another prior, is a few steps away from the first; what its
 evidence is more is the difference of two bounds at the same draws, its own and that of the first posterior walked for as
 few steps over the same points: gaps below the evidence, and what a short walk leaves, cancel, and an alteration that
 alters nothing changes nothing.
@@ -29,25 +29,25 @@ from cellsim.errors import CalibrationError
 from cellsim.likelihood.marginal_days import WithoutDays
 from cellsim.likelihood.objective import Objective
 from cellsim.posterior.laplace import Mixture
-from cellsim.posterior.variational import NormalLaw, on_all_cores, spread
+from cellsim.posterior.variational import VariationalApproximation, on_all_cores, spread
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Array = NDArray[np.float64]
 
-__all__ = ["nearby", "nearest_normal"]
+__all__ = ["refit", "variational_approximation"]
 
 # of the simulations: the density is then good to a few hundredths of what its scatter over draws is
 _RTOL = 1e-3
 # how much of a step is taken, and its longest in standard deviations: averages over few points are rough
 _SHARE, _LONGEST = 0.5, 2.0
 _LEAST_ROUNDS = 4
-# of a kindred law: rounds, how many of them take their step whole, points, draws
+# of a refitted approximation: rounds, how many of them take their step whole, points, draws
 _NEARBY = {"rounds": 6, "whole": 2, "points": 12, "draws": 200}
 
 
-def nearest_normal(
+def variational_approximation(
     objective: Objective,
     mixture: Mixture,
     *,
@@ -55,8 +55,8 @@ def nearest_normal(
     rounds: int = 14,
     points: int = 24,
     draws: int = 600,
-) -> NormalLaw:
-    """Fit the nearest normal law from the highest optimum, and draw from it.
+) -> VariationalApproximation:
+    """Fit the variational approximation from the highest optimum, and draw from it.
 
     Parameters
     ----------
@@ -66,26 +66,26 @@ def nearest_normal(
     seed : int
         Of all draws.
     rounds, points : int
-        Steps, and points over which each averages; the law is the average of the later half of them.
+        Steps, and points over which each averages; the approximation is the average of the later half of them.
     draws : int
         For bound and evidence.
 
     Returns
     -------
-    NormalLaw
+    VariationalApproximation
 
     Raises
     ------
     CalibrationError
-        For fewer than 4 rounds, 2 points or 40 draws, and if most points of the law cannot be simulated.
+        For fewer than 4 rounds, 2 points or 40 draws, and if most points of the approximation cannot be simulated.
 
     Examples
     --------
     >>> import cellsim as cs
-    >>> from cellsim.posterior.variational_fitting import nearest_normal
+    >>> from cellsim.posterior.variational_fitting import variational_approximation
     >>> fit = cs.calibrate(cs.load_case("sjogren_rfib"), variant="V0", starts=1)
-    >>> law = nearest_normal(fit.objective, fit.mixture)  # doctest: +SKIP
-    >>> law.log_evidence > fit.log_evidence  # doctest: +SKIP
+    >>> approximation = variational_approximation(fit.objective, fit.mixture)  # doctest: +SKIP
+    >>> approximation.log_evidence > fit.log_evidence  # doctest: +SKIP
     True
     """
     if rounds < _LEAST_ROUNDS or points < 2 or draws < 40:
@@ -98,70 +98,81 @@ def nearest_normal(
     precision = np.eye(mean.size) if first is None else first
     mean, precision = _walked(density, mean, precision, _seeds(seed)[0], rounds=rounds, points=points)
     apart = _apart(density, mean, precision, _normals(seed, draws, mean.size))
-    law = NormalLaw(density, mean, precision, np.nan, apart, seed)
-    return replace(law, log_evidence=law.evidence.log_evidence)
+    approximation = VariationalApproximation(density, mean, precision, np.nan, apart, seed)
+    return replace(approximation, log_evidence=approximation.evidence.log_evidence)
 
 
-def nearby(law: NormalLaw, objective: Objective, theta: Array | None = None) -> NormalLaw:
-    """The nearest normal law of a kindred objective.
+def refit(
+    approximation: VariationalApproximation, objective: Objective, theta: Array | None = None
+) -> VariationalApproximation:
+    """The variational approximation of a altered objective.
 
     Parameters
     ----------
-    law : NormalLaw
-        From :func:`nearest_normal`.
+    approximation : VariationalApproximation
+        From :func:`variational_approximation`.
     objective : Objective
         The other one: no parameters but the first one's, of which some may be held.
     theta : array, shape (n_parameters,), optional
-        :attr:`NormalLaw.theta` in the coordinates of the other objective, where these are others.
+        :attr:`VariationalApproximation.theta` in the coordinates of the other objective, where these are others.
 
     Returns
     -------
-    NormalLaw
+    VariationalApproximation
 
     Raises
     ------
     CalibrationError
-        If most points of the law cannot be simulated, or the other objective estimates what the first one did not.
+        If most points of the approximation cannot be simulated, or the other objective estimates what the first one did not.
     """
     if unknown := [
         objective.names[k]
         for k in WithoutDays(objective, _RTOL).columns
-        if objective.names[k] not in law.names
+        if objective.names[k] not in approximation.names
     ]:
         raise CalibrationError(
-            f"the law of {law.variant or law.case.name} knows nothing of {', '.join(unknown)}, which the altered case "
+            f"the approximation of {approximation.variant or approximation.case.name} knows nothing of {', '.join(unknown)}, which the altered case "
             "estimates; calibrate that case by itself."
         )
-    found, before = _short(law, objective, law.theta if theta is None else theta), _unaltered(law)
+    found, before = (
+        _short(approximation, objective, approximation.theta if theta is None else theta),
+        _unaltered(approximation),
+    )
     fine, both = np.isfinite(found.apart), np.isfinite(found.apart) & np.isfinite(before)
     # a draw that cannot be simulated has weight nought: the others are so many fewer
     lost = float(np.log(fine.mean()) - np.log(np.isfinite(before).mean()))
     more = float((found.apart[both] - before[both]).mean()) + lost
-    return replace(found, log_evidence=law.log_evidence + more)
+    return replace(found, log_evidence=approximation.log_evidence + more)
 
 
 @lru_cache(maxsize=16)
-def _unaltered(law: NormalLaw) -> Array:
-    """ln of the posterior less ln of the law, of a short walk that ends where it began but for its own roughness."""
-    return _short(law, law.objective, law.theta).apart
+def _unaltered(approximation: VariationalApproximation) -> Array:
+    """ln of the posterior less ln of the approximation, of a short walk that ends where it began but for its own roughness."""
+    return _short(approximation, approximation.objective, approximation.theta).apart
 
 
-def _short(law: NormalLaw, objective: Objective, theta: Array) -> NormalLaw:
-    """A few steps from a law to that of a kindred objective, whose evidence is left open."""
+def _short(
+    approximation: VariationalApproximation, objective: Objective, theta: Array
+) -> VariationalApproximation:
+    """A few steps from an approximation to that of a altered objective, whose evidence is left open."""
     density = WithoutDays(objective, _RTOL)
-    kept = [law.names.index(objective.names[k]) for k in density.columns]
+    kept = [approximation.names.index(objective.names[k]) for k in density.columns]
     mean, precision = _walked(
         density,
         theta[density.columns],
-        law.precision[np.ix_(kept, kept)],
-        _seeds(law.seed)[0],
+        approximation.precision[np.ix_(kept, kept)],
+        _seeds(approximation.seed)[0],
         rounds=_NEARBY["rounds"],
         points=_NEARBY["points"],
         whole=_NEARBY["whole"],
     )
-    normals = _normals(law.seed, law.apart.size, law.mean.size)[: _NEARBY["draws"], kept]
+    normals = _normals(approximation.seed, approximation.apart.size, approximation.mean.size)[
+        : _NEARBY["draws"], kept
+    ]
     apart = _apart(density, mean, precision, normals)
-    return NormalLaw(density, mean, precision, np.nan, apart, law.seed, law.known)
+    return VariationalApproximation(
+        density, mean, precision, np.nan, apart, approximation.seed, approximation.known
+    )
 
 
 def _walked(
@@ -176,19 +187,19 @@ def _walked(
 ) -> tuple[Array, Array]:
     """Mean and precision, averaged over the later rounds."""
     # compiles, before threads ask for it
-    density.bent(mean)
+    density.curved(mean)
     means, precisions = [], []
     random = np.random.default_rng(seed)
     for k in range(rounds):
         # opposite points, whose odd errors cancel
         half = random.standard_normal(((points + 1) // 2, mean.size))
-        made = on_all_cores(density.bent, mean + spread(precision, np.concatenate([half, -half])))
+        made = on_all_cores(density.curved, mean + spread(precision, np.concatenate([half, -half])))
         slopes = [here.gradient for here, bend in made if bend is not None]
         bends = [bend for _, bend in made if bend is not None]
         if len(bends) < len(made) / 2:
             why = next(here.failure for here, bend in made if bend is None)
             raise CalibrationError(
-                f"{len(made) - len(bends)} of {len(made)} points of the nearest normal law cannot be simulated: {why}"
+                f"{len(made) - len(bends)} of {len(made)} points of the variational approximation cannot be simulated: {why}"
             )
         bend = np.mean(bends, axis=0)
         step = np.linalg.solve(bend, np.mean(slopes, axis=0))
@@ -202,14 +213,14 @@ def _walked(
 
 
 def _apart(density: WithoutDays, mean: Array, precision: Array, normals: Array) -> Array:
-    """ln of the posterior less ln of a normal law, at draws of the law."""
+    """ln of the posterior less ln of a normal distribution, at draws of the approximation."""
     found = np.array(on_all_cores(density.value, mean + spread(precision, normals)))
     if np.isfinite(found).sum() < found.size / 2:
         raise CalibrationError(
-            f"{int((~np.isfinite(found)).sum())} of {found.size} draws of the nearest normal law cannot be simulated."
+            f"{int((~np.isfinite(found)).sum())} of {found.size} draws of the variational approximation cannot be simulated."
         )
     _, root = np.linalg.slogdet(precision)
-    # the constants of the unit normal prior and of the law are the same
+    # the constants of the unit normal prior and of the approximation are the same
     return np.asarray(found + 0.5 * (normals**2).sum(axis=1) - 0.5 * root)
 
 
@@ -218,5 +229,5 @@ def _seeds(seed: int) -> list[np.random.SeedSequence]:
 
 
 def _normals(seed: int, draws: int, size: int) -> Array:
-    """The unit normal draws behind an evidence, the same for kindred laws."""
+    """The unit normal draws behind an evidence, the same for refitted approximations."""
     return np.random.default_rng(_seeds(seed)[1]).standard_normal((draws, size))

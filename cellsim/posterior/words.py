@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from cellsim.likelihood.objective import Objective
     from cellsim.posterior.approximation import Approximation
     from cellsim.posterior.calibration import Calibration
-    from cellsim.posterior.variational import NormalLaw
+    from cellsim.posterior.variational import VariationalApproximation
 
     Array = NDArray[np.float64]
 
@@ -33,7 +33,7 @@ __all__ = [
 
 LABEL = "n = 1, uncontrolled, unblinded; schedule rankings reflect priors; not for treatment decisions."
 
-_REACH = 1.959963984540054  # of a 95 % interval of a normal law
+_REACH = 1.959963984540054  # of a 95 % interval of a normal distribution
 _PLACES = ("prior_median", "prior_low", "prior_high", "estimate", "low", "high")
 _COLUMNS = (
     "parameter", "group", "meaning", "unit", *_PLACES, "contraction", "shift", "verdict", "mark", "source",
@@ -41,10 +41,10 @@ _COLUMNS = (
 
 _WHITENED = "prior-whitened coordinates, in which every prior is a standard normal (a prior flat on a box is not flat there)"
 _MAXIMISED = {
-    "whitened": f"Estimates: the summit of the posterior density of {_WHITENED}; density='petab' asks for that of the "
+    "whitened": f"Estimates: the mode of the posterior density of {_WHITENED}; density='petab' asks for that of the "
     "parameters in their own units, which lies elsewhere. Evidence and intervals do not depend on the choice.",
-    "petab": "Estimates: the summit of PEtab's posterior density, that of the parameters in their own units. Intervals and "
-    f"evidence: the normal laws around the summits of the density of {_WHITENED}, the same for either choice.",
+    "petab": "Estimates: the mode of PEtab's posterior density, that of the parameters in their own units. Intervals and "
+    f"evidence: the normal approximations around the modes of the density of {_WHITENED}, the same for either choice.",
 }
 
 _VERDICTS = (DATA_DRIVEN, MOVED, PRIOR_DRIVEN, UNTOUCHED)
@@ -164,7 +164,7 @@ def parameters_table(
     return approximation.stamped(pd.DataFrame(rows, columns=list(_COLUMNS)))
 
 
-def parameter_table(fit: Calibration | NormalLaw) -> pd.DataFrame:
+def parameter_table(fit: Calibration | VariationalApproximation) -> pd.DataFrame:
     """Estimates beside priors as text, the data-driven ones first.
 
     Returns

@@ -122,9 +122,9 @@ class Sample:
     def all_runs(
         self, plans: Sequence[Schedule], several: Sequence[Array]
     ) -> tuple[list[list[Simulated]], bool]:
-        """:meth:`runs` of equally many draws from several laws, and whether an interrupt came before all were done.
+        """:meth:`runs` of equally many draws from several approximations, and whether an interrupt came before all were done.
 
-        The laws go side by side, so that what is done of each is as many draws.
+        The approximations go side by side, so that what is done of each is as many draws.
         """
         size = _DRAWS_A_THREAD * (os.cpu_count() or 1)
         parts: list[list[list[Simulated]]] = []
@@ -138,8 +138,8 @@ class Sample:
                 interrupted = True
                 break
         return [
-            [Simulated.joined([part[law][plan] for part in parts]) for plan in range(len(plans))]
-            for law in range(len(several))
+            [Simulated.joined([part[approximation][plan] for part in parts]) for plan in range(len(plans))]
+            for approximation in range(len(several))
         ], interrupted
 
     def runs(self, plans: Sequence[Schedule], thetas: Array) -> list[Simulated]:

@@ -41,7 +41,7 @@ _BANDS = (0.05, 0.25, 0.5, 0.75, 0.95)
 
 
 class Source(Protocol):
-    """What a sweep asks of the thing it draws from; a Calibration, a NormalLaw and a Posterior answer."""
+    """What a sweep asks of the thing it draws from; a Calibration, a VariationalApproximation and a Posterior answer."""
 
     @property
     def case(self) -> Case:
@@ -370,7 +370,7 @@ def sweep(
 
     Parameters
     ----------
-    source : Calibration, NormalLaw or Posterior
+    source : Calibration, VariationalApproximation or Posterior
         Draws come from its posterior (Laplace, nearest normal, or sampled: the result says which); the same number
         comes from its prior, for comparison.
     schedules : Schedule, or mapping of str to Schedule
@@ -395,7 +395,7 @@ def sweep(
     ScheduleError
         All problems at once: plans with doses before day 0, unknown products, days that are not looked at.
     CellsimError
-        If `source` is neither calibration, nor normal law, nor chains, or no draw could be simulated.
+        If `source` is neither calibration, nor normal approximation, nor chains, or no draw could be simulated.
 
     Warns
     -----
@@ -415,7 +415,7 @@ def sweep(
     objective = objective_given(source, "sweep")
     if not hasattr(source, "draws"):
         raise CellsimError(
-            "sweep draws from a calibration, its nearest normal law, or chains; an objective has none. Make one: "
+            "sweep draws from a calibration, its variational approximation, or chains; an objective has none. Make one: "
             "cs.calibrate(case)."
         )
     case, approximation = objective.case, approximation_of(source)

@@ -1,4 +1,4 @@
-"""What a report says about chains: whether they can be used, and where they put what Laplace's laws put elsewhere."""
+"""What a report says about chains: whether they can be used, and where they put what the Laplace approximations put elsewhere."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 from cellsim.posterior.approximation import LARGEST_SHAPE
 from cellsim.posterior.convergence import USABLE_ESS, USABLE_RHAT
 from cellsim.posterior.posterior import Posterior
-from cellsim.posterior.variational import NormalLaw
+from cellsim.posterior.variational import VariationalApproximation
 from cellsim.posterior.words import number
 from cellsim.report.products import BENEFIT
 from cellsim.report.report_summary import listed, records
@@ -45,10 +45,10 @@ def source_words(source: Approximated, post: Posterior | None, fit: Calibration,
     """Where the numbers of a variant come from, and why from there."""
     shape = fit.diagnosis["shape"]
     how = (
-        f"Laplace's normal laws do not stand for the posterior here (Pareto k {shape:.1f}, trusted below "
+        f"the Laplace approximations do not stand for the posterior here (Pareto k {shape:.1f}, trusted below "
         f"{LARGEST_SHAPE:g}): intervals and medians may be displaced by more than their width."
         if not shape <= LARGEST_SHAPE
-        else f"Laplace's normal laws stand for the posterior as far as that can be seen (Pareto k {shape:.1f})."
+        else f"the Laplace approximations stand for the posterior as far as that can be seen (Pareto k {shape:.1f})."
     )
     if not isinstance(source, Posterior):
         if post is not None:
@@ -56,11 +56,11 @@ def source_words(source: Approximated, post: Posterior | None, fit: Calibration,
         else:
             why = "chains were left out as asked" if left_out else "there are no chains"
         said = f"Numbers come from {source.approximation.name}, because {why}. {how}"
-        if not isinstance(source, NormalLaw):
+        if not isinstance(source, VariationalApproximation):
             return said
         k = source.evidence.shape
         quality = "not beyond doubt" if source.evidence.doubts else "trusted"
-        return f"{said} The nearest normal law is {quality} by the same measure (Pareto k {k:.1f})."
+        return f"{said} The variational approximation is {quality} by the same measure (Pareto k {k:.1f})."
     chains, length, _ = source.thetas.shape
     found = source.convergence
     least = float(np.min(np.fmin(found.ess_bulk, found.ess_tail)))

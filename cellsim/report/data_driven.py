@@ -8,7 +8,7 @@ from cellsim.files import file_name
 from cellsim.identifiability.profiles import DYNAMIC
 from cellsim.report.chains import apart_table, apart_words, chains_words, source_words
 from cellsim.report.page import details, paragraphs, section, table
-from cellsim.report.profiles import foretold, seen
+from cellsim.report.profiles import predicted, seen
 from cellsim.report.report_summary import (
     determined,
     groups_table,
@@ -39,7 +39,7 @@ def learned(job: Job) -> tuple[str, str, str]:
     name = job.main
     fit, source, post = job.fits[name], job.source(name), job.posteriors.get(name)
     if not fit.objective.names:
-        said = f"Nothing is estimated in {job.spoken(name)}: every parameter has a fixed value, so nothing was learned."
+        said = f"Nothing is estimated in {job.label(name)}: every parameter has a fixed value, so nothing was learned."
         return section("learned", title, paragraphs([said]))
     known = set(fit.table()["group"])
     mechanism = [each for each in DYNAMIC if each in known] or None
@@ -47,7 +47,7 @@ def learned(job: Job) -> tuple[str, str, str]:
     return section(
         "learned",
         title,
-        paragraphs([f"Shown for {job.spoken(name)}. {standing(name, job.compared)}".strip()]),
+        paragraphs([f"Shown for {job.label(name)}. {standing(name, job.compared)}".strip()]),
         paragraphs([*learned_words(source), *determined(source)]),
         table(groups_table(source), names={"determined": "numbers determined"}),
         job.desk.draw(
@@ -78,7 +78,7 @@ def learned(job: Job) -> tuple[str, str, str]:
         job.desk.said("Profiles"),
         job.desk.part("Words on the profiles", lambda: _profiles(job, source)),
         job.desk.said("Predictions"),
-        job.desk.part("Words on the predictions", lambda: foretold(job)),
+        job.desk.part("Words on the predictions", lambda: predicted(job)),
         job.desk.said("What the rows can see"),
         job.desk.part("Words on what the rows can see", lambda: seen(job.seen)),
     )
@@ -86,7 +86,7 @@ def learned(job: Job) -> tuple[str, str, str]:
 
 def _kind(source: Approximated) -> str:
     """What the file of its table is called."""
-    return {"laplace": "parameters", "variational": "nearest_normal", "chains": "posterior"}[
+    return {"laplace": "parameters", "variational": "variational_approximation", "chains": "posterior"}[
         source.approximation.kind
     ]
 

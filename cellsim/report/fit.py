@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from cellsim.files import file_name
 from cellsim.posterior.calibration import Calibration
 from cellsim.report.page import details, paragraphs, section, table
-from cellsim.report.report_summary import replicas_words, summits_words, unfollowed_words
+from cellsim.report.report_summary import modes_words, replicas_words, unfollowed_words
 
 if TYPE_CHECKING:
     from cellsim.report.steps import Job
@@ -52,7 +52,7 @@ def fitted(job: Job) -> tuple[str, str, str]:
         predicted,
         details(
             "Printed, predicted and residual of every row",
-            paragraphs(summits_words(fit)),
+            paragraphs(modes_words(fit)),
             table(
                 fit_table(fit).drop(columns="worst"),
                 names={each.id: f"{each.name}: printed | model (sigmas)" for each in case.visits},

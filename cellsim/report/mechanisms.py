@@ -6,7 +6,7 @@ from math import isnan
 from typing import TYPE_CHECKING
 
 from cellsim.comparison.robustness_table import sentences
-from cellsim.comparison.verdicts import NORMAL_OFF, by_words, nulls_words, verdict_sentences
+from cellsim.comparison.verdicts import VARIATIONAL_OFF, by_words, nulls_words, verdict_sentences
 from cellsim.report.page import details, paragraphs, section, table
 from cellsim.report.report_summary import listed, records, variants_table
 
@@ -24,7 +24,7 @@ _COLUMNS = {
     "ln_evidence": "ln evidence",
     "by": "by",
     "less_the_best": "less the best",
-    "bound": "lower bound by the nearest normal law",
+    "bound": "lower bound by the variational approximation",
     "laplace": "by Laplace",
     "checked": "by bridge sampling",
     "check_error": "its error",
@@ -67,19 +67,19 @@ def rivals(job: Job) -> tuple[str, str, str]:
         job.desk.draw(
             "evidence",
             f"Natural log evidence less that of the best by {by_words(found)}: hollow by Laplace, diamonds by the nearest normal "
-            "law, filled by bridge sampling; squares are nulls. Within the dark band a ratio is below 20, within the pale "
+            "approximation, filled by bridge sampling; squares are nulls. Within the dark band a ratio is below 20, within the pale "
             "one nothing is decided, as far as evidences may be off."
             + (
-                " Then what is foretold of analytes and visits left out, and stacking weights."
+                " Then what is predicted of analytes and visits left out, and stacking weights."
                 if found.left
                 else ""
             ),
             lambda: plots.evidence(found),
-            alt="Evidence of every variant, and what each foretells",
+            alt="Evidence of every variant, and what each predicts",
         ),
         details(
             "What each mechanism means",
-            paragraphs([f"{job.spoken(each)}: {meanings.get(each, '')}" for each in found.order]),
+            paragraphs([f"{job.label(each)}: {meanings.get(each, '')}" for each in found.order]),
         )
         if any(meanings.values())
         else "",
@@ -155,7 +155,7 @@ def sample_effect_words(found: Robustness | None) -> list[str]:
         else "None of these changes what is concluded."
     )
     return [
-        "Lead of the best mechanism in which cells act over the best null, in nats by the nearest normal law, as the sample effect "
+        "Lead of the best mechanism in which cells act over the best null, in nats by the variational approximation, as the sample effect "
         f"varies: as it stands {-found.base.values['null_lead']:+.1f}; {told}. {verdict}"
     ]
 
@@ -185,9 +185,9 @@ def changes(job: Job) -> tuple[str, str, str]:
         paragraphs(
             [
                 f"Every conclusion was drawn again under {len(found.rows) - 1} alterations, each of one thing that is not "
-                f"known or might have been otherwise: for each of {listed(list(found.variants))} the normal law nearest to its "
+                f"known or might have been otherwise: for each of {listed(list(found.variants))} the Gaussian variational approximation of its "
                 "posterior was found again, with unknown sampling days integrated out. Its evidences were seen to be up to "
-                f"{NORMAL_OFF:g} nats off; what lies nearer to its threshold than that is called open. "
+                f"{VARIATIONAL_OFF:g} nats off; what lies nearer to its threshold than that is called open. "
                 "Leads of two lines that differ by a few tenths of a nat are the same.",
                 *change_words(found),
             ]

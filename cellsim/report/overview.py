@@ -32,7 +32,7 @@ _BRIEF = {
 }
 _LEFT_OUT = {
     "sample": "chains (and with them the check of the evidences by bridge sampling)",
-    "leave-out": "foretelling of left-out analytes and visits",
+    "leave-out": "prediction of left-out rows of left-out analytes and visits",
     "robustness": "the conclusions under everything that may have been otherwise",
 }
 
@@ -93,7 +93,7 @@ def _lead(job: Job) -> str:
     if job.main is not None:
         rests_on = job.source(job.main).approximation
         said.append(
-            f"Numbers of {job.spoken(job.main)}, the mechanism shown in detail, come from {rests_on.name}: parameters, "
+            f"Numbers of {job.label(job.main)}, the mechanism shown in detail, come from {rests_on.name}: parameters, "
             "bands and schedules alike."
             + " They are not beyond doubt: see its reasons."
             * bool(rests_on.doubts)
@@ -200,7 +200,7 @@ def _doubts(job: Job) -> tuple[str, str, str]:
             )
             + "."
         )
-        parts.append(f"<h3>{escape(job.spoken(name))}</h3>" + paragraphs([*said, *chains, gives]))
+        parts.append(f"<h3>{escape(job.label(name))}</h3>" + paragraphs([*said, *chains, gives]))
     noted = [str(each) for each in job.case.check() if each.severity == "doubt"]
     about = details(f"Doubts about the case itself ({len(noted)})", paragraphs(noted)) if noted else ""
     return section("doubts", "Reasons to doubt", *parts, about)

@@ -113,11 +113,11 @@ def table(frame: pd.DataFrame, *, names: Mapping[str, str] | None = None, file: 
 
     What its numbers rest on is said beneath it, once; a column says it of each row where rows rest on different things.
     """
-    spoken = dict(names or {})
+    label = dict(names or {})
     rests_on = _rests_on(frame)
     alike = {"doubts", *(["approximation"] if len(rests_on) < 2 else [])}
-    columns = [name for name in frame.columns if spoken.get(name, name) and name not in alike]
-    head = "".join(f"<th>{escape(spoken.get(name, name.replace('_', ' ')))}</th>" for name in columns)
+    columns = [name for name in frame.columns if label.get(name, name) and name not in alike]
+    head = "".join(f"<th>{escape(label.get(name, name.replace('_', ' ')))}</th>" for name in columns)
     body = "".join(
         "<tr>" + "".join(_cell(value) for value in row) + "</tr>"
         for row in frame[columns].astype(object).itertuples(index=False, name=None)

@@ -114,7 +114,7 @@ def persists_words(source: Approximated, result: Sweep | None, first: str, secon
 
     Parameters
     ----------
-    source : Calibration, NormalLaw or Posterior
+    source : Calibration, VariationalApproximation or Posterior
         Whose parameters of persistence and rejection are counted.
     result : Sweep, optional
         With both plans.

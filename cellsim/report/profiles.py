@@ -20,14 +20,14 @@ if TYPE_CHECKING:
     from cellsim.predictions.plans import Plan
     from cellsim.report.steps import Job
 
-__all__ = ["foretold", "foretold_of", "foretold_words", "seen"]
+__all__ = ["predicted", "predicted_of", "predicted_words", "seen"]
 
 _DRIVE = "D"
 _CELLS = {"autologous": "viable_auto", "allogeneic": "viable_allo"}
 _MOST_ANALYTES = 3
 
 
-def foretold_of(fit: Calibration, plans: Sequence[Plan], until: float) -> tuple[Prediction, ...]:
+def predicted_of(fit: Calibration, plans: Sequence[Plan], until: float) -> tuple[Prediction, ...]:
     """What a report profiles: viable cells over time of each source, and the disease drive over time of every schedule.
 
     Parameters
@@ -66,14 +66,14 @@ def _moves(fit: Calibration, prediction: Prediction) -> bool:
     return bool(prediction.of(fit.theta)[1].any())
 
 
-def foretold_words(found: Profiles) -> list[str]:
+def predicted_words(found: Profiles) -> list[str]:
     """Which predictions the data narrowed, and which are the prior's."""
     curves = list(found.curves.values())
     driven = [each.name for each in curves if each.verdict == DATA_DRIVEN]
     others = [each.name for each in curves if each.verdict != DATA_DRIVEN]
     said = [
         "A prediction is as good as what the data say along the one direction of the parameters that moves it, so each is "
-        "profiled like a parameter: the contraction is that of its own direction, and the interval needs no normal law."
+        "profiled like a parameter: the contraction is that of its own direction, and the interval needs no normal approximation."
     ]
     if driven:
         said.append(f"Data-driven: {listed(driven)}.")
@@ -82,7 +82,7 @@ def foretold_words(found: Profiles) -> list[str]:
     return said
 
 
-def foretold(job: Job) -> str:
+def predicted(job: Job) -> str:
     """Predictions with their profiles."""
     from cellsim import plots
 
@@ -94,7 +94,7 @@ def foretold(job: Job) -> str:
     return "".join(
         [
             "<h3>How far predictions are the data's</h3>",
-            paragraphs([*doubts, *foretold_words(found)]),
+            paragraphs([*doubts, *predicted_words(found)]),
             table(shown, file=f"tables/{file_name(found.objective.variant)}_predictions.csv"),
             details(
                 "The profiles as curves",

@@ -19,22 +19,22 @@ if TYPE_CHECKING:
     from cellsim.identifiability.profiles import Profiles
     from cellsim.posterior.calibration import Calibration
     from cellsim.posterior.posterior import Posterior
-    from cellsim.posterior.variational import NormalLaw
+    from cellsim.posterior.variational import VariationalApproximation
 
-    Approximated = Calibration | NormalLaw | Posterior
+    Approximated = Calibration | VariationalApproximation | Posterior
 
 __all__ = [
     "determined",
     "groups_table",
     "learned_words",
     "listed",
+    "modes_words",
     "profiles_table",
     "profiles_words",
     "records",
     "replicas_words",
     "signed",
     "standing",
-    "summits_words",
     "unfollowed",
     "unfollowed_words",
     "variants_table",
@@ -204,7 +204,7 @@ def profiles_words(found: Profiles, fit: Approximated) -> list[str]:
     by_draws = set(table["parameter"][table["verdict"] == DATA_DRIVEN])
     names = [each for each in found.curves if each in by_profile]
     said = (
-        f"Profiles need neither normal laws nor sampling. Of {len(found.curves)} they call "
+        f"Profiles need neither normal approximations nor sampling. Of {len(found.curves)} they call "
         f"{f'{listed(names)} data-driven' if names else 'none data-driven'}"
     )
     only, other = sorted(by_profile - by_draws), sorted(by_draws - by_profile)
@@ -221,7 +221,7 @@ def profiles_words(found: Profiles, fit: Approximated) -> list[str]:
     ]
 
 
-def summits_words(fit: Calibration) -> list[str]:
+def modes_words(fit: Calibration) -> list[str]:
     """Whether there are several explanations, and how the probability is shared."""
     weights = [float(each) for each in fit.mixture.weights]
     if len(weights) < 2:
@@ -230,7 +230,7 @@ def summits_words(fit: Calibration) -> list[str]:
     return [
         f"{len(weights)} distinct optima were found, which hold {shares} of the probability by Laplace. Fitted "
         "days and residuals are those of the highest; intervals by Laplace go over all of them, and the "
-        "nearest normal law over those that differ in unknown sampling days only."
+        "variational approximation over those that differ in unknown sampling days only."
     ]
 
 
@@ -250,7 +250,7 @@ def unfollowed_words(fit: Calibration, source: Approximated) -> list[str]:
     Parameters
     ----------
     fit : Calibration
-    source : Calibration, NormalLaw or Posterior
+    source : Calibration, VariationalApproximation or Posterior
         Of the same variant: what says how many numbers the data determined.
     """
     rows = fit.rows()
@@ -278,8 +278,8 @@ def unfollowed_words(fit: Calibration, source: Approximated) -> list[str]:
                     f"{one.visit} (printed {sign}{number(one.measured)}, model {number(one.predicted)} {one.unit}, "
                     f"{abs(one.residual):.1f} sigmas)"
                 )
-        spoken = next((each.name for each in case.analytes if each.id == name), name)
-        parts.append(f"{spoken}: {listed(where)}")
+        label = next((each.name for each in case.analytes if each.id == name), name)
+        parts.append(f"{label}: {listed(where)}")
     said.append(f"The model cannot follow (by {FAR_OFF:g} sigmas or more) {'; '.join(parts)}.")
     said.append(
         "It is left so because every analyte hangs on the same few time-courses (the disease drive, the acute pulse, "

@@ -182,7 +182,7 @@ def what_if(job: Job) -> tuple[str, str, str]:
         paragraphs(
             [
                 f"Every plan follows the same history and is looked at until day {job.until:g}, with {job.draws} draws of "
-                f"{job.spoken(name)} from {result.approximation.name} and as many of its prior. "
+                f"{job.label(name)} from {result.approximation.name} and as many of its prior. "
                 f"{standing(name, job.compared)} The block spreads the whole amount over consecutive days, "
                 "because one bag of that size was never given."
             ]

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from cellsim.identifiability.profiles import Profiles
     from cellsim.posterior.calibration import Calibration
     from cellsim.posterior.posterior import Posterior
-    from cellsim.posterior.variational import NormalLaw
+    from cellsim.posterior.variational import VariationalApproximation
     from cellsim.predictions.sweeps import Sweep
 
 __all__ = ["LONG", "Job", "Step"]
@@ -80,7 +80,7 @@ class Job:
         self.variants, self.without = variants, tuple(each for each in LONG if each in without)
         self.fits: dict[str, Calibration] = {}
         self.sweeps: dict[str, Sweep] = {}
-        self.laws: dict[str, NormalLaw] = {}
+        self.approximations: dict[str, VariationalApproximation] = {}
         self.before_chains: dict[str, Sweep] = {}
         self.posteriors: dict[str, Posterior] = {}
         self.profiles: Profiles | None = None
@@ -102,15 +102,18 @@ class Job:
         sampled, left_out = "sample" not in self.without, "leave-out" not in self.without
         out = [Step("case", 1, self.inputs)]
         out += [Step(f"calibrating {name}", 6, partial(self.calibrate, name)) for name in self.variants]
-        out += [Step(f"nearest normal law of {name}", 10, partial(self.near, name)) for name in self.variants]
+        out += [
+            Step(f"variational approximation of {name}", 10, partial(self.near, name))
+            for name in self.variants
+        ]
         out += [Step(f"schedules under {name}", 7, partial(self.ask, name)) for name in self.variants]
-        out += [Step("profiles", 3, self.profile), Step("predictions", 10, self.foretell)]
+        out += [Step("profiles", 3, self.profile), Step("predictions", 10, self.predict)]
         if sampled:
             out += [Step("chains of the mechanism shown", 400, lambda: self.sample(self.main))]
             out += [Step("chains of the null", 350, lambda: self.sample(self.null))]
         out += [Step("variants held against each other", 560 if left_out else 40, self.compare)]
         if "robustness" not in self.without:
-            out += [Step("robustness", 600, self.shake)]
+            out += [Step("robustness", 600, self.robustness_step)]
         return out
 
     def run(self, step: Step) -> bool:
@@ -149,14 +152,16 @@ class Job:
         self._tables(name, {"parameters": fit.table, "rows": fit.rows})
 
     def near(self, name: str) -> None:
-        """The normal law nearest to the posterior of one variant."""
+        """The Gaussian variational approximation of the posterior of one variant."""
         fit = self.fits.get(name)
         if fit is None:
             return
-        law = self.desk.attempt(f"Nearest normal law of {name or self.case.name}", fit.nearest_normal)
-        if law is not None:
-            self.laws[name] = law
-            self._tables(name, {"nearest_normal": law.table})
+        approximation = self.desk.attempt(
+            f"Variational approximation of {name or self.case.name}", fit.variational
+        )
+        if approximation is not None:
+            self.approximations[name] = approximation
+            self._tables(name, {"variational_approximation": approximation.table})
 
     def ask(self, name: str) -> None:
         """The schedules under one variant, written at once; from its chains when they can be used."""
@@ -171,8 +176,8 @@ class Job:
             try:
                 return sweep(self.source(name), schedules, **options)
             except CalibrationError:
-                # a law too many of whose draws cannot be simulated is none to ask
-                if self.laws.pop(name, None) is None:
+                # an approximation too many of whose draws cannot be simulated is none to ask
+                if self.approximations.pop(name, None) is None:
                     raise
                 return sweep(self.source(name), schedules, **options)
 
@@ -201,11 +206,11 @@ class Job:
 
         self.profiles = self.desk.attempt("Profiles", work)
 
-    def foretell(self) -> None:
+    def predict(self) -> None:
         """What the rows can see at all, and predictions held at other values, in the variant shown in detail."""
         from cellsim.identifiability.identification import identify
         from cellsim.identifiability.profiles import profile
-        from cellsim.report.profiles import foretold_of
+        from cellsim.report.profiles import predicted_of
 
         name = self.main
         if name is None or not self.fits[name].objective.names:
@@ -213,7 +218,7 @@ class Job:
         fit = self.fits[name]
 
         def work() -> Profiles | None:
-            asked = foretold_of(fit, self.plans, self.until)
+            asked = predicted_of(fit, self.plans, self.until)
             if not asked:
                 return None
             found = profile(fit, predictions=asked, progress=self.progress)
@@ -283,7 +288,7 @@ class Job:
             found = comparison_of(
                 dict(sorted(self.fits.items(), key=lambda item: item[0] != self.main)),
                 posteriors=long,
-                laws=self.laws,
+                approximations=self.approximations,
                 leave_out="leave-out" not in self.without,
                 progress=self.progress,
             )
@@ -295,7 +300,7 @@ class Job:
 
         self.comparison = self.desk.attempt("Comparison of the variants", work)
 
-    def shake(self) -> None:
+    def robustness_step(self) -> None:
         """Every conclusion again under everything that may have been otherwise."""
         from cellsim.comparison.robustness_analysis import robustness
 
@@ -309,7 +314,7 @@ class Job:
                 if self.case.variants and len(self.fits) < len(self.case.variants)
                 else None,
                 fits=self.fits,
-                laws=self.laws,
+                approximations=self.approximations,
                 starts=self.starts,
                 seed=self.seed,
                 progress=self.progress,
@@ -349,7 +354,10 @@ class Job:
         if self.comparison is not None:
             return self.comparison
         shown_first = dict(sorted(self.fits.items(), key=lambda item: item[0] != self.main))
-        return Comparison(shown_first, normals={name: law.evidence for name, law in self.laws.items()})
+        return Comparison(
+            shown_first,
+            normals={name: approximation.evidence for name, approximation in self.approximations.items()},
+        )
 
     @property
     def null(self) -> str | None:
@@ -360,17 +368,17 @@ class Job:
         others = [name for name in found.order if name in found.rivals.nulls and name != self.main]
         return next(iter(others), None)
 
-    def source(self, name: str) -> Calibration | NormalLaw | Posterior:
+    def source(self, name: str) -> Calibration | VariationalApproximation | Posterior:
         """What every posterior number of a variant is drawn from, its schedules, bands and tables alike.
 
-        Its chains when they can be used, or else the nearest normal law, or Laplace's laws when there is none.
+        Its chains when they can be used, or else the variational approximation, or the Laplace approximations when there is none.
         """
         from cellsim.report.chains import usable
 
         post = self.posteriors.get(name)
-        return post if post is not None and usable(post) else self.laws.get(name, self.fits[name])
+        return post if post is not None and usable(post) else self.approximations.get(name, self.fits[name])
 
-    def spoken(self, name: str) -> str:
+    def label(self, name: str) -> str:
         """A variant with its name, for a sentence."""
         about = next((each for each in self.case.variants if each.id == name), None)
         return f"{name} ({about.name})" if about is not None and about.name else name or self.case.name

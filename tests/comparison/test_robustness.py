@@ -15,7 +15,7 @@ from cellsim.case.alternatives import Alternative
 from cellsim.comparison import robustness_analysis as robust
 from cellsim.comparison.alterations import GROUPS, Alteration, alterations_of
 from cellsim.comparison.conclusions import Conclusion, Question
-from cellsim.comparison.nulls import Rivals, rivals_of
+from cellsim.comparison.nulls import Nulls, nulls_of
 from cellsim.comparison.robustness_table import BASE, Robustness, Row
 from cellsim.dosing.schedule import Schedule
 from cellsim.errors import CalibrationError, CaseError, CellsimError
@@ -24,7 +24,7 @@ from cellsim.petab.doses_write import experiment_from_schedule
 from cellsim.petab.tables import table_text
 from cellsim.posterior.approximation import Approximation
 from cellsim.posterior.fitting import calibrate, optima
-from cellsim.posterior.variational_fitting import nearest_normal
+from cellsim.posterior.variational_fitting import variational_approximation
 
 CASE = cs.load_case("sjogren_rfib")
 
@@ -249,9 +249,9 @@ def test_a_linear_gaussian_case_has_its_closed_form_under_every_alteration(found
 
 
 def test_what_does_nothing_is_told_apart_by_what_it_does(found):
-    assert found.rivals == Rivals("act", ("null",), ("act",), ())
+    assert found.rivals == Nulls("act", ("null",), ("act",), ())
     shipped = {each.id: objective_of(CASE, variant=each.id) for each in CASE.variants}
-    assert rivals_of(shipped, "V2") == Rivals(
+    assert nulls_of(shipped, "V2") == Nulls(
         "V2", ("V0", "V0b"), ("V1", "V2", "V3", "V4", "V5", "V6"), ("V4", "V6")
     )
 
@@ -296,7 +296,7 @@ def test_a_day_that_nothing_depends_on_is_as_likely_as_its_window_says():
 
 
 def test_a_few_steps_from_the_known_law_end_where_many_from_a_new_fit_do():
-    """Each variant of the small patient calibrated anew under an alteration, and its law found from there."""
+    """Each variant of the small patient calibrated anew under an alteration, and its approximation found from there."""
     case = small_patient()
     chosen = alterations_of(case)[:-6:3]
     found = cs.robustness(case, alterations=chosen, starts=4, progress=False)
@@ -305,16 +305,19 @@ def test_a_few_steps_from_the_known_law_end_where_many_from_a_new_fit_do():
             objective = change.of(objective_of(case, variant=variant))
             firsts = np.random.default_rng(5).standard_normal((4, len(objective.names)))
             afresh = optima(objective, [np.zeros(len(objective.names)), *firsts]).mixture
-            law = nearest_normal(objective, afresh, seed=11, draws=1500)
+            approximation = variational_approximation(objective, afresh, seed=11, draws=1500)
             known = calibrate(case, variant=variant, starts=4, progress=False)
-            before = nearest_normal(known.objective, known.mixture, seed=11, draws=1500)
-            more = law.evidence.bound - before.evidence.bound
+            before = variational_approximation(known.objective, known.mixture, seed=11, draws=1500)
+            more = approximation.evidence.bound - before.evidence.bound
             # the row has 200 draws where these have 1,500; six rounds of a dozen points leave a tenth of a nat or two
-            drawn = np.hypot(law.evidence.bound_error, before.evidence.bound_error) * np.sqrt(7.5)
+            drawn = np.hypot(approximation.evidence.bound_error, before.evidence.bound_error) * np.sqrt(7.5)
             error = 0.15 + 3 * drawn
             assert row.evidence[variant] - found.base.evidence[variant] == pytest.approx(more, abs=error)
             # the gap between bound and evidence stays what it was but for the shape of the posterior
-            assert row.evidence[variant] == pytest.approx(law.log_evidence, abs=0.5), (change.id, variant)
+            assert row.evidence[variant] == pytest.approx(approximation.log_evidence, abs=0.5), (
+                change.id,
+                variant,
+            )
 
 
 def test_cells_that_are_not_told_apart_do_equally_well():
@@ -326,7 +329,7 @@ def test_cells_that_are_not_told_apart_do_equally_well():
     base, same, again = found.rows
     assert same.values["own_better"] == same.values["own_learned"] == 0.0
     assert base.values["own_better"] > 0.9
-    # 200 draws of the law, found again from other points
+    # 200 draws of the approximation, found again from other points
     assert again.values["own_better"] == pytest.approx(base.values["own_better"], abs=0.05)
 
 
@@ -334,16 +337,18 @@ def test_the_limit_in_doubt_decides_whether_it_was_exceeded():
     """36.56 pg/mL is 4.3 times 8.5 and 0.43 times 85; counted by hand, no fit is asked."""
     from cellsim.comparison.conclusions import questions
     from cellsim.likelihood.marginal_days import WithoutDays
-    from cellsim.posterior.variational import NormalLaw
+    from cellsim.posterior.variational import VariationalApproximation
 
     objective = objective_of(CASE, variant="V2")
-    asked, _ = questions({"V2": objective}, Rivals("V2", (), ("V2",), ()), seed=0)
+    asked, _ = questions({"V2": objective}, Nulls("V2", (), ("V2",), ()), seed=0)
     limit = next(each for each in asked if each.conclusion.id == "over_limit_IFNa")
 
     def at(name: str) -> float:
         density = WithoutDays(alteration(name).of(objective), 1e-3)
         size = density.columns.size
-        return limit.ask({"V2": NormalLaw(density, np.zeros(size), np.eye(size), 0.0, np.zeros(40), 0)})
+        return limit.ask(
+            {"V2": VariationalApproximation(density, np.zeros(size), np.eye(size), 0.0, np.zeros(40), 0)}
+        )
 
     assert at("student_t") == pytest.approx(36.56 / 8.5)
     assert at("ifna_85") == pytest.approx(36.56 / 85)
@@ -378,12 +383,12 @@ def test_an_alteration_that_cannot_be_fitted_is_told_and_the_others_go_on():
 
 
 def test_a_question_whose_draws_fail_cannot_be_asked_and_the_others_go_on():
-    def lost(laws):
+    def lost(approximations):
         raise CalibrationError("60 of 250 draws cannot be simulated.")
 
     conclusion = Conclusion(id="own", question="?", unit="nat", threshold=0, above="yes", below="no")
     assert np.isnan(robust._answer(Question(conclusion, lost), {}))
-    assert robust._answer(Question(conclusion, lambda laws: 2), {}) == 2.0
+    assert robust._answer(Question(conclusion, lambda approximations: 2), {}) == 2.0
 
 
 def test_an_interrupt_keeps_what_is_done(monkeypatch):
@@ -440,7 +445,7 @@ def by_hand() -> Robustness:
     ]
     return Robustness(
         case=linear(),
-        rivals=Rivals("A", (), ("A",), ()),
+        rivals=Nulls("A", (), ("A",), ()),
         variants=("A",),
         conclusions=(sure, vague),
         left_out=("Something cannot be asked.",),
@@ -490,7 +495,7 @@ def test_words_say_the_numbers_and_star_the_flips():
         "This (probability 0.9), over 3 alterations from 0.1 to 0.8: flips under row 2 (0.1), becomes open under row 1 (0.6).",
         "Something cannot be asked.",
         "not for treatment decisions",
-        "Numbers rest on the nearest normal law.",
+        "Numbers rest on the variational approximation.",
         "only one start: more.",
     ):
         assert words in text

@@ -23,7 +23,7 @@ from cellsim.likelihood.objective import Objective
 from cellsim.posterior.calibration import Calibration
 from cellsim.posterior.fitting import calibrate, optima
 from cellsim.posterior.posterior import Posterior, sample
-from cellsim.posterior.variational_fitting import nearest_normal
+from cellsim.posterior.variational_fitting import variational_approximation
 
 DAYS, VALUES, SD = [0.5, 1.0, 2.0, 3.0], [10.3, 11.9, 12.4, 14.8], 0.5
 FALL = ([1.4, 1.1, 0.45], [0.2, 1.0, 2.5])
@@ -52,8 +52,10 @@ def small() -> Comparison:
 def line_evidence(kept: list[int], *, width: float = 1.0) -> float:
     """ln N(y; 10, sd^2 I + width^2 X X'), the evidence of a Gaussian line, by scipy."""
     x = np.array([[1.0, DAYS[k]] for k in kept])
-    law = stats.multivariate_normal(np.full(len(kept), 10.0), SD**2 * np.eye(len(kept)) + width**2 * x @ x.T)
-    return float(law.logpdf([VALUES[k] for k in kept]))
+    approximation = stats.multivariate_normal(
+        np.full(len(kept), 10.0), SD**2 * np.eye(len(kept)) + width**2 * x @ x.T
+    )
+    return float(approximation.logpdf([VALUES[k] for k in kept]))
 
 
 def by_quadrature(objective: Objective) -> float:
@@ -101,15 +103,17 @@ def test_too_few_draws_for_a_bridge_are_refused() -> None:
 
 @pytest.mark.parametrize("k", range(4))
 def test_a_visit_left_out_is_foretold_as_a_gaussian_line_does(k: int) -> None:
-    """Witness: the conditional normal law, as a difference of two closed-form evidences."""
+    """Witness: the conditional normal approximation, as a difference of two closed-form evidences."""
     exact = line_evidence([0, 1, 2, 3]) - line_evidence([each for each in range(4) if each != k])
     rows = groups_of_rows(line().objective)["visit", f"v{k}"]
     found = left_out(line().objective, line().mixture, "visit", f"v{k}", rows)
     assert (found.how, found.rows) == ("steps", 1)
     assert found.elpd == pytest.approx(exact, abs=2e-3)
-    law = nearest_normal(line().objective, line().mixture)
-    by_law = left_out(line().objective, line().mixture, "visit", f"v{k}", rows, law=law)
-    assert by_law.how == "law" and by_law.elpd == pytest.approx(exact, abs=2e-3)
+    approximation = variational_approximation(line().objective, line().mixture)
+    by_variational = left_out(
+        line().objective, line().mixture, "visit", f"v{k}", rows, approximation=approximation
+    )
+    assert by_variational.how == "variational" and by_variational.elpd == pytest.approx(exact, abs=2e-3)
     drawn = line_draws().drawn.scored.log_likelihood.reshape(-1, 4)
     by_draws, shape = smoothed(drawn[:, list(rows)].sum(axis=1))
     # a line's end weighs much: its weights are as heavy as can be trusted
@@ -118,8 +122,10 @@ def test_a_visit_left_out_is_foretold_as_a_gaussian_line_does(k: int) -> None:
 
 
 def test_with_every_row_left_out_the_prior_foretells() -> None:
-    for law in (None, nearest_normal(line().objective, line().mixture)):
-        found = left_out(line().objective, line().mixture, "analyte", "y", [0, 1, 2, 3], law=law)
+    for approximation in (None, variational_approximation(line().objective, line().mixture)):
+        found = left_out(
+            line().objective, line().mixture, "analyte", "y", [0, 1, 2, 3], approximation=approximation
+        )
         assert found.elpd == pytest.approx(line_evidence([0, 1, 2, 3]), abs=1e-3)
 
 
@@ -133,10 +139,10 @@ def test_newton_steps_end_where_a_new_fit_does(k: int) -> None:
     # the steps keep second derivatives as they were with all rows
     assert found.elpd == pytest.approx(again, abs=0.05)
     assert found.elpd == pytest.approx(exact, abs=0.1)
-    law = nearest_normal(fit.objective, fit.mixture)
-    by_law = left_out(fit.objective, fit.mixture, "visit", f"v{k}", [k], law=law)
-    # two rows bend two parameters more than three do, and the law's bound is that much further below
-    assert by_law.elpd == pytest.approx(exact, abs=0.15)
+    approximation = variational_approximation(fit.objective, fit.mixture)
+    by_variational = left_out(fit.objective, fit.mixture, "visit", f"v{k}", [k], approximation=approximation)
+    # two rows bend two parameters more than three do, and the approximation's bound is that much further below
+    assert by_variational.elpd == pytest.approx(exact, abs=0.15)
 
 
 def test_where_a_law_cannot_be_followed_the_optima_foretell(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -146,13 +152,13 @@ def test_where_a_law_cannot_be_followed_the_optima_foretell(monkeypatch: pytest.
     def lost(*_: object) -> object:
         raise CalibrationError("12 of 12 points cannot be simulated.")
 
-    # with laws that can be followed
-    fits, law = small().fits, nearest_normal(line().objective, line().mixture)
-    monkeypatch.setattr(leaving, "nearby", lost)
-    found = left_out(line().objective, line().mixture, "visit", "v1", [1], law=law)
+    # with approximations that can be followed
+    fits, approximation = small().fits, variational_approximation(line().objective, line().mixture)
+    monkeypatch.setattr(leaving, "refit", lost)
+    found = left_out(line().objective, line().mixture, "visit", "v1", [1], approximation=approximation)
     assert found.how == "steps"
     assert found.elpd == pytest.approx(line_evidence([0, 1, 2, 3]) - line_evidence([0, 2, 3]), abs=2e-3)
-    monkeypatch.setattr(power, "nearby", lost)
+    monkeypatch.setattr(power, "refit", lost)
     doubts = comparison_of(fits, leave_out=False, progress=False).doubts
     assert any(each.startswith("other priors of") and "12 of 12" in each for each in doubts)
 
@@ -180,8 +186,10 @@ def test_stacking_weights_of_variants_that_each_foretell_some_groups(first: int,
 def test_evidence_under_another_power_is_that_of_a_wider_normal_prior(alpha: float) -> None:
     exact = line_evidence([0, 1, 2, 3], width=alpha**-0.5)
     assert with_power(line(), groups_of(line())[ALL], alpha) == pytest.approx(exact, abs=2e-3)
-    law = nearest_normal(line().objective, line().mixture)
-    assert with_power(line(), groups_of(line())[ALL], alpha, law=law) == pytest.approx(exact, abs=2e-3)
+    approximation = variational_approximation(line().objective, line().mixture)
+    assert with_power(line(), groups_of(line())[ALL], alpha, approximation=approximation) == pytest.approx(
+        exact, abs=2e-3
+    )
 
 
 def test_the_slope_is_the_derivative_of_the_closed_form() -> None:
@@ -218,7 +226,7 @@ def test_a_comparison_tells_nulls_from_the_rest_and_ranks_by_evidence() -> None:
     found = small()
     assert found.rivals.nulls == ("V0",) and found.rivals.acting == ("V2",)
     table = found.table().set_index("variant")
-    assert found.by == "nearest normal law" and set(table["by"]) == {found.by}
+    assert found.by == "variational approximation" and set(table["by"]) == {found.by}
     assert list(table.index) == sorted(found.fits, key=lambda name: -found.normals[name].log_evidence)
     assert table["probability"].sum() == pytest.approx(1)
     odds = np.exp(found.normals["V2"].log_evidence - found.normals["V0"].log_evidence)
@@ -253,7 +261,7 @@ def test_a_posterior_given_checks_its_variant() -> None:
     check = found.checks["V0"]
     assert check.error < 0.2
     assert check.log_evidence == pytest.approx(fit.log_evidence, abs=1.0)
-    # draws foretell where their weights can be trusted, and then as Laplace does
+    # draws predict where their weights can be trusted, and then as Laplace does
     by_laplace = {(each.by, each.group): each.elpd for each in comparison_of({"V0": fit}).left["V0"]}
     for each in found.left["V0"]:
         assert (each.how == "draws") == (each.shape <= LARGEST_SHAPE)
@@ -307,7 +315,7 @@ def test_an_interrupt_while_rows_are_left_out_keeps_what_is_done(monkeypatch: py
     found = comparison_of({last: fits[last], **fits})
     assert set(found.left) == {last} and "interrupted" in found.doubts[0]
     assert f"{found.order[0]} left nothing out" in str(found)
-    assert f"foretold best by {last}" in found.verdict
+    assert f"predicted best by {last}" in found.verdict
 
 
 def checked(**apart: tuple[float, float]) -> Comparison:
@@ -343,10 +351,13 @@ def test_how_far_laplace_may_be_off_is_measured_where_it_was_checked() -> None:
 
 
 def test_the_order_is_by_the_best_means_that_every_variant_has() -> None:
-    """A variant that Laplace puts last leads where the nearest normal law, or sampling, says so of all."""
+    """A variant that Laplace puts last leads where the variational approximation, or sampling, says so of all."""
     found = small()
-    law = found.normals["V0"]
-    lifted = {**found.normals, "V0": replace(law, log_evidence=found.normals["V2"].log_evidence + 4)}
+    approximation = found.normals["V0"]
+    lifted = {
+        **found.normals,
+        "V0": replace(approximation, log_evidence=found.normals["V2"].log_evidence + 4),
+    }
     turned = replace(found, normals=lifted)
     assert found.order == ("V2", "V0") and turned.order == ("V0", "V2")
     assert turned.table()["probability"][0] == pytest.approx(1 / (1 + np.exp(-4)))
@@ -359,19 +370,22 @@ def test_the_order_is_by_the_best_means_that_every_variant_has() -> None:
 
 
 def test_slopes_are_the_law_s_where_there_is_one() -> None:
-    """Second moments of the nearest normal law of a line are its posterior's, as Laplace's are."""
-    law = nearest_normal(line().objective, line().mixture)
-    assert evidence_slopes(line(), law.evidence)[ALL] == pytest.approx(evidence_slopes(line())[ALL], abs=1e-3)
-    wide = replace(law.evidence, second=dict.fromkeys(law.names, 3.0))
+    """Second moments of the variational approximation of a line are its posterior's, as Laplace's are."""
+    approximation = variational_approximation(line().objective, line().mixture)
+    assert evidence_slopes(line(), approximation.evidence)[ALL] == pytest.approx(
+        evidence_slopes(line())[ALL], abs=1e-3
+    )
+    wide = replace(approximation.evidence, second=dict.fromkeys(approximation.names, 3.0))
     assert evidence_slopes(line(), wide)[ALL] == pytest.approx(-2.0)  # two parameters, each (1 - 3) / 2
 
 
 def test_nearest_normal_laws_speak_where_nothing_was_sampled() -> None:
-    """Of the small patient they say what bridge sampling says (tests of the law itself); here, how it is told."""
+    """Of the small patient they say what bridge sampling says (tests of the approximation itself); here, how it is told."""
     found, lead = small(), small().fits["V2"].log_evidence - small().fits["V0"].log_evidence
-    assert set(found.normals) == {"V2", "V0"} and "by the nearest normal law (V2 against V0)" in nulls_words(
-        found
-    )
+    assert set(found.normals) == {
+        "V2",
+        "V0",
+    } and "by the variational approximation (V2 against V0)" in nulls_words(found)
     assert "nearest to each posterior" in found.verdict and "V2 has the greatest evidence" in found.verdict
     row = found.table().set_index("variant").loc["V0"]
     assert row["nearest"] == found.normals["V0"].log_evidence and row["bound"] <= row["nearest"] + 0.3
@@ -390,12 +404,15 @@ def test_elpds_by_different_means_are_said_to_be() -> None:
     said = replace(small(), left=mixed)
     assert "Those of V2 come from draws" in said.verdict and "Those of" not in small().verdict
     no_draws = {**mixed, "V2": tuple(replace(each, how="refit") for each in mixed["V2"])}
-    assert "Some are by Laplace and some by the nearest normal law" in replace(small(), left=no_draws).verdict
-    assert set(said.table()["how_left_out"]) == {"draws", "nearest normal law"}
-    assert "all others by the nearest normal law" in said.verdict
-    rough = {name: replace(law, shape=0.9) for name, law in small().normals.items()}
+    assert (
+        "Some are by Laplace and some by the variational approximation"
+        in replace(small(), left=no_draws).verdict
+    )
+    assert set(said.table()["how_left_out"]) == {"draws", "variational approximation"}
+    assert "all others by the variational approximation" in said.verdict
+    rough = {name: replace(approximation, shape=0.9) for name, approximation in small().normals.items()}
     assert "sums over many groups rather favour the others" in replace(small(), normals=rough).verdict
-    even = {name: replace(law, shape=0.3) for name, law in small().normals.items()}
+    even = {name: replace(approximation, shape=0.3) for name, approximation in small().normals.items()}
     assert "sums over many groups" not in replace(small(), normals=even).verdict
     by_laplace = tuple(replace(each, how="steps") for each in mixed["V0"])
     assert "all others by Laplace" in replace(small(), left={**mixed, "V0": by_laplace}).verdict

@@ -1,4 +1,4 @@
-"""Profiles against closed forms, brute force, lmfit and the law of coverage; open ends and kinks said in words."""
+"""Profiles against closed forms, brute force, lmfit and the approximation of coverage; open ends and kinks said in words."""
 
 from __future__ import annotations
 
@@ -248,7 +248,7 @@ def test_two_valleys_make_an_interval_in_two_pieces():
     assert ends.low < -1 and ends.high > 1 and curve.rise_at(np.array([-0.1])) > threshold(0.95)
 
 
-# ---- the law --------------------------------------------------------------------------------------
+# ---- the approximation --------------------------------------------------------------------------------------
 
 
 def test_ninety_five_percent_intervals_cover_the_truth_that_often():
@@ -390,7 +390,7 @@ def test_what_is_drawn_of_two_valleys_is_the_lower_one_alone() -> None:
     """Parabolas about -1 and +1, the second half a unit higher: the line is the lower of the two, and every point on it."""
     at = np.linspace(-2.5, 2.5, 11)
 
-    def valley(middle: float, foot: float) -> Branch:
+    def mode(middle: float, foot: float) -> Branch:
         rise = foot + (at - middle) ** 2
         nothing = tuple(() for _ in at)
         return Branch(
@@ -398,7 +398,7 @@ def test_what_is_drawn_of_two_valleys_is_the_lower_one_alone() -> None:
         )
 
     curve = Curve(
-        "q", "1", "", "", True, "posterior", -1.0, (valley(-1, 0), valley(1, 0.5)), (0.95,), None, 1.0, 0.0
+        "q", "1", "", "", True, "posterior", -1.0, (mode(-1, 0), mode(1, 0.5)), (0.95,), None, 1.0, 0.0
     )
     seen = curve.drawing()
     value, rise = seen["nodes"]

@@ -1,4 +1,4 @@
-"""Nodes of unknown sampling days, against moments, closed forms and laws."""
+"""Nodes of unknown sampling days, against moments, closed forms and approximations."""
 
 from __future__ import annotations
 

@@ -130,13 +130,13 @@ def test_the_prior_is_scipys():
     """Log-normal, normal and uniform densities of every free parameter, in its own unit."""
     theta = drawn(3)
     values = objective().values(theta)
-    law = {
+    distribution = {
         "normal": stats.norm,
         "log-normal": lambda a, b: stats.lognorm(b, scale=np.exp(a)),
         "uniform": lambda a, b: stats.uniform(a, b - a),
     }
     rows = [CASE.prior(name) for name in objective().names]
-    expected = sum(law[row.family](*row.parameters).logpdf(values[row.id]) for row in rows)
+    expected = sum(distribution[row.family](*row.parameters).logpdf(values[row.id]) for row in rows)
     assert objective().parts(theta)["prior"] == pytest.approx(expected, rel=1e-11)
 
 

@@ -71,22 +71,22 @@ def test_gradient_and_curvature_are_those_of_the_value(eta: float) -> None:
     without, step = WithoutDays(pulses(0.6), 1e-9), 1e-3
     before, here, after = (without.density(np.array([eta + d])) for d in (-step, 0.0, step))
     assert here.gradient[0] == pytest.approx((after.value - before.value) / (2 * step), abs=1e-4)
-    bent = -(after.value - 2 * here.value + before.value) / step**2
-    assert without.curvature(np.array([eta]))[0, 0] == pytest.approx(bent, rel=1e-3)  # type: ignore[index]
+    curved = -(after.value - 2 * here.value + before.value) / step**2
+    assert without.curvature(np.array([eta]))[0, 0] == pytest.approx(curved, rel=1e-3)  # type: ignore[index]
 
 
 def test_a_day_that_says_more_about_the_rest_than_it_is_known_by_keeps_the_curvature_positive() -> None:
-    """Between two explanations of one row the log density is a valley: its own curvature is below nought there."""
+    """Between two explanations of one row the log density is a mode: its own curvature is below nought there."""
     without = WithoutDays(pulses(0.1), 1e-8)
     etas, step = np.linspace(-1.5, 1.5, 31), 1e-2
     values = {
         d: np.array([without.density(np.array([e + d])).value for e in etas]) for d in (-step, 0.0, step)
     }
-    bent = -(values[step] - 2 * values[0.0] + values[-step]) / step**2
+    curved = -(values[step] - 2 * values[0.0] + values[-step]) / step**2
     found = np.array([without.curvature(np.array([e]))[0, 0] for e in etas])  # type: ignore[index]
     assert np.all(found > 0)
-    high = bent > 1
-    assert found[high] == pytest.approx(bent[high], rel=0.05)
+    high = curved > 1
+    assert found[high] == pytest.approx(curved[high], rel=0.05)
 
 
 def test_a_draw_and_the_place_it_was_drawn_at_have_the_density_of_both() -> None:

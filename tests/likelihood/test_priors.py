@@ -1,4 +1,4 @@
-"""Priors: densities against libpetab and quadrature, whitening against the normal law it promises."""
+"""Priors: densities against libpetab and quadrature, whitening against the normal approximation it promises."""
 
 import itertools
 

@@ -132,9 +132,9 @@ def test_a_profile_is_drawn_through_the_points_computed() -> None:
         # the prior's own rise is the square of the distance from its median, in its sd, where the curve was walked
         [prior] = lines(panel, "prior")
         assert len(prior.get_xdata()) > 20
-        law = found[name].prior
-        assert law is not None and law.family == "log-normal"
-        mean, sd = law.parameters
+        approximation = found[name].prior
+        assert approximation is not None and approximation.family == "log-normal"
+        mean, sd = approximation.parameters
         assert prior.get_ydata() == pytest.approx(((np.log(prior.get_xdata()) - mean) / sd) ** 2)
         assert panel.get_xlabel() == "(no unit)"
     with pytest.raises(CellsimError, match="no profile of 'phi'"):
@@ -170,8 +170,8 @@ def test_where_a_curve_leans_on_another_parameter_is_marked_and_said() -> None:
     found = cs.profile(fitted(), "e")
     [branch, *_] = found["e"].branches
     pressed = tuple(("phi",) if k == len(branch.at) - 1 else () for k in range(len(branch.at)))
-    bent = replace(found, curves={"e": replace(found["e"], branches=(replace(branch, pressed=pressed),))})
-    [panel] = plots.profile(bent)
+    curved = replace(found, curves={"e": replace(found["e"], branches=(replace(branch, pressed=pressed),))})
+    [panel] = plots.profile(curved)
     [marks] = lines(panel, "kink")
     assert marks.get_xdata() == pytest.approx([float(found["e"].value(branch.at[-1]))])
     assert "it leans on phi" in panel.get_xlabel().replace("\n", " ")
@@ -326,5 +326,5 @@ def test_sample_and_compare_from_the_command_line(folder: Path, capsys: pytest.C
     assert "2 chains x 50 draws" in capsys.readouterr().out
     asked = ["compare", str(folder), "--starts", "1", "--posterior", str(out), "--out", str(saved)]
     assert main([*asked, "--figure", str(folder.parent / "evidence.png")]) == 0
-    assert "Bridge sampling against the nearest normal law" in capsys.readouterr().out
+    assert "Bridge sampling against the variational approximation" in capsys.readouterr().out
     assert set(cs.Comparison.load(saved).fits) == {"V0", "V2"}

@@ -75,7 +75,7 @@ def test_a_sweep_of_a_bad_approximation_warns_and_carries_the_doubt(fit: cs.Cali
         good = cs.sweep(fit, plans, until=5, measures=[Area("x")], draws=5)
     assert good.approximation == fit.approximation and "Laplace's approximation, 1 doubt" in repr(good)
     with pytest.warns(
-        ApproximationWarning, match=r"Pareto k 1\.6.*nearest_normal\(\).*cs\.sample\(fit\)"
+        ApproximationWarning, match=r"Pareto k 1\.6.*variational_approximation\(\).*cs\.sample\(fit\)"
     ) as caught:
         bad = cs.sweep(doubtful(fit), plans, until=5, measures=[Area("x")], draws=5)
     assert caught[0].filename == __file__
@@ -106,11 +106,11 @@ def test_chains_that_do_not_agree_warn_too(fit: cs.Calibration, tmp_path: Path) 
 
 
 def test_a_law_answers_like_a_calibration(fit: cs.Calibration) -> None:
-    """Of a normal posterior the nearest law is Laplace's: the closed form (I + X'X / sd^2)^-1, under its own name."""
-    law, X = fit.nearest_normal(), np.column_stack([np.ones(4), DAYS])
+    """Of a normal posterior the nearest approximation is Laplace's: the closed form (I + X'X / sd^2)^-1, under its own name."""
+    approximation, X = fit.variational(), np.column_stack([np.ones(4), DAYS])
     covariance = np.linalg.inv(np.eye(2) + X.T @ X / SD**2)
     mean = covariance @ X.T @ (np.array(VALUES) - 10) / SD**2
-    table = law.table().set_index("parameter")
+    table = approximation.table().set_index("parameter")
     for j, name in enumerate(("a", "b")):
         sd = float(np.sqrt(covariance[j, j]))
         low, high = stats.norm(mean[j], sd).interval(0.95)
@@ -120,15 +120,18 @@ def test_a_law_answers_like_a_calibration(fit: cs.Calibration) -> None:
         assert table["contraction"][name] == pytest.approx(1 - sd**2, abs=0.01)
         assert table["shift"][name] == pytest.approx(mean[j], abs=0.02)
     assert list(table["verdict"]) == list(fit.table()["verdict"])
-    assert law.approximation.kind == "variational"
-    # one start is doubted of the law too; what is wrong with Laplace's laws alone is not
-    assert doubtful(fit).nearest_normal().approximation.doubts == fit.at_optimum.doubts != ()
-    found = cs.identify(law)
+    assert approximation.approximation.kind == "variational"
+    # one start is doubted of the approximation too; what is wrong with the Laplace approximations alone is not
+    assert doubtful(fit).variational().approximation.doubts == fit.at_optimum.doubts != ()
+    found = cs.identify(approximation)
     assert (
-        found.covariance == pytest.approx(covariance, abs=0.02) and found.approximation == law.approximation
+        found.covariance == pytest.approx(covariance, abs=0.02)
+        and found.approximation == approximation.approximation
     )
-    assert "the nearest normal law" in repr(law) and "the nearest normal law" in repr(found)
-    assert list(parameter_table(law)["parameter"]) == list(parameter_table(fit)["parameter"])
+    assert "the variational approximation" in repr(approximation) and "the variational approximation" in repr(
+        found
+    )
+    assert list(parameter_table(approximation)["parameter"]) == list(parameter_table(fit)["parameter"])
 
 
 def test_unknown_sampling_days_are_told_by_draws_of_the_law() -> None:
@@ -140,8 +143,8 @@ def test_unknown_sampling_days_are_told_by_draws_of_the_law() -> None:
         {"k": ("log-normal", 0.0, 0.5)},
         windows={2.0: (1.0, 3.0)},
     )
-    law = cs.calibrate(case, starts=1).nearest_normal()
-    table = law.table().set_index("parameter")
+    approximation = cs.calibrate(case, starts=1).variational()
+    table = approximation.table().set_index("parameter")
     assert table.loc["day_v0", ["low", "high"]].to_list() == pytest.approx([1.05, 2.95], abs=0.05)
     assert abs(table["contraction"]["day_v0"]) < 0.25 and table["contraction"]["k"] == pytest.approx(
         1 / (1 + (0.3 / 0.5) ** 2), abs=0.02
@@ -183,7 +186,7 @@ def test_direction_and_size_are_judged_apart() -> None:
 
 def test_tables_and_texts_carry_it(fit: cs.Calibration, tmp_path: Path) -> None:
     bad = doubtful(fit)
-    k = "the normal laws around the optima do not stand for the posterior"
+    k = "the normal approximations around the optima do not stand for the posterior"
     assert "2 doubts" in repr(bad) and bad.report().count(k) == 1 and k in bad.report_html()
     for frame, name in (
         (bad.table(), "Laplace's approximation"),
@@ -208,16 +211,22 @@ def test_tables_and_texts_carry_it(fit: cs.Calibration, tmp_path: Path) -> None:
 
 def test_figures_say_it_beneath(fit: cs.Calibration) -> None:
     patient, k = small_fit(), "Numbers rest on Laplace's approximation"
-    law = patient.nearest_normal()
+    approximation = patient.variational()
     options = {"draws": 5, "days": (0.0, 30.0)}
     for axes, expected in (
         (plots.fit(patient, ["ESR"], **options), k),
-        (plots.fit(patient, ["ESR"], posterior=law, **options), "Numbers rest on the nearest normal law"),
-        (plots.drives(patient, ["D"], posterior=law, **options), "Numbers rest on the nearest normal law"),
+        (
+            plots.fit(patient, ["ESR"], posterior=approximation, **options),
+            "Numbers rest on the variational approximation",
+        ),
+        (
+            plots.drives(patient, ["D"], posterior=approximation, **options),
+            "Numbers rest on the variational approximation",
+        ),
         (plots.persistence(patient, **options), k),
         (plots.prior_predictive(patient.case, ["ESR"], **options), "Numbers rest on the prior."),
         (plots.residuals(patient), "Numbers rest on the highest optimum (doubts: only one start)"),
-        (plots.parameters(law), "Numbers rest on the nearest normal law"),
+        (plots.parameters(approximation), "Numbers rest on the variational approximation"),
         (
             plots.profile(cs.profile(fit, "a")),
             "Numbers rest on profiles from the optima (doubts: only one start)",
@@ -228,9 +237,9 @@ def test_figures_say_it_beneath(fit: cs.Calibration) -> None:
     # a second figure in the same one adds what it rests on, once
     _, both = plt.subplots(1, 2)
     plots.parameters(patient, ax=both[0])
-    plots.parameters(law, ax=both[1])
-    plots.parameters(law, ax=both[1])
-    assert foot(both).count("nearest normal law") == 1 and k in foot(both)
+    plots.parameters(approximation, ax=both[1])
+    plots.parameters(approximation, ax=both[1])
+    assert foot(both).count("variational approximation") == 1 and k in foot(both)
     assert foot(both).count("not for treatment decisions") == 1
 
 
@@ -239,11 +248,11 @@ def test_a_contrast_of_variants_says_what_each_rests_on() -> None:
     given = {"as given": patient.case.schedule, "nothing": Schedule((), patient.case.products)}
     by = {
         name: cs.sweep(each, given, until=60, draws=5)
-        for name, each in (("A", patient), ("B", patient.nearest_normal()))
+        for name, each in (("A", patient), ("B", patient.variational()))
     }
     said = foot(plots.contrast(by, "as given", "nothing"))
-    assert "A: Laplace's approximation" in said and "B: the nearest normal law" in said
-    assert "Numbers rest on the nearest normal law" in foot(plots.sweep(by["B"]))
+    assert "A: Laplace's approximation" in said and "B: the variational approximation" in said
+    assert "Numbers rest on the variational approximation" in foot(plots.sweep(by["B"]))
 
 
 def test_what_several_variants_are_doubted_for_is_said_once() -> None:
@@ -272,7 +281,7 @@ def test_files_carry_it(fit: cs.Calibration, tmp_path: Path) -> None:
     drawn = Bridge(-3.0, 0.1, doubts=("chains disagree about a (1.2): more draws.",))
     for found, kind in (
         (Comparison({"": bad}), "laplace"),
-        (Comparison({"": bad}, normals={"": fit.nearest_normal().evidence}), "variational"),
+        (Comparison({"": bad}, normals={"": fit.variational().evidence}), "variational"),
         (Comparison({"": bad}, checks={"": drawn}), "chains"),
     ):
         found.save(tmp_path / "compared.json")
@@ -314,7 +323,7 @@ def test_every_name_and_day_that_is_none_is_refused_in_words(fit: cs.Calibration
         for more in ([], [DaysBelow("D", 0.5)])
     )
     other, found = bands(patient, ["R"], start=0, end=5, draws=3), Comparison({"V2": patient})
-    law = fit.nearest_normal()
+    approximation = fit.variational()
     for work, words in (
         (lambda: plots.fit(patient, ["ESR"], among=other), "these bands have no 'value_ESR'"),
         (lambda: plots.drives(patient, ["D"], among=other), "these bands have no 'D'"),
@@ -326,8 +335,8 @@ def test_every_name_and_day_that_is_none_is_refused_in_words(fit: cs.Calibration
         (lambda: plots.variants(patient), "as a list or by name"),
         (lambda: found.slopes("V22"), "Did you mean 'V2'"),
         (lambda: found.weights("analytes"), "Did you mean 'analyte'"),
-        (lambda: law.moments("bb"), "no parameter 'bb'"),
-        (lambda: law.chance("day_v9", np.zeros((1, 2))), "no parameter 'day_v9'"),
+        (lambda: approximation.moments("bb"), "no parameter 'bb'"),
+        (lambda: approximation.chance("day_v9", np.zeros((1, 2))), "no parameter 'day_v9'"),
         (lambda: cs.sweep(patient, given, until=20, measures=[DaysBelow("DD", 1.0)]), "No quantity 'DD'"),
         (lambda: predictions_of(patient, [DaysBelow("DD", 1.0)], until=20), "No quantity 'DD'"),
         (lambda: cs.sweep(patient, given, until=20, measures=[Value((99.0, -5.0), ("ESR",))]), "2 problems"),

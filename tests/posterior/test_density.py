@@ -1,4 +1,4 @@
-"""Which density a calibration maximises: the summits of both against closed forms."""
+"""Which density a calibration maximises: the modes of both against closed forms."""
 
 import numpy as np
 import pytest
@@ -18,7 +18,7 @@ def boxed(value: float, sd: float = 0.3):
 
 
 def test_a_flat_prior_is_flat_for_petab_and_pulls_to_its_median_in_whitened_coordinates() -> None:
-    """PEtab's summit is the value itself; the other solves d/dtheta of theta^2 + (1 + Phi(theta) - 1.8)^2 / sd^2 = 0."""
+    """PEtab's mode is the value itself; the other solves d/dtheta of theta^2 + (1 + Phi(theta) - 1.8)^2 / sd^2 = 0."""
     plain = cs.calibrate(boxed(1.8), starts=2)
     petab = cs.calibrate(boxed(1.8), starts=2, density="petab")
     assert (plain.density, petab.density) == ("whitened", "petab")
@@ -26,13 +26,13 @@ def test_a_flat_prior_is_flat_for_petab_and_pulls_to_its_median_in_whitened_coor
     pull = optimize.brentq(lambda t: t + (stats.norm.cdf(t) - 0.8) * stats.norm.pdf(t) / 0.09, -5, 5)
     assert plain.values["a"] == pytest.approx(1 + stats.norm.cdf(pull), abs=1e-6)
     assert plain.values["a"] < 1.75
-    # the evidence and the spread are those of the same normal law
+    # the evidence and the spread are those of the same normal approximation
     assert petab.log_evidence == plain.log_evidence
     assert petab.covariance == pytest.approx(plain.covariance)
 
 
 def test_a_log_normal_posterior_is_highest_below_its_median() -> None:
-    """ln a given the data is normal with mean m and variance v: the summits are exp(m) and exp(m - v)."""
+    """ln a given the data is normal with mean m and variance v: the modes are exp(m) and exp(m - v)."""
     values, sd, mean, spread = (1.4, 2.2, 1.9), 0.5, 0.2, 0.8
     case = tiny_case(
         STILL,
@@ -81,8 +81,7 @@ def test_the_report_says_which_and_a_file_keeps_it(tmp_path) -> None:
     ):
         fit = cs.calibrate(boxed(1.8), starts=1, density=density)
         assert (
-            f"summit of the posterior density of {words}" in fit.report()
-            or f"summit of {words}" in fit.report()
+            f"mode of the posterior density of {words}" in fit.report() or f"mode of {words}" in fit.report()
         )
         fit.save(tmp_path / "fit.json")
         again = Calibration.load(tmp_path / "fit.json")

@@ -138,7 +138,7 @@ def formula_of(name: str) -> tuple[sp.Expr, list[sp.Symbol], list[sp.Symbol]]:
 def whole_spread(name: str) -> NDArray[np.float64]:
     """Standard deviations by the whole Hessian of the sum of squares, in forty digits.
 
-    At the optimum itself, to which Newton's steps carry NIST's eleven digits: in a valley as bent as Bennett5's these alone
+    At the optimum itself, to which Newton's steps carry NIST's eleven digits: in a mode as curved as Bennett5's these alone
     leave one percent.
     """
     problem = regression(name)

@@ -1,4 +1,4 @@
-"""Sampling: closed forms, quadrature, an independent sampler, and statistical laws as witnesses.
+"""Sampling: closed forms, quadrature, an independent sampler, and statistical approximations as witnesses.
 
 Every comparison of a Monte-Carlo mean is made in its own standard error, from the effective sample size; the bound of
 5 is passed by luck's fault once in about two million comparisons, for seeds that were not chosen for passing.
@@ -27,7 +27,7 @@ from cellsim.posterior import sampler as sampling
 from cellsim.posterior.calibration import Calibration
 from cellsim.posterior.convergence import arviz, converged, doubts_of, smoothed_weights
 from cellsim.posterior.fitting import calibrate
-from cellsim.posterior.nuts import Frame, frame_between, geometric_mean, run_chains
+from cellsim.posterior.nuts import Preconditioner, geometric_mean, preconditioner_between, run_chains
 from cellsim.posterior.posterior import Posterior, sample
 from cellsim.posterior.sampler import Drawn, Run
 
@@ -74,17 +74,17 @@ def test_geometric_mean_solves_its_equation(seed: int, n: int) -> None:
 @given(seed=st.integers(0, 2**31), n=st.integers(1, 6))
 @settings(deadline=None)
 def test_a_frame_goes_back_and_forth(seed: int, n: int) -> None:
-    frame = Frame.of(np.arange(n, dtype=float), positive(seed, n))
+    preconditioner = Preconditioner.of(np.arange(n, dtype=float), positive(seed, n))
     z = np.random.default_rng(seed).standard_normal((2, 3, n))
-    assert frame.z(frame.theta(z)) == pytest.approx(z, abs=1e-7)
+    assert preconditioner.z(preconditioner.theta(z)) == pytest.approx(z, abs=1e-7)
 
 
 def test_a_gaussian_is_standard_normal_in_its_learned_frame() -> None:
     covariance = positive(3, 4)
     draws = np.random.default_rng(0).multivariate_normal(np.ones(4), covariance, size=20_000)
-    frame = frame_between(draws, [np.linalg.inv(covariance)])
+    preconditioner = preconditioner_between(draws, [np.linalg.inv(covariance)])
     # standard errors of a covariance of 20,000 draws are 0.01
-    assert np.cov(frame.z(draws).T) == pytest.approx(np.eye(4), abs=0.05)
+    assert np.cov(preconditioner.z(draws).T) == pytest.approx(np.eye(4), abs=0.05)
 
 
 # ---- chains on densities without a case ----------------------------------------------------------
@@ -97,7 +97,9 @@ def test_chains_find_a_correlated_gaussian() -> None:
     def density(x: np.ndarray) -> tuple[float, np.ndarray]:
         return -0.5 * (x - mean) @ precision @ (x - mean), -precision @ (x - mean)
 
-    found = run_chains(density, Frame.of(np.zeros(3), np.eye(3)), draws=1000, tune=300, chains=4, seed=3)
+    found = run_chains(
+        density, Preconditioner.of(np.zeros(3), np.eye(3)), draws=1000, tune=300, chains=4, seed=3
+    )
     assert np.all(sigmas(found.theta, mean) < LUCK)
     apart = found.theta - mean
     products = np.stack([apart[..., i] * apart[..., j] for i in range(3) for j in range(i + 1)], axis=-1)
@@ -109,10 +111,17 @@ def test_chains_find_a_correlated_gaussian() -> None:
 def test_chains_of_many_parameters_start_where_they_are_told() -> None:
     """Threads of the sampler have a small stack, which a large matrix factored there would overrun."""
     size, random = 300, np.random.default_rng(4)
-    frame = Frame.of(np.zeros(size), positive(4, size))
+    preconditioner = Preconditioner.of(np.zeros(size), positive(4, size))
     firsts = random.standard_normal((2, size))
     found = run_chains(
-        lambda x: (-x @ x / 2, -x), frame, draws=4, tune=10, chains=2, seed=0, firsts=firsts, max_depth=2
+        lambda x: (-x @ x / 2, -x),
+        preconditioner,
+        draws=4,
+        tune=10,
+        chains=2,
+        seed=0,
+        firsts=firsts,
+        max_depth=2,
     )
     assert found.theta.shape == (2, 4, size)
 
@@ -123,7 +132,9 @@ def test_where_the_density_cannot_be_computed_there_are_no_draws() -> None:
     def density(x: np.ndarray) -> tuple[float, np.ndarray]:
         return (-0.5 * float(x @ x), -x) if x[0] > 0 else (np.nan, x)
 
-    found = run_chains(density, Frame.of(np.ones(1), np.eye(1)), draws=3000, tune=300, chains=4, seed=4)
+    found = run_chains(
+        density, Preconditioner.of(np.ones(1), np.eye(1)), draws=3000, tune=300, chains=4, seed=4
+    )
     assert found.rejected > 0 and found.theta.min() > 0
     assert np.all(sigmas(found.theta, np.array([np.sqrt(2 / np.pi)])) < LUCK)
 
@@ -132,9 +143,10 @@ def test_the_same_seed_makes_the_same_chains_whatever_the_threads_do() -> None:
     def density(x: np.ndarray) -> tuple[float, np.ndarray]:
         return -0.5 * float(x @ x), -x
 
-    frame = Frame.of(np.zeros(2), np.eye(2))
+    preconditioner = Preconditioner.of(np.zeros(2), np.eye(2))
     first, second, other = (
-        run_chains(density, frame, draws=60, tune=60, chains=3, seed=seed).theta for seed in (1, 1, 2)
+        run_chains(density, preconditioner, draws=60, tune=60, chains=3, seed=seed).theta
+        for seed in (1, 1, 2)
     )
     assert np.array_equal(first, second) and not np.array_equal(first, other)
 
@@ -144,13 +156,18 @@ def test_an_error_inside_a_density_comes_out_as_it_is() -> None:
         raise ZeroDivisionError("as it is")
 
     with pytest.raises(ZeroDivisionError, match="as it is"):
-        run_chains(density, Frame.of(np.zeros(1), np.eye(1)), draws=10, tune=10, chains=2, seed=0)
+        run_chains(density, Preconditioner.of(np.zeros(1), np.eye(1)), draws=10, tune=10, chains=2, seed=0)
 
 
 def test_a_density_that_is_nowhere_finite_is_refused() -> None:
     with pytest.raises(CalibrationError, match="gave up"):
         run_chains(
-            lambda x: (-np.inf, x), Frame.of(np.zeros(1), np.eye(1)), draws=10, tune=10, chains=1, seed=0
+            lambda x: (-np.inf, x),
+            Preconditioner.of(np.zeros(1), np.eye(1)),
+            draws=10,
+            tune=10,
+            chains=1,
+            seed=0,
         )
 
 
@@ -335,8 +352,8 @@ def tutorial_courses(kill: np.ndarray, death: np.ndarray, gain: np.ndarray, day:
 
 def tutorial_log_posterior(theta: np.ndarray, *, wider: float = 1.0, lost: tuple = ()) -> np.ndarray:
     """Of the prior-whitened parameters in the order of BELIEVED, the unknown day last; spoilt on purpose by the keywords."""
-    laws = [law[1:] for law in BELIEVED.values()]
-    kill, death, base, gain = (np.exp(mean + sd * theta[:, k]) for k, (mean, sd) in enumerate(laws))
+    approximations = [approximation[1:] for approximation in BELIEVED.values()]
+    kill, death, base, gain = (np.exp(mean + sd * theta[:, k]) for k, (mean, sd) in enumerate(approximations))
     drawn = WINDOW[0] + (WINDOW[1] - WINDOW[0]) * special.ndtr(theta[:, -1])
     total = -0.5 * (theta[:, 1:] ** 2).sum(axis=1) - 0.5 * (theta[:, 0] / wider) ** 2
     days = {-1.0: np.full(len(theta), -1.0), 1.0: drawn, 9.0: np.full(len(theta), 9.0)}
@@ -514,8 +531,8 @@ def test_an_interrupt_keeps_what_is_done() -> None:
         return -0.5 * float(x @ x), -x
 
     threading.Thread(target=interrupt, daemon=True).start()
-    frame = Frame.of(np.zeros(1), np.eye(1))
-    found = run_chains(density, frame, draws=10**6, tune=20, chains=2, seed=1)
+    preconditioner = Preconditioner.of(np.zeros(1), np.eye(1))
+    found = run_chains(density, preconditioner, draws=10**6, tune=20, chains=2, seed=1)
     assert found.interrupted and 10 < found.theta.shape[1] < 10**6
     assert np.all(np.isfinite(found.theta))
 

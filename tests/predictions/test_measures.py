@@ -33,7 +33,7 @@ def fitted(noise: str = "0.1", distribution: str = "log-normal", **options) -> c
 @pytest.mark.parametrize(("noise", "spread"), [("0.1", 0.1), ("s/2", 0.15)])
 @pytest.mark.parametrize("distribution", ["normal", "log-normal"])
 def test_chance_as_sampled_is_scipys_under_either_noise(noise: str, spread: float, distribution: str) -> None:
-    """The spread may be a formula of fixed parameters, and the law is the analyte's own."""
+    """The spread may be a formula of fixed parameters, and the approximation is the analyte's own."""
     fit = fitted(noise, distribution)
     swept = cs.sweep(
         fit, {"none": cs.Schedule()}, until=9, draws=20, measures=[Value(), InRange(noise=True)], seed=3
@@ -41,8 +41,10 @@ def test_chance_as_sampled_is_scipys_under_either_noise(noise: str, spread: floa
     value, chance = swept.posterior[0]
     draws = fit.objective.vector_of(fit.draws(20, seed=3), ["A"])[:, 0]
     assert value == pytest.approx(draws * 10 * np.exp(-RATE * 9), rel=1e-5)
-    law = stats.norm(value, spread) if distribution == "normal" else stats.lognorm(spread, scale=value)
-    assert chance == pytest.approx(law.cdf(4.0), rel=1e-6)
+    approximation = (
+        stats.norm(value, spread) if distribution == "normal" else stats.lognorm(spread, scale=value)
+    )
+    assert chance == pytest.approx(approximation.cdf(4.0), rel=1e-6)
 
 
 def test_prediction_and_figures_take_the_formula() -> None:

@@ -75,7 +75,7 @@ def test_doses_add_up_and_contrasts_are_paired(drug: cs.Calibration) -> None:
 
 
 def test_the_prior_stands_beside_the_posterior(drug: cs.Calibration) -> None:
-    """Prior draws follow the prior's own law: ln(area of one dose) is about -ln k, N(ln 15, 0.3)."""
+    """Prior draws follow the prior's own approximation: ln(area of one dose) is about -ln k, N(ln 15, 0.3)."""
     result = cs.sweep(
         drug, {"one": plan(0)}, until=200, measures=[Area("x")], draws=500, history=None, seed=3
     )

@@ -147,7 +147,7 @@ def test_the_copy_of_the_shipped_case_keeps_its_model(tmp_path: Path) -> None:
 
 def test_sentences_say_what_the_numbers_say(made: Report, html: str) -> None:
     text, fit, post = text_of(html), made.fits["V2"], made.posteriors["V2"]
-    # the variance of the draws themselves, not of a normal law
+    # the variance of the draws themselves, not of a normal distribution
     assert f"the data determined {np.sum(1 - post.flat.var(axis=0)):.1f} numbers" in text
     assert made.comparison is not None
     evidence = made.comparison.evidences
@@ -365,7 +365,7 @@ def test_the_comparison_and_robustness_are_told(made: Report, html: str) -> None
         f"as it stands {lead['as it stands']:+.1f}; no sample effect {lead['sample_effect_none']:+.1f}"
         in text
     )
-    # one law for the schedules, the comparison and robustness, not three
+    # one approximation for the schedules, the comparison and robustness, not three
     assert shaken.rows[0].evidence["V2"] == compared.normals["V2"].log_evidence
 
 
@@ -375,9 +375,12 @@ def test_what_is_left_out_is_said(tmp_path: Path) -> None:
     text = text_of(made.index.read_text())
     assert not made.posteriors and made.robustness is None and not made.failures
     assert made.comparison is not None and not made.comparison.left
-    assert "Left out as asked: chains" in text and "come from the nearest normal law, because chains" in text
-    assert "come from the nearest normal law: parameters, bands and schedules alike" in text
-    assert "Draws of V2 and V0 are from the nearest normal law: good for a direction" in text
+    assert (
+        "Left out as asked: chains" in text
+        and "come from the variational approximation, because chains" in text
+    )
+    assert "come from the variational approximation: parameters, bands and schedules alike" in text
+    assert "Draws of V2 and V0 are from the variational approximation: good for a direction" in text
     assert "--quick" in json.loads((tmp_path / "report.json").read_text())["command"]
 
 
@@ -385,7 +388,7 @@ def test_what_is_left_out_is_said(tmp_path: Path) -> None:
 def test_one_approximation_draws_everything_of_a_report(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Without chains the nearest normal law: a course drawn in two figures is one course, to the solver's tolerance."""
+    """Without chains the variational approximation: a course drawn in two figures is one course, to the solver's tolerance."""
     shown: dict[str, Any] = {}
 
     def kept(_: Desk, name: str, caption: str, make: Callable[[], Any], **__: object) -> str:
@@ -399,7 +402,7 @@ def test_one_approximation_draws_everything_of_a_report(
     assert not made.failures and len(shown) == 6
     for axes in shown.values():
         foot = " ".join(" ".join(text.get_text() for text in figure_of(axes).texts).split())
-        assert "Numbers rest on the nearest normal law" in foot and "Laplace" not in foot
+        assert "Numbers rest on the variational approximation" in foot and "Laplace" not in foot
     days = np.arange(1.0, 100.0)
     drawn = []
     for name, gid in (("drives", "D"), ("what_if", "course-as given")):
@@ -408,7 +411,7 @@ def test_one_approximation_draws_everything_of_a_report(
     assert drawn[0] == pytest.approx(drawn[1], rel=1e-4)
     for file in ("V2_what_if", "V2_contrasts", "V2_nearest_normal"):
         assert set(pd.read_csv(tmp_path / f"tables/{file}.csv")["approximation"]) == {
-            "the nearest normal law"
+            "the variational approximation"
         }
     told = json.loads((tmp_path / "report.json").read_text())["approximations"]
     assert {name: each["kind"] for name, each in told.items()} == {"V2": "variational", "V0": "variational"}
