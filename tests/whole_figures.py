@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from cellsim.plots.style import figure_of
-from cellsim.posterior.words import LABEL
+from cellsim.results import LABEL
 
 # points that boxes may share: constrained layout lets letters of neighbours touch
 TOUCH = 4

@@ -21,7 +21,7 @@ from cellsim.files import write_whole
 from cellsim.posterior.approximation import Approximation, together
 from cellsim.posterior.calibration import Calibration
 from cellsim.posterior.variational import VariationalEvidence
-from cellsim.saved import read_saved, whole
+from cellsim.results import read_saved, whole
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -16,8 +16,7 @@ from cellsim.comparison.conclusions import Conclusion
 from cellsim.comparison.nulls import Nulls
 from cellsim.files import write_whole
 from cellsim.posterior.approximation import Approximation
-from cellsim.posterior.words import LABEL, number
-from cellsim.saved import read_saved, whole
+from cellsim.results import LABEL, number, read_saved, whole
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -16,7 +16,7 @@ from cellsim.likelihood.objective import Objective, objective_of
 from cellsim.posterior.calibration import Calibration
 from cellsim.posterior.fitting import calibrate
 from cellsim.posterior.variational import VariationalApproximation, VariationalEvidence
-from cellsim.posterior.words import difference
+from cellsim.results import difference
 from cellsim.streams import progress_bar
 
 if TYPE_CHECKING:

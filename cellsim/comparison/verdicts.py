@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from cellsim.posterior.words import difference
+from cellsim.results import difference
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

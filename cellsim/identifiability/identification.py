@@ -19,6 +19,7 @@ from cellsim.errors import CalibrationError, Problem, did_you_mean
 from cellsim.identifiability.structure import Structure, in_words, is_factor, natural_slopes, structure_of
 from cellsim.likelihood.compatibility import objective_given
 from cellsim.likelihood.objective import Objective
+from cellsim.results import verdict
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -32,55 +33,10 @@ if TYPE_CHECKING:
     Array = NDArray[np.float64]
 
 __all__ = [
-    "DATA_DRIVEN",
-    "MOVED",
-    "PRIOR_DRIVEN",
-    "UNTOUCHED",
     "Combination",
     "Identifiability",
     "identify",
-    "verdict",
 ]
-
-DATA_DRIVEN = "data-driven"
-PRIOR_DRIVEN = "prior-driven"
-MOVED = "moved, not narrowed"
-UNTOUCHED = "no effect on these data"
-
-# below a fifth of the prior variance removed, a number is called what it is: an assumption
-LEAST_CONTRACTION = 0.2
-LARGEST_QUIET_SHIFT = 0.5
-
-
-def verdict(contraction: float, shift: float, *, touched: bool = True) -> str:
-    """Name what the data did to a quantity.
-
-    Parameters
-    ----------
-    contraction : float
-        1 - var(posterior)/var(prior), in a coordinate where the prior is normal.
-    shift : float
-        Posterior minus prior mean, in prior standard deviations.
-    touched : bool
-        Whether the data depend on the quantity at all.
-
-    Returns
-    -------
-    str
-        ``"data-driven"``; ``"prior-driven"`` (contraction below 0.2, shift below 0.5); ``"moved, not
-        narrowed"`` (contraction below 0.2 and a larger shift: look for a conflict of prior and data); or
-        ``"no effect on these data"``.
-
-    Examples
-    --------
-    >>> verdict(0.9, 1.2), verdict(0.05, 0.1), verdict(0.05, -0.8)
-    ('data-driven', 'prior-driven', 'moved, not narrowed')
-    """
-    if not touched:
-        return UNTOUCHED
-    if contraction >= LEAST_CONTRACTION:
-        return DATA_DRIVEN
-    return PRIOR_DRIVEN if abs(shift) < LARGEST_QUIET_SHIFT else MOVED
 
 
 @dataclass(frozen=True)

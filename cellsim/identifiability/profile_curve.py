@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cellsim.identifiability.identification import LARGEST_QUIET_SHIFT, LEAST_CONTRACTION, verdict
 from cellsim.likelihood.priors import Prior
+from cellsim.results import LARGEST_QUIET_SHIFT, LEAST_CONTRACTION, verdict
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -360,7 +360,7 @@ class Curve:
 
     def sentence(self) -> str:
         """The whole curve in one sentence or two."""
-        from cellsim.posterior.words import number
+        from cellsim.results import number
 
         last = self._widest
         unit = f" {self.unit}" if self.unit and self.unit != "1" else ""

@@ -127,7 +127,7 @@ class Profiles:
 
     def report(self) -> str:
         """All curves in words."""
-        from cellsim.posterior.words import LABEL
+        from cellsim.results import LABEL
 
         title = f"Profile {self.kind} of {self.objective.case.name}"
         variant = f", variant {self.objective.variant}" if self.objective.variant else ""

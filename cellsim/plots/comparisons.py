@@ -31,7 +31,7 @@ from cellsim.plots.style import (
     panels,
 )
 from cellsim.posterior.approximation import together
-from cellsim.posterior.words import number
+from cellsim.results import number
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cellsim.errors import CellsimError
-from cellsim.identifiability.identification import DATA_DRIVEN, MOVED, PRIOR_DRIVEN, UNTOUCHED
 from cellsim.identifiability.profile_curve import CLOSED
 from cellsim.plots.style import (
     BLUE,
@@ -31,6 +30,7 @@ from cellsim.plots.style import (
     pick,
     unit_text,
 )
+from cellsim.results import DATA_DRIVEN, MOVED, PRIOR_DRIVEN, UNTOUCHED
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

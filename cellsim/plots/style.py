@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 import numpy as np
 
 from cellsim.errors import CellsimError, did_you_mean
-from cellsim.posterior.words import LABEL
+from cellsim.results import LABEL
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

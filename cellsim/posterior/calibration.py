@@ -18,8 +18,8 @@ from cellsim.likelihood.objective import Objective, objective_of
 from cellsim.posterior.approximation import LARGEST_SHAPE, Approximation
 from cellsim.posterior.curvature import spread_by_slopes
 from cellsim.posterior.laplace import Mixture, Mode
-from cellsim.posterior.words import parameters_table
-from cellsim.saved import read_saved, whole
+from cellsim.posterior.tables import parameters_table
+from cellsim.results import read_saved, whole
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -297,13 +297,13 @@ class Calibration:
 
     def report(self) -> str:
         """The whole result as text: estimates, what is data- and what prior-driven, fit per analyte, diagnosis."""
-        from cellsim.posterior.words import report_text
+        from cellsim.posterior.tables import report_text
 
         return report_text(self)
 
     def report_html(self) -> str:
         """The same as one HTML fragment."""
-        from cellsim.posterior.words import report_html
+        from cellsim.posterior.tables import report_html
 
         return report_html(self)
 

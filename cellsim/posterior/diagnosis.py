@@ -14,7 +14,7 @@ from cellsim.posterior.calibration import Start
 from cellsim.posterior.convergence import pareto_shape
 from cellsim.posterior.curvature import spread_by_slopes
 from cellsim.posterior.laplace import Mixture, Mode
-from cellsim.posterior.words import difference
+from cellsim.results import difference
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -158,15 +158,15 @@ class Posterior:
             high (95 % intervals, in the unit), contraction, shift (prior sd), verdict, rhat, ess_bulk, ess_tail,
             mark, source, approximation, doubts.
         """
-        from cellsim.posterior.posterior_words import table_of
+        from cellsim.posterior.tables import table_of
 
         return table_of(self)
 
     def report(self) -> str:
         """The whole result as text: reasons to doubt first, then parameters, prior beside posterior."""
-        from cellsim.posterior.posterior_words import report_text
+        from cellsim.posterior.tables import posterior_text
 
-        return report_text(self)
+        return posterior_text(self)
 
     def __repr__(self) -> str:
         chains, length, size = self.thetas.shape

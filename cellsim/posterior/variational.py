@@ -19,7 +19,7 @@ from cellsim.likelihood.marginal_days import WithoutDays
 from cellsim.likelihood.objective import Objective
 from cellsim.posterior.approximation import LARGEST_SHAPE, Approximation
 from cellsim.posterior.convergence import smoothed_weights
-from cellsim.posterior.words import parameters_table
+from cellsim.posterior.tables import parameters_table
 
 if TYPE_CHECKING:
     import pandas as pd

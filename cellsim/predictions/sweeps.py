@@ -12,12 +12,11 @@ import numpy as np
 from cellsim.case.plausibility import dose_doubt
 from cellsim.dosing.schedule import Schedule
 from cellsim.errors import CellsimError, Problem, ScheduleError, did_you_mean
-from cellsim.identifiability.identification import DATA_DRIVEN, MOVED, PRIOR_DRIVEN, verdict
 from cellsim.likelihood.compatibility import objective_given
 from cellsim.posterior.approximation import Approximation, approximation_of
-from cellsim.posterior.words import LABEL
 from cellsim.predictions.measures import Asked, Measure, default_measures, refuse_days
 from cellsim.predictions.predictor import Sample
+from cellsim.results import DATA_DRIVEN, LABEL, MOVED, PRIOR_DRIVEN, verdict
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -11,9 +11,9 @@ from cellsim.posterior.approximation import LARGEST_SHAPE
 from cellsim.posterior.convergence import USABLE_ESS, USABLE_RHAT
 from cellsim.posterior.posterior import Posterior
 from cellsim.posterior.variational import VariationalApproximation
-from cellsim.posterior.words import number
 from cellsim.report.products import BENEFIT
 from cellsim.report.report_summary import listed, records
+from cellsim.results import number
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -93,8 +93,7 @@ def _kind(source: Approximated) -> str:
 
 def _all(source: Approximated) -> pd.DataFrame:
     from cellsim.posterior.posterior import Posterior
-    from cellsim.posterior.posterior_words import posterior_table
-    from cellsim.posterior.words import parameter_table
+    from cellsim.posterior.tables import parameter_table, posterior_table
 
     shown = posterior_table(source) if isinstance(source, Posterior) else parameter_table(source)
     return source.approximation.stamped(shown)

@@ -21,7 +21,7 @@ def fitted(job: Job) -> tuple[str, str, str]:
     if job.main is None:
         return section("fit", title, paragraphs(["No variant could be calibrated."]))
     from cellsim import plots
-    from cellsim.posterior.words import fit_table
+    from cellsim.posterior.tables import fit_table
 
     name = job.main
     fit, post, case = job.fits[name], job.posteriors.get(name), job.case

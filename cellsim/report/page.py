@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from cellsim.errors import CellsimError
 from cellsim.files import file_name, write_whole
-from cellsim.posterior.words import LABEL, number
+from cellsim.results import LABEL, number
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cellsim.dosing.infusions import cells_text
-from cellsim.identifiability.identification import DATA_DRIVEN, PRIOR_DRIVEN, UNTOUCHED, verdict
 from cellsim.predictions.sweeps import beside_prior
 from cellsim.report.report_summary import listed, records, signed
+from cellsim.results import DATA_DRIVEN, PRIOR_DRIVEN, UNTOUCHED, verdict
 
 if TYPE_CHECKING:
     import pandas as pd

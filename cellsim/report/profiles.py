@@ -7,11 +7,11 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from cellsim.files import file_name
-from cellsim.identifiability.identification import DATA_DRIVEN
 from cellsim.predictions.measures import Area, Measure, Value
 from cellsim.predictions.predictions import Prediction, predictions_of
 from cellsim.report.page import details, paragraphs, table
 from cellsim.report.report_summary import listed, profiles_table
+from cellsim.results import DATA_DRIVEN
 
 if TYPE_CHECKING:
     from cellsim.identifiability.identification import Identifiability

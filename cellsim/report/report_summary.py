@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cellsim.comparison.verdicts import by_words, off_of
-from cellsim.identifiability.identification import DATA_DRIVEN, MOVED, PRIOR_DRIVEN, UNTOUCHED
 from cellsim.identifiability.profiles import DYNAMIC
-from cellsim.posterior.words import difference, number
+from cellsim.results import DATA_DRIVEN, MOVED, PRIOR_DRIVEN, UNTOUCHED, difference, number
 
 if TYPE_CHECKING:
     import pandas as pd

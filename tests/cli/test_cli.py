@@ -25,8 +25,8 @@ from cellsim.errors import CellsimError
 from cellsim.identifiability import profiles
 from cellsim.library import case_folder
 from cellsim.posterior import sampler as sampling
-from cellsim.posterior.words import LABEL
 from cellsim.report.steps import LONG
+from cellsim.results import LABEL
 
 Captured = pytest.CaptureFixture[str]
 

@@ -11,18 +11,12 @@ from small_cases import straight_line, tiny_case
 import cellsim as cs
 from cellsim.case.case import load_case
 from cellsim.errors import CalibrationError
-from cellsim.identifiability.identification import (
-    DATA_DRIVEN,
-    MOVED,
-    PRIOR_DRIVEN,
-    UNTOUCHED,
-    identify,
-    verdict,
-)
+from cellsim.identifiability.identification import identify
 from cellsim.identifiability.structure import bundles, circuits, in_words
 from cellsim.likelihood.objective import objective_of
 from cellsim.posterior.fitting import calibrate
 from cellsim.predictions.predictions import prediction_from
+from cellsim.results import DATA_DRIVEN, MOVED, PRIOR_DRIVEN, UNTOUCHED, verdict
 
 DAYS = np.array([0.0, 1.0, 2.0, 4.0])
 SD, PRIOR = 0.5, 2.0

@@ -12,7 +12,6 @@ from small_cases import decay, straight_line, tiny_case
 from cellsim.case.case import load_case
 from cellsim.errors import CalibrationError
 from cellsim.identifiability import profiles
-from cellsim.identifiability.identification import DATA_DRIVEN, PRIOR_DRIVEN, UNTOUCHED
 from cellsim.identifiability.profile_curve import CLOSED, Branch, Curve, threshold
 from cellsim.identifiability.profiles import profile
 from cellsim.likelihood.objective import objective_of
@@ -20,6 +19,7 @@ from cellsim.posterior.fitting import calibrate
 from cellsim.posterior.posterior import sample
 from cellsim.predictions.measures import Area, InRange
 from cellsim.predictions.predictions import prediction_from, predictions_of
+from cellsim.results import DATA_DRIVEN, PRIOR_DRIVEN, UNTOUCHED
 
 DAYS = (0.5, 1.0, 2.0, 3.0)
 Z95 = stats.norm.ppf(0.975)

@@ -20,7 +20,6 @@ import cellsim as cs
 from cellsim.comparison.alterations import Alteration, alterations_of
 from cellsim.errors import CalibrationError, CellsimError, ScheduleError
 from cellsim.plots.style import figure_of
-from cellsim.posterior.words import LABEL
 from cellsim.predictions.plans import plans_from_table, plans_of, plans_table
 from cellsim.report import report_summary as words
 from cellsim.report.chains import apart_table, apart_words, plans_apart, usable
@@ -28,6 +27,7 @@ from cellsim.report.page import Desk, copy_case, figure, page, table
 from cellsim.report.products import contrast_words, persists_words
 from cellsim.report.report import Report, write_report
 from cellsim.report.steps import LONG
+from cellsim.results import LABEL
 
 mpl.use("Agg")
 

@@ -1,4 +1,4 @@
-"""A calibration told in words: the same content as text and as HTML."""
+"""What a calibration and draws say, as tables and as text; the same content as HTML."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cellsim.identifiability.identification import DATA_DRIVEN, MOVED, PRIOR_DRIVEN, UNTOUCHED, verdict
+from cellsim.results import DATA_DRIVEN, LABEL, MOVED, PRIOR_DRIVEN, UNTOUCHED, number, verdict
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -16,22 +16,21 @@ if TYPE_CHECKING:
     from cellsim.likelihood.objective import Objective
     from cellsim.posterior.approximation import Approximation
     from cellsim.posterior.calibration import Calibration
+    from cellsim.posterior.posterior import Posterior
     from cellsim.posterior.variational import VariationalApproximation
 
     Array = NDArray[np.float64]
 
 __all__ = [
-    "LABEL",
-    "difference",
     "fit_table",
-    "number",
     "parameter_table",
     "parameters_table",
+    "posterior_table",
+    "posterior_text",
     "report_html",
     "report_text",
+    "table_of",
 ]
-
-LABEL = "n = 1, uncontrolled, unblinded; schedule rankings reflect priors; not for treatment decisions."
 
 _REACH = 1.959963984540054  # of a 95 % interval of a normal distribution
 _PLACES = ("prior_median", "prior_low", "prior_high", "estimate", "low", "high")
@@ -48,38 +47,6 @@ _MAXIMISED = {
 }
 
 _VERDICTS = (DATA_DRIVEN, MOVED, PRIOR_DRIVEN, UNTOUCHED)
-
-
-def number(value: float, digits: int = 3) -> str:
-    """A number as a person writes it: three digits, powers of ten only when needed.
-
-    Examples
-    --------
-    >>> number(0.000123), number(285.96), number(7.25e8), number(float("nan"))
-    ('0.000123', '286', '7.25e+08', '-')
-    """
-    return "-" if value != value else f"{value:.{digits}g}"
-
-
-def difference(value: float, more: str, less: str, same: str = "equal to", *, digits: int = 1) -> str:
-    """How far one number lies from another, its sign said by a word and never by both.
-
-    Parameters
-    ----------
-    value : float
-        The first less the second.
-    more, less, same : str
-        What the first is of the second where that is above, below, or zero to the digits shown.
-    digits : int
-        After the point.
-
-    Examples
-    --------
-    >>> difference(5.46, "above", "below"), difference(-2.9, "above", "below"), difference(-0.01, "above", "below")
-    ('5.5 above', '2.9 below', 'equal to')
-    """
-    size = f"{abs(value):.{digits}f}"
-    return same if float(size) == 0 else f"{size} {more if value > 0 else less}"
 
 
 def fit_table(fit: Calibration) -> pd.DataFrame:
@@ -291,3 +258,95 @@ def report_html(fit: Calibration) -> str:
             parameter_table(fit).to_html(index=False, border=0),
         ]
     )
+
+
+_LEVELS = (0.5, 0.025, 0.975)
+
+
+def table_of(post: Posterior) -> pd.DataFrame:
+    """See :meth:`cellsim.Posterior.table`."""
+    found, flat, objective = post.convergence, post.flat, post.objective
+    jacobian = objective.evaluate(flat.mean(axis=0), gradient=True).jacobian
+    assert jacobian is not None
+    estimate, low, high = np.quantile(flat, _LEVELS, axis=0)
+    table = parameters_table(
+        objective,
+        estimate=estimate,
+        low=low,
+        high=high,
+        contraction=1 - flat.var(axis=0),
+        shift=flat.mean(axis=0),
+        touched=np.any(jacobian[: len(objective.terms)] != 0, axis=0),
+        approximation=post.approximation,
+    )
+    after = list(table.columns).index("verdict") + 1
+    for name in ("ess_tail", "ess_bulk", "rhat"):
+        table.insert(after, name, getattr(found, name))
+    return table
+
+
+def posterior_table(post: Posterior) -> pd.DataFrame:
+    """Posterior beside prior as text, the data-driven parameters first.
+
+    Returns
+    -------
+    DataFrame
+        Columns parameter, unit, prior, posterior, contraction, shift, verdict, R-hat, ESS.
+    """
+    import pandas as pd
+
+    table = post.table()
+    table["rank"] = [_VERDICTS.index(word) for word in table["verdict"]]
+    table = table.sort_values(["rank", "contraction"], ascending=[True, False], kind="stable")
+
+    def spread(*columns: str) -> list[str]:
+        return [
+            f"{number(middle)} ({number(low)} to {number(high)})"
+            for middle, low, high in zip(*(table[name] for name in columns), strict=True)
+        ]
+
+    return pd.DataFrame(
+        {
+            "parameter": table["parameter"],
+            "unit": table["unit"],
+            "prior": spread("prior_median", "prior_low", "prior_high"),
+            "posterior": spread("estimate", "low", "high"),
+            "contraction": [f"{100 * each:.0f} %" for each in table["contraction"]],
+            "shift": [f"{each:+.1f}" for each in table["shift"]],
+            "verdict": table["verdict"],
+            "R-hat": [f"{each:.3f}" for each in table["rhat"]],
+            "ESS": [f"{each:.0f}" for each in np.fmin(table["ess_bulk"], table["ess_tail"])],
+        }
+    ).reset_index(drop=True)
+
+
+def posterior_text(post: Posterior) -> str:
+    """See :meth:`cellsim.Posterior.report`."""
+    import pandas as pd
+
+    run, found = post.run, post.convergence
+    chains, length, size = post.thetas.shape
+    table = post.table()
+    counts = {word: int((table["verdict"] == word).sum()) for word in _VERDICTS}
+    steps = float(np.mean(post.drawn.statistics["n_steps"]))
+    title = (
+        f"Posterior of {post.case.name}, variant {post.variant}"
+        if post.variant
+        else f"Posterior of {post.case.name}"
+    )
+    lines = [title, "=" * len(title), LABEL, ""]
+    lines += [
+        f"{chains} chains x {length} draws of {size} parameters after {run.tune} of warm-up; {run.seconds:.0f} s, "
+        f"{run.evaluations} simulations with gradient, {run.rejected} of them failed, {steps:.0f} a draw.",
+        f"R-hat up to {np.max(found.rhat):.3f}; effective draws at least {np.min(found.ess_bulk):.0f} (bulk) and "
+        f"{np.min(found.ess_tail):.0f} (tails); {int(np.sum(post.drawn.statistics['diverging']))} divergences.",
+        f"Simulated ten times more exactly the log density changes by at most {run.tolerance_error:.1g}.",
+        f"Of the parameters {counts[DATA_DRIVEN]} are data-driven, {counts[MOVED]} moved but not narrowed, "
+        f"{counts[PRIOR_DRIVEN]} prior-driven, {counts[UNTOUCHED]} without effect on these data.",
+        "",
+    ]
+    lines += [*post.approximation.lines, ""]
+    with pd.option_context("display.width", 200, "display.max_colwidth", 48):
+        lines += ["Parameters: median (95 % interval)", "", posterior_table(post).to_string(index=False), ""]
+    made = ", ".join(f"{name} {each}" for name, each in post.versions.items())
+    return "\n".join([*lines, f"Seed {run.seed}. Made with {made}."])

@@ -13,7 +13,7 @@ from cellsim.model.formulas import parse_formula
 from cellsim.model.model import load_model
 from cellsim.model.native import nesting
 from cellsim.petab.problem import read_problem_file, read_yaml
-from cellsim.saved import read_saved
+from cellsim.results import read_saved
 
 ROOT = Path(__file__).parents[1]
 
