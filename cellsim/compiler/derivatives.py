@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import sympy as sp
 
 from cellsim.compiler.gradients import gradient, slopes
-from cellsim.compiler.graph import STATE, Graph
+from cellsim.compiler.graph import INPUTS, STATE, Graph
 from cellsim.compiler.lowering import lower
 from cellsim.compiler.time_conditions import TimeConditions, Turn, written
 from cellsim.errors import ModelError, Problem
@@ -27,7 +27,9 @@ class System:
     """Equations as graph nodes, with sparse first derivatives.
 
     A model that uses time gets a state more, the clock; one whose rates have conditions on time alone another, the
-    middle between two turns of these (see `cellsim.compiler.time_conditions`). Terms that many rates share and that collect many
+    middle between two turns of these (see `cellsim.compiler.time_conditions`). Each comparison of states and each
+    floor in rates gets one more, its **mode**: what it says, held while a step is made, so that every step sees one
+    smooth branch; the step loop ends a step where a mode changes. Terms that many rates share and that collect many
     states (an effect summed over products, say) become **auxiliaries**: for derivatives they count as
     unknowns ``a = g(y, a)`` of their own, which keeps Jacobian, elimination and tangents sparse. Indices
     below run over states, then auxiliaries.
@@ -52,6 +54,10 @@ class System:
         What jumps or bends at times that can be told beforehand.
     told_by : tuple of int
         Parameters that these times and the conditions of timed events depend on.
+    modes : list of int
+        Comparisons and floors whose values modes hold; modes are the last states.
+    mode_turns : list of int
+        The same with the modes inside them held.
     gaps : list of int
         What crosses zero where a condition on states turns; first those in rates, `switches` in number.
     """
@@ -114,8 +120,9 @@ class System:
                 self.y.append(middle)
                 self.rates.append(graph.zero)
                 self.initials.append(middle)
+        self._hold_modes()
         self.n = len(self.y)
-        others = {*self.y} - {clock, middle}
+        others = {*self.y[: len(equations.states)]}
         for state, node in zip(equations.states, self.initials, strict=False):
             if others & set(graph.reachable([node])):
                 raise ModelError(
@@ -208,6 +215,64 @@ class System:
         if problems:
             raise ModelError(problems)
 
+    def _hold_modes(self) -> None:
+        """Put a mode in place of every comparison of states, and every floor of them, that rates ask for."""
+        graph = self.graph
+        varying = {*self.y, self.time}
+        first, held = len(self.equations.states) + 2, dict[int, int]()
+        self.modes, self.mode_turns = list[int](), list[int]()
+
+        def mode(value: int, turn: int) -> int:
+            if value not in self.modes:
+                self.modes.append(value)
+                self.mode_turns.append(turn)
+            return graph.input("y", first + self.modes.index(value))
+
+        for node in graph.reachable(self.rates):
+            op, args = graph.ops[node], graph.args[node]
+            if op in INPUTS:
+                held[node] = node
+                continue
+            inner = tuple(held[arg] for arg in args)
+            held[node] = graph.again(node, inner) if inner != args else node
+            if op == "floor" and gradient(graph, graph.product(inner[0]), varying):
+                # rounded, so that it is as flat as the floor is
+                whole = graph.add(graph.const(0.5), mode(node, held[node]))
+                held[node] = graph.call("floor", whole)
+            elif op in ("lt", "le") and node in graph.asked and gradient(graph, graph.sub(*inner), varying):
+                # a <= b is the opposite of b < a: both turn as one
+                value, turn = (
+                    (node, held[node])
+                    if op == "lt"
+                    else (graph.relation("lt", *args[::-1]), graph.relation("lt", *inner[::-1]))
+                )
+                holds = graph.relation("lt", graph.const(0.5), mode(value, turn))
+                held[node] = holds if op == "lt" else graph.invert(holds)
+        if not self.modes:
+            return
+        self.rates = [held[node] for node in self.rates]
+        if self.clock is None:
+            self.clock = len(self.y)
+            self.y.append(self.time)
+            self.rates.append(graph.one)
+            self.initials.append(self.time)
+        if self.middle is None:  # modes come after both
+            self.middle = len(self.y)
+            self.y.append(self.middle_of)
+            self.rates.append(graph.zero)
+            self.initials.append(self.middle_of)
+        for _ in self.modes:
+            self.y.append(graph.input("y", len(self.y)))
+            self.rates.append(graph.zero)
+            self.initials.append(graph.zero)
+
+    def shown(self, node: int) -> str:
+        """A node as a formula, for messages."""
+        equations = self.equations
+        names = dict(zip(self.y, equations.states, strict=False))
+        names |= dict(zip(self.p, equations.parameters, strict=True))
+        return written(self.graph, node, {**names, self.time: "time", self.middle_of: "time"})
+
     def _moves(self, node: int) -> bool:
         """Whether a node changes between events."""
         moving = {y for y, rate in zip(self.y, self.rates, strict=True) if rate != self.graph.zero}
@@ -216,7 +281,7 @@ class System:
     def _find_gaps(self) -> list[int]:
         """Differences that cross zero where a condition on states turns, in rates and in events."""
         graph, found = self.graph, list[int]()
-        in_rates = graph.reachable(self.rates)
+        in_rates = [node for node in self.mode_turns if graph.ops[node] == "lt"]
         in_events = graph.reachable([self.frozen_conditions[e] for e in self.located])
         for node in [*in_rates, None, *in_events]:
             if node is None:

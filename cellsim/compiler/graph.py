@@ -64,6 +64,7 @@ class Graph:
         self.depends: list[int] = []
         self._known: dict[tuple, int] = {}
         self.whole: set[int] = set()  # exponents that are whole numbers as the model has them
+        self.asked: set[int] = set()  # comparisons that the model itself makes
         self.zero = self.const(0.0)
         self.one = self.const(1.0)
 
@@ -83,6 +84,19 @@ class Graph:
                 bits |= self.depends[arg]
             self.depends.append(bits)
         return found
+
+    def again(self, node: int, args: Iterable[int]) -> int:
+        """The same operation on other arguments, as it stands."""
+        changed = self.node(self.ops[node], *args)
+        if node in self.asked:
+            self.asked.add(changed)
+        return changed
+
+    def ask(self, op: str, a: int, b: int) -> int:
+        """A comparison that the model itself makes, unlike those that keep a power within its domain."""
+        node = self.relation(op, a, b)
+        self.asked.add(node)
+        return node
 
     def const(self, value: float) -> int:
         """A number."""
@@ -230,6 +244,10 @@ class Graph:
         if x is not None and y is not None and y != 0.0:
             return self.const(x / y)
         return self.node("quotient", a, b)
+
+    def product(self, a: int) -> int:
+        """A `quotient`, which has no slope of its own, as a product that has; any other node as it is."""
+        return self.mul(self.args[a][0], self.recip(self.args[a][1])) if self.ops[a] == "quotient" else a
 
     def call(self, name: str, a: int) -> int:
         """A function of one argument, by name."""

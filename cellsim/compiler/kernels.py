@@ -102,6 +102,12 @@ class Kernels:
         if self.system.middle is not None:
             w[lay[slot] + n + 1] = t if middle is None else middle
         self.unit().call("prepare", w)
+        if y is not None and self.system.modes:
+            if slot != "ys":
+                w[lay["ys"] : lay["ys"] + n + 2] = w[lay[slot] : lay[slot] + n + 2]
+            self.unit().call("modes", w)
+            modes = len(self.system.modes)
+            w[lay[slot] + n + 2 : lay[slot] + n + 2 + modes] = w[lay["modes"] : lay["modes"] + modes]
         return w
 
     def initial(self, p: ArrayLike, t: float = 0.0) -> Array:

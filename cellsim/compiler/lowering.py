@@ -110,8 +110,8 @@ def _lower(graph: Graph, expr: sp.Basic, lower: Callable, names: Mapping[str, in
         return _whole(graph, expr, lower)
     if isinstance(expr, sp.sign):
         a = lower(expr.args[0])
-        below = graph.select(graph.relation("lt", a, graph.zero), graph.const(-1.0), graph.zero)
-        return graph.select(graph.relation("lt", graph.zero, a), graph.one, below)
+        below = graph.select(graph.ask("lt", a, graph.zero), graph.const(-1.0), graph.zero)
+        return graph.select(graph.ask("lt", graph.zero, a), graph.one, below)
     if isinstance(expr, sp.Min | sp.Max):
         op = "min" if isinstance(expr, sp.Min) else "max"
         nodes = sorted(lower(arg) for arg in expr.args)
@@ -131,7 +131,7 @@ def _lower(graph: Graph, expr: sp.Basic, lower: Callable, names: Mapping[str, in
     if type(expr) in _RELATIONS:
         op, swapped = _RELATIONS[type(expr)]
         a, b = (graph.numeric(lower(arg)) for arg in expr.args)
-        return graph.relation(op, b, a) if swapped else graph.relation(op, a, b)
+        return graph.ask(op, b, a) if swapped else graph.ask(op, a, b)
     if expr in (sp.true, sp.false):
         return graph.const(bool(expr))
     if isinstance(expr, sp.logic.boolalg.BooleanFunction):

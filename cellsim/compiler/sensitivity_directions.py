@@ -134,6 +134,9 @@ def _origins(
     if any(p in graph.reachable([turn.gap]) for turn in system.turns):  # a jump of rates moves with it
         turning = {system.middle_of}
         rows |= {i for i, node in enumerate(system.rates) if turning & set(graph.reachable([node]))}
+    for turn, moved_rows in _modes(system):
+        if p in turn:
+            rows |= moved_rows
     if not given_start:
         rows |= {i for i, node in enumerate(system.initials) if p in graph.reachable([node])}
     for condition, assignments in zip(system.conditions, system.assignments, strict=True):
@@ -142,6 +145,16 @@ def _origins(
         if moved:
             rows |= _read(system, [node for _, node in assignments])
     return rows
+
+
+def _modes(system: System) -> list[tuple[set[int], set[int]]]:
+    """For each mode, everything that it is made of, and the rates that jump where it changes."""
+    graph, first = system.graph, system.n - len(system.modes)
+    inside = [set(graph.reachable([node])) for node in system.rates]
+    return [
+        (set(graph.reachable([turn])), {i for i, nodes in enumerate(inside) if system.y[first + m] in nodes})
+        for m, turn in enumerate(system.mode_turns)
+    ]
 
 
 def _read(system: System, nodes: Iterable[int]) -> set[int]:
@@ -185,6 +198,10 @@ def pack(
             read = _read(system, [node for _, node in assignments])
             for cause in _read(system, [system.conditions[event]]):
                 onward.setdefault(cause, set()).update(read)
+    for turn, moved_rows in _modes(system):
+        for cause in turn:
+            if cause in state_of:
+                onward.setdefault(state_of[cause], set()).update(moved_rows)
     reach = []
     for direction in directions:
         seen: set[int] = set()
@@ -237,8 +254,8 @@ class TangentTerms:
         Of outputs by states and parameters, of initial values by parameters.
     events : list of list of (target, "y" or "p", index, node)
         Of new values, per event.
-    atoms : list of (located event, gap, list of ("y" or "p", index, node))
-        Comparisons and floors of located events: the gap that crosses zero, and its derivatives.
+    atoms : list of (root, gap, list of ("y" or "p", index, node))
+        Comparisons and floors of located events, then of modes: the gap that crosses zero, and its derivatives.
     atom_entries : int
         How many numbers `atoms` are.
     """
@@ -288,8 +305,9 @@ class TangentTerms:
         # a condition turns where one of its comparisons does: late - early crosses zero
         self.atoms: list[tuple[int, int, list[tuple[str, int, int]]]] = []
         self.atom_entries = 0
-        for r, event in enumerate(system.located):
-            for node in graph.reachable([system.frozen_conditions[event]]):
+        roots = [graph.reachable([system.frozen_conditions[event]]) for event in system.located]
+        for r, nodes in enumerate([*roots, *([turn] for turn in system.mode_turns)]):
+            for node in nodes:
                 gap = self._gap(graph, node)
                 if gap is None:
                     continue

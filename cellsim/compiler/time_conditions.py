@@ -106,10 +106,7 @@ class TimeConditions:
             self._note(node, graph.sub(args[1], args[0]))
             return self._compared(op, *(self._at_middle(arg) for arg in args))
         if op == "floor":
-            gap = args[0]
-            if graph.ops[gap] == "quotient":  # which has no slope of its own
-                gap = graph.mul(graph.args[gap][0], graph.recip(graph.args[gap][1]))
-            self._note(node, gap, whole=True)
+            self._note(node, graph.product(args[0]), whole=True)
             return graph.call("floor", self._at_middle(args[0]))
         if op == "abs":
             self._note(node, args[0])
@@ -123,7 +120,7 @@ class TimeConditions:
 
     def _again(self, node: int, args: Sequence[int]) -> int:
         changed = tuple(args) != self.graph.args[node]
-        return self.graph.node(self.graph.ops[node], *args) if changed else node
+        return self.graph.again(node, args) if changed else node
 
     def _compared(self, op: str, a: int, b: int) -> int:
         """A comparison at the middle; equality allows for rounding, since its instants are computed."""

@@ -59,7 +59,11 @@ class Writer:
         located = [system.frozen_conditions[e] for e in system.located]
         truths = [graph.select(c, graph.one, graph.zero) for c in located]
         self.truths = list(enumerate(truths))
-        moving += [*system.gaps, *truths]
+        self.modes = [
+            (i, node if graph.ops[node] == "floor" else graph.select(node, graph.one, graph.zero))
+            for i, node in enumerate(system.modes)
+        ]
+        moving += [*system.gaps, *truths, *(node for _, node in self.modes)]
         self.kept = {node: i for i, node in enumerate(fixed_nodes(graph, moving))}
         # entries of the Jacobian that move get a slot each, equal ones the same
         entries = sorted(
@@ -89,6 +93,7 @@ class Writer:
             ("gdot", len(system.outputs) * w),
             ("gaps", len(system.gaps) * w),
             ("roots", len(located) * w),
+            ("modes", len(system.modes) * w),
             ("jacobian", len(entries) * w),
             (
                 "lu",
@@ -135,6 +140,7 @@ class Writer:
             self.observe_rate(),
             self.evaluate("conditions", self.truths, "ys", "roots"),
             self.evaluate("gaps", list(enumerate(system.gaps)), "ys", "gaps"),
+            self.evaluate("modes", self.modes, "ys", "modes"),
         ]
         for e, assignments in enumerate(system.assignments):
             functions.append(self.evaluate(f"event{e}", assignments, "y", "ys"))

@@ -17,7 +17,7 @@ import numpy as np
 from cellsim.compiler.derivatives import System
 from cellsim.compiler.gradients import gradient
 from cellsim.compiler.kernels import Kernels
-from cellsim.compiler.time_conditions import RELATIONS, Turn, written
+from cellsim.compiler.time_conditions import RELATIONS, Turn
 from cellsim.errors import SimulationError
 from cellsim.solver.intervals import MOST, TooManyError, values, zeros
 
@@ -117,9 +117,7 @@ def _no_slope(system: System, parameter: int, day: float, causes: Sequence[Cause
 
 
 def _shown(system: System, turn: Turn) -> str:
-    names = dict(zip(system.y, (*system.equations.states, "time", "time"), strict=False))
-    names |= dict(zip(system.p, system.equations.parameters, strict=True)) | {system.time: "time"}
-    return written(system.graph, turn.node, names)
+    return system.shown(turn.node)
 
 
 def _inputs(system: System, parameters: Sequence[float], clock: Any, middle: Any) -> dict[int, Any]:

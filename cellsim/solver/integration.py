@@ -24,7 +24,7 @@ from cellsim.errors import Problem, SimulationError
 from cellsim.solver.breakpoints import Doses, Timetable, itinerary, lane_groups
 from cellsim.solver.conditions import turnings
 from cellsim.solver.lanes import Machine, March, begin, follow, machine_of
-from cellsim.solver.loop_arrays import EVENTS_WITHOUT_END, Reading, Tangents, addresses
+from cellsim.solver.loop_arrays import EVENTS_WITHOUT_END, NO_DERIVATIVE, Reading, Tangents, addresses
 from cellsim.solver.sensitivities import courses_of
 from cellsim.solver.step_loop_cache import step_code
 
@@ -41,6 +41,7 @@ MEANING = {
     2: "too many steps",
     3: "a value is no longer finite",
     4: "events set each other off without end",
+    5: "there is no derivative",
 }
 
 
@@ -94,7 +95,8 @@ class Solution:
         Time derivative of the outputs at the sample times (from the right at a dose).
     sensitivities : (n_sets, n_times, n_outputs, n_directions) array or None
     status : (n_sets,) int array
-        0 reached the end, 1 step too small, 2 too many steps, 3 not finite, 4 events without end.
+        0 reached the end, 1 step too small, 2 too many steps, 3 not finite, 4 events without end, 5 a condition
+        on states turns where nothing can be differentiated (with `directions` only).
     messages : tuple of str
         One per set, empty where all went well; tells time and state.
     steps, rejected : int
@@ -340,6 +342,9 @@ def _message(kernels: Kernels, code: int, time: float, culprit: int) -> str:
     equations = kernels.equations
     if code == EVENTS_WITHOUT_END:
         return f"At time {time:.6g} {MEANING[code]}: {equations.events[culprit].name} fires again and again."
+    if code == NO_DERIVATIVE:
+        shown = kernels.system.shown(kernels.system.modes[culprit])
+        return f"At time {time:.6g} {MEANING[code]}: {shown!r} turns there without crossing, and rates jump with it."
     return (
         f"At time {time:.6g} {MEANING[code]}; {(*equations.states, 'time', 'time')[culprit]} changes fastest."
     )

@@ -52,6 +52,7 @@ def machine_of(kernels: Kernels, width: int) -> Machine:
         unit.fixed,
         -1 if system.middle is None else system.middle,
         len(system.gaps),
+        len(system.modes),
     ]
     targets = [[i for i, _ in each] for each in system.assignments]
     return Machine(
@@ -149,7 +150,7 @@ def begin(
         now=np.zeros(3 * len(machine.held), np.int64),
         pace=np.full(5 * len(machine.held), np.nan),
         seen=np.zeros(5 * int(machine.offsets[N_GAPS]) * width),
-        flow=np.zeros(n),
+        flow=np.zeros(2 * n),
     )
 
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 Reals = NDArray[np.float64]
 Wholes = NDArray[np.int64]
 
-OK, STEP_UNDERFLOW, TOO_MANY_STEPS, NOT_FINITE, EVENTS_WITHOUT_END = 0, 1, 2, 3, 4
+OK, STEP_UNDERFLOW, TOO_MANY_STEPS, NOT_FINITE, EVENTS_WITHOUT_END, NO_DERIVATIVE = 0, 1, 2, 3, 4, 5
 # what `run_group` says: at its end, or that `path` was too short
 ARRIVED, PATH_FULL = 0, 1
 
@@ -32,6 +32,7 @@ KERNELS = (
     "observe_rate",
     "conditions",
     "gaps",
+    "modes",
 )
 SLOTS = (
     "control",
@@ -52,10 +53,23 @@ SLOTS = (
     "stages",
     "roots",
     "gaps",
+    "modes",
 )
-PREPARE, INITIAL, RHS, RHS_AT_SAMPLE, JAC, LU, STEP, DENSE, OBSERVE, OBSERVE_RATE, CONDITIONS, GAPS = range(
-    12
-)
+(
+    PREPARE,
+    INITIAL,
+    RHS,
+    RHS_AT_SAMPLE,
+    JAC,
+    LU,
+    STEP,
+    DENSE,
+    OBSERVE,
+    OBSERVE_RATE,
+    CONDITIONS,
+    GAPS,
+    MODES,
+) = range(13)
 (
     S_CONTROL,
     S_ERROR,
@@ -75,8 +89,9 @@ PREPARE, INITIAL, RHS, RHS_AT_SAMPLE, JAC, LU, STEP, DENSE, OBSERVE, OBSERVE_RAT
     S_STAGES,
     S_ROOTS,
     S_GAPS,
-) = range(18)
-N_STATES, N_LANES, N_PADDED, N_OUTPUTS, N_ROOTS, N_CLOCK, N_FIXED, N_MIDDLE, N_GAPS = range(18, 27)
+    S_MODES,
+) = range(19)
+N_STATES, N_LANES, N_PADDED, N_OUTPUTS, N_ROOTS, N_CLOCK, N_FIXED, N_MIDDLE, N_GAPS, N_MODES = range(19, 29)
 RTOL, H_MAX, MAX_STEPS, WANT_RATES, PEAK_SHARE = range(5)
 ACCEPTED, REJECTED, FACTORED, RECORDED = range(4)
 
@@ -112,7 +127,7 @@ class Group(NamedTuple):
         Reals  # (5 n_roots,): when each located event fired and how its intervals shrink (see `_without_end`)
     )
     seen: Reals  # (5 n_gaps W,): room for gaps along a step
-    flow: Reals  # (n,): room
+    flow: Reals  # (2 n,): room
     path: Reals  # (some, 3 + 5 n), one lane only: receives start, end, step length, y, y1, K_1, K_2, K_3 of every step
 
 

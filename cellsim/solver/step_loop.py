@@ -29,6 +29,7 @@ from cellsim.solver.loop_arrays import (
     KERNELS,
     LU,
     MAX_STEPS,
+    MODES,
     N_ATOMS,
     N_CLOCK,
     N_DIRECTIONS,
@@ -38,6 +39,7 @@ from cellsim.solver.loop_arrays import (
     N_INITIALS,
     N_LANES,
     N_MIDDLE,
+    N_MODES,
     N_OUTPUTS,
     N_PADDED,
     N_PAIRS_P,
@@ -46,6 +48,7 @@ from cellsim.solver.loop_arrays import (
     N_RESULTS,
     N_ROOTS,
     N_STATES,
+    NO_DERIVATIVE,
     NOT_FINITE,
     OBSERVE,
     OBSERVE_RATE,
@@ -66,6 +69,7 @@ from cellsim.solver.loop_arrays import (
     S_G,
     S_GAPS,
     S_GDOT,
+    S_MODES,
     S_PEAK,
     S_Q,
     S_ROOTS,
@@ -101,6 +105,8 @@ __all__ = ["call_kernel", "observe_group", "run_group"]
 
 START = 1.2
 _ROUNDS = 64  # events that set off events at one instant
+_SHORTEST = 1e-11  # of the time: below this a step no longer looks for the end of a branch
+_TOUCHED = 1e-3  # of its mean speed in the step: a gap this slow where it turns does not cross
 _NO_DELAY = 1e-7  # of the first step: what an event brings about this soon is of the same instant
 # an event whose intervals shrink to this share of what they were, by one factor each time, has no end
 _VANISHED, _IN_A_ROW, _ONE_FACTOR = 1e-2, 3, 0.2
@@ -199,7 +205,7 @@ def _follow_scales(off, opt, w):  # type: ignore[no-untyped-def]
     share = opt[PEAK_SHARE] * opt[RTOL]
     W = off[N_LANES]
     for i in range(off[N_STATES] * W):
-        if i // W == off[N_CLOCK] or i // W == off[N_MIDDLE]:
+        if i // W == off[N_CLOCK] or i // W == off[N_MIDDLE] or i // W >= off[N_STATES] - off[N_MODES]:
             continue
         value = abs(w[off[S_Y] + i])
         if value > w[off[S_PEAK] + i]:
@@ -227,6 +233,85 @@ def _read_conditions(addr, off, w, base, source, now, into):  # type: ignore[no-
     call_kernel(addr[CONDITIONS], base, base)
     for e in range(off[N_ROOTS]):
         now[into + e] = 1 if w[off[S_ROOTS] + e] > 0.5 else 0
+
+
+@_compiled
+def _renew_modes(addr, off, w, base):  # type: ignore[no-untyped-def]
+    """Conditions on states in rates, asked at the state in slot y and held from here on."""
+    W = off[N_LANES]
+    for i in range(off[N_STATES] * W):
+        w[off[S_YS] + i] = w[off[S_Y] + i]
+    call_kernel(addr[MODES], base, base)
+    held = off[S_Y] + (off[N_STATES] - off[N_MODES]) * W
+    for i in range(off[N_MODES] * W):
+        w[held + i] = w[off[S_MODES] + i]
+
+
+@_compiled
+def _changed_mode(addr, off, w, base, source):  # type: ignore[no-untyped-def]
+    """The first mode that is another at the state in slot ys, or -1."""
+    W = off[N_LANES]
+    call_kernel(addr[MODES], base, base)
+    held = off[S_Y] + (off[N_STATES] - off[N_MODES]) * W
+    for i in range(off[N_MODES] * W):
+        if w[off[S_MODES] + i] != w[held + i] and source[i % W] == i % W:
+            return np.int64(i // W)
+    return np.int64(-1)
+
+
+@_compiled
+def _turned(G, base, room):  # type: ignore[no-untyped-def]
+    """What turns at the state in slot ys: the last located event, else a mode, counted after these; or -1."""
+    addr, off, w, roots = G.addr, G.off, G.w, G.off[N_ROOTS]
+    found = np.int64(-1)
+    if roots:
+        _read_conditions(addr, off, w, base, off[S_YS], G.now, room)
+        for e in range(roots):
+            if G.now[room + e] != 0 and G.held[e] == 0:
+                found = np.int64(e)
+    if found < 0 and off[N_MODES]:
+        mode = _changed_mode(addr, off, w, base, G.source)
+        if mode >= 0:
+            found = np.int64(roots + mode)
+    return found
+
+
+@_compiled
+def _jump_matters(off, opt, w, flow, n, h):  # type: ignore[no-untyped-def]
+    """Whether rates in slot f differ from those in `flow` (from `n` on) by what counts within a step."""
+    for i in range(off[N_STATES]):
+        if abs(w[off[S_F] + i] - flow[n + i]) * h > w[off[S_ATOL] + i] + opt[RTOL] * abs(w[off[S_Y] + i]):
+            return True
+    return False
+
+
+@_compiled
+def _gap_of(T, base, other, root):  # type: ignore[no-untyped-def]
+    """Distance at the state in slot y from where a mode changes."""
+    call_kernel(T.addresses[T_ATOMS], base, other)
+    for a in range(T.sizes[N_ATOMS] - 1):
+        if T.atoms[3 * a] == root:
+            return abs(T.v[T.slots[4] + T.atoms[3 * a + 1]])
+    return 0.0
+
+
+@_compiled
+def _leave_branch(G, base, span):  # type: ignore[no-untyped-def]
+    """Change modes where the branch held has no value beyond its end, so that no step can go past it.
+
+    What would change within the shortest stretch that matters changes now. Returns the mode, or -1.
+    """
+    addr, off, w = G.addr, G.off, G.w
+    size = off[N_STATES] * off[N_LANES]
+    call_kernel(addr[RHS], base, base)
+    for i in range(size):
+        w[off[S_YS] + i] = w[off[S_Y] + i] + 10.0 * span * w[off[S_F] + i]
+    mode = _changed_mode(addr, off, w, base, G.source)
+    if mode >= 0:
+        for i in range(size):
+            w[off[S_Y] + i] += 10.0 * span * w[off[S_F] + i]
+        _renew_modes(addr, off, w, base)
+    return mode
 
 
 @_compiled
@@ -396,7 +481,10 @@ def _instant_is(T, b, kind):  # type: ignore[no-untyped-def]
 
 @_compiled
 def _instant_moves(T, root, flow):  # type: ignore[no-untyped-def]
-    """How the instant of a located event moves with each direction: -(gap along it) / (gap in time)."""
+    """How the instant of a located event or a mode moves with each direction: -(gap along it) / (gap in time).
+
+    Returns the latter.
+    """
     v, slot, n = T.v, T.slots[4], T.sizes[N_DIRECTIONS]
     best, nearest, speed = -1, np.inf, 0.0
     for a in range(T.sizes[N_ATOMS] - 1):
@@ -413,6 +501,7 @@ def _instant_moves(T, root, flow):  # type: ignore[no-untyped-def]
             for i in range(T.tau_ptr[best * n + d], T.tau_ptr[best * n + d + 1]):
                 along = v[T.tau[2 * i + 1]] if T.tau[2 * i + 1] >= 0 else 1.0
                 T.moved[d] -= v[slot + T.tau[2 * i]] * along / speed
+    return speed
 
 
 @_compiled
@@ -539,6 +628,13 @@ def _end_events(G, t, root):  # type: ignore[no-untyped-def]
 
 
 @_compiled
+def _give_up_derivative(G, t, mode):  # type: ignore[no-untyped-def]
+    """Give up a run (of one lane) in which a condition turns where nothing can be differentiated."""
+    G.status[0], G.fail_time[0], G.culprit[0] = NO_DERIVATIVE, t, mode
+    G.source[0] = -1
+
+
+@_compiled
 def _gap_at(addr, off, w, base, theta, gap):  # type: ignore[no-untyped-def]
     """A gap inside the step."""
     _interpolate(off, w, theta, off[S_YS])
@@ -654,7 +750,7 @@ def run_group(at, base, other, given_start, first, stop, n_breaks, n_times, stri
     times, samples, ptr, source, counts = G.times, G.samples, G.ptr, G.source, G.counts
     W, n = off[N_LANES], off[N_STATES]
     size, Y, Y1 = n * W, off[S_Y], off[S_Y1]
-    control, roots = off[S_CONTROL], off[N_ROOTS]
+    control, roots, modes = off[S_CONTROL], off[N_ROOTS], off[N_MODES]
     tangents = T.sizes[ON] != 0
     if first == 0:
         call_kernel(addr[PREPARE], base, base)
@@ -679,6 +775,8 @@ def run_group(at, base, other, given_start, first, stop, n_breaks, n_times, stri
         if off[N_MIDDLE] >= 0:
             for lane in range(W):
                 w[Y + off[N_MIDDLE] * W + lane] = G.middles[b]
+        if modes:
+            _renew_modes(addr, off, w, base)
         if moves:
             _flow(addr, off, w, base, G.flow)
             _shift_tangents(T, b, SEED_TURN, G.flow, -1.0)
@@ -695,6 +793,8 @@ def run_group(at, base, other, given_start, first, stop, n_breaks, n_times, stri
                 slot = Y if G.op_kind[o] == OP_JUMP else off[S_U]
                 for lane in range(W):
                     w[slot + i * W + lane] += G.op_amount[o * stride + (source[lane] if stride > 1 else 0)]
+        if modes:
+            _renew_modes(addr, off, w, base)
         if moves:
             _flow(addr, off, w, base, G.flow)
             _shift_tangents(T, b, SEED_DOSE, G.flow, -1.0)
@@ -709,6 +809,8 @@ def run_group(at, base, other, given_start, first, stop, n_breaks, n_times, stri
             if endless >= 0:
                 _end_events(G, t, endless)
                 return ARRIVED
+            if modes:
+                _renew_modes(addr, off, w, base)
             if moves:
                 _flow(addr, off, w, base, G.flow)
                 _shift_tangents(T, b, SEED_EVENT, G.flow, -1.0)
@@ -779,6 +881,15 @@ def run_group(at, base, other, given_start, first, stop, n_breaks, n_times, stri
                 counts[REJECTED] += 1
                 grown = False
                 h *= max(0.15, 0.9 * error**-0.2) if error < 1e300 else 0.15
+                if modes and error >= 1e300 and h < _SHORTEST * max(abs(t), end):
+                    left_mode = _leave_branch(G, base, _SHORTEST * (end - t))
+                    if left_mode >= 0:
+                        if tangents:
+                            _give_up_derivative(G, t, left_mode)
+                            return ARRIVED
+                        fresh = True
+                        h = min(_initial_step(addr, off, opt, w, base, left), opt[H_MAX])
+                        continue
                 if h <= 4e-16 * abs(t) or h < 1e-290:
                     call_kernel(addr[RHS], base, base)
                     code = np.int64(STEP_UNDERFLOW) if error < 1e300 else np.int64(NOT_FINITE)
@@ -802,23 +913,15 @@ def run_group(at, base, other, given_start, first, stop, n_breaks, n_times, stri
             counts[ACCEPTED] += 1
             new = end if last else t + h
             hit = np.int64(-1)
-            if roots:
-                hit_theta = 1.0
+            hit_theta = 1.0
+            if roots or modes:
                 for probe in range(1, 5):
                     theta = 0.25 * probe
-                    if probe < 4:
-                        if not dense:
-                            call_kernel(addr[DENSE], base, base)
-                            dense = True
-                        _interpolate(off, w, theta, off[S_YS])
-                        _read_conditions(addr, off, w, base, off[S_YS], now, np.int64(0))
-                    else:
-                        _read_conditions(addr, off, w, base, Y1, now, np.int64(0))
-                    for e in range(roots):
-                        if now[e] != 0 and held[e] == 0:
-                            hit = np.int64(e)
-                        elif now[e] == 0:
-                            held[e] = 0
+                    if not dense:
+                        call_kernel(addr[DENSE], base, base)
+                        dense = True
+                    _interpolate(off, w, theta, off[S_YS])
+                    hit = _turned(G, base, np.int64(0))
                     if hit >= 0:
                         low, high = theta - 0.25, theta
                         for _ in range(60):
@@ -826,16 +929,16 @@ def run_group(at, base, other, given_start, first, stop, n_breaks, n_times, stri
                             if theta <= low or theta >= high:
                                 break
                             _interpolate(off, w, theta, off[S_YS])
-                            _read_conditions(addr, off, w, base, off[S_YS], now, roots)
-                            found = False
-                            for e in range(roots):
-                                found = found or (now[roots + e] != 0 and held[e] == 0)
-                            if found:
-                                high = theta
+                            first_hit = _turned(G, base, roots)
+                            if first_hit >= 0:
+                                hit, high = first_hit, theta
                             else:
                                 low = theta
                         hit_theta = high
                         break
+                    for e in range(roots):
+                        if now[e] == 0:
+                            held[e] = 0
                 if hit >= 0:
                     new = t + hit_theta * h
             tangents_dense = False
@@ -879,6 +982,7 @@ def run_group(at, base, other, given_start, first, stop, n_breaks, n_times, stri
                     call_kernel(addr[DENSE], base, base)
                 _record(G, t, new, h)
             if hit >= 0:
+                start_gap = _gap_of(T, base, other, hit) if tangents and hit >= roots else 0.0
                 _interpolate(off, w, hit_theta, off[S_YS])
                 for i in range(size):
                     w[Y1 + i] = w[off[S_YS] + i]
@@ -899,29 +1003,45 @@ def run_group(at, base, other, given_start, first, stop, n_breaks, n_times, stri
                 if tangents:
                     _flow(addr, off, w, base, G.flow)
                     call_kernel(T.addresses[T_ATOMS], base, other)
-                    _instant_moves(T, hit, G.flow)
+                    speed = _instant_moves(T, hit, G.flow)
                     _shift_all(T, G.flow, 1.0)
-                endless = _settle(G, base, T, other, t, G.middles[b], 0, 0, 0, hit)
-                if endless < 0:
-                    endless = _without_end(G, t)
-                if endless >= 0:
-                    _end_events(G, t, endless)
-                    return ARRIVED
+                    for i in range(n):
+                        G.flow[n + i] = G.flow[i]
+                if hit < roots:
+                    endless = _settle(G, base, T, other, t, G.middles[b], 0, 0, 0, hit)
+                    if endless < 0:
+                        endless = _without_end(G, t)
+                    if endless >= 0:
+                        _end_events(G, t, endless)
+                        return ARRIVED
+                if modes:
+                    _renew_modes(addr, off, w, base)
                 if tangents:
                     _flow(addr, off, w, base, G.flow)
                     _shift_all(T, G.flow, -1.0)
+                    # a gap that slows down towards zero is touched, not crossed
+                    if (
+                        hit >= roots
+                        and not abs(speed) * hit_theta * h > _TOUCHED * start_gap
+                        and _jump_matters(off, opt, w, G.flow, n, hit_theta * h)
+                    ):
+                        _give_up_derivative(G, t, hit - roots)
+                        return ARRIVED
                 if t < end:
                     h = min(_initial_step(addr, off, opt, w, base, end - t), opt[H_MAX])
-                    _hold(G, base, h)
+                    if hit < roots:
+                        _hold(G, base, h)
                     old_error = 1e-4
                 for lane in range(W):
                     while ptr[lane] < n_times and times[ptr[lane] * W + lane] <= t and t < end:
-                        for i in range(n):
-                            samples[ptr[lane] * size + i * W + lane] = w[Y + i * W + lane]
-                            w[off[S_YS] + i] = w[Y + i]
-                            if opt[WANT_RATES] != 0.0:
-                                G.inputs[ptr[lane] * size + i] = w[off[S_U] + i]
+                        if source[lane] == lane:
+                            for i in range(lane, size, W):
+                                samples[ptr[lane] * size + i] = w[Y + i]
+                                if opt[WANT_RATES] != 0.0:
+                                    G.inputs[ptr[lane] * size + i] = w[off[S_U] + i]
                         if tangents:
+                            for i in range(size):
+                                w[off[S_YS] + i] = w[Y + i]
                             _copy_tangents(T, np.int64(0), np.int64(2))
                             _sample_tangents(T, base, other, ptr[lane])
                         ptr[lane] += 1

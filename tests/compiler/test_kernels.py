@@ -222,6 +222,9 @@ def test_all_widths_compute_the_same(width: int) -> None:
     p, y = rng.uniform(0.5, 2, (2, width)), rng.uniform(0.5, 2, (2, width))
     w[lay["p"] : lay["p"] + 2 * width], w[lay["y"] : lay["y"] + 2 * width] = p.ravel(), y.ravel()
     unit.call("prepare", w)
+    w[lay["ys"] : lay["ys"] + 2 * width] = y.ravel()
+    unit.call("modes", w)  # what floors of states are, held during a step
+    w[lay["y"] + 4 * width : lay["y"] + 5 * width] = w[lay["modes"] : lay["modes"] + width]
     unit.call("rhs", w)
     found = w[lay["f"] : lay["f"] + 2 * width].reshape(2, width)
     for lane in range(width):

@@ -292,3 +292,115 @@ def test_more_days_than_anyone_reads_are_refused(capsys: pytest.CaptureFixture[s
     (tmp_path / "m.ant").write_text("x = 1; x' = -x", encoding="utf-8")
     assert main(["simulate", str(tmp_path / "m.ant"), "--until", "1e9"]) != 0
     assert "the most" in capsys.readouterr().err
+
+
+# jumps of rates where states cross a level: text, sampled state, day, slopes in closed form
+CROSSINGS = {
+    # x = exp(-t/10) meets k at 10 ln(1/k)
+    "a level": (
+        "x = 1; z = 0; x' = -0.1*x; z' = piecewise(1, x > k, 0); k = 0.5",
+        {"k": -10 / 0.5},
+    ),
+    "both sides written": (
+        "x = 1; z = 0; x' = -a*x; z' = piecewise(2, x <= k, 3, x > k); k = 0.5; a = 0.1",
+        {"k": -20.0, "a": -math.log(2) / 0.1**2},
+    ),
+    # up to k at t = k/3, from there 1 a day: x = k + 10 - k/3
+    "its own rate": ("z = 0; z' = piecewise(3, z < k, 1); k = 2", {"k": 2 / 3}),
+    # the level rises past x on day c, before x has come down to k: 2 a day until then, 0.5 after
+    "a level that jumps": (
+        "x = 1; z = 0; x' = -0.1*x; y = 0; y' = 1; z' = piecewise(2, x > k*piecewise(1, y < c, 1.2), 0.5);"
+        " k = 0.5; c = 6",
+        {"k": 0.0, "c": 1.5},
+    ),
+    # the whole part of exp(t/10)/k rises by one at 10 ln(2 k), 10 ln(3 k), ... to day 10
+    "a floor": ("x = 1; z = 0; x' = 0.1*x; z' = floor(x/k); k = 0.6", {"k": -3 * 10 / 0.6}),
+    "by way of a definition": (
+        "x = 1; w := piecewise(1, x > k, 0); z = 0; u = 0; x' = -0.1*x; u' = w; z' = u; k = 0.5",
+        {"k": -20 * (10 - 10 * math.log(2))},
+    ),
+    # no jump: the integral of (exp(-t/10) - k) as long as it is positive
+    "a kink": (
+        "x = 1; z = 0; x' = -0.1*x; z' = piecewise(x - k, x > k, 0); k = 0.5",
+        {"k": -10 * math.log(2)},
+    ),
+    "a larger one": ("x = 1; z = 0; x' = -0.1*x; z' = max(x - k, 0); k = 0.5", {"k": -10 * math.log(2)}),
+}
+
+
+@pytest.mark.parametrize("crossing", CROSSINGS)
+def test_a_jump_of_a_rate_moves_with_the_crossing_of_a_state(crossing: str) -> None:
+    text, slopes = CROSSINGS[crossing]
+    model = load_model(text)
+    kernels = compile_equations(equations_of(model, ["z"]))
+    values = {each.name: each.value for each in model.parameters}
+    p = np.array([values[name] for name in kernels.parameters])
+    found = integrate(kernels, p, times=[10.0], directions=list(kernels.parameters), rtol=1e-9)
+    assert found.sensitivities is not None
+    for j, name in enumerate(kernels.parameters):
+        assert found.sensitivities[0, 0, 0, j] == pytest.approx(slopes[name], rel=1e-4, abs=1e-6)
+        step = 1e-4 * np.eye(p.size)[j]
+        ahead, behind = integrate(kernels, [p + step, p - step], times=[10.0], rtol=1e-10).outputs[:, 0, 0]
+        assert (ahead - behind) / 2e-4 == pytest.approx(slopes[name], rel=1e-3, abs=1e-5)
+
+
+def test_crossings_are_met_in_every_lane() -> None:
+    text = "x = 1; z = 0; x' = -0.1*x; z' = piecewise(1, x > k, 0); k = 0.5"
+    kernels = compile_equations(equations_of(load_model(text)))
+    levels = np.linspace(0.4, 0.9, 8)
+    for lanes in (1, 2, 4, 8):
+        found = integrate(kernels, levels[:, None], times=[10.0], lanes=lanes)
+        assert found.states[:, 0, 1] == pytest.approx(-10 * np.log(levels), rel=2e-5), lanes
+
+
+def test_a_crossing_moves_with_a_dose_and_its_time() -> None:
+    # a dose of D on day s lifts exp(-t/10): the level is met 10 ln((1 + D exp(s/10))/k) after the start
+    text = "x = 1; z = 0; x' = -0.1*x; z' = piecewise(1, x > k, 0); k = 0.5"
+    kernels = compile_equations(equations_of(load_model(text), ["z"]))
+    doses = Doses(jumps=((3.0, "x", 0.2),))
+    found = integrate(
+        kernels, [0.5], doses, [12.0], directions=[("jump", 0), ("jump time", 0), ("initial", "x")], rtol=1e-9
+    )
+    whole = 1 + 0.2 * math.exp(0.3)
+    wanted = [10 * math.exp(0.3) / whole, 0.2 * math.exp(0.3) / whole, 10 / whole]
+    assert found.outputs[0, 0, 0] == pytest.approx(10 * math.log(whole / 0.5), rel=1e-6)
+    assert found.sensitivities is not None
+    assert found.sensitivities[0, 0, 0] == pytest.approx(wanted, rel=1e-5)
+
+
+def test_a_branch_without_values_beyond_its_end_is_left_there() -> None:
+    # the integral of -ln(1 - t/2) up to day 2 is 2; then 1 a day
+    text = "x = 1; z = 0; x' = -0.5; z' = piecewise(-log(x), x > 0, 1)"
+    for solver in SOLVERS:
+        assert last(text, "z", 10.0, solver) == pytest.approx(10.0, rel=1e-5), solver
+
+
+def test_a_level_that_is_touched_and_not_crossed_has_no_slope() -> None:
+    # x = (1 - a t/2)^2 comes to rest at 0 on day 2/a: no rate there tells how that day moves
+    text = "x = 1; x' = piecewise(-a*sqrt(x), x > 0, 0); z = 0; z' = piecewise(1, x > 0, 0); a = 0.3"
+    kernels = compile_equations(equations_of(load_model(text), ["z", "x"]))
+    found = integrate(kernels, [0.3], times=[5.0], directions=["a"])
+    assert found.sensitivities is not None
+    assert found.sensitivities[0, 0, 1, 0] == pytest.approx(-5 * (1 - 0.75), rel=1e-4)
+    found = integrate(kernels, [0.3], times=[10.0], directions=["a"])
+    assert "'0 < x' turns there without crossing" in found.messages[0]
+    assert np.isnan(found.outputs).all()
+
+
+def test_the_likelihood_and_its_gradient_know_the_crossing() -> None:
+    text = "x = 1; z = 0; x' = -a*x; z' = piecewise(1, x > k, 0); k = 0.5; a = 0.1"
+    case = tiny_case(
+        text,
+        {"y": ("z", 0.1)},
+        [("y", 2.0, 2.0), ("y", 12.0, 7.0)],
+        {"k": ("log-normal", math.log(0.5), 0.3), "a": ("log-normal", math.log(0.1), 0.3)},
+    )
+    objective = objective_of(case)
+    theta = objective.theta({"k": 0.52, "a": 0.11})
+    found = objective.evaluate(theta, gradient=True, rtol=1e-8)
+    assert found.predicted[1] == pytest.approx(-math.log(0.52) / 0.11, rel=1e-6)
+    assert found.jacobian is not None
+    for j, step in enumerate(np.eye(theta.size) * 1e-4):
+        ahead, behind = (objective.evaluate(theta + sign * step, rtol=1e-8).residuals for sign in (1, -1))
+        assert abs(found.jacobian[:, j]).max() > 0.1
+        assert found.jacobian[:, j] == pytest.approx((ahead - behind) / 2e-4, rel=1e-4, abs=1e-5)
