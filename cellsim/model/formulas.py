@@ -464,9 +464,13 @@ def _convert(node: Any, place: str, functions: Functions, local: Mapping[str, sp
     import libsbml
 
     if node.getType() != libsbml.AST_FUNCTION:
+        symbols = {libsbml.AST_FUNCTION_DELAY: "delay", libsbml.AST_FUNCTION_RATE_OF: "rateOf"}
+        symbol = symbols.get(node.getType(), name or libsbml.formulaToL3String(node))
+        # SBML lets any text stand inside such a symbol
+        written = f", written as {name!r}," if name not in ("", symbol) else ","
         raise ModelError(
-            f"The formula{place} uses {name or libsbml.formulaToL3String(node)!r}, which an ordinary "
-            "differential equation cannot hold here. Rewrite the formula without it."
+            f"The formula{place} uses {symbol!r}{written} which an ordinary differential equation cannot hold "
+            "here. Rewrite the formula without it."
         )
     if name not in functions:
         raise ModelError(

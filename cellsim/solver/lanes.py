@@ -12,7 +12,17 @@ from numpy.typing import NDArray
 from cellsim.compiler.kernels import Kernels
 from cellsim.compiler.llvm import Unit, aligned
 from cellsim.solver.breakpoints import Itinerary, Leg, Timetable
-from cellsim.solver.loop_arrays import KERNELS, N_GAPS, N_PADDED, PATH_FULL, SLOTS, Group, Tangents, addresses
+from cellsim.solver.loop_arrays import (
+    KERNELS,
+    N_GAPS,
+    N_MIDDLE,
+    N_PADDED,
+    PATH_FULL,
+    SLOTS,
+    Group,
+    Tangents,
+    addresses,
+)
 from cellsim.solver.sensitivities import no_tangents
 from cellsim.solver.step_loop_cache import step_code
 
@@ -139,7 +149,7 @@ def begin(
         w=w,
         samples=np.full((n_times, n * width), np.nan),
         inputs=np.zeros((n_times if output_rates else 0, n * width)),
-        held=machine.held.copy(),
+        held=_held_before(machine, w, n, start, start_states is not None),
         status=np.zeros(width, np.int64),
         fail_time=np.zeros(width),
         culprit=np.zeros(width, np.int64),
@@ -152,6 +162,26 @@ def begin(
         seen=np.zeros(5 * int(machine.offsets[N_GAPS]) * width),
         flow=np.zeros(2 * n),
     )
+
+
+def _held_before(machine: Machine, w: Array, n: int, start: float, given_start: bool) -> NDArray[np.int64]:
+    """Which conditions of events count as true before the doses of the start day, so that only what turns true fires.
+
+    As in SBML: what holds at the start has been true before it, unless its event says otherwise (initialValue).
+    """
+    held = machine.held.copy()
+    if held.any():  # then there is one lane
+        unit = machine.unit
+        lay = unit.layout
+        unit.call("prepare", w)
+        if not given_start:
+            unit.call("initial", w)
+        w[lay["ys"] : lay["ys"] + n] = w[lay["y"] : lay["y"] + n]
+        if machine.offsets[N_MIDDLE] >= 0:
+            w[lay["ys"] + machine.offsets[N_MIDDLE]] = start
+        unit.call("conditions", w)
+        held &= w[lay["roots"] : lay["roots"] + len(held)] > 0.5
+    return held
 
 
 def _carry(

@@ -6,7 +6,7 @@ alone turns; conditions and events that depend on states are located on the dens
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -25,6 +25,11 @@ Interpolant = Callable[[Array], Array]
 _LOOKS = (0.25, 0.5, 0.75, 1.0)  # where a step is searched for a condition that turned
 _LAG = 1e3  # how much larger than wanted a tolerance may be before LSODA starts anew
 _TINY = 1e-9  # a stretch this short (relative to the day) is crossed in one explicit step
+_PARTS = 8  # into which every stretch between two known days is stepped at least
+# of the day: by rounding alone an event on states is this uncertain, and a sample this near is at its instant
+_SAME_INSTANT = 1e-12
+# a run that repeats itself is judged by this share of all evaluations, twice in a row
+_JUDGED, _REPEATS = 0.01, 0.05
 _MOST_ROUNDS = 64  # events that set off events at one instant
 _NO_DELAY = 1e-8  # of the time scale: what an event brings about this soon is of the same instant
 # an event whose intervals shrink to this share of what they were, by one factor each time, has no end
@@ -65,7 +70,7 @@ class Events(Protocol):
 
     @property
     def initially(self) -> Sequence[bool]:
-        """What each of these conditions is taken to have been just before the start."""
+        """Whether what each of these conditions is at the start, before doses, has been so already; else it was false."""
 
     def truths(self, t: float, y: Array, middle: float) -> np.ndarray[Any, np.dtype[np.bool_]]:
         """Which of these conditions hold, shape (n_located,)."""
@@ -99,6 +104,45 @@ class _StopError(Exception):
     def __init__(self, why: str, t: float, y: Array, rates: Array) -> None:
         super().__init__(why)
         self.why, self.t, self.y, self.rates = why, t, y.copy(), rates
+
+
+class _Work:
+    """How often rates may be asked for, and whether a motion that only repeats itself can end within that.
+
+    Two windows of the same work are compared. Where every state has gone through the same range and no more time
+    has gone by, what follows will be like them; anything that grows, decays or drifts is let go on.
+    """
+
+    def __init__(self, most: int) -> None:
+        self.most, self.asked, self.window = most, 0, max(int(_JUDGED * most), 1)
+        self.windows: list[tuple[float, Array, Array]] = []  # days gone by, least and largest states
+        self.begun: tuple[float, float] | None = None  # the day a window begins, the end of its stretch
+        self.low = self.high = np.zeros(0)
+        self.full = 0
+
+    def needed(self, t: float, y: Array, until: float) -> float:
+        """Rates to be asked for in all to come to the end of this stretch, after a step to `t`; 0 if not known."""
+        if self.begun is None or self.begun[1] != until:
+            self.windows = []
+            self._begin(t, y, until)
+            return 0.0
+        self.low, self.high = np.minimum(self.low, y), np.maximum(self.high, y)
+        if self.asked < self.full:
+            return 0.0
+        self.windows = [*self.windows[-1:], (t - self.begun[0], self.low, self.high)]
+        self._begin(t, y, until)
+        if len(self.windows) < 2:
+            return 0.0
+        (passed, *before), (passing, low, high) = self.windows
+        wide = _REPEATS * (high - low)
+        alike = all((np.abs(a - b) <= wide).all() for a, b in zip(before, (low, high), strict=True))
+        if not alike or abs(passing - passed) > _REPEATS * passed:
+            return 0.0
+        return self.asked + self.window * (until - t) / passing
+
+    def _begin(self, t: float, y: Array, until: float) -> None:
+        self.begun, self.full = (t, until), self.asked + self.window
+        self.low = self.high = np.array(y)
 
 
 @dataclass
@@ -150,11 +194,11 @@ def breakdown(
 
 
 class _Watch:
-    """Which conditions on states hold, and when their events fired."""
+    """Which conditions on states hold, and when their events fired; `start` and `y` are before any dose."""
 
-    def __init__(self, events: Events) -> None:
+    def __init__(self, events: Events, start: float, y: Array) -> None:
         self.events = events
-        self.held = np.array(events.initially, dtype=bool)
+        self.held = np.array(events.initially, dtype=bool) & events.truths(start, y, start)
         self.fired: list[list[float]] = [[] for _ in self.held]
 
     def settle(
@@ -349,13 +393,14 @@ def integrate(
     days |= {day for on, off, _, _ in inflows for day in (on, off)}
     stops = [start, *sorted(day for day in days if start < day < end)]
     stops += [end] if end > start else []
-    steps, left = _Steps([], [], []), iter(range(max_evaluations))
-    watch = _Watch(events) if events else None
+    steps, work = _Steps([], [], []), _Work(max_evaluations)
     timed: dict[float, list[int]] = {}
     for day, event in firings:
         timed.setdefault(day, []).append(event)
     y = np.array(y, dtype=float)
+    watch = _Watch(events, start, y) if events else None
     tolerances = _Tolerances(rtol, atol, np.zeros_like(y))
+    inflow, before = np.zeros_like(y), start
     for place, t in enumerate(stops):
         for day, state, amount in boluses:
             if day == t:
@@ -372,11 +417,33 @@ def integrate(
             now = t
             while now < until:
                 now, y, fired = _stretch(
-                    motion, watch, fired, steps, now, until, y, inflow, middle, tolerances, left
+                    motion,
+                    watch,
+                    fired,
+                    steps,
+                    now,
+                    until,
+                    y,
+                    inflow,
+                    middle,
+                    tolerances,
+                    work,
+                    (until - t) / _PARTS,
                 )
+        elif watch and place:
+            # a condition that rounding alone has kept from turning on the last day
+            soon = y + _same_instant(t) * (motion.rates(t, y, before) + inflow)
+            turned = watch.events.truths(t, soon, before) & ~watch.held
+            if turned.any():
+                y, fired = watch.settle(t, soon, (before,))
+        before = middle
     last = y.copy()
     steps.add(end, end, lambda times: np.repeat(last[:, None], len(times), axis=1))
     return np.array(steps.starts), np.array(steps.ends), steps.states
+
+
+def _same_instant(day: float) -> float:
+    return _SAME_INSTANT * max(1.0, abs(day))
 
 
 def _line(start: float, y: Array, slope: Array) -> Interpolant:
@@ -394,7 +461,8 @@ def _stretch(
     inflow: Array,
     middle: float,
     tolerances: _Tolerances,
-    left: Iterator[int],
+    work: _Work,
+    longest: float,
 ) -> tuple[float, Array, list[int]]:
     """Go on until the next stop or the next event, whichever comes first; `fired` are the events just gone by."""
 
@@ -402,7 +470,8 @@ def _stretch(
         found = motion.rates(day, states, middle) + inflow
         if not np.isfinite(found).all():
             raise _StopError("a rate is not finite.", day, states, found)
-        if next(left, None) is None:
+        work.asked += 1
+        if work.asked > work.most:
             why = "as many rates were asked for as are allowed; looser tolerances need fewer."
             raise _StopError(why, day, states, found)
         return found
@@ -422,7 +491,7 @@ def _stretch(
                 steps.add(t, goal, _line(t, first, slope))
                 return goal, first + slope * (goal - t), []
             allowed = tolerances.of(y)
-            solver = LSODA(rates, t, y, goal, rtol=rtol, atol=allowed, jac=jacobian)
+            solver = LSODA(rates, t, y, goal, rtol=rtol, atol=allowed, jac=jacobian, max_step=longest)
             while solver.status == "running":
                 message = solver.step()
                 if solver.status == "failed":
@@ -430,17 +499,26 @@ def _stretch(
                     why = f"the step became too small ({(message or 'no reason given').rstrip('.')})."
                     raise breakdown(motion.names, solver.t, solver.y, found, rtol=rtol, atol=atol, why=why)
                 before, now, curve = solver.t_old, solver.t, solver.dense_output()
+                if (needed := work.needed(now, solver.y, until)) > 2.0 * work.most:
+                    why = (
+                        f"the motion repeats itself, and to go on to day {until:.6g} rates would be asked for some "
+                        f"{needed:.1g} times, of which {work.most:.1g} are allowed; looser tolerances need fewer."
+                    )
+                    found = motion.rates(now, solver.y, middle) + inflow
+                    raise _StopError(why, now, solver.y, found)
                 turned = _crossing(motion, curve, before, now, middle, tolerances)
                 if watch:
                     day = watch.turning(curve, before, turned[1] if turned else now, middle)
                     if day is None and turned and not turned[2]:
                         day = watch.turning(curve, turned[1], now, middle)
                     if day is not None:
-                        steps.add(before, day, curve)
+                        begins = day - _same_instant(day)
+                        begins = begins if begins > before else day
+                        steps.add(before, begins, curve)
                         reached = curve(np.array([day]))[:, 0]
                         y, fired = watch.settle(day, reached, (middle,))
                         watch.count(fired, day, reached, y)
-                        return day, y, list(fired)
+                        return begins, y, list(fired)
                 if turned and turned[2]:
                     # rates from behind the turn are in this step: once more, only as far as there
                     t, y, goal = before, curve(np.array([before]))[:, 0], turned[0]

@@ -269,12 +269,12 @@ def test_event_true_at_the_start_fires_only_when_told_so() -> None:
 # ---------------------------------------------------------------- what is refused
 
 
-CORE = "http://www.sbml.org/sbml/level3/version1/core"
+CORE = "http://www.sbml.org/sbml/level3/version{}/core"
 
 
-def _sbml(body: str) -> str:
+def _sbml(body: str, version: int = 1) -> str:
     return f"""<?xml version="1.0" encoding="UTF-8"?>
-    <sbml xmlns="{CORE}" level="3" version="1"><model id="m">{body}</model></sbml>"""
+    <sbml xmlns="{CORE.format(version)}" level="3" version="{version}"><model id="m">{body}</model></sbml>"""
 
 
 MATH = '<math xmlns="http://www.w3.org/1998/Math/MathML">{}</math>'
@@ -321,7 +321,19 @@ REFUSED = {
             )
             + "</rateRule></listOfRules>"
         ),
-        "delay|'d'",
+        r"'delay', written as 'd', which",
+    ),
+    "rateOf under another name, as in case 01321 of the SBML test suite": (
+        _sbml(
+            f"{ONE}<listOfRules><rateRule variable='x'>"
+            + MATH.format(
+                '<apply><csymbol encoding="text" definitionURL="http://www.sbml.org/sbml/symbols/rateOf">x</csymbol>'
+                "<ci>x</ci></apply>"
+            )
+            + "</rateRule></listOfRules>",
+            version=2,
+        ),
+        r"'rateOf', written as 'x', which",
     ),
     "unknown name": (
         _sbml(

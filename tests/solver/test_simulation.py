@@ -463,6 +463,24 @@ def test_the_witness_stops_when_it_has_worked_enough(monkeypatch):
 # ---- the shipped case -----------------------------------------------------------------------------------
 
 
+def test_the_witness_sees_early_that_a_motion_repeats_itself(monkeypatch):
+    """A sine of 1e5 days takes more than a million evaluations; one that decays (closed form) comes to rest in time."""
+    whole, asked = simulation.integrate_scipy, []
+    monkeypatch.setattr(simulation, "integrate_scipy", partial(whole, max_evaluations=50_000))
+    rates = simulation._Motion.rates
+    monkeypatch.setattr(simulation._Motion, "rates", lambda self, *at: asked.append(1) or rates(self, *at))
+    with pytest.raises(
+        SimulationError, match=r"repeats itself, and to go on to day 100000 .* changes fastest"
+    ):
+        run(model_of({"s": (0, "c"), "c": (1, "-s")}), Schedule(), [1e5], "scipy")
+    assert len(asked) < 5_000
+    decaying = run(model_of({"s": (0, "c"), "c": (1, "-s - 0.02*c")}), Schedule(), [10.0, 1e3], "scipy")
+    w = np.sqrt(1 - 1e-4)
+    assert decaying["s"] == pytest.approx(
+        [np.exp(-0.1) * np.sin(10 * w) / w, np.exp(-10) * np.sin(1000 * w) / w], abs=2e-5
+    )
+
+
 @pytest.mark.parametrize("solver", SOLVERS)
 def test_every_cell_of_the_case_is_accounted_for(solver):
     case, model = load_case("sjogren_rfib"), load_model("sjogren_rfib")

@@ -271,6 +271,67 @@ def test_what_happens_at_one_instant_has_one_order(story: str) -> None:
         assert seen[1:] == pytest.approx([there, after], abs=1e-9), solver
 
 
+@pytest.mark.parametrize("solver", SOLVERS)
+@pytest.mark.parametrize(
+    ("x0", "options", "first"), [(0, "", 0), (0, "", -3), (0, "", 1), (6, "", 0), (6, ", t0=false", 1)]
+)
+def test_doses_on_the_start_day_set_off_events_as_in_libroadrunner(
+    x0: float, options: str, first: float, solver: str
+) -> None:
+    """There, doses are events that fire at their instants, the start included."""
+    import antimony
+    import roadrunner
+
+    text = f"x = {x0}; x' = 0; n = 0; n' = 0; at (x > 5){options}: n = n + 1, x = 0"
+    start = min(first, 0.0)
+    doses = "".join(f"at (time >= {first - start + 7 * k}), t0=false: x = x + 10;" for k in range(4))
+    antimony.clearPreviousLoads()
+    assert antimony.loadAntimonyString(f"{text}; {doses}") >= 0, antimony.getLastError()
+    witness = roadrunner.RoadRunner(antimony.getSBMLString(antimony.getMainModuleName()))
+    witness.simulate(0, 30 - start, 200)
+    schedule = Schedule.every(7, cells=10, doses=4, product="x", start=first)
+    found = simulate(load_model(text), schedule, [30.0], solver=solver)
+    assert (found["n"][0], found["x"][0]) == (witness["n"], witness["x"])
+    assert witness["n"] == {"": 0 if x0 else 4}.get(options, 5)
+
+
+def test_sets_and_sensitivities_know_events_of_the_start_day() -> None:
+    text = "x = x0; x' = -x; y = 0; y' = 0; x0 = 1; k = 2; at x > 5: y = y + k*x, x = 0"
+    kernels = compile_equations(equations_of(load_model(text), ["y"]))
+    doses = [Doses(jumps=((day, "x", 10.0),)) for day in (0.0, 0.0, 1.0)]
+    sets = [
+        [1.0, 2.0],
+        [6.0, 2.0],
+        [1.0, 3.0],
+    ]  # x0, k; in the second the event has been true before the start
+    order = [kernels.equations.parameters.index(name) for name in ("x0", "k")]
+    given = np.array(sets)[:, np.argsort(order)]
+    several = integrate(kernels, given, doses, [0.0, 2.0]).outputs[:, :, 0]
+    assert several == pytest.approx(np.array([[22, 22], [0, 0], [0, 3 * (10 + math.exp(-1))]]), rel=1e-6)
+    found = integrate(kernels, given[:1], doses[0], [0.0, 2.0], directions=["x0", "k"]).sensitivities
+    assert found is not None
+    assert found[0, :, 0] == pytest.approx(np.array([[2, 11], [2, 11]]), rel=1e-9)  # y = k (x0 + 10)
+
+
+@pytest.mark.parametrize("solver", SOLVERS)
+@pytest.mark.parametrize("rate", [1.0, 0.3, 0.7, 3.0])
+def test_a_sample_at_the_instant_of_an_event_on_states_is_read_after_it(rate: float, solver: str) -> None:
+    model = load_model(f"x = 0; x' = {rate}; z = 0; z' = 0; at x >= 5: z = 1")
+    day = 5 / rate
+    assert simulate(model, Schedule(), [day], solver=solver)["z"].tolist() == [1]
+    assert simulate(model, Schedule(), [day / 2, day, 3 * day], solver=solver)["z"].tolist() == [0, 1, 1]
+    before = simulate(model, Schedule(), [day * (1 - 1e-9)], solver=solver)["z"]
+    assert before.tolist() == [0]
+
+
+@pytest.mark.parametrize("solver", SOLVERS)
+def test_a_bump_between_two_bends_is_not_stepped_over(solver: str) -> None:
+    """The area under 1 - u^2 from -1 to 1 is 4/3."""
+    for days in (400.0, 1e5):
+        found = last("x = 0; x' = max(0, 1 - ((time - 200)*10)^2)", "x", days, solver)
+        assert found == pytest.approx(4 / 30, rel=1e-5)
+
+
 def test_samples_at_an_instant_are_read_after_everything() -> None:
     model = load_model("x = 0; x' = 0; at (time >= 1): x = 2*x")
     kernels = compile_equations(equations_of(model, ["x"]))
