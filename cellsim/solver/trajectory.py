@@ -13,7 +13,6 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from scipy.optimize import brentq, minimize_scalar
 
 from cellsim.errors import SimulationError, did_you_mean
 
@@ -26,17 +25,15 @@ if TYPE_CHECKING:
 __all__ = ["Path", "Trajectory"]
 
 _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(8)  # exact for the dense output of every solver here
-_LOOKS = 0.5 - 0.5 * np.cos(np.linspace(0, np.pi, 9))  # where a step is looked at, its two ends included
+_LOOKS = 0.5 - 0.5 * np.cos(np.linspace(0, np.pi, 9))  # where a panel is looked at, its two ends included
+# from values there to Chebyshev coefficients of their polynomial, and from those to powers of the place in the panel
+_CHEBYSHEV = np.linalg.inv(np.polynomial.chebyshev.chebvander(2 * _LOOKS - 1, 8))
+_POWERS = np.linalg.inv(np.vander(_LOOKS, increasing=True))
 _VIEWS = ("values", "units", "labels")
-_REFINED = 8  # so many of the highest steps are searched for the peak
-
-
-def _crossing(curve: Callable[[float], float], level: float, left: float, right: float) -> float:
-    """The day between two on which a curve crosses a level."""
-    at_left, at_right = curve(left) - level, curve(right) - level
-    if at_left * at_right >= 0:  # an end lies on the level, as far as rounding tells
-        return left if abs(at_left) <= abs(at_right) else right
-    return float(brentq(lambda day: curve(day) - level, left, right, xtol=1e-12))
+_REST = 1e-8  # what a panel's polynomial may leave out, as a share of its range
+_ROUNDING = 1e-12  # of the largest value: ranges below it are rounding
+_NARROW = 1e-12  # of the time or the span: in a panel this short lies a jump
+_MOST = 200_000  # panels of one question
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -167,26 +164,8 @@ class Trajectory:
             )
         return self.path.one(place, self.path.step_of(days), days)
 
-    def _looked_at(self, name: str, first: float, last: float) -> tuple[np.ndarray[Any, Any], Array, Array]:
-        """Steps between two days, the days each is looked at and the values there, (n_steps, n_looks)."""
-        place = self._place(name)
-        steps, lower, upper = self.path.within(first, last)
-        if not len(steps):  # one instant only
-            steps, lower, upper = self.path.step_of(np.array([first])), np.array([first]), np.array([first])
-        days = lower[:, None] + (upper - lower)[:, None] * _LOOKS
-        seen = self.path.one(place, steps[:, None], days)
-        if not np.isfinite(seen).all():
-            day = days[~np.isfinite(seen)][0]
-            raise SimulationError(f"{name} has no finite value on day {day:g}.")
-        return steps, days, seen
-
-    def _curve(self, name: str, step: int) -> Callable[[float], float]:
-        """One quantity within one step, as a function of the day."""
-        place, number = self._place(name), np.array([step])
-        return lambda day: float(self.path.one(place, number, np.array([day]))[0])
-
     def auc(self, name: str, start: float | None = None, end: float | None = None) -> float:
-        """Area under one quantity: Gauss quadrature on each of the solver's steps.
+        """Area under one quantity: Gauss quadrature on panels of the solver's steps in which a polynomial follows it.
 
         Parameters
         ----------
@@ -203,16 +182,9 @@ class Trajectory:
         Raises
         ------
         SimulationError
-            For an unknown name, or days that were not simulated.
+            For an unknown name, days that were not simulated, or a quantity that moves too fast to be followed.
         """
-        place = self._place(name)
-        steps, lower, upper = self.path.within(*self._span(start, end))
-        if not len(steps):
-            return 0.0
-        half = 0.5 * (upper - lower)
-        days = (0.5 * (upper + lower))[:, None] + half[:, None] * _NODES
-        seen = self.path.one(place, steps[:, None], days)
-        return float(half @ (seen @ _WEIGHTS))
+        return self.path.area(self._place(name), name, *self._span(start, end))
 
     def peak(self, name: str, start: float | None = None, end: float | None = None) -> tuple[float, float]:
         """When one quantity is highest, and how high.
@@ -229,31 +201,7 @@ class Trajectory:
         tuple of (float, float)
             Day (the first, if it is reached more than once) and value in the quantity's unit.
         """
-        first, last = self._span(start, end)
-        steps, days, seen = self._looked_at(name, first, last)
-        # a dose on the last day asked about counts, as it does for a sample on that day
-        steps = np.append(steps, self.path.step_of(np.array([last])))
-        days = np.vstack([days, np.full(len(_LOOKS), last)])
-        seen = np.vstack([seen, np.full(len(_LOOKS), self.at(name, last))])
-        best_row, best_look = np.unravel_index(np.argmax(seen), seen.shape)
-        best = float(seen[best_row, best_look]), -float(days[best_row, best_look])
-        for row in np.argsort(-seen.max(axis=1), kind="stable")[:_REFINED]:
-            look = int(np.argmax(seen[row]))
-            around = days[row, max(look - 1, 0)], days[row, min(look + 1, len(_LOOKS) - 1)]
-            if around[0] >= around[1]:
-                continue
-            curve = self._curve(name, steps[row])
-            found = minimize_scalar(
-                lambda day, curve=curve: -curve(day),
-                bounds=around,
-                method="bounded",
-                options={"xatol": 1e-9 * (around[1] - around[0])},
-            )
-            higher = -float(found.fun), -float(found.x)
-            # an end of the step wins a tie: searching its inside comes close to it but not there
-            if higher[0] > best[0] + 1e-14 * abs(best[0]):
-                best = higher
-        return -best[1], best[0]
+        return self.path.peak(self._place(name), name, *self._span(start, end))
 
     def time_below(
         self, name: str, level: float, start: float | None = None, end: float | None = None
@@ -274,18 +222,7 @@ class Trajectory:
         float
             Days.
         """
-        first, last = self._span(start, end)
-        if first == last:
-            return 0.0
-        steps, days, seen = self._looked_at(name, first, last)
-        below = seen < level
-        whole = below[:, :-1] & below[:, 1:]
-        total = float(np.sum(np.diff(days, axis=1)[whole]))
-        for row, look in zip(*np.nonzero(below[:, :-1] != below[:, 1:])):
-            left, right = float(days[row, look]), float(days[row, look + 1])
-            crossing = _crossing(self._curve(name, steps[row]), level, left, right)
-            total += crossing - left if below[row, look] else right - crossing
-        return total
+        return self.path.days_below(self._place(name), name, level, *self._span(start, end))
 
     def to_frame(self, *, tidy: bool = False) -> pd.DataFrame:
         """The samples as a table.
@@ -368,3 +305,158 @@ class Path:
         lower, upper = np.maximum(self.starts, start), np.minimum(self.ends, end)
         steps = np.flatnonzero(lower < upper)
         return steps, lower[steps], upper[steps]
+
+    # ---- questions: one quantity over a span of days, panel by panel ----
+
+    def area(self, place: int, name: str, start: float, end: float) -> float:
+        """Integral of one quantity between two days."""
+        total = [0.0]
+
+        def matters(seen: Array, rest: Array, width: Array) -> np.ndarray[Any, Any]:
+            total[0] = total[0] or float(width @ np.abs(seen).mean(axis=1))
+            return rest * width > 1e-10 * total[0]
+
+        steps, lower, upper, _ = self._panels(place, name, start, end, matters)
+        if not len(steps):
+            return 0.0
+        half = 0.5 * (upper - lower)
+        days = (0.5 * (upper + lower))[:, None] + half[:, None] * _NODES
+        return float(half @ (self.one(place, steps[:, None], days) @ _WEIGHTS))
+
+    def peak(self, place: int, name: str, start: float, end: float) -> tuple[float, float]:
+        """Day and height of the highest value between two days, the first of several alike."""
+        # a dose on the last day asked about counts, as it does for a sample on that day
+        last = float(self.one(place, self.step_of(np.array([end])), np.array([end]))[0])
+        best = [last]
+
+        def matters(seen: Array, rest: Array, width: Array) -> np.ndarray[Any, Any]:
+            best[0] = max(best[0], float(seen.max()))
+            reach = seen.max(axis=1) + 0.2 * np.ptp(seen, axis=1) + 4 * rest
+            return reach > best[0]
+
+        steps, lower, upper, seen = self._panels(place, name, start, end, matters)
+        if not len(steps):
+            _finite(name, np.array([end]), np.array([last]))
+            return end, last
+        row, look = np.unravel_index(np.argmax(seen), seen.shape)
+        day, height = float(lower[row] + (upper[row] - lower[row]) * _LOOKS[look]), float(seen[row, look])
+        if last > height:
+            day, height = end, last
+        high = seen.max(axis=1) + 0.2 * np.ptp(seen, axis=1) > height
+        steps, lower, upper, powers = steps[high], lower[high], upper[high], seen[high] @ _POWERS.T
+        left, right = np.zeros(len(steps)), np.ones(len(steps))
+        for _ in range(5):  # where each panel's polynomial is highest, ever closer
+            places = left[:, None] + (right - left)[:, None] * np.linspace(0, 1, 65)
+            top = places[np.arange(len(places)), np.argmax(_polynomial(powers[:, None, :], places), axis=1)]
+            near = (right - left) / 64
+            left, right = np.maximum(top - near, 0.0), np.minimum(top + near, 1.0)
+        days = lower + (upper - lower) * 0.5 * (left + right)
+        heights = self.one(place, steps, days)
+        # an end of the step wins a tie: searching its inside comes close to it but not there
+        if len(days) and heights.max() > height + 1e-14 * abs(height):
+            return float(days[np.argmax(heights)]), float(heights.max())
+        return day, height
+
+    def days_below(self, place: int, name: str, level: float, start: float, end: float) -> float:
+        """Days between two on which one quantity is below a level."""
+
+        def matters(seen: Array, rest: Array, width: Array) -> np.ndarray[Any, Any]:
+            slack = 0.2 * np.ptp(seen, axis=1) + 4 * rest
+            return (seen.min(axis=1) - slack <= level) & (seen.max(axis=1) + slack >= level)
+
+        _, lower, upper, seen = self._panels(place, name, start, end, matters, monotone=True)
+        below, width = seen < level, upper - lower
+        total = float(width @ (below[:, 0] & below[:, -1]))
+        crossed = np.flatnonzero(below[:, 0] != below[:, -1])
+        if not len(crossed):
+            return total
+        rising, lower, width, seen = below[crossed, 0], lower[crossed], width[crossed], seen[crossed]
+        powers = (seen - level) @ _POWERS.T
+        left, right = np.zeros(len(crossed)), np.ones(len(crossed))
+        for _ in range(50):
+            middle = 0.5 * (left + right)
+            early = (_polynomial(powers, middle) < 0) == rising
+            left, right = np.where(early, middle, left), np.where(early, right, middle)
+        place_of = 0.5 * (left + right)
+        return total + float(width @ np.where(rising, place_of, 1 - place_of))
+
+    def _panels(
+        self,
+        place: int,
+        name: str,
+        start: float,
+        end: float,
+        matters: Callable[[Array, Array, Array], np.ndarray[Any, Any]],
+        *,
+        monotone: bool = False,
+    ) -> tuple[np.ndarray[Any, Any], Array, Array, Array]:
+        """Steps cut into panels in which a polynomial follows one quantity, as far as it matters to the question.
+
+        An assignment may move much faster than the states that the steps follow, or jump where a state passes a
+        level. A panel is halved until the last coefficients of its polynomial are small, and, where `monotone`, until it
+        rises or falls throughout; a jump is closed in on.
+
+        Parameters
+        ----------
+        matters : callable
+            From values (n_panels, n_looks), what the polynomials leave out (n_panels,) and widths (n_panels,) to whether
+            more precise ones could change the answer.
+
+        Returns
+        -------
+        steps, lower, upper : numpy.ndarray, shape (n_panels,)
+            Ascending.
+        seen : numpy.ndarray, shape (n_panels, n_looks)
+        """
+        steps, lower, upper = self.within(start, end)
+        found: list[tuple[Array, ...]] = []
+        most, count = 0.0, 0
+        while len(steps):
+            count += len(steps)
+            if count > _MOST and found:
+                raise SimulationError(
+                    f"{name} moves too fast between day {lower[0]:g} and day {upper[-1]:g} to be followed: more than "
+                    f"{_MOST} pieces would be needed. Ask about fewer days, or write it without rapid oscillation."
+                )
+            width = upper - lower
+            days = lower[:, None] + width[:, None] * _LOOKS
+            days[:, -1] = upper
+            seen = self.one(place, steps[:, None], days)
+            _finite(name, days, seen)
+            most, span = max(most, float(np.abs(seen).max())), np.ptp(seen, axis=1)
+            last = np.abs(seen @ _CHEBYSHEV[-4:].T)
+            rest = last[:, 2:].sum(axis=1)
+            again = (rest > _REST * span + _ROUNDING * most) | (
+                last.sum(axis=1) > 0.01 * span + _ROUNDING * most
+            )
+            if monotone:
+                slopes = np.diff(seen, axis=1)
+                turns = (slopes > 0).any(axis=1) & (slopes < 0).any(axis=1)
+                again |= turns & (span > _ROUNDING * most)
+            again &= width > _NARROW * np.maximum(np.abs(upper), end - start)
+            # of a panel that its polynomial hardly follows nothing is known yet
+            again &= matters(seen, rest, width) | (last.sum(axis=1) > 0.01 * span)
+            found.append((steps[~again], lower[~again], upper[~again], seen[~again]))
+            steps, middle = steps[again], 0.5 * (lower[again] + upper[again])
+            steps, lower, upper = (
+                np.concatenate(each)
+                for each in ((steps, steps), (lower[again], middle), (middle, upper[again]))
+            )
+        if not found:
+            return steps, lower, upper, np.empty((0, len(_LOOKS)))
+        steps, lower, upper, seen = (np.concatenate(each) for each in zip(*found, strict=True))
+        order = np.argsort(lower, kind="stable")
+        return steps[order], lower[order], upper[order], seen[order]
+
+
+def _polynomial(powers: Array, places: Array) -> Array:
+    """Polynomials (their coefficients along the last axis) at places."""
+    found = np.zeros(np.broadcast_shapes(powers.shape[:-1], places.shape))
+    for k in range(powers.shape[-1] - 1, -1, -1):
+        found = found * places + powers[..., k]
+    return found
+
+
+def _finite(name: str, days: Array, seen: Array) -> None:
+    if not np.isfinite(seen).all():
+        raise SimulationError(f"{name} has no finite value on day {days[~np.isfinite(seen)][0]}.")

@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 
 from cellsim.dosing.schedule import Schedule
 from cellsim.errors import SimulationError
+from cellsim.model.model import load_model
+from cellsim.solver.simulation import simulate
 from cellsim.solver.trajectory import Path, Trajectory
 
 K, DOSE, DOSES, END = 0.3, 5.0, (0.0, 4.0, 7.0), 12.0
@@ -167,3 +169,26 @@ def test_it_is_frozen_and_prints_what_it_is():
 def test_what_it_does_not_know_is_refused(ask, said):
     with pytest.raises(SimulationError, match=said):
         ask(trajectory())
+
+
+def test_an_assignment_that_moves_faster_than_the_states_is_followed():
+    """cos(6 pi t) for 30 days: below -0.9 for arccos(0.9)/pi of the time, no area, a peak of one."""
+    seen = simulate(load_model("x = 1; x' = -0.1*x; c := cos(2*pi*3*time)"), Schedule(), [0, 30])
+    assert seen.time_below("c", -0.9) == pytest.approx(30 * np.arccos(0.9) / np.pi, abs=1e-6)
+    assert seen.auc("c") == pytest.approx(0.0, abs=1e-6)
+    assert seen.peak("c")[1] == pytest.approx(1.0, abs=1e-9)
+
+
+def test_an_assignment_that_jumps_where_a_state_passes_a_level_is_cut_there():
+    """x = exp(-0.1 t) passes one half on day 10 ln 2: u is 1 before and 0 from then on."""
+    model = load_model("x = 1; x' = -0.1*x; u := piecewise(1, x > 0.5, 0)")
+    seen, day = simulate(model, Schedule(), [0, 30], rtol=1e-9), 10 * np.log(2)
+    assert seen.time_below("u", 0.5) == pytest.approx(30 - day, abs=1e-6)
+    assert seen.auc("u") == pytest.approx(day, abs=1e-6)
+
+
+def test_what_moves_too_fast_to_be_followed_is_refused_in_words():
+    model = load_model("x = 1; x' = -0.1*x; c := cos(1e7*time)")
+    seen = simulate(model, Schedule(), [0, 30])
+    with pytest.raises(SimulationError, match="c moves too fast between day 0 and day 30"):
+        seen.auc("c")
