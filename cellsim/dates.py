@@ -5,9 +5,15 @@ from __future__ import annotations
 import math
 import re
 from datetime import date, datetime, time, timedelta
-from numbers import Real
+from typing import TYPE_CHECKING
 
-__all__ = ["as_date", "date_of", "day_of", "far_away", "serial_date"]
+from cellsim.errors import is_finite_number, is_number
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+__all__ = ["as_date", "date_of", "day_of", "days_in", "far_away", "serial_date"]
 
 _ISO = re.compile(r"\d{4}-\d{2}-\d{2}([T ].+)?", re.ASCII)
 _SERIAL_ZERO = date(
@@ -90,14 +96,10 @@ def day_of(value: object, day_zero: date | None) -> float:
     >>> day_of("2023-10-13", date(2023, 10, 6))
     7.0
     """
-    if isinstance(value, Real) and not isinstance(value, bool):
-        try:
-            day = float(value)
-        except OverflowError:
-            day = math.inf
-        if not math.isfinite(day):
-            raise ValueError(f"day {value!r} is not a finite number of days")
-        return day + 0.0  # so that -0.0 and 0.0 print alike
+    if is_finite_number(value):
+        return float(value) + 0.0  # so that -0.0 and 0.0 print alike
+    if is_number(value):
+        raise ValueError(f"day {value!r} is not a finite number of days")
     moment = _moment(value)
     if day_zero is None:
         raise ValueError(f"{value!r} is a calendar date, but no day_zero says which date is day 0")
@@ -133,6 +135,57 @@ def date_of(day: float, day_zero: date) -> date:
         return day_zero + timedelta(days=math.floor(day))
     except OverflowError:
         raise ValueError(f"day {day:g} after {day_zero} is beyond the calendar") from None
+
+
+def days_in(values: object, what: str) -> NDArray[np.float64]:
+    """Days given as numbers, in one row; nothing else is turned into them.
+
+    Parameters
+    ----------
+    values : array_like
+        Finite numbers of days.
+    what : str
+        What they are called.
+
+    Returns
+    -------
+    array, shape (n,)
+
+    Raises
+    ------
+    ValueError
+        In words: dates, spans of time, text, truth values, masked entries, and what is not finite.
+
+    Examples
+    --------
+    >>> days_in([0, 7.5], "times")
+    array([0. , 7.5])
+    """
+    import numpy as np
+
+    try:
+        found = np.ma.asarray(values) if isinstance(values, np.ma.MaskedArray) else np.asarray(values)
+    except ValueError:
+        raise ValueError(f"{what} are not one row of numbers") from None
+    if np.ma.is_masked(found):
+        at = int(np.argmax(np.ma.getmaskarray(found)))
+        raise ValueError(
+            f"{what}[{at}] is masked, and a masked day is none; leave it out (times.compressed())"
+        )
+    found = np.asarray(found).reshape(-1)
+    if found.dtype.kind not in "iuf":
+        wrong = next((k for k, each in enumerate(found.tolist()) if not is_finite_number(each)), None)
+        # dates and spans are turned into whole numbers when they are listed
+        wrong = 0 if found.dtype.kind in "mMb" and found.size else wrong
+        if wrong is not None:
+            raise ValueError(
+                f"{what}[{wrong}] is {found[wrong]!r}, and days are numbers, counted from day 0: the days since then of "
+                "a date are (date - day_zero) / numpy.timedelta64(1, 'D')"
+            )
+    days = found.astype(float)
+    if not np.isfinite(days).all():
+        raise ValueError(f"{what}[{int(np.argmin(np.isfinite(days)))}] is not a finite day")
+    return days
 
 
 def serial_date(number: float) -> date | None:

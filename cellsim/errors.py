@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import math
+import operator
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
+from numbers import Real
+from typing import TypeGuard
 
 __all__ = [
     "ApproximationWarning",
@@ -18,6 +22,9 @@ __all__ = [
     "SimulationError",
     "UnitError",
     "did_you_mean",
+    "is_finite_number",
+    "is_number",
+    "unusable",
 ]
 
 
@@ -134,3 +141,97 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     shown = ", ".join(names[:12]) + (f" and {len(names) - 12} more" if len(names) > 12 else "")
     question = f"Did you mean {lowered[close[0]]!r}? " if close else ""
     return f"{question}Known: {shown}." if names else "There is none."
+
+
+def is_number(value: object) -> TypeGuard[float]:
+    """Whether a value is a real number, finite or not; as for :func:`is_finite_number`."""
+    return isinstance(value, Real) and not isinstance(value, bool) and _kind(value) not in "mM"
+
+
+def is_finite_number(value: object) -> TypeGuard[float]:
+    """Whether a value is a finite number: no truth value, no text, and no span of time (NumPy counts these as integers).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> [is_finite_number(each) for each in (3, np.float64(0.5), True, "3", np.timedelta64(3, "D"))]
+    [True, True, False, False, False]
+    """
+    if not is_number(value):
+        return False
+    try:
+        return math.isfinite(value)
+    except OverflowError:
+        return False
+
+
+def unusable(
+    *,
+    counts: Mapping[str, tuple[object, int]] | None = None,
+    seeds: Mapping[str, object] | None = None,
+    levels: Mapping[str, object] | None = None,
+    days: Mapping[str, object] | None = None,
+) -> list[Problem]:
+    """What is wrong with the settings of a question, all of it, each by its name.
+
+    Parameters
+    ----------
+    counts : mapping of str to (value, int)
+        Whole numbers, each with the least that makes sense.
+    seeds : mapping of str to value
+        Whole numbers from 0 on: without one nothing could be had again.
+    levels : mapping of str to value
+        Shares between 0 and 1.
+    days : mapping of str to value
+        Finite days, counted from day 0.
+
+    Returns
+    -------
+    list of Problem
+        Empty when all can be used.
+
+    Examples
+    --------
+    >>> [str(each) for each in unusable(counts={"draws": (2.5, 1)}, seeds={"seed": 3})]
+    ['draws = 2.5: a whole number, at least 1, is needed.']
+    """
+    wrong = [
+        (name, value, f"a whole number, at least {least}, is needed.")
+        for name, (value, least) in (counts or {}).items()
+        if not _whole(value, least)
+    ]
+    wrong += [
+        (name, value, "a whole number, at least 0, is needed, so that the same can be had again.")
+        for name, value in (seeds or {}).items()
+        if not _whole(value, 0)
+    ]
+    wrong += [
+        (name, value, "a share between 0 and 1 is needed, 0.9 say.")
+        for name, value in (levels or {}).items()
+        if not (is_finite_number(value) and 0 < value < 1)
+    ]
+    wrong += [
+        (name, value, "not a finite day; a number, counted from day 0, is needed.")
+        for name, value in (days or {}).items()
+        if not is_finite_number(value)
+    ]
+    return [Problem(what=f"{name} = {_shown(value)}: {needed}") for name, value, needed in wrong]
+
+
+def _whole(value: object, least: int) -> bool:
+    if isinstance(value, bool) or _kind(value) in "bmM":
+        return False
+    try:
+        return operator.index(value) >= least  # type: ignore[arg-type]
+    except TypeError:
+        return False
+
+
+def _kind(value: object) -> str:
+    """NumPy's letter for what a value is; a blank for what is not NumPy's."""
+    return str(getattr(getattr(value, "dtype", None), "kind", " "))
+
+
+def _shown(value: object) -> str:
+    text = str(value) if is_number(value) else repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."

@@ -217,8 +217,10 @@ class Case:
         >>> {problem.severity for problem in problems}
         {'doubt'}
         """
-        from cellsim.model.model import load_model
+        from cellsim.model.model import load_model, model_given
 
+        if model is not None:
+            model_given(model)
         found = [*self._noted, *of_tables(self), *implausible(self)]
         try:
             if model is not None or self.model:

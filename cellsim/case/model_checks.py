@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from cellsim.dosing.infusions import Infusion
     from cellsim.model.model import Model
 
-__all__ = ["against_model"]
+__all__ = ["against_model", "overridden"]
 
 
 def against_model(case: Case, model: Model) -> Iterator[Problem]:
@@ -72,13 +72,7 @@ def against_model(case: Case, model: Model) -> Iterator[Problem]:
                 f"no parameter {prior.id!r} in the model, its observables or their rows.",
                 did_you_mean(prior.id, used),
             )
-        elif prior.id in parameters and not math.isclose(
-            prior.nominal, parameters[prior.id].value, rel_tol=1e-6
-        ):
-            what = (
-                f"nominal {prior.id} = {prior.nominal:g}, but the model says {parameters[prior.id].value:g}."
-            )
-            yield problem_at(prior, what, "The case's value is used.", "doubt")
+    yield from overridden(case, model)
     files = sorted({each.file for each in standard.values()}) or ["parameters.tsv"]
     for name in sorted(set(parameters) - set(standard) - rates - set(case.targets)) if standard else ():
         what = f"the model's parameter {name!r} has neither a prior nor a fixed value here."
@@ -88,6 +82,20 @@ def against_model(case: Case, model: Model) -> Iterator[Problem]:
     yield from _units(case, model)
     yield from _doses_arrive(case, model)
     yield from _at_a_dose(case, model)
+
+
+def overridden(case: Case, model: Model) -> Iterator[Problem]:
+    """Values of a model that play no part, because the case has its own: a doubt each."""
+    own = {each.name: each.value for each in model.parameters}
+    for prior in (each for each in case.priors if each.standard):
+        if prior.id in own and not math.isclose(prior.nominal, own[prior.id], rel_tol=1e-6):
+            what = f"nominal {prior.id} = {prior.nominal:g}, but the model says {own[prior.id]:g}."
+            remedy = (
+                "It is estimated from its prior, and the model's value plays no part."
+                if prior.estimate
+                else "The case's value is used."
+            )
+            yield problem_at(prior, what, remedy, "doubt")
 
 
 def _days_of_visits(case: Case, own: set[str]) -> Iterator[Problem]:

@@ -10,7 +10,7 @@ from cellsim.comparison.alterations import Alteration, alterations_of
 from cellsim.comparison.conclusions import Question, questions
 from cellsim.comparison.nulls import nulls_of
 from cellsim.comparison.robustness_table import BASE, Robustness, Row
-from cellsim.errors import CalibrationError, CellsimError, Problem
+from cellsim.errors import CalibrationError, CellsimError, Problem, unusable
 from cellsim.likelihood.compatibility import case_given, foreign, variants_chosen
 from cellsim.likelihood.objective import objective_of
 from cellsim.posterior.approximation import together
@@ -101,10 +101,7 @@ def robustness(
         *foreign(known_approximations, every, "normal approximation"),
     ]
     problems += [Problem(what=each) for alteration in planned for each in alteration.unknown_to(case)]
-    if starts < 1 or seed < 0:
-        problems.append(
-            Problem(what=f"starts = {starts}, seed = {seed}: at least 1 start and a seed of at least 0.")
-        )
+    problems += unusable(counts={"starts": (starts, 1)}, seeds={"seed": seed})
     if problems:
         raise CalibrationError(problems)
     default = case.default_variant if case.default_variant in every else next(iter(every))

@@ -8,11 +8,10 @@ from dataclasses import dataclass
 from datetime import date
 from itertools import groupby
 from math import fsum
-from numbers import Real
 from typing import TYPE_CHECKING, Any
 
 from cellsim.dates import date_of
-from cellsim.errors import Problem, ScheduleError
+from cellsim.errors import Problem, ScheduleError, is_finite_number, is_number
 
 if TYPE_CHECKING:
     from cellsim.dosing.schedule import Schedule
@@ -126,15 +125,12 @@ def _name_complaints(what: str, name: object) -> Iterator[str]:
 
 def number_complaints(what: str, value: object) -> Iterator[str]:
     """Why `value` is not a finite number, in words; nothing when it is."""
-    if not isinstance(value, Real) or isinstance(value, bool):
-        yield f"{what} {value!r} is {type(value).__name__}, not a number."
+    if is_finite_number(value):
         return
-    try:
-        finite = math.isfinite(value)
-    except OverflowError:
-        finite = False
-    if not finite:
+    if is_number(value):
         yield f"{what} {value!r} is not a finite number."
+    else:
+        yield f"{what} {value!r} is {type(value).__name__}, not a number."
 
 
 def dose_complaints(day: Any, product: Any, cells: Any, duration: Any, label: Any) -> list[str]:

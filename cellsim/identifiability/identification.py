@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cellsim.errors import CalibrationError, Problem, did_you_mean
+from cellsim.errors import CalibrationError, Problem, did_you_mean, unusable
 from cellsim.identifiability.structure import Structure, in_words, is_factor, natural_slopes, structure_of
 from cellsim.likelihood.compatibility import objective_given
 from cellsim.likelihood.objective import Objective
@@ -325,8 +325,8 @@ def identify(
 
     objective = objective_given(source, "identify")
     size = len(objective.names)
-    if points < 0 or seed < 0:
-        raise CalibrationError(f"points = {points}, seed = {seed}: neither may be below 0.")
+    if problems := unusable(counts={"points": (points, 0)}, seeds={"seed": seed}):
+        raise CalibrationError(problems)
     own = None if isinstance(source, Objective) or theta is not None else source
     here = np.zeros(size) if theta is None else np.asarray(theta, float)
     drawn = getattr(own, "flat", None)

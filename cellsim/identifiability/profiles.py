@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cellsim.errors import CalibrationError, Problem, did_you_mean
+from cellsim.errors import CalibrationError, Problem, did_you_mean, is_finite_number, unusable
 from cellsim.identifiability.profile_curve import Branch, Curve, row_of, threshold
 from cellsim.identifiability.profile_path import Point, ProfileProblem, Walk, settle, walk
 from cellsim.likelihood.compatibility import objective_given
@@ -207,8 +207,8 @@ def profile(
         raise CalibrationError("profile takes a calibration: it walks from optima, and draws have none.")
     chosen = (names,) if isinstance(names, str) else names
     lines, problems = _quantities(objective, chosen, predictions)
-    levels = tuple(sorted(float(level) for level in np.atleast_1d(levels)))
-    problems += _impossible(kind, levels, step, tolerance, workers)
+    several: list[Any] = [levels] if isinstance(levels, str) or np.ndim(levels) == 0 else list(levels)  # type: ignore[arg-type]
+    problems += _impossible(kind, several, step, tolerance, workers)
     if kind == "unaided" and any(line.column < 0 for line in lines):
         problems.append(
             Problem(
@@ -217,6 +217,7 @@ def profile(
         )
     if problems:
         raise CalibrationError(problems)
+    levels = tuple(sorted(map(float, several)))
     modes = _valleys(source, objective, kind)
     first = min(modes, key=lambda pair: pair[1].level)
     _judge(lines, first[1].theta)
@@ -252,19 +253,21 @@ def profile(
 
 
 def _impossible(
-    kind: str, levels: Sequence[float], step: float, tolerance: float, workers: int | None
+    kind: str, levels: Sequence[object], step: float, tolerance: float, workers: int | None
 ) -> list[Problem]:
     """Settings no walk can be made with."""
     problems = []
     if kind not in KINDS:
         problems.append(Problem(what=f"no kind {kind!r} of profile.", remedy=did_you_mean(str(kind), KINDS)))
-    if not levels or not all(0 < level < 1 for level in levels):
-        problems.append(Problem(what=f"levels {levels}; they lie between 0 and 1, like 0.95."))
+    if not levels:
+        problems.append(Problem(what="no levels are given; they lie between 0 and 1, like 0.95."))
+    problems += unusable(
+        levels={f"levels[{k}]": each for k, each in enumerate(levels)},
+        counts={} if workers is None else {"workers": (workers, 1)},
+    )
     for name, value, most in (("step", step, 5.0), ("tolerance", tolerance, 1.0)):
-        if not 0 < value <= most:
-            problems.append(Problem(what=f"{name} = {value:g}; above 0 and at most {most:g} is needed."))
-    if workers is not None and workers < 1:
-        problems.append(Problem(what=f"workers = {workers}; at least one is needed."))
+        if not (is_finite_number(value) and 0 < value <= most):
+            problems.append(Problem(what=f"{name} = {value}; above 0 and at most {most:g} is needed."))
     return problems
 
 

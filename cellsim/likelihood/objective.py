@@ -10,6 +10,7 @@ Blood samples of one visit share one latent day; a sample is read wherever that 
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -448,7 +449,7 @@ def objective_of(
     model : Model, optional
         The case's own by default.
     variant : str, optional
-        A row of the model space; the default one otherwise. Ignored when the case has none.
+        A row of the model space; the default one otherwise.
     rtol : float
         Relative tolerance of the simulations; the absolute one is a thousandth of it.
     hierarchy : bool
@@ -466,7 +467,10 @@ def objective_of(
     CaseError
         If the case does not fit the model.
     CalibrationError
-        For measurement models that are not supported, all at once, and for degrees not above zero.
+        For measurement models that are not supported, all at once, for degrees not above zero, and for a variant of a
+        case that has none.
+    ModelError
+        If `model` is none.
 
     Examples
     --------
@@ -478,16 +482,25 @@ def objective_of(
     from cellsim.compiler.equations import equations_of
     from cellsim.compiler.kernels import compile_equations
     from cellsim.dosing.delivery import deliver
-    from cellsim.model.model import load_model
+    from cellsim.model.model import load_model, model_given
     from cellsim.solver.integration import Doses
 
+    if variant and not case.variants:
+        raise CalibrationError(f"{case.name} has no variants, so none can be chosen ({variant}).")
     if model is None:
         model = load_model(case.model)
-    elif wrong := [problem for problem in case.check(model) if problem.severity == "error"]:
+    elif wrong := [problem for problem in case.check(model_given(model)) if problem.severity == "error"]:
         raise CaseError(wrong)
     chosen = case.variant(variant or "") if case.variants else None
     own = {each.name: each.value for each in model.parameters}
     settled = {row.id: row.nominal for row in case.priors if not row.estimate}
+    # the model that the result hands on is the one that was looked at
+    if held := {
+        name: value
+        for name, value in settled.items()
+        if name in own and not math.isclose(value, own[name], rel_tol=1e-6)
+    }:
+        model = model.with_values(held)
     fixed = {**own, **settled, **dict(chosen.fixed if chosen else ())}
     open_rows = [row for row in case.priors if row.id not in dict(chosen.fixed if chosen else ())]
     free = [row for row in open_rows if row.estimate]

@@ -20,7 +20,10 @@ from cellsim.model.describe import describe, latex
 from cellsim.model.formulas import RESERVED, formula_text, literal, parse_formula
 from cellsim.model.unit_check import check_model
 
-__all__ = ["TIME", "Assignment", "Event", "Model", "Parameter", "State", "load_model"]
+__all__ = ["TIME", "Assignment", "Event", "Model", "Parameter", "State", "load_model", "model_given"]
+
+# letters of what may be a name or a path, and not the text of a whole model
+_SHORT = 80
 
 NewParameter = float | tuple[float, str] | Parameter
 """A parameter that comes along with a new formula: its value, (value, unit), or the whole record."""
@@ -409,6 +412,21 @@ def _finite_or_refuse(name: str, value: Any) -> float:
 def _identifier(name: str) -> None:
     if not (name.isascii() and name.isidentifier()) or name in RESERVED:
         raise ModelError(f"{name!r} cannot name a quantity. Use letters, digits and _, e.g. 'K_2'.")
+
+
+def model_given(given: object) -> Model:
+    """The model given, or a word on how to come by one.
+
+    Raises
+    ------
+    ModelError
+        If it is none.
+    """
+    if isinstance(given, Model):
+        return given
+    shown = repr(given) if isinstance(given, str) else f"a {type(given).__name__}"
+    source = repr(given) if isinstance(given, str) and len(given) < _SHORT else "..."
+    raise ModelError(f"a model is needed, and {shown} is none. Load one first: cs.load_model({source}).")
 
 
 def load_model(source: str | Path) -> Model:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from cellsim.errors import CellsimError
 from cellsim.plots.style import (
     BLACK,
     BLUE,
@@ -53,6 +54,13 @@ _CHAINS = (BLUE, ORANGE, GREEN, PURPLE, SKY, BLACK)
 _POINTS = 1200
 
 
+def _chains_given(given: Any, asked: str) -> None:
+    """Refuse what has no chains, with a word on how to come by them; `asked` is what was called."""
+    if not hasattr(given, "drawn"):
+        shown = repr(given) if isinstance(given, str) else f"a {type(given).__name__}"
+        raise CellsimError(f"plots.{asked} takes chains, and {shown} has none. Sample first: cs.sample(fit).")
+
+
 def normal(at: Array) -> Array:
     """The density of every prior in its own standard deviations."""
     return np.asarray(np.exp(-(at**2) / 2) / np.sqrt(2 * np.pi))
@@ -93,11 +101,12 @@ def trace(
     Raises
     ------
     CellsimError
-        For unknown parameters.
+        For unknown parameters, and for what has no chains.
     """
     from matplotlib.lines import Line2D
     from scipy.stats import rankdata
 
+    _chains_given(post, "trace")
     found = post.convergence
     all_names = post.objective.names
     worst = sorted(all_names, key=lambda name: -np.nan_to_num(found.rhat[all_names.index(name)], nan=np.inf))
@@ -173,11 +182,12 @@ def pair(post: Posterior, names: Sequence[str] | None = None, ax: Any = None) ->
     Raises
     ------
     CellsimError
-        For unknown parameters.
+        For unknown parameters, and for what has no chains.
     """
     from matplotlib.lines import Line2D
     from matplotlib.patches import Patch
 
+    _chains_given(post, "pair")
     chosen = learned(post, 5) if names is None else pick(names, post.objective.names, "parameter")
     size, own = len(chosen), own_figure(ax)
     axes = panels(size * size, ax, columns=size, height=7.0 / max(size, 4))
@@ -267,11 +277,12 @@ def prior_posterior(
     Raises
     ------
     CellsimError
-        For unknown parameters.
+        For unknown parameters, and for what has no chains.
     """
     from matplotlib.lines import Line2D
     from matplotlib.patches import Patch
 
+    _chains_given(post, "prior_posterior")
     chosen = learned(post, limit) if names is None else pick(names, post.objective.names, "parameter")
     own = own_figure(ax)
     axes = panels(len(chosen), ax, columns=_COLUMNS, height=1.2)
@@ -330,8 +341,9 @@ def posterior_predictive(post: Posterior, analytes: Sequence[str] | None = None,
     Raises
     ------
     CellsimError
-        For analytes without scored values.
+        For analytes without scored values, and for what has no chains.
     """
+    _chains_given(post, "posterior_predictive")
     terms = [(k, term) for k, term in enumerate(post.objective.terms) if term.part != "graded"]
     chosen = pick(analytes, dict.fromkeys(term.analyte for _, term in terms), "analyte")
     own = own_figure(ax)

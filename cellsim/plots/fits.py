@@ -440,5 +440,5 @@ def residuals(fit: Calibration, ax: Axes | None = None, **marker: Any) -> Axes:
     panel.set_xlabel("predicted minus printed (sigmas)", fontsize=SMALL)
     handles, _ = panel.get_legend_handles_labels()
     legend([panel], handles, own=own)
-    label(figure_of(panel), own=own, rests_on=[fit.at_optimum.words])
+    label(figure_of(panel), own=own, rests_on=[fit.with_every_doubt.words])
     return panel

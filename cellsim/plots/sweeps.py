@@ -142,7 +142,7 @@ def sweep(
     axes = _layout(count, len(places)) if own else panels(count + len(places), ax, columns=1)
     rows, columns = axes[:count], axes[count:]
     curves = result.curves[quantity]
-    for k, (panel, (name, plan)) in enumerate(zip(rows, result.schedules.items(), strict=True)):
+    for k, (panel, (name, plan)) in enumerate(zip(rows, result.delivered.items(), strict=True)):
         band(panel, result.times, curves[k], BLUE, **{"gid": f"course-{name}", **line})
         if k:
             panel.plot(

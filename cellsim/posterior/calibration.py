@@ -122,7 +122,7 @@ class Calibration:
 
     @property
     def model(self) -> Model:
-        """The model, before the variant's fixed values are put in."""
+        """The model with the values that the case holds, before the variant's fixed values are put in."""
         return self.objective.model
 
     @property
@@ -176,6 +176,11 @@ class Calibration:
         return Approximation(
             "optimum", tuple(each for each in self.diagnosis["doubts"] if each not in of_laplace)
         )
+
+    @property
+    def with_every_doubt(self) -> Approximation:
+        """The highest optimum, with every doubt about the fit: what its rows and residuals are read beside."""
+        return Approximation("optimum", tuple(self.diagnosis["doubts"]))
 
     # ---- tables -----------------------------------------------------------------------------------
 
@@ -234,7 +239,7 @@ class Calibration:
             }
             for k, term in enumerate(self.objective.terms)
         )
-        return self.at_optimum.stamped(table)
+        return self.with_every_doubt.stamped(table)
 
     def standard_errors(self) -> pd.Series:
         """Standard errors by J'J alone, rows and priors, at the highest optimum, in each parameter's own unit.
@@ -245,7 +250,8 @@ class Calibration:
         Returns
         -------
         Series
-            One entry a parameter.
+            One entry a parameter. Its name, which a file of it keeps, counts the doubts about the fit; they stand in
+            ``attrs["doubts"]``.
         """
         import pandas as pd
 
@@ -254,7 +260,12 @@ class Calibration:
             float(prior.slope(np.array(each)))
             for prior, each in zip(self.objective.priors, self.theta, strict=True)
         ]
-        return pd.Series(sizes * np.array(slopes), index=self.objective.names, name="standard error")
+        rests_on = self.with_every_doubt
+        found = pd.Series(
+            sizes * np.array(slopes), index=self.objective.names, name=f"standard error at {rests_on.label}"
+        )
+        found.attrs |= {"approximation": rests_on.label, "doubts": rests_on.brief}
+        return found
 
     def draws(self, n: int, *, seed: int) -> Array:
         """Draws from the Laplace posterior around all optima, prior-whitened, shape (n, n_parameters)."""

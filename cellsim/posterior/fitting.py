@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from cellsim.errors import CalibrationError, did_you_mean
+from cellsim.case.model_checks import overridden
+from cellsim.errors import CalibrationError, did_you_mean, unusable
 from cellsim.interrupts import brought_home
 from cellsim.likelihood.compatibility import case_given
 from cellsim.likelihood.objective import Evaluation, Objective, objective_of
@@ -80,7 +81,8 @@ def calibrate(
     case : Case
         Data, schedule and priors.
     model : Model, optional
-        The mechanism; the case's own by default.
+        The mechanism; the case's own by default. Values that the case holds or estimates are the case's, and a doubt
+        names each that differs.
     variant : str, optional
         A row of the case's model space; the case's default variant otherwise.
     starts : int
@@ -106,7 +108,8 @@ def calibrate(
     KeyboardInterrupt
         If interrupted before any start was finished.
     CalibrationError
-        If no start could be carried through, for degrees not above zero, or an unknown density.
+        If no start could be carried through, for starts or a seed that are no such numbers, degrees not above zero, an
+        unknown density, and a variant of a case without any.
     CaseError
         If case and model do not fit together.
 
@@ -118,10 +121,8 @@ def calibrate(
     'V2'
     """
     case_given(case, "calibrate")
-    if starts < 1 or seed < 0:
-        raise CalibrationError(
-            f"starts = {starts}, seed = {seed}: at least 1 start and a seed of at least 0."
-        )
+    if problems := unusable(counts={"starts": (starts, 1)}, seeds={"seed": seed}):
+        raise CalibrationError(problems)
     if density not in DENSITIES:
         raise CalibrationError(f"no density {density!r}. {did_you_mean(density, DENSITIES)}")
     objective = objective_of(case, model, variant=variant, degrees=degrees)
@@ -144,7 +145,9 @@ def calibrate(
     if model is not None:
         # values of the model that those of the case stand in for
         known = set(case.check())
+        # a value of the model's that the case stands in for is told of this fit even where the case's own file has it too
         said_of = [str(each) for each in case.check(model) if each not in known]
+        said_of += [each for each in map(str, overridden(case, model)) if each not in said_of]
         diagnosis = {**diagnosis, "doubts": [*diagnosis["doubts"], *said_of]}
     return Calibration(
         objective=objective,

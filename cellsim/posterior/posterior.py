@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cellsim.case.case import Case
-from cellsim.errors import CalibrationError
+from cellsim.errors import CalibrationError, is_finite_number, unusable
 from cellsim.likelihood.compatibility import objective_given
 from cellsim.likelihood.marginal_days import WithoutDays
 from cellsim.likelihood.objective import Objective, objective_of
@@ -248,11 +248,9 @@ def _versions() -> dict[str, str]:
 
 
 def _check(*numbers: tuple[str, int, int]) -> None:
-    """Refuse what is less than its least, all at once."""
-    if short := [
-        f"{name} = {value}: at least {least} needed." for name, value, least in numbers if not value >= least
-    ]:
-        raise CalibrationError(" ".join(short))
+    """Refuse what is no whole number, or less than its least, all at once."""
+    if problems := unusable(counts={name: (value, least) for name, value, least in numbers}):
+        raise CalibrationError(problems)
 
 
 def sample(
@@ -321,13 +319,13 @@ def sample(
         ("seed", seed, 0),
         ("max_depth", max_depth, 1),
     )
-    if not 0.0 < target_accept < 1.0:
+    if not (is_finite_number(target_accept) and 0.0 < target_accept < 1.0):
         raise CalibrationError(
-            f"target_accept = {target_accept:g}: a mean acceptance between 0 and 1 is needed, 0.8 to 0.95."
+            f"target_accept = {target_accept}: a mean acceptance between 0 and 1 is needed, 0.8 to 0.95."
         )
-    if not (np.isfinite(rtol) and 0.0 < rtol < 1.0):
+    if not (is_finite_number(rtol) and 0.0 < rtol < 1.0):
         raise CalibrationError(
-            f"rtol = {rtol:g}: a relative tolerance above 0 and below 1 is needed, 1e-3 say."
+            f"rtol = {rtol}: a relative tolerance above 0 and below 1 is needed, 1e-3 say."
         )
     fit = calibrate(source, seed=seed, progress=progress) if isinstance(source, Case) else source
     if fit is not source and fit.interrupted:

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from cellsim.errors import CellsimError, Problem, did_you_mean
+from cellsim.errors import CellsimError, Problem, did_you_mean, unusable
 from cellsim.likelihood.objective import Objective
 from cellsim.likelihood.observations import prediction_of
 from cellsim.posterior.approximation import Approximation, approximation_of
+from cellsim.predictions.plans import LAST_DAY
 
 if TYPE_CHECKING:
     import sympy as sp
@@ -133,7 +134,7 @@ def bands(
     Raises
     ------
     CellsimError
-        For names that are neither quantity nor analyte, all at once; if no draw could be simulated, or the days are
+        For names that are neither quantity nor analyte, all at once; for days, draws and seeds that are none; if no draw could be simulated, or the days are
         before the simulation starts.
 
     Warns
@@ -149,6 +150,12 @@ def bands(
     >>> seen.curves["D"].shape[0], seen.kind
     (5, 'prior')
     """
+    problems = unusable(counts={"draws": (draws, 1)}, seeds={"seed": seed}, days={"start": start, "end": end})
+    if not problems and end - start > LAST_DAY:
+        what = f"days {start:g} to {end:g}: every day between is looked at, {LAST_DAY:g} at most."
+        problems = [Problem(what=what)]
+    if problems:
+        raise CellsimError(problems)
     if isinstance(source, Objective):
         objective, kind, thetas = source, "prior", None
     else:

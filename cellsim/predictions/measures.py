@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 import sympy as sp
 
+from cellsim.dates import days_in
 from cellsim.errors import CellsimError, Problem, did_you_mean
 from cellsim.likelihood.observations import prediction_of, spread_of
 
@@ -104,14 +105,22 @@ class Measure(Protocol):
 
 def refuse_days(measures: Sequence[Measure], until: float) -> list[Problem]:
     """Every day that measures ask for and that is not looked at."""
-    return [
-        Problem(
-            what=f"day {day:g} is asked for, and what is looked at are days 0 to {until:g}.",
-            remedy="Give a later until, or another day.",
-        )
-        for day in dict.fromkeys(day for each in measures for day in each.days(until))
-        if not 0 <= day <= until
-    ]
+    problems: list[Problem] = []
+    for each in measures:
+        try:
+            days = days_in(each.days(until), f"days of {type(each).__name__}").tolist()
+        except ValueError as error:
+            problems.append(Problem(what=f"{error}."))
+            continue
+        problems += [
+            Problem(
+                what=f"day {day:g} is asked for, and what is looked at are days 0 to {until:g}.",
+                remedy="Give a later until, or another day.",
+            )
+            for day in days
+            if not 0 <= day <= until
+        ]
+    return list(dict.fromkeys(problems))
 
 
 def _analytes(case: Case, chosen: Sequence[str] | None) -> list[Analyte]:

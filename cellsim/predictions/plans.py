@@ -1,23 +1,40 @@
-"""The schedules a report compares, and schedules by name from a table."""
+"""Schedules to compare: as a question gives them, as a report makes them, and by name from a table."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from os import PathLike
 from typing import TYPE_CHECKING, Any
 
 from cellsim.dosing.schedule import Schedule
 from cellsim.dosing.tables import TextTable, text_table
-from cellsim.errors import Problem, ScheduleError
+from cellsim.errors import Problem, ScheduleError, did_you_mean, unusable
+from cellsim.predictions.measures import refuse_days
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from cellsim.case.case import Case
+    from cellsim.predictions.measures import Measure
 
-__all__ = ["AS_GIVEN", "Plan", "plans_from_table", "plans_of", "plans_table"]
+__all__ = [
+    "AS_GIVEN",
+    "LAST_DAY",
+    "Plan",
+    "delivered",
+    "history_given",
+    "last_day_problems",
+    "plan_problems",
+    "plans_from_table",
+    "plans_given",
+    "plans_of",
+    "plans_table",
+]
 
 AS_GIVEN = "as given"
+LAST_DAY = 100_000.0
+"""The last day that can be looked at: every day up to it is kept, of every draw."""
 
 
 @dataclass(frozen=True)
@@ -108,6 +125,126 @@ def plans_of(case: Case) -> tuple[Plan, ...]:
         Plan("nothing", nothing, "No infusion from day 0 on: what the model expects without treatment.")
     )
     return tuple(found)
+
+
+def plans_given(schedules: Any) -> dict[str, Schedule]:
+    """Schedules by name, from what was given as such: one schedule, or a mapping.
+
+    Raises
+    ------
+    ScheduleError
+        For anything else, for names that are one when written, and for what is no schedule, all at once.
+
+    Examples
+    --------
+    >>> list(plans_given(Schedule())), list(plans_given({7: Schedule()}))
+    (['schedule'], ['7'])
+    """
+    if isinstance(schedules, Schedule):
+        return {"schedule": schedules}
+    if not isinstance(schedules, Mapping):
+        raise ScheduleError(
+            f"a schedule is needed, or schedules by name like {{'weekly': ...}}, not a {type(schedules).__name__}."
+        )
+    plans: dict[str, Schedule] = {}
+    problems = []
+    for key, plan in schedules.items():
+        name = str(key)
+        if not isinstance(plan, Schedule):
+            remedy = (
+                "Make one: Schedule.every(...), Schedule.at(...), or Schedule.from_table(...) of a table."
+            )
+            if plan is None:
+                remedy = "Schedule() is one without doses."
+            what = f"{name!r} is a {type(plan).__name__}, and no schedule."
+            problems.append(Problem(what=what, remedy=remedy))
+        if name in plans:
+            problems.append(
+                Problem(what=f"two schedules are called {name!r}.", remedy="Give each a name of its own.")
+            )
+        plans[name] = plan
+    if problems:
+        raise ScheduleError(problems)
+    return plans
+
+
+def history_given(history: Any, case: Case) -> Schedule:
+    """What came before day 0: a schedule, none for None, the case's own for ``"case"``.
+
+    Raises
+    ------
+    ScheduleError
+        For anything else.
+    """
+    if isinstance(history, str) and history == "case":
+        return case.history
+    if history is None:
+        return Schedule()
+    if not isinstance(history, Schedule):
+        shown = repr(history) if isinstance(history, str) else f"a {type(history).__name__}"
+        raise ScheduleError(f"history is {shown}; give a Schedule, None, or leave it out for the case's own.")
+    return history
+
+
+def last_day_problems(until: Any) -> list[Problem]:
+    """What is wrong with the last day to be looked at; nothing has been made for it yet."""
+    if problems := unusable(days={"until": until}):
+        return problems
+    if until <= 0:
+        return [Problem(what=f"until = {until}; a day after day 0 is needed.")]
+    if until > LAST_DAY:
+        return [Problem(what=f"until = {until:g}; every day up to it is looked at, {LAST_DAY:g} at most.")]
+    return []
+
+
+def plan_problems(
+    plans: Mapping[str, Schedule], history: Schedule, case: Case, until: Any, measures: Sequence[Measure]
+) -> list[Problem]:
+    """Everything wrong with a question about plans after a history."""
+    problems = [] if plans else [Problem(what="no schedules to compare.")]
+    problems += last_day_problems(until) or refuse_days(measures, until)
+    if late := [each for each in history.infusions if each.day >= 0]:
+        problems.append(
+            Problem(
+                what=f"the history has a dose on day {late[0].day:g}; a history ends before day 0, and one that goes on "
+                "would be added to every plan.",
+                remedy="Give doses from day 0 on in the plans: history.only(before=0) is what came before.",
+            )
+        )
+    for name, plan in plans.items():
+        if plan.count and plan.infusions[0].day < 0:
+            problems.append(
+                Problem(
+                    what=f"{name!r} has a dose on day {plan.infusions[0].day:g}; plans begin on day 0.",
+                    remedy="Give earlier doses as history=.",
+                )
+            )
+        known = {product.name for product in (*case.products, *plan.products)}
+        unknown = {each.product for each in plan.infusions} - known if known else set()
+        for product in sorted(unknown):
+            problems.append(
+                Problem(what=f"{name!r} uses product {product!r}.", remedy=did_you_mean(product, known))
+            )
+    return problems
+
+
+def delivered(plan: Schedule, until: float) -> Schedule:
+    """What of a plan is given by a day: boluses up to it, and of an infusion that then still runs its part so far.
+
+    Examples
+    --------
+    >>> plan = Schedule.at([0, 38, 70], cells=100, product="x", duration=[0, 4, 0])
+    >>> delivered(plan, 40).count, delivered(plan, 40).total()
+    (2, 150.0)
+    """
+    given = []
+    for each in plan.infusions:
+        if each.end <= until:
+            given.append(each)
+        elif each.day < until:
+            share = (until - each.day) / each.duration
+            given.append(replace(each, cells=each.cells * share, duration=until - each.day))
+    return replace(plan, infusions=tuple(given))
 
 
 def plans_table(plans: tuple[Plan, ...]) -> pd.DataFrame:

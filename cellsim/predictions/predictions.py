@@ -17,7 +17,8 @@ from cellsim.errors import CalibrationError, Problem, SimulationError, did_you_m
 from cellsim.likelihood.compatibility import objective_given
 from cellsim.likelihood.objective import Objective
 from cellsim.likelihood.priors import Coordinates
-from cellsim.predictions.measures import Area, Asked, Measure, Runs, Value, refuse_days
+from cellsim.predictions.measures import Area, Asked, Measure, Runs, Value
+from cellsim.predictions.plans import LAST_DAY, history_given, plan_problems, plans_given
 from cellsim.predictions.predictor import with_areas
 
 if TYPE_CHECKING:
@@ -122,7 +123,10 @@ def predictions_of(
     Raises
     ------
     CalibrationError
-        If the history is no schedule, or a day is asked for that is not looked at.
+        All problems at once: a plan with doses before day 0, a history with doses from day 0 on, unknown products, days
+        that are not looked at.
+    ScheduleError
+        If the plan or the history is no schedule.
 
     Examples
     --------
@@ -135,15 +139,15 @@ def predictions_of(
     """
     objective = objective_given(source, "predictions_of")
     case = objective.case
-    before = case.history if history == "case" else (history or Schedule())
-    if isinstance(before, str):
-        raise CalibrationError(
-            f"history={history!r}; give a Schedule, None, or leave it out for the case's own."
-        )
-    if problems := refuse_days(measures, until):
+    if not isinstance(measures, Sequence):
+        raise CalibrationError(f"measures takes a list of measures, like [{measures!r}].")
+    before = history_given(history, case)
+    given = case.schedule if plan is None else plans_given({"plan": plan})["plan"]
+    if problems := plan_problems({"plan": given}, before, case, until, measures):
         raise CalibrationError(problems)
+    until = float(until)
     asked = [each for measure in measures for each in measure.asked(case, objective.model, until)]
-    course = _Course(objective, tuple(measures), before + (case.schedule if plan is None else plan), until)
+    course = _Course(objective, tuple(measures), before + given, until)
     return tuple(Prediction(_name(each), each.unit, _Entry(course, k)) for k, each in enumerate(asked))
 
 
@@ -202,6 +206,8 @@ def predictions_named(source: Any, names: Sequence[str]) -> tuple[Prediction, ..
             when = np.nan
         if not (np.isfinite(when) and when >= 0):
             problems.append(Problem(what=f"{name}: {day!r} is no day from 0 on."))
+        elif when > LAST_DAY:
+            problems.append(Problem(what=f"{name}: every day up to it is looked at, {LAST_DAY:g} at most."))
         wanted.append(Value((when,), (of,)))
         farthest = max(farthest, when)
     if problems:

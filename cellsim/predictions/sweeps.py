@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from cellsim.case.plausibility import dose_doubt
+from cellsim.dosing.infusions import cells_text
 from cellsim.dosing.schedule import Schedule
-from cellsim.errors import CellsimError, Problem, ScheduleError, did_you_mean
+from cellsim.errors import CellsimError, ScheduleError, unusable
 from cellsim.likelihood.compatibility import objective_given
 from cellsim.posterior.approximation import Approximation, approximation_of
-from cellsim.predictions.measures import Asked, Measure, default_measures, refuse_days
+from cellsim.predictions.measures import Asked, Measure, default_measures
+from cellsim.predictions.plans import delivered, history_given, plan_problems, plans_given
 from cellsim.predictions.predictor import Sample
 from cellsim.results import DATA_DRIVEN, LABEL, MOVED, PRIOR_DRIVEN, verdict
 
@@ -31,8 +33,6 @@ __all__ = ["Sweep", "beside_prior", "sweep"]
 
 # the solver's relative tolerance: numbers nearer to each other than this are the same
 _SAME = 1e-6
-# every day up to the last is kept, of every draw
-_LAST_DAY = 100_000.0
 # two chances nearer than this are the same one, give or take what a few hundred draws leave open
 _SAME_CHANCE = 0.1
 _AS_PRIOR = "as the prior says"
@@ -114,6 +114,11 @@ class Sweep:
         )
         return LABEL + short
 
+    @property
+    def delivered(self) -> dict[str, Schedule]:
+        """What of each plan is given by :attr:`until`: of an infusion that then still runs, its part so far."""
+        return {name: delivered(plan, self.until) for name, plan in self.schedules.items()}
+
     def table(self, *, level: float = 0.9) -> pd.DataFrame:
         """One row a schedule and question.
 
@@ -125,7 +130,7 @@ class Sweep:
         Returns
         -------
         DataFrame
-            Columns schedule, infusions, cells, measure, quantity, day, unit, estimate (median; mean for a chance),
+            Columns schedule, infusions and cells (given by :attr:`until`), measure, quantity, day, unit, estimate (median; mean for a chance),
             low, high, prior_estimate, prior_low, prior_high, contraction, shift (prior sd, both of the draws' places
             among those of the prior), verdict (see :func:`cellsim.identifiability.identification.verdict`), approximation and doubts
             (of the posterior's numbers). Chances have neither interval nor contraction: they are prior-driven when prior
@@ -140,7 +145,7 @@ class Sweep:
         import pandas as pd
 
         rows = []
-        for i, (name, plan) in enumerate(self.schedules.items()):
+        for i, (name, plan) in enumerate(self.delivered.items()):
             for k, asked in enumerate(self.asked):
                 rows.append(
                     {
@@ -186,9 +191,9 @@ class Sweep:
         import pandas as pd
 
         rows = []
-        names = list(self.schedules)
+        names, given = list(self.schedules), self.delivered
         for i, j in combinations(range(len(names)), 2):
-            cells = [self.schedules[names[each]].total() for each in (i, j)]
+            cells = [given[names[each]].total() for each in (i, j)]
             unequal = (
                 "" if np.isclose(cells[0], cells[1]) else f"unequal cells: {cells[0]:.3g} and {cells[1]:.3g}"
             )
@@ -220,7 +225,7 @@ class Sweep:
         return table
 
     def draws(self) -> pd.DataFrame:
-        """All posterior draws, long: schedule, measure, quantity, day, unit, draw, value, approximation."""
+        """All posterior draws, long: schedule, measure, quantity, day, unit, draw, value, approximation, doubts."""
         import pandas as pd
 
         n_draws = self.posterior.shape[2]
@@ -234,13 +239,12 @@ class Sweep:
                     "unit": asked.unit,
                     "draw": np.arange(n_draws),
                     "value": self.posterior[i, k],
-                    "approximation": self.approximation.label,
                 }
             )
             for i, name in enumerate(self.schedules)
             for k, asked in enumerate(self.asked)
         ]
-        return pd.concat(rows, ignore_index=True)
+        return self.approximation.stamped(pd.concat(rows, ignore_index=True))
 
     def __repr__(self) -> str:
         return (
@@ -250,8 +254,8 @@ class Sweep:
 
 
 def _check_level(level: float) -> None:
-    if not 0 < level < 1:
-        raise CellsimError(f"level = {level:g}: a share between 0 and 1 is needed, 0.9 say.")
+    if problems := unusable(levels={"level": level}):
+        raise CellsimError(problems)
 
 
 def _summary(draws: Array, asked: Asked, level: float, prefix: str) -> dict[str, float]:
@@ -375,7 +379,7 @@ def sweep(
     schedules : Schedule, or mapping of str to Schedule
         Plans from day 0 on; doses before day 0 belong into `history`.
     until : float
-        Last day looked at.
+        Last day looked at; doses after it are not given, and a doubt names them.
     measures : sequence of Measure, optional
         See :mod:`cellsim.predictions.measures`; by default the usual ones on day `until`.
     draws : int
@@ -383,7 +387,7 @@ def sweep(
     seed : int
         Of both.
     history : Schedule, None, or "case"
-        What came before: the case's own history by default, nothing when None.
+        What came before day 0: the case's own history by default, nothing when None.
 
     Returns
     -------
@@ -392,7 +396,8 @@ def sweep(
     Raises
     ------
     ScheduleError
-        All problems at once: plans with doses before day 0, unknown products, days that are not looked at.
+        All problems at once: plans with doses before day 0, a history with doses from day 0 on, two plans of one name,
+        unknown products, days that are not looked at, counts and seeds that are none.
     CellsimError
         If `source` is neither calibration, nor normal approximation, nor chains, or no draw could be simulated.
 
@@ -418,22 +423,15 @@ def sweep(
             "cs.calibrate(case)."
         )
     case, approximation = objective.case, approximation_of(source)
-    before = case.history if history == "case" else (history or Schedule())
+    if problems := unusable(counts={"draws": (draws, 1)}, seeds={"seed": seed}):
+        raise ScheduleError(problems)
+    plans, before = plans_given(schedules), history_given(history, case)
     if not isinstance(measures, Sequence | None):
         raise CellsimError(f"measures takes a list of measures, like [{measures!r}].")
-    if isinstance(before, str):
-        raise ScheduleError(
-            f"history={history!r}; give a Schedule, None, or leave it out for the case's own."
-        )
-    if isinstance(schedules, Schedule):
-        schedules = {"schedule": schedules}
-    if not isinstance(schedules, Mapping):
-        raise ScheduleError(
-            f"sweep takes a schedule, or schedules by name like {{'weekly': ...}}, not a {type(schedules).__name__}."
-        )
-    plans = {str(name): plan for name, plan in schedules.items()}
     chosen = tuple(measures) if measures is not None else default_measures(objective.model, case=case)
-    _judge(plans, case, until, chosen)
+    if problems := plan_problems(plans, before, case, until, chosen):
+        raise ScheduleError(problems)
+    until = float(until)
     approximation.warn("sweep")
     asked = tuple(each for measure in chosen for each in measure.asked(case, objective.model, until))
     sample = Sample(objective, chosen, before, until)
@@ -475,6 +473,7 @@ def sweep(
         approximation=approximation.also(
             f"interrupted: {numbers[0].shape[2]} of {draws} draws are in." if interrupted else "",
             *_improbable(plans, case),
+            *_not_reached(plans, until),
             *(
                 f"{count} of {draws} {which} draws could not be simulated and are left out: {one[0].why}"
                 for count, which, one in zip(lost, ("posterior", "prior"), simulated, strict=True)
@@ -482,6 +481,19 @@ def sweep(
             ),
         ),
     )
+
+
+def _not_reached(plans: Mapping[str, Schedule], until: float) -> list[str]:
+    """Doses of a plan that `until` cuts off."""
+    said = []
+    for name, plan in plans.items():
+        given = delivered(plan, until)
+        if given.infusions != plan.infusions:
+            said.append(
+                f"{name}: only {given.count} of {plan.count} infusions ({cells_text(given.total())} of "
+                f"{cells_text(plan.total())} cells) are given by day {until:g}: the numbers are those of what was given."
+            )
+    return said
 
 
 def _improbable(plans: Mapping[str, Schedule], case: Case) -> list[str]:
@@ -496,33 +508,3 @@ def _improbable(plans: Mapping[str, Schedule], case: Case) -> list[str]:
             whys = [why for size in sizes if (why := dose_doubt(size, given, counted=counted))]
             said += [f"{name}, {product}: {why}" for why in whys[:1]]
     return said
-
-
-def _judge(plans: Mapping[str, Schedule], case: Case, until: float, measures: Sequence[Measure]) -> None:
-    problems = []
-    if not plans:
-        problems.append(Problem(what="no schedules to compare."))
-    if not (np.isfinite(until) and until > 0):
-        problems.append(Problem(what=f"until = {until}; a day after day 0 is needed."))
-    elif until > _LAST_DAY:
-        problems.append(
-            Problem(what=f"until = {until:g}; every day up to it is looked at, {_LAST_DAY:g} at most.")
-        )
-    else:
-        problems += refuse_days(measures, until)
-    for name, plan in plans.items():
-        if plan.count and plan.infusions[0].day < 0:
-            problems.append(
-                Problem(
-                    what=f"{name!r} has a dose on day {plan.infusions[0].day:g}; plans begin on day 0.",
-                    remedy="Give earlier doses as history=.",
-                )
-            )
-        known = {product.name for product in (*case.products, *plan.products)}
-        unknown = {each.product for each in plan.infusions} - known if known else set()
-        for product in sorted(unknown):
-            problems.append(
-                Problem(what=f"{name!r} uses product {product!r}.", remedy=did_you_mean(product, known))
-            )
-    if problems:
-        raise ScheduleError(problems)

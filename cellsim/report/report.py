@@ -15,7 +15,7 @@ from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING
 
-from cellsim.errors import ApproximationWarning, CellsimError, did_you_mean
+from cellsim.errors import ApproximationWarning, CellsimError, did_you_mean, unusable
 from cellsim.interrupts import brought_home, interrupts_heard
 from cellsim.likelihood.compatibility import variants_chosen
 from cellsim.report.overview import page_of
@@ -134,7 +134,7 @@ def write_report(
     'index.html'
     """
     chosen = _chosen(
-        case, variants, without, {"starts": (starts, 1), "draws": (draws, 1), "length": (length, 4)}
+        case, variants, without, {"starts": (starts, 1), "draws": (draws, 1), "length": (length, 4)}, seed
     )
     desk = Desk(Path(folder))
     desk.folder.mkdir(parents=True, exist_ok=True)
@@ -191,15 +191,18 @@ def write_report(
 
 
 def _chosen(
-    case: Case, variants: Sequence[str] | None, without: Sequence[str], counts: Mapping[str, tuple[int, int]]
+    case: Case,
+    variants: Sequence[str] | None,
+    without: Sequence[str],
+    counts: Mapping[str, tuple[int, int]],
+    seed: int,
 ) -> tuple[str, ...]:
     chosen = variants_chosen(case, variants) or ("",)
     for each in without:
         if each not in LONG:
             raise CellsimError(f"no step {each!r} that can be left out. {did_you_mean(each, LONG)}")
-    for name, (count, least) in counts.items():
-        if count < least:
-            raise CellsimError(f"{name} = {count}: at least {least} needed.")
+    if problems := unusable(counts=counts, seeds={"seed": seed}):
+        raise CellsimError(problems)
     return chosen
 
 

@@ -15,8 +15,10 @@ from numpy.typing import ArrayLike
 
 from cellsim.compiler.equations import equations_of
 from cellsim.compiler.kernels import Kernels, compile_equations
+from cellsim.dates import days_in
 from cellsim.dosing.delivery import Delivery, deliver
-from cellsim.errors import Problem, SimulationError, did_you_mean
+from cellsim.errors import Problem, SimulationError, did_you_mean, unusable
+from cellsim.model.model import model_given
 from cellsim.solver.conditions import Conditions, turnings
 from cellsim.solver.integration import MEANING, Doses, Solution, observe
 from cellsim.solver.integration import integrate as integrate_rodas
@@ -123,7 +125,7 @@ def simulate(
     ScheduleError
         A product that neither the schedule nor the model knows.
     ModelError
-        Values for unknown names.
+        Values for unknown names, or something that is no model.
 
     Examples
     --------
@@ -135,6 +137,9 @@ def simulate(
     7.483
     """
     days = _checked_times(times)
+    model_given(model)
+    if start is not None:
+        _refuse(each.what for each in unusable(days={"start": start}))
     begin = start_of(schedule, days) if start is None else float(start)
     _refuse(_span_problems(schedule, days, begin, solver, rtol, atol))
     given = values.of(model) if isinstance(values, Values) else dict(values or {})
@@ -163,11 +168,12 @@ def simulate(
 
 
 def _checked_times(times: ArrayLike) -> Array:
-    days = np.array(times, dtype=float).reshape(-1)
+    try:
+        days = days_in(times, "times")
+    except ValueError as error:
+        raise SimulationError(f"{error}.") from None
     if not days.size:
         raise SimulationError("No times to sample.")
-    if not np.isfinite(days).all():
-        raise SimulationError(f"times[{int(np.argmin(np.isfinite(days)))}] is not a finite day.")
     falls = np.flatnonzero(np.diff(days) < 0)
     if falls.size:
         at = int(falls[0])
@@ -182,8 +188,6 @@ def _span_problems(
 ) -> Iterator[str]:
     if solver not in SOLVERS:
         yield f"no solver {solver!r}. {did_you_mean(solver, SOLVERS)}"
-    if not math.isfinite(begin):
-        yield f"start {begin!r} is not a finite day."
     if days[0] < begin:
         yield f"the first sample is on day {days[0]:g}, before the start on day {begin:g}."
     for infusion in schedule:

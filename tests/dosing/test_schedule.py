@@ -385,3 +385,21 @@ def test_nonmem_rows_that_are_refused_by_row(row, said):
 
 def test_a_missing_file_is_said_kindly():
     assert "no_such.csv" in problems_of(lambda: Schedule.from_table("no_such.csv"))[0]
+
+
+def test_a_span_of_time_is_no_number_of_days():
+    """A span of NumPy's is an integer to Python, in whatever unit it has: 7 days would be 6e14 in nanoseconds."""
+    span = np.timedelta64(7, "D").astype("m8[ns]")
+    for make in (
+        lambda: Schedule.at([span], cells=1, product="x"),
+        lambda: Schedule.at(np.array([7], "m8[D]"), cells=1, product="x"),
+        lambda: Schedule.at(np.array(["2024-01-01"], "M8[D]"), cells=1, product="x"),
+        lambda: Schedule.at(np.ma.array([0, 7], mask=[False, True]), cells=1, product="x"),
+        lambda: Schedule.every(span, cells=1, doses=2, product="x"),
+        lambda: Schedule.every(7, cells=1, doses=2, product="x", start=span),
+        lambda: Schedule.at([0], cells=1, product="x", duration=span),
+        lambda: Schedule.at([0], cells=1, product="x").shifted(span),
+    ):
+        with pytest.raises(ScheduleError):
+            make()
+    assert Schedule.at(np.array([0, 7]), cells=1, product="x").span == (0.0, 7.0)

@@ -328,3 +328,9 @@ def test_sample_and_compare_from_the_command_line(folder: Path, capsys: pytest.C
     assert main([*asked, "--figure", str(folder.parent / "evidence.png")]) == 0
     assert "Bridge sampling against the variational approximation" in capsys.readouterr().out
     assert set(cs.Comparison.load(saved).fits) == {"V0", "V2"}
+
+
+@pytest.mark.parametrize("name", ["trace", "pair", "prior_posterior", "posterior_predictive"])
+def test_what_has_no_chains_is_refused_in_words(name: str) -> None:
+    with pytest.raises(CellsimError, match=rf"plots.{name} takes chains, and a Calibration has none.*cs.sample"):
+        getattr(plots, name)(fitted())

@@ -84,7 +84,13 @@ def test_a_sweep_of_a_bad_approximation_warns_and_carries_the_doubt(fit: cs.Cali
     for table in (bad.table(), good.table()):
         assert set(table["approximation"]) == {"Laplace's approximation"}
     assert bad.table()["doubts"].str.contains("Pareto k 1.6").all()
-    assert "2 doubts" in bad.draws()["approximation"][0]
+    # what a file of them keeps: the same columns as every other table
+    assert bad.draws()["doubts"].str.contains("Pareto k 1.6").all()
+    rows, errors = doubtful(fit).rows(), doubtful(fit).standard_errors()
+    assert rows["doubts"].str.contains("Pareto k 1.6").all()
+    assert "2 doubts" in errors.to_csv() and "Pareto k 1.6" in errors.attrs["doubts"]
+    [note] = [each.get_text() for each in plots.residuals(doubtful(fit)).figure.texts if "Pareto" in each.get_text()]
+    assert "the highest optimum" in note
     # an approximation of which not even the shape is known is no better
     with pytest.warns(ApproximationWarning):
         cs.sweep(doubtful(fit, float("nan")), plans, until=5, measures=[Area("x")], draws=5)

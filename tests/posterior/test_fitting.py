@@ -10,6 +10,7 @@ from scipy import optimize, stats
 from small_cases import decay, straight_line, tiny_case
 
 import cellsim as cs
+from cellsim.dosing.schedule import Schedule
 from cellsim.errors import CalibrationError
 from cellsim.likelihood.objective import objective_of
 from cellsim.posterior.curvature import hessian
@@ -208,8 +209,16 @@ def test_the_case_is_told_row_by_row(sjogren_fit: cs.Calibration) -> None:
 
 def test_nonsense_is_refused() -> None:
     case = decay([2.0, 1.0, 0.3], DAYS)
-    with pytest.raises(CalibrationError, match="at least 1 start"):
-        cs.calibrate(case, starts=0)
+    for starts in (0, 1.5, True, "2", None):
+        with pytest.raises(CalibrationError, match="^starts = .*a whole number, at least 1"):
+            cs.calibrate(case, starts=starts)
+    for seed in (None, -1, 1.5):
+        with pytest.raises(CalibrationError, match="^seed = .*a whole number, at least 0"):
+            cs.calibrate(case, starts=1, seed=seed)
+    with pytest.raises(CalibrationError, match="decay has no variants.*V9"):
+        cs.calibrate(case, variant="V9")
+    with pytest.raises(cs.errors.ModelError, match=r"'persistence' is none. Load one first: cs.load_model"):
+        cs.calibrate(case, "persistence")
     with pytest.raises(cs.errors.CaseError, match="No variant 'V9'"):
         cs.calibrate(cs.load_case("sjogren_rfib"), variant="V9")
 
@@ -294,3 +303,22 @@ def test_a_lost_start_is_told_with_its_reason() -> None:
         CalibrationError, match=r"none of 1 starts .* start 1: the simulation at the start failed"
     ):
         optima(hopeless, [np.zeros(1)])
+
+
+def test_a_value_that_the_case_stands_in_for_is_told_and_not_handed_on() -> None:
+    """y = A x with x = exp(-k t): what the fit shows is what its model says, by the closed form, at the case's k."""
+    text = "x = 1; x' = -k*x; k = 0.1; A = 1"
+    rows = [("y", day, 3 * np.exp(-0.1 * day)) for day in (1.0, 5.0)]
+    case = tiny_case(text, {"y": "A*x"}, rows, {"k": 0.1, "A": ("log-normal", 0.0, 1.0)})
+    fit = cs.calibrate(case, cs.load_model(text).with_values(k=0.2, A=2), starts=1)
+    said = [each for each in fit.diagnosis["doubts"] if "the model says" in each]
+    assert len(said) == 2
+    assert any("k = 0.1" in each and "0.2" in each and "The case's value is used" in each for each in said)
+    assert any("A = 1" in each and "says 2" in each and "estimated from its prior" in each for each in said)
+    shown = cs.simulate(fit.model, Schedule(), [5])
+    assert shown["x"] == pytest.approx(np.exp(-0.5), rel=1e-5)
+    assert fit.values["A"] * shown["x"][0] == pytest.approx(fit.rows()["predicted"].iloc[1], rel=1e-4)
+    # where the case's own file says the same, the fit still does
+    other = tiny_case(text.replace("0.1", "0.2"), {"y": "A*x"}, rows, {"k": 0.1, "A": ("log-normal", 0.0, 1.0)})
+    again = cs.calibrate(other, cs.load_model(text).with_values(k=0.2), starts=1)
+    assert any("the model says 0.2" in each for each in again.diagnosis["doubts"])

@@ -7,8 +7,10 @@ from small_cases import tiny_case
 
 import cellsim as cs
 from cellsim.dosing.schedule import Product, Schedule
-from cellsim.errors import ScheduleError
+from cellsim.errors import CellsimError, ScheduleError
+from cellsim.predictions.bands import bands
 from cellsim.predictions.measures import Area, DaysBelow, InRange, PeakLoad, Value
+from cellsim.predictions.predictions import predictions_named, predictions_of
 
 
 @pytest.fixture(scope="module")
@@ -191,3 +193,81 @@ def test_chances_have_no_contraction(sjogren_fit: cs.Calibration) -> None:
     apart = (table["estimate"] - table["prior_estimate"]).abs() >= 0.1
     assert list(table["verdict"]) == ["moved, not narrowed" if each else "prior-driven" for each in apart]
     assert apart.any()
+
+
+def test_only_what_is_given_by_the_last_day_is_counted(drug: cs.Calibration) -> None:
+    """Cells counted are those that came in: without loss, x on the last day plus what left it, k times its area."""
+    cut = Schedule.at(
+        [0, 38, 40, 70], cells=[3.0, 8.0, 1.0, 5.0], product="x", duration=[0, 4, 0, 0],
+        products=[Product("x", "", "x")],
+    )  # fmt: skip
+    found = cs.sweep(
+        drug, {"cut": cut, "whole": plan(0)}, until=40, measures=[Area("x"), Value((40,), ("y",))], draws=4,
+        history=None,
+    )  # fmt: skip
+    values = drug.objective.vector(drug.draws(4, seed=0))
+    names = list(drug.objective.kernels.equations.parameters)
+    k, base = values[:, names.index("k")], values[:, names.index("base")]
+    came_in = found.posterior[0, 1] - base + k * found.posterior[0, 0]
+    table = found.table()
+    counted = table[table["schedule"] == "cut"]
+    assert counted["cells"].to_numpy() == pytest.approx(came_in.mean(), rel=1e-4)
+    assert came_in == pytest.approx(3 + 8 / 2 + 1, rel=1e-4)
+    assert (counted["infusions"] == 3).all()
+    said = [each for each in found.approximation.doubts if "are given by day 40" in each]
+    assert len(said) == 1 and said[0].startswith("cut: only 3 of 4 infusions")
+
+
+@pytest.mark.parametrize(
+    ("schedules", "options", "said"),
+    [
+        ({1: plan(0), "1": plan(7)}, {}, "two schedules are called '1'"),
+        ([plan(0)], {}, "not a list"),
+        ({"a": None}, {}, "'a' is a NoneType, and no schedule"),
+        ({"a": plan(0).to_frame()}, {}, "'a' is a DataFrame.*from_table"),
+        (plan(0), {"history": plan(-7, 38)}, "history has a dose on day 38"),
+        (plan(0), {"history": "own"}, "history is 'own'"),
+        (plan(0), {"draws": 0}, "draws = 0: a whole number, at least 1"),
+        (plan(0), {"draws": 2.5}, "draws = 2.5"),
+        (plan(0), {"seed": -1}, "seed = -1"),
+        (plan(0), {"seed": 1.5}, "seed = 1.5"),
+        (plan(0), {"until": "40"}, "until = '40': not a finite day"),
+        (plan(0), {"until": None}, "until = None"),
+        (plan(0), {"until": np.timedelta64(40, "D")}, "until = .*not a finite day"),
+        (plan(0), {"until": 1e9}, "100000 at most"),
+        (plan(0), {"measures": [Value((np.timedelta64(3, "D"),))]}, r"days of Value\[0\]"),
+    ],
+)
+def test_what_cannot_be_swept_is_refused(drug: cs.Calibration, schedules, options, said) -> None:
+    with pytest.raises(ScheduleError, match=f"(?s){said}"):
+        cs.sweep(drug, schedules, **{"until": 40, "draws": 2, "history": None, **options})
+
+
+def test_predictions_and_bands_are_refused_alike_before_any_work(drug: cs.Calibration) -> None:
+    """A billion days would be 8 GB for each number alone; what a history would add to a plan is refused, too."""
+    with pytest.raises(CellsimError, match="y@1e9: .*100000 at most"):
+        predictions_named(drug, ["y@1e9"])
+    with pytest.raises(CellsimError, match="100000 at most"):
+        predictions_of(drug, [Area("x")], until=1e9)
+    with pytest.raises(CellsimError, match="history has a dose on day 3"):
+        predictions_of(drug, [Area("x")], until=9, history=plan(3))
+    with pytest.raises(CellsimError, match="begin on day 0"):
+        predictions_of(drug, [Area("x")], until=9, plan=plan(-1))
+    with pytest.raises(CellsimError, match="no schedule"):
+        predictions_of(drug, [Area("x")], until=9, plan=[0])
+    with pytest.raises(CellsimError, match="100000 at most"):
+        bands(drug, ["x"], start=0, end=1e9)
+    with pytest.raises(CellsimError, match="draws = 0"):
+        bands(drug, ["x"], start=0, end=9, draws=0)
+
+
+def test_one_schedule_needs_no_name_and_a_level_is_a_share(drug: cs.Calibration) -> None:
+    """One plan alone gives the numbers it gives under a name."""
+    alone, named = (
+        cs.sweep(drug, each, until=40, measures=[Area("x")], draws=2, history=None)
+        for each in (plan(0), {"one": plan(0)})
+    )
+    assert alone.posterior == pytest.approx(named.posterior, rel=1e-12)
+    for level in ("0.9", 0, 1.0, None):
+        with pytest.raises(CellsimError, match="a share between 0 and 1"):
+            alone.table(level=level)

@@ -1,9 +1,11 @@
 """Dosing told as stories, and motion held to closed forms, by both solvers."""
 
 from dataclasses import replace
+from datetime import date, timedelta
 from functools import partial
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -423,6 +425,18 @@ def test_outputs_can_be_chosen():
         ([], {}, "No times"),
         ([1, np.nan], {}, r"times\[1\]"),
         ([2, 1], {}, "go back from day 2 to day 1"),
+        # what NumPy would have made of them: day 19723, days, nanoseconds, the number behind a mask, and 1 and 2
+        (np.array(["2024-01-01"], "M8[D]"), {}, r"times\[0\] is .*2024-01-01"),
+        (np.array([5], "m8[D]"), {}, r"times\[0\]"),
+        (np.array([5], "m8[ns]"), {}, r"times\[0\]"),
+        ([date(2024, 1, 1)], {}, r"times\[0\]"),
+        ([0, timedelta(days=1)], {}, r"times\[1\]"),
+        (pd.to_timedelta([1], unit="D"), {}, r"times\[0\]"),
+        (np.ma.array([1.0, 2.0], mask=[False, True]), {}, r"times\[1\] is masked"),
+        (["1", "2"], {}, r"times\[0\] is '1'|times\[0\] is .*'1'"),
+        ([True], {}, r"times\[0\]"),
+        ([1j], {}, r"times\[0\]"),
+        ([1], {"start": np.timedelta64(0, "D")}, "not a finite day"),
         ([1], {"start": 2}, "first sample is on day 1"),
         ([6], {"start": 2}, "infusion of x is on day 0"),
         ([1], {"start": np.inf}, "not a finite day"),
@@ -527,3 +541,12 @@ def test_tutorial_models_match_libroadrunner(name, solver):
     found = run(model, schedule, days, solver)
     ours = np.column_stack([found[each] for each in names])
     assert ours == pytest.approx(witness, rel=2e-6, abs=1e-8)
+
+
+def test_days_without_a_gap_are_taken_in_every_array():
+    """A mask that hides nothing, whole numbers and pandas' columns are days: exp(-t) by all."""
+    model = load_model("x = 1; x' = -x")
+    for times in ([1, 2], np.ma.array([1, 2], mask=[False, False]), pd.Series([1, 2], dtype="Int64"), (1.0, 2)):
+        assert simulate(model, Schedule(), times)["x"] == pytest.approx(np.exp([-1, -2]), rel=1e-5)
+    with pytest.raises(ModelError, match="cs.load_model"):
+        simulate("persistence", Schedule(), [1])
