@@ -332,5 +332,7 @@ def test_sample_and_compare_from_the_command_line(folder: Path, capsys: pytest.C
 
 @pytest.mark.parametrize("name", ["trace", "pair", "prior_posterior", "posterior_predictive"])
 def test_what_has_no_chains_is_refused_in_words(name: str) -> None:
-    with pytest.raises(CellsimError, match=rf"plots.{name} takes chains, and a Calibration has none.*cs.sample"):
+    with pytest.raises(
+        CellsimError, match=rf"plots.{name} takes chains, and a Calibration has none.*cs.sample"
+    ):
         getattr(plots, name)(fitted())

@@ -210,12 +210,12 @@ def test_the_case_is_told_row_by_row(sjogren_fit: cs.Calibration) -> None:
 def test_nonsense_is_refused() -> None:
     case = decay([2.0, 1.0, 0.3], DAYS)
     for starts in (0, 1.5, True, "2", None):
-        with pytest.raises(CalibrationError, match="^starts = .*a whole number, at least 1"):
+        with pytest.raises(CalibrationError, match=r"^starts = .*a whole number, at least 1"):
             cs.calibrate(case, starts=starts)
     for seed in (None, -1, 1.5):
-        with pytest.raises(CalibrationError, match="^seed = .*a whole number, at least 0"):
+        with pytest.raises(CalibrationError, match=r"^seed = .*a whole number, at least 0"):
             cs.calibrate(case, starts=1, seed=seed)
-    with pytest.raises(CalibrationError, match="decay has no variants.*V9"):
+    with pytest.raises(CalibrationError, match=r"decay has no variants.*V9"):
         cs.calibrate(case, variant="V9")
     with pytest.raises(cs.errors.ModelError, match=r"'persistence' is none. Load one first: cs.load_model"):
         cs.calibrate(case, "persistence")
@@ -319,6 +319,8 @@ def test_a_value_that_the_case_stands_in_for_is_told_and_not_handed_on() -> None
     assert shown["x"] == pytest.approx(np.exp(-0.5), rel=1e-5)
     assert fit.values["A"] * shown["x"][0] == pytest.approx(fit.rows()["predicted"].iloc[1], rel=1e-4)
     # where the case's own file says the same, the fit still does
-    other = tiny_case(text.replace("0.1", "0.2"), {"y": "A*x"}, rows, {"k": 0.1, "A": ("log-normal", 0.0, 1.0)})
+    other = tiny_case(
+        text.replace("0.1", "0.2"), {"y": "A*x"}, rows, {"k": 0.1, "A": ("log-normal", 0.0, 1.0)}
+    )
     again = cs.calibrate(other, cs.load_model(text).with_values(k=0.2), starts=1)
     assert any("the model says 0.2" in each for each in again.diagnosis["doubts"])

@@ -245,7 +245,7 @@ def test_what_cannot_be_swept_is_refused(drug: cs.Calibration, schedules, option
 
 def test_predictions_and_bands_are_refused_alike_before_any_work(drug: cs.Calibration) -> None:
     """A billion days would be 8 GB for each number alone; what a history would add to a plan is refused, too."""
-    with pytest.raises(CellsimError, match="y@1e9: .*100000 at most"):
+    with pytest.raises(CellsimError, match=r"y@1e9: .*100000 at most"):
         predictions_named(drug, ["y@1e9"])
     with pytest.raises(CellsimError, match="100000 at most"):
         predictions_of(drug, [Area("x")], until=1e9)

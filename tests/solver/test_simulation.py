@@ -546,7 +546,12 @@ def test_tutorial_models_match_libroadrunner(name, solver):
 def test_days_without_a_gap_are_taken_in_every_array():
     """A mask that hides nothing, whole numbers and pandas' columns are days: exp(-t) by all."""
     model = load_model("x = 1; x' = -x")
-    for times in ([1, 2], np.ma.array([1, 2], mask=[False, False]), pd.Series([1, 2], dtype="Int64"), (1.0, 2)):
+    for times in (
+        [1, 2],
+        np.ma.array([1, 2], mask=[False, False]),
+        pd.Series([1, 2], dtype="Int64"),
+        (1.0, 2),
+    ):
         assert simulate(model, Schedule(), times)["x"] == pytest.approx(np.exp([-1, -2]), rel=1e-5)
-    with pytest.raises(ModelError, match="cs.load_model"):
+    with pytest.raises(ModelError, match=r"cs\.load_model"):
         simulate("persistence", Schedule(), [1])
