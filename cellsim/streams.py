@@ -5,7 +5,9 @@ Words for a reader are spelt in the letters that a stream has; files are always 
 
 from __future__ import annotations
 
+import codecs
 import contextlib
+import errno
 import os
 import re
 import sys
@@ -60,7 +62,7 @@ def in_code_page(text: str, encoding: str) -> str:
 def _has(encoding: str, text: str) -> bool:
     try:
         text.encode(encoding)
-    except UnicodeEncodeError:
+    except UnicodeError:  # idna raises another than that of a letter it lacks
         return False
     except LookupError:
         return text.isascii()
@@ -84,6 +86,17 @@ def _spelt(letter: str, encoding: str) -> str:
     return letter.encode("ascii", "backslashreplace").decode("ascii")
 
 
+def _writes_text(encoding: str) -> bool:
+    """Whether text written in pieces is read back as it was; no with idna, which takes host names, and its kin."""
+    pieces = ("one. ", "two\n", "x" * 80)
+    try:
+        encoder = codecs.getincrementalencoder(encoding)()
+        held = b"".join(encoder.encode(each) for each in pieces) + encoder.encode("", True)
+        return held.decode(encoding) == "".join(pieces)
+    except (LookupError, UnicodeError, TypeError):
+        return False
+
+
 class Output:
     """A text stream that never raises: what cannot be delivered is left, and :attr:`lost` says why.
 
@@ -101,6 +114,9 @@ class Output:
     def __init__(self, stream: Any) -> None:
         self.stream: Any = stream.stream if isinstance(stream, Output) else stream
         self.lost: OSError | None = None
+        # a stream in which no text can be written is read by nobody: bytes that can be read are better
+        if not _writes_text(self.encoding) and hasattr(self.stream, "reconfigure"):
+            self.stream.reconfigure(encoding="utf-8")
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.__dict__.get("stream"), name)
@@ -116,7 +132,7 @@ class Output:
         def spelt() -> None:
             try:
                 self.stream.write(in_code_page(text, self.encoding))
-            except UnicodeEncodeError:  # it has another encoding than it says
+            except UnicodeError:  # it has another encoding than it says
                 self.stream.write(in_code_page(text, "ascii"))
 
         self._deliver(spelt)
@@ -151,6 +167,8 @@ class Output:
         except OSError as error:
             self.lost = error
             self._silence()
+        except UnicodeError as error:
+            self.lost = OSError(errno.EILSEQ, f"no text can be written in {self.encoding}: {error}")
         except ValueError:  # closed underneath
             self.stream = None
 

@@ -6,11 +6,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 import cellsim as cs
 
 # where `benchmarks` lies; last, so that an installed cellsim comes first
 sys.path.append(str(Path(__file__).resolve().parents[1]))
+
+# no test depends on the machine's speed; those that say nothing of their own take this
+settings.register_profile("cellsim", deadline=None)
+settings.load_profile("cellsim")
 
 
 @pytest.fixture(autouse=True)

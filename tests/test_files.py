@@ -118,3 +118,7 @@ sys.exit(cellsim.cli.commands.main(["list"]))
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert "sjogren_rfib" in done.stdout
+
+
+def test_no_hypothesis_test_depends_on_the_machine_s_speed() -> None:
+    assert settings.default.deadline is None

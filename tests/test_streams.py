@@ -131,3 +131,28 @@ def test_output_says_what_it_is() -> None:
     assert not held.isatty()
     assert Output(Bare()).encoding == "utf-8"
     assert Output(held).stream is held.stream
+
+
+@pytest.mark.parametrize("encoding", ["idna", "punycode", "undefined"])
+def test_what_is_no_code_page_for_text_does_not_swallow_it(encoding: str) -> None:
+    """Witness: the bytes themselves, read as UTF-8: idna is for host names, and the stream takes no sentence."""
+    held = io.BytesIO()
+    stream = Output(io.TextIOWrapper(held, encoding=encoding, newline=""))
+    text = "One. Two, and " + 80 * "x" + "\nSjögren: 5 µg.\n"
+    for piece in (text, "more"):
+        stream.write(piece)
+    stream.flush()
+    assert stream.lost is None
+    assert held.getvalue().decode() == text + "more"
+
+
+def test_a_stream_that_takes_no_text_is_lost_and_says_so() -> None:
+    class Refusing(Bare):
+        encoding = "undefined"
+
+        def write(self, text: str) -> int:
+            return len(text.encode(self.encoding))
+
+    stream = Output(Refusing())
+    stream.write("text")
+    assert isinstance(stream.lost, OSError) and "undefined" in str(stream.lost)

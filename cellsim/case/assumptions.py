@@ -27,6 +27,10 @@ FAMILIES = {
 }
 """PEtab's prior families and what their parameters are."""
 
+_ABOVE_ZERO, _NOT_BELOW_ZERO = (
+    ("log-normal", "log-laplace"),
+    ("chisquare", "exponential", "gamma", "rayleigh"),
+)
 _POSITIVE = {"scale", "log-scale", "log-sd", "sd", "shape", "degrees of freedom"}
 _PARAMETERS = (
     ("parameterId", "lowerBound", "upperBound", "nominalValue", "estimate"),
@@ -78,6 +82,20 @@ def _prior(desk: Desk, line: Line, standard: bool) -> PriorRow | None:
         desk.complain(
             line, f"nominal {identity} = {nominal:g} is outside of its bounds {lower:g} to {upper:g}."
         )
+    elif (
+        family
+        and (possible := _excluded(nominal, family, numbers))
+        and (estimate or nominal)
+        # bounds that leave nothing of the prior are told as such
+        and not (family in (*_ABOVE_ZERO, *_NOT_BELOW_ZERO) and upper <= 0)
+    ):
+        # a value of zero that is held switches off what a chain would free
+        desk.complain(
+            line,
+            f"nominal {identity} = {nominal:g} is impossible under its {family} prior, which allows {possible}.",
+            "Correct the one or the other: simulations use the nominal value.",
+            severity="error" if estimate else "doubt",
+        )
     return PriorRow(
         id=identity,
         estimate=estimate,
@@ -95,6 +113,17 @@ def _prior(desk: Desk, line: Line, standard: bool) -> PriorRow | None:
         file=line.file,
         row=line.row,
     )
+
+
+def _excluded(value: float, family: str, numbers: Sequence[float]) -> str:
+    """What a family allows, in words, where `value` is not among it; empty where it is."""
+    if family in _ABOVE_ZERO:
+        return "" if value > 0 else "values above zero"
+    if family in _NOT_BELOW_ZERO:
+        return "" if value >= 0 else "no values below zero"
+    if FAMILIES[family] == ("lower", "upper") and numbers[0] < numbers[1]:
+        return "" if numbers[0] <= value <= numbers[1] else f"{numbers[0]:g} to {numbers[1]:g}"
+    return ""
 
 
 def _family(desk: Desk, line: Line, identity: str) -> tuple[str, tuple[float, ...]]:

@@ -297,6 +297,13 @@ def load_case(source: str | PathLike[str] | Mapping[str, str] | Case, *, model: 
     desk.problems += problem.problems
     for file in [name for names in problem.tables.values() for name in names]:
         _fetch(desk, folder, file)
+    for file in problem.unread:
+        _fetch(desk, folder, file)
+        if file not in desk.texts:
+            said = f"{file}, named under mapping_files, is missing."
+            desk.problems.append(
+                Problem(what=said, remedy="Add it, or remove its name.", file="problem.yaml")
+            )
     named = _model_of(desk, folder, problem.model)
     data = Data(desk, problem.tables)
     priors = read_priors(desk, problem.tables)

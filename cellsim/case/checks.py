@@ -32,6 +32,7 @@ def of_tables(case: Case) -> Iterator[Problem]:
     yield from _scored(case)
     yield from _unseen(case)
     yield from _twice(case)
+    yield from _contradictions(case)
     yield from _visits(case)
     values: tuple[Measurement | Censored, ...] = (*case.rows, *case.censored)
     for row in values:
@@ -41,7 +42,9 @@ def of_tables(case: Case) -> Iterator[Problem]:
     for analyte in case.analytes:
         if not _broken(case) and not any(row.analyte == analyte.id for row in values):
             yield problem_at(
-                analyte, f"no value of {analyte.observable} is scored.", "Remove it, or add its rows."
+                analyte,
+                f"no value of {analyte.observable} is scored.",
+                "Remove it, or add its rows.",
             )
 
 
@@ -58,12 +61,16 @@ def _broken(case: Case) -> bool:
 
 def _scored(case: Case) -> Iterator[Problem]:
     """A case without any row that counts would be its priors again."""
-    counted: list[object] = [*case.rows, *(each for each in case.censored if each.scored)]
+    counted: list[object] = [
+        *case.rows,
+        *(each for each in case.censored if each.scored),
+    ]
     counted += [each for each in case.grades if each.scored]
     if not counted and not _broken(case):
         what = "nothing is scored: no measurement, no censored value and no grade counts."
         yield Problem(
-            what=what, remedy="Add rows to the measurement table, or set scored to true in extended.tsv."
+            what=what,
+            remedy="Add rows to the measurement table, or set scored to true in extended.tsv.",
         )
     for row in case.grades:
         if row.scored and not row.quantity:
@@ -85,8 +92,14 @@ def _twice(case: Case) -> Iterator[Problem]:
         ("parameter", ((each.id, each) for each in case.priors)),
         ("variant", ((each.id, each) for each in case.variants)),
         ("value of", ((_assay(each), each) for each in values)),
-        ("printed cell", (((each.analyte, each.visit, each.value), each) for each in case.table1)),
-        ("grade of", (((each.observable, each.day, each.calendar), each) for each in case.grades)),
+        (
+            "printed cell",
+            (((each.analyte, each.visit, each.value), each) for each in case.table1),
+        ),
+        (
+            "grade of",
+            (((each.observable, each.day, each.calendar), each) for each in case.grades),
+        ),
     )
     for kind, group in groups:
         seen: dict[object, object] = {}
@@ -110,7 +123,55 @@ def _assay(row: Measurement | Censored) -> tuple[object, ...]:
     """What tells one assay from another: two results of an analyte at one visit are two rows, both scored."""
     result = row.value if isinstance(row, Measurement) else row.limit
     noise = row.noise_parameters if isinstance(row, Measurement) else row.censoring
-    return (row.observable, row.visit or row.day, result, row.replicate, row.parameters, noise)
+    return (
+        row.observable,
+        row.visit or row.day,
+        result,
+        row.replicate,
+        row.parameters,
+        noise,
+    )
+
+
+def _contradictions(case: Case) -> Iterator[Problem]:
+    """A value and a limit, or two limits, of one assay: one of them cannot be, or one sample counts twice."""
+    scored: dict[tuple[str, object, str, tuple[str, ...]], list[Measurement | Censored]] = {}
+    values: tuple[Measurement | Censored, ...] = (
+        *case.rows,
+        *(each for each in case.censored if each.scored),
+    )
+    for row in values:
+        assay = (row.observable, row.visit or row.day, row.replicate, row.parameters)
+        scored.setdefault(assay, []).append(row)
+    for rows in scored.values():
+        for k, row in enumerate(rows):
+            for first in rows[:k]:
+                if not isinstance(row, Censored):
+                    continue  # values stand before limits; two values are two assays
+                (low, high), (least, most) = _reach(first), _reach(row)
+                apart = low > most or high < least
+                if not apart and isinstance(first, Censored) and first.censoring != row.censoring:
+                    continue  # between two limits
+                said = (
+                    f"{row.observable} at {row.visit or f'day {row.day:g}'} is {_as_read(row)} here and {_as_read(first)} in "
+                    f"{first.file}, row {first.row}: "
+                )
+                said += "both cannot be." if apart else "both are scored, and one sample counts twice."
+                remedy = "Keep one of them, or, of two assays, number them in a column replicateId."
+                yield problem_at(row, said, remedy, "doubt")
+
+
+def _reach(row: Measurement | Censored) -> tuple[float, float]:
+    """Lowest and highest value that a row allows."""
+    if isinstance(row, Measurement):
+        return row.value, row.value
+    return (-math.inf, row.limit) if row.censoring == "left" else (row.limit, math.inf)
+
+
+def _as_read(row: Measurement | Censored) -> str:
+    if isinstance(row, Measurement):
+        return f"{row.value:g} {row.unit}"
+    return f"{'<' if row.censoring == 'left' else '>'} {row.limit:g} {row.unit}"
 
 
 def _visits(case: Case) -> Iterator[Problem]:
@@ -144,7 +205,11 @@ def _visits(case: Case) -> Iterator[Problem]:
     for visit in case.visits:
         if visit.earliest < case.start:
             what = f"visit {visit.id!r} may be on day {visit.earliest:g}, before the simulation starts on day {case.start:g}."
-            yield problem_at(visit, what, "Let the experiment start earlier: its first row has no condition.")
+            yield problem_at(
+                visit,
+                what,
+                "Let the experiment start earlier: its first row has no condition.",
+            )
         yield from _timing(case, visit)
         yield from _days(visit, [row for row in values if row.visit == visit.id])
         prior = beside.get(f"day_{visit.id}")
@@ -174,7 +239,12 @@ def _unseen(case: Case) -> Iterator[Problem]:
             f"{len(late)} of {case.timeline.count} infusions are after the last sample (day {max(last):g}); the first of "
             f"them, of {late[0].product}, is on day {late[0].day:g}. No row can notice them."
         )
-        yield Problem(what=what, remedy="Is a day or a date wrong?", file=_file_of(case), severity="doubt")
+        yield Problem(
+            what=what,
+            remedy="Is a day or a date wrong?",
+            file=_file_of(case),
+            severity="doubt",
+        )
 
 
 def _file_of(case: Case) -> str:
@@ -190,7 +260,10 @@ def _timing(case: Case, visit: Visit) -> Iterator[Problem]:
         what = f"visit {visit.id!r} is {visit.timing}, but its day is estimated between {visit.earliest:g} and {visit.latest:g}."
         yield problem_at(visit, what, "Leave timing empty, or state one day.")
     elif not any(each.day == visit.nominal for each in case.timeline):
-        days = sorted({each.day for each in case.timeline}, key=lambda day: abs(day - visit.nominal))[:1]
+        days = sorted(
+            {each.day for each in case.timeline},
+            key=lambda day: abs(day - visit.nominal),
+        )[:1]
         what = f"visit {visit.id!r} is {visit.timing}, but nothing is given on day {visit.nominal:g}."
         remedy = f"The nearest dose is on day {days[0]:g}." if days else "Nothing is given at all."
         yield problem_at(visit, what, remedy, "doubt")
@@ -242,26 +315,40 @@ def _row(case: Case, row: Measurement | Censored) -> Iterator[Problem]:
             yield problem_at(row, what, remedy)
         for kind, given, wanted in (
             ("observableParameters", row.parameters, analyte.placeholders),
-            ("noiseParameters", getattr(row, "noise_parameters", ()), analyte.noise_placeholders),
+            (
+                "noiseParameters",
+                getattr(row, "noise_parameters", ()),
+                analyte.noise_placeholders,
+            ),
         ):
             if len(given) != len(wanted):
                 names = f" ({', '.join(wanted)})" if wanted else ""
                 yield problem_at(
-                    row, f"{len(given)} {kind}, but {row.observable} takes {len(wanted)}{names}."
+                    row,
+                    f"{len(given)} {kind}, but {row.observable} takes {len(wanted)}{names}.",
                 )
             known = {each.id for each in case.priors if each.standard}
             for name in given:
                 if known and not is_number(name) and name not in known:
-                    yield problem_at(row, f"{kind}: no parameter {name!r}.", did_you_mean(name, known))
+                    yield problem_at(
+                        row,
+                        f"{kind}: no parameter {name!r}.",
+                        did_you_mean(name, known),
+                    )
     known_visits = [each.id for each in case.visits]
     if row.visit and row.visit not in known_visits and not unread(case, "visits.tsv"):
         yield problem_at(row, f"no visit {row.visit!r}.", did_you_mean(row.visit, known_visits))
     if isinstance(row, Measurement) and case.experiment not in ("", row.experiment):
         yield problem_at(
-            row, f"no experiment {row.experiment!r}.", did_you_mean(row.experiment, [case.experiment])
+            row,
+            f"no experiment {row.experiment!r}.",
+            did_you_mean(row.experiment, [case.experiment]),
         )
     if case.experiment and row.day < case.start:
-        yield problem_at(row, f"day {row.day:g} is before the simulation starts on day {case.start:g}.")
+        yield problem_at(
+            row,
+            f"day {row.day:g} is before the simulation starts on day {case.start:g}.",
+        )
 
 
 def _printed(case: Case) -> Iterator[Problem]:
@@ -276,26 +363,38 @@ def _printed(case: Case) -> Iterator[Problem]:
     for cell in case.table1:
         named = f"{cell.analyte} at {cell.visit}"
         rows = scored.get((cell.analyte, cell.visit), [])
-        row = next((each for each in rows if each.value == cell.value), rows[0] if rows else None)
+        row = next(
+            (each for each in rows if each.value == cell.value),
+            rows[0] if rows else None,
+        )
         if cell.status not in SCORED:
             if row is not None:
                 place = f"{cell.file}, row {cell.row}"
                 what = f"{named} is {cell.status} ({place}) and must not be scored as a number."
-                yield problem_at(row, what, cell.doubt and f"{cell.doubt[0].upper()}{cell.doubt[1:]}.")
+                yield problem_at(
+                    row,
+                    what,
+                    cell.doubt and f"{cell.doubt[0].upper()}{cell.doubt[1:]}.",
+                )
             below = short.get((cell.analyte, cell.visit))
             if cell.status == "censored" and (below is None or not below.scored):
                 yield problem_at(
-                    cell, f"{named} is censored, and no scored row of extended.tsv has it.", "Was it lost?"
+                    cell,
+                    f"{named} is censored, and no scored row of extended.tsv has it.",
+                    "Was it lost?",
                 )
             elif cell.status == "censored" and below is not None and below.limit != cell.value:
                 yield problem_at(
-                    below, f"limit {below.limit:g}, but {cell.file}, row {cell.row} has {cell.value:g}."
+                    below,
+                    f"limit {below.limit:g}, but {cell.file}, row {cell.row} has {cell.value:g}.",
                 )
             continue
         if row is None:
             if complete:
                 yield problem_at(
-                    cell, f"{named} is {cell.status}, and no row of the measurements has it.", "Was it lost?"
+                    cell,
+                    f"{named} is {cell.status}, and no row of the measurements has it.",
+                    "Was it lost?",
                 )
             continue
         analyte = next((each for each in case.analytes if each.id == cell.analyte), None)
@@ -305,14 +404,21 @@ def _printed(case: Case) -> Iterator[Problem]:
             place = f"{cell.file}, row {cell.row}"
             what = f"{named} is {row.value:g} {row.unit}, but {place} has {cell.value:g} {cell.unit}."
             yield problem_at(row, what)
-        if analyte is not None and (analyte.lower, analyte.upper) != (cell.lower, cell.upper):
+        if analyte is not None and (analyte.lower, analyte.upper) != (
+            cell.lower,
+            cell.upper,
+        ):
             limits = " to ".join("none" if each is None else f"{each:g}" for each in (cell.lower, cell.upper))
             what = f"reference limits {limits}, but {analyte.observable} has {analyte.range_text or 'none'}."
             yield problem_at(cell, what)
     for row in case.rows:
         if case.table1 and not any((c.analyte, c.visit) == (row.analyte, row.visit) for c in case.table1):
             what = f"{row.analyte} at {row.visit} stands in no row of table1.tsv."
-            yield problem_at(row, what, did_you_mean(row.analyte, names) if row.analyte not in names else "")
+            yield problem_at(
+                row,
+                what,
+                did_you_mean(row.analyte, names) if row.analyte not in names else "",
+            )
 
 
 def conversion_advice(given: str, wanted: str) -> str:
@@ -331,7 +437,10 @@ def _placeholders(case: Case) -> Iterator[Problem]:
     for analyte in case.analytes:
         for name in (*analyte.placeholders, *analyte.noise_placeholders):
             if name in seen:
-                yield problem_at(analyte, f"placeholder {name!r} belongs to another observable already.")
+                yield problem_at(
+                    analyte,
+                    f"placeholder {name!r} belongs to another observable already.",
+                )
             seen.add(name)
 
 

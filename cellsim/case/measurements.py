@@ -74,6 +74,12 @@ class Data:
             said = f"{observable} has no noiseDistribution; normal is taken."
             self.desk.complain(line, said, "Write normal or log-normal.", severity="doubt")
         short = line.of("analyte") or observable.removeprefix("obs_")
+        if not short.strip("\"'") or not (short + observable).isprintable():
+            self.desk.complain(
+                line,
+                f"{observable!r} is an observable of the analyte {short!r}, which is no name.",
+                "Write a short name in the column analyte.",
+            )
         if is_number(noise) and not float(noise) > 0:
             self.desk.complain(
                 line,

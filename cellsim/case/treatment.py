@@ -70,6 +70,7 @@ class Treatment:
         timed = [(time, line) for line in experiment if (time := desk.number(line, "time")) is not None]
         timed.sort(key=lambda each: each[0])  # the order of rows says nothing
         self.start = self._start(timed)
+        self._doubt_idle([line for _, line in timed], conditions)
         self.day_zero = self._day_zero(timed)
         names = ["products.tsv", *tables.get("experiment_files", ()), *tables.get("condition_files", ())]
         complete = all(name in desk.texts for name in names)
@@ -114,6 +115,20 @@ class Treatment:
                     "Put a row without condition before it: that is where the simulation starts.",
                 )
         return start
+
+    def _doubt_idle(self, experiment: Sequence[Line], conditions: Sequence[Line]) -> None:
+        """Periods that change nothing, and conditions that no period has: a name may be lost."""
+        for line in experiment[1:]:
+            # cells without a condition are refused where doses are read
+            if not line.of("conditionId") and not line.of("cells"):
+                said = f"the row of day {line.of('time')} has no condition, and does nothing."
+                remedy = "Only the first row has none: was its conditionId lost?"
+                self.desk.complain(line, said, remedy, severity="doubt")
+        used = {line.of("conditionId") for line in experiment}
+        for name, line in {each.of("conditionId"): each for each in reversed(conditions)}.items():
+            if name and name not in used and experiment:
+                said = f"no row of the experiment has condition {name!r}, which is never applied."
+                self.desk.complain(line, said, "Was a row of the experiment lost?", severity="doubt")
 
     def _day_zero(self, timed: Sequence[tuple[float, Line]]) -> date | None:
         found: date | None = None

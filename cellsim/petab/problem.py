@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from os import PathLike
 from pathlib import Path
 from typing import Any
 
-from cellsim.errors import CaseError, Problem
+from cellsim.errors import CaseError, Problem, did_you_mean
 
 __all__ = [
     "STANDARD",
@@ -20,6 +23,11 @@ __all__ = [
 STANDARD = ("parameter_files", "observable_files", "measurement_files", "condition_files", "experiment_files")
 """The tables that every PEtab tool reads, by their key in ``problem.yaml``."""
 
+_LEFT_ASIDE = ("mapping_files", "extensions")
+"""Keys of PEtab v2 that a problem may have and that are not read."""
+
+_KNOWN = ("format_version", "id", "model_files", *STANDARD, *_LEFT_ASIDE)
+_OF_MODEL = ("location", "language")
 _DEEPEST_YAML = 20
 
 
@@ -35,12 +43,15 @@ class ProblemFile:
         Names of the tables by the key they stand under (see :data:`STANDARD`).
     model : str
         Where the model stands, as written; empty when that cannot be read.
+    unread : tuple of str
+        Names of files that the problem has beside these, and that are not read.
     problems : list of Problem
     """
 
     name: str = ""
     tables: dict[str, tuple[str, ...]] = field(default_factory=dict)
     model: str = ""
+    unread: tuple[str, ...] = ()
     problems: list[Problem] = field(default_factory=list)
 
 
@@ -128,8 +139,8 @@ def read_problem_file(text: str, *, file: str = "problem.yaml") -> ProblemFile:
     """
     found = ProblemFile()
 
-    def say(what: str, remedy: str = "", row: int | None = None) -> None:
-        found.problems.append(Problem(what=what, remedy=remedy, file=file, row=row))
+    def say(what: str, remedy: str = "", row: int | None = None, severity: str = "error") -> None:
+        found.problems.append(Problem(what=what, remedy=remedy, file=file, row=row, severity=severity))
 
     content, problems = read_yaml(text, file=file)
     if problems:
@@ -142,6 +153,20 @@ def read_problem_file(text: str, *, file: str = "problem.yaml") -> ProblemFile:
         if not isinstance(content.get(key, ""), str):
             say(f"{key} is not one word.")
             content[key] = ""
+    if not content.get("id", "").isprintable():
+        say(f"id {content['id']!r} has letters that cannot be printed.", "Write letters, digits and _.")
+        content["id"] = ""
+    for key, remedy, severity in _unknown(content, _KNOWN):
+        say(f"{key!r} is no key of a problem file, and is not read.", remedy, _row(text, key), severity)
+    for key in _LEFT_ASIDE:
+        if names := content.get(key):
+            said = f"{key} is not read: {', '.join(_words(names))}."
+            remedy, severity = "Names and numbers are taken as the other tables have them.", "doubt"
+            if key == "extensions" and any(_required(each) for each in _inner(names)):
+                remedy, severity = "The problem says that it means something else without them.", "error"
+            say(said, remedy, _row(text, key), severity)
+    mapped = content.get("mapping_files")
+    found.unread = tuple(each for each in mapped if isinstance(each, str)) if isinstance(mapped, list) else ()
     found.name, version = content.get("id", ""), content.get("format_version", "")
     if not version.startswith("2."):
         say(f"format_version {version or 'is not given'!r}; PEtab 2.0.0 is read.")
@@ -167,7 +192,37 @@ def read_problem_file(text: str, *, file: str = "problem.yaml") -> ProblemFile:
         say("the model needs a location and 'language: sbml'.")
     else:
         found.model = entries[0]["location"]
+    if len(entries) == 1 and isinstance(entries[0], dict):
+        for key, remedy, severity in _unknown(entries[0], _OF_MODEL):
+            say(f"{key!r} says nothing about a model, and is not read.", remedy, _row(text, key), severity)
     return found
+
+
+def _unknown(content: dict[str, Any], known: Collection[str]) -> Iterable[tuple[str, str, str]]:
+    """Keys that mean nothing, each with advice; one that is close to a known key is taken for a slip of the pen."""
+    for key in content:
+        if key not in known:
+            slip = get_close_matches(str(key).lower(), known, n=1, cutoff=0.75)
+            yield str(key), did_you_mean(str(key), known), "error" if slip else "doubt"
+
+
+def _row(text: str, key: str) -> int | None:
+    """The line of a file, counted from 1, on which a key stands; None where it is written in another way."""
+    written = re.search(rf"""^[ {{,-]*["']?{re.escape(key)}["']?\s*:""", text, re.MULTILINE)
+    return None if written is None else text[: written.start()].count("\n") + 1
+
+
+def _words(content: Any) -> list[str]:
+    return [str(each) for each in content] if isinstance(content, (list, dict)) else [str(content)]
+
+
+def _inner(content: Any) -> Iterable[Any]:
+    return content.values() if isinstance(content, dict) else ()
+
+
+def _required(extension: Any) -> bool:
+    """Whether an extension says that the problem cannot be understood without it."""
+    return isinstance(extension, dict) and str(extension.get("required", "")).lower() == "true"
 
 
 def lint(folder: str | PathLike[str]) -> tuple[Problem, ...]:

@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from cellsim.posterior.posterior import Posterior
     from cellsim.posterior.variational import VariationalApproximation
 
-__all__ = ["DRIVES", "drives", "persistence", "persistence_quantities"]
+__all__ = ["DRIVES", "acting", "drives", "expected_grade", "persistence", "persistence_quantities"]
 
 # name of the quantity, what stands on its axis
 DRIVES = {
@@ -266,8 +266,10 @@ def drives(
     case, model = fit.case, fit.model
     known = [*(each.name for each in model.states), *(each.name for each in model.assignments)]
     known += [each.id for each in case.analytes if each.id not in known]
-    chosen = pick(quantities, known, "quantity") if quantities is not None else _acting(fit)
-    expected = _expected_grade(fit)
+    chosen = pick(quantities, known, "quantity") if quantities is not None else acting(fit)
+    if not chosen:
+        raise CellsimError(f"{model.name} has none of D, R and P; name the quantities to draw.")
+    expected = expected_grade(fit)
     start, end = days or (case.start, _last_day(case))
     wanted = drive_formulas(fit, chosen)
     seen = among or bands(posterior or fit, wanted, start=start, end=end, draws=draws, seed=seed)
@@ -293,8 +295,8 @@ def drive_formulas(fit: Calibration, chosen: Sequence[str] | None = None) -> dic
     """What :func:`drives` draws, as :func:`cellsim.predictions.bands.bands` takes it."""
     import sympy as sp
 
-    expected = _expected_grade(fit)
-    names = _acting(fit) if chosen is None else chosen
+    expected = expected_grade(fit)
+    names = acting(fit) if chosen is None else chosen
     grade = {} if expected is None else {"expected grade": expected}
     analytes = {each.id: each for each in fit.case.analytes}
     return {
@@ -303,15 +305,12 @@ def drive_formulas(fit: Calibration, chosen: Sequence[str] | None = None) -> dic
     }
 
 
-def _acting(fit: Calibration) -> list[str]:
-    """D, the quantity whose switch is on in this variant, and P, as far as the model has them."""
+def acting(fit: Calibration) -> list[str]:
+    """D, the quantity whose switch is on in this variant, and P, as far as the model has them; none where it has none."""
     switches = {"R": "w_eff", "V": "w_live", "Z": "w_niche"}
     values = fit.objective.fixed
-    acting = [name for name, switch in switches.items() if values.get(switch, 0.0)] or ["R"]
-    found = [name for name in ("D", *acting, "P") if name in fit.model]
-    if not found:
-        raise CellsimError(f"{fit.model.name} has none of D, R and P; name the quantities to draw.")
-    return found
+    on = [name for name, switch in switches.items() if values.get(switch, 0.0)] or ["R"]
+    return [name for name in ("D", *on, "P") if name in fit.model]
 
 
 def _last_day(case: Case) -> float:
@@ -319,7 +318,7 @@ def _last_day(case: Case) -> float:
     return max([*days, *(each.end for each in case.timeline.infusions)])
 
 
-def _expected_grade(fit: Calibration) -> sp.Expr | None:
+def expected_grade(fit: Calibration) -> sp.Expr | None:
     """Sum over the cut-points of the chance that the graded finding lies above, as the likelihood has it."""
     import sympy as sp
 

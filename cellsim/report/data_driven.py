@@ -42,7 +42,7 @@ def learned(job: Job) -> tuple[str, str, str]:
         said = f"Nothing is estimated in {job.label(name)}: every parameter has a fixed value, so nothing was learned."
         return section("learned", title, paragraphs([said]))
     known = set(fit.table()["group"])
-    mechanism = [each for each in DYNAMIC if each in known] or None
+    mechanism = [each for each in DYNAMIC if each in known]
     said = source_words(source, post, fit, left_out="sample" in job.without)
     return section(
         "learned",
@@ -56,7 +56,9 @@ def learned(job: Job) -> tuple[str, str, str]:
             f"{source.approximation.name}, in prior standard deviations. Grey means that the prior speaks.",
             lambda: plots.parameters(source, mechanism),
             alt="Forest plot of the mechanism's parameters",
-        ),
+        )
+        if mechanism
+        else "",
         details(
             "The parameters about which most was learned",
             job.desk.draw(

@@ -27,7 +27,6 @@ def fitted(job: Job) -> tuple[str, str, str]:
     fit, post, case = job.fits[name], job.posteriors.get(name), job.case
     source = job.source(name)
     by, posterior = source.approximation.name, None if isinstance(source, Calibration) else source
-    first = min((each.day for each in case.schedule.infusions), default=0.0)
     predicted = ""
     if post is not None:
         predicted = job.desk.part("Words on the replicas", lambda: paragraphs(replicas_words(post)))
@@ -65,26 +64,50 @@ def fitted(job: Job) -> tuple[str, str, str]:
                 alt="Residuals by analyte and visit",
             ),
         ),
-        "<h3>Behind the numbers</h3>",
-        job.desk.draw(
-            "drives",
-            f"The latent drives over the whole timeline by {by}, and the graded purpura beside the grade expected.",
-            lambda: plots.drives(fit, posterior=posterior, draws=job.draws, seed=job.seed),
-            alt="Disease drive, remembered state, acute pulse and purpura over time",
-        ),
-        job.desk.draw(
-            "persistence",
-            f"Infused cells in the body, viable and dying, by product, by {by}. Where no visit counted cells these curves are the "
-            "priors' as far as the data leave them.",
-            lambda: plots.persistence(fit, posterior=posterior, draws=job.draws, seed=job.seed),
-            alt="Viable and dying cells over the whole timeline",
-        ),
-        job.desk.draw(
-            "persistence_first",
-            "The same around the first infusions from day 0 on.",
-            lambda: plots.persistence(
-                fit, days=(first - 7.0, first + 63.0), posterior=posterior, draws=job.draws, seed=job.seed
-            ),
-            alt="Viable and dying cells in the first weeks",
-        ),
+        _unmeasured(job, fit),
     )
+
+
+def _unmeasured(job: Job, fit: Calibration) -> str:
+    """The figures of what no row measures, as far as the model has such quantities."""
+    from cellsim import plots
+    from cellsim.plots.states import acting, expected_grade, persistence_quantities
+
+    case, source = job.case, job.source(fit.variant)
+    by, posterior = source.approximation.name, None if isinstance(source, Calibration) else source
+    figures = []
+    if acting(fit):
+        graded = expected_grade(fit) is not None
+        figures.append(
+            job.desk.draw(
+                "drives",
+                f"The latent drives over the whole timeline by {by}"
+                + (", and the graded purpura beside the grade expected." if graded else "."),
+                lambda: plots.drives(fit, posterior=posterior, draws=job.draws, seed=job.seed),
+                alt="Latent drives over time" + (", and purpura" if graded else ""),
+            )
+        )
+    if persistence_quantities(fit.model, case.products):
+        first = min((each.day for each in case.schedule.infusions), default=0.0)
+        figures += [
+            job.desk.draw(
+                "persistence",
+                f"Infused cells in the body, viable and dying, by product, by {by}. Where no visit counted cells these curves "
+                "are the priors' as far as the data leave them.",
+                lambda: plots.persistence(fit, posterior=posterior, draws=job.draws, seed=job.seed),
+                alt="Viable and dying cells over the whole timeline",
+            ),
+            job.desk.draw(
+                "persistence_first",
+                "The same around the first infusions from day 0 on.",
+                lambda: plots.persistence(
+                    fit,
+                    days=(first - 7.0, first + 63.0),
+                    posterior=posterior,
+                    draws=job.draws,
+                    seed=job.seed,
+                ),
+                alt="Viable and dying cells in the first weeks",
+            ),
+        ]
+    return "<h3>Behind the numbers</h3>" + "".join(figures) if figures else ""

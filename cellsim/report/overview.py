@@ -13,7 +13,7 @@ from cellsim.report.fit import fitted
 from cellsim.report.mechanisms import change_words, changes, nulls_answer, rivals
 from cellsim.report.page import details, failure, link, page, paragraphs, pre, section, table
 from cellsim.report.report_summary import learned_words, listed
-from cellsim.report.schedules import contrast, days_answer, persists_answer, what_if
+from cellsim.report.schedules import contrast, days_answer, persists_answer, sources_compared, what_if
 from cellsim.report.steps import Job
 
 __all__ = ["page_of"]
@@ -56,7 +56,7 @@ def page_of(job: Job, seconds: Mapping[str, float]) -> str:
         _whole(job, "audit", lambda: _audit(job)),
         _whole(job, "learned", lambda: learned(job)),
         _whole(job, "variants", lambda: rivals(job)),
-        _whole(job, "contrast", lambda: contrast(job)),
+        *([_whole(job, "contrast", lambda: contrast(job))] if sources_compared(job) else []),
         _whole(job, "robustness", lambda: changes(job)),
         _whole(job, "what-if", lambda: what_if(job)),
         _whole(job, "fit", lambda: fitted(job)),

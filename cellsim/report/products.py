@@ -254,11 +254,12 @@ def _trailing(variant: str, evidence: Mapping[str, float]) -> str:
 
 
 def plan_table(result: Sweep) -> pd.DataFrame:
-    """One row a plan and watched measure: posterior and prior, cells beside."""
+    """One row a plan and watched measure, or every measure where none is watched: posterior and prior, cells beside."""
     table = result.table()
     pairs = list(zip(table["measure"], table["quantity"], strict=True))
     chances = ("all in range", "cytokines")
-    kept = table[[pair in WATCHED or pair == chances for pair in pairs]].reset_index(drop=True)
+    watched = [pair in WATCHED or pair == chances for pair in pairs]
+    kept = (table[watched] if any(watched) else table).reset_index(drop=True)
     return kept.assign(cells=[cells_text(each) for each in kept["cells"]])
 
 

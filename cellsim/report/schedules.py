@@ -10,6 +10,7 @@ from cellsim.predictions.plans import AS_GIVEN
 from cellsim.report.chains import plans_apart
 from cellsim.report.page import details, link, paragraphs, section, table
 from cellsim.report.products import (
+    WATCHED,
     across_variants,
     contrast_table,
     contrast_words,
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from cellsim.predictions.sweeps import Sweep
     from cellsim.report.steps import Job
 
-__all__ = ["contrast", "days_answer", "persists_answer", "what_if"]
+__all__ = ["contrast", "days_answer", "persists_answer", "sources_compared", "what_if"]
 
 
 # ---- own cells against donor cells ------------------------------------------------------------------------
@@ -36,7 +37,8 @@ def contrast(job: Job) -> tuple[str, str, str]:
     title = "Do the patient's own cells persist longer, and who says so?"
     frame, first, second = _pair(job)
     if frame.empty:
-        return section("contrast", title, paragraphs(["This case has no second product to compare with."]))
+        said = "Neither days of disease nor viable cells could be compared under any mechanism."
+        return section("contrast", title, paragraphs([said]))
     from cellsim import plots
 
     file = job.desk.csv("tables/autologous_allogeneic.csv", frame)
@@ -71,6 +73,14 @@ def contrast(job: Job) -> tuple[str, str, str]:
             file=file,
         ),
     )
+
+
+def sources_compared(job: Job) -> bool:
+    """Whether the case has two sources of cells and its model tells what is compared between them."""
+    _, _, second = _pair(job)
+    watched = {quantity for _, quantity in WATCHED}
+    asked = {each.quantity for result in job.sweeps.values() for each in result.asked}
+    return bool(second) and (not job.sweeps or bool(asked & watched))
 
 
 def persists_answer(job: Job) -> list[str]:
@@ -174,7 +184,8 @@ def what_if(job: Job) -> tuple[str, str, str]:
         *failed,
         job.desk.draw(
             "what_if",
-            "Disease drive under every schedule, and what is asked of it; filled: posterior, hollow: prior.",
+            f"{'Disease drive' if 'D' in result.curves else next(iter(result.curves), '')} under every schedule, and what is "
+            "asked of it; filled: posterior, hollow: prior.",
             lambda: plots.sweep(result),
             alt="Time courses and measures of every schedule",
         ),
@@ -183,8 +194,9 @@ def what_if(job: Job) -> tuple[str, str, str]:
             [
                 f"Every plan follows the same history and is looked at until day {job.until:g}, with {job.draws} draws of "
                 f"{job.label(name)} from {result.approximation.name} and as many of its prior. "
-                f"{standing(name, job.compared)} The block spreads the whole amount over consecutive days, "
-                "because one bag of that size was never given."
+                f"{standing(name, job.compared)}"
+                + " The block spreads the whole amount over consecutive days, because one bag of that size was never given."
+                * any(each.name.startswith("block") for each in job.plans)
             ]
         ),
         head,

@@ -1,16 +1,21 @@
 """``check`` first: what any later verb would refuse is told beforehand, with file, row and remedy; what passes, starts."""
 
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy import stats
 from small_cases import tiny_case
 
 import cellsim as cs
+from cellsim.case.assumptions import read_priors
 from cellsim.cli.commands import main
-from cellsim.errors import CaseError
+from cellsim.errors import CaseError, Problem
 from cellsim.likelihood.objective import objective_of
+from cellsim.likelihood.priors import FAMILIES
+from cellsim.petab.tables import Desk
 
 MODEL = "bag = 0; bag' = -0.2*bag; x = 1; x' = k*bag - 0.1*x; k = 0.1"
 
@@ -216,3 +221,130 @@ def test_report_starts_on_what_check_passes(tmp_path: Path) -> None:
     # figures of named quantities are missing in a model without them; nothing else is
     assert all(each.startswith("Figure") for each in made.failures), made.failures
     assert objective_of(small()).names == ("A",)
+
+
+# ---- what means nothing, and what contradicts itself ----------------------------------------------------
+
+
+@cache
+def _before() -> frozenset[Problem]:
+    return frozenset(cs.check(small()))
+
+
+def told(files: dict[str, str]) -> list[tuple[str, str, int | None, str]]:
+    """Severity, file, row and words of everything said of a case that was not said before it was edited."""
+    before = _before()
+    return [(each.severity, each.file, each.row, str(each)) for each in cs.check(files) if each not in before]
+
+
+@pytest.mark.parametrize(
+    ("added", "severity", "said"),
+    [
+        ("measurment_files: [zz]", "error", "Did you mean 'measurement_files'?"),
+        ("Mapping_file: [zz]", "error", "Did you mean 'mapping_files'?"),
+        ("license: mine", "doubt", "'license' is no key of a problem file"),
+        ("mapping_files: [nope.tsv]", "error", "nope.tsv, named under mapping_files, is missing"),
+        ("mapping_files: [visits.tsv]", "doubt", "mapping_files is not read: visits.tsv"),
+        ("extensions: {sde: {version: 1, required: false}}", "doubt", "extensions is not read: sde"),
+        ("extensions: {sde: {version: 1, required: true}}", "error", "extensions is not read: sde"),
+        ('name: "\\0"', "doubt", "'name' is no key"),
+    ],
+)
+def test_what_a_problem_file_says_and_nobody_reads_is_told(added: str, severity: str, said: str) -> None:
+    """Witness: the keys of PEtab v2's problem file, and the line on which the key was written."""
+    files = {**small().files}
+    files["problem.yaml"] += added + "\n"
+    found = told(files)
+    row = files["problem.yaml"].count("\n")
+    assert any(
+        (how, file) == (severity, "problem.yaml") and at in (row, None) and said in words
+        for how, file, at, words in found
+    ), found
+
+
+def test_a_problem_whose_keys_are_all_read_is_not_doubted() -> None:
+    files = {**small().files}
+    files["problem.yaml"] += "mapping_files: []\nextensions: {}\n"
+    assert told(files) == []
+    files["problem.yaml"] = files["problem.yaml"].replace("id: ", 'id: "\\0" #')
+    assert "letters that cannot be printed" in str(told(files))
+
+
+def test_load_refuses_a_nominal_value_that_simulations_would_use() -> None:
+    with pytest.raises(CaseError, match="nominal A = -1 is impossible under its log-normal prior"):
+        cs.load_case(edited("parameters.tsv", "A\t\t\t1.0", "A\t\t\t-1"))
+
+
+@pytest.mark.parametrize("lost", [0, 1, 2])
+def test_a_dose_whose_condition_was_lost_is_doubted(lost: int) -> None:
+    """Witness: the infusions that are left, and the row that gives none."""
+    doses = [(2.0, "x", 5.0), (9.0, "x", 6.0), (16.0, "x", 7.0)]
+    case = tiny_case("x = 10; x' = -k*x; k = 1", {"y": "x"}, [("y", 20.0, 4.0)], {"k": ("log-normal", 0.0, 1.0)}, doses=doses)  # fmt: skip
+    assert not [each for each in cs.check(case) if "condition" in each.what]
+    table = case.files["experiments.tsv"].replace(f"\tdose{lost}", "\t")
+    files = {**case.files, "experiments.tsv": table}
+    assert cs.load_case(files).timeline.count == 2
+    found = [(each.file, each.row) for each in cs.check(files) if "condition" in each.what]
+    assert found == [("experiments.tsv", lost + 3), ("conditions.tsv", lost + 2)]
+
+
+PRIORS = {
+    "cauchy": "0;1", "chisquare": "3", "exponential": "2", "gamma": "2;1", "laplace": "0;1", "log-laplace": "0;1",
+    "log-normal": "0;1", "log-uniform": "2;10", "normal": "0;1", "rayleigh": "1", "uniform": "2;10",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("estimate", ["true", "false"])
+def test_a_nominal_value_that_its_prior_excludes_is_told(family: str, estimate: str) -> None:
+    """Witness: the support of scipy's distribution. Zero may be held, and is the end of some supports."""
+    low, high = FAMILIES[family][1](stats, *map(float, PRIORS[family].split(";"))).support()
+    head = "parameterId\tlowerBound\tupperBound\tnominalValue\testimate\tpriorDistribution\tpriorParameters\n"
+    for nominal in (-5.0, -1e-3, 1.0, 1.999, 2.0, 5.0, 10.0, 11.0):
+        row = f"A\t\t\t{nominal}\t{estimate}\t{family}\t{PRIORS[family]}\n"
+        desk = Desk({"parameters.tsv": head + row, "parameters_extended.tsv": head})
+        assert read_priors(desk, {"parameter_files": ("parameters.tsv",)})[0].nominal == nominal
+        found = [(each.severity, each.file, each.row) for each in desk.problems]
+        severity = "error" if estimate == "true" else "doubt"
+        assert found == ([] if low <= nominal <= high else [(severity, "parameters.tsv", 2)]), (
+            family,
+            nominal,
+        )
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "said"),
+    [
+        ("left\t0.1", "", "both cannot be"),
+        ("right\t9", "", "both cannot be"),
+        ("left\t9", "", "one sample counts twice"),
+        ("left\t0.1", "right\t5", "both cannot be"),
+    ],
+)
+def test_a_value_and_a_limit_of_one_assay_are_doubted(first: str, second: str, said: str) -> None:
+    """Witness: the interval that each of the two rows allows; a second assay with a number of its own may differ."""
+    head = "observableId\tkind\tvisitId\tday\tcensoring\tlimit\tunit\tscored\treplicateId\n"
+
+    def files(replicate: str) -> dict[str, str]:
+        rows = "".join(
+            f"obs_y\tcensored\tv0\t1.0\t{each}\t1\ttrue\t{replicate}\n" for each in (first, second) if each
+        )
+        return {**small().files, "extended.tsv": head + rows}
+
+    found = [each for each in told(files("")) if "obs_y at v0" in each[3]]
+    assert {each[:2] for each in found} == {("doubt", "extended.tsv")}
+    assert said in found[0][3] and "measurements.tsv, row 2" in found[0][3]
+    alone = [each for each in told(files("second")) if "measurements.tsv" in each[3]]
+    assert alone == []
+
+
+@pytest.mark.parametrize("name", ["''", '""""""', "a\x07b"])
+def test_an_analyte_without_a_name_is_refused(name: str) -> None:
+    files = edited("observables.tsv", "\ty\t", f"\t{name}\t")
+    assert [each[:3] for each in told(files) if "is no name" in each[3]] == [("error", "observables.tsv", 2)]
+
+
+def test_the_observable_obs_without_an_analyte_is_refused() -> None:
+    files = {name: text.replace("obs_y", "obs_") for name, text in small().files.items()}
+    files["observables.tsv"] = files["observables.tsv"].replace("\ty\t", "\t\t")
+    assert any("is no name" in each[3] for each in told(files))

@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from patients import small_fit, small_patient
+from small_cases import tiny_case
 
 import cellsim as cs
 from cellsim.comparison.alterations import Alteration, alterations_of
@@ -23,10 +24,11 @@ from cellsim.plots.style import figure_of
 from cellsim.predictions.plans import plans_from_table, plans_of, plans_table
 from cellsim.report import report_summary as words
 from cellsim.report.chains import apart_table, apart_words, plans_apart, usable
+from cellsim.report.overview import page_of
 from cellsim.report.page import Desk, copy_case, figure, page, table
 from cellsim.report.products import contrast_words, persists_words
 from cellsim.report.report import Report, write_report
-from cellsim.report.steps import LONG
+from cellsim.report.steps import LONG, Job
 from cellsim.results import LABEL
 
 mpl.use("Agg")
@@ -444,3 +446,24 @@ def test_an_interrupt_keeps_what_is_done_and_writes_the_page(
     second = write_report(small_patient(), tmp_path / "two", starts=1, draws=3)
     assert second.interrupted == "chains of V2" and second.comparison is None and not second.failures
     assert second.profiles is not None and set(second.sweeps) == {"V2", "V0"}
+
+
+def test_what_a_model_does_not_have_is_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Witness: the model's own names. None is a disease drive, an effector or a viable cell, and the case has one product at most."""
+    drawn: dict[str, str] = {}
+    monkeypatch.setattr(
+        "cellsim.report.page.Desk.draw",
+        lambda self, name, caption, make, alt: drawn.update({name: caption}) or f"{caption} {alt}",
+    )
+    case = tiny_case(
+        "bag = 0; bag' = -0.2*bag; x = 1; x' = k*bag - 0.1*x; k = 0.1",
+        {"y": "x"}, [("y", 1.0, 1.0), ("y", 10.0, 9.0)], {"k": ("log-normal", -2.3, 0.5)}, doses=[(2.0, "bag", 50.0)],
+    )  # fmt: skip
+    job = Job(case, Desk(tmp_path), starts=1, draws=10, length=4, seed=1, variants=("",), without=LONG)
+    job.calibrate("")
+    job.ask("")
+    text = text_of(page_of(job, {}))
+    assert job.desk.failures == {}
+    assert {"fit", "residuals", "what_if"} <= set(drawn)
+    assert not {"drives", "persistence", "persistence_first", "parameters_mechanism", "contrast"} & set(drawn)
+    assert not re.search(r"(?i)failed\.|purpura|disease drive|viable|persist|own cells|cytokine", text)
