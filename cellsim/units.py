@@ -26,9 +26,12 @@ _PREFIXES = (
     ("milli", "1e-3", "m"),
     ("centi", "1e-2", "c"),
     ("deci", "1e-1", "d"),
+    ("deca", "1e1", "da"),
+    ("hecto", "1e2", "h"),
     ("kilo", "1e3", "k"),
     ("mega", "1e6", "M"),
     ("giga", "1e9", "G"),
+    ("tera", "1e12", "T"),
 )
 _DEFINITIONS = (
     # a small vocabulary of our own: in pint's, U is an enzyme unit and a cell does not exist
@@ -76,6 +79,7 @@ _DEFINITIONS = (
     "percent = 1e-2 = %",
     "permille = 1e-3 = ‰",
     "ppm = 1e-6",
+    "ppb = 1e-9",
     "mmHg = 133.322387415 * pascal",
     "dimensionless_number = 1 = _ = dimensionless = fraction = ratio",
 )
@@ -90,14 +94,35 @@ _WORDS = {
 }
 # what laboratories and UCUM call the units and powers of ten above
 _SPELT = {
-    "mcg": "ug", "mcl": "uL", "mcL": "uL", "mcmol": "umol", "mcM": "uM", "mcm": "um", "cc": "mL",
-    "hrs": "h", "mo": "month", "a": "year", "iU": "IU", "Mio": "1e6", "mio": "1e6", "Mrd": "1e9",
+    **{f"mc{unit}": f"u{unit}" for unit in ("g", "gm", "l", "L", "mol", "M", "m", "IU", "iU", "U", "IE", "kat")},
+    "cc": "mL", "hrs": "h", "mo": "month", "a": "year", "Mio": "1e6", "mio": "1e6", "Mrd": "1e9", "mrd": "1e9",
     "Tsd": "1e3", "tsd": "1e3", "Gpt": "1e9", "Tpt": "1e12", "Mpt": "1e6",
 }  # fmt: skip
+# after any prefix: gram as pharmacies write it, the international unit in German, French and Spanish
+_SPELT_END = re.compile(r"([munpkM\u00b5\u03bc]?)(?:(gm)|(I[EU]|UI|iU))")
+_BRACKETED = {
+    "[IU]": "IU", "[iU]": "IU", "[arb'U]": "U", "[ppm]": "ppm", "[ppb]": "ppb", "[ppth]": "1e-3", "[pptr]": "1e-12",
+    "m[Hg]": "mHg",
+}  # fmt: skip
+_OTHERWISE = {
+    "E": "E is the German U (Einheit): write U, or IU for an international unit.",
+    "gr": "gr may be a grain (64.8 mg) or a gram: write mg or g.",
+    "ppt": "ppt may be 1e-3 (thousand) or 1e-12 (trillion): write the number.",
+    "TU": "TU may be a tuberculin unit or 1e12 U: write U or '1e12 U'.",
+    "Tcell": "Tcell may be a T cell or 1e12 cells: write 'cell' or '1e12 cell'.",
+}
+"""What has two meanings, and what to write."""
 _UNHELD = re.compile(r"[munpkdc]?c?[µμ]?(?:(Eq|eq|EQ|val)|(?:[Oo]sm(?:ol)?))")
 _COUNTED = re.compile(r"\s*([GTMKk])\s*/\s*([uµμ]?[lL]|mm\^?3|mm³)\s*")
+_COUNTED_OTHERWISE = re.compile(r"\s*([GTMKk])\s*/\s*([munpkdcµμ]?(?:[lL]|m\^?3|m³))\s*")
+_COUNTED_CELLS = re.compile(r"(?<!\w)([GMKk])\s+(?=cells?\b)")
 _COUNTS = {"G": "1e9", "T": "1e12", "M": "1e6", "K": "1e3", "k": "1e3"}
-_LOST_POWER = re.compile(r"\s*(?:[xX×*]\s*)?10(3|6|9|12)\s*/.*")
+_LOST_POWER = re.compile(
+    # 10^9 without its ^: as 109, or with something else between
+    r"(?<![\w.^+-])10(?:[ \t]*[.·×][ \t]+|[ \t]*[·×][ \t]*|[ \t]+[*][ \t]*|[*][ \t]+|[ \t]+|(?=3|6|9|12))([+-]?\d+)"
+    r"(?![\d.]|[eE][+-]?\d|\s*(?:\^|\*\*))"
+)
+_POWER_OF_TEN = re.compile(r"(?<![\w.])10(?:\.0*)?[eE]([+-]?\d+)")
 _SUPERSCRIPTS = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁻", "0123456789-")
 _TOKEN = re.compile(
     r"\s*(?:(?P<number>\d+\.?\d*(?:[eE][+-]?\d+)?|\.\d+)|(?P<name>[^\W\d_][^\W_]*(?:_[^\W_]+)*|[%‰])|(?P<mark>\*\*|[*/^()·×.+-]))"
@@ -187,22 +212,57 @@ def _meaning(name: str) -> tuple[float, str, Unit]:
 
 def _plain(text: str) -> str:
     """A unit as UCUM or a laboratory writes it, in the notation read here."""
-    if lost := _LOST_POWER.fullmatch(text):
-        raise UnitError(f"{text!r} says 10{lost[1]}; write 10^{lost[1]} if a power of ten is meant.")
-    counted = _COUNTED.fullmatch(text)  # blood cells: G/l, T/l, K/uL; M in M/l is molar
-    if counted and (counted[1] in "GT" or counted[2] not in "lL"):
-        text = f"{_COUNTS[counted[1]]}/{counted[2]}"
-    plain = re.sub(r"([⁰¹²³⁴⁵⁶⁷⁸⁹⁻]+)", lambda m: "^" + m[1].translate(_SUPERSCRIPTS), text.replace("−", "-"))
+    plain = re.sub(
+        r"([⁰¹²³⁴⁵⁶⁷⁸⁹⁻]+)", lambda m: "^" + m[1].translate(_SUPERSCRIPTS), _counts(text).replace("−", "-")
+    )
+    # analysers print x10E9/L for x 10^9/L; without the x it may be the number 10e9
+    plain = re.sub(r"^\s*[xX×*]\s*10[eE]([+-]?\d+)", r"10^(\1)", plain)
     plain = re.sub(r"^\s*[xX×*]\s*(?=1)", "", plain)
+    if unclear := _POWER_OF_TEN.search(plain):
+        power = int(unclear[1])
+        raise UnitError(
+            f"{text!r}: {unclear[0]} may be 10^{power} or 10 times that. Write 10^{power} or 1e{power} for the one, "
+            f"1e{power + 1} for the other."
+        )
+    plain = re.sub(r"(?<![\d.])10\s*(?:\*?\s*\(\s*([+-]?\d+)\s*\)|\^?\{([+-]?\d+)\})", r"10^(\1\2)", plain)
     # UCUM: 10*9 and 10^9 are powers; what stands in braces only comments, unless it is what is counted or an area
     plain = re.sub(r"(?<![\d.])10\*(?!\*)([+-]?\d+)", r"10^(\1)", plain)
     plain = re.sub(r"\{\s*cells?\s*\}", "cell", plain, flags=re.IGNORECASE)
     plain = re.sub(r"\{\s*1\.73[_ ]*(?:m\^?2|m\*\*2|sq[._ ]*m)[^}]*\}", "(1.73 m^2)", plain)
     plain = re.sub(r"(?<=[\w%\])])\{[^{}]*\}", "", plain)
-    plain = re.sub(r"\{[^{}]*\}|(?<!\w)#(?!\w)", "1", plain)
-    plain = re.sub(r"\[(?:IU|iU)\]", "IU", plain).replace("m[Hg]", "mHg")
+    plain = re.sub(r"\{[^{}]*\}|(?<!\w)#(?!\w)", "dimensionless", plain)
+    if lost := _LOST_POWER.search(plain):
+        raise UnitError(
+            f"{text!r} says {lost[0]}; write 10^{lost[1]} if a power of ten is meant, "
+            f"{lost[0] + '.0' if lost[0].isdigit() else 'the product itself'} if not."
+        )
+    for written, meant in _BRACKETED.items():
+        plain = plain.replace(written, meant)
+    if "[" in plain:
+        raise UnitError(
+            f"{text!r}: what stands in brackets is not known. Known: {', '.join(sorted(_BRACKETED))}; an arbitrary unit of an "
+            "assay is U."
+        )
+    plain = re.sub(r"\b(Tsd|tsd|Mio|mio|Mrd|mrd)\.", r"\1 ", plain)
     plain = re.sub(r"_per_|\bper\b", "/", re.sub(r"^\s*per[_ ]", "1/", plain))
     return re.sub(r"^\s*/", "1/", plain).strip()
+
+
+def _counts(text: str) -> str:
+    """Numbers of cells as letters, written out: ``G/l``, ``T/l``, ``K/uL``, ``M cells``."""
+    counted = _COUNTED.fullmatch(text)
+    if counted and (counted[1] in "GT" or counted[2] not in "lL"):
+        return f"{_COUNTS[counted[1]]}/{counted[2]}"
+    if unclear := _COUNTED_OTHERWISE.fullmatch(text):
+        letter, volume = unclear[1], unclear[2]
+        unit = {"M": " M alone is molar.", "K": " K alone is kelvin.", "T": " T alone is tesla."}.get(
+            letter, ""
+        )
+        count = _COUNTS[letter]
+        raise UnitError(
+            f"{text!r} is not read:{unit} Write '{count}/{volume}' if a count in {volume} is meant."
+        )
+    return _COUNTED_CELLS.sub(lambda m: f"{_COUNTS[m[1]]} ", text)
 
 
 def _tokens(text: str) -> Iterator[tuple[str, str]]:
@@ -229,7 +289,7 @@ def _hint(word: str) -> str:
     case = "Upper and lower case differ: m is milli, M is mega. " * (
         _known(word.lower()) or _known(word.swapcase())
     )
-    return f"{case}Known: {', '.join(sorted(known))}, with prefixes from f to G."
+    return f"{case}Known: {', '.join(sorted(known))}, with prefixes from f to T."
 
 
 def _likeness(one: str, other: str) -> float:
@@ -270,10 +330,25 @@ class _Reader:
         return factors
 
     def neighbours(self) -> list[Factor]:
+        before = self.tokens[0][0]
         factors = self.power()
-        while self.tokens[0][0] in ("number", "name") or self.tokens[0] == ("mark", "("):
+        while (kind := self.tokens[0][0]) in ("number", "name") or self.tokens[0] == ("mark", "("):
+            if self._lone_number(before):
+                raise UnitError(
+                    f"{self.text!r}: a number stands beside what precedes it, which is neither a product nor a power "
+                    "for certain. Write ^ for a power (10^9, m^2), * for a product."
+                )
+            before = kind
             factors += self.power()
         return factors
+
+    def _lone_number(self, before: str) -> bool:
+        """Whether a number follows that may be a power: beside a number, in parentheses, or with no unit behind it."""
+        bracket = self.tokens[0] == ("mark", "(")
+        number, *rest = self.tokens[1:] if bracket else self.tokens
+        if number[0] != "number":
+            return False
+        return before == "number" or rest[0] == ("mark", ")") or not (bracket or rest[0][0] == "name")
 
     def power(self) -> list[Factor]:
         kind, word = self.tokens[0]
@@ -299,6 +374,10 @@ class _Reader:
     def named(self, word: str) -> list[Factor]:
         """One name; digits at its end are a power, as in ``m2``."""
         word = _SPELT.get(word, word)
+        if spelt := _SPELT_END.fullmatch(word):
+            word = spelt[1] + ("g" if spelt[2] else "IU")
+        if said := _OTHERWISE.get(word.removesuffix("s") if word == "Tcells" else word):
+            raise UnitError(f"{self.text!r}: {said}")
         if word[0].isdigit():
             return [Factor(float(word), "dimensionless_number")]
         if (unheld := _UNHELD.fullmatch(word)) and not _known(word):
@@ -370,7 +449,8 @@ def parse_unit(text: str) -> Unit:
     text : str
         A product of powers with SI prefixes: ``"pg/mL"``, ``"mm/h"``, ``"U/mL"``, ``"%"``, ``"1/day"``,
         ``"Mcell"`` (1e6 cells), ``"1e6 cell"``, ``"m^2"``; or as UCUM writes it: ``"10*9/L"``, ``"s-1"``,
-        ``"m2"``, ``"ng.mL-1"``, ``"/min"``, ``"[iU]/mL"``, ``"{cells}/uL"``. What stands side by side binds tighter than
+        ``"m2"``, ``"ng.mL-1"``, ``"/min"``, ``"[iU]/mL"``, ``"{cells}/uL"``. A number that may be
+        a power (``"10 9/L"``, ``"109/L"``, ``"10E9/L"``) is refused; ``"10(9)/L"`` and ``"x10E9/L"`` are 10^9/L. What stands side by side binds tighter than
         ``/``, so ``"1/86400 second"`` is a frequency.
 
     Returns

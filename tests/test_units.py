@@ -3,7 +3,7 @@
 import math
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cellsim.errors import UnitError
@@ -53,6 +53,13 @@ WRITTEN = [
     ("/mm3", "1/uL", 1), ("/nL", "1e9/L", 1), ("G/l", "1e9/L", 1), ("T/l", "1e12/L", 1), ("Gpt/l", "1e9/L", 1), ("K/uL", "1e9/L", 1),
     ("M/µL", "1e12/L", 1), ("Mio/l", "1e6/L", 1), ("Tsd/µl", "1e9/L", 1), ("Tsd/μl", "1e9/L", 1), ("‰", "%", 0.1), ("mm[Hg]", "Pa", 133.322387415),
     ("s−1", "Hz", 1), ("mL/min/{1.73_m2}", "mL/min/1.73m2", 1), ("mL/min/1.73m2", "mL/min/m2", 1 / 1.73), ("M", "mmol/L", 1e3),
+    ("10(9)/L", "1e9/L", 1), ("X10(9)/L", "1e9/L", 1), ("10*(9)/L", "1e9/L", 1), ("10^{9}/L", "1e9/L", 1), ("10{9}/L", "1e9/L", 1),
+    ("10(6) cells", "Mcell", 1), ("ng/10(6) cells", "ng/Mcell", 1), ("5·10^6 cells", "Mcell", 5), ("10 × 10⁶ cells", "Mcell", 10),
+    ("x10E9/L", "1e9/L", 1), ("X 10e+03/uL", "1e9/L", 1), ("×10E12/L", "1e12/L", 1), ("10 {copies}/mL", "1/mL", 10),
+    ("10^9 #/L", "1e9/L", 1), ("109.0/L", "1/L", 109), ("M cells", "Mcell", 1), ("ng/M cells", "ng/Mcell", 1), ("mL/min 1.73 m2", "mL/min/1.73m2", 1),
+    ("gm/dL", "g/L", 10), ("mgm", "mg", 1), ("mcIU/mL", "mIU/L", 1), ("mcU/mL", "mU/L", 1), ("daL", "L", 10), ("hPa", "Pa", 100), ("Tg", "g", 1e12),
+    ("IE/mL", "IU/mL", 1), ("kIE/L", "IU/mL", 1), ("µIE/mL", "mIU/L", 1), ("UI/L", "IU/L", 1), ("Tsd./µl", "1e9/L", 1), ("Mio./µl", "1e12/L", 1),
+    ("Mrd./l", "1e9/L", 1), ("[ppm]", "ppm", 1), ("[pptr]", "ppb", 1e-3), ("[arb'U]/mL", "U/mL", 1), ("k[arb'U]/L", "U/mL", 1), ("dag", "g", 10),
     ("Mg", "mg", 1e9), ("mIU/L", "uIU/mL", 1), ("ug/24h", "ug/day", 1), ("10*3.{cells}/uL", "1e9 cells/L", 1),
 ]  # fmt: skip
 
@@ -77,6 +84,23 @@ def test_what_ucum_and_laboratories_write_means_what_they_mean(
         ("x1012/L", "1e12/L", r"write 10\^12"),
         ("MG/L", "mg/L", "m is milli, M is mega"),
         ("{cells/uL", "cells/uL", "no meaning"),
+        ("10 9/L", "1e9/L", r"write 10\^9"),
+        ("10 12 cells", "cells", r"write 10\^12"),
+        ("10·9/L", "1e9/L", r"write 10\^9"),
+        ("10 * 9/L", "1e9/L", r"write 10\^9"),
+        ("ng/106 cells", "ng/Mcell", r"write 10\^6.*106\.0"),
+        ("m 2", "m^2", r"Write \^ for a power"),
+        ("cell(6)", "cell", r"Write \^ for a power"),
+        ("2(3)/L", "1/L", r"Write \^ for a power"),
+        ("100 3/L", "1/L", r"Write \^ for a power"),
+        ("10E9/L", "1e9/L", r"10\^9 or 1e9 for the one, 1e10 for the other"),
+        ("ng/10e6 cells", "ng/Mcell", r"10\^6 or 1e6 for the one, 1e7 for the other"),
+        ("M/L", "1e6/L", "M alone is molar. Write '1e6/L'"),
+        ("K/mL", "1e3/mL", "kelvin. Write '1e3/mL'"),
+        ("E/L", "U/L", "Einheit"),
+        ("Tcells/uL", "cells/uL", "1e12 cell"),
+        ("TU/mL", "U/mL", "tuberculin"),
+        ("[USP'U]/mL", "U/mL", r"brackets is not known.*arb'U"),
     ],
 )
 def test_what_is_another_quantity_is_a_clear_no(given_unit: str, wanted: str, said: str) -> None:
@@ -90,6 +114,21 @@ def test_a_misspelt_unit_with_a_prefix_gets_no_hint_without(text: str) -> None:
         parse_unit(text)
     except UnitError as error:
         assert "Did you mean" not in str(error)
+
+
+@given(
+    st.sampled_from(["10(3)", "10 3", "x10E3", "10E3", "10·3", "103", "10*3", "10^3", "x 103", "10{3}"]),
+    st.sampled_from(["/L", " cells", " mg/L", "/uL", "{cells}/L"]),
+)
+@settings(deadline=None, max_examples=50)
+def test_a_power_of_ten_is_read_or_refused_however_it_was_copied(power: str, unit: str) -> None:
+    """Witness: the same unit behind 1e3."""
+    try:
+        factor = conversion_factor(power + unit, "1e3" + unit)
+    except UnitError as error:
+        assert "10^3" in str(error)
+    else:
+        assert factor == 1.0
 
 
 @given(st.text(st.sampled_from("mcgMGunkpLlIUTsdio"), min_size=1, max_size=6))
