@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from cellsim.errors import CellsimError
+
 __all__ = ["file_name", "replaced", "write_whole"]
 
 _COUNT = itertools.count()
@@ -42,8 +44,8 @@ def write_whole(path: str | Path, content: str | bytes) -> None:
 
     Raises
     ------
-    OSError
-        If it cannot be written.
+    CellsimError
+        If it cannot be written, in words.
     """
     with replaced(path) as place:
         place.write_bytes(content.encode("utf-8") if isinstance(content, str) else content)
@@ -58,25 +60,64 @@ def replaced(path: str | Path) -> Iterator[Path]:
 
     Raises
     ------
-    OSError
-        If it cannot be written, or not be replaced because another program holds it open (on Windows); what was
-        written then stays, and the message says where.
+    CellsimError
+        In words: the place is a folder, or in none; it cannot be written; or it cannot be replaced because another
+        program holds it open (on Windows), and then what was written stays, and the message says where.
     """
-    target = Path(path)
+    target = _writable(path)
     special = target.is_symlink() or (target.exists() and not target.is_file())
     if special or not os.access(target.absolute().parent, os.W_OK):
-        yield target
+        with _in_words(target):
+            yield target
         return
     # with the same ending, which tells some writers what to write; short, since the name may be as long as one can be
     place = target.with_name(f".cellsim-{os.getpid()}-{next(_COUNT)}{target.suffix}")
     try:
-        yield place
+        with _in_words(target):
+            yield place
     except BaseException:
         with suppress(OSError):
             place.unlink()
         raise
     try:
         place.replace(target)
-    except PermissionError as error:
-        why = f"cannot be replaced; is it open in another program? What was to be written is in {place}"
-        raise PermissionError(error.errno, why, str(target)) from None
+    except PermissionError:
+        raise CellsimError(
+            f"{target} cannot be replaced; is it open in another program? What was to be written is in {place}."
+        ) from None
+    except OSError as error:
+        with suppress(OSError):
+            place.unlink()
+        raise CellsimError(_refusal(target, error)) from None
+
+
+def _writable(path: str | Path) -> Path:
+    """The path, when a file may be written there as far as can be seen beforehand."""
+    if not isinstance(path, str | os.PathLike):
+        raise CellsimError(f"A file is named by a path, not by {path!r}.")
+    if not os.fspath(path) or "\0" in os.fspath(path):
+        raise CellsimError(f"{os.fspath(path)!r} is not the name of a file.")
+    target = Path(path)
+    try:
+        if target.is_dir():
+            raise CellsimError(f"{target} is a folder; name a file in it.")
+        if not (parent := target.absolute().parent).is_dir():
+            here = "is a file, not a folder" if parent.exists() else "does not exist; make it first"
+            raise CellsimError(f"{target} cannot be written: the folder {parent} {here}.")
+    except OSError as error:  # a name too long, a folder that may not be looked into
+        raise CellsimError(_refusal(target, error)) from None
+    return target
+
+
+@contextmanager
+def _in_words(target: Path) -> Iterator[None]:
+    try:
+        yield
+    except BrokenPipeError:  # the reader went away; the command line knows what that means
+        raise
+    except OSError as error:
+        raise CellsimError(_refusal(target, error)) from None
+
+
+def _refusal(target: Path, error: OSError) -> str:
+    return f"{target} cannot be written: {error.strerror or error}."

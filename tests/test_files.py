@@ -1,18 +1,22 @@
 """Files are whole or not there, and their names are taken by every system; nothing needs one system's own modules."""
 
 import ast
+import errno
 import os
 import string
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import cellsim.files
+from cellsim.errors import CellsimError
 from cellsim.files import file_name, replaced, write_whole
+from cellsim.posterior.calibration import Calibration
 
 PACKAGE = Path(cellsim.files.__file__).parent
 # what one system has and another has not
@@ -60,6 +64,40 @@ def test_a_name_as_long_as_one_can_be(tmp_path: Path) -> None:
     assert place.read_text(encoding="utf-8") == "x"
 
 
+def test_a_place_that_cannot_be_written_is_refused_in_words(tmp_path: Path) -> None:
+    """Witness: the folder, which holds afterwards what it held."""
+    (tmp_path / "file").write_text("x", encoding="utf-8")
+    for place, said in (
+        (tmp_path, "is a folder; name a file in it"),
+        (f"{tmp_path}/", "is a folder"),
+        (tmp_path / "no" / "such" / "f.json", "such does not exist; make it first"),
+        (tmp_path / "file" / "f.json", "file is a file, not a folder"),
+        (tmp_path / ("n" * 400), "cannot be written"),
+        ("", "is not the name of a file"),
+        ("a\0b", "is not the name of a file"),
+        (None, "not by None"),
+    ):
+        with pytest.raises(CellsimError, match=said):
+            write_whole(place, "x")  # type: ignore[arg-type]
+    assert [each.name for each in tmp_path.iterdir()] == ["file"]
+
+
+def test_a_disk_that_is_full_is_told_with_the_name_that_was_asked_for(tmp_path: Path) -> None:
+    with pytest.raises(CellsimError, match=r"f\.csv cannot be written: No space left") as error:
+        with replaced(tmp_path / "f.csv") as place:
+            place.write_text("half", encoding="utf-8")
+            raise OSError(errno.ENOSPC, "No space left on device", str(place))
+    assert ".cellsim" not in str(error.value)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_calibration_is_not_saved_as_a_folder(tmp_path: Path) -> None:
+    """Only where it is written matters here; what is written is a stand-in."""
+    for place, said in ((tmp_path, "is a folder"), (tmp_path / "no" / "f.json", "does not exist")):
+        with pytest.raises(CellsimError, match=said):
+            Calibration.save(SimpleNamespace(content=dict), place)  # type: ignore[arg-type]
+
+
 @pytest.mark.skipif(not Path(os.devnull).is_char_device(), reason="no device of that kind here")
 def test_a_device_stays_a_device(tmp_path: Path) -> None:
     """`--out /dev/null` must not put a file in its place."""
@@ -77,10 +115,11 @@ def test_a_file_held_open_elsewhere_loses_nothing(tmp_path: Path, monkeypatch: p
         raise PermissionError(13, "Access is denied")
 
     monkeypatch.setattr(Path, "replace", refused)
-    with pytest.raises(PermissionError, match="open in another program") as error:
+    with pytest.raises(CellsimError, match="open in another program") as error:
         write_whole(tmp_path / "x.csv", "kept")
     (kept,) = tmp_path.iterdir()
     assert str(kept) in str(error.value)
+    assert "x.csv cannot be replaced" in str(error.value)
     assert kept.read_text(encoding="utf-8") == "kept"
 
 

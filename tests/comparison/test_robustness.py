@@ -508,6 +508,8 @@ def test_words_say_the_numbers_and_star_the_flips():
 
 def test_a_file_gives_it_back(tmp_path):
     found = by_hand()
+    with pytest.raises(CellsimError, match="is a folder"):
+        found.save(tmp_path)
     found.save(tmp_path / "robust.json")
     again = Robustness.load(tmp_path / "robust.json")
     assert str(again) == str(found)

@@ -18,7 +18,7 @@ from cellsim.comparison.evidence import ALL, Bridge, bridge, evidence_slopes, gr
 from cellsim.comparison.left_out import LARGEST_SHAPE, groups_of_rows, left_out, smoothed, stacking
 from cellsim.comparison.variants import compare, comparison_of
 from cellsim.comparison.verdicts import LAPLACE_OFF, laplace_off, nulls_words
-from cellsim.errors import CalibrationError
+from cellsim.errors import CalibrationError, CellsimError
 from cellsim.likelihood.objective import Objective
 from cellsim.posterior.calibration import Calibration
 from cellsim.posterior.fitting import calibrate, optima
@@ -245,6 +245,8 @@ def test_a_comparison_tells_nulls_from_the_rest_and_ranks_by_evidence() -> None:
 
 
 def test_a_comparison_comes_back_from_its_file(tmp_path: Path) -> None:
+    with pytest.raises(CellsimError, match="is a folder"):
+        small().save(tmp_path)
     small().save(tmp_path / "compared.json")
     again = Comparison.load(tmp_path / "compared.json")
     assert again.verdict == small().verdict

@@ -20,7 +20,7 @@ from scipy import special, stats
 from small_cases import decay, straight_line, tiny_case
 
 from cellsim.case.case import Case, load_case
-from cellsim.errors import CalibrationError
+from cellsim.errors import CalibrationError, CellsimError
 from cellsim.likelihood.objective import objective_of
 from cellsim.likelihood.replicates import score
 from cellsim.posterior import sampler as sampling
@@ -479,6 +479,8 @@ def test_spreads_of_the_hierarchy_are_held_by_fits_and_freed_for_sampling() -> N
 
 def test_what_is_saved_is_loaded(tmp_path: Path) -> None:
     post, path = line(), tmp_path / "line.nc"
+    with pytest.raises(CellsimError, match="is a folder"):
+        post.save(path.parent)
     post.save(path)
     again = Posterior.load(path)
     assert np.array_equal(again.thetas, post.thetas) and again.run == post.run
