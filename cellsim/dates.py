@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 import re
 from datetime import date, datetime, time, timedelta
-from typing import TYPE_CHECKING
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
 
 from cellsim.errors import is_finite_number, is_number
 
@@ -33,12 +34,29 @@ def _moment(value: object) -> datetime:
             value = datetime.fromisoformat(value.strip())
         except ValueError as error:
             raise ValueError(f"{value!r} is not a date that exists ({error})") from None
+    value = _as_python(value)
     if not isinstance(value, date) or value != value:  # pandas' NaT is a datetime that differs from itself
-        raise ValueError(f"{value!r} is not a date")
+        raise ValueError(f"{value!r} is not a date; write it as 2023-10-06")
     if not isinstance(value, datetime):
         return datetime.combine(value, time())
     if value.tzinfo is not None:
         raise ValueError(f"{value!r} carries a time zone, and study days do not; give local time")
+    return value
+
+
+def _as_python(value: Any) -> Any:
+    """numpy's and pandas' dates as Python's; ValueError where they are a span of more than a day."""
+    import numpy as np
+
+    if isinstance(value, np.datetime64):
+        if np.datetime_data(value)[0] in ("Y", "M", "W") and not np.isnat(value):
+            raise ValueError(f"{value} does not say which day; write it as 2023-10-06")
+        return value.astype("datetime64[us]").item()
+    if isinstance(getattr(value, "start_time", None), datetime):  # a period of pandas
+        begin, end = value.start_time, value.end_time
+        if begin.date() != end.date():
+            raise ValueError(f"{value} is the span from {begin.date()} to {end.date()}; write one day")
+        return begin.to_pydatetime()
     return value
 
 
@@ -47,8 +65,8 @@ def as_date(value: object) -> date:
 
     Parameters
     ----------
-    value : datetime.date or str
-        A date, or ISO text such as ``"2023-10-06"``. A time of day is refused.
+    value : datetime.date, numpy.datetime64, pandas.Timestamp, pandas.Period or str
+        A date, or ISO text such as ``"2023-10-06"``. A time of day is refused, and so is a longer span.
 
     Returns
     -------
@@ -75,7 +93,7 @@ def day_of(value: object, day_zero: date | None) -> float:
 
     Parameters
     ----------
-    value : float, datetime.date or str
+    value : float, decimal.Decimal, or a date as for :func:`as_date`
         A day number is returned as it is; a date (or its ISO text) is counted from `day_zero`.
     day_zero : datetime.date or None
         The date of day 0.
@@ -96,6 +114,8 @@ def day_of(value: object, day_zero: date | None) -> float:
     >>> day_of("2023-10-13", date(2023, 10, 6))
     7.0
     """
+    if isinstance(value, Decimal):
+        value = float(value)
     if is_finite_number(value):
         return float(value) + 0.0  # so that -0.0 and 0.0 print alike
     if is_number(value):

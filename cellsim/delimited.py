@@ -13,13 +13,44 @@ from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
 
-__all__ = ["MISSING", "Table", "file_text", "is_missing", "read_number", "read_table_text", "why_no_number"]
+__all__ = [
+    "MISSING",
+    "Table",
+    "file_text",
+    "is_missing",
+    "read_number",
+    "read_table_text",
+    "separator_of",
+    "why_no_number",
+]
 
-MISSING = frozenset({"", "NA", "N/A", "#N/A", "<NA>", "NaN", "nan"})
-"""What spreadsheets, R and pandas write where nothing stands."""
+MISSING = frozenset(
+    {
+        "",
+        "NA",
+        "N/A",
+        "n/a",
+        "#N/A",
+        "#NA",
+        "<NA>",
+        "NaN",
+        "nan",
+        "NaT",
+        "NULL",
+        "Null",
+        "null",
+        "None",
+        "-",
+        "–",
+        "—",
+    }
+)
+"""What spreadsheets, databases, R, pandas and people write where nothing stands."""
 
 _NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?", re.ASCII)
 _INFINITE = re.compile(r"[+-]?inf(?:inity)?", re.IGNORECASE)
+_SEPARATOR_LINE = re.compile(r'"?sep=(.)"?[^\S\n]*(?:\n|$)', re.IGNORECASE)
+_ISO_DATE = re.compile(r"\d{4}-\d{2}-\d{2}\b", re.ASCII)
 _QUOTED = re.compile(r'"[^"]*(?:""[^"]*)*"')
 
 
@@ -96,7 +127,12 @@ def file_text(path: str | PathLike[str]) -> str:
         The file cannot be opened.
     """
     data = Path(path).read_bytes()
-    if data[:2] in (b"\xff\xfe", b"\xfe\xff") or data[:400].count(b"\0") > 100:
+    begin = data[:400]
+    empty = begin.count(b"\0") / max(len(begin), 1)
+    # plain letters are one byte of two in UTF-16 and one of four in UTF-32, whose mark begins as that of UTF-16 does
+    if begin[:4] in (b"\xff\xfe\0\0", b"\0\0\xfe\xff") or empty > 0.6:
+        raise ValueError("it is UTF-32, not UTF-8; save it as UTF-8 (in Excel: 'CSV UTF-8')")
+    if begin[:2] in (b"\xff\xfe", b"\xfe\xff") or empty > 0.25:
         raise ValueError("it is UTF-16, not UTF-8; save it as UTF-8 (in Excel: 'CSV UTF-8')")
     try:
         text = data.decode("utf-8-sig")
@@ -109,6 +145,27 @@ def file_text(path: str | PathLike[str]) -> str:
             "save it as UTF-8 (in Excel: 'CSV UTF-8')"
         ) from None
     return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def separator_of(text: str) -> tuple[str, str]:
+    """What separates the cells of a text, and the text with Excel's first line ``sep=;`` blank.
+
+    It is what that line says, else the one of tab, semicolon and comma that stands most often in the header outside
+    quotes; a comma when none does.
+
+    Examples
+    --------
+    >>> separator_of('day,cells,"label; remark"\\n')[0]
+    ','
+    >>> separator_of("sep=;\\nday;cells\\n")
+    (';', '\\nday;cells\\n')
+    """
+    if said := _SEPARATOR_LINE.match(text):
+        return said[1], "\n" + text[said.end() :]
+    header = next((line for line in text.split("\n") if line.strip() and line[0] != "#"), "")
+    bare = _QUOTED.sub("", header).rstrip()
+    found = max("\t;,", key=bare.count)
+    return (found if found in bare else ","), text
 
 
 @dataclass(frozen=True)
@@ -145,7 +202,8 @@ def read_table_text(text: str, separator: str, *, comments: bool = False) -> Tab
     separator : str
         One character.
     comments : bool
-        Whether lines that begin with ``#`` are left aside.
+        Whether lines that begin with ``#`` are left aside. One that could be a row, with as many cells as the header
+        and a number or date among them, is complained about, unless it begins with ``##``.
 
     Returns
     -------
@@ -195,7 +253,12 @@ def _cells(
     while place < len(text):
         begin = row
         if comments and text[place] == "#":
-            place, row = text.find("\n", place) + 1 or len(text), row + 1
+            line = text[place:].partition("\n")[0]
+            if lines and _may_be_row(line, separator, len(lines[0][1])):
+                what = "the line begins with '#', but has the cells of a row: is it a comment or a row?"
+                remedy = "Begin a comment with '##'; put a first cell that begins with '#' in quotes."
+                complaints.append((row, what, remedy))
+            place, row = place + len(line) + 1, row + 1
             continue
         cells: list[str] = []
         while True:
@@ -206,7 +269,7 @@ def _cells(
                 end = unquoted.match(text, place).end()  # type: ignore[union-attr] # it matches nothing, too
                 cells.append(text[place:end])
             else:
-                end = found.end()
+                end = _behind(text, found.end(), separator)
                 cells.append(found[0][1:-1].replace('""', '"'))
                 row += found[0].count("\n")
             place = end + 1
@@ -220,6 +283,16 @@ def _cells(
     return lines, complaints
 
 
+def _may_be_row(line: str, separator: str, columns: int) -> bool:
+    """Whether a line that begins with ``#`` has the cells of a row; editors drop the last tabs of one."""
+    if line.startswith("##"):
+        return False
+    [(_, cells)], _ = _cells(line, separator, comments=False)
+    return len(cells) >= (min(columns, 2) if separator == "\t" else columns) and any(
+        _NUMBER.fullmatch(cell.strip()) or _ISO_DATE.match(cell.strip()) for cell in cells[1:]
+    )
+
+
 def _quoted(text: str, place: int, separator: str) -> re.Match[str] | str | None:
     """The quoted cell that begins here; None when there is none, words when it cannot be one."""
     if not text.startswith('"', place):
@@ -230,6 +303,14 @@ def _quoted(text: str, place: int, separator: str) -> re.Match[str] | str | None
     if "\n" in found[0] and separator in found[0]:
         lines = found[0].count("\n")
         return f"a quote opens here and closes {lines} row{'s' * (lines > 1)} below, which would swallow what lies between."
-    if text[found.end() : found.end() + 1] not in ("", "\n", separator):
+    end = _behind(text, found.end(), separator)
+    if text[end : end + 1] not in ("", "\n", separator):
         return "something stands after the quote that closes a cell."
     return found
+
+
+def _behind(text: str, place: int, separator: str) -> int:
+    """Behind the blanks that stand here and separate nothing."""
+    while text[place : place + 1] in (" ", "\t") and text[place] != separator:
+        place += 1
+    return place

@@ -292,7 +292,9 @@ def load_case(source: str | PathLike[str] | Mapping[str, str] | Case, *, model: 
         for file in ("problem.yaml", *COMPANIONS, ALTERNATIVES):
             _fetch(desk, folder, file)
     if "problem.yaml" not in desk.texts:
-        raise CaseError([*desk.problems, Problem(what="the file is missing.", file="problem.yaml")])
+        told = any(each.file == "problem.yaml" for each in desk.problems)
+        missing = [] if told else [Problem(what="the file is missing.", file="problem.yaml")]
+        raise CaseError([*desk.problems, *missing])
     problem = read_problem_file(desk.texts["problem.yaml"])
     desk.problems += problem.problems
     for file in [name for names in problem.tables.values() for name in names]:
@@ -356,7 +358,8 @@ def _folder(source: str | PathLike[str]) -> Path:
 
 def _fetch(desk: Desk, folder: Path | None, file: str) -> None:
     """Put one file on the desk, when it is there; who asks for its table hears when it is not."""
-    if folder is None or file in desk.texts or not (folder / file).is_file():
+    told = any(each.file == file for each in desk.problems)
+    if folder is None or file in desk.texts or told or not (folder / file).is_file():
         return
     try:
         desk.texts[file] = file_text(folder / file)
@@ -383,6 +386,8 @@ def _model_of(desk: Desk, folder: Path | None, location: str) -> str:
         ):
             return stem
         return desk.texts[location] if folder is None else str((folder / location).resolve())
+    if any(each.file == location for each in desk.problems):  # it is there, but cannot be read
+        return ""
     if shipped is None:
         remedy = (
             "Put the model's SBML there, or name a shipped model: "

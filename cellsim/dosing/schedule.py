@@ -242,9 +242,10 @@ class Schedule:
         of NONMEM are understood too: ``TIME AMT RATE DUR II ADDL CMT EVID`` (upper or lower case), where
         ``ADDL`` further doses are written out, rows of ``EVID`` 0 (or, without ``EVID``, rows with a
         ``DV`` and no amount) are observations and give no dose, rows with a ``C`` in the column ``C`` are left
-        out, as are lines of a file that begin with ``#``, and ``SS``, ``II`` without ``ADDL``, a negative
+        out, as are lines of a file that begin with ``#`` (one with the cells of a row is refused, unless it begins
+        with ``##``) and rows in which every cell is missing, and ``SS``, ``II`` without ``ADDL``, a negative
         ``RATE`` and every other ``EVID`` are refused. Other columns are refused unless named in `ignore`. A date
-        is text such as 2023-10-06 or a date of Python: a spreadsheet's number of a day is refused.
+        is text such as 2023-10-06 or a date of Python, numpy or pandas: a spreadsheet's number of a day is refused.
 
         Parameters
         ----------

@@ -8,15 +8,24 @@ otherwise turn infusions into boluses without a word.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, timedelta
+from decimal import Decimal
 from numbers import Real
 from os import PathLike
 from typing import Any, NamedTuple
 
 from cellsim.dates import as_date, date_of, day_of, serial_date
-from cellsim.delimited import file_text, is_missing, read_number, read_table_text, why_no_number
+from cellsim.delimited import (
+    file_text,
+    is_missing,
+    read_number,
+    read_table_text,
+    separator_of,
+    why_no_number,
+)
 from cellsim.errors import Problem, ScheduleError, did_you_mean
 
 __all__ = ["AMOUNT_UNITS", "TIME_UNITS", "Row", "TableReading", "TextTable", "read_table", "text_table"]
@@ -79,42 +88,65 @@ class TextTable:
 def text_table(source: str | PathLike[str]) -> TextTable:
     """Read a file of comma, tab or semicolon separated text with a header; lines that begin with ``#`` are comments.
 
+    One that could be a row all the same is refused, unless it begins with ``##``. Rows in which every cell is missing
+    are blank.
+
     Raises
     ------
     ScheduleError
-        It cannot be opened, or is no text.
+        It cannot be opened, is no text, or separates its cells by blanks.
     """
     try:
         text = file_text(source)
     except (OSError, ValueError) as error:
         raise ScheduleError(f"{source} cannot be read as a table: {error}.") from None
-    header = next((line for line in text.split("\n") if line.strip() and line[0] != "#"), "")
-    separator = next((mark for mark in "\t;" if mark in header), ",")
+    separator, text = separator_of(text)
     table = read_table_text(text, separator, comments=True)
+    if len(table.columns) == 1 and len(table.columns[0].split()) > 1:
+        raise ScheduleError(f"{source}: {_between_blanks(table.columns[0])}")
     file = str(source)
     problems = [
         Problem(what=what, remedy=remedy, file=file, row=row) for row, what, remedy in table.complaints
     ]
     if not table.columns:
         problems.append(Problem(what="the table is empty, its header included.", file=file))
-    rows = tuple((row, {name.lower(): cell for name, cell in cells.items()}) for row, cells in table.rows)
-    return TextTable(file, tuple(name.lower() for name in table.columns), rows, tuple(problems))
+    rows = [(row, {name.lower(): cell for name, cell in cells.items()}) for row, cells in table.rows]
+    return TextTable(file, tuple(name.lower() for name in table.columns), _not_blank(rows), tuple(problems))
+
+
+def _between_blanks(header: str) -> str:
+    """What to do with a table that has blanks between its cells."""
+    if re.match(r"TABLE NO\.", header):
+        return (
+            "this is table output of NONMEM, with a title and blanks between the cells; commas, tabs or semicolons "
+            "are read. Let $TABLE write it with NOTITLE FORMAT=,1PE13.6, or remove the title and write commas."
+        )
+    return (
+        f"the header {header[:60]!r} has blanks between its names; commas, tabs or semicolons are read. "
+        "Save the table with one of them."
+    )
+
+
+def _not_blank(rows: Iterable[tuple[int, dict[str, Any]]]) -> tuple[tuple[int, dict[str, Any]], ...]:
+    """The rows in which something stands; spreadsheets leave others behind the last one."""
+    return tuple(each for each in rows if not all(map(_missing, each[1].values())))
 
 
 def _mappings(source: Any) -> TextTable:
     """The same of a DataFrame or of rows of name and value; rows are counted from 1."""
     columns = [str(name) for name in getattr(source, "columns", ())]
     try:
-        rows = list(source.to_dict("records") if columns else source)
+        # with twin columns, which are refused by their header, pandas would drop one of each
+        twins = len(set(columns)) < len(columns)
+        rows = [] if twins else list(source.to_dict("records") if columns else source)
     except TypeError:
         rows = [source]
     if strange := [row for row in rows if not isinstance(row, Mapping)]:
         raise ScheduleError(f"A table is a path, a DataFrame or rows of name and value, not {strange[0]!r}.")
     columns = columns or list(dict.fromkeys(str(name) for row in rows for name in row))
     lowered = [{str(name).strip().lower(): each for name, each in row.items()} for row in rows]
-    return TextTable(
-        "table", tuple(each.strip().lower() for each in columns), tuple(enumerate(lowered, start=1))
-    )
+    numbered = _not_blank(enumerate(lowered, start=1))
+    return TextTable("table", tuple(each.strip().lower() for each in columns), numbered)
 
 
 def _missing(value: object) -> bool:
@@ -149,7 +181,7 @@ class _Reader:
                 return read_number(value)
             except ValueError as error:
                 raise _UnreadableError(f"{column} {error}. {why_no_number(value)}") from None
-        if isinstance(value, Real) and not isinstance(value, bool):
+        if isinstance(value, Real | Decimal) and not isinstance(value, bool):
             try:
                 return float(value)
             except OverflowError:
@@ -276,7 +308,7 @@ class _Reader:
         if interval < 0 or (more and not interval > 0):
             raise _UnreadableError(f"ADDL {more:g} needs a positive interval II, not {interval:g}.")
         label = row.get("label")
-        if not isinstance(label, str) and _missing(label):
+        if _missing(label):
             label = ""
         day, product = self.day(row), self.named(row)
         for step in range(int(more) + 1):
@@ -314,7 +346,7 @@ def _serial(value: object) -> str:
         number = read_number(value) if isinstance(value, str) else value
     except ValueError:
         return ""
-    if not isinstance(number, Real) or isinstance(number, bool):
+    if not isinstance(number, Real | Decimal) or isinstance(number, bool):
         return ""
     meant = serial_date(float(number))
     guess = (

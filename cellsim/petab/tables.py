@@ -142,6 +142,8 @@ class Desk:
             The rows that have as many cells as the header.
         """
         if file not in self.texts:
+            if any(each.file == file for each in self.problems):  # it is there, but cannot be read
+                return []
             remedy = "Every case has it; a table with nothing to say has its header line only."
             self.problems.append(Problem(what="the file is missing.", remedy=remedy, file=file))
             return []

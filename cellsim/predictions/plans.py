@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from os import PathLike
 from typing import TYPE_CHECKING, Any
 
+from cellsim.delimited import is_missing
 from cellsim.dosing.schedule import Schedule
 from cellsim.dosing.tables import TextTable, text_table
 from cellsim.errors import Problem, ScheduleError, did_you_mean, unusable
@@ -290,7 +291,7 @@ def plans_from_table(
     columns = tuple(name for name in table.columns if name != "plan")
     named: dict[str, list[tuple[int, dict[str, Any]]]] = {}
     for number, row in table.rows:
-        if not (name := row["plan"].strip()):
+        if is_missing(name := row["plan"].strip()):
             problems.append(Problem(what="no plan is named.", file=table.file, row=number))
         named.setdefault(name, []).append((number, {each: row[each] for each in columns}))
     plans: dict[str, Schedule] = {}

@@ -4,6 +4,9 @@ import csv
 import io
 import math
 import re
+import warnings
+from decimal import Decimal
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -32,6 +35,11 @@ def decay():
         {"k": ("log-normal", 0.0, 0.75), "A": ("log-normal", 0.0, 1.0)},
         doses=[(2.0, "bag", 50.0), (9.0, "bag", 50.0), (16.0, "bag", 50.0)],
     )
+
+
+@cache
+def published():
+    return load_case("sjogren_rfib")
 
 
 def refusals(make) -> list[str]:
@@ -124,6 +132,10 @@ def test_a_number_is_the_one_python_writes(value):
     [
         ("a\tb\n1\t2\n".encode("utf-16"), "UTF-16"),
         ("a\tb\n1\t2\n".encode("utf-16-le") * 60, "UTF-16"),
+        ("a\tb\n".encode("utf-16-be"), "UTF-16"),
+        ("a\tb\n1\t2\n".encode("utf-32"), "UTF-32"),
+        ("a\tb\n1\t2\n".encode("utf-32-le"), "UTF-32"),
+        ("a\tb\n1\t2\n".encode("utf-32-be") * 60, "UTF-32"),
         ("a\tb\n1\tµg\n".encode("cp1252"), "row 2 stands the byte 0xb5, 'µ'"),
     ],
 )
@@ -143,6 +155,17 @@ def test_an_open_quote_in_a_case_names_file_and_row():
         lines = [f"{line}\t{mark}" for line, mark in zip(lines, ["note", '"open', *["x"] * len(lines)])]
         found = refusals(lambda: load_case({**files, file: "\n".join(lines)}))  # noqa: B023
         assert any(each.startswith(f"{file}, row 2: a quote opens here") for each in found), found
+
+
+@pytest.mark.parametrize("encoding", ["cp1252", "utf-16", "utf-32"])
+@pytest.mark.parametrize("file", ["measurements.tsv", "experiments.tsv", "products.tsv", "problem.yaml"])
+def test_a_file_that_cannot_be_read_is_not_said_to_be_missing(tmp_path, file, encoding):
+    """Witness: the file is there; nothing else is wrong with the case."""
+    for name, text in decay().files.items():
+        begin = "# é\n" if name == file and encoding == "cp1252" else ""
+        (tmp_path / name).write_bytes((begin + text).encode(encoding if name == file else "utf-8"))
+    said = [each for each in refusals(lambda: load_case(tmp_path)) if each.startswith(file)]
+    assert len(said) == 1 and "save it as UTF-8" in said[0], said
 
 
 def shuffled(text: str) -> str:
@@ -301,7 +324,10 @@ def nonmem(rows, **options):
     ("text", "days"),
     [
         ("C,TIME,AMT\n.,0,50\nC,7,50\n,14,50\n", [0, 14]),
-        ("TIME,AMT\n0,50\n#7,50\n14,50\n", [0, 14]),
+        ("TIME,AMT\n0,50\n##7,50\n14,50\n", [0, 14]),
+        ("TIME,AMT\n0,50\n# from the chart, page three\n14,50\n", [0, 14]),
+        ("TIME,AMT\n0,50\n.,.\nNA,n/a\n14,50\n", [0, 14]),
+        ("TIME,AMT,RATE,DUR\n0,50,-,NULL\n", [0]),
         ("# made by hand\nTIME,AMT\n0,50\n", [0]),
         ("TIME,AMT,II,ADDL\n0,50,7,2\n", [0, 7, 14]),
         ("TIME,AMT,II,ADDL\n0,50,7,0\n", [0]),
@@ -339,6 +365,10 @@ def test_what_nonmem_gives_is_given(tmp_path, text, days):
         ("TIME,AMT\n0,5_0\n", "row 2: amt '5_0'"),
         ("TIME,AMT\n\u22127,50\n", "MINUS SIGN"),
         ("TIME;AMT\n0;50,5\n", "row 2: amt '50,5'"),
+        ("TIME,AMT\n0,50\n#7,50\n14,50\n", "row 3: the line begins with '#'"),
+        ("TIME,AMT\n0,-\n", "row 2: amt is empty"),
+        ("TABLE NO.  1\n TIME AMT\n 0.0E+00 5.0E+01\n", "NOTITLE"),
+        ("TIME AMT\n0 50\n", "'TIME AMT' has blanks between its names; commas, tabs"),
         ("TIME,AMT,DUR\n0,50\n", "row 2: 2 cells under 3 columns"),
         ("TIME,AMT\n0,1e400\n", "row 2: amt 1e400"),
     ],
@@ -346,6 +376,113 @@ def test_what_nonmem_gives_is_given(tmp_path, text, days):
 def test_what_nonmem_would_do_otherwise_is_refused_by_row(tmp_path, text, said):
     found = refusals(lambda: nonmem(table(tmp_path, text)))
     assert any(said in each for each in found), found
+
+
+@pytest.mark.parametrize("separator", [",", "\t", ";"])
+def test_a_row_whose_first_cell_begins_with_a_hash_is_no_comment(tmp_path, separator):
+    """Witness: the three doses as written; in quotes they are read, without them two are asked about by row."""
+    text = "label,day,cells\n#1,0,5e7\n#2,7,5e7\nthird,14,5e7\n".replace(",", separator)
+    found = refusals(lambda: Schedule.from_table(table(tmp_path, text), product="rfib"))
+    assert [f"row {row}" in said for row, said in zip((2, 3), found)] == [True, True] and len(found) == 2
+    quoted = text.replace("#1", '"#1"').replace("#2", '"#2"')
+    doses = Schedule.from_table(table(tmp_path, quoted), product="rfib")
+    assert [(each.label, each.day) for each in doses] == [("#1", 0), ("#2", 7), ("third", 14)]
+    plans = "plan,day,cells,product\n#a,2024-01-05,5e7,rfib\nb,0,5e7,rfib\n".replace(",", separator)
+    found = refusals(lambda: plans_from_table(table(tmp_path, plans), published()))
+    assert any("row 2: the line begins with '#'" in each for each in found)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "sep=;\nday;cells;label\n0;5e7;a\n",
+        '"sep=,"\r\nday,cells,label\r\n0,5e7,a\r\n',
+        "SEP=|\nday|cells|label\n0|5e7|a\n",
+        'day,cells,"label"\t\n0,5e7,a\n',
+        "day,cells,label\t\n0,5e7,a\n",
+        'day;cells;label;"dose, remark; more"\n0;5e7;a;x\n',
+        'day,cells,label,"dose; remark; more; more"\n0,5e7,a,x\n',
+        'day\tcells\tlabel\t"a, b, c, d; e"\n0\t5e7\ta\tx\n',
+    ],
+)
+def test_the_separator_is_what_separates(tmp_path, text):
+    """Witness: the dose by hand."""
+    extra = [
+        each for each in ("dose, remark; more", "dose; remark; more; more", "a, b, c, d; e") if each in text
+    ]
+    doses = Schedule.from_table(table(tmp_path, text), product="rfib", ignore=tuple(extra))
+    assert [(each.day, each.cells, each.label) for each in doses] == [(0.0, 5e7, "a")]
+
+
+def test_lines_are_counted_with_the_one_that_names_the_separator(tmp_path):
+    (said,) = refusals(
+        lambda: Schedule.from_table(table(tmp_path, "sep=;\nday;cells\n0;x\n"), product="rfib")
+    )
+    assert "row 3: cells 'x'" in said
+
+
+def test_twin_columns_are_refused_without_a_warning_of_pandas():
+    frame = pd.DataFrame([[0.0, 5e7, 6e7]], columns=["day", "cells", "cells"])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        (said,) = refusals(lambda: Schedule.from_table(frame, product="rfib"))
+    assert "column cells stands there twice" in said
+
+
+@pytest.mark.parametrize(
+    "dates",
+    [
+        np.array(["2024-01-05", "2024-01-12"], dtype="datetime64[D]"),
+        np.array(["2024-01-05", "2024-01-12"], dtype="datetime64[ns]"),
+        list(pd.to_datetime(["2024-01-05", "2024-01-12"])),
+        [pd.Period("2024-01-05", "D"), pd.Period("2024-01-12", "D")],
+    ],
+)
+def test_dates_of_numpy_and_pandas_are_dates(dates):
+    """Witness: the same dates as text."""
+    text = Schedule.at(["2024-01-05", "2024-01-12"], cells=5e7, product="rfib", day_zero="2024-01-05")
+    assert Schedule.at(dates, cells=5e7, product="rfib", day_zero=dates[0]) == text
+    rows = [{"date": each, "cells": 5e7} for each in dates]
+    for source in (rows, pd.DataFrame({"date": dates, "cells": 5e7})):
+        assert Schedule.from_table(source, product="rfib", day_zero="2024-01-05") == text
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        (np.datetime64("2024-01"), "does not say which day"),
+        (pd.Period("2024-01", "M"), "from 2024-01-01 to 2024-01-31"),
+        (Decimal("45296"), "2024-01-05"),
+        (("2024", 1), "write it as 2023-10-06"),
+    ],
+)
+def test_what_is_no_single_date_is_refused_with_what_to_write(value, said):
+    rows = [{"date": value, "cells": 5e7}]
+    (found,) = refusals(lambda: Schedule.from_table(rows, product="rfib", day_zero="2024-01-05"))
+    assert said in found
+
+
+def test_decimals_are_numbers():
+    """Witness: the same numbers as floats."""
+    rows = [{"day": Decimal("7.5"), "cells": Decimal("5e7"), "duration": Decimal("0.25")}]
+    floats = [{name: float(each) for name, each in rows[0].items()}]
+    assert Schedule.from_table(rows, product="rfib") == Schedule.from_table(floats, product="rfib")
+
+
+@pytest.mark.parametrize(
+    "blank", [None, float("nan"), pd.NA, pd.NaT, "NA", "n/a", "NULL", "None", "-", "#N/A", " "]
+)
+def test_blank_rows_and_labels_of_frames_are_blank(blank):
+    """Witness: the frame without them."""
+    full = pd.DataFrame({"day": [0, 7], "cells": [5e7, 5e7], "label": ["", "b"]}, dtype=object)
+    frame = pd.DataFrame(
+        {"day": [0, 7, blank, blank], "cells": [5e7, 5e7, blank, blank], "label": [blank, "b", blank, blank]},
+        dtype=object,
+    )
+    given = Schedule.from_table(full, product="rfib")
+    for source in (frame, frame.to_dict("records")):
+        assert Schedule.from_table(source, product="rfib") == given
+    assert [each.label for each in given] == ["", "b"]
 
 
 def test_commented_rows_stay_comments_when_the_column_is_set_aside(tmp_path):
@@ -359,10 +496,13 @@ def test_missing_values_of_pandas_are_missing():
 
 
 def test_a_table_of_plans_loses_no_row_and_takes_an_amount_unit(tmp_path):
-    case = load_case("sjogren_rfib")
+    case = published()
     text = "plan,TIME,AMT,product,II,ADDL\na,0,50,rfib,7,2\nb,0,50,rfib,.,.\n"
     plans = plans_from_table(table(tmp_path, text), case, amount_unit="Mcell")
     assert {name: plan.total() for name, plan in plans.items()} == {"a": 1.5e8, "b": 5e7}
+    nameless = "plan,day,cells,product\na,0,5e7,rfib\nNA,7,5e7,rfib\nNA,NA,NA,NA\n"
+    found = refusals(lambda: plans_from_table(table(tmp_path, nameless), case))
+    assert len(found) == 1 and "row 3: no plan is named" in found[0]
     broken = 'plan,day,cells,product\n"a,0,5e7,rfib\nb,0,5e7,rfib\n,1,5e7,rfib\n'
     found = refusals(lambda: plans_from_table(table(tmp_path, broken), case))
     assert any("row 2: a quote opens" in each for each in found)
