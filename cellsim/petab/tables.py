@@ -167,6 +167,8 @@ class Desk:
         if (
             len(short) == 1
             and len(lines) > 1
+            and header[-1]
+            != "conditionId"  # a period without one is PEtab's own; one that does nothing is told elsewhere
             and all(line.of(header[-1]) for line in lines if line is not short[0])
         ):
             what = f"the row ends before the column {header[-1]!r}, which every other row fills."
