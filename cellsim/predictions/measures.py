@@ -82,19 +82,24 @@ class Runs:
         """A quantity on a day that is one of `times`, shape (n_draws,)."""
         return self.values[name][:, int(np.searchsorted(self.times, day))]
 
+    def area(self, name: str, until: float) -> Array:
+        """An integral from day 0 to `until`, shape (n_draws,)."""
+        first, last = (int(np.searchsorted(self.times, day)) for day in (0.0, until))
+        return self.areas[name][:, last] - self.areas[name][:, first]
+
 
 class Measure(Protocol):
     """The promise: say what you need, then turn runs into numbers.
 
     1. `formulas` names the quantities to be recorded, each with a formula in the model's names.
-    2. `areas` names those whose integral over time is needed too.
+    2. `areas` names what is integrated over time by the solver itself, each with its formula.
     3. `days` are extra days to be recorded (a grid and every dose are there already).
     4. `asked` lists the numbers given, `of` gives them, shape (n_asked, n_draws), in the same order.
     """
 
     def formulas(self, case: Case) -> dict[str, sp.Expr]: ...
 
-    def areas(self, case: Case) -> tuple[str, ...]: ...
+    def areas(self, case: Case) -> dict[str, sp.Expr]: ...
 
     def days(self, until: float) -> tuple[float, ...]: ...
 
@@ -167,8 +172,8 @@ class _Plain:
     def formulas(self, case: Case) -> dict[str, sp.Expr]:
         return {}
 
-    def areas(self, case: Case) -> tuple[str, ...]:
-        return ()
+    def areas(self, case: Case) -> dict[str, sp.Expr]:
+        return {}
 
     def days(self, until: float) -> tuple[float, ...]:
         return ()
@@ -310,8 +315,8 @@ class Area(_Plain):
 
     quantity: str
 
-    def areas(self, case: Case) -> tuple[str, ...]:
-        return (self.quantity,)
+    def areas(self, case: Case) -> dict[str, sp.Expr]:
+        return {self.quantity: sp.Symbol(self.quantity)}
 
     def asked(self, case: Case, model: Model, until: float) -> tuple[Asked, ...]:
         own = model[self.quantity].unit
@@ -319,17 +324,15 @@ class Area(_Plain):
         return (Asked("area", self.quantity, model.time_unit if plain else f"{own} {model.time_unit}"),)
 
     def of(self, runs: Runs, case: Case, until: float) -> Array:
-        area = runs.areas[self.quantity]
-        first, last = (int(np.searchsorted(runs.times, day)) for day in (0.0, until))
-        return np.array([area[:, last] - area[:, first]])
+        return np.array([runs.area(self.quantity, until)])
 
 
 @dataclass(frozen=True)
 class DaysBelow(_Plain):
     """Days, from day 0 on, that a quantity spends below a level.
 
-    Both sides of a dose are on the grid. Between its days crossings lie on straight lines, of the logarithm where value and
-    level are above zero: exact for what decays or grows at a constant rate.
+    The solver integrates 1 while the quantity is below the level and 0 otherwise, and meets every crossing where it is: as
+    exact as the simulation, however short a stay below may be.
 
     Parameters
     ----------
@@ -342,33 +345,20 @@ class DaysBelow(_Plain):
     quantity: str
     level: float
 
-    def _name(self, case: Case) -> str:
-        """What the runs call it: an analyte may bear the name of a quantity that it is not."""
-        other = {each.id for each in case.analytes if prediction_of(each) != sp.Symbol(self.quantity)}
-        return f"{self.quantity} (model)" if self.quantity in other else self.quantity
+    @property
+    def _name(self) -> str:
+        return f"{self.quantity} below {self.level!r}"
 
-    def formulas(self, case: Case) -> dict[str, sp.Expr]:
-        return {self._name(case): sp.Symbol(self.quantity)}
+    def areas(self, case: Case) -> dict[str, sp.Expr]:
+        below = sp.Lt(sp.Symbol(self.quantity), sp.Float(self.level))
+        return {self._name: sp.Piecewise((sp.Integer(1), below), (sp.Integer(0), True))}
 
     def asked(self, case: Case, model: Model, until: float) -> tuple[Asked, ...]:
         name = model[self.quantity].name
         return (Asked(f"days below {self.level:g}", name, "day"),)
 
     def of(self, runs: Runs, case: Case, until: float) -> Array:
-        inside = (runs.times >= 0) & (runs.times <= until)
-        values = runs.values[self._name(case)][:, inside]
-        above = values - self.level
-        if self.level > 0:
-            with np.errstate(invalid="ignore", divide="ignore"):
-                above = np.where((values > 0).all(axis=1, keepdims=True), np.log(values / self.level), above)
-        left, right, width = above[:, :-1], above[:, 1:], np.diff(runs.times[inside])
-        with np.errstate(invalid="ignore", divide="ignore"):
-            share = np.where(
-                left * right < 0,
-                np.minimum(left, right) / (np.minimum(left, right) - np.maximum(left, right)),
-                (left + right) < 0,
-            )
-        return np.array([share @ width])
+        return np.array([runs.area(self._name, until)])
 
 
 @dataclass(frozen=True)

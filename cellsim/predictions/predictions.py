@@ -251,10 +251,10 @@ class _Course:
         formulas: dict[str, sp.Expr] = {}
         for measure in measures:
             formulas.update(measure.formulas(case))
-        areas = tuple(dict.fromkeys(name for measure in measures for name in measure.areas(case)))
+        areas = {name: each for measure in measures for name, each in measure.areas(case).items()}
         model, integrals = with_areas(objective.model, areas)
         outputs = {**formulas, **integrals}
-        self.formulas, self.areas = tuple(formulas), areas
+        self.formulas, self.areas = tuple(formulas), tuple(areas)
         self.kernels = objective.kernels_of(outputs, model)
         timeline = replace(timeline, products=case.products)
         delivery = deliver(timeline, model)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -73,19 +73,26 @@ class Simulated:
         )
 
 
-def with_areas(model: Model, names: Sequence[str]) -> tuple[Model, dict[str, sp.Expr]]:
-    """A sibling that integrates quantities too, and the integrals as outputs."""
+def with_areas(model: Model, formulas: Mapping[str, sp.Expr]) -> tuple[Model, dict[str, sp.Expr]]:
+    """A sibling that integrates formulas too, and the integrals as outputs."""
     import sympy as sp
 
     from cellsim.model.content import State
 
     # a space keeps them apart from every name a model can have
-    integrals = {f"area of {name}": name for name in names}
+    integrals = {f"area of {name}": formula for name, formula in formulas.items()}
     states = tuple(
-        State(integral, sp.Integer(0), sp.Symbol(name), f"{model[name].unit} {model.time_unit}")
-        for integral, name in integrals.items()
+        State(
+            integral,
+            sp.Integer(0),
+            formula,
+            # a formula that is no quantity of the model is a share of the time
+            f"{model[formula.name].unit} {model.time_unit}" if formula.is_Symbol else model.time_unit,
+        )
+        for integral, formula in integrals.items()
     )
-    return replace(model, states=(*model.states, *states)), {name: sp.Symbol(name) for name in integrals}
+    outputs = {name: sp.Symbol(integral) for name, integral in zip(formulas, integrals, strict=True)}
+    return replace(model, states=(*model.states, *states)), outputs
 
 
 class Sample:
@@ -99,10 +106,9 @@ class Sample:
         self.formulas: dict[str, sp.Expr] = {}
         for measure in measures:
             self.formulas.update(measure.formulas(objective.case))
-        self.areas = tuple(
-            dict.fromkeys(name for measure in measures for name in measure.areas(objective.case))
-        )
-        self.model, integrals = with_areas(objective.model, self.areas)
+        areas = {name: each for measure in measures for name, each in measure.areas(objective.case).items()}
+        self.areas = tuple(areas)
+        self.model, integrals = with_areas(objective.model, areas)
         outputs = {**self.formulas, **integrals}
         self.kernels = self.objective.kernels_of(outputs, self.model)
         wanted = [day for measure in measures for day in measure.days(until)]
@@ -111,8 +117,11 @@ class Sample:
         )
 
     def see_doses(self, plans: Sequence[Schedule]) -> None:
-        """Record both sides of every dose of every plan too, and the hours after it, so that all plans share their days."""
-        days = np.array(sorted({each.day for plan in plans for each in plan.infusions}))
+        """Record both sides of every dose of every plan, its end, and the hours after both: all plans share their days."""
+        given = [each for plan in plans for each in plan.infusions]
+        days = np.array(
+            sorted({*(each.day for each in given), *(each.day + each.duration for each in given)})
+        )
         hours = (days[:, None] + _AFTER_DOSE).ravel()
         # a sample at the instant of a dose is read after it: the one before stands beside it, so that no line crosses a dose
         before = np.nextafter(days, -np.inf)

@@ -8,7 +8,8 @@ from small_cases import tiny_case
 import cellsim as cs
 from cellsim import plots
 from cellsim.errors import CellsimError
-from cellsim.predictions.measures import InRange, Value
+from cellsim.likelihood.objective import objective_of
+from cellsim.predictions.measures import DaysBelow, InRange, Value
 from cellsim.predictions.predictions import predictions_of
 
 RATE = 0.1
@@ -68,3 +69,48 @@ def test_formula_with_placeholders_and_no_quantity_is_refused_in_words() -> None
     with pytest.raises(CellsimError, match=r"IL6 cannot be predicted .* Name the model's quantity"):
         Value((9.0,), ("IL6",)).formulas(case)
     assert "IL6" not in Value((9.0,)).formulas(case)
+
+
+@pytest.mark.parametrize(
+    ("model", "quantity", "level", "until", "days"),
+    [
+        ("u := 1 + piecewise(-1, time>=100.3 && time<100.35, 0)", "u", 0.5, 200, 0.05),
+        ("e = 1; e' = 0; at time>=33.21: e = 0; at time>=33.26: e = 1", "e", 0.5, 200, 0.05),
+        ("c := cos(2*pi*3*time)", "c", 0.0, 365, 182.5),
+        ("z = 2; z' = -0.1*z", "z", 1.0, 20, 20 - 10 * np.log(2)),
+        ("z = 1; z' = z*(1 - z/1000); w := 1/z", "w", 0.01, 30, 30 - np.log(99.9 / 0.9)),
+    ],
+)
+def test_days_below_a_level_miss_no_stay_however_short(
+    model: str, quantity: str, level: float, until: float, days: float
+) -> None:
+    """Witness: closed forms (windows, an event's days, half of all periods, a decay, logistic growth)."""
+    made = tiny_case(
+        f"x = 1; x' = 0*x; k = 1; {model}",
+        {"y": ("x*k", 0.1)},
+        [("y", 1.0, 1.0)],
+        {"k": ("log-normal", 0.0, 0.5)},
+    )
+    swept = cs.sweep(
+        cs.calibrate(made, starts=1),
+        {"none": cs.Schedule()},
+        until=until,
+        measures=[DaysBelow(quantity, level)],
+        draws=3,
+    )
+    assert swept.posterior[0, 0] == pytest.approx(days, abs=2e-4)
+
+
+def test_days_below_a_level_move_with_the_crossing() -> None:
+    """x = 5 exp(-k t) is below 1 from ln(5)/k on; by ln k, which theta moves by its prior sd, that day moves by -ln(5)/k."""
+    made = tiny_case(
+        "x = 5; x' = -k*x; k = 0.2",
+        {"y": ("x", 0.1)},
+        [("y", 1.0, 4.0)],
+        {"k": ("log-normal", float(np.log(0.2)), 0.3)},
+    )
+    objective = objective_of(made)
+    [found] = predictions_of(objective, [DaysBelow("x", 1.0)], until=28)
+    value, slope = found.of(np.array([0.0]))
+    assert value == pytest.approx(28 - np.log(5) / 0.2, abs=1e-4)
+    assert slope == pytest.approx([0.3 * np.log(5) / 0.2], rel=1e-3)
