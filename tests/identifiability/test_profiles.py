@@ -345,7 +345,7 @@ def test_threads_change_nothing():
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"step": 0.0}, "step = 0; above 0"),
+        ({"step": 0.0}, "step = 0.0; above 0"),
         ({"step": -0.5}, "step = -0.5"),
         ({"step": np.nan}, "step = nan"),
         ({"tolerance": 0.0}, "tolerance = 0"),
