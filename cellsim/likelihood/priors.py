@@ -74,6 +74,8 @@ FAMILIES: dict[str, tuple[int, Callable[..., Any]]] = {
 }
 
 
+_LEAST = 1e-290  # probability between bounds: below it a double loses digits, and soon is 0
+
 # scipy takes a millisecond to make a distribution, and a gradient asks several times
 @lru_cache(maxsize=4096)
 def _distribution(family: str, parameters: tuple[float, ...]) -> Any:
@@ -83,9 +85,23 @@ def _distribution(family: str, parameters: tuple[float, ...]) -> Any:
 
 
 @lru_cache(maxsize=4096)
+def _tail(family: str, parameters: tuple[float, ...], lower: float, upper: float) -> int:
+    """The half of the family that the bounds lie in: 1 above the median, -1 below it, 0 on both sides of it."""
+    median = float(_distribution(family, parameters).ppf(0.5))
+    return int(lower >= median) - int(upper <= median)
+
+
+@lru_cache(maxsize=4096)
 def _share(family: str, parameters: tuple[float, ...], lower: float, upper: float) -> float:
-    whole = _distribution(family, parameters)
-    return float(whole.cdf(upper) - whole.cdf(lower))
+    # far out a distribution function is 1 to the last digit: what lies beyond is counted there instead
+    whole, tail = _distribution(family, parameters), _tail(family, parameters, lower, upper)
+    if not lower < upper:
+        return 0.0
+    if tail > 0:
+        return float(whole.sf(lower) - whole.sf(upper))
+    if tail < 0:
+        return float(whole.cdf(upper) - whole.cdf(lower))
+    return float(1.0 - whole.cdf(lower) - whole.sf(upper))
 
 
 @dataclass(frozen=True)
@@ -128,9 +144,10 @@ class Prior:
         wanted = FAMILIES[self.family][0]
         if len(self.parameters) != wanted or not np.all(np.isfinite(self.parameters)):
             raise CaseError(f"a {self.family} prior takes {wanted} finite numbers, seen {self.parameters}.")
-        if not self._share() > 0:
+        if not self._share() > _LEAST:
             raise CaseError(
-                f"{self.family} prior {self.parameters} leaves nothing between {self.lower} and {self.upper}."
+                f"{self.family} prior {self.parameters} leaves nothing between {self.lower} and {self.upper} "
+                f"(a probability below {_LEAST:g})."
             )
         if not 0 < self.spread < np.inf:
             raise CaseError(f"a prior cannot be spread {self.spread:g} times as wide.")
@@ -141,6 +158,9 @@ class Prior:
     def _share(self) -> float:
         """Probability between the bounds, which the truncated density is divided by."""
         return _share(self.family, self.parameters, self.lower, self.upper)
+
+    def _tail(self) -> int:
+        return _tail(self.family, self.parameters, self.lower, self.upper)
 
     @property
     def _closed(self) -> bool:
@@ -179,13 +199,14 @@ class Prior:
         if (ends := self._ends) is not None:
             reach = (ends[1] - ends[0]) * ndtr(-np.abs(theta))
             return np.asarray(np.where(theta < 0, ends[0] + reach, ends[1] - reach))
-        whole = self._distribution()
-        below, above = whole.cdf(self.lower), whole.sf(self.upper)
-        share = self._share()
-        # from the nearer tail, so that neither loses its digits
-        low = whole.ppf(below + share * ndtr(np.minimum(theta, 0.0)))
-        high = whole.isf(above + share * ndtr(-np.maximum(theta, 0.0)))
-        return np.asarray(np.where(theta < 0, low, high))
+        whole, share, tail = self._distribution(), self._share(), self._tail()
+        # from the nearer tail, so that neither loses its digits; where both ends lie in one tail, from that one
+        low = np.minimum(theta, 0.0) if tail == 0 else theta
+        high = -np.maximum(theta, 0.0) if tail == 0 else -theta
+        from_below = whole.ppf(whole.cdf(self.lower) + share * ndtr(low)) if tail <= 0 else np.inf
+        from_above = whole.isf(whole.sf(self.upper) + share * ndtr(high)) if tail >= 0 else np.inf
+        x = np.where((theta < 0) if tail == 0 else tail < 0, from_below, from_above)
+        return np.asarray(np.clip(x, self.lower, self.upper))
 
     def slope(self, theta: NDArray[np.float64]) -> NDArray[np.float64]:
         """Derivative of :meth:`value` with respect to `theta`."""
@@ -206,10 +227,10 @@ class Prior:
             with np.errstate(invalid="ignore", divide="ignore"):
                 x = np.log(value) if self.family == "log-normal" else value
             return float((x - mean) / sd / self.spread)
-        whole, share = self._distribution(), self._share()
-        under = (whole.cdf(value) - whole.cdf(self.lower)) / share
-        over = (whole.sf(value) - whole.sf(self.upper)) / share
-        return float(ndtri(under) if under < over else -ndtri(over)) / self.spread
+        whole, share, tail = self._distribution(), self._share(), self._tail()
+        under = whole.sf(self.lower) - whole.sf(value) if tail > 0 else whole.cdf(value) - whole.cdf(self.lower)
+        over = whole.cdf(self.upper) - whole.cdf(value) if tail < 0 else whole.sf(value) - whole.sf(self.upper)
+        return float(ndtri(under / share) if under < over else -ndtri(over / share)) / self.spread
 
     def log_density(self, value: NDArray[np.float64] | float) -> NDArray[np.float64]:
         """Log of the truncated density at `value`, in the parameter's own unit, as PEtab defines it."""

@@ -1,7 +1,9 @@
 """Priors: densities against libpetab and quadrature, whitening against the normal approximation it promises."""
 
 import itertools
+from typing import Any
 
+import mpmath
 import numpy as np
 import pytest
 from hypothesis import given
@@ -66,6 +68,82 @@ def test_whitening_goes_back_and_forth_and_slope_is_the_difference_quotient(
     assert prior.slope(np.array(theta)) == pytest.approx(quotient, rel=1e-5)
 
 
+TAILS = [
+    Prior("normal", (0.0, 1.0), 8.0, 9.0),
+    Prior("normal", (0.0, 1.0), 9.0, 12.0),
+    Prior("normal", (0.0, 1.0), 30.0),
+    Prior("normal", (0.0, 1.0), -9.0, -8.0),
+    Prior("normal", (0.0, 1.0), -np.inf, -30.0),
+    Prior("log-normal", (0.0, 0.5), np.exp(5.0), np.exp(6.0)),
+    Prior("log-normal", (0.0, 0.5), np.exp(-6.0), np.exp(-5.0)),
+    Prior("exponential", (1.0,), 35.0, 40.0),
+    Prior("exponential", (1.0,), 40.0, 45.0),
+    Prior("exponential", (1.0,), 1e-12, 2e-12),
+    Prior("laplace", (0.0, 1.0), 36.0, 40.0),
+    Prior("laplace", (0.0, 1.0), -40.0, -36.0),
+    Prior("log-laplace", (0.0, 1.0), 1e16, 2e16),
+    Prior("log-laplace", (0.0, 1.0), 1e-16, 2e-16),
+    Prior("cauchy", (0.0, 1.0), 1e15, 2e15),
+    Prior("cauchy", (0.0, 1.0), -2e15, -1e15),
+    Prior("gamma", (2.0, 1.0), 45.0, 50.0),
+    Prior("gamma", (2.0, 1.0), 1e-9, 2e-9),
+    Prior("chisquare", (3.0,), 90.0, 100.0),
+    Prior("chisquare", (3.0,), 1e-9, 2e-9),
+    Prior("rayleigh", (1.0,), 9.0, 10.0),
+    Prior("rayleigh", (1.0,), 1e-9, 2e-9),
+    Prior("uniform", (0.0, 1.0), 0.9, 0.95),
+    Prior("log-uniform", (0.01, 100.0), 90.0, 99.0),
+]
+
+
+def density_by_mpmath(family: str, parameters: tuple[float, ...], x: Any) -> Any:
+    """The textbook formula, not normalised."""
+    a, b = (*(mpmath.mpf(each) for each in parameters), mpmath.mpf(1))[:2]
+    return {
+        "normal": lambda: mpmath.exp(-(((x - a) / b) ** 2) / 2),
+        "log-normal": lambda: mpmath.exp(-(((mpmath.log(x) - a) / b) ** 2) / 2) / x,
+        "exponential": lambda: mpmath.exp(-x / a),
+        "laplace": lambda: mpmath.exp(-abs(x - a) / b),
+        "log-laplace": lambda: mpmath.exp(-abs(mpmath.log(x) - a) / b) / x,
+        "cauchy": lambda: 1 / (1 + ((x - a) / b) ** 2),
+        "gamma": lambda: x ** (a - 1) * mpmath.exp(-x / b),
+        "chisquare": lambda: x ** (a / 2 - 1) * mpmath.exp(-x / 2),
+        "rayleigh": lambda: x * mpmath.exp(-((x / a) ** 2) / 2),
+        "uniform": lambda: mpmath.mpf(1),
+        "log-uniform": lambda: 1 / x,
+    }[family]()
+
+
+@pytest.mark.parametrize("prior", TAILS, ids=str)
+def test_a_prior_cut_far_out_in_a_tail_is_what_mpmath_integrates(prior: Prior) -> None:
+    """Witness: 40 digits, density and median by quadrature of the textbook formula between the bounds."""
+    low = prior.lower if np.isfinite(prior.lower) else -32.0  # e^-62 of what is left lies beyond
+    high = prior.upper if np.isfinite(prior.upper) else 32.0
+    with mpmath.workdps(40):
+
+        def density(x: Any) -> Any:
+            return density_by_mpmath(prior.family, prior.parameters, mpmath.mpf(x))
+
+        most = max(density(low), density(high))  # the error that quad looks at is absolute
+
+        def mass(low: float, high: float) -> Any:
+            points = [mpmath.mpf(low) + (mpmath.mpf(high) - mpmath.mpf(low)) * k / 4 for k in range(5)]
+            return mpmath.quad(lambda x: density(x) / most, points)
+
+        whole = mass(low, high)
+        for share in (0.1, 0.7):
+            x = low + share * (high - low)
+            right = float(mpmath.log(density(x) / most / whole))
+            assert float(prior.log_density(x)) == pytest.approx(right, rel=1e-11, abs=1e-11)
+        for theta in (-3.0, -0.5, 0.0, 1.0, 3.0):
+            x = float(prior.value(np.array(theta)))
+            assert prior.lower <= x <= prior.upper
+            assert float(mass(low, x) / whole) == pytest.approx(stats.norm.cdf(theta), rel=1e-6)
+            assert prior.whitened(x) == pytest.approx(theta, abs=1e-6)
+    far = prior.value(np.array([-40.0, -8.0, 8.0, 40.0]))
+    assert np.all((far >= prior.lower) & (far <= prior.upper))
+
+
 def test_densities_agree_with_libpetab() -> None:
     from petab.v2 import Parameter
     from petab.v2.core import PriorDistribution
@@ -113,6 +191,8 @@ def test_nonsense_is_refused() -> None:
         Prior("normal", (0.0,))
     with pytest.raises(CaseError, match="leaves nothing"):
         Prior("uniform", (0.0, 1.0), 2.0, 3.0)
+    with pytest.raises(CaseError, match="below 1e-290"):
+        Prior("normal", (0.0, 1.0), 40.0, 41.0)
     assert not np.isfinite(Prior("log-normal", (0.0, 1.0)).whitened(-1.0))
 
 
