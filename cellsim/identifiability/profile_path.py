@@ -30,6 +30,7 @@ __all__ = ["Point", "ProfileProblem", "Walk", "settle", "walk"]
 # a step is judged by how much of the promised fall it delivered
 _GOOD, _POOR = 0.75, 0.05
 _LARGEST_DAMPING = 1e8
+_ELSEWHERE = 2.0  # prior sd from the way to where a point was looked for: another mode
 
 
 @dataclass(frozen=True)
@@ -385,7 +386,9 @@ def walk(
         if found is None or backward:
             end = "failed"
             break
-        if np.linalg.norm(found.theta - guess) > max(2.0, float(np.linalg.norm(found.theta - last.theta))):
+        missed = float(np.linalg.norm(found.theta - guess))
+        aside = _aside(last.theta, guess, found.theta)
+        if aside > _ELSEWHERE and missed > float(np.linalg.norm(found.theta - last.theta)):
             jumps.append(len(points))
         stride = 3 * abs(found.at - last.at)
         points.append(found)
@@ -402,6 +405,13 @@ def _stride(last: Point, side: int, climb: float) -> float:
     """How far to go for S to climb by so much, by the local parabola."""
     slope, bend = max(side * last.slope, 0.0), max(last.curvature, 1e-12)
     return float((np.sqrt(slope**2 + 2 * bend * max(climb, 1e-6)) - slope) / bend)
+
+
+def _aside(last: Array, guess: Array, found: Array) -> float:
+    """How far a point lies from the way to where it was looked for. One that fell short lies on it, and in the same mode."""
+    ahead = guess - last
+    share = np.clip(ahead @ (found - last) / max(float(ahead @ ahead), 1e-300), 0.0, 1.0)
+    return float(np.linalg.norm(found - last - share * ahead))
 
 
 def _ahead(points: list[Point], target: float) -> Array:

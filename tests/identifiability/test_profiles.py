@@ -470,3 +470,18 @@ def test_a_box_that_ends_before_the_likelihood_s_summit_bounds_every_end():
     assert k.lower == k.upper == A.lower == "bounded by the prior of A"
     assert A.upper == "open: to the end of its window"
     assert found["k"].verdict == found["A"].verdict == PRIOR_DRIVEN
+
+
+@pytest.mark.parametrize("other", [("normal", 0.0, 10.0), ("uniform", -20.0, 20.0)])
+def test_a_parameter_that_comes_to_its_box_is_no_other_mode(other):
+    # A + B is measured: one mode, along which A goes to 0 or 2. The ends of B are the sum's, less the ends of A's box
+    case = tiny_case(
+        "x = 1; x' = 0; A = 1; B = 1",
+        {"y": ("A + B + 0*x", 0.1, "normal")},
+        [("y", 1.0, 1.0), ("y", 2.0, 1.1)],
+        {"A": ("uniform", 0.0, 2.0), "B": other},
+    )
+    curve = profile(objective_of(case), "B", kind="likelihood")["B"]
+    reach, ends = Z95 * 0.1 / np.sqrt(2), curve.interval(0.95)
+    assert (ends.low, ends.high) == pytest.approx((1.05 - reach - 2, 1.05 + reach), rel=2e-3)
+    assert curve.kinks == () and "mode" not in curve.sentence()
