@@ -196,7 +196,9 @@ def _initial_step(addr, off, opt, w, base, span):  # type: ignore[no-untyped-def
     d2 /= h
     if not d2 < 1e300:
         return h
-    return min(START * opt[RTOL] ** 0.2 * d1 / max(d2, 1e-300), span)
+    # no shorter than what moves nothing by more than its tolerance: where a rate begins at 0 it is rounding, and no scale
+    least = min(1.0 / d1, 1.0 / np.sqrt(max(d2, 1e-300)))
+    return min(max(START * opt[RTOL] ** 0.2 * d1 / max(d2, 1e-300), least), span)
 
 
 @_compiled

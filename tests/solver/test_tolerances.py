@@ -99,3 +99,21 @@ def test_the_likelihood_and_its_gradient_follow_the_values_too() -> None:
     seen = objective.evaluate(np.zeros(2), gradient=True)
     assert seen.predicted[0] == pytest.approx(5e-4, rel=3e-3)  # at the likelihood's own relative tolerance
     assert objective.evaluate(np.zeros(2), rtol=1e-9).predicted[0] == pytest.approx(5e-4, rel=1e-6)
+
+
+@pytest.mark.parametrize("unit", [1.0, 1e6])
+@pytest.mark.parametrize(
+    ("rate", "right"),
+    [
+        ("max(0, 1 - 100*abs(time - 200))", 0.01),
+        ("max(0, 1 - 10*abs(time - 20000))", 0.1),
+        ("max(0, 1 - 1e5*abs(time - 20))", 1e-5),
+        ("piecewise(1000*(time - 199.999), time > 199.999 && time < 200, 0)", 5e-4),
+        ("max(0, min(1, 1000*(time - 20.3))) - max(0, min(1, 1000*(time - 20.9)))", 0.6),
+    ],
+)
+def test_a_ramp_lifts_a_state_that_has_been_zero(rate: str, right: float, unit: float) -> None:
+    """At the turn the rate is rounding, and so is its time scale. Witness: areas of triangles and a trapezoid."""
+    model = cs.load_model(f"x = 0; x' = {unit:g}*({rate})")
+    found = cs.simulate(model, cs.Schedule(), [20100.0])["x"]
+    assert float(found[0]) == pytest.approx(unit * right, rel=1e-6)
