@@ -14,7 +14,8 @@ def gradient(graph: Graph, node: int, wrt: Collection[int]) -> dict[int, int]:
     """Derivatives of a node with respect to other nodes, as nodes; what is zero is left out.
 
     A node of `wrt` counts as independent: what it is made of is not looked into. Branches of a piecewise term
-    are differentiated apart, so that a branch not taken can be infinite without harm.
+    are differentiated apart, so that a branch not taken can be infinite without harm. What does not count (weight 0)
+    has no slope even where an exponential is too large for a number: 1/(1 + exp(x)) is 0 and flat there.
     """
     order = graph.reachable([node], stop=wrt)
     touched: set[int] = set(order) & set(wrt)
@@ -34,12 +35,15 @@ def gradient(graph: Graph, node: int, wrt: Collection[int]) -> dict[int, int]:
             continue
         for inner, slope in slopes(graph, each, wrt):
             if inner in touched:
-                adjoint[inner] = graph.add(adjoint.get(inner, graph.zero), graph.mul(weight, slope))
+                share = graph.mul(weight, slope)
+                if graph.unbounded[slope]:
+                    share = graph.select(graph.relation("eq", weight, graph.zero), graph.zero, share)
+                adjoint[inner] = graph.add(adjoint.get(inner, graph.zero), share)
     return {key: value for key, value in result.items() if value != graph.zero}
 
 
 def slopes(graph: Graph, node: int, wrt: Collection[int]) -> list[tuple[int, int]]:
-    """Derivatives of a node with respect to its arguments (for a piecewise term: to what is independent)."""
+    """Derivatives of a node with respect to its arguments (for a piecewise term, min and max: to what is independent)."""
     op, args = graph.ops[node], graph.args[node]
     if op == "add":
         return [(args[0], graph.one), (args[1], graph.one)]
@@ -84,16 +88,11 @@ def slopes(graph: Graph, node: int, wrt: Collection[int]) -> list[tuple[int, int
     if op == "abs":
         below = graph.relation("lt", args[0], graph.zero)
         return [(args[0], graph.select(below, graph.const(-1.0), graph.one))]
-    if op in ("min", "max"):
-        first = graph.relation("lt", *(args if op == "min" else args[::-1]))
+    if op in ("min", "max", "select"):
+        taken = args[0] if op == "select" else graph.relation("lt", *(args if op == "min" else args[::-1]))
+        ways = [gradient(graph, each, wrt) for each in args[-2:]]
         return [
-            (args[0], graph.select(first, graph.one, graph.zero)),
-            (args[1], graph.select(first, graph.zero, graph.one)),
-        ]
-    if op == "select":
-        ways = [gradient(graph, each, wrt) for each in args[1:]]
-        return [
-            (each, graph.select(args[0], ways[0].get(each, graph.zero), ways[1].get(each, graph.zero)))
+            (each, graph.select(taken, ways[0].get(each, graph.zero), ways[1].get(each, graph.zero)))
             for each in sorted({*ways[0], *ways[1]})
         ]
     return []  # floor, what stands under it, and relations are flat

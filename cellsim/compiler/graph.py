@@ -12,8 +12,8 @@ from collections.abc import Callable, Collection, Iterable
 __all__ = ["BOOLEAN", "DIRECTION", "FLOOR_OF_BASES", "INPUTS", "PARAMETER", "SLACK", "STATE", "Graph"]
 
 FLOOR_OF_BASES = 2.0**-465
-"""A real power x^c is computed as exp(c log(max(x, 2^-465))), about 1e-140: every
-derivative stays finite at zero. Only the base is floored, never a state, so no mass is made or lost."""
+"""A real power x^c is computed as exp(c log(max(x, 2^-465))), about 1e-140, for c
+above 0: every derivative stays finite at zero. Only the base is floored, never a state, so no mass is made or lost."""
 SLACK = 1e-3
 """A negative base counts as zero in a power that is not whole as long as it is within this share of the largest values
 that its states have had: error control leaves such negatives behind. Beyond it the power is not a number."""
@@ -40,6 +40,8 @@ _LARGEST_UNROLLED_POWER = 64
 
 # what a node depends on, as bits
 PARAMETER, STATE, DIRECTION = 1, 2, 4
+_EXPONENTIAL = ("exp", "sinh", "cosh")
+_BOUNDED = ("recip", "tanh", "atan", "parity", "lt", "le", "eq", "ne", "and", "or", "not")
 BOOLEAN = ("lt", "le", "eq", "ne", "and", "or", "not")
 
 
@@ -56,12 +58,15 @@ class Graph:
         Node numbers of the arguments; for ``const`` the value, for inputs the index.
     depends : list of int
         Bits: 1 if the node depends on a parameter, 2 if on a state, 4 if on a direction.
+    unbounded : list of bool
+        Whether an exponential in the node can make it infinite where the states are not.
     """
 
     def __init__(self) -> None:
         self.ops: list[str] = []
         self.args: list[tuple] = []
         self.depends: list[int] = []
+        self.unbounded: list[bool] = []
         self._known: dict[tuple, int] = {}
         self.whole: set[int] = set()  # exponents that are whole numbers as the model has them
         self.asked: set[int] = set()  # comparisons that the model itself makes
@@ -83,6 +88,8 @@ class Graph:
             for arg in args:
                 bits |= self.depends[arg]
             self.depends.append(bits)
+            grows = any(self.unbounded[arg] for arg in args)
+            self.unbounded.append(op in _EXPONENTIAL or (grows and op not in _BOUNDED))
         return found
 
     def again(self, node: int, args: Iterable[int]) -> int:
@@ -107,6 +114,7 @@ class Graph:
             self.ops.append("const")
             self.args.append((value,))
             self.depends.append(0)
+            self.unbounded.append(False)
         return self._known[key]
 
     def input(self, kind: str, index: int) -> int:
@@ -118,6 +126,7 @@ class Graph:
             self.ops.append(kind)
             self.args.append((index,))
             self.depends.append({"p": PARAMETER, "k": STATE | DIRECTION}.get(kind, STATE))
+            self.unbounded.append(False)
         return self._known[key]
 
     def value(self, node: int) -> float | None:
@@ -269,11 +278,14 @@ class Graph:
             return [self._unrolled(base, int(n))]
         if self.ops[base] == "exp":
             return [self.call("exp", self.mul(exponent, self.args[base][0]))]
-        sign = self._sign(base, exponent, slack) if n is not None or exponent in self.whole else self.one
-        if sign == self.one:  # no number beyond the slack, and zero within it
-            size = self.select(
-                self.relation("lt", base, self.neg(slack)), self.const(math.nan), self._pos(base)
+        signed = n is not None or exponent in self.whole
+        sign = self._sign(base, exponent, slack) if signed else self.one
+        if not signed:  # no number beyond the slack, and zero within it
+            least = self.select(  # what zero counts as: a negative power of it is infinite
+                self.relation("lt", exponent, self.zero), self.zero, self.const(FLOOR_OF_BASES)
             )
+            positive = self.select(self.relation("lt", base, self.const(FLOOR_OF_BASES)), least, base)
+            size = self.select(self.relation("lt", base, self.neg(slack)), self.const(math.nan), positive)
         else:
             size = self._pos(self.call("abs", base))
         if n is not None and 2 * n == int(2 * n) and abs(n) <= _LARGEST_UNROLLED_POWER:

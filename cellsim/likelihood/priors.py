@@ -76,6 +76,7 @@ FAMILIES: dict[str, tuple[int, Callable[..., Any]]] = {
 
 _LEAST = 1e-290  # probability between bounds: below it a double loses digits, and soon is 0
 
+
 # scipy takes a millisecond to make a distribution, and a gradient asks several times
 @lru_cache(maxsize=4096)
 def _distribution(family: str, parameters: tuple[float, ...]) -> Any:
@@ -228,8 +229,12 @@ class Prior:
                 x = np.log(value) if self.family == "log-normal" else value
             return float((x - mean) / sd / self.spread)
         whole, share, tail = self._distribution(), self._share(), self._tail()
-        under = whole.sf(self.lower) - whole.sf(value) if tail > 0 else whole.cdf(value) - whole.cdf(self.lower)
-        over = whole.cdf(self.upper) - whole.cdf(value) if tail < 0 else whole.sf(value) - whole.sf(self.upper)
+        under = (
+            whole.sf(self.lower) - whole.sf(value) if tail > 0 else whole.cdf(value) - whole.cdf(self.lower)
+        )
+        over = (
+            whole.cdf(self.upper) - whole.cdf(value) if tail < 0 else whole.sf(value) - whole.sf(self.upper)
+        )
         return float(ndtri(under / share) if under < over else -ndtri(over / share)) / self.spread
 
     def log_density(self, value: NDArray[np.float64] | float) -> NDArray[np.float64]:

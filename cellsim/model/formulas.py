@@ -41,6 +41,7 @@ RESERVED = frozenset(
 
 _EXACT = 64  # powers and factorials of numbers up to this are kept exact
 _LARGEST = sp.Float(sys.float_info.max)
+_FAR = 30  # number in an exponential from which it is kept inside
 _JOINING = ("and", "eq", "neq", "gt", "geq", "lt", "leq")  # functions that are relations, or join them
 _WORD_BEFORE = re.compile(r"([A-Za-z_]\w*)[ \t]*\Z")
 _RELATION_AFTER = re.compile(r"[ \t]*(?:[<>]|[=!]=)")
@@ -214,6 +215,26 @@ def _trunc(x: sp.Expr) -> sp.Expr:
     return sp.Piecewise((sp.floor(x), x >= 0), (sp.ceiling(x), True))
 
 
+def _times(*parts: sp.Expr) -> sp.Expr:
+    # sympy takes 0 times whatever as 0, so that nothing would be left of a division by 0 in it: y % 0
+    lost = any(each.is_zero for each in parts) and any(each.has(sp.zoo, sp.nan) for each in parts)
+    return sp.nan if lost else sp.Mul(*parts)
+
+
+def _exp(x: sp.Expr) -> sp.Expr:
+    # sympy writes exp(2000.0 - x) as exp(2000.0)*exp(-x), two factors no computer can hold; exact numbers it leaves
+    if x.is_number:
+        return sp.exp(x)
+    return sp.exp(
+        sp.Add(
+            *(
+                sp.Rational(repr(float(term))) if term.is_Float and _FAR < abs(term) < _LARGEST else term
+                for term in sp.Add.make_args(x)
+            )
+        )
+    )
+
+
 def _size(x: sp.Expr) -> sp.Expr:
     # sympy's own Abs takes symbols for complex: Abs(exp(x)) becomes exp(re(x)), and its slope is no better
     return sp.Abs(x) if x.is_number else sp.Piecewise((x, x >= 0), (-x, True))
@@ -223,7 +244,7 @@ def _power(base: sp.Expr, exponent: sp.Expr) -> sp.Expr:
     # exact powers of large numbers can take hours and all memory; a float is what is meant
     if base.is_Number and exponent.is_Number and base.is_finite and abs(exponent) > _EXACT:
         return sp.Float(float(base) ** float(exponent))
-    return base**exponent
+    return _exp(exponent) if base is sp.E else base**exponent
 
 
 def _factorial(n: sp.Expr) -> sp.Expr:
@@ -313,7 +334,7 @@ def _operations() -> dict[int, Callable[..., sp.Basic]]:
 
     numeric: dict[int, Callable[..., Any]] = {
         libsbml.AST_PLUS: sp.Add,
-        libsbml.AST_TIMES: sp.Mul,
+        libsbml.AST_TIMES: _times,
         libsbml.AST_MINUS: lambda a, *b: a - b[0] if b else -a,
         libsbml.AST_DIVIDE: lambda a, b: a / b,
         libsbml.AST_POWER: _power,
@@ -321,7 +342,7 @@ def _operations() -> dict[int, Callable[..., sp.Basic]]:
         libsbml.AST_FUNCTION_ROOT: lambda n, x: sp.sqrt(x) if n == 2 else x ** (1 / n),
         libsbml.AST_FUNCTION_LN: sp.log,
         libsbml.AST_FUNCTION_LOG: lambda base, x: sp.log(x) / sp.log(base),
-        libsbml.AST_FUNCTION_EXP: sp.exp,
+        libsbml.AST_FUNCTION_EXP: _exp,
         libsbml.AST_FUNCTION_ABS: _size,
         libsbml.AST_FUNCTION_CEILING: sp.ceiling,
         libsbml.AST_FUNCTION_FLOOR: sp.floor,
@@ -329,7 +350,7 @@ def _operations() -> dict[int, Callable[..., sp.Basic]]:
         libsbml.AST_FUNCTION_MAX: sp.Max,
         libsbml.AST_FUNCTION_MIN: sp.Min,
         libsbml.AST_FUNCTION_QUOTIENT: lambda a, b: _trunc(a / b),
-        libsbml.AST_FUNCTION_REM: lambda a, b: a - b * _trunc(a / b),
+        libsbml.AST_FUNCTION_REM: lambda a, b: a - _times(b, _trunc(a / b)),
     }
     for name in CIRCULAR:
         numeric[getattr(libsbml, f"AST_FUNCTION_{name.upper()}")] = getattr(sp, name)

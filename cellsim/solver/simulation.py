@@ -119,8 +119,8 @@ def simulate(
     Raises
     ------
     SimulationError
-        Times that are not days in order, a dose before the start, a quantity that is not a number on a day
-        sampled (with both), or a run that cannot be carried to its
+        Times that are not days in order, a dose before the start, a quantity that is not a finite number on
+        a day sampled (with both), or a run that cannot be carried to its
         end (with time, state and the fastest-changing name).
     ScheduleError
         A product that neither the schedule nor the model knows.
@@ -200,12 +200,23 @@ def _span_problems(
 
 
 def _without_value(names: Sequence[str], days: Array, y: Array) -> Iterator[str]:
-    """Quantities that are not a number somewhere, with the first day of each."""
-    for k in np.flatnonzero(np.isnan(y).any(axis=0)).tolist():
-        day = days[int(np.argmax(np.isnan(y[:, k])))]
+    """Quantities that are not a finite number somewhere, with the first day of each."""
+    for k in np.flatnonzero(~np.isfinite(y).all(axis=0)).tolist():
+        row = int(np.argmin(np.isfinite(y[:, k])))
+        what, why = (
+            (
+                "not a number",
+                "takes a power, root or logarithm of a negative number, divides 0 by 0, or has no piece for that day",
+            )
+            if np.isnan(y[row, k])
+            else (
+                "infinite",
+                "divides by 0, takes a negative power or the logarithm of 0, or comes to a number too large for a computer",
+            )
+        )
         yield (
-            f"{names[k]} is not a number on day {day:g}: its formula takes a power, root or logarithm of a negative "
-            "number, divides 0 by 0, or has no piece for that day. Leave it out (outputs=...), or give it a value there."
+            f"{names[k]} is {what} on day {days[row]:g}: its formula {why}. Leave it out (outputs=...), or give it a "
+            "value there."
         )
 
 

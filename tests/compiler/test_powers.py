@@ -7,7 +7,7 @@ import pytest
 import cellsim as cs
 from cellsim.compiler.equations import equations_of
 from cellsim.compiler.kernels import compile_equations
-from cellsim.errors import SimulationError
+from cellsim.errors import ModelError, SimulationError
 from cellsim.solver.integration import integrate
 
 NONE = cs.Schedule()
@@ -28,6 +28,7 @@ def value(text: str, solver: str = "rodas", name: str = "y", day: float = 1.0) -
         (-2, -1),
         (-2, -2),
         (-0.5, 101),
+        (-2, 100),
         (-1, 1e6),
         (3, 2),
         (2, 0.5),
@@ -41,7 +42,8 @@ def test_a_power_of_a_parameter_is_what_mpmath_says(base: float, exponent: float
     moving = f"x = {base}; p = {exponent}; x' = 0; y := x^p"
     still = f"x = 1; x' = 0; b = {base}; p = {exponent}; y := b^p"
     negated = f"x = {base}; p = {-exponent}; x' = 0; y := x^(-p)"
-    for text in (moving, still, negated):
+    written = f"x = {base}; x' = 0; y := x^({exponent})"
+    for text in (moving, still, negated, written):
         assert value(text, solver) == pytest.approx(right, rel=1e-12, abs=1e-60)
 
 
@@ -54,6 +56,25 @@ def test_what_has_no_real_value_is_refused_with_name_and_day(formula: str, solve
     text = f"x = -2; x' = 0; p = 0.5; b = 3; q = -1; y := {formula}"
     with pytest.raises(SimulationError, match="y is not a number on day 1"):
         value(text, solver)
+
+
+@pytest.mark.parametrize(
+    "formula", ["x^-0.5", "x^q", "x^-2", "b/x", "log(x)", "b/c", "c^q", "log(1 + exp(800 + x))"]
+)
+def test_what_is_infinite_is_refused_with_name_and_day(formula: str) -> None:
+    with pytest.raises(SimulationError, match="y is infinite on day 1"):
+        value(f"x = 0; x' = 0; b = 3; c = 0; q = -0.5; y := {formula}")
+
+
+@pytest.mark.parametrize(
+    "formula", ["x % 0", "rem(x, 0)", "quotient(x, 0)", "x % (0*b)", "0*log(0)", "0*(b/0)"]
+)
+def test_nothing_is_left_of_a_division_by_zero_written_out(formula: str) -> None:
+    """As where the zero is a parameter: x % b with b = 0."""
+    with pytest.raises(ModelError, match="no real value"):
+        cs.load_model(f"x = 1; x' = 0; b = 0; y := {formula}")
+    with pytest.raises(SimulationError, match="y is not a number on day 1"):
+        value("x = 1; x' = 0; b = 0; y := x % b")
 
 
 @pytest.mark.parametrize("solver", SOLVERS)
