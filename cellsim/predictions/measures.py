@@ -349,6 +349,12 @@ class DaysBelow(_Plain):
     def _name(self) -> str:
         return f"{self.quantity} below {self.level!r}"
 
+    def formulas(self, case: Case) -> dict[str, sp.Expr]:
+        """The quantity itself, for its course is what a figure shows beside the number."""
+        other = {each.id for each in case.analytes if prediction_of(each) != sp.Symbol(self.quantity)}
+        name = f"{self.quantity} (model)" if self.quantity in other else self.quantity
+        return {name: sp.Symbol(self.quantity)}
+
     def areas(self, case: Case) -> dict[str, sp.Expr]:
         below = sp.Lt(sp.Symbol(self.quantity), sp.Float(self.level))
         return {self._name: sp.Piecewise((sp.Integer(1), below), (sp.Integer(0), True))}

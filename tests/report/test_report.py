@@ -19,7 +19,7 @@ from small_cases import tiny_case
 
 import cellsim as cs
 from cellsim.comparison.alterations import Alteration, alterations_of
-from cellsim.errors import CalibrationError, CellsimError, ScheduleError
+from cellsim.errors import CellsimError, CutShortError, ScheduleError
 from cellsim.plots.style import figure_of
 from cellsim.predictions.plans import plans_from_table, plans_of, plans_table
 from cellsim.report import report_summary as words
@@ -411,7 +411,7 @@ def test_one_approximation_draws_everything_of_a_report(
         line = next(line for axes in shown[name] for line in axes.lines if line.get_gid() == gid)
         drawn.append(np.interp(days, *line.get_data()))
     assert drawn[0] == pytest.approx(drawn[1], rel=1e-4)
-    for file in ("V2_what_if", "V2_contrasts", "V2_nearest_normal"):
+    for file in ("V2_what_if", "V2_contrasts", "V2_variational_approximation"):
         assert set(pd.read_csv(tmp_path / f"tables/{file}.csv")["approximation"]) == {
             "the variational approximation"
         }
@@ -439,7 +439,7 @@ def test_an_interrupt_keeps_what_is_done_and_writes_the_page(
 
     # in the middle of sampling: nothing to keep of the chains, and nothing is begun after them
     def early(*_: object, **__: object) -> cs.Posterior:
-        raise CalibrationError("interrupted before every chain had left its warm-up; nothing to keep.")
+        raise CutShortError("interrupted before every chain had left its warm-up; nothing to keep.")
 
     monkeypatch.setattr("cellsim.posterior.fitting.calibrate", lambda *_, variant, **__: small_fit(variant))
     monkeypatch.setattr("cellsim.posterior.posterior.sample", early)
