@@ -36,13 +36,6 @@ MISSING = frozenset(
         "NaN",
         "nan",
         "NaT",
-        "NULL",
-        "Null",
-        "null",
-        "None",
-        "-",
-        "–",
-        "—",
     }
 )
 """What spreadsheets, databases, R, pandas and people write where nothing stands."""
@@ -107,7 +100,7 @@ def why_no_number(text: str) -> str:
     Examples
     --------
     >>> why_no_number("\\N{MINUS SIGN}2")
-    "Write it with plain characters: '\\N{MINUS SIGN}' is MINUS SIGN."
+    "Write it with plain characters: '−' is MINUS SIGN."
     """
     strange = next((each for each in text.strip() if not " " <= each <= "~"), None)
     if strange is not None:

@@ -29,7 +29,7 @@ def file_name(name: str) -> str:
     Examples
     --------
     >>> file_name("V0b"), file_name(""), file_name("dose: 5/week"), file_name("aux")
-    ('V0b', 'fit', 'dose__5_week-75d1e8', 'aux-4a8a08')
+    ('V0b', 'fit', 'dose__5_week-ed2fd8', 'aux-321f68')
     """
     if not name:
         return "fit"

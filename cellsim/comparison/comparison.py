@@ -374,7 +374,7 @@ class Comparison:
                 normals={name: VariationalEvidence(**each) for name, each in content["normals"].items()},
                 powers=tuple(Power(**each) for each in content["powers"]),
                 doubts=tuple(content["doubts"]),
-                interrupted=content.get("interrupted", False),
+                interrupted=content["interrupted"],
             )
 
 

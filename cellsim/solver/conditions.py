@@ -122,7 +122,9 @@ def _shown(system: System, turn: Turn) -> str:
 
 def _inputs(system: System, parameters: Sequence[float], clock: Any, middle: Any) -> dict[int, Any]:
     told = dict(zip((system.p[j] for j in system.told_by), parameters, strict=True))
-    return {**told, system.time: clock, system.middle_of: middle}
+    # the largest value so far only guards a power against rounding below zero: what turns with time turns at zero
+    largest = {node: 0.0 for node, op in enumerate(system.graph.ops) if op == "s"}
+    return {**largest, **told, system.time: clock, system.middle_of: middle}
 
 
 def turnings(system: System, parameters: Sequence[float], start: float, end: float) -> Turnings:

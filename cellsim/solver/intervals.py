@@ -80,7 +80,7 @@ def values(
     --------
     >>> graph = Graph()
     >>> time = graph.input("y", 0)
-    >>> values(graph, [graph.mul(time, time)], {time: 3.0})
+    >>> [float(each) for each in values(graph, [graph.mul(time, time)], {time: 3.0})]
     [9.0]
     """
     found: dict[int, Any] = {**inputs, **(known or {})}

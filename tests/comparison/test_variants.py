@@ -388,7 +388,10 @@ def test_nearest_normal_laws_speak_where_nothing_was_sampled() -> None:
         "V2",
         "V0",
     } and "by the variational approximation (V2 against V0)" in nulls_words(found)
-    assert "nearest to each posterior" in found.verdict and "V2 has the greatest evidence" in found.verdict
+    assert (
+        "Gaussian variational approximation of each posterior" in found.verdict
+        and "V2 has the greatest evidence" in found.verdict
+    )
     row = found.table().set_index("variant").loc["V0"]
     assert row["nearest"] == found.normals["V0"].log_evidence and row["bound"] <= row["nearest"] + 0.3
     alone = replace(found, normals={})

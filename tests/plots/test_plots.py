@@ -16,7 +16,7 @@ import cellsim as cs
 from cellsim import plots
 from cellsim.errors import CellsimError
 from cellsim.likelihood.noise import graded
-from cellsim.plots.states import _expected_grade
+from cellsim.plots.states import expected_grade
 from cellsim.plots.style import figure_of
 from cellsim.predictions.bands import bands, days_of, read_at
 
@@ -200,9 +200,9 @@ def test_every_dose_is_looked_at_closely() -> None:
     assert ((days > 3.5) & (days < 4.5)).sum() >= 6
 
 
-def test_the_expected_grade_is_that_of_the_likelihood() -> None:
+def test_theexpected_grade_is_that_of_the_likelihood() -> None:
     """Sum over g = 1, 2, 3 of P(grade >= g) by the ordered logit that scores the rows."""
-    expected = _expected_grade(SimpleNamespace(case=cs.load_case("sjogren_rfib")))  # type: ignore[arg-type]
+    expected = expected_grade(SimpleNamespace(case=cs.load_case("sjogren_rfib")))  # type: ignore[arg-type]
     assert expected is not None
     level, third, gap2, gap1, scale = 0.4, -0.1, 0.6, 0.7, 0.25
     values = {
