@@ -149,10 +149,14 @@ def _mappings(source: Any) -> TextTable:
     return TextTable("table", tuple(each.strip().lower() for each in columns), numbered)
 
 
+_NOTHING = frozenset({".", "-", "\N{EN DASH}", "\N{EM DASH}", "NULL", "Null", "null", "None"})
+"""What a list of doses has where nothing was given; a table of text may mean these words."""
+
+
 def _missing(value: object) -> bool:
-    """Empty, NONMEM's lone dot, ``NA`` and the like, None, NaN, NaT or pandas' NA."""
+    """Empty, NONMEM's lone dot, a dash, ``NULL``, ``NA`` and the like, None, NaN, NaT or pandas' NA."""
     if value is None or isinstance(value, str):
-        return value is None or value.strip() == "." or is_missing(value)
+        return value is None or value.strip() in _NOTHING or is_missing(value)
     try:
         return bool(value != value)
     except (TypeError, ValueError):  # pandas' NA is neither equal to itself nor different

@@ -74,7 +74,7 @@ class Simulated:
 
 
 def with_areas(model: Model, formulas: Mapping[str, sp.Expr]) -> tuple[Model, dict[str, sp.Expr]]:
-    """A sibling that integrates formulas too, and the integrals as outputs."""
+    """A sibling that integrates formulas too, and the integrals as outputs, by names that no quantity of the model has."""
     import sympy as sp
 
     from cellsim.model.content import State
@@ -91,8 +91,7 @@ def with_areas(model: Model, formulas: Mapping[str, sp.Expr]) -> tuple[Model, di
         )
         for integral, formula in integrals.items()
     )
-    outputs = {name: sp.Symbol(integral) for name, integral in zip(formulas, integrals, strict=True)}
-    return replace(model, states=(*model.states, *states)), outputs
+    return replace(model, states=(*model.states, *states)), {name: sp.Symbol(name) for name in integrals}
 
 
 class Sample:

@@ -15,7 +15,7 @@ from cellsim.model.native import nesting
 from cellsim.petab.problem import read_problem_file, read_yaml
 from cellsim.results import read_saved
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 
 
 def elsewhere(script: str, **environment: str) -> subprocess.CompletedProcess[str]:
