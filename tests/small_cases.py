@@ -10,7 +10,7 @@ from cellsim.case.case import Case, load_case
 from cellsim.model.model import load_model
 from cellsim.petab.tables import table_text
 
-Line = dict[str, str]
+TableRow = dict[str, str]
 
 
 def tiny_case(
@@ -68,7 +68,7 @@ def tiny_case(
     visit = {day: f"v{k}" for k, day in enumerate(days)}
     known = {each.name: each.value for each in model.parameters}
     given = {**known, **parameters}
-    tables: dict[str, tuple[Sequence[str], list[Line]]] = {
+    tables: dict[str, tuple[Sequence[str], list[TableRow]]] = {
         "observables.tsv": (
             ("observableId", "observableFormula", "noiseFormula", "noiseDistribution", "analyte", "unit"),
             [_observable(each, about) for each, about in observables.items()],
@@ -159,7 +159,7 @@ experiment_files: [experiments.tsv]
 """
 
 
-def _observable(name: str, about: str | tuple) -> Line:
+def _observable(name: str, about: str | tuple) -> TableRow:
     given = (about,) if isinstance(about, str) else about
     formula, spread, family = (*given, *(None, 0.1, "log-normal")[len(given) :])
     return {
@@ -172,7 +172,7 @@ def _observable(name: str, about: str | tuple) -> Line:
     }
 
 
-def _prior(name: str, belief: float | tuple, group: str) -> Line:
+def _prior(name: str, belief: float | tuple, group: str) -> TableRow:
     line = {"parameterId": name, "group": group}
     if not isinstance(belief, tuple):
         return line | {"nominalValue": repr(float(belief)), "estimate": "false"}
@@ -191,7 +191,7 @@ def _prior(name: str, belief: float | tuple, group: str) -> Line:
     }
 
 
-def _space(variants: Mapping[str, Mapping[str, float | str]]) -> tuple[Sequence[str], list[Line]]:
+def _space(variants: Mapping[str, Mapping[str, float | str]]) -> tuple[Sequence[str], list[TableRow]]:
     names = list(dict.fromkeys(name for each in variants.values() for name in each))
     return (
         ("model_subspace_id", "model_subspace_petab_yaml", *names),

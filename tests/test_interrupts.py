@@ -23,7 +23,7 @@ from cellsim.interrupts import interrupts_heard
 from cellsim.posterior import fitting
 from cellsim.predictions import predictor
 from cellsim.predictions.measures import Area
-from cellsim.report.page import Desk
+from cellsim.report.page import ReportFolder
 from cellsim.report.report import write_report
 from cellsim.report.steps import LONG, Job
 from cellsim.threads import StoppedError, finished_in_threads, in_threads
@@ -251,7 +251,9 @@ def test_an_interrupt_within_a_step_of_a_report_ends_the_steps(
     """A calibration or a sweep that keeps what is finished must not swallow the interrupt: nothing is begun after it."""
     case = decay([6.0, 3.7], [1.0, 2.0])
     interrupted_after(monkeypatch, fitting, "_descend", 2)
-    job = Job(case, Desk(tmp_path), starts=6, draws=10, length=40, seed=1, variants=("",), without=LONG)
+    job = Job(
+        case, ReportFolder(tmp_path), starts=6, draws=10, length=40, seed=1, variants=("",), without=LONG
+    )
     steps = {step.words: step for step in job.steps()}
     assert not job.run(steps["calibrating "])
     assert job.stopped == "calibrating "

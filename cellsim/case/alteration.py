@@ -13,7 +13,7 @@ from cellsim.dates import date_of
 from cellsim.dosing.schedule import Schedule
 from cellsim.petab.doses_write import experiment_from_schedule
 from cellsim.petab.problem import read_problem_file
-from cellsim.petab.tables import Desk, Line, listed, number_text, table_text
+from cellsim.petab.tables import TableReader, TableRow, listed, number_text, table_text
 
 if TYPE_CHECKING:
     from cellsim.case.alternatives import Alternative
@@ -55,9 +55,9 @@ def altered(case: Case, alternative: Alternative) -> Case:
     return load_case({**case.files, **files})
 
 
-def _rewritten(case: Case, file: str, change: Callable[[Line], Mapping[str, str]]) -> dict[str, str]:
+def _rewritten(case: Case, file: str, change: Callable[[TableRow], Mapping[str, str]]) -> dict[str, str]:
     """One table with some cells of its rows replaced."""
-    lines = Desk(case.files).table(file, ())
+    lines = TableReader(case.files).table(file, ())
     if not lines:
         return {}
     return {file: table_text(list(lines[0]), [{**line, **change(line)} for line in lines])}
@@ -92,15 +92,15 @@ def _moved(case: Case, alternative: Alternative) -> dict[str, str]:
 
     visits = {each.id: window(each.earliest, each.latest, each.nominal) for each in case.visits}
 
-    def visit_row(line: Line) -> dict[str, str]:
+    def visit_row(line: TableRow) -> dict[str, str]:
         return dict(
             zip(("earliest", "latest", "nominal"), map(number_text, visits[line.of("visitId")]), strict=True)
         )
 
-    def measured_row(line: Line) -> dict[str, str]:
+    def measured_row(line: TableRow) -> dict[str, str]:
         return {"time": number_text(visits[line.of("visitId")][2])} if line.of("visitId") in visits else {}
 
-    def day_prior(line: Line) -> dict[str, str]:
+    def day_prior(line: TableRow) -> dict[str, str]:
         where = visits.get(line.of("parameterId").removeprefix("day_"))
         if where is None or line.of("priorDistribution") != "uniform":
             return {}
@@ -112,7 +112,7 @@ def _moved(case: Case, alternative: Alternative) -> dict[str, str]:
             "priorParameters": f"{low};{high}",
         }
 
-    def extended_row(line: Line) -> dict[str, str]:
+    def extended_row(line: TableRow) -> dict[str, str]:
         if line.of("visitId") in visits:
             low, high, nominal = visits[line.of("visitId")]
         else:
@@ -161,11 +161,11 @@ def _limited(case: Case, alternative: Alternative) -> dict[str, str]:
     }
     before, after = _centre(about.lower, about.upper), _centre(alternative.lower, alternative.upper)
 
-    def of_analyte(line: Line) -> dict[str, str]:
+    def of_analyte(line: TableRow) -> dict[str, str]:
         mine = line.of("analyte") == about.id or line.of("observableId") == about.observable
         return {column: text for column, text in limits.items() if mine and column in line}
 
-    def baseline(line: Line) -> dict[str, str]:
+    def baseline(line: TableRow) -> dict[str, str]:
         own = line.of("parameterId").startswith(about.id) and line.of("priorDistribution") == "log-normal"
         if not own or not before or not after or line.of("estimate") != "true":
             return {}

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from cellsim.delimited import read_number
 from cellsim.errors import did_you_mean
-from cellsim.petab.tables import REMARKS, Desk, Line, kept, listed
+from cellsim.petab.tables import REMARKS, TableReader, TableRow, kept, listed
 
 if TYPE_CHECKING:
     from cellsim.case.records import Analyte, PriorRow
@@ -70,13 +70,13 @@ class Alternative:
 
 
 def read_alternatives(
-    desk: Desk, timeline: Schedule, analytes: Collection[Analyte], priors: Collection[PriorRow]
+    reader: TableReader, timeline: Schedule, analytes: Collection[Analyte], priors: Collection[PriorRow]
 ) -> tuple[Alternative, ...]:
     """Read the table, where the case has one.
 
     Parameters
     ----------
-    desk : Desk
+    reader : TableReader
         The texts; complaints are left there.
     timeline : Schedule
     analytes : collection of Analyte
@@ -87,7 +87,7 @@ def read_alternatives(
     -------
     tuple of Alternative
     """
-    if ALTERNATIVES not in desk.texts:
+    if ALTERNATIVES not in reader.texts:
         return ()
     given: dict[str, list[float]] = {}
     for each in timeline:
@@ -95,18 +95,18 @@ def read_alternatives(
     free = {each.id for each in priors if each.family}
     out: list[Alternative | None] = []
     seen: set[str] = set()
-    for line in desk.rows([ALTERNATIVES], *_COLUMNS):
-        name = desk.text(line, "alternativeId")
+    for line in reader.rows([ALTERNATIVES], *_COLUMNS):
+        name = reader.text(line, "alternativeId")
         if name in seen:
-            desk.complain(line, f"alternative {name!r} stands already above.", "Give it a name of its own.")
+            reader.complain(line, f"alternative {name!r} stands already above.", "Give it a name of its own.")
         seen.add(name)
-        out.append(_alternative(desk, line, given, {each.id for each in analytes}, free))
+        out.append(_alternative(reader, line, given, {each.id for each in analytes}, free))
     return kept(out)
 
 
 def _alternative(
-    desk: Desk,
-    line: Line,
+    reader: TableReader,
+    line: TableRow,
     given: Mapping[str, list[float]],
     analytes: Collection[str],
     free: Collection[str],
@@ -114,7 +114,7 @@ def _alternative(
     kinds = [kind for kind in _KINDS if line.of(kind)]
     told = [column for columns in _KINDS.values() for column in columns if line.of(column)]
     if len(kinds) != 1 or not told or not set(told) <= set(_KINDS[kinds[0]]):
-        desk.complain(
+        reader.complain(
             line,
             f"an alternative is about one thing, seen {', '.join([*kinds, *told]) or 'nothing'}.",
             "Fill product and days, or analyte and its limits, or parameterId and spread.",
@@ -125,39 +125,41 @@ def _alternative(
     if subject not in about:
         # where a whole table cannot be read, that was said once
         if about:
-            desk.complain(line, f"no {kinds[0]} {subject!r} to alter.", did_you_mean(subject, about))
+            reader.complain(line, f"no {kinds[0]} {subject!r} to alter.", did_you_mean(subject, about))
         return None
-    made = Alternative(id=line.of("alternativeId"), name=desk.text(line, "name"), source=line.of("source"))
+    made = Alternative(id=line.of("alternativeId"), name=reader.text(line, "name"), source=line.of("source"))
     if kinds[0] == "product":
-        days = _days(desk, line, given[subject])
+        days = _days(reader, line, given[subject])
         return None if days is None else replace(made, product=subject, days=days)
     if kinds[0] == "analyte":
         lower, upper = (
-            desk.number(line, column) if line.of(column) else None for column in _KINDS["analyte"]
+            reader.number(line, column) if line.of(column) else None for column in _KINDS["analyte"]
         )
         if lower is not None and upper is not None and not lower < upper:
-            desk.complain(line, f"the reference range {lower:g} to {upper:g} is empty.")
+            reader.complain(line, f"the reference range {lower:g} to {upper:g} is empty.")
         return replace(made, analyte=subject, lower=lower, upper=upper)
-    spread = desk.number(line, "spread")
+    spread = reader.number(line, "spread")
     if spread is None or not spread > 0:
-        desk.complain(
+        reader.complain(
             line, f"a prior {line.of('spread')} times as wide is none.", "Write a factor above zero."
         )
         return None
     return replace(made, parameter=subject, spread=spread)
 
 
-def _days(desk: Desk, line: Line, given: list[float]) -> tuple[float, ...] | None:
+def _days(reader: TableReader, line: TableRow, given: list[float]) -> tuple[float, ...] | None:
     """One day for each infusion, in the order of time."""
     try:
         days = tuple(read_number(each) for each in listed(line.of("days")))
     except ValueError:
-        desk.complain(line, f"days {line.of('days')!r} are not numbers.", "Separate them with a semicolon.")
+        reader.complain(line, f"days {line.of('days')!r} are not numbers.", "Separate them with a semicolon.")
         return None
     if not all(-1e6 < day < 1e6 for day in days) or any(later < earlier for earlier, later in pairwise(days)):
-        desk.complain(line, "the days are not in the order of time.")
+        reader.complain(line, "the days are not in the order of time.")
         return None
     if len(days) != len(given):
-        desk.complain(line, f"{len(days)} days for {len(given)} infusions.", "Every infusion needs its day.")
+        reader.complain(
+            line, f"{len(days)} days for {len(given)} infusions.", "Every infusion needs its day."
+        )
         return None
     return days

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from cellsim.case.records import PriorRow, Variant
 from cellsim.delimited import read_number
 from cellsim.errors import Problem, did_you_mean
-from cellsim.petab.tables import REMARKS, Desk, Line, kept, listed
+from cellsim.petab.tables import REMARKS, TableReader, TableRow, kept, listed
 
 __all__ = ["FAMILIES", "read_priors", "read_variants"]
 
@@ -40,12 +40,12 @@ _VARIANTS = (("variantId", "default"), ("name", "meaning", *REMARKS))
 _SUBSPACE = ("model_subspace_id", "model_subspace_petab_yaml")
 
 
-def read_priors(desk: Desk, tables: Mapping[str, Sequence[str]]) -> tuple[PriorRow, ...]:
+def read_priors(reader: TableReader, tables: Mapping[str, Sequence[str]]) -> tuple[PriorRow, ...]:
     """Read what the case holds to be known about every parameter.
 
     Parameters
     ----------
-    desk : Desk
+    reader : TableReader
         The texts; complaints are left there.
     tables : mapping
         Names of the standard tables by their key in the problem file.
@@ -55,31 +55,35 @@ def read_priors(desk: Desk, tables: Mapping[str, Sequence[str]]) -> tuple[PriorR
     tuple of PriorRow
         Those of the PEtab problem first, then those beside it.
     """
-    standard = desk.rows(tables.get("parameter_files", ()), *_PARAMETERS)
-    beside = desk.rows(["parameters_extended.tsv"], *_PARAMETERS)
-    made = [_prior(desk, line, True) for line in standard] + [_prior(desk, line, False) for line in beside]
+    standard = reader.rows(tables.get("parameter_files", ()), *_PARAMETERS)
+    beside = reader.rows(["parameters_extended.tsv"], *_PARAMETERS)
+    made = [_prior(reader, line, True) for line in standard] + [
+        _prior(reader, line, False) for line in beside
+    ]
     return kept(made)
 
 
-def _prior(desk: Desk, line: Line, standard: bool) -> PriorRow | None:
-    identity = desk.text(line, "parameterId")
-    nominal = desk.number(line, "nominalValue")
+def _prior(reader: TableReader, line: TableRow, standard: bool) -> PriorRow | None:
+    identity = reader.text(line, "parameterId")
+    nominal = reader.number(line, "nominalValue")
     if "estimate" in line:
-        desk.text(line, "estimate")
-    estimate = desk.truth(line, "estimate")
-    lower = desk.number(line, "lowerBound", default=-math.inf, infinite=True)
-    upper = desk.number(line, "upperBound", default=math.inf, infinite=True)
-    family, numbers = _family(desk, line, identity) if estimate or line.of("priorDistribution") else ("", ())
+        reader.text(line, "estimate")
+    estimate = reader.truth(line, "estimate")
+    lower = reader.number(line, "lowerBound", default=-math.inf, infinite=True)
+    upper = reader.number(line, "upperBound", default=math.inf, infinite=True)
+    family, numbers = (
+        _family(reader, line, identity) if estimate or line.of("priorDistribution") else ("", ())
+    )
     if not identity or nominal is None or lower is None or upper is None:
         return None
     if estimate and not lower < upper:
-        desk.complain(
+        reader.complain(
             line,
             f"the bounds of {identity}, {lower:g} to {upper:g}, leave it no room.",
             "Set estimate to false to hold it at one value, or give an upper bound above the lower one.",
         )
     elif estimate and not lower <= nominal <= upper:
-        desk.complain(
+        reader.complain(
             line, f"nominal {identity} = {nominal:g} is outside of its bounds {lower:g} to {upper:g}."
         )
     elif (
@@ -90,7 +94,7 @@ def _prior(desk: Desk, line: Line, standard: bool) -> PriorRow | None:
         and not (family in (*_ABOVE_ZERO, *_NOT_BELOW_ZERO) and upper <= 0)
     ):
         # a value of zero that is held switches off what a chain would free
-        desk.complain(
+        reader.complain(
             line,
             f"nominal {identity} = {nominal:g} is impossible under its {family} prior, which allows {possible}.",
             "Correct the one or the other: simulations use the nominal value.",
@@ -105,7 +109,7 @@ def _prior(desk: Desk, line: Line, standard: bool) -> PriorRow | None:
         lower=lower,
         upper=upper,
         unit=line.of("unit"),
-        mark=desk.choice(line, "mark", ("V", "M", "A"), "A"),
+        mark=reader.choice(line, "mark", ("V", "M", "A"), "A"),
         source=line.of("source"),
         meaning=line.of("meaning"),
         group=line.of("group"),
@@ -126,16 +130,16 @@ def _excluded(value: float, family: str, numbers: Sequence[float]) -> str:
     return ""
 
 
-def _family(desk: Desk, line: Line, identity: str) -> tuple[str, tuple[float, ...]]:
+def _family(reader: TableReader, line: TableRow, identity: str) -> tuple[str, tuple[float, ...]]:
     """The prior of an estimated parameter: every one has its own, and it is a distribution."""
     family = line.of("priorDistribution")
     if not family:
-        desk.complain(
+        reader.complain(
             line, f"{identity} is estimated and has no prior.", "Give it one, or set estimate to false."
         )
         return "", ()
     if family not in FAMILIES:
-        desk.complain(line, f"no prior family {family!r}.", did_you_mean(family, FAMILIES))
+        reader.complain(line, f"no prior family {family!r}.", did_you_mean(family, FAMILIES))
         return "", ()
     wanted = FAMILIES[family]
     try:
@@ -143,7 +147,7 @@ def _family(desk: Desk, line: Line, identity: str) -> tuple[str, tuple[float, ..
     except ValueError:
         numbers = ()
     if len(numbers) != len(wanted) or not all(map(math.isfinite, numbers)):
-        desk.complain(
+        reader.complain(
             line,
             f"the {family} prior of {identity} takes {len(wanted)} finite numbers ({', '.join(wanted)}), "
             f"seen {line.of('priorParameters')!r}.",
@@ -152,22 +156,24 @@ def _family(desk: Desk, line: Line, identity: str) -> tuple[str, tuple[float, ..
         return "", ()
     for name, value in zip(wanted, numbers):
         if name in _POSITIVE and not value > 0:
-            desk.complain(line, f"the {name} of the prior of {identity} is {value:g}; it must be above zero.")
+            reader.complain(
+                line, f"the {name} of the prior of {identity} is {value:g}; it must be above zero."
+            )
     if wanted == ("lower", "upper") and not numbers[0] < numbers[1]:
-        desk.complain(
+        reader.complain(
             line, f"the {family} prior of {identity} from {numbers[0]:g} to {numbers[1]:g} is empty."
         )
     elif family == "log-uniform" and not numbers[0] > 0:
-        desk.complain(line, f"the log-uniform prior of {identity} must begin above zero.")
+        reader.complain(line, f"the log-uniform prior of {identity} must begin above zero.")
     return family, numbers
 
 
-def read_variants(desk: Desk, priors: Iterable[PriorRow]) -> tuple[Variant, ...]:
+def read_variants(reader: TableReader, priors: Iterable[PriorRow]) -> tuple[Variant, ...]:
     """Read the model space, and what its variants are called.
 
     Parameters
     ----------
-    desk : Desk
+    reader : TableReader
         The texts; complaints are left there.
     priors : iterable of PriorRow
         The parameters a variant may fix.
@@ -177,53 +183,54 @@ def read_variants(desk: Desk, priors: Iterable[PriorRow]) -> tuple[Variant, ...]
     tuple of Variant
     """
     parameters = {each.id: each for each in priors if each.standard}
-    named = {line.of("variantId"): line for line in desk.rows(["variants.tsv"], *_VARIANTS)}
-    lines = desk.rows(["model_space.tsv"], _SUBSPACE, _Anything())
+    named = {line.of("variantId"): line for line in reader.rows(["variants.tsv"], *_VARIANTS)}
+    lines = reader.rows(["model_space.tsv"], _SUBSPACE, _Anything())
     for name in sorted(set(lines[0] if lines else ()) - {*_SUBSPACE, *parameters}) if parameters else ():
-        header = Line({}, file="model_space.tsv", row=1)
-        desk.complain(header, f"no parameter {name!r}.", did_you_mean(name, parameters))
+        header = TableRow({}, file="model_space.tsv", row=1)
+        reader.complain(header, f"no parameter {name!r}.", did_you_mean(name, parameters))
     made = [
-        _variant(desk, line, named.get(line.of("model_subspace_id"), Line({})), parameters) for line in lines
+        _variant(reader, line, named.get(line.of("model_subspace_id"), TableRow({})), parameters)
+        for line in lines
     ]
     for k, each in enumerate(made):
         if alike := [one.id for one in made[:k] if dict(one.fixed) == dict(each.fixed)]:
             said = f"{each.id} holds the same values as {alike[0]}: one mechanism twice."
-            where = Line({}, file=each.file, row=each.row)
-            desk.complain(where, said, "Was a column lost?", severity="doubt")
+            where = TableRow({}, file=each.file, row=each.row)
+            reader.complain(where, said, "Was a column lost?", severity="doubt")
     known = [each.id for each in made]
     for name, line in named.items():
         if name not in known:
-            desk.complain(line, f"no variant {name!r} in the model space.", did_you_mean(name, known))
+            reader.complain(line, f"no variant {name!r} in the model space.", did_you_mean(name, known))
     if made and sum(each.default for each in made) != 1:
         what = "one variant is the default one, no more and no less."
-        desk.problems.append(Problem(what=what, file="variants.tsv"))
+        reader.problems.append(Problem(what=what, file="variants.tsv"))
     return tuple(made)
 
 
-def _variant(desk: Desk, line: Line, told: Line, known: Mapping[str, PriorRow]) -> Variant:
+def _variant(reader: TableReader, line: TableRow, told: TableRow, known: Mapping[str, PriorRow]) -> Variant:
     fixed, estimated = [], []
     for name in line:
         if name in _SUBSPACE or name not in known:
             continue
         if line.of(name) != "estimate":
-            value = desk.number(line, name)
+            value = reader.number(line, name)
             if value is not None:
                 fixed.append((name, value))
             continue
         estimated.append(name)
         if not known[name].estimate:
-            desk.complain(
+            reader.complain(
                 line,
                 f"{line.of('model_subspace_id')} estimates {name}, which has no prior.",
                 "Give it one.",
             )
     return Variant(
-        id=desk.text(line, "model_subspace_id"),
+        id=reader.text(line, "model_subspace_id"),
         fixed=tuple(fixed),
         estimated=tuple(estimated),
         name=told.of("name"),
         meaning=told.of("meaning"),
-        default=bool(told) and desk.truth(told, "default"),
+        default=bool(told) and reader.truth(told, "default"),
         file=line.file,
         row=line.row,
     )

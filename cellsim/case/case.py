@@ -22,7 +22,7 @@ from cellsim.delimited import file_text
 from cellsim.dosing.schedule import Product, Schedule
 from cellsim.errors import CaseError, ModelError, Problem, did_you_mean
 from cellsim.petab.problem import read_problem_file
-from cellsim.petab.tables import Desk
+from cellsim.petab.tables import TableReader
 
 if TYPE_CHECKING:
     from cellsim.model.model import Model
@@ -286,31 +286,31 @@ def load_case(source: str | PathLike[str] | Mapping[str, str] | Case, *, model: 
     if isinstance(source, Case):
         return source
     if isinstance(source, Mapping):
-        folder, desk = None, Desk({str(file): text for file, text in source.items()})
+        folder, reader = None, TableReader({str(file): text for file, text in source.items()})
     else:
-        folder, desk = _folder(source), Desk({})
+        folder, reader = _folder(source), TableReader({})
         for file in ("problem.yaml", *COMPANIONS, ALTERNATIVES):
-            _fetch(desk, folder, file)
-    if "problem.yaml" not in desk.texts:
-        told = any(each.file == "problem.yaml" for each in desk.problems)
+            _fetch(reader, folder, file)
+    if "problem.yaml" not in reader.texts:
+        told = any(each.file == "problem.yaml" for each in reader.problems)
         missing = [] if told else [Problem(what="the file is missing.", file="problem.yaml")]
-        raise CaseError([*desk.problems, *missing])
-    problem = read_problem_file(desk.texts["problem.yaml"])
-    desk.problems += problem.problems
+        raise CaseError([*reader.problems, *missing])
+    problem = read_problem_file(reader.texts["problem.yaml"])
+    reader.problems += problem.problems
     for file in [name for names in problem.tables.values() for name in names]:
-        _fetch(desk, folder, file)
+        _fetch(reader, folder, file)
     for file in problem.unread:
-        _fetch(desk, folder, file)
-        if file not in desk.texts:
+        _fetch(reader, folder, file)
+        if file not in reader.texts:
             said = f"{file}, named under mapping_files, is missing."
-            desk.problems.append(
+            reader.problems.append(
                 Problem(what=said, remedy="Add it, or remove its name.", file="problem.yaml")
             )
-    named = _model_of(desk, folder, problem.model)
-    data = Data(desk, problem.tables)
-    priors = read_priors(desk, problem.tables)
-    variants = read_variants(desk, priors)
-    treatment = Treatment(desk, problem.tables)
+    named = _model_of(reader, folder, problem.model)
+    data = Data(reader, problem.tables)
+    priors = read_priors(reader, problem.tables)
+    variants = read_variants(reader, priors)
+    treatment = Treatment(reader, problem.tables)
     case = Case(
         name=problem.name or (folder.name if folder else "case"),
         model=named,
@@ -324,15 +324,15 @@ def load_case(source: str | PathLike[str] | Mapping[str, str] | Case, *, model: 
         timeline=treatment.timeline,
         priors=priors,
         variants=variants,
-        alternatives=read_alternatives(desk, treatment.timeline, data.analytes, priors),
+        alternatives=read_alternatives(reader, treatment.timeline, data.analytes, priors),
         start=0.0 if treatment.start is None else treatment.start,
         day_zero=treatment.day_zero,
         cells_per_unit=treatment.cells_per_unit,
         experiment=next(iter(treatment.experiments), ""),
         product_rows=treatment.product_rows,
         targets={target: (line.file, line.row) for target, line in treatment.targets.items()},
-        _texts=tuple(sorted(desk.texts.items())),
-        _noted=tuple(desk.problems),
+        _texts=tuple(sorted(reader.texts.items())),
+        _noted=tuple(reader.problems),
     )
     wrong = [problem for problem in case.check(model) if problem.severity == "error"]
     if wrong:
@@ -356,18 +356,18 @@ def _folder(source: str | PathLike[str]) -> Path:
     raise CaseError(f"There is no folder {str(path)!r}. Shipped cases: {', '.join(shipped)}.")
 
 
-def _fetch(desk: Desk, folder: Path | None, file: str) -> None:
-    """Put one file on the desk, when it is there; who asks for its table hears when it is not."""
-    told = any(each.file == file for each in desk.problems)
-    if folder is None or file in desk.texts or told or not (folder / file).is_file():
+def _fetch(reader: TableReader, folder: Path | None, file: str) -> None:
+    """Put one file on the reader, when it is there; who asks for its table hears when it is not."""
+    told = any(each.file == file for each in reader.problems)
+    if folder is None or file in reader.texts or told or not (folder / file).is_file():
         return
     try:
-        desk.texts[file] = file_text(folder / file)
+        reader.texts[file] = file_text(folder / file)
     except (ValueError, OSError) as error:
-        desk.problems.append(Problem(what=f"cannot be read: {error}.", file=file))
+        reader.problems.append(Problem(what=f"cannot be read: {error}.", file=file))
 
 
-def _model_of(desk: Desk, folder: Path | None, location: str) -> str:
+def _model_of(reader: TableReader, folder: Path | None, location: str) -> str:
     """What :func:`cellsim.load_model` takes for the model that stands at `location`; its text joins the case.
 
     A folder copied elsewhere no longer finds its model by a relative path; when a shipped model bears the
@@ -377,16 +377,16 @@ def _model_of(desk: Desk, folder: Path | None, location: str) -> str:
         return ""
     stem = Path(location).stem
     shipped = library.model_file(stem).with_suffix(".xml") if stem in library.shipped_models() else None
-    _fetch(desk, folder, location)
-    if location in desk.texts:
+    _fetch(reader, folder, location)
+    if location in reader.texts:
         if (
             shipped is not None
             and shipped.is_file()
-            and shipped.read_text(encoding="utf-8") == desk.texts[location]
+            and shipped.read_text(encoding="utf-8") == reader.texts[location]
         ):
             return stem
-        return desk.texts[location] if folder is None else str((folder / location).resolve())
-    if any(each.file == location for each in desk.problems):  # it is there, but cannot be read
+        return reader.texts[location] if folder is None else str((folder / location).resolve())
+    if any(each.file == location for each in reader.problems):  # it is there, but cannot be read
         return ""
     if shipped is None:
         remedy = (
@@ -394,10 +394,10 @@ def _model_of(desk: Desk, folder: Path | None, location: str) -> str:
             + ", ".join(library.shipped_models())
             + "."
         )
-        desk.problems.append(
+        reader.problems.append(
             Problem(what=f"there is no model at {location}.", remedy=remedy, file="problem.yaml")
         )
         return ""
     what = f"there is no model at {location}; the shipped model {stem!r} is used."
-    desk.problems.append(Problem(what=what, file="problem.yaml", severity="doubt"))
+    reader.problems.append(Problem(what=what, file="problem.yaml", severity="doubt"))
     return stem

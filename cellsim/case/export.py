@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from cellsim.files import write_whole
 from cellsim.petab.problem import read_problem_file
-from cellsim.petab.tables import Desk, number_text, table_text
+from cellsim.petab.tables import TableReader, number_text, table_text
 
 if TYPE_CHECKING:
     from cellsim.case.case import Case
@@ -86,8 +86,8 @@ def _sbml(case: Case, text: str | None) -> str:
 
 def _fixed(name: str, text: str, values: dict[str, float]) -> str:
     """A parameter table in which `values` are fixed."""
-    desk = Desk({name: text})
-    lines = desk.table(name, ("parameterId",))
+    reader = TableReader({name: text})
+    lines = reader.table(name, ("parameterId",))
     for line in lines:
         if (value := values.get(line.of("parameterId"))) is not None:
             line |= {"estimate": "false", "nominalValue": number_text(value)}

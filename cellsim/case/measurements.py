@@ -17,7 +17,7 @@ from cellsim.case.records import (
 )
 from cellsim.dates import far_away
 from cellsim.errors import did_you_mean
-from cellsim.petab.tables import REMARKS, Desk, Line, kept, listed
+from cellsim.petab.tables import REMARKS, TableReader, TableRow, kept, listed
 
 __all__ = ["Data"]
 
@@ -29,7 +29,7 @@ class Data:
 
     Parameters
     ----------
-    desk : Desk
+    reader : TableReader
         The texts; complaints are left there.
     tables : mapping
         Names of the standard tables by their key in the problem file.
@@ -40,48 +40,48 @@ class Data:
         One record for each row that can be read.
     """
 
-    def __init__(self, desk: Desk, tables: Mapping[str, Sequence[str]]) -> None:
-        self.desk = desk
-        observables = desk.rows(tables.get("observable_files", ()), *_OBSERVABLES)
+    def __init__(self, reader: TableReader, tables: Mapping[str, Sequence[str]]) -> None:
+        self.reader = reader
+        observables = reader.rows(tables.get("observable_files", ()), *_OBSERVABLES)
         self.analytes = kept(self._analyte(line) for line in observables)
         self._observables = {each.observable: each for each in self.analytes}
-        visits = desk.rows(["visits.tsv"], *_VISITS)
+        visits = reader.rows(["visits.tsv"], *_VISITS)
         self.visits = tuple(sorted(kept(self._visit(line) for line in visits), key=lambda each: each.nominal))
-        measurements = desk.rows(tables.get("measurement_files", ()), *_MEASUREMENTS)
+        measurements = reader.rows(tables.get("measurement_files", ()), *_MEASUREMENTS)
         self.rows = kept(self._measurement(line) for line in measurements)
-        cells = desk.rows(["table1.tsv"], *_TABLE1)
+        cells = reader.rows(["table1.tsv"], *_TABLE1)
         self.table1 = kept(self._cell(line) for line in cells)
-        extended = [self._extended(line) for line in desk.rows(["extended.tsv"], *_EXTENDED)]
+        extended = [self._extended(line) for line in reader.rows(["extended.tsv"], *_EXTENDED)]
         self.censored = tuple(each for each in extended if isinstance(each, Censored))
         self.grades = tuple(each for each in extended if isinstance(each, Grade))
 
-    def _limits(self, line: Line) -> tuple[float | None, float | None]:
+    def _limits(self, line: TableRow) -> tuple[float | None, float | None]:
         found = [
-            self.desk.number(line, column) if line.of(column) else None
+            self.reader.number(line, column) if line.of(column) else None
             for column in ("referenceLower", "referenceUpper")
         ]
         if None not in found and not found[0] < found[1]:  # type: ignore[operator]
-            self.desk.complain(line, f"the reference range {found[0]:g} to {found[1]:g} is empty.")
+            self.reader.complain(line, f"the reference range {found[0]:g} to {found[1]:g} is empty.")
         return found[0], found[1]
 
-    def _analyte(self, line: Line) -> Analyte | None:
-        observable = self.desk.text(line, "observableId")
-        formula, noise = self.desk.text(line, "observableFormula"), self.desk.text(line, "noiseFormula")
+    def _analyte(self, line: TableRow) -> Analyte | None:
+        observable = self.reader.text(line, "observableId")
+        formula, noise = self.reader.text(line, "observableFormula"), self.reader.text(line, "noiseFormula")
         if not observable:
             return None
         lower, upper = self._limits(line)
         if not line.of("noiseDistribution"):
             said = f"{observable} has no noiseDistribution; normal is taken."
-            self.desk.complain(line, said, "Write normal or log-normal.", severity="doubt")
+            self.reader.complain(line, said, "Write normal or log-normal.", severity="doubt")
         short = line.of("analyte") or observable.removeprefix("obs_")
         if not short.strip("\"'") or not (short + observable).isprintable():
-            self.desk.complain(
+            self.reader.complain(
                 line,
                 f"{observable!r} is an observable of the analyte {short!r}, which is no name.",
                 "Write a short name in the column analyte.",
             )
         if is_number(noise) and not float(noise) > 0:
-            self.desk.complain(
+            self.reader.complain(
                 line,
                 f"noiseFormula of {observable} is {noise}; a spread is above zero.",
                 "Write the standard deviation, of the natural logarithm for log-normal values.",
@@ -89,19 +89,19 @@ class Data:
         name = line.of("observableName") or short
         if line.of("referenceDoubt"):
             said = f"{name}: the reference limit is doubtful ({line.of('referenceDoubt')})."
-            self.desk.complain(line, said, severity="doubt")
+            self.reader.complain(line, said, severity="doubt")
         return Analyte(
             id=short,
             observable=observable,
             name=name,
-            unit=self.desk.text(line, "unit"),
+            unit=self.reader.text(line, "unit"),
             panel=line.of("panel"),
             lower=lower,
             upper=upper,
             quantity=line.of("quantity"),
             formula=formula,
             noise=noise,
-            distribution=self.desk.choice(line, "noiseDistribution", _DISTRIBUTIONS, "normal"),
+            distribution=self.reader.choice(line, "noiseDistribution", _DISTRIBUTIONS, "normal"),
             placeholders=listed(line.of("observablePlaceholders")),
             noise_placeholders=listed(line.of("noisePlaceholders")),
             reference_doubt=line.of("referenceDoubt"),
@@ -109,16 +109,16 @@ class Data:
             row=line.row,
         )
 
-    def _visit(self, line: Line) -> Visit | None:
-        identity = self.desk.text(line, "visitId")
-        days = [self.desk.number(line, column, unit="days") for column in ("nominal", "earliest", "latest")]
+    def _visit(self, line: TableRow) -> Visit | None:
+        identity = self.reader.text(line, "visitId")
+        days = [self.reader.number(line, column, unit="days") for column in ("nominal", "earliest", "latest")]
         if not identity or None in days:
             return None
         nominal, earliest, latest = [day for day in days if day is not None]
         if said := far_away(nominal):
-            self.desk.complain(line, f"{said}.", severity="doubt")
+            self.reader.complain(line, f"{said}.", severity="doubt")
         if not earliest <= nominal <= latest:
-            self.desk.complain(
+            self.reader.complain(
                 line,
                 f"nominal day {nominal:g} of visit {identity!r} is outside of its window, "
                 f"{earliest:g} to {latest:g}.",
@@ -131,64 +131,64 @@ class Data:
             latest=latest,
             calendar=line.of("calendar"),
             source=line.of("source"),
-            timing=self.desk.choice(line, "timing", TIMINGS) if line.of("timing") else "",
+            timing=self.reader.choice(line, "timing", TIMINGS) if line.of("timing") else "",
             file=line.file,
             row=line.row,
         )
 
-    def _analyte_of(self, line: Line) -> str:
+    def _analyte_of(self, line: TableRow) -> str:
         """The analyte of a row that names an observable."""
-        observable = self.desk.text(line, "observableId")
+        observable = self.reader.text(line, "observableId")
         if observable and observable not in self._observables and self._observables:
-            self.desk.complain(
+            self.reader.complain(
                 line, f"no observable {observable!r}.", did_you_mean(observable, self._observables)
             )
         known = self._observables.get(observable)
         return known.id if known else line.of("analyte") or observable.removeprefix("obs_")
 
-    def _measurement(self, line: Line) -> Measurement | None:
+    def _measurement(self, line: TableRow) -> Measurement | None:
         analyte = self._analyte_of(line)
-        day, value = self.desk.number(line, "time", unit="days"), self.desk.number(line, "measurement")
-        unit = self.desk.text(line, "unit")
+        day, value = self.reader.number(line, "time", unit="days"), self.reader.number(line, "measurement")
+        unit = self.reader.text(line, "unit")
         self._limits(line)
         if day is None or value is None:
             return None
         return Measurement(
             observable=line.of("observableId"),
             analyte=analyte,
-            experiment=self.desk.text(line, "experimentId"),
-            visit=self.desk.text(line, "visitId"),
+            experiment=self.reader.text(line, "experimentId"),
+            visit=self.reader.text(line, "visitId"),
             day=day,
             value=value,
             unit=unit,
             parameters=listed(line.of("observableParameters")),
             noise_parameters=listed(line.of("noiseParameters")),
             replicate=line.of("replicateId"),
-            status=self.desk.choice(line, "status", STATUSES, "printed"),
+            status=self.reader.choice(line, "status", STATUSES, "printed"),
             source=line.of("source"),
             doubt=line.of("doubt"),
             file=line.file,
             row=line.row,
         )
 
-    def _cell(self, line: Line) -> PrintedCell | None:
-        analyte, visit = self.desk.text(line, "analyte"), self.desk.text(line, "visitId")
-        status = self.desk.choice(line, "status", STATUSES)
+    def _cell(self, line: TableRow) -> PrintedCell | None:
+        analyte, visit = self.reader.text(line, "analyte"), self.reader.text(line, "visitId")
+        status = self.reader.choice(line, "status", STATUSES)
         lower, upper = self._limits(line)
-        value = None if status == "missing" else self.desk.number(line, "value")
+        value = None if status == "missing" else self.reader.number(line, "value")
         if not analyte or not visit or not status or (value is None and status != "missing"):
             return None
         if status == "missing" and line.of("value"):
-            self.desk.complain(
+            self.reader.complain(
                 line, f"a missing cell with the value {line.of('value')}.", "Give it another status."
             )
         elif status == "ocr_corrected" and not line.of("doubt"):
-            self.desk.complain(line, f"{analyte} at {visit}: corrected, and no doubt says why.")
+            self.reader.complain(line, f"{analyte} at {visit}: corrected, and no doubt says why.")
         return PrintedCell(
             analyte=analyte,
             visit=visit,
             value=value,
-            unit=self.desk.text(line, "unit"),
+            unit=self.reader.text(line, "unit"),
             lower=lower,
             upper=upper,
             panel=line.of("panel"),
@@ -203,17 +203,17 @@ class Data:
             row=line.row,
         )
 
-    def _extended(self, line: Line) -> Censored | Grade | None:
-        kind = self.desk.choice(line, "kind", ("censored", "graded"))
-        day = self.desk.number(line, "day", unit="days")
+    def _extended(self, line: TableRow) -> Censored | Grade | None:
+        kind = self.reader.choice(line, "kind", ("censored", "graded"))
+        day = self.reader.number(line, "day", unit="days")
         if "scored" in line:
-            self.desk.text(line, "scored")
-        scored = self.desk.truth(line, "scored")
+            self.reader.text(line, "scored")
+        scored = self.reader.truth(line, "scored")
         needed = {"censored": ("visitId", "censoring", "limit", "unit"), "graded": ("lower", "upper")}.get(
             kind, ()
         )
         if lost := [column for column in needed if column not in line]:
-            self.desk.complain(
+            self.reader.complain(
                 line, f"a {kind} row needs the column {' and '.join(lost)}.", "Add it to the header."
             )
             return None
@@ -226,15 +226,15 @@ class Data:
             "text": line.of("text"),
         }
         if kind == "censored":
-            limit = self.desk.number(line, "limit")
-            analyte, unit = self._analyte_of(line), self.desk.text(line, "unit")
-            censoring = self.desk.choice(line, "censoring", ("left", "right"))
+            limit = self.reader.number(line, "limit")
+            analyte, unit = self._analyte_of(line), self.reader.text(line, "unit")
+            censoring = self.reader.choice(line, "censoring", ("left", "right"))
             if limit is None or not censoring:
                 return None
             return Censored(
                 observable=line.of("observableId"),
                 analyte=analyte,
-                visit=self.desk.text(line, "visitId"),
+                visit=self.reader.text(line, "visitId"),
                 day=day,
                 limit=limit,
                 unit=unit,
@@ -247,16 +247,18 @@ class Data:
                 **words,
             )
         lower, upper = self._grade(line, "lower"), self._grade(line, "upper")
-        earliest = self.desk.number(line, "earliest", default=day)
-        latest = self.desk.number(line, "latest", default=day)
+        earliest = self.reader.number(line, "earliest", default=day)
+        latest = self.reader.number(line, "latest", default=day)
         if lower is None or upper is None or earliest is None or latest is None:
             return None
         if lower > upper:
-            self.desk.complain(line, f"grades {lower} to {upper} are the wrong way round.")
+            self.reader.complain(line, f"grades {lower} to {upper} are the wrong way round.")
         if not earliest <= day <= latest:
-            self.desk.complain(line, f"day {day:g} is outside of its own window {earliest:g} to {latest:g}.")
+            self.reader.complain(
+                line, f"day {day:g} is outside of its own window {earliest:g} to {latest:g}."
+            )
         return Grade(
-            observable=self.desk.text(line, "observableId"),
+            observable=self.reader.text(line, "observableId"),
             day=day,
             earliest=earliest,
             latest=latest,
@@ -270,10 +272,10 @@ class Data:
             **words,
         )
 
-    def _grade(self, line: Line, column: str) -> int | None:
-        value = self.desk.number(line, column)
+    def _grade(self, line: TableRow, column: str) -> int | None:
+        value = self.reader.number(line, column)
         if value is not None and (value != int(value) or value < 0):
-            self.desk.complain(line, f"{column} {value:g} is not a grade: 0, 1, 2, ...")
+            self.reader.complain(line, f"{column} {value:g} is not a grade: 0, 1, 2, ...")
             return None
         return None if value is None else int(value)
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from cellsim.case.export_v1 import export_v1
 from cellsim.errors import CaseError, Problem, did_you_mean
 from cellsim.files import write_whole
-from cellsim.petab.tables import Desk, table_text
+from cellsim.petab.tables import TableReader, table_text
 
 if TYPE_CHECKING:
     from cellsim.case.case import Case
@@ -153,7 +153,7 @@ def write_select(
         raise CaseError(problems)
     out = Path(folder)
     problem = export_v1(case, out / _V1).relative_to(out).as_posix()
-    lines = Desk(case.files).table("model_space.tsv", ())
+    lines = TableReader(case.files).table("model_space.tsv", ())
     rows = [{**line, "model_subspace_petab_yaml": problem} for line in lines]
     content = {
         "format_version": "1.0.0",

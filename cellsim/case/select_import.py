@@ -14,7 +14,7 @@ from cellsim.case.select_export import CRITERIA, METHODS, SELECT_PROBLEM
 from cellsim.delimited import file_text
 from cellsim.errors import CaseError, Problem, did_you_mean
 from cellsim.petab.problem import read_yaml
-from cellsim.petab.tables import Desk, Line, listed, number_text, table_text
+from cellsim.petab.tables import TableReader, TableRow, listed, number_text, table_text
 
 if TYPE_CHECKING:
     from cellsim.case.case import Case
@@ -71,8 +71,8 @@ def read_select(source: str | PathLike[str], case: Case) -> Case:
     space = _Space(case, content.get("metaparameters") or {}, path.name)
     for name in content["model_space_files"]:
         space.read(path.parent, name)
-    if space.desk.problems:
-        raise CaseError(space.desk.problems)
+    if space.reader.problems:
+        raise CaseError(space.reader.problems)
     return load_case({**case.files, **space.tables()})
 
 
@@ -114,11 +114,11 @@ class _Space:
         self.case = case
         self.groups = groups
         self.known: dict[str, PriorRow] = {each.id: each for each in case.priors if each.standard}
-        self.desk = Desk({})
+        self.reader = TableReader({})
         self.problem: tuple[str, Path] | None = None
         self.rows: dict[str, dict[str, str]] = {}
         for group, members in groups.items():
-            self.desk.problems += [
+            self.reader.problems += [
                 Problem(
                     what=f"metaparameter {group!r} holds {name!r}, which is no parameter of {case.name}.",
                     remedy=did_you_mean(str(name), self.known),
@@ -131,40 +131,42 @@ class _Space:
     def read(self, folder: Path, name: str) -> None:
         """Read one table of models."""
         try:
-            self.desk.texts[name] = file_text(folder / name)
+            self.reader.texts[name] = file_text(folder / name)
         except (OSError, ValueError) as error:
-            self.desk.problems.append(Problem(what=f"cannot be read ({error}).", file=name))
+            self.reader.problems.append(Problem(what=f"cannot be read ({error}).", file=name))
             return
-        before = len(self.desk.problems)
-        lines = self.desk.table(name, _SUBSPACE)
+        before = len(self.reader.problems)
+        lines = self.reader.table(name, _SUBSPACE)
         # every other column is a parameter, and judged as such
-        self.desk.problems[before:] = [
-            each for each in self.desk.problems[before:] if each.severity == "error"
+        self.reader.problems[before:] = [
+            each for each in self.reader.problems[before:] if each.severity == "error"
         ]
         columns = [each for each in (lines[0] if lines else ()) if each not in _SUBSPACE]
-        self._judge(columns, Line({}, file=name, row=1))
+        self._judge(columns, TableRow({}, file=name, row=1))
         for line in lines:
             self._row(line, columns, (folder / name).parent)
 
-    def _judge(self, columns: Sequence[str], header: Line) -> None:
+    def _judge(self, columns: Sequence[str], header: TableRow) -> None:
         for column in columns:
             if column not in self.groups and column not in self.known:
-                self.desk.complain(
+                self.reader.complain(
                     header,
                     f"{self.case.name} has no parameter {column!r}.",
                     did_you_mean(column, (*self.known, *self.groups)),
                 )
             for name in self.groups.get(column, ()):
                 if name in columns:
-                    self.desk.complain(header, f"{name} has its own column and one in {column}.", "Keep one.")
+                    self.reader.complain(
+                        header, f"{name} has its own column and one in {column}.", "Keep one."
+                    )
 
-    def _row(self, line: Line, columns: Sequence[str], folder: Path) -> None:
-        name, problem = self.desk.text(line, _ID), self.desk.text(line, _YAML)
+    def _row(self, line: TableRow, columns: Sequence[str], folder: Path) -> None:
+        name, problem = self.reader.text(line, _ID), self.reader.text(line, _YAML)
         # a table names it from where it stands itself
         home = (folder / problem).resolve()
         self.problem = self.problem or (problem, home)
         if home != self.problem[1]:
-            self.desk.complain(
+            self.reader.complain(
                 line,
                 f"{name} belongs to {problem}, the rows before to {self.problem[0]}.",
                 "A case is one PEtab problem; read one space for each.",
@@ -172,7 +174,7 @@ class _Space:
         choices = [tuple(self._choices(line, column)) for column in columns]
         count = math.prod(map(len, choices))
         if count > _MOST:
-            self.desk.complain(
+            self.reader.complain(
                 line,
                 f"{name} spans {count} models, and every one would be calibrated; {_MOST} at most are read.",
                 "Write rows for those of interest.",
@@ -184,12 +186,12 @@ class _Space:
                 name if count == 1 else f"{name}_{('' if max(place) < 10 else '.').join(map(str, place))}"
             )
             if called in self.rows:
-                self.desk.complain(line, f"two models are called {called!r}.", "Rename one of the two.")
+                self.reader.complain(line, f"two models are called {called!r}.", "Rename one of the two.")
             self.rows[called] = {
                 each: value for column, value in taken.items() for each in self.groups.get(column, (column,))
             }
 
-    def _choices(self, line: Line, column: str) -> Iterator[str]:
+    def _choices(self, line: TableRow, column: str) -> Iterator[str]:
         """The values a cell allows, each ``estimate`` or a number."""
         name = line.of(_ID)
         for text in listed(line.of(column)) or ("",):
@@ -197,14 +199,14 @@ class _Space:
                 for each in self.groups.get(column, (column,)):
                     if each in self.known and not self.known[each].estimate:
                         remedy = "Give it one in the case, or a value here."
-                        self.desk.complain(line, f"{name} estimates {each}, which has no prior.", remedy)
+                        self.reader.complain(line, f"{name} estimates {each}, which has no prior.", remedy)
                 yield text
             elif not text:
-                self.desk.complain(
+                self.reader.complain(
                     line, f"{name} says nothing about {column}.", "Write estimate or a number."
                 )
             elif (
-                value := self.desk.number(Line({column: text}, file=line.file, row=line.row), column)
+                value := self.reader.number(TableRow({column: text}, file=line.file, row=line.row), column)
             ) is not None:
                 yield number_text(value)
 

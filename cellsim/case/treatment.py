@@ -11,7 +11,7 @@ from cellsim.dates import as_date, far_away
 from cellsim.dosing.schedule import Product, Schedule
 from cellsim.errors import ScheduleError
 from cellsim.petab.doses_read import schedule_from_experiment
-from cellsim.petab.tables import REMARKS, Desk, Line, kept
+from cellsim.petab.tables import REMARKS, TableReader, TableRow, kept
 
 __all__ = ["Treatment"]
 
@@ -31,7 +31,7 @@ class Treatment:
 
     Parameters
     ----------
-    desk : Desk
+    reader : TableReader
         Where complaints are left.
     tables : mapping
         Names of the standard tables by their key in the problem file.
@@ -48,89 +48,89 @@ class Treatment:
     cells_per_unit : dict
         Cells in one unit of each state that a product enters.
     product_rows : dict
-        Line of each product in its table.
+        TableRow of each product in its table.
     targets : dict
         What the conditions change, with the row that does it first.
     experiments : list of str
         The experiment's name (one is allowed).
     """
 
-    def __init__(self, desk: Desk, tables: Mapping[str, Sequence[str]]) -> None:
-        self.desk = desk
+    def __init__(self, reader: TableReader, tables: Mapping[str, Sequence[str]]) -> None:
+        self.reader = reader
         self.cells_per_unit: dict[str, float] = {}
-        self._promised: dict[str, tuple[float | None, float | None, Line]] = {}
-        self.products = kept(self._product(line) for line in desk.rows(["products.tsv"], *_PRODUCTS))
+        self._promised: dict[str, tuple[float | None, float | None, TableRow]] = {}
+        self.products = kept(self._product(line) for line in reader.rows(["products.tsv"], *_PRODUCTS))
         self.product_rows = {name: line.row for name, (_, _, line) in self._promised.items()}
-        experiment = desk.rows(tables.get("experiment_files", ()), *_EXPERIMENT)
-        conditions = desk.rows(tables.get("condition_files", ()), *_CONDITIONS)
+        experiment = reader.rows(tables.get("experiment_files", ()), *_EXPERIMENT)
+        conditions = reader.rows(tables.get("condition_files", ()), *_CONDITIONS)
         self.experiments = list(dict.fromkeys(line.of("experimentId") for line in experiment))[:1]
-        self.targets: dict[str, Line] = {}
+        self.targets: dict[str, TableRow] = {}
         for line in conditions:
             self.targets.setdefault(line.of("targetId"), line)
-        timed = [(time, line) for line in experiment if (time := desk.number(line, "time")) is not None]
+        timed = [(time, line) for line in experiment if (time := reader.number(line, "time")) is not None]
         timed.sort(key=lambda each: each[0])  # the order of rows says nothing
         self.start = self._start(timed)
         self._doubt_idle([line for _, line in timed], conditions)
         self.day_zero = self._day_zero(timed)
         names = ["products.tsv", *tables.get("experiment_files", ()), *tables.get("condition_files", ())]
-        complete = all(name in desk.texts for name in names)
+        complete = all(name in reader.texts for name in names)
         self.timeline = self._timeline([line for _, line in timed], conditions, complete)
 
-    def _product(self, line: Line) -> Product | None:
-        name, state = self.desk.text(line, "productId"), self.desk.text(line, "state")
-        scale = self.desk.number(line, "cellsPerUnit", default=1e6)
+    def _product(self, line: TableRow) -> Product | None:
+        name, state = self.reader.text(line, "productId"), self.reader.text(line, "state")
+        scale = self.reader.number(line, "cellsPerUnit", default=1e6)
         if scale is not None and not scale > 0:
-            self.desk.complain(line, f"cellsPerUnit {scale:g} must be above zero.")
+            self.reader.complain(line, f"cellsPerUnit {scale:g} must be above zero.")
             scale = None
         self.cells_per_unit[state] = 1e6 if scale is None else scale
         self._promised[name] = (
-            self.desk.number(line, "infusions") if line.of("infusions") else None,
-            self.desk.number(line, "cells") if line.of("cells") else None,
+            self.reader.number(line, "infusions") if line.of("infusions") else None,
+            self.reader.number(line, "cells") if line.of("cells") else None,
             line,
         )
         try:
             return Product(name, line.of("source"), state, line.of("name"), line.of("rate"))
         except ScheduleError as error:
             for each in error.problems:
-                self.desk.complain(line, each.what, each.remedy)
+                self.reader.complain(line, each.what, each.remedy)
             return None
 
-    def _start(self, timed: Sequence[tuple[float, Line]]) -> float | None:
+    def _start(self, timed: Sequence[tuple[float, TableRow]]) -> float | None:
         for time, line in timed:
             if said := far_away(time):
-                self.desk.complain(line, f"{said}.", severity="doubt")
+                self.reader.complain(line, f"{said}.", severity="doubt")
             if line.of("experimentId") not in self.experiments:
                 what = (
                     f"a second experiment {line.of('experimentId')!r}: a case is one patient on one timeline."
                 )
-                self.desk.complain(line, what, f"Its name is {self.experiments[0]!r}.")
+                self.reader.complain(line, what, f"Its name is {self.experiments[0]!r}.")
         if not timed:
             return None
         start = min(time for time, _ in timed)
         for time, line in timed:
             if time == start and line.of("conditionId"):
-                self.desk.complain(
+                self.reader.complain(
                     line,
                     f"the first period, on day {start:g}, changes something.",
                     "Put a row without condition before it: that is where the simulation starts.",
                 )
         return start
 
-    def _doubt_idle(self, experiment: Sequence[Line], conditions: Sequence[Line]) -> None:
+    def _doubt_idle(self, experiment: Sequence[TableRow], conditions: Sequence[TableRow]) -> None:
         """Periods that change nothing, and conditions that no period has: a name may be lost."""
         for line in experiment[1:]:
             # cells without a condition are refused where doses are read
             if not line.of("conditionId") and not line.of("cells"):
                 said = f"the row of day {line.of('time')} has no condition, and does nothing."
                 remedy = "Only the first row has none: was its conditionId lost?"
-                self.desk.complain(line, said, remedy, severity="doubt")
+                self.reader.complain(line, said, remedy, severity="doubt")
         used = {line.of("conditionId") for line in experiment}
         for name, line in {each.of("conditionId"): each for each in reversed(conditions)}.items():
             if name and name not in used and experiment:
                 said = f"no row of the experiment has condition {name!r}, which is never applied."
-                self.desk.complain(line, said, "Was a row of the experiment lost?", severity="doubt")
+                self.reader.complain(line, said, "Was a row of the experiment lost?", severity="doubt")
 
-    def _day_zero(self, timed: Sequence[tuple[float, Line]]) -> date | None:
+    def _day_zero(self, timed: Sequence[tuple[float, TableRow]]) -> date | None:
         found: date | None = None
         for time, line in timed:
             if not line.of("date"):
@@ -138,18 +138,20 @@ class Treatment:
             try:
                 zero = as_date(line.of("date")) - timedelta(days=time // 1)
             except OverflowError:
-                self.desk.complain(line, f"day {time:g} is beyond the calendar.")
+                self.reader.complain(line, f"day {time:g} is beyond the calendar.")
                 continue
             except ValueError as error:
-                self.desk.complain(line, f"{error}.")
+                self.reader.complain(line, f"{error}.")
                 continue
             found = found or zero
             if zero != found:
                 what = f"day {time:g} on {line.of('date')} makes {zero} day 0; the rows above say {found}."
-                self.desk.complain(line, what)
+                self.reader.complain(line, what)
         return found
 
-    def _timeline(self, experiment: Sequence[Line], conditions: Sequence[Line], complete: bool) -> Schedule:
+    def _timeline(
+        self, experiment: Sequence[TableRow], conditions: Sequence[TableRow], complete: bool
+    ) -> Schedule:
         try:
             timeline = schedule_from_experiment(
                 experiment,
@@ -163,14 +165,14 @@ class Treatment:
             found = [each if each.file else replace(each, file=file) for each in error.problems]
             # one missing file is one complaint, not one for every dose
             changes = {line.file for line in conditions}
-            self.desk.problems += [each for each in found if complete or each.file in changes]
+            self.reader.problems += [each for each in found if complete or each.file in changes]
             return Schedule((), self.products, self.day_zero)
         for product in self.products if complete else ():
             self._keep_promise(product, timeline)
         self._doubt_sizes(timeline, experiment)
         return timeline
 
-    def _doubt_sizes(self, timeline: Schedule, experiment: Sequence[Line]) -> None:
+    def _doubt_sizes(self, timeline: Schedule, experiment: Sequence[TableRow]) -> None:
         """Doses a thousandfold off the others of their product, or of a few cells."""
         states = {product.name: product.state for product in self.products}
         for k, each in enumerate(timeline.infusions):
@@ -187,7 +189,7 @@ class Treatment:
                 ]
                 said = f"the infusion of {each.product} on day {each.day:g}: {why}."
                 remedy = "Is the amount in another unit?"
-                self.desk.complain(at[0] if at else Line({}), said, remedy, severity="doubt")
+                self.reader.complain(at[0] if at else TableRow({}), said, remedy, severity="doubt")
 
     def _keep_promise(self, product: Product, timeline: Schedule) -> None:
         """What the source says was given in total must be what the timeline gives."""
@@ -198,7 +200,7 @@ class Treatment:
             what = (
                 f"{count:g} infusions of {product.name} are stated, and {len(given)} stand in the timeline."
             )
-            self.desk.complain(line, what, "Was a row lost or doubled?")
+            self.reader.complain(line, what, "Was a row lost or doubled?")
         if cells is not None and abs(cells - total) > 1e-6 * cells:
             what = f"{cells:g} cells of {product.name} are stated, and {total:g} stand in the timeline."
-            self.desk.complain(line, what)
+            self.reader.complain(line, what)

@@ -14,7 +14,7 @@ import numpy as np
 
 from cellsim.comparison.evidence import POWERS, Bridge, evidence_slopes
 from cellsim.comparison.left_out import Left, stacking
-from cellsim.comparison.nulls import Nulls, nulls_of
+from cellsim.comparison.variant_roles import VariantRoles, variant_roles
 from cellsim.comparison.verdicts import means_of, verdict_of
 from cellsim.errors import CalibrationError, did_you_mean
 from cellsim.files import write_whole
@@ -93,9 +93,9 @@ class Comparison:
     interrupted: bool = False
 
     @cached_property
-    def rivals(self) -> Nulls:
+    def roles(self) -> VariantRoles:
         """Which variants are nulls, and which act."""
-        return nulls_of({name: fit.objective for name, fit in self.fits.items()}, next(iter(self.fits)))
+        return variant_roles({name: fit.objective for name, fit in self.fits.items()}, next(iter(self.fits)))
 
     @property
     def by(self) -> str:

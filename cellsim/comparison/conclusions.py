@@ -9,7 +9,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from cellsim.comparison.nulls import Nulls
+from cellsim.comparison.variant_roles import VariantRoles
 from cellsim.comparison.verdicts import VARIATIONAL_OFF
 from cellsim.identifiability.profiles import DYNAMIC
 from cellsim.likelihood.objective import Objective
@@ -93,7 +93,7 @@ _DRAWS = 200
 
 
 def questions(
-    objectives: Mapping[str, Objective], rivals: Nulls, *, seed: int
+    objectives: Mapping[str, Objective], roles: VariantRoles, *, seed: int
 ) -> tuple[list[Question], list[str]]:
     """Everything that can be asked of a case, and why the rest cannot.
 
@@ -101,7 +101,7 @@ def questions(
     ----------
     objectives : mapping of str to Objective
         Of the variants compared, for the case as it stands.
-    rivals : Nulls
+    roles : VariantRoles
     seed : int
         Of the draws behind simulated contrasts.
 
@@ -114,13 +114,13 @@ def questions(
     asked: list[Question] = []
     left_out: list[str] = []
     for found in (
-        _null_lead(objectives, rivals),
-        _clearance(rivals),
-        _dynamic(objectives, rivals),
-        _strain(objectives, rivals),
-        *_pulses(objectives, rivals),
-        *_source(objectives, rivals, seed),
-        *_limits(objectives, rivals),
+        _null_lead(objectives, roles),
+        _clearance(roles),
+        _dynamic(objectives, roles),
+        _strain(objectives, roles),
+        *_pulses(objectives, roles),
+        *_source(objectives, roles, seed),
+        *_limits(objectives, roles),
     ):
         if isinstance(found, str):
             left_out.append(found)
@@ -142,61 +142,59 @@ def _listed(names: Sequence[str]) -> str:
     return " or ".join(names)
 
 
-def _null_lead(objectives: Mapping[str, Objective], rivals: Nulls) -> Question | str:
-    acting = [name for name in rivals.acting if name in objectives]
-    if not rivals.nulls or not acting:
+def _null_lead(objectives: Mapping[str, Objective], roles: VariantRoles) -> Question | str:
+    acting = [name for name in roles.acting if name in objectives]
+    if not roles.nulls or not acting:
         return "Whether doing nothing explains as much cannot be asked: that takes a null variant and another one."
     return Question(
         Conclusion(
             id="null_lead",
-            question=f"ln evidence of the best null ({_listed(rivals.nulls)}) less that of the best other ({_listed(acting)})",
+            question=f"ln evidence of the best null ({_listed(roles.nulls)}) less that of the best other ({_listed(acting)})",
             unit="nat",
             threshold=0.0,
             above="a null leads",
             below="an effect of the cells leads",
             margin=VARIATIONAL_OFF,
         ),
-        lambda approximations: _best(approximations, rivals.nulls) - _best(approximations, acting),
+        lambda approximations: _best(approximations, roles.nulls) - _best(approximations, acting),
     )
 
 
-def _clearance(rivals: Nulls) -> Question | str:
-    if not rivals.neutral:
+def _clearance(roles: VariantRoles) -> Question | str:
+    if not roles.neutral:
         return "Whether clearance of donor cells is needed cannot be asked: no variant holds it at nothing."
     return Question(
         Conclusion(
             id="clearance_lead",
-            question=f"ln evidence of {rivals.default} less that of the best variant without clearance of donor cells "
-            f"({_listed(rivals.neutral)})",
+            question=f"ln evidence of {roles.default} less that of the best variant without clearance of donor cells "
+            f"({_listed(roles.neutral)})",
             unit="nat",
             threshold=_STRONG,
             above="clearance of donor cells is supported (20 to 1 or more)",
             below="clearance of donor cells is not supported",
             margin=VARIATIONAL_OFF,
         ),
-        lambda approximations: (
-            _best(approximations, [rivals.default]) - _best(approximations, rivals.neutral)
-        ),
+        lambda approximations: _best(approximations, [roles.default]) - _best(approximations, roles.neutral),
     )
 
 
 # ---- parameters -----------------------------------------------------------------------------------
 
 
-def _dynamic(objectives: Mapping[str, Objective], rivals: Nulls) -> Question | str:
-    objective = objectives[rivals.default]
+def _dynamic(objectives: Mapping[str, Objective], roles: VariantRoles) -> Question | str:
+    objective = objectives[roles.default]
     dynamic = {name for name in objective.names if objective.case.prior(name).group in DYNAMIC}
     if not dynamic:
         return f"How much of the dynamics was learned cannot be asked: no parameter is in the groups {', '.join(DYNAMIC)}."
 
     def learned(approximations: Mapping[str, VariationalApproximation]) -> float:
-        approximation = approximations[rivals.default]
+        approximation = approximations[roles.default]
         return sum(1 - approximation.moments(name)[1] for name in approximation.names if name in dynamic)
 
     return Question(
         Conclusion(
             id="dynamic_learned",
-            question=f"contraction summed over the {len(dynamic)} dynamic parameters of {rivals.default}",
+            question=f"contraction summed over the {len(dynamic)} dynamic parameters of {roles.default}",
             unit="parameters",
             threshold=_MOST_DYNAMIC,
             above="the data determine more than three numbers of the dynamics",
@@ -206,10 +204,10 @@ def _dynamic(objectives: Mapping[str, Objective], rivals: Nulls) -> Question | s
     )
 
 
-def _strain(objectives: Mapping[str, Objective], rivals: Nulls) -> Question | str:
-    default = set(objectives[rivals.default].names)
-    own = {null: [n for n in objectives[null].names if n not in default] for null in rivals.nulls}
-    null = next((each for each in rivals.nulls if own[each]), "")
+def _strain(objectives: Mapping[str, Objective], roles: VariantRoles) -> Question | str:
+    default = set(objectives[roles.default].names)
+    own = {null: [n for n in objectives[null].names if n not in default] for null in roles.nulls}
+    null = next((each for each in roles.nulls if own[each]), "")
     if not null:
         return "How far a null must strain cannot be asked: no null frees a parameter that the default variant holds."
     return Question(
@@ -232,16 +230,16 @@ def _strain(objectives: Mapping[str, Objective], rivals: Nulls) -> Question | st
     )
 
 
-def _pulses(objectives: Mapping[str, Objective], rivals: Nulls) -> list[Question | str]:
+def _pulses(objectives: Mapping[str, Objective], roles: VariantRoles) -> list[Question | str]:
     """Whether a sample of unknown day was drawn while the last infusion was still a shock."""
-    objective = objectives[rivals.default]
+    objective = objectives[roles.default]
     days = [each.day for each in objective.case.timeline]
     out: list[Question | str] = []
     for visit in objective.case.visits:
         window = (visit.earliest, visit.latest)
         reached = [day for day in days if day < window[1] and day + _PULSE_DAYS > window[0]]
         if f"day_{visit.id}" in objective.names and reached:
-            out.append(_pulse(visit.id, visit.name, rivals.default))
+            out.append(_pulse(visit.id, visit.name, roles.default))
     return out or ["When a sample was drawn cannot be asked: no unknown day may lie just after an infusion."]
 
 
@@ -277,9 +275,9 @@ def _pulse(visit: str, name: str, variant: str) -> Question:
 # ---- donor cells ----------------------------------------------------------------------------------
 
 
-def _source(objectives: Mapping[str, Objective], rivals: Nulls, seed: int) -> list[Question | str]:
+def _source(objectives: Mapping[str, Objective], roles: VariantRoles, seed: int) -> list[Question | str]:
     """Whether the patient's own cells would have done better than donor cells on the same days, and who says so."""
-    objective = objectives[rivals.default]
+    objective = objectives[roles.default]
     case = objective.case
     first = {
         source: next((each.name for each in case.products if each.source == source), "")
@@ -310,14 +308,14 @@ def _source(objectives: Mapping[str, Objective], rivals: Nulls, seed: int) -> li
         Question(
             Conclusion(
                 id="own_better",
-                question=f"probability that {first['autologous']} keeps {drive}, under {rivals.default}",
+                question=f"probability that {first['autologous']} keeps {drive}, under {roles.default}",
                 unit="probability",
                 threshold=0.5,
                 margin=_UNSURE,
                 above="own cells do better",
                 below="own cells do not do better",
             ),
-            lambda approximations: chances(approximations[rivals.default])[0],
+            lambda approximations: chances(approximations[roles.default])[0],
         ),
         Question(
             Conclusion(
@@ -329,7 +327,7 @@ def _source(objectives: Mapping[str, Objective], rivals: Nulls, seed: int) -> li
                 above="the data moved the chance that own cells do better",
                 below="the chance that own cells do better is what the prior says",
             ),
-            lambda approximations: abs(float(np.subtract(*chances(approximations[rivals.default])))),
+            lambda approximations: abs(float(np.subtract(*chances(approximations[roles.default])))),
         ),
     ]
 
@@ -337,11 +335,11 @@ def _source(objectives: Mapping[str, Objective], rivals: Nulls, seed: int) -> li
 # ---- reference ranges -----------------------------------------------------------------------------
 
 
-def _limits(objectives: Mapping[str, Objective], rivals: Nulls) -> list[Question | str]:
+def _limits(objectives: Mapping[str, Objective], roles: VariantRoles) -> list[Question | str]:
     """Whether an analyte whose upper limit is in doubt was ever above it."""
-    case = objectives[rivals.default].case
+    case = objectives[roles.default].case
     doubtful = dict.fromkeys(each.analyte for each in case.alternatives if each.analyte)
-    return [_limit(case.analyte(name).id, case.analyte(name).name, rivals.default) for name in doubtful]
+    return [_limit(case.analyte(name).id, case.analyte(name).name, roles.default) for name in doubtful]
 
 
 def _limit(analyte: str, name: str, variant: str) -> Question:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from cellsim.comparison.alterations import Alteration, alterations_of
 from cellsim.comparison.conclusions import Question, questions
-from cellsim.comparison.nulls import nulls_of
-from cellsim.comparison.robustness_table import BASE, Robustness, Row
+from cellsim.comparison.robustness_table import BASE, ConclusionRow, Robustness
+from cellsim.comparison.variant_roles import variant_roles
 from cellsim.errors import CalibrationError, CellsimError, Problem, unusable
 from cellsim.likelihood.compatibility import case_given, foreign, variants_chosen
 from cellsim.likelihood.objective import objective_of
@@ -105,9 +105,9 @@ def robustness(
     if problems:
         raise CalibrationError(problems)
     default = case.default_variant if case.default_variant in every else next(iter(every))
-    rivals = nulls_of(every, default)
-    chosen = every if variants is not None else {name: every[name] for name in rivals.names}
-    asked, left_out = questions(chosen, rivals, seed=seed)
+    roles = variant_roles(every, default)
+    chosen = every if variants is not None else {name: every[name] for name in roles.names}
+    asked, left_out = questions(chosen, roles, seed=seed)
     fits = {
         name: known.get(name)
         or calibrate(case, model, variant=name or None, starts=starts, seed=seed, progress=progress)
@@ -120,7 +120,7 @@ def robustness(
     rows += _altered(planned, approximations, asked, progress)
     return Robustness(
         case=case,
-        rivals=rivals,
+        roles=roles,
         variants=tuple(chosen),
         conclusions=tuple(each.conclusion for each in asked),
         left_out=tuple(left_out),
@@ -145,9 +145,9 @@ def _altered(
     approximations: Mapping[str, VariationalApproximation],
     asked: Sequence[Question],
     progress: bool | None,
-) -> list[Row]:
+) -> list[ConclusionRow]:
     """A row for each alteration; those done so far when interrupted."""
-    rows: list[Row] = []
+    rows: list[ConclusionRow] = []
     bar = progress_bar(planned, title="alterations", progress=progress)
     try:
         for alteration in bar:
@@ -159,7 +159,7 @@ def _altered(
                 }
                 rows.append(_row(*about, found, asked))
             except CellsimError as error:
-                rows.append(Row(id=about[0], group=about[1], name=about[2], failure=str(error)))
+                rows.append(ConclusionRow(id=about[0], group=about[1], name=about[2], failure=str(error)))
     except KeyboardInterrupt:
         pass
     return rows
@@ -179,8 +179,8 @@ def _row(
     words: str,
     approximations: Mapping[str, VariationalApproximation],
     asked: Sequence[Question],
-) -> Row:
-    return Row(
+) -> ConclusionRow:
+    return ConclusionRow(
         id=name,
         group=group,
         name=words,

@@ -13,7 +13,7 @@ import numpy as np
 
 from cellsim.case.case import Case, load_case
 from cellsim.comparison.conclusions import Conclusion
-from cellsim.comparison.nulls import Nulls
+from cellsim.comparison.variant_roles import VariantRoles
 from cellsim.files import write_whole
 from cellsim.posterior.approximation import Approximation
 from cellsim.results import LABEL, number, read_saved, whole
@@ -21,7 +21,7 @@ from cellsim.results import LABEL, number, read_saved, whole
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["BASE", "Robustness", "Row", "html", "sentences", "text", "verdict"]
+__all__ = ["BASE", "ConclusionRow", "Robustness", "html", "sentences", "text", "verdict"]
 
 FORMAT = "cellsim robustness 3"
 BASE = "as it stands"
@@ -31,7 +31,7 @@ _FLIPS = (
 
 
 @dataclass(frozen=True, kw_only=True)
-class Row:
+class ConclusionRow:
     """What one alteration makes of the conclusions.
 
     Attributes
@@ -62,7 +62,7 @@ class Robustness:
     ----------
     case : Case
         As it stands.
-    rivals : Nulls
+    roles : VariantRoles
         What the variants do.
     variants : tuple of str
         Which of them were held against each other.
@@ -70,7 +70,7 @@ class Robustness:
         What each number is, its threshold, and what it concludes.
     left_out : tuple of str
         What cannot be asked of this case, and why.
-    rows : tuple of Row
+    rows : tuple of ConclusionRow
         The case as it stands first.
     planned : int
         How many alterations there are; fewer rows mean that it was interrupted.
@@ -84,11 +84,11 @@ class Robustness:
     """
 
     case: Case
-    rivals: Nulls
+    roles: VariantRoles
     variants: tuple[str, ...]
     conclusions: tuple[Conclusion, ...]
     left_out: tuple[str, ...]
-    rows: tuple[Row, ...]
+    rows: tuple[ConclusionRow, ...]
     planned: int
     seed: int
     starts: int
@@ -102,11 +102,11 @@ class Robustness:
         return len(self.rows) - 1 < self.planned
 
     @property
-    def base(self) -> Row:
+    def base(self) -> ConclusionRow:
         """The case as it stands."""
         return self.rows[0]
 
-    def change(self, conclusion: Conclusion, row: Row) -> str:
+    def change(self, conclusion: Conclusion, row: ConclusionRow) -> str:
         """What an alteration does to a conclusion: empty, ``"flips"``, ``"becomes open"`` or ``"is settled"``."""
         before, after = (conclusion.side(each.values.get(conclusion.id, np.nan)) for each in (self.base, row))
         if not before or not after or before == after:
@@ -224,7 +224,7 @@ class Robustness:
         content = {
             "format": FORMAT,
             "case": dict(self.case.files),
-            "rivals": asdict(self.rivals),
+            "roles": asdict(self.roles),
             "variants": self.variants,
             "conclusions": [asdict(each) for each in self.conclusions],
             "left_out": self.left_out,
@@ -252,17 +252,17 @@ class Robustness:
         """
         content = read_saved(path)
         with whole(content, path, FORMAT, "a saved robustness table"):
-            rivals = content["rivals"]
+            roles = content["roles"]
             return cls(
                 case=load_case(content["case"]),
-                rivals=Nulls(
-                    rivals["default"], *(tuple(rivals[name]) for name in ("nulls", "acting", "neutral"))
+                roles=VariantRoles(
+                    roles["default"], *(tuple(roles[name]) for name in ("nulls", "acting", "neutral"))
                 ),
                 variants=tuple(content["variants"]),
                 conclusions=tuple(Conclusion(**each) for each in content["conclusions"]),
                 left_out=tuple(content["left_out"]),
                 rows=tuple(
-                    Row(**row | {name: _numbers(row[name]) for name in ("values", "evidence")})
+                    ConclusionRow(**row | {name: _numbers(row[name]) for name in ("values", "evidence")})
                     for row in content["rows"]
                 ),
                 planned=content["planned"],
@@ -286,11 +286,11 @@ def _numbers(plain: Mapping[str, float | None]) -> dict[str, float]:
 _CHANGES = ("flips", "becomes open", "is settled")
 
 
-def _changed(found: Robustness, conclusion: Conclusion, change: str) -> list[Row]:
+def _changed(found: Robustness, conclusion: Conclusion, change: str) -> list[ConclusionRow]:
     return [row for row in found.rows[1:] if found.change(conclusion, row) == change]
 
 
-def _named(conclusion: Conclusion, rows: list[Row]) -> str:
+def _named(conclusion: Conclusion, rows: list[ConclusionRow]) -> str:
     return "; ".join(f"{row.name} ({number(row.values[conclusion.id])})" for row in rows)
 
 

@@ -261,11 +261,11 @@ def _worth_trying(found: Comparison) -> Iterator[tuple[str, str, str]]:
     """Groups of priors that move most the lead of the best null over the best that acts, or of the best two."""
     if len(found.fits) < 2:
         return
-    order, rivals = found.order, found.rivals
+    order, roles = found.order, found.roles
     first, second = order[:2]
-    if rivals.nulls and rivals.acting:
-        null = next(name for name in order if name in rivals.nulls)
-        acts = next(name for name in order if name in rivals.acting)
+    if roles.nulls and roles.acting:
+        null = next(name for name in order if name in roles.nulls)
+        acts = next(name for name in order if name in roles.acting)
         first, second = sorted((null, acts), key=order.index)
     one, other = found.slopes(first), found.slopes(second)
     by_size = sorted(

@@ -186,8 +186,8 @@ def _sampled(found: Comparison) -> str:
 
 def nulls_words(found: Comparison) -> str:
     """How the variants in which infusions do nothing fare, by sampling where it was done."""
-    nulls = [name for name in found.order if name in found.rivals.nulls]
-    acting = [name for name in found.order if name in found.rivals.acting]
+    nulls = [name for name in found.order if name in found.roles.nulls]
+    acting = [name for name in found.order if name in found.roles.acting]
     if not nulls or not acting:
         return ""
     lead, far, how_known = _lead(found, nulls, acting)

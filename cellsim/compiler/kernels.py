@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from cellsim.compiler.derivatives import System
 from cellsim.compiler.equations import Equations
-from cellsim.compiler.llvm import Unit, assemble
+from cellsim.compiler.llvm import CompiledKernels, assemble
 from cellsim.compiler.writer import Writer
 
 __all__ = ["Kernels", "compile_equations"]
@@ -39,7 +39,7 @@ class Kernels:
     """
 
     equations: Equations
-    _units: dict[int, Unit] = field(default_factory=dict, repr=False)
+    _units: dict[int, CompiledKernels] = field(default_factory=dict, repr=False)
     _writers: dict[int, Writer] = field(default_factory=dict, repr=False)
 
     def __reduce__(self) -> tuple[Callable[[Equations], Kernels], tuple[Equations]]:
@@ -61,7 +61,7 @@ class Kernels:
         """The graph and its derivatives."""
         return self.equations.system
 
-    def unit(self, width: int = 1) -> Unit:
+    def unit(self, width: int = 1) -> CompiledKernels:
         """The kernels for `width` simulations side by side, compiled at first use."""
         if width not in self._units:
             writer = Writer(self.system, width)
@@ -71,7 +71,7 @@ class Kernels:
             names = [line.split("@")[1].split("(")[0] for line in entries]
             address = {name: engine.get_function_address(name) for name in names}
             self._writers[width] = writer
-            self._units[width] = Unit(writer.layout, width, address, len(writer.kept), engine)
+            self._units[width] = CompiledKernels(writer.layout, width, address, len(writer.kept), engine)
         return self._units[width]
 
     def writer(self, width: int = 1) -> Writer:

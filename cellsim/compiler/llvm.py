@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 __all__ = [
     "BLOCK",
     "Code",
+    "CompiledKernels",
     "Layout",
-    "Unit",
     "aligned",
     "assemble",
     "exp",
@@ -383,7 +383,7 @@ def assemble(functions: Sequence[str], externals: Iterable[str]) -> Any:
 
 
 @dataclass
-class Unit:
+class CompiledKernels:
     """A compiled group of kernels that share a workspace.
 
     Attributes

@@ -17,7 +17,7 @@ from cellsim.compiler.llvm import Code
 if TYPE_CHECKING:
     from cellsim.compiler.writer import Writer
 
-__all__ = ["Elimination", "Factor", "Pieces", "plan_elimination", "write_lu", "write_solve"]
+__all__ = ["Elimination", "FactorEntry", "Pieces", "plan_elimination", "write_lu", "write_solve"]
 
 LONGEST_FUNCTION = 1000  # lines
 
@@ -89,7 +89,7 @@ def plan_elimination(size: int, pattern: Iterable[tuple[int, int]]) -> Eliminati
 
 
 @dataclass(frozen=True)
-class Factor:
+class FactorEntry:
     """One number of the factorisation: a literal, minus a Jacobian entry, or a slot of ``lu``."""
 
     literal: float | None = None
@@ -172,13 +172,13 @@ def write_lu(writer: Writer) -> str:
 
     pieces = Pieces(writer, "lu", "ptr %w, ptr %v", internal=False, flush=flush)
     changed: set[tuple[int, int]] = set()
-    sources: dict[tuple[int, int], Factor] = {}
+    sources: dict[tuple[int, int], FactorEntry] = {}
     for entry, node in writer.jacobian.items():
         constant = writer.graph.value(node)
-        sources[entry] = Factor(literal=-constant) if constant is not None else Factor(node=node)
+        sources[entry] = FactorEntry(literal=-constant) if constant is not None else FactorEntry(node=node)
     for i in range(writer.n, writer.n + writer.m):
         assert (i, i) not in sources  # an auxiliary is not defined by itself
-        sources[i, i] = Factor(literal=1.0)
+        sources[i, i] = FactorEntry(literal=1.0)
 
     def diagonal(code: Code) -> str:
         if not shift:
@@ -215,7 +215,7 @@ def write_lu(writer: Writer) -> str:
 
     def keep(kind: str, i: int, j: int, name: str) -> None:
         slot = slot_of((i, j))
-        writer.factors[kind, i, j] = Factor(slot=slot)
+        writer.factors[kind, i, j] = FactorEntry(slot=slot)
         pieces.code.store(name, "%w", base + slot * writer.width)
 
     for p, down, across in zip(writer.plan.order, writer.plan.lower, writer.plan.upper, strict=True):
@@ -264,11 +264,11 @@ def write_solve(writer: Writer) -> str:
             x[i] = pieces.code.load("%x", writer.place(i))
         return x[i]
 
-    def lu(factor: Factor) -> str:
+    def lu(factor: FactorEntry) -> str:
         assert factor.slot is not None
         return pieces.code.load("%w", writer.layout["lu"] + factor.slot * writer.width)
 
-    def minus(i: int, factor: Factor, j: int) -> None:
+    def minus(i: int, factor: FactorEntry, j: int) -> None:
         """x_i -= factor x_j"""
         if j not in begun:
             return

@@ -14,7 +14,7 @@ from cellsim.compiler.derivatives import System
 from cellsim.compiler.graph import BOOLEAN, STATE, Graph
 from cellsim.errors import Problem, SimulationError, did_you_mean
 
-__all__ = ["KINDS", "LANES", "Direction", "Group", "Packing", "TangentTerms", "pack"]
+__all__ = ["KINDS", "LANES", "Direction", "LaneGroup", "Packing", "TangentTerms", "pack"]
 
 LANES = 8
 KINDS = ("parameter", "initial", "jump", "jump time", "rate", "on", "off")
@@ -38,7 +38,7 @@ class Direction:
 
 
 @dataclass(frozen=True)
-class Group:
+class LaneGroup:
     """Eight lanes that march together, and the rows any of them moves.
 
     Parameters
@@ -63,14 +63,14 @@ class Packing:
     reach : tuple of frozenset of int
         States (and auxiliaries, beyond the states) each direction moves; empty if it acts on outputs only.
     home : tuple of (int, int)
-        Group and lane of each direction, (-1, -1) for one that moves nothing.
-    groups : tuple of Group
+        LaneGroup and lane of each direction, (-1, -1) for one that moves nothing.
+    groups : tuple of LaneGroup
     """
 
     directions: tuple[Direction, ...]
     reach: tuple[frozenset[int], ...]
     home: tuple[tuple[int, int], ...]
-    groups: tuple[Group, ...]
+    groups: tuple[LaneGroup, ...]
 
 
 def directions_of(
@@ -231,7 +231,7 @@ def pack(
         together = lanes[start : start + LANES]
         moved = sorted(set().union(*(each for each, _ in together)))
         groups.append(
-            Group(tuple(r for r in moved if r < system.n), tuple(r for r in moved if r >= system.n))
+            LaneGroup(tuple(r for r in moved if r < system.n), tuple(r for r in moved if r >= system.n))
         )
         for lane, (_, members) in enumerate(together):
             for d in members:

@@ -19,8 +19,8 @@ from cellsim.compiler import rodas5p as tableau
 from cellsim.compiler.evaluation import emit_nodes, fixed_nodes
 from cellsim.compiler.graph import DIRECTION
 from cellsim.compiler.llvm import BLOCK, Code, Layout
-from cellsim.compiler.lu import Factor
-from cellsim.compiler.sensitivity_directions import LANES, Group, Packing, TangentTerms
+from cellsim.compiler.lu import FactorEntry
+from cellsim.compiler.sensitivity_directions import LANES, LaneGroup, Packing, TangentTerms
 from cellsim.compiler.writer import CONTROL_H, Writer
 
 __all__ = ["Shape", "TangentWriter"]
@@ -30,7 +30,7 @@ __all__ = ["Shape", "TangentWriter"]
 class Shape:
     """Slots of a group with given rows, relative to where the group begins."""
 
-    group: Group
+    group: LaneGroup
     layout: Layout = field(default_factory=Layout)
 
     def __post_init__(self) -> None:
@@ -316,7 +316,7 @@ class TangentWriter:
     def _solve(self, code: Code, x: dict[int, str], here: set[int]) -> None:
         base = self.base
 
-        def minus(i: int, factor: Factor, j: int) -> None:
+        def minus(i: int, factor: FactorEntry, j: int) -> None:
             if factor.literal is not None:
                 x[i] = code.times_minus(code.const(factor.literal), x[j], x[i])
             elif factor.node is not None:

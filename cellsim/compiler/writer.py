@@ -14,7 +14,7 @@ from cellsim.compiler.derivatives import System
 from cellsim.compiler.evaluation import emit_nodes, fixed_nodes
 from cellsim.compiler.graph import Graph
 from cellsim.compiler.llvm import BLOCK, Code, Layout, padded
-from cellsim.compiler.lu import Elimination, Factor, Pieces, plan_elimination, write_lu, write_solve
+from cellsim.compiler.lu import Elimination, FactorEntry, Pieces, plan_elimination, write_lu, write_solve
 
 __all__ = ["CONTROL_H", "Writer"]
 
@@ -70,7 +70,7 @@ class Writer:
             {node for node in self.jacobian.values() if node not in self.kept and graph.ops[node] != "const"}
         )
         self.jacobian_slot = {node: i for i, node in enumerate(entries)}
-        self.factors: dict[tuple[str, int, int], Factor] = {}
+        self.factors: dict[tuple[str, int, int], FactorEntry] = {}
         self.externals: set[str] = set()
         lay = self.layout = Layout()
         w = width

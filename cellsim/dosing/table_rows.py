@@ -9,7 +9,7 @@ from typing import Any
 
 from cellsim.dates import date_of, day_of, far_away
 from cellsim.dosing.infusions import Infusion, Product, dose_complaints
-from cellsim.dosing.tables import Row
+from cellsim.dosing.tables import DoseRow
 from cellsim.errors import Problem, ScheduleError, did_you_mean
 
 __all__ = ["infusions_of", "spread"]
@@ -25,7 +25,7 @@ def _listed(value: Any) -> list[Any] | None:
         return None
 
 
-def _judged(row: Row, day_zero: date | None, products: Sequence[Product]) -> list[str]:
+def _judged(row: DoseRow, day_zero: date | None, products: Sequence[Product]) -> list[str]:
     """Everything wrong with one row, in words."""
     day, of_day = 0.0, []
     try:
@@ -45,7 +45,7 @@ def _judged(row: Row, day_zero: date | None, products: Sequence[Product]) -> lis
 
 def spread(
     days: Any, values: Mapping[str, Any], products: Sequence[Product]
-) -> tuple[list[Row], list[Problem]]:
+) -> tuple[list[DoseRow], list[Problem]]:
     """Rows from days and, for product, cells, duration and label, one value for all or one for each.
 
     Parameters
@@ -58,7 +58,7 @@ def spread(
 
     Returns
     -------
-    rows : list of Row
+    rows : list of DoseRow
         Numbered from 1; a value for all that is refused is not repeated in every row.
     problems : list of Problem
         What is wrong with values for all, and counts that differ.
@@ -74,7 +74,7 @@ def spread(
     problems: list[Problem] = []
     for name, value in values.items():
         if (several := _listed(value)) is None:  # one for all is judged once
-            complaints = _judged(Row(0.0, **{**harmless, name: value}, row=0), None, products)
+            complaints = _judged(DoseRow(0.0, **{**harmless, name: value}, row=0), None, products)
             problems += [Problem(what=what) for what in complaints]
             columns[name] = [harmless[name] if complaints else value] * len(listed)
             continue
@@ -82,14 +82,14 @@ def spread(
         if len(several) != len(listed):
             problems.append(Problem(what=f"{len(listed)} days, but {len(several)} values of {name}."))
     rows = [
-        Row(day=day, row=number, **dict(zip(columns, row)))
+        DoseRow(day=day, row=number, **dict(zip(columns, row)))
         for number, (day, *row) in enumerate(zip(listed, *columns.values()), start=1)
     ]
     return rows, problems
 
 
 def infusions_of(
-    rows: Iterable[Row],
+    rows: Iterable[DoseRow],
     problems: Iterable[Problem],
     products: Sequence[Product],
     day_zero: date | None,
@@ -100,7 +100,7 @@ def infusions_of(
 
     Parameters
     ----------
-    rows : iterable of Row
+    rows : iterable of DoseRow
     problems : iterable of Problem
         What is known to be wrong already.
     products : sequence of Product

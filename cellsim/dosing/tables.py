@@ -28,7 +28,7 @@ from cellsim.delimited import (
 )
 from cellsim.errors import Problem, ScheduleError, did_you_mean
 
-__all__ = ["AMOUNT_UNITS", "TIME_UNITS", "Row", "TableReading", "TextTable", "read_table", "text_table"]
+__all__ = ["AMOUNT_UNITS", "TIME_UNITS", "DoseRow", "TableReading", "TextTable", "read_table", "text_table"]
 
 AMOUNT_UNITS = {"cells": 1.0, "1e6 cells": 1e6, "Mcell": 1e6}
 TIME_UNITS = {"day": 1.0, "hour": 24.0}
@@ -39,7 +39,7 @@ _MOST = 10_000  # further doses one row may ask for
 _SAME = 1e-6  # RATE, DUR and AMT of a printed table agree to so much, relative
 
 
-class Row(NamedTuple):
+class DoseRow(NamedTuple):
     """One dose as read, not yet judged; `row` is where it stands."""
 
     day: Any
@@ -54,7 +54,7 @@ class Row(NamedTuple):
 class TableReading:
     """What a table says: its doses, the date of day 0 if it tells, and everything wrong with it."""
 
-    rows: tuple[Row, ...]
+    rows: tuple[DoseRow, ...]
     day_zero: date | None
     problems: tuple[Problem, ...]
     file: str
@@ -291,7 +291,7 @@ class _Reader:
             raise _UnreadableError(f"EVID {event:g} is neither a dose (1) nor an observation (0).")
         return True
 
-    def doses(self, number: int, row: Mapping[str, Any]) -> Iterable[Row]:
+    def doses(self, number: int, row: Mapping[str, Any]) -> Iterable[DoseRow]:
         """The doses of one row, those of ADDL and II written out."""
         if not self.is_dose(row):
             return
@@ -316,7 +316,7 @@ class _Reader:
             label = ""
         day, product = self.day(row), self.named(row)
         for step in range(int(more) + 1):
-            yield Row(day + step * interval, product, cells, duration, label, number)
+            yield DoseRow(day + step * interval, product, cells, duration, label, number)
 
 
 def _without_comments(table: TextTable) -> tuple[list[tuple[int, dict[str, Any]]], bool, list[Problem]]:
@@ -439,7 +439,7 @@ def read_table(
         day_zero=day_zero,
         has_dv="dv" in columns,
     )
-    doses: list[Row] = []
+    doses: list[DoseRow] = []
     for number, row in rows:
         try:
             doses.extend(

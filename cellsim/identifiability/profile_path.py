@@ -133,7 +133,7 @@ class _Spot:
     half_gradient: Array
     hessian: Array
 
-    def step(self, normal: Array | None, gap: float, limit: float, damping: float = 0.0) -> _Step:
+    def step(self, normal: Array | None, gap: float, limit: float, damping: float = 0.0) -> _PathStep:
         """Newton's step to the floor at quantity + gap, kept inside the limit."""
         n = self.theta.size
         matrix = self.hessian + damping * np.eye(n) if damping else self.hessian
@@ -163,7 +163,7 @@ class _Spot:
 
     def _solve(
         self, matrix: Array, normal: Array | None, gap: float, fixed: NDArray[np.bool_], stop: Array
-    ) -> _Step:
+    ) -> _PathStep:
         """Newton's step of the free coordinates when the fixed ones move by `stop`."""
         free, n = ~fixed, self.theta.size
         inner, pull = matrix[np.ix_(free, free)], self.half_gradient[free]
@@ -179,7 +179,7 @@ class _Spot:
             move[free] = -both[:, 0] + mu * both[:, 1]
             stiffness = 1 / along
             toward[free] = both[:, 1] / along
-        return _Step(move, mu, stiffness, toward, self._gain(move))
+        return _PathStep(move, mu, stiffness, toward, self._gain(move))
 
     def _gain(self, move: Array) -> float:
         """How much a step lowers the local parabola."""
@@ -193,7 +193,7 @@ def _movable(normal: Array | None, free: NDArray[np.bool_]) -> bool:
 
 
 @dataclass(frozen=True)
-class _Step:
+class _PathStep:
     move: Array
     mu: float
     stiffness: float
@@ -285,7 +285,7 @@ def settle(
     return None
 
 
-def _spread(step: _Step) -> float:
+def _spread(step: _PathStep) -> float:
     """One posterior standard deviation of the quantity, as the local curvature has it."""
     return float(1 / np.sqrt(step.stiffness)) if np.isfinite(step.stiffness) else np.inf
 

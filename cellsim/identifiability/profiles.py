@@ -221,7 +221,7 @@ def profile(
     modes = _valleys(source, objective, kind)
     first = min(modes, key=lambda pair: pair[1].level)
     _judge(lines, first[1].theta)
-    job = _Job(modes, first[1].level, threshold(levels[-1]), step, tolerance, _ROUGH[kind], kind)
+    job = _ProfileSearch(modes, first[1].level, threshold(levels[-1]), step, tolerance, _ROUGH[kind], kind)
     sides, stopped = _run(job, lines, workers or os.cpu_count() or 1, progress, objective.variant)
     best = first[1]
     if kind != "unaided":
@@ -423,7 +423,7 @@ def _descended(ground: ProfileProblem, start: Array) -> Array:
 
 
 @dataclass(frozen=True)
-class _Job:
+class _ProfileSearch:
     modes: Sequence[tuple[ProfileProblem, Point]]
     least: float
     rise: float
@@ -466,7 +466,7 @@ class _Job:
 
 
 def _run(
-    job: _Job, lines: Sequence[_Line], workers: int, progress: bool | None, title: str
+    job: _ProfileSearch, lines: Sequence[_Line], workers: int, progress: bool | None, title: str
 ) -> tuple[dict[tuple[int, int, int], Walk], bool]:
     """All walks on all cores; what is done is kept when the user interrupts."""
     done: dict[tuple[int, int, int], Walk] = {}

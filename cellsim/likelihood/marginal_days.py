@@ -63,7 +63,7 @@ class Density:
 
 
 @dataclass(frozen=True, eq=False)
-class _Visit:
+class _UnknownDay:
     """A visit whose day is integrated out: where its day stands in theta, its nodes, and its rows among the terms."""
 
     column: int
@@ -72,7 +72,7 @@ class _Visit:
 
 
 @dataclass(frozen=True, eq=False)
-class _Reading:
+class _RowsByDay:
     """Rows, each read on one day.
 
     Attributes
@@ -117,7 +117,7 @@ class WithoutDays:
         return np.array([k for k in range(len(self.objective.names)) if k not in gone], np.intp)
 
     @cached_property
-    def _visits(self) -> tuple[_Visit, ...]:
+    def _visits(self) -> tuple[_UnknownDay, ...]:
         objective = self.objective
         infusions = np.array([time for time, *_ in (*objective.doses.jumps, *objective.doses.rates)])
         out = []
@@ -127,7 +127,7 @@ class WithoutDays:
             if name in objective.names and name not in objective.kernels.equations.parameters:
                 column = objective.names.index(name)
                 terms = np.flatnonzero(objective.rows.occasion == k)
-                out.append(_Visit(column, nodes_of(objective.priors[column], infusions), terms))
+                out.append(_UnknownDay(column, nodes_of(objective.priors[column], infusions), terms))
         return tuple(out)
 
     # ---- the density ------------------------------------------------------------------------------
@@ -177,7 +177,7 @@ class WithoutDays:
         return scored + sum(float(np.logaddexp.reduce(each)) for each in by_visit) - 0.5 * float(eta @ eta)
 
     @staticmethod
-    def _value(eta: Array, reading: _Reading, scores: Scores, by_visit: list[Array]) -> float:
+    def _value(eta: Array, reading: _RowsByDay, scores: Scores, by_visit: list[Array]) -> float:
         known = float(scores.log_likelihood[reading.visits < 0].sum())
         return known + sum(float(np.logaddexp.reduce(each)) for each in by_visit) - 0.5 * float(eta @ eta)
 
@@ -297,10 +297,12 @@ class WithoutDays:
         return np.flatnonzero(known)
 
     @cached_property
-    def _everywhere(self) -> _Reading:
+    def _everywhere(self) -> _RowsByDay:
         """Rows of visits of unknown day on each of its nodes, visit by visit, node by node."""
         if not self._visits:
-            return _Reading(np.empty(0), self.objective.rows.taken(np.empty(0, int)), *[np.empty(0, int)] * 3)
+            return _RowsByDay(
+                np.empty(0), self.objective.rows.taken(np.empty(0, int)), *[np.empty(0, int)] * 3
+            )
         days = np.concatenate([each.nodes.days for each in self._visits])
         order = np.argsort(days, kind="stable")
         rank = np.argsort(order)
@@ -313,7 +315,7 @@ class WithoutDays:
             first += count
         rows = self.objective.rows.taken(np.concatenate(terms))
         none = np.empty(0)
-        return _Reading(days[order], rows, np.concatenate(times), none, np.concatenate(visits))
+        return _RowsByDay(days[order], rows, np.concatenate(times), none, np.concatenate(visits))
 
     def _integrated(self, theta: Array) -> list[Array] | str:
         """For each visit, ln (weight times likelihood) of its nodes; what went wrong if none has any."""
@@ -336,7 +338,7 @@ class WithoutDays:
             out.append(by_node + visit.nodes.log_weights)
         return out
 
-    def _reading(self, theta: Array, by_visit: list[Array]) -> _Reading:
+    def _reading(self, theta: Array, by_visit: list[Array]) -> _RowsByDay:
         """Rows on known days, and the others on every node that matters."""
         objective, places, first = self.objective, self._visits, self._known
         days, terms = [objective.read_at(objective.days(theta))[objective.rows.occasion[first]]], [first]
@@ -350,9 +352,9 @@ class WithoutDays:
             visits.append(np.full(kept.size * visit.terms.size, k))
         each, times = np.unique(np.concatenate(days), return_inverse=True)
         rows = objective.rows.taken(np.concatenate(terms))
-        return _Reading(each, rows, times, np.concatenate(shares), np.concatenate(visits))
+        return _RowsByDay(each, rows, times, np.concatenate(shares), np.concatenate(visits))
 
-    def _read(self, theta: Array, reading: _Reading) -> tuple[Solution, Scores] | str:
+    def _read(self, theta: Array, reading: _RowsByDay) -> tuple[Solution, Scores] | str:
         """A simulation with gradient, and what it makes of every row read; what went wrong otherwise."""
         objective, rows = self.objective, reading.rows
         solution = objective.solved(theta, reading.days, gradient=True, rtol=self.rtol)

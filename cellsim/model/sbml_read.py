@@ -42,7 +42,7 @@ def read_sbml(text: str) -> dict[str, Any]:
     """
     document = refuse_hostile_xml(text).decode()
     with c_numbers():
-        return _Reading(_model_of(document)).result()
+        return _SbmlReading(_model_of(document)).result()
 
 
 def _model_of(text: str) -> Any:
@@ -80,7 +80,7 @@ def _refuse_errors(document: Any) -> None:
         raise ModelError(problems)
 
 
-class _Reading(SbmlFormulas):
+class _SbmlReading(SbmlFormulas):
     """One pass over one SBML model; `problems` collects everything that cannot be carried over."""
 
     def __init__(self, model: Any) -> None:

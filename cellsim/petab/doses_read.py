@@ -17,7 +17,7 @@ from cellsim.delimited import read_number
 from cellsim.dosing.schedule import Infusion, Product, Schedule
 from cellsim.errors import Problem, ScheduleError, did_you_mean
 from cellsim.petab.doses_write import Scale, rate_levels, scale_of
-from cellsim.petab.tables import Line
+from cellsim.petab.tables import TableRow
 
 __all__ = ["schedule_from_experiment"]
 
@@ -70,10 +70,10 @@ def schedule_from_experiment(
     >>> print(schedule_from_experiment(rows, change, [rfib]))
     rfib (autologous): 5.0e7 cells on day 0, 1 dose; total 1 infusion, 5.0e7 cells
     """
-    return _Reading(experiment, conditions, products, cells_per_unit).schedule(day_zero)
+    return _DoseReading(experiment, conditions, products, cells_per_unit).schedule(day_zero)
 
 
-class _Reading:
+class _DoseReading:
     """One experiment on its way to a schedule: what PEtab delivers, and what the extra columns declare."""
 
     def __init__(
@@ -87,10 +87,10 @@ class _Reading:
         self.products = {product.name: product for product in products}
         self.cells_per_unit = cells_per_unit
         self.rates = {product.rate: product for product in products if product.rate}
-        self.jumps: dict[tuple[float, str], tuple[float, Line]] = {}
-        self.levels: dict[str, dict[float, tuple[float, Line]]] = defaultdict(dict)
-        self.declared: list[tuple[Infusion, Line]] = []
-        changes: dict[str, list[Line]] = defaultdict(list)
+        self.jumps: dict[tuple[float, str], tuple[float, TableRow]] = {}
+        self.levels: dict[str, dict[float, tuple[float, TableRow]]] = defaultdict(dict)
+        self.declared: list[tuple[Infusion, TableRow]] = []
+        changes: dict[str, list[TableRow]] = defaultdict(list)
         for line in map(_as_line, conditions):
             changes[line.of("conditionId")].append(line)
         for line in map(_as_line, experiment):
@@ -108,13 +108,13 @@ class _Reading:
                 self.deliver(time, line, changes[name])
             self.declare(time, line)
 
-    def complain(self, line: Line, what: str, remedy: str = "") -> None:
+    def complain(self, line: TableRow, what: str, remedy: str = "") -> None:
         self.problems.append(line.problem(what, remedy))
 
     def scale(self, state: str) -> float:
         return scale_of(state, list(self.products.values()), self.cells_per_unit)
 
-    def deliver(self, time: float, line: Line, changes: Sequence[Line]) -> None:
+    def deliver(self, time: float, line: TableRow, changes: Sequence[TableRow]) -> None:
         """Note what one condition changes at `time`."""
         for change in changes:
             target, value = change.of("targetId"), change.of("targetValue")
@@ -145,7 +145,7 @@ class _Reading:
             else:
                 self.jumps[time, target] = (amount, line)
 
-    def declare(self, time: float, line: Line) -> None:
+    def declare(self, time: float, line: TableRow) -> None:
         """Note the infusions that the extra columns of a row tell of."""
         if not line.of("cells"):
             return
@@ -172,7 +172,7 @@ class _Reading:
             except ScheduleError as error:
                 self.problems += [line.problem(each.what, each.remedy) for each in error.problems]
 
-    def only_product(self, line: Line) -> str | None:
+    def only_product(self, line: TableRow) -> str | None:
         """The product of a row that names none: the one that enters the state its condition doses."""
         targets = {target for (_, target), (_, where) in self.jumps.items() if where is line}
         targets |= {
@@ -264,8 +264,8 @@ class _Reading:
         self,
         rate: str,
         stated: Mapping[float, float],
-        given: Mapping[float, tuple[float, Line]],
-        told: Sequence[tuple[Infusion, Line]],
+        given: Mapping[float, tuple[float, TableRow]],
+        told: Sequence[tuple[Infusion, TableRow]],
     ) -> None:
         """Complain where the declared infusions and the rows on and off deliver different rates."""
 
@@ -286,8 +286,8 @@ class _Reading:
                 return
 
 
-def _as_line(row: Mapping[str, str]) -> Line:
-    return row if isinstance(row, Line) else Line(row)
+def _as_line(row: Mapping[str, str]) -> TableRow:
+    return row if isinstance(row, TableRow) else TableRow(row)
 
 
 def _increment(target: str, value: str) -> float | None:

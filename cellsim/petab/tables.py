@@ -13,7 +13,7 @@ from typing import TypeVar
 from cellsim.delimited import is_missing, read_number, read_table_text, why_no_number
 from cellsim.errors import Problem, did_you_mean
 
-__all__ = ["REMARKS", "Desk", "Line", "kept", "listed", "number_text", "table_text"]
+__all__ = ["REMARKS", "TableReader", "TableRow", "kept", "listed", "number_text", "table_text"]
 
 Record = TypeVar("Record")
 
@@ -46,7 +46,7 @@ def _kin(column: str, absent: Iterable[str]) -> str:
     return ""
 
 
-class Line(dict[str, str]):
+class TableRow(dict[str, str]):
     """One row of a table: its cells by column, and where it stands.
 
     Attributes
@@ -54,11 +54,11 @@ class Line(dict[str, str]):
     file : str
         Name of the table.
     row : int or None
-        Line of the file as an editor counts it (the header is line 1).
+        TableRow of the file as an editor counts it (the header is line 1).
 
     Examples
     --------
-    >>> Line({"visitId": " before "}, file="visits.tsv", row=2).of("visitId")
+    >>> TableRow({"visitId": " before "}, file="visits.tsv", row=2).of("visitId")
     'before'
     """
 
@@ -106,7 +106,7 @@ def table_text(columns: Sequence[str], rows: Iterable[Mapping[str, str]]) -> str
     return out.getvalue()
 
 
-class Desk:
+class TableReader:
     """The texts of a case, and the complaints about them as they are read.
 
     Parameters
@@ -121,11 +121,11 @@ class Desk:
         self.texts = dict(texts)
         self.problems = list(problems)
 
-    def complain(self, line: Line, what: str, remedy: str = "", *, severity: str = "error") -> None:
+    def complain(self, line: TableRow, what: str, remedy: str = "", *, severity: str = "error") -> None:
         """Add a complaint about a row."""
         self.problems.append(line.problem(what, remedy, severity=severity))
 
-    def table(self, file: str, required: Sequence[str], optional: Sequence[str] = ()) -> list[Line]:
+    def table(self, file: str, required: Sequence[str], optional: Sequence[str] = ()) -> list[TableRow]:
         """Read one table; an absent file, column or cell is complained about, and what is there is returned.
 
         Parameters
@@ -138,7 +138,7 @@ class Desk:
 
         Returns
         -------
-        list of Line
+        list of TableRow
             The rows that have as many cells as the header.
         """
         if file not in self.texts:
@@ -151,13 +151,13 @@ class Desk:
         self.problems += [
             Problem(what=what, remedy=remedy, file=file, row=row) for row, what, remedy in table.complaints
         ]
-        lines = [Line(cells, file=file, row=row) for row, cells in table.rows]
+        lines = [TableRow(cells, file=file, row=row) for row, cells in table.rows]
         header = list(table.columns)
         self._judge_header(file, header, required, optional)
         self._doubt_short(file, header, lines)
         return lines
 
-    def _doubt_short(self, file: str, header: list[str], lines: list[Line]) -> None:
+    def _doubt_short(self, file: str, header: list[str], lines: list[TableRow]) -> None:
         """A row that ends before the last column, which every other row fills: a tab may be lost in it."""
         written = self.texts[file].splitlines()
         short = [
@@ -174,7 +174,9 @@ class Desk:
             what = f"the row ends before the column {header[-1]!r}, which every other row fills."
             self.complain(short[0], what, "Was a tab lost?", severity="doubt")
 
-    def rows(self, names: Iterable[str], required: Sequence[str], optional: Sequence[str] = ()) -> list[Line]:
+    def rows(
+        self, names: Iterable[str], required: Sequence[str], optional: Sequence[str] = ()
+    ) -> list[TableRow]:
         """The rows of one table or of several of one kind; what their column ``doubt`` says is kept."""
         lines = [line for name in names for line in self.table(name, required, optional)]
         for line in lines:
@@ -209,7 +211,7 @@ class Desk:
             if column in absent and column not in taken:
                 say(f"no column {column!r}.", f"Columns here: {', '.join(header) or 'none'}.")
 
-    def text(self, line: Line, column: str) -> str:
+    def text(self, line: TableRow, column: str) -> str:
         """A cell that must not be empty."""
         value = line.of(column)
         if not value and column in line:
@@ -218,7 +220,7 @@ class Desk:
 
     def number(
         self,
-        line: Line,
+        line: TableRow,
         column: str,
         *,
         default: float | None = None,
@@ -247,7 +249,7 @@ class Desk:
             return None
         return value
 
-    def choice(self, line: Line, column: str, known: Collection[str], default: str = "") -> str:
+    def choice(self, line: TableRow, column: str, known: Collection[str], default: str = "") -> str:
         """A cell that is one of `known`; `default` where it is empty and where it is another word."""
         text = line.of(column)
         if not text and default:
@@ -260,11 +262,11 @@ class Desk:
             return default
         return text
 
-    def truth(self, line: Line, column: str, default: str = "false") -> bool:
+    def truth(self, line: TableRow, column: str, default: str = "false") -> bool:
         """A cell that is true or false."""
         return (
             self.choice(
-                Line({**line, column: line.of(column).lower()}, file=line.file, row=line.row),
+                TableRow({**line, column: line.of(column).lower()}, file=line.file, row=line.row),
                 column,
                 ("true", "false"),
                 default,
@@ -289,7 +291,7 @@ def listed(text: str) -> tuple[str, ...]:
     return tuple(part.strip() for part in text.split(";")) if text else ()
 
 
-def _topic(line: Line) -> str:
+def _topic(line: TableRow) -> str:
     """What a row is about, for a doubt."""
     name = next(
         (

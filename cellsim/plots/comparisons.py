@@ -115,7 +115,7 @@ def _evidences(panel: Any, comparison: Comparison, names: Sequence[str]) -> None
     panel.axvspan(-SEPARATES - off_of(comparison), 0, color=PALE, alpha=0.3, linewidth=0, zorder=0)
     panel.axvspan(-SEPARATES, 0, color=PALE, alpha=0.6, linewidth=0, zorder=0)
     for k, name in enumerate(names):
-        shape = "s" if name in comparison.rivals.nulls else "o"
+        shape = "s" if name in comparison.roles.nulls else "o"
         panel.plot(
             [by_laplace[k] - best],
             [k],
@@ -164,7 +164,7 @@ def _keys(comparison: Comparison) -> list[Any]:
         )
     if comparison.checks:
         keys.append(Line2D([], [], marker="o", label="bridge sampling", **{**style, "color": BLUE}))
-    if comparison.rivals.nulls:
+    if comparison.roles.nulls:
         keys.append(
             Line2D([], [], marker="s", markerfacecolor="white", label="infusions do nothing", **style)
         )

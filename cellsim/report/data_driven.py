@@ -50,7 +50,7 @@ def learned(job: Job) -> tuple[str, str, str]:
         paragraphs([f"Shown for {job.label(name)}. {standing(name, job.compared)}".strip()]),
         paragraphs([*learned_words(source), *determined(source)]),
         table(groups_table(source), names={"determined": "numbers determined"}),
-        job.desk.draw(
+        job.output.draw(
             "parameters_mechanism",
             f"Parameters of persistence, rejection and action: the prior's 95 % interval (pale) and the posterior's by "
             f"{source.approximation.name}, in prior standard deviations. Grey means that the prior speaks.",
@@ -61,7 +61,7 @@ def learned(job: Job) -> tuple[str, str, str]:
         else "",
         details(
             "The parameters about which most was learned",
-            job.desk.draw(
+            job.output.draw(
                 "parameters",
                 "Those whose interval shrank or moved most.",
                 lambda: plots.parameters(source),
@@ -74,15 +74,15 @@ def learned(job: Job) -> tuple[str, str, str]:
         ),
         "<h3>Where these numbers come from</h3>",
         paragraphs([said]),
-        job.desk.said(f"Chains of {name or job.case.name}"),
-        job.desk.part("Words on the chains", lambda: _chains(job, fit, post)) if post is not None else "",
+        job.output.said(f"Chains of {name or job.case.name}"),
+        job.output.part("Words on the chains", lambda: _chains(job, fit, post)) if post is not None else "",
         "<h3>Profiles: how much worse the fit becomes elsewhere</h3>",
-        job.desk.said("Profiles"),
-        job.desk.part("Words on the profiles", lambda: _profiles(job, source)),
-        job.desk.said("Predictions"),
-        job.desk.part("Words on the predictions", lambda: predicted(job)),
-        job.desk.said("What the rows can see"),
-        job.desk.part("Words on what the rows can see", lambda: seen(job.seen)),
+        job.output.said("Profiles"),
+        job.output.part("Words on the profiles", lambda: _profiles(job, source)),
+        job.output.said("Predictions"),
+        job.output.part("Words on the predictions", lambda: predicted(job)),
+        job.output.said("What the rows can see"),
+        job.output.part("Words on what the rows can see", lambda: seen(job.seen)),
     )
 
 
@@ -106,7 +106,7 @@ def _chains(job: Job, fit: Calibration, post: Posterior) -> str:
     from cellsim import plots
 
     apart = apart_table(fit, post)
-    file = job.desk.csv(f"tables/{file_name(post.variant)}_laplace_and_chains.csv", apart)
+    file = job.output.csv(f"tables/{file_name(post.variant)}_laplace_and_chains.csv", apart)
     moved = apart[apart["apart"].abs() >= 0.1].head(12)
     return "".join(
         [
@@ -123,7 +123,7 @@ def _chains(job: Job, fit: Calibration, post: Posterior) -> str:
                     file=file,
                 ),
             ),
-            job.desk.draw(
+            job.output.draw(
                 "prior_posterior",
                 "Prior (dashed) and posterior by chains of what cells do and how the disease answers; the number is "
                 "the contraction.",
@@ -132,14 +132,14 @@ def _chains(job: Job, fit: Calibration, post: Posterior) -> str:
             ),
             details(
                 "The chains themselves",
-                job.desk.draw(
+                job.output.draw(
                     "trace",
                     "The six parameters about which the chains agree least: draws in order, and how the ranks of each "
                     "chain fill twenty classes, level when they agree.",
                     lambda: plots.trace(post),
                     alt="Traces and ranks of the chains",
                 ),
-                job.desk.draw(
+                job.output.draw(
                     "pair",
                     "The five parameters of the mechanism about which most was learned, against each other.",
                     lambda: plots.pair(post),
@@ -161,7 +161,7 @@ def _profiles(job: Job, source: Approximated) -> str:
     return "".join(
         [
             paragraphs([*doubts, *profiles_words(found, source)]),
-            job.desk.draw(
+            job.output.draw(
                 "profile",
                 f"Rise of -2 ln posterior as one parameter is held elsewhere and all others may answer, for "
                 f"{listed(list(dict.fromkeys(each.group for each in found.curves.values())))}. Dashed: what the prior "

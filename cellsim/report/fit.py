@@ -29,8 +29,8 @@ def fitted(job: Job) -> tuple[str, str, str]:
     by, posterior = source.approximation.name, None if isinstance(source, Calibration) else source
     predicted = ""
     if post is not None:
-        predicted = job.desk.part("Words on the replicas", lambda: paragraphs(replicas_words(post)))
-        predicted += job.desk.draw(
+        predicted = job.output.part("Words on the replicas", lambda: paragraphs(replicas_words(post)))
+        predicted += job.output.draw(
             "posterior_predictive",
             "What the laboratory might have printed had the model been true (median, 50 and 90 % of replicas from the "
             "chains, noise and sample effect included), beside what it printed.",
@@ -40,8 +40,8 @@ def fitted(job: Job) -> tuple[str, str, str]:
     return section(
         "fit",
         title,
-        job.desk.part("Words on the fit", lambda: paragraphs(unfollowed_words(fit, source))),
-        job.desk.draw(
+        job.output.part("Words on the fit", lambda: paragraphs(unfollowed_words(fit, source))),
+        job.output.draw(
             "fit",
             f"Printed values on the fitted day of each visit, beside the model's median with 50 and 90 % bands by {by}. "
             "Hollow markers: sample effect taken out, as the curve should meet them.",
@@ -57,7 +57,7 @@ def fitted(job: Job) -> tuple[str, str, str]:
                 names={each.id: f"{each.name}: printed | model (sigmas)" for each in case.visits},
                 file=f"tables/{file_name(name)}_rows.csv",
             ),
-            job.desk.draw(
+            job.output.draw(
                 "residuals",
                 "Residuals in sigmas (predicted minus printed) of every row, at the optimum.",
                 lambda: plots.residuals(fit),
@@ -79,7 +79,7 @@ def _unmeasured(job: Job, fit: Calibration) -> str:
     if acting(fit):
         graded = expected_grade(fit) is not None
         figures.append(
-            job.desk.draw(
+            job.output.draw(
                 "drives",
                 f"The latent drives over the whole timeline by {by}"
                 + (", and the graded purpura beside the grade expected." if graded else "."),
@@ -90,14 +90,14 @@ def _unmeasured(job: Job, fit: Calibration) -> str:
     if persistence_quantities(fit.model, case.products):
         first = min((each.day for each in case.schedule.infusions), default=0.0)
         figures += [
-            job.desk.draw(
+            job.output.draw(
                 "persistence",
                 f"Infused cells in the body, viable and dying, by product, by {by}. Where no visit counted cells these curves "
                 "are the priors' as far as the data leave them.",
                 lambda: plots.persistence(fit, posterior=posterior, draws=job.draws, seed=job.seed),
                 alt="Viable and dying cells over the whole timeline",
             ),
-            job.desk.draw(
+            job.output.draw(
                 "persistence_first",
                 "The same around the first infusions from day 0 on.",
                 lambda: plots.persistence(

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from cellsim.comparison.robustness_table import Robustness
     from cellsim.report.steps import Job
 
-__all__ = ["change_words", "changes", "nulls_answer", "rivals"]
+__all__ = ["change_words", "changes", "nulls_answer", "variants_compared"]
 
 # what the page shows of a comparison's table; the file has the rest
 _COLUMNS = {
@@ -37,18 +37,18 @@ _COLUMNS = {
 _TENTHS = ("ln_evidence", "laplace", "bound", "checked")
 
 
-def rivals(job: Job) -> tuple[str, str, str]:
+def variants_compared(job: Job) -> tuple[str, str, str]:
     """The section, from whatever is there."""
     title = "Does nothing explain as much? The competing mechanisms"
-    failed = [job.desk.said(f"Calibration of {name or job.case.name}") for name in job.variants]
-    failed.append(job.desk.said("Comparison of the variants"))
+    failed = [job.output.said(f"Calibration of {name or job.case.name}") for name in job.variants]
+    failed.append(job.output.said("Comparison of the variants"))
     if not job.fits:
         return section("variants", title, *failed)
     from cellsim import plots
 
     found = job.compared
     frame = found.table()
-    file = job.desk.csv("tables/variants.csv", frame)
+    file = job.output.csv("tables/variants.csv", frame)
     shown = frame[[each for each in _COLUMNS if not frame[each].isna().all()]].round(3)
     for each in _TENTHS:
         if each in shown:
@@ -61,10 +61,12 @@ def rivals(job: Job) -> tuple[str, str, str]:
         "variants",
         title,
         *failed,
-        job.desk.part("Words on the variants", lambda: paragraphs([*verdict_sentences(found), *doubts])),
-        job.desk.part("Words on the sample effect", lambda: paragraphs(sample_effect_words(job.robustness))),
+        job.output.part("Words on the variants", lambda: paragraphs([*verdict_sentences(found), *doubts])),
+        job.output.part(
+            "Words on the sample effect", lambda: paragraphs(sample_effect_words(job.robustness))
+        ),
         table(shown, names=_COLUMNS, file=file),
-        job.desk.draw(
+        job.output.draw(
             "evidence",
             f"Natural log evidence less that of the best by {by_words(found)}: hollow by Laplace, diamonds by the nearest normal "
             "approximation, filled by bridge sampling; squares are nulls. Within the dark band a ratio is below 20, within the pale "
@@ -83,7 +85,7 @@ def rivals(job: Job) -> tuple[str, str, str]:
         )
         if any(meanings.values())
         else "",
-        job.desk.part("Words on other priors", lambda: _other_priors(job, found)),
+        job.output.part("Words on other priors", lambda: _other_priors(job, found)),
         details(
             "Likelihood of each part at the optimum, which rewards freedom and is no verdict",
             table(
@@ -96,7 +98,7 @@ def rivals(job: Job) -> tuple[str, str, str]:
                     "agree": "agreeing",
                 },
             ),
-            job.desk.draw(
+            job.output.draw(
                 "variants",
                 "Right: log likelihood of each part at the optimum, less the best's.",
                 lambda: plots.variants(job.fits),
@@ -111,7 +113,7 @@ def _other_priors(job: Job, found: Comparison) -> str:
     ranks = found.ranks()
     if ranks.empty:
         return ""
-    file = job.desk.csv("tables/other_priors.csv", ranks)
+    file = job.output.csv("tables/other_priors.csv", ranks)
     turned = ranks[ranks["turns"]]
     pairs = list(
         dict.fromkeys(f"{a} and {b}" for a, b in zip(turned["first"], turned["second"], strict=True))
@@ -167,7 +169,7 @@ _NAMED = 3
 def changes(job: Job) -> tuple[str, str, str]:
     """The section, from whatever is there."""
     title = "What would change it?"
-    failed = job.desk.said("Robustness")
+    failed = job.output.said("Robustness")
     found = job.robustness
     if found is None:
         why = "Left out as asked." if "robustness" in job.without else "The conclusions were not drawn again."
@@ -178,7 +180,7 @@ def changes(job: Job) -> tuple[str, str, str]:
     from cellsim import plots
 
     asked = found.questions()
-    file = job.desk.csv("tables/conclusions.csv", asked)
+    file = job.output.csv("tables/conclusions.csv", asked)
     return section(
         "robustness",
         title,
@@ -197,7 +199,7 @@ def changes(job: Job) -> tuple[str, str, str]:
             names={"value": "as it stands", "changes": "alterations that change it", "asked": "of"},
             file=file,
         ),
-        job.desk.draw(
+        job.output.draw(
             "robustness",
             "Every conclusion (columns, with its threshold) under every alteration (lines); coloured where another "
             "conclusion follows than from the case as it stands.",

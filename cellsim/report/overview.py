@@ -10,7 +10,7 @@ from typing import Any
 from cellsim.files import file_name
 from cellsim.report.data_driven import learned
 from cellsim.report.fit import fitted
-from cellsim.report.mechanisms import change_words, changes, nulls_answer, rivals
+from cellsim.report.mechanisms import change_words, changes, nulls_answer, variants_compared
 from cellsim.report.page import details, failure, link, page, paragraphs, pre, section, table
 from cellsim.report.report_summary import learned_words, listed
 from cellsim.report.schedules import contrast, days_answer, persists_answer, sources_compared, what_if
@@ -22,7 +22,7 @@ __all__ = ["page_of"]
 _BRIEF = {
     "audit": "Audit",
     "learned": "Data-driven?",
-    "variants": "Null and rivals",
+    "variants": "Variants compared",
     "contrast": "Own or donor cells",
     "robustness": "What would change it",
     "what-if": "Other schedules",
@@ -55,7 +55,7 @@ def page_of(job: Job, seconds: Mapping[str, float]) -> str:
     sections = [
         _whole(job, "audit", lambda: _audit(job)),
         _whole(job, "learned", lambda: learned(job)),
-        _whole(job, "variants", lambda: rivals(job)),
+        _whole(job, "variants", lambda: variants_compared(job)),
         *([_whole(job, "contrast", lambda: contrast(job))] if sources_compared(job) else []),
         _whole(job, "robustness", lambda: changes(job)),
         _whole(job, "what-if", lambda: what_if(job)),
@@ -71,8 +71,8 @@ def page_of(job: Job, seconds: Mapping[str, float]) -> str:
 def _whole(job: Job, anchor: str, make: Callable[[], tuple[str, str, str]]) -> tuple[str, str, str]:
     """A section; where it cannot be made, that is said in its place and the others still stand."""
     what = f"Section {_BRIEF[anchor]}"
-    made = job.desk.attempt(what, make)
-    return section(anchor, _BRIEF[anchor], job.desk.said(what)) if made is None else made
+    made = job.output.attempt(what, make)
+    return section(anchor, _BRIEF[anchor], job.output.said(what)) if made is None else made
 
 
 def _lead(job: Job) -> str:
@@ -100,13 +100,13 @@ def _lead(job: Job) -> str:
         )
     points = []
     for anchor, question, answer in _answers(job):
-        found = job.desk.attempt(f"Summary of {anchor}", answer) if job.main is not None else None
+        found = job.output.attempt(f"Summary of {anchor}", answer) if job.main is not None else None
         if found:
             points.append(
                 f"<li><strong>{escape(question)}</strong> {escape(' '.join(found))} "
                 f'<a href="#{anchor}">More</a></li>'
             )
-    broken = [f"{step}: {why}" for step, why in job.desk.failures.items()]
+    broken = [f"{step}: {why}" for step, why in job.output.failures.items()]
     failed = failure(f"{len(broken)} of the steps", "\n".join(broken)) if broken else ""
     return paragraphs(said) + (f"<ul>{''.join(points)}</ul>" if points else "") + failed
 
@@ -156,7 +156,7 @@ def _audit(job: Job) -> tuple[str, str, str]:
         f"{len(doubts)} doubt{'s' * (len(doubts) != 1)} about the case were noted while reading it.",
     ]
     body = paragraphs(said if case.table1 else [said[0], said[2]])
-    audit = job.desk.part("Audit on the page", lambda: details("The whole audit", pre(case.audit())))
+    audit = job.output.part("Audit on the page", lambda: details("The whole audit", pre(case.audit())))
     prior = ""
     if job.main is not None:
         objective = job.fits[job.main].objective
@@ -168,7 +168,7 @@ def _audit(job: Job) -> tuple[str, str, str]:
 
         prior = details(
             "Does the prior look like a patient?",
-            job.desk.draw(
+            job.output.draw(
                 "prior",
                 f"What the priors of {job.main} expect before the data: median, 50 and 90 % of draws, without "
                 "sample effect and noise, beside reference range and printed values on their nominal days.",

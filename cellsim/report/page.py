@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from cellsim.case.case import Case
 
 __all__ = [
-    "Desk",
+    "ReportFolder",
     "copy_case",
     "details",
     "failure",
@@ -166,7 +166,7 @@ DPI = 150
 
 
 @dataclass
-class Desk:
+class ReportFolder:
     """Where results are put down as they come."""
 
     folder: Path
@@ -220,7 +220,7 @@ class Desk:
         return self.attempt(what, make) or self.said(what)
 
 
-def copy_case(case: Case, desk: Desk) -> str:
+def copy_case(case: Case, output: ReportFolder) -> str:
     """Write the case's files, keeping how they lie to each other; the case's folder relative to the report."""
     files = {name: PurePosixPath(name.replace("\\", "/")) for name in case.files}
     above = max((sum(part == ".." for part in path.parts) for path in files.values()), default=0)
@@ -234,5 +234,5 @@ def copy_case(case: Case, desk: Desk) -> str:
                 parts.pop()
             elif part != ".":
                 parts.append(part)
-        desk.put(str(PurePosixPath(*parts)), case.files[name])
+        output.put(str(PurePosixPath(*parts)), case.files[name])
     return str(home)

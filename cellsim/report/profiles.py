@@ -98,7 +98,7 @@ def predicted(job: Job) -> str:
             table(shown, file=f"tables/{file_name(found.objective.variant)}_predictions.csv"),
             details(
                 "The profiles as curves",
-                job.desk.draw(
+                job.output.draw(
                     "predictions",
                     "Rise of -2 ln posterior as one prediction is held elsewhere and all parameters may answer.",
                     lambda: plots.profile(found),

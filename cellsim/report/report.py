@@ -19,8 +19,8 @@ from cellsim.errors import ApproximationWarning, CellsimError, did_you_mean, unu
 from cellsim.interrupts import brought_home, interrupts_heard
 from cellsim.likelihood.compatibility import variants_chosen
 from cellsim.report.overview import page_of
-from cellsim.report.page import Desk
-from cellsim.report.steps import LONG, Job, Step
+from cellsim.report.page import ReportFolder
+from cellsim.report.steps import LONG, Job, ReportStep
 from cellsim.streams import progress_bar
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Report", "write_report"]
 
-_PAGE = Step("page", 25, lambda: None)
+_PAGE = ReportStep("page", 25, lambda: None)
 
 
 @dataclass(frozen=True)
@@ -136,11 +136,11 @@ def write_report(
     chosen = _chosen(
         case, variants, without, {"starts": (starts, 1), "draws": (draws, 1), "length": (length, 4)}, seed
     )
-    desk = Desk(Path(folder))
-    desk.folder.mkdir(parents=True, exist_ok=True)
+    output = ReportFolder(Path(folder))
+    output.folder.mkdir(parents=True, exist_ok=True)
     job = Job(
         case,
-        desk,
+        output,
         starts=starts,
         draws=draws,
         length=length,
@@ -168,7 +168,7 @@ def write_report(
         bar.say(_PAGE)
 
         def page() -> Path:
-            index = desk.folder / desk.put("index.html", page_of(job, seconds))
+            index = output.folder / output.put("index.html", page_of(job, seconds))
             job.manifest(seconds)
             return index
 
@@ -176,11 +176,11 @@ def write_report(
         if interrupted and not job.stopped:
             job.stopped = _PAGE.words
     return Report(
-        folder=desk.folder,
+        folder=output.folder,
         index=index,
         fits=job.fits,
         sweeps=job.sweeps,
-        failures=desk.failures,
+        failures=output.failures,
         posteriors=job.posteriors,
         profiles=job.profiles,
         predictions=job.predictions,
@@ -209,7 +209,7 @@ def _chosen(
 class _Bar:
     """A bar over steps of known proportions, with the time left they suggest, on a terminal."""
 
-    def __init__(self, steps: Sequence[Step], progress: bool | None) -> None:
+    def __init__(self, steps: Sequence[ReportStep], progress: bool | None) -> None:
         self._bar = progress_bar(
             title="",
             total=sum(step.cost for step in steps),
@@ -222,10 +222,10 @@ class _Bar:
     def __enter__(self) -> _Bar:
         return self
 
-    def say(self, step: Step) -> None:
+    def say(self, step: ReportStep) -> None:
         self._bar.set_description_str(step.words)
 
-    def done(self, step: Step) -> None:
+    def done(self, step: ReportStep) -> None:
         self._bar.update(step.cost)
 
     def __exit__(self, *_: object) -> None:

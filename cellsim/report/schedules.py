@@ -41,7 +41,7 @@ def contrast(job: Job) -> tuple[str, str, str]:
         return section("contrast", title, paragraphs([said]))
     from cellsim import plots
 
-    file = job.desk.csv("tables/autologous_allogeneic.csv", frame)
+    file = job.output.csv("tables/autologous_allogeneic.csv", frame)
     return section(
         "contrast",
         title,
@@ -55,7 +55,7 @@ def contrast(job: Job) -> tuple[str, str, str]:
                 _drawn_from(job),
             ]
         ),
-        job.desk.draw(
+        job.output.draw(
             "contrast",
             f"“{first}” minus “{second}” under every mechanism: median and 90 % of draws, the prior's hollow.",
             lambda: plots.contrast(ordered(job), first, second),
@@ -154,7 +154,7 @@ def what_if(job: Job) -> tuple[str, str, str]:
         ]
     )
     head = table(plans, file="tables/plans.csv")
-    failed = [job.desk.said(f"Schedules under {name}") for name in job.fits]
+    failed = [job.output.said(f"Schedules under {name}") for name in job.fits]
     name = job.main if job.main in job.sweeps else next(iter(job.sweeps), None)
     if name is None:
         return section("what-if", title, head, *failed)
@@ -163,15 +163,15 @@ def what_if(job: Job) -> tuple[str, str, str]:
     result = job.sweeps[name]
 
     def draws() -> None:
-        with replaced(job.desk.folder / f"tables/{file_name(name)}_draws.csv.gz") as place:
+        with replaced(job.output.folder / f"tables/{file_name(name)}_draws.csv.gz") as place:
             result.draws().to_csv(place, index=False, lineterminator="\n")
 
-    job.desk.attempt("Draws", draws)
+    job.output.attempt("Draws", draws)
     ranking = days_answer(job)
     doubts = [f"Doubt: {each}" for each in result.approximation.doubts]
     extra = ""
     if "load of cytokines" in result.curves:
-        extra = job.desk.draw(
+        extra = job.output.draw(
             "what_if_cytokines",
             "The same for the load of cytokines: the geometric mean of value over upper reference limit.",
             lambda: plots.sweep(result, "load of cytokines"),
@@ -182,7 +182,7 @@ def what_if(job: Job) -> tuple[str, str, str]:
         title,
         paragraphs([*ranking, *plan_words(result), *doubts]),
         *failed,
-        job.desk.draw(
+        job.output.draw(
             "what_if",
             f"{'Disease drive' if 'D' in result.curves else next(iter(result.curves), '')} under every schedule, and what is "
             "asked of it; filled: posterior, hollow: prior.",
@@ -230,7 +230,7 @@ def _before_chains(job: Job, name: str) -> str:
     if frame.empty:
         return ""
     means = job.before_chains[name].approximation.name
-    file = job.desk.csv(f"tables/{file_name(name)}_days_before_chains.csv", frame)
+    file = job.output.csv(f"tables/{file_name(name)}_days_before_chains.csv", frame)
     return details(
         f"The same by {means}, beside the chains: days with the disease drive below one half",
         table(frame, names={"other": f"by {means}", "chains": "by chains"}, file=file),
@@ -241,7 +241,7 @@ def _across(job: Job) -> str:
     by_variant, _ = across_variants(ordered(job))
     if by_variant.empty:
         return ""
-    file = job.desk.csv("tables/days_by_variant.csv", by_variant)
+    file = job.output.csv("tables/days_by_variant.csv", by_variant)
     return "".join(
         [
             "<h3>Does the answer depend on the mechanism?</h3>",

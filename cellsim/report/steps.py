@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from cellsim.errors import CalibrationError, CutShortError
 from cellsim.files import file_name
 from cellsim.predictions.plans import Plan, plans_of, plans_table
-from cellsim.report.page import Desk, copy_case
+from cellsim.report.page import ReportFolder, copy_case
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from cellsim.posterior.variational import VariationalApproximation
     from cellsim.predictions.sweeps import Sweep
 
-__all__ = ["LONG", "Job", "Step"]
+__all__ = ["LONG", "Job", "ReportStep"]
 
 LONG = ("sample", "leave-out", "robustness")
 """What takes minutes and can be left out."""
@@ -38,7 +38,7 @@ _BRIDGE = 4
 
 
 @dataclass(frozen=True)
-class Step:
+class ReportStep:
     """One thing to do, and about how long it takes beside the others."""
 
     words: str
@@ -52,7 +52,7 @@ class Job:
     Parameters
     ----------
     case : Case
-    desk : Desk
+    output : ReportFolder
     starts, draws, length, seed : int
         Of calibrations; of comparisons and bands; of each of four chains; of everything.
     variants : tuple of str
@@ -65,7 +65,7 @@ class Job:
     def __init__(
         self,
         case: Case,
-        desk: Desk,
+        output: ReportFolder,
         *,
         starts: int,
         draws: int,
@@ -75,7 +75,7 @@ class Job:
         without: Collection[str] = (),
         progress: bool | None = None,
     ) -> None:
-        self.case, self.desk, self.progress = case, desk, progress
+        self.case, self.output, self.progress = case, output, progress
         self.starts, self.draws, self.length, self.seed = starts, draws, length, seed
         self.variants, self.without = variants, tuple(each for each in LONG if each in without)
         self.fits: dict[str, Calibration] = {}
@@ -97,26 +97,26 @@ class Job:
 
     # ---- what is done, in which order -------------------------------------------------------------
 
-    def steps(self) -> list[Step]:
+    def steps(self) -> list[ReportStep]:
         """Everything but the page; costs are about the published case's seconds on two cores, for their proportions."""
         sampled, left_out = "sample" not in self.without, "leave-out" not in self.without
-        out = [Step("case", 1, self.inputs)]
-        out += [Step(f"calibrating {name}", 6, partial(self.calibrate, name)) for name in self.variants]
+        out = [ReportStep("case", 1, self.inputs)]
+        out += [ReportStep(f"calibrating {name}", 6, partial(self.calibrate, name)) for name in self.variants]
         out += [
-            Step(f"variational approximation of {name}", 10, partial(self.near, name))
+            ReportStep(f"variational approximation of {name}", 10, partial(self.near, name))
             for name in self.variants
         ]
-        out += [Step(f"schedules under {name}", 7, partial(self.ask, name)) for name in self.variants]
-        out += [Step("profiles", 3, self.profile), Step("predictions", 10, self.predict)]
+        out += [ReportStep(f"schedules under {name}", 7, partial(self.ask, name)) for name in self.variants]
+        out += [ReportStep("profiles", 3, self.profile), ReportStep("predictions", 10, self.predict)]
         if sampled:
-            out += [Step("chains of the mechanism shown", 400, lambda: self.sample(self.main))]
-            out += [Step("chains of the null", 350, lambda: self.sample(self.null))]
-        out += [Step("variants held against each other", 560 if left_out else 40, self.compare)]
+            out += [ReportStep("chains of the mechanism shown", 400, lambda: self.sample(self.main))]
+            out += [ReportStep("chains of the null", 350, lambda: self.sample(self.null))]
+        out += [ReportStep("variants held against each other", 560 if left_out else 40, self.compare)]
         if "robustness" not in self.without:
-            out += [Step("robustness", 600, self.robustness_step)]
+            out += [ReportStep("robustness", 600, self.robustness_step)]
         return out
 
-    def run(self, step: Step) -> bool:
+    def run(self, step: ReportStep) -> bool:
         """Do one step; False when an interrupt has ended it, with what was ready kept."""
         try:
             step.work()
@@ -126,10 +126,10 @@ class Job:
 
     def inputs(self) -> None:
         """Copy the case so that the report can be made again from its own folder."""
-        self.home = self.desk.attempt("Copy of the case", lambda: copy_case(self.case, self.desk)) or ""
-        self.desk.attempt("Audit", lambda: self.desk.put("audit.txt", self.case.audit()))
+        self.home = self.output.attempt("Copy of the case", lambda: copy_case(self.case, self.output)) or ""
+        self.output.attempt("Audit", lambda: self.output.put("audit.txt", self.case.audit()))
         if self.plans:
-            self.desk.attempt("Plans", lambda: self.desk.csv("tables/plans.csv", plans_table(self.plans)))
+            self.output.attempt("Plans", lambda: self.output.csv("tables/plans.csv", plans_table(self.plans)))
 
     def calibrate(self, name: str) -> None:
         """One variant, saved at once."""
@@ -140,12 +140,12 @@ class Job:
                 self.case, variant=name or None, starts=self.starts, seed=self.seed, progress=self.progress
             )
             self._folder("calibrations")
-            fit.save(self.desk.folder / f"calibrations/{file_name(name)}.json")
+            fit.save(self.output.folder / f"calibrations/{file_name(name)}.json")
             if fit.interrupted:
                 self.stopped = f"calibrating {name}"
             return fit
 
-        fit = self.desk.attempt(f"Calibration of {name or self.case.name}", work)
+        fit = self.output.attempt(f"Calibration of {name or self.case.name}", work)
         if fit is None:
             return
         self.fits[name] = fit
@@ -156,7 +156,7 @@ class Job:
         fit = self.fits.get(name)
         if fit is None:
             return
-        approximation = self.desk.attempt(
+        approximation = self.output.attempt(
             f"Variational approximation of {name or self.case.name}", fit.variational
         )
         if approximation is not None:
@@ -181,7 +181,7 @@ class Job:
                     raise
                 return sweep(self.source(name), schedules, **options)
 
-        result = self.desk.attempt(f"Schedules under {name}", work)
+        result = self.output.attempt(f"Schedules under {name}", work)
         if result is None:
             return
         if result.interrupted:
@@ -201,10 +201,10 @@ class Job:
             found = profile(self.fits[name], progress=self.progress)
             if found.interrupted:
                 self.stopped = "profiles"
-            self.desk.csv(f"tables/{file_name(name)}_profiles.csv", found.table())
+            self.output.csv(f"tables/{file_name(name)}_profiles.csv", found.table())
             return found
 
-        self.profiles = self.desk.attempt("Profiles", work)
+        self.profiles = self.output.attempt("Profiles", work)
 
     def predict(self) -> None:
         """What the rows can see at all, and predictions held at other values, in the variant shown in detail."""
@@ -224,11 +224,11 @@ class Job:
             found = profile(fit, predictions=asked, progress=self.progress)
             if found.interrupted:
                 self.stopped = "predictions"
-            self.desk.csv(f"tables/{file_name(name)}_predictions.csv", found.table())
+            self.output.csv(f"tables/{file_name(name)}_predictions.csv", found.table())
             return found
 
-        self.seen = self.desk.attempt("What the rows can see", lambda: identify(fit, seed=self.seed))
-        self.predictions = self.desk.attempt("Predictions", work)
+        self.seen = self.output.attempt("What the rows can see", lambda: identify(fit, seed=self.seed))
+        self.predictions = self.output.attempt("Predictions", work)
 
     def sample(self, name: str | None) -> None:
         """Chains of one variant, saved at once, and the schedules asked again of them.
@@ -254,12 +254,12 @@ class Job:
                 self.stopped = f"chains of {name}"
                 return None
             self._folder("posteriors")
-            post.save(self.desk.folder / f"posteriors/{file_name(name)}.nc")
+            post.save(self.output.folder / f"posteriors/{file_name(name)}.nc")
             if post.interrupted:
                 self.stopped = f"chains of {name}"
             return post
 
-        post = self.desk.attempt(f"Chains of {name or self.case.name}", work)
+        post = self.output.attempt(f"Chains of {name or self.case.name}", work)
         if post is None:
             return
         self.posteriors[name] = post
@@ -294,11 +294,11 @@ class Job:
             )
             if found.interrupted:
                 self.stopped = "variants held against each other"
-            found.save(self.desk.folder / "comparison.json")
-            self.desk.csv("tables/left_out.csv", found.left_out())
+            found.save(self.output.folder / "comparison.json")
+            self.output.csv("tables/left_out.csv", found.left_out())
             return found
 
-        self.comparison = self.desk.attempt("Comparison of the variants", work)
+        self.comparison = self.output.attempt("Comparison of the variants", work)
 
     def robustness_step(self) -> None:
         """Every conclusion again under everything that may have been otherwise."""
@@ -321,21 +321,21 @@ class Job:
             )
             if found.interrupted:
                 self.stopped = "robustness"
-            found.save(self.desk.folder / "robustness.json")
-            self.desk.csv("tables/robustness.csv", found.table())
+            found.save(self.output.folder / "robustness.json")
+            self.output.csv("tables/robustness.csv", found.table())
             return found
 
-        self.robustness = self.desk.attempt("Robustness", work)
+        self.robustness = self.output.attempt("Robustness", work)
 
     def _tables(self, name: str, tables: Mapping[str, Callable[[], pd.DataFrame]]) -> None:
         for kind, make in tables.items():
-            self.desk.attempt(f"Table of {kind} of {name}", partial(self._table, name, kind, make))
+            self.output.attempt(f"Table of {kind} of {name}", partial(self._table, name, kind, make))
 
     def _table(self, name: str, kind: str, make: Callable[[], pd.DataFrame]) -> str:
-        return self.desk.csv(f"tables/{file_name(name)}_{kind}.csv", make())
+        return self.output.csv(f"tables/{file_name(name)}_{kind}.csv", make())
 
     def _folder(self, name: str) -> None:
-        (self.desk.folder / name).mkdir(parents=True, exist_ok=True)
+        (self.output.folder / name).mkdir(parents=True, exist_ok=True)
 
     # ---- what there is ----------------------------------------------------------------------------
 
@@ -365,7 +365,7 @@ class Job:
         if self.main is None:
             return None
         found = self.compared
-        others = [name for name in found.order if name in found.rivals.nulls and name != self.main]
+        others = [name for name in found.order if name in found.roles.nulls and name != self.main]
         return next(iter(others), None)
 
     def source(self, name: str) -> Calibration | VariationalApproximation | Posterior:
@@ -416,6 +416,6 @@ class Job:
             "versions": dict(versions()),
             "seconds": {name: round(each, 1) for name, each in seconds.items()},
             "interrupted": self.stopped,
-            "failures": self.desk.failures,
+            "failures": self.output.failures,
         }
-        self.desk.put("report.json", json.dumps(content, indent=1, ensure_ascii=False) + "\n")
+        self.output.put("report.json", json.dumps(content, indent=1, ensure_ascii=False) + "\n")

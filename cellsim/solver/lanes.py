@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cellsim.compiler.kernels import Kernels
-from cellsim.compiler.llvm import Unit, aligned
+from cellsim.compiler.llvm import CompiledKernels, aligned
 from cellsim.solver.breakpoints import Itinerary, Leg, Timetable
 from cellsim.solver.loop_arrays import (
     KERNELS,
@@ -35,7 +35,7 @@ Array = NDArray[np.float64]
 class Machine:
     """A unit's addresses and offsets as the step loop wants them."""
 
-    unit: Unit
+    unit: CompiledKernels
     addresses: NDArray[np.int64]
     offsets: NDArray[np.int64]
     root_event: NDArray[np.int64]

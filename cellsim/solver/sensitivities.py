@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cellsim.compiler.kernels import Kernels
-from cellsim.compiler.llvm import Unit, assemble
+from cellsim.compiler.llvm import CompiledKernels, assemble
 from cellsim.compiler.sensitivity_directions import LANES, Direction, Packing, directions_of, pack
 from cellsim.compiler.sensitivity_kernels import Shape, TangentWriter
 from cellsim.solver.breakpoints import Doses, Timetable
@@ -263,7 +263,7 @@ class TangentUnit:
     Attributes
     ----------
     packing : Packing
-    unit : Unit
+    unit : CompiledKernels
         Kernels called with the scalar unit's workspace as ``w`` and their own as ``v``.
     shapes : list of Shape
         One per group.
@@ -280,7 +280,7 @@ class TangentUnit:
     """
 
     packing: Packing
-    unit: Unit
+    unit: CompiledKernels
     shapes: list[Shape]
     begin: list[int]
     output_entries: list[tuple[int, int]]
@@ -307,7 +307,7 @@ def tangent_unit(kernels: Kernels, packing: Packing) -> TangentUnit:
         address: dict[str, int] = {name: engine.get_function_address(name) for name in names}
         made = TangentUnit(
             packing,
-            Unit(writer.layout, 1, address, len(writer.kept), engine),
+            CompiledKernels(writer.layout, 1, address, len(writer.kept), engine),
             writer.shapes,
             writer.begin,
             [(o, j) for o, j, _ in writer.terms.outputs_y],

@@ -17,7 +17,7 @@ from cellsim.case.records import SCORED
 from cellsim.errors import CaseError
 from cellsim.library import case_folder
 from cellsim.model.model import load_model
-from cellsim.petab.tables import Desk, table_text
+from cellsim.petab.tables import TableReader, table_text
 
 CASE = load_case("sjogren_rfib")
 MODEL = load_model(CASE.model)
@@ -275,7 +275,7 @@ def edited(file, change, texts=None):
     """The texts with one table changed: `change` takes and gives its rows as dictionaries."""
     texts = dict(FILES if texts is None else texts)
     header = texts[file].splitlines()[0].split("\t")
-    rows = list(Desk(texts).table(file, ()))
+    rows = list(TableReader(texts).table(file, ()))
     changed = change(rows)
     texts[file] = table_text(header, rows if changed is None else changed)
     return texts
@@ -300,7 +300,7 @@ def doubled(number):
 
 def line_of(file, **wanted):
     """The line of the first row with these cells."""
-    return next(row.row for row in Desk(FILES).table(file, ()) if wanted.items() <= row.items())
+    return next(row.row for row in TableReader(FILES).table(file, ()) if wanted.items() <= row.items())
 
 
 def problems_of(texts):
@@ -310,7 +310,7 @@ def problems_of(texts):
     return caught.value.problems
 
 
-LAST = Desk(FILES).table("parameters.tsv", ())[-1].row
+LAST = TableReader(FILES).table("parameters.tsv", ())[-1].row
 BREAKAGES = [
     # file, change, row complained about (None: the whole file), words
     ("parameters.tsv", cell(2, parameterId="k_bga"), 2, "Did you mean 'k_bag'?"),
@@ -472,7 +472,7 @@ def test_misspelt_and_absent_columns_are_told_apart():
 @pytest.mark.parametrize("file", ["measurements.tsv", "experiments.tsv", "parameters.tsv"])
 def test_no_row_can_be_lost_unnoticed(file):
     """Delete each measurement, each dose and each parameter in turn: every time the case is refused."""
-    rows = list(Desk(FILES).table(file, ()))
+    rows = list(TableReader(FILES).table(file, ()))
     for row in rows:
         if file == "experiments.tsv" and not row["conditionId"]:
             continue
@@ -483,7 +483,7 @@ def test_no_row_can_be_lost_unnoticed(file):
 @given(data=st.data())
 def test_any_text_in_any_cell_is_read_or_refused_never_a_crash(data):
     file = data.draw(st.sampled_from([name for name in FILES if name.endswith(".tsv")]))
-    rows = list(Desk(FILES).table(file, ()))
+    rows = list(TableReader(FILES).table(file, ()))
     number = data.draw(st.integers(0, len(rows) - 1))
     column = data.draw(st.sampled_from(sorted(rows[number])))
     strange = st.sampled_from(

@@ -15,7 +15,7 @@ from cellsim.cli.commands import main
 from cellsim.errors import CaseError, Problem
 from cellsim.likelihood.objective import objective_of
 from cellsim.likelihood.priors import FAMILIES
-from cellsim.petab.tables import Desk
+from cellsim.petab.tables import TableReader
 
 MODEL = "bag = 0; bag' = -0.2*bag; x = 1; x' = k*bag - 0.1*x; k = 0.1"
 
@@ -302,9 +302,9 @@ def test_a_nominal_value_that_its_prior_excludes_is_told(family: str, estimate: 
     head = "parameterId\tlowerBound\tupperBound\tnominalValue\testimate\tpriorDistribution\tpriorParameters\n"
     for nominal in (-5.0, -1e-3, 1.0, 1.999, 2.0, 5.0, 10.0, 11.0):
         row = f"A\t\t\t{nominal}\t{estimate}\t{family}\t{PRIORS[family]}\n"
-        desk = Desk({"parameters.tsv": head + row, "parameters_extended.tsv": head})
-        assert read_priors(desk, {"parameter_files": ("parameters.tsv",)})[0].nominal == nominal
-        found = [(each.severity, each.file, each.row) for each in desk.problems]
+        reader = TableReader({"parameters.tsv": head + row, "parameters_extended.tsv": head})
+        assert read_priors(reader, {"parameter_files": ("parameters.tsv",)})[0].nominal == nominal
+        found = [(each.severity, each.file, each.row) for each in reader.problems]
         severity = "error" if estimate == "true" else "doubt"
         assert found == ([] if low <= nominal <= high else [(severity, "parameters.tsv", 2)]), (
             family,

@@ -15,8 +15,8 @@ from cellsim.case.alternatives import Alternative
 from cellsim.comparison import robustness_analysis as robust
 from cellsim.comparison.alterations import GROUPS, Alteration, alterations_of
 from cellsim.comparison.conclusions import Conclusion, Question
-from cellsim.comparison.nulls import Nulls, nulls_of
-from cellsim.comparison.robustness_table import BASE, Robustness, Row
+from cellsim.comparison.robustness_table import BASE, ConclusionRow, Robustness
+from cellsim.comparison.variant_roles import VariantRoles, variant_roles
 from cellsim.dosing.schedule import Schedule
 from cellsim.errors import CalibrationError, CaseError, CellsimError
 from cellsim.likelihood.objective import objective_of
@@ -249,9 +249,9 @@ def test_a_linear_gaussian_case_has_its_closed_form_under_every_alteration(found
 
 
 def test_what_does_nothing_is_told_apart_by_what_it_does(found):
-    assert found.rivals == Nulls("act", ("null",), ("act",), ())
+    assert found.roles == VariantRoles("act", ("null",), ("act",), ())
     shipped = {each.id: objective_of(CASE, variant=each.id) for each in CASE.variants}
-    assert nulls_of(shipped, "V2") == Nulls(
+    assert variant_roles(shipped, "V2") == VariantRoles(
         "V2", ("V0", "V0b"), ("V1", "V2", "V3", "V4", "V5", "V6"), ("V4", "V6")
     )
 
@@ -340,7 +340,7 @@ def test_the_limit_in_doubt_decides_whether_it_was_exceeded():
     from cellsim.posterior.variational import VariationalApproximation
 
     objective = objective_of(CASE, variant="V2")
-    asked, _ = questions({"V2": objective}, Nulls("V2", (), ("V2",), ()), seed=0)
+    asked, _ = questions({"V2": objective}, VariantRoles("V2", (), ("V2",), ()), seed=0)
     limit = next(each for each in asked if each.conclusion.id == "over_limit_IFNa")
 
     def at(name: str) -> float:
@@ -434,7 +434,7 @@ def by_hand() -> Robustness:
     )
     numbers = [(2.0, 0.9), (0.5, 0.6), (1.5, 0.1), (np.nan, 0.8), (1.0, np.nan)]
     rows = [
-        Row(
+        ConclusionRow(
             id=f"r{k}" if k else BASE,
             group="noise",
             name=f"row {k}",
@@ -445,7 +445,7 @@ def by_hand() -> Robustness:
     ]
     return Robustness(
         case=linear(),
-        rivals=Nulls("A", (), ("A",), ()),
+        roles=VariantRoles("A", (), ("A",), ()),
         variants=("A",),
         conclusions=(sure, vague),
         left_out=("Something cannot be asked.",),
@@ -515,7 +515,7 @@ def test_a_file_gives_it_back(tmp_path):
     assert str(again) == str(found)
     assert again.case == found.case
     assert again.table().equals(found.table())
-    assert (again.rivals, again.variants, again.seed, again.planned) == (found.rivals, ("A",), 3, 4)
+    assert (again.roles, again.variants, again.seed, again.planned) == (found.roles, ("A",), 3, 4)
     assert again.approximation == found.approximation
     # a file that does not say what its numbers rest on is none
     told = json.loads((tmp_path / "robust.json").read_text())

@@ -224,7 +224,7 @@ def test_leads_under_other_priors_are_foretold_as_a_closed_form_changes() -> Non
 
 def test_a_comparison_tells_nulls_from_the_rest_and_ranks_by_evidence() -> None:
     found = small()
-    assert found.rivals.nulls == ("V0",) and found.rivals.acting == ("V2",)
+    assert found.roles.nulls == ("V0",) and found.roles.acting == ("V2",)
     table = found.table().set_index("variant")
     assert found.by == "variational approximation" and set(table["by"]) == {found.by}
     assert list(table.index) == sorted(found.fits, key=lambda name: -found.normals[name].log_evidence)

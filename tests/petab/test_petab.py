@@ -16,7 +16,7 @@ from cellsim.library import case_folder
 from cellsim.petab.doses_read import schedule_from_experiment
 from cellsim.petab.doses_write import CONDITION_COLUMNS, EXPERIMENT_COLUMNS, experiment_from_schedule
 from cellsim.petab.problem import lint, read_problem_file
-from cellsim.petab.tables import Desk, table_text
+from cellsim.petab.tables import TableReader, table_text
 
 CASE = load_case("sjogren_rfib")
 RFIB = Product("rfib", "autologous", "infusate_auto", rate="infusion_rate_auto")
@@ -39,14 +39,14 @@ schedules = st.lists(infusions, max_size=8).map(lambda each: Schedule(tuple(each
 
 def through_text(experiment, conditions):
     """The rows as they come back from files."""
-    desk = Desk(
+    reader = TableReader(
         {
             "e.tsv": table_text(EXPERIMENT_COLUMNS, experiment),
             "c.tsv": table_text(CONDITION_COLUMNS, conditions),
         }
     )
-    rows = desk.table("e.tsv", EXPERIMENT_COLUMNS), desk.table("c.tsv", CONDITION_COLUMNS)
-    assert not desk.problems
+    rows = reader.table("e.tsv", EXPERIMENT_COLUMNS), reader.table("c.tsv", CONDITION_COLUMNS)
+    assert not reader.problems
     return rows
 
 

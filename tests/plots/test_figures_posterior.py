@@ -21,7 +21,7 @@ from cellsim.case.case import Case
 from cellsim.cli.commands import main
 from cellsim.comparison.conclusions import Conclusion
 from cellsim.comparison.evidence import Bridge
-from cellsim.comparison.robustness_table import BASE, Row
+from cellsim.comparison.robustness_table import BASE, ConclusionRow
 from cellsim.errors import CellsimError
 from cellsim.posterior.approximation import Approximation
 
@@ -79,15 +79,17 @@ def compared() -> cs.Comparison:
 def shaken() -> cs.Robustness:
     """Two conclusions under two alterations: one flips the first, the other cannot ask it and settles the second."""
     rows = (
-        Row(id=BASE, group="", name="the case as it stands", values={"lead": 4.0, "pulse": 0.51}),
-        Row(id="a", group="noise", name="Student-t", values={"lead": -1.0, "pulse": 0.52}),
-        Row(id="b", group="visit left out", name="without a visit", values={"lead": np.nan, "pulse": 0.9}),
+        ConclusionRow(id=BASE, group="", name="the case as it stands", values={"lead": 4.0, "pulse": 0.51}),
+        ConclusionRow(id="a", group="noise", name="Student-t", values={"lead": -1.0, "pulse": 0.52}),
+        ConclusionRow(
+            id="b", group="visit left out", name="without a visit", values={"lead": np.nan, "pulse": 0.9}
+        ),
     )
     lead = Conclusion(id="lead", question="?", unit="nat", threshold=0.0, above="yes", below="no")
     pulse = replace(lead, id="pulse", unit="probability", threshold=0.5, margin=0.1)
     return cs.Robustness(
         small_patient(),
-        compared().rivals,
+        compared().roles,
         ("V2", "V0"),
         (lead, pulse),
         (),

@@ -25,7 +25,7 @@ from cellsim.predictions.plans import plans_from_table, plans_of, plans_table
 from cellsim.report import report_summary as words
 from cellsim.report.chains import apart_table, apart_words, plans_apart, usable
 from cellsim.report.overview import page_of
-from cellsim.report.page import Desk, copy_case, figure, page, table
+from cellsim.report.page import ReportFolder, copy_case, figure, page, table
 from cellsim.report.products import contrast_words, persists_words
 from cellsim.report.report import Report, write_report
 from cellsim.report.steps import LONG, Job
@@ -75,7 +75,7 @@ def plain(monkeypatch: pytest.MonkeyPatch) -> None:
     """Pages without figures, of calibrations made before: for tests of words."""
     fits = {name: small_fit(name) for name in ("V2", "V0")}
     monkeypatch.setattr("cellsim.posterior.fitting.calibrate", lambda *_, variant, **__: fits[variant])
-    monkeypatch.setattr("cellsim.report.page.Desk.draw", lambda *_, **__: "")
+    monkeypatch.setattr("cellsim.report.page.ReportFolder.draw", lambda *_, **__: "")
 
 
 def text_of(html: str) -> str:
@@ -140,11 +140,11 @@ def test_the_command_makes_it_again_from_its_own_folder(made: Report, html: str)
 def test_the_copy_of_the_shipped_case_keeps_its_model(tmp_path: Path) -> None:
     """Its model stands two folders up; the copy finds its own, and no file leaves the folder."""
     case = cs.load_case("sjogren_rfib")
-    home = copy_case(case, Desk(tmp_path))
+    home = copy_case(case, ReportFolder(tmp_path))
     copy = cs.load_case(tmp_path / home)
     assert copy.files == case.files and not [each for each in copy.check() if "is used" in each.what]
     with pytest.raises(CellsimError, match="outside"):
-        Desk(tmp_path).put("../escape.txt", "")
+        ReportFolder(tmp_path).put("../escape.txt", "")
 
 
 def test_sentences_say_what_the_numbers_say(made: Report, html: str) -> None:
@@ -393,13 +393,13 @@ def test_one_approximation_draws_everything_of_a_report(
     """Without chains the variational approximation: a course drawn in two figures is one course, to the solver's tolerance."""
     shown: dict[str, Any] = {}
 
-    def kept(_: Desk, name: str, caption: str, make: Callable[[], Any], **__: object) -> str:
+    def kept(_: ReportFolder, name: str, caption: str, make: Callable[[], Any], **__: object) -> str:
         if name in ("drives", "what_if", "fit", "persistence", "parameters_mechanism", "contrast"):
             shown[name] = make()
             assert "Laplace" not in caption
         return ""
 
-    monkeypatch.setattr("cellsim.report.page.Desk.draw", kept)
+    monkeypatch.setattr("cellsim.report.page.ReportFolder.draw", kept)
     made = write_report(small_patient(), tmp_path, starts=1, draws=20, seed=1, without=LONG)
     assert not made.failures and len(shown) == 6
     for axes in shown.values():
@@ -452,18 +452,20 @@ def test_what_a_model_does_not_have_is_left_out(tmp_path: Path, monkeypatch: pyt
     """Witness: the model's own names. None is a disease drive, an effector or a viable cell, and the case has one product at most."""
     drawn: dict[str, str] = {}
     monkeypatch.setattr(
-        "cellsim.report.page.Desk.draw",
+        "cellsim.report.page.ReportFolder.draw",
         lambda self, name, caption, make, alt: drawn.update({name: caption}) or f"{caption} {alt}",
     )
     case = tiny_case(
         "bag = 0; bag' = -0.2*bag; x = 1; x' = k*bag - 0.1*x; k = 0.1",
         {"y": "x"}, [("y", 1.0, 1.0), ("y", 10.0, 9.0)], {"k": ("log-normal", -2.3, 0.5)}, doses=[(2.0, "bag", 50.0)],
     )  # fmt: skip
-    job = Job(case, Desk(tmp_path), starts=1, draws=10, length=4, seed=1, variants=("",), without=LONG)
+    job = Job(
+        case, ReportFolder(tmp_path), starts=1, draws=10, length=4, seed=1, variants=("",), without=LONG
+    )
     job.calibrate("")
     job.ask("")
     text = text_of(page_of(job, {}))
-    assert job.desk.failures == {}
+    assert job.output.failures == {}
     assert {"fit", "residuals", "what_if"} <= set(drawn)
     assert not {"drives", "persistence", "persistence_first", "parameters_mechanism", "contrast"} & set(drawn)
     assert not re.search(r"(?i)failed\.|purpura|disease drive|viable|persist|own cells|cytokine", text)

@@ -9,7 +9,7 @@ import numpy as np
 
 from cellsim.likelihood.objective import Objective
 
-__all__ = ["Nulls", "nulls_of"]
+__all__ = ["VariantRoles", "variant_roles"]
 
 _KILLING = "alloimmunity"
 # predictions nearer than this with and without every infusion: the infusions do nothing
@@ -17,7 +17,7 @@ _NOTHING = 1e-3
 
 
 @dataclass(frozen=True)
-class Nulls:
+class VariantRoles:
     """Which variants of a case are held against each other.
 
     Attributes
@@ -39,11 +39,11 @@ class Nulls:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Those that are fitted: nulls, the default one and its neutral rivals."""
+        """Those that are fitted: nulls, the default one and its neutral ones."""
         return tuple(dict.fromkeys((*self.nulls, self.default, *self.neutral)))
 
 
-def nulls_of(objectives: Mapping[str, Objective], default: str) -> Nulls:
+def variant_roles(objectives: Mapping[str, Objective], default: str) -> VariantRoles:
     """Tell the variants of a case apart by what they do, not by what they are called.
 
     A variant is a null when no prediction changes as all infusions are taken away, at three draws from its prior.
@@ -56,15 +56,15 @@ def nulls_of(objectives: Mapping[str, Objective], default: str) -> Nulls:
 
     Returns
     -------
-    Nulls
+    VariantRoles
 
     Examples
     --------
     >>> from cellsim.case.case import load_case
     >>> from cellsim.likelihood.objective import objective_of
     >>> case = load_case("sjogren_rfib")
-    >>> nulls_of({each: objective_of(case, variant=each) for each in ("V0", "V2", "V4")}, "V2")
-    Nulls(default='V2', nulls=('V0',), acting=('V2', 'V4'), neutral=('V4',))
+    >>> variant_roles({each: objective_of(case, variant=each) for each in ("V0", "V2", "V4")}, "V2")
+    VariantRoles(default='V2', nulls=('V0',), acting=('V2', 'V4'), neutral=('V4',))
     """
     nulls = sorted(
         (name for name in objectives if _idle(objectives[name])), key=lambda n: len(objectives[n].names)
@@ -78,7 +78,7 @@ def nulls_of(objectives: Mapping[str, Objective], default: str) -> Nulls:
             for each in set(objectives[default].names) - set(objectives[name].names)
         )
     ]
-    return Nulls(default, tuple(nulls), tuple(acting), tuple(neutral))
+    return VariantRoles(default, tuple(nulls), tuple(acting), tuple(neutral))
 
 
 def _idle(objective: Objective) -> bool:
