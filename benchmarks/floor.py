@@ -14,7 +14,7 @@ from benchmarks.problem import problem
 from cellsim.compiler.llvm import BLOCK, Code, aligned, assemble, lane_width
 from cellsim.compiler.rodas5p import STAGES
 from cellsim.compiler.writer import Writer
-from cellsim.solver.step_loop import call_kernel
+from cellsim.solver.step_control import call_kernel
 
 _ARITHMETIC = re.compile(r"= (fadd|fsub|fmul|fdiv|fneg)\b[^<]*(?:<(\d+) x double>)?")
 

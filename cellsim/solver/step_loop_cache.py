@@ -130,6 +130,9 @@ def _fingerprint() -> str:
         (here / f"{name}.py").read_bytes()
         for name in (
             "step_loop",
+            "step_control",
+            "step_events",
+            "step_loop_tangents",
             "loop_arrays",
             "step_loop_cache",
             "../compiler/sensitivity_directions",
