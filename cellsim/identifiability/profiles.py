@@ -12,21 +12,28 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from cellsim.errors import CalibrationError, Problem, did_you_mean, is_finite_number, unusable
-from cellsim.identifiability.profile_curve import Branch, Curve, row_of, threshold
-from cellsim.identifiability.profile_path import Point, ProfileProblem, Walk, settle, walk
+from cellsim.identifiability.profile_curve import Curve, row_of, threshold
+from cellsim.identifiability.profile_path import Point, ProfileProblem
+from cellsim.identifiability.profile_search import (
+    KINDS,
+    ROUGH,
+    HeldQuantity,
+    ProfileSearch,
+    all_walks,
+    curve_of,
+    parameters_of_rows,
+    starting_modes,
+)
 from cellsim.likelihood.compatibility import objective_given
 from cellsim.likelihood.objective import Objective
 from cellsim.posterior.approximation import Approximation
 from cellsim.predictions.predictions import Prediction, prediction_from
-from cellsim.streams import progress_bar
-from cellsim.threads import as_they_end
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -41,17 +48,6 @@ __all__ = ["DYNAMIC", "Profiles", "profile"]
 DYNAMIC = ("persistence", "alloimmunity", "drives", "vessels")
 """Groups of parameters that say what cells do and how the disease answers; what is profiled by default."""
 
-KINDS = ("posterior", "unaided", "likelihood")
-# whitened coordinates have no bounds: beyond these many prior sd nobody looks
-_LIMIT = {"posterior": 8.0, "unaided": 8.0, "likelihood": 5.0}
-_REACH = {"posterior": 8.0, "unaided": 5.0, "likelihood": 5.0}
-# where a prior is not believed it only chooses, as if it were ten times wider
-_ASIDE = 0.01
-# what a box wider by so much of itself would be worth, in -2 ln likelihood, for a reader to see it
-_WIDER, _WORTH = 0.1, 0.1
-# likelihoods of many parameters wind through narrow modes; what may be left of -2 ln when patience ends
-_ROUGH = {"posterior": 0.0, "unaided": 0.0, "likelihood": 0.3}
-_FAR = 4.0
 # a fall of -2 ln that is worth telling
 _BETTER = 0.05
 # of the probability
@@ -206,10 +202,10 @@ def profile(
     if hasattr(source, "drawn"):
         raise CalibrationError("profile takes a calibration: it walks from optima, and draws have none.")
     chosen = (names,) if isinstance(names, str) else names
-    lines, problems = _quantities(objective, chosen, predictions)
+    quantities, problems = _quantities(objective, chosen, predictions)
     several: list[Any] = [levels] if isinstance(levels, str) or np.ndim(levels) == 0 else list(levels)  # type: ignore[arg-type]
     problems += _impossible(kind, several, step, tolerance, workers)
-    if kind == "unaided" and any(line.column < 0 for line in lines):
+    if kind == "unaided" and any(quantity.column < 0 for quantity in quantities):
         problems.append(
             Problem(
                 what="a prediction has no prior of its own to do without.", remedy="Profile its posterior."
@@ -218,19 +214,20 @@ def profile(
     if problems:
         raise CalibrationError(problems)
     levels = tuple(sorted(map(float, several)))
-    modes = _valleys(source, objective, kind)
+    modes = starting_modes(source, objective, kind)
     first = min(modes, key=lambda pair: pair[1].level)
-    _judge(lines, first[1].theta)
-    job = _ProfileSearch(modes, first[1].level, threshold(levels[-1]), step, tolerance, _ROUGH[kind], kind)
-    sides, stopped = _run(job, lines, workers or os.cpu_count() or 1, progress, objective.variant)
+    _judge(quantities, first[1].theta)
+    job = ProfileSearch(modes, first[1].level, threshold(levels[-1]), step, tolerance, ROUGH[kind], kind)
+    sides, stopped = all_walks(job, quantities, workers or os.cpu_count() or 1, progress, objective.variant)
     best = first[1]
     if kind != "unaided":
         best = min([best, *(p for each in sides.values() for p in each.points)], key=lambda p: p.level)
-    touched = _touched(objective, best.theta)
+    touched = parameters_of_rows(objective, best.theta)
     curves = {
-        line.name: made
-        for k, line in enumerate(lines)
-        if (made := _curve(objective, line, k, sides, len(modes), best, kind, levels, touched)) is not None
+        quantity.name: made
+        for k, quantity in enumerate(quantities)
+        if (made := curve_of(objective, quantity, k, sides, len(modes), best, kind, levels, touched))
+        is not None
     }
     return Profiles(
         objective=objective,
@@ -240,7 +237,7 @@ def profile(
         least=best.level,
         curves=curves,
         doubts=(
-            *_doubts(first[1], best, stopped, [line.name for line in lines], curves),
+            *_doubts(first[1], best, stopped, [quantity.name for quantity in quantities], curves),
             *_too_few(objective, kind),
             *_roughly([*(p for _, p in modes), *(p for each in sides.values() for p in each.points)], kind),
             *_out_of_sight(source, modes, best.level, threshold(levels[-1])),
@@ -274,21 +271,11 @@ def _impossible(
 # ---- what is profiled -----------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class _Line:
-    """A quantity to be held."""
-
-    name: str
-    unit: str
-    of: Callable[[Array], tuple[float, Array]]
-    column: int = -1
-
-
 def _quantities(
     objective: Objective,
     names: Sequence[str] | None,
     predictions: Sequence[Prediction] | Mapping[str, Callable[[Mapping[str, float]], float]],
-) -> tuple[list[_Line], list[Problem]]:
+) -> tuple[list[HeldQuantity], list[Problem]]:
     groups: dict[str, list[str]] = {}
     for name in objective.names:
         groups.setdefault(objective.case.prior(name).group, []).append(name)
@@ -310,11 +297,11 @@ def _quantities(
                     what=f"no estimated parameter or group {name!r}{fixed}.", remedy=did_you_mean(name, known)
                 )
             )
-    lines = [_parameter(objective, name) for name in wanted]
+    quantities = [_parameter(objective, name) for name in wanted]
     if isinstance(predictions, Mapping):
         predictions = [prediction_from(objective, each, name) for name, each in predictions.items()]
-    lines += [_Line(each.name, each.unit, each.of) for each in predictions]
-    called = [line.name for line in lines]
+    quantities += [HeldQuantity(each.name, each.unit, each.of) for each in predictions]
+    called = [quantity.name for quantity in quantities]
     problems += [
         Problem(what=f"two quantities are called {name!r}.", remedy="Give the prediction a name of its own.")
         for name in dict.fromkeys(called)
@@ -323,286 +310,36 @@ def _quantities(
     if not objective.names:
         what = f"nothing is estimated in {objective.variant or objective.case.name}, so there is nothing to profile."
         problems = [Problem(what=what, remedy="Give a parameter a prior and estimate true.")]
-    elif not lines and not problems:
+    elif not quantities and not problems:
         problems.append(Problem(what="nothing to profile: neither a parameter nor a prediction was named."))
-    return lines, problems
+    return quantities, problems
 
 
-def _parameter(objective: Objective, name: str) -> _Line:
+def _parameter(objective: Objective, name: str) -> HeldQuantity:
     column = objective.names.index(name)
     normal = np.zeros(len(objective.names))
     normal[column] = 1.0
-    return _Line(name, objective.case.prior(name).unit, lambda theta: (float(theta[column]), normal), column)
+    return HeldQuantity(
+        name, objective.case.prior(name).unit, lambda theta: (float(theta[column]), normal), column
+    )
 
 
-def _judge(lines: Sequence[_Line], theta: Array) -> None:
+def _judge(quantities: Sequence[HeldQuantity], theta: Array) -> None:
     """Refuse quantities that cannot be held at other values."""
     problems = []
-    for line in lines:
-        value, normal = line.of(theta)
+    for quantity in quantities:
+        value, normal = quantity.of(theta)
         if not np.isfinite(value) or not np.all(np.isfinite(normal)):
-            problems.append(Problem(what=f"{line.name} is {value} at the optimum."))
+            problems.append(Problem(what=f"{quantity.name} is {value} at the optimum."))
         elif not normal.any():
             problems.append(
                 Problem(
-                    what=f"{line.name} = {value:g} does not move with any parameter here.",
+                    what=f"{quantity.name} = {value:g} does not move with any parameter here.",
                     remedy="A chance judged without noise is a step; profile the value itself, or ask for noise.",
                 )
             )
     if problems:
         raise CalibrationError(problems)
-
-
-# ---- where walks start ----------------------------------------------------------------------------
-
-
-def _valleys(source: Any, objective: Objective, kind: str) -> list[tuple[ProfileProblem, Point]]:
-    """Every distinct optimum known, polished, with its ground."""
-    optima: list[tuple[Array, Array | None]] = []
-    if (mixture := getattr(source, "mixture", None)) is not None:
-        optima = [(mode.theta, np.linalg.inv(mode.covariance)) for mode in mixture.modes]
-    elif hasattr(source, "covariance"):
-        optima = [(source.theta, np.linalg.inv(source.covariance))]
-    else:
-        optima = [(np.zeros(len(objective.names)), None)]
-    out: list[tuple[ProfileProblem, Point]] = []
-    for theta, curvature in optima:
-        extra = None
-        if kind != "likelihood" and curvature is not None:
-            jacobian = objective.evaluate(theta, gradient=True).jacobian
-            extra = None if jacobian is None else curvature - jacobian.T @ jacobian
-        weights = np.full(theta.size, _ASIDE if kind == "likelihood" else 1.0)
-        ground = ProfileProblem(objective, weights, _LIMIT[kind], extra)
-        start = np.clip(theta, -ground.limit, ground.limit)
-        point = settle(ground, start, tolerance=1e-3, most=100, rough=_ROUGH[kind])
-        if point is None and curvature is not None:
-            # Newton's steps were lost; a calibration's own optimum is a point to walk from whatever is left to gain
-            start = _descended(ground, start)
-            point = settle(ground, start, tolerance=1e-3, most=100, rough=np.inf)
-        if point is not None and all(np.max(np.abs(point.theta - p.theta)) > 0.1 for _, p in out):
-            out.append((ground, point))
-    if not out:
-        raise CalibrationError(
-            "no optimum could be reached from the prior medians; calibrate, and profile what that finds."
-            if optima[0][1] is None
-            else "nothing can be simulated at the calibration's optima once priors are left out; profile the posterior."
-        )
-    return sorted(out, key=lambda pair: pair[1].level)
-
-
-def _descended(ground: ProfileProblem, start: Array) -> Array:
-    """Down to the floor by bounded least squares, where Newton's own steps do not find the way."""
-    from scipy.optimize import least_squares
-
-    objective, scale, count = ground.objective, np.sqrt(ground.weights), len(ground.objective.terms)
-    found = {"theta": start}
-
-    def residuals(theta: Array) -> Array:
-        here = objective.evaluate(theta).residuals
-        return np.append(here[:count], scale * here[count:])
-
-    def slopes(theta: Array) -> Array:
-        jacobian = objective.evaluate(theta, gradient=True).jacobian
-        assert jacobian is not None
-        if not np.all(np.isfinite(jacobian)):
-            raise CalibrationError("the gradient is not finite.")
-        found["theta"] = theta
-        return np.vstack([jacobian[:count], np.diag(scale)])
-
-    inside = np.clip(start, -ground.limit * (1 - 1e-9), ground.limit * (1 - 1e-9))
-    try:
-        ended = least_squares(
-            residuals, inside, slopes, bounds=(-ground.limit, ground.limit), x_scale="jac", max_nfev=200
-        )
-    except CalibrationError:
-        return found["theta"]
-    return np.asarray(ended.x)
-
-
-# ---- the walks ------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class _ProfileSearch:
-    modes: Sequence[tuple[ProfileProblem, Point]]
-    least: float
-    rise: float
-    step: float
-    tolerance: float
-    rough: float
-    kind: str
-
-    def side(self, line: _Line, mode: int, side: int) -> Walk | None:
-        """One walk: one quantity, one mode, one side; None when it cannot even begin."""
-        ground, optimum = self.modes[mode]
-        if optimum.level - self.least > self.rise:
-            return None
-        if self.kind == "unaided":
-            weights = ground.weights.copy()
-            weights[line.column] = _ASIDE
-            ground = replace(ground, weights=weights)
-            found = settle(ground, optimum.theta, tolerance=1e-3, most=100)
-            if found is None:
-                return None
-            optimum = found
-        start = settle(
-            ground,
-            optimum.theta,
-            line.of,
-            line.of(optimum.theta)[0],
-            tolerance=self.tolerance,
-            rough=self.rough,
-        )
-        if start is None:
-            return None
-        least = start.level if self.kind == "unaided" else self.least
-        sd = np.sqrt(2 / start.curvature)
-        far = max(_REACH[self.kind], abs(start.at) + 0.5) if line.column >= 0 else np.inf
-        longest = 1.5 if line.column >= 0 else 3 * sd
-        return walk(
-            ground, line.of, start, side, least=least, rise=self.rise, step=self.step, reach=(-far, far),
-            longest=longest, tolerance=self.tolerance, rough=self.rough,
-        )  # fmt: skip
-
-
-def _run(
-    job: _ProfileSearch, lines: Sequence[_Line], workers: int, progress: bool | None, title: str
-) -> tuple[dict[tuple[int, int, int], Walk], bool]:
-    """All walks on all cores; what is done is kept when the user interrupts."""
-    done: dict[tuple[int, int, int], Walk] = {}
-    with ThreadPoolExecutor(workers) as pool:
-        tasks: dict[Future[Walk | None], tuple[int, int, int]] = {
-            pool.submit(job.side, line, mode, side): (k, mode, side)
-            for k, line in enumerate(lines)
-            for mode in range(len(job.modes))
-            for side in (-1, 1)
-        }
-        try:
-            for task in progress_bar(
-                as_they_end(tasks), title=f"{title}: profiles", total=len(tasks), progress=progress
-            ):
-                if (found := task.result()) is not None:
-                    done[tasks[task]] = found
-        except KeyboardInterrupt:
-            pool.shutdown(wait=False, cancel_futures=True)
-            return done, True
-    return done, False
-
-
-def _curve(
-    objective: Objective,
-    line: _Line,
-    k: int,
-    sides: Mapping[tuple[int, int, int], Walk],
-    modes: int,
-    best: Point,
-    kind: str,
-    levels: tuple[float, ...],
-    touched: frozenset[str],
-) -> Curve | None:
-    if kind == "unaided":
-        own = [point for (each, _, _), side in sides.items() if each == k for point in side.points]
-        best = min(own or [best], key=lambda point: point.level)
-    branches = [
-        _branch(objective, line, sides[k, mode, -1], sides[k, mode, 1], best.level, kind)
-        for mode in range(modes)
-        if (k, mode, -1) in sides and (k, mode, 1) in sides
-    ]
-    if not branches:
-        return None
-    value, normal = line.of(best.theta)
-    about = objective.case.prior(line.name) if line.column >= 0 else None
-    size = float(np.linalg.norm(normal))
-    return Curve(
-        name=line.name,
-        unit=line.unit,
-        group=about.group if about else "prediction",
-        meaning=about.meaning if about else "",
-        prediction=about is None,
-        kind=kind,
-        best=value,
-        branches=tuple(branches),
-        levels=levels,
-        prior=objective.priors[line.column] if about else None,
-        prior_sd=size,
-        shift=float(normal @ best.theta) / size,
-        touched=about is None or line.name in touched,
-    )
-
-
-def _touched(objective: Objective, theta: Array) -> frozenset[str]:
-    """Parameters on which some row depends."""
-    jacobian = objective.evaluate(theta, gradient=True).jacobian
-    if jacobian is None:
-        return frozenset(objective.names)
-    seen = np.any(jacobian[: len(objective.terms)] != 0, axis=0)
-    return frozenset(name for name, each in zip(objective.names, seen, strict=True) if each)
-
-
-def _branch(objective: Objective, line: _Line, down: Walk, up: Walk, least: float, kind: str) -> Branch:
-    points = [*reversed(down.points[1:]), *up.points]
-    far = _FAR if kind != "likelihood" else _LIMIT[kind] - 1e-3
-    return Branch(
-        at=np.array([point.at for point in points]),
-        rise=np.array([point.level for point in points]) - least,
-        slope=np.array([point.slope for point in points]),
-        theta=np.array([point.theta for point in points]),
-        pressed=tuple(
-            tuple(
-                name
-                for j, name in enumerate(objective.names)
-                if j != line.column and abs(point.theta[j]) >= far
-            )
-            for point in points
-        ),
-        held=_holders(objective, points, line.column) if kind == "likelihood" else ((),) * len(points),
-        ends=(down.end, up.end),
-        sd=float(np.sqrt(2 / up.points[0].curvature)),
-        leaps=tuple(each.points[k].at for each in (down, up) for k in each.jumps),
-        evaluations=sum(point.evaluations for point in points),
-    )
-
-
-def _holders(objective: Objective, points: Sequence[Point], column: int) -> tuple[tuple[str, ...], ...]:
-    """At each point whose prior decides how high it is; at the lowest the quantity's own may as well."""
-    lowest = min(range(len(points)), key=lambda k: points[k].level)
-    return tuple(
-        _held(objective, point.theta, -1 if k == lowest else column) for k, point in enumerate(points)
-    )
-
-
-def _held(objective: Objective, theta: Array, column: int) -> tuple[str, ...]:
-    """Parameters, other than that of `column`, which only their prior keeps from making the likelihood larger.
-
-    On the floor the likelihood pulls a coordinate outwards as hard as what is left of the prior pulls it back: half its
-    slope is _ASIDE theta, or _ASIDE theta / phi(theta) by probability of the prior, phi the standard normal density. What
-    a prior with a tenth more of probability would be worth follows from this slope and the curvature of the likelihood.
-    """
-    from scipy.stats import norm
-
-    density = norm.pdf(theta)
-    slope = _ASIDE * np.abs(theta) / density
-    near = [
-        j
-        for j, prior in enumerate(objective.priors)
-        if j != column and 2 * slope[j] * _WIDER > _WORTH and prior.cut[int(theta[j] > 0)]
-    ]
-    at_limit = [j for j in range(theta.size) if j != column and abs(theta[j]) >= _LIMIT["likelihood"] - 1e-3]
-    if near:
-        jacobian = objective.evaluate(theta, gradient=True).jacobian
-        assert jacobian is not None
-        rows = (
-            np.delete(jacobian[: len(objective.terms)], column, axis=1)
-            if column >= 0
-            else jacobian[: len(objective.terms)]
-        )
-        spread = np.diag(np.linalg.inv(rows.T @ rows + _ASIDE * np.eye(rows.shape[1])))
-        spread = np.insert(spread, column, np.nan) if column >= 0 else spread
-        bend = np.maximum(1 / spread - _ASIDE, 0.0) / density**2
-        with np.errstate(divide="ignore"):
-            way = np.minimum(_WIDER, slope / bend)
-        near = [j for j in near if 2 * slope[j] * way[j] - bend[j] * way[j] ** 2 > _WORTH]
-    return tuple(objective.names[j] for j in sorted({*near, *at_limit}))
 
 
 def _doubts(
@@ -633,7 +370,7 @@ def _too_few(objective: Objective, kind: str) -> list[str]:
 def _roughly(points: Sequence[Point], kind: str) -> list[str]:
     count = sum(point.rough for point in points)
     return [
-        f"{count} of {len(points)} points were reached only roughly: -2 ln may be lower there, by about {_ROUGH[kind]:g} on the "
+        f"{count} of {len(points)} points were reached only roughly: -2 ln may be lower there, by about {ROUGH[kind]:g} on the "
         "walks."
     ] * bool(count)
 

@@ -11,8 +11,8 @@ from small_cases import decay, straight_line, tiny_case
 
 from cellsim.case.case import load_case
 from cellsim.errors import CalibrationError
-from cellsim.identifiability import profiles
-from cellsim.identifiability.profile_curve import CLOSED, Branch, Curve, threshold
+from cellsim.identifiability import profile_search
+from cellsim.identifiability.profile_curve import CLOSED, Branch, Curve, row_of, threshold
 from cellsim.identifiability.profiles import profile
 from cellsim.likelihood.objective import objective_of
 from cellsim.posterior.fitting import calibrate
@@ -204,7 +204,7 @@ def test_a_value_below_a_limit_bounds_one_side_only():
     )
     assert ends.lower == CLOSED and ends.upper == "open: flat"
     assert ends.low == pytest.approx(low, rel=0.02)
-    assert "no upper end" in curve.sentence() and np.isnan(profiles.row_of(curve)["high_95"])
+    assert "no upper end" in curve.sentence() and np.isnan(row_of(curve)["high_95"])
 
 
 def test_the_bend_where_another_parameter_reaches_its_limit_is_found_and_named():
@@ -324,14 +324,14 @@ def test_groups_name_their_parameters():
 
 def test_an_interrupt_keeps_what_is_done(monkeypatch):
     objective = objective_of(decay([1.0, 0.5, 0.3, 0.2], DAYS))
-    real = profiles.walk
+    real = profile_search.walk
 
     def impatient(ground, quantity, first, side, **options):
         if first.theta.size and quantity(first.theta)[1][1]:
             raise KeyboardInterrupt
         return real(ground, quantity, first, side, **options)
 
-    monkeypatch.setattr(profiles, "walk", impatient)
+    monkeypatch.setattr(profile_search, "walk", impatient)
     found = profile(objective, workers=1)
     assert len(found.curves) == 1 and any("interrupted" in each for each in found.doubts)
 
