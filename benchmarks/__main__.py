@@ -34,6 +34,9 @@ Times are processor time, the shortest of several runs; batches are in wall time
 
 `python -m benchmarks.edits [how many] [first seed]` measures no time: it makes random mistakes in a valid case (2,000 by default,
 about ten minutes) and prints each that changed the posterior without being refused or doubted. The tests make a hundred.
+
+`python -m benchmarks.mutations [word ...]` makes mistakes in the sources themselves, each in a copy of the tree, and prints which
+test catches it, or that none does (all of them in about a quarter of an hour; words choose).
 """
 
 

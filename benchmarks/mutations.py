@@ -1,0 +1,387 @@
+"""Mistakes made in the sources on purpose: each must be caught by a test.
+
+``python -m benchmarks.mutations [word ...]`` makes them one by one, each in a copy of the tree of its own (all of them
+take about a quarter of an hour; words choose those in whose names they stand), runs the tests that should catch it, and
+prints which one did. It ends with 1 when one survives.
+
+A mutation names the text that it replaces; a test keeps that this stands in its file exactly once, so that the list
+cannot go out of date unnoticed.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from cellsim.solver.step_loop_cache import CACHE
+
+__all__ = ["MUTATIONS", "Mutation"]
+
+ROOT = Path(__file__).resolve().parents[1]
+_LEFT_BEHIND = shutil.ignore_patterns(".*", "__pycache__", "build", "dist", "*.egg-info", "*-report")
+# what pytest ends with: tests failed, or a file could not even be imported
+_FAILED, _INTERRUPTED = 1, 2
+
+
+@dataclass(frozen=True)
+class Mutation:
+    """One mistake.
+
+    Attributes
+    ----------
+    name : str
+        What goes wrong.
+    file : str
+        From the root of the tree.
+    old, new : str
+        What stands there, exactly once, and what takes its place.
+    tests : tuple of str
+        Files, or tests in files, that should catch it.
+    """
+
+    name: str
+    file: str
+    old: str
+    new: str
+    tests: tuple[str, ...]
+
+
+def _of(file: str, *mutations: tuple[str, str, str, str]) -> tuple[Mutation, ...]:
+    """Mutations of one file: name, old text, new text, tests with blanks between them."""
+    return tuple(
+        Mutation(name, file, old, new, tuple(f"tests/{test}" for test in tests.split()))
+        for name, old, new, tests in mutations
+    )
+
+
+# fmt: off
+MUTATIONS = (
+    # ---- doses and schedules ------------------------------------------------------------------------------
+    *_of(
+        "cellsim/dosing/schedule.py",
+        ("two equal doses become one", "tuple(sorted(infusions, key=_place))", "tuple(sorted(set(infusions), key=_place))",
+         "dosing/test_schedule.py"),
+        ("a cut leaves out the dose of its day", "if first <= each.day < last", "if first < each.day < last",
+         "dosing/test_schedule.py"),
+        ("doses at equal intervals begin one interval late", "[first + each * step for each in range(max(count, 1))]",
+         "[first + (each + 1) * step for each in range(max(count, 1))]", "dosing/test_schedule.py"),
+    ),
+    *_of(
+        "cellsim/dosing/delivery.py",
+        ("a bolus is given twice", "boluses.append((infusion.day, state, amount))",
+         "boluses.extend(2 * [(infusion.day, state, amount)])", "solver/test_simulation.py"),
+        ("the duration of an infusion is ignored", "if length > 0:", "if length > 1e9:", "solver/test_simulation.py"),
+        ("cells are not divided by what the model's unit counts", "amount = infusion.cells / scale", "amount = infusion.cells",
+         "solver/test_simulation.py"),
+        ("the factor of a unit's own definition is lost", "scale * float(match[1] or 1.0), match[2]", "scale, match[2]",
+         "solver/test_simulation.py"),
+    ),
+    *_of(
+        "cellsim/dosing/tables.py",
+        ("hours are read as days", ' / (self.hours if timed == "time" else 1.0)', "", "dosing/test_schedule.py"),
+        ("ADDL gives one dose less", "for step in range(int(more) + 1):", "for step in range(max(int(more), 1)):",
+         "dosing/test_schedule.py"),
+        ("ADDL repeats the first day", "day + step * interval", "day", "dosing/test_schedule.py"),
+        ("an amount in millions of cells is read as cells", 'amount * self.amount if column == "amt" else amount', "amount",
+         "dosing/test_schedule.py"),
+        ("DUR is ignored", 'self.number(row, "dur") / self.hours', '0.0 * self.number(row, "dur")', "dosing/test_schedule.py"),
+        ("an empty amount is read as zero", "if _missing(row.get(column)):", "if False:",
+         "dosing/test_schedule.py petab/test_tables.py"),
+        ("a row left out by C is kept", "if each[0] not in left_out], True", "], True", "petab/test_tables.py"),
+    ),
+    *_of(
+        "cellsim/dates.py",
+        ("a date is a day off", "return (moment - datetime.combine(day_zero, time()))",
+         "return 1.0 + (moment - datetime.combine(day_zero, time()))", "dosing/test_schedule.py"),
+    ),
+    *_of(
+        "cellsim/units.py",
+        ("a micro is ten times too large", '("micro", "1e-6", "u", "µ", "μ")', '("micro", "1e-5", "u", "µ", "μ")', "test_units.py"),
+        ("powers of a unit are not carried", "Unit(self.factor**exponent,", "Unit(self.factor,", "test_units.py"),
+    ),
+    # ---- readers ------------------------------------------------------------------------------------------
+    *_of(
+        "cellsim/delimited.py",
+        ("a decimal comma is read as a point", "plain = text.strip()", 'plain = text.strip().replace(",", ".")',
+         "petab/test_tables.py"),
+        ("the last row of a table is lost", "return Table(tuple(name for name in columns if name), tuple(rows),",
+         "return Table(tuple(name for name in columns if name), tuple(rows[:-1]),", "petab/test_tables.py"),
+        ("a short row is filled up whatever separates", ' or (len(cells) < len(columns) and separator != "\\t")', "",
+         "petab/test_tables.py"),
+        ("two quotes in a quoted cell stay two", "cells.append(found[0][1:-1].replace('\"\"', '\"'))",
+         "cells.append(found[0][1:-1])", "petab/test_tables.py"),
+    ),
+    *_of(
+        "cellsim/petab/tables.py",
+        ("an empty cell is read as zero", "            return default\n        try:",
+         "            return 0.0 if default is None else default\n        try:", "case/test_case.py"),
+    ),
+    *_of(
+        "cellsim/petab/doses_read.py",
+        ("a dose of PEtab misses its scale", "names[0] if names else target, amount * scale))",
+         "names[0] if names else target, amount))", "petab/test_petab.py"),
+        ("a rate of PEtab is taken for an amount", "steps[begin][0] * (end - begin) * scale", "steps[begin][0] * scale",
+         "petab/test_petab.py"),
+    ),
+    *_of(
+        "cellsim/model/sbml_formulas.py",
+        ("the delay of an event is ignored", "if event.isSetDelay():", "if False:", "model/test_formats.py"),
+        ("an event that is true at the start never fires", "initially = bool(trigger.getInitialValue()) if",
+         "initially = True if", "model/test_formats.py"),
+        ("an initial assignment is lost", 'self.starts[name] = self.number(start.getMath(), f"{name} at the start")',
+         "pass", "model/test_formats.py"),
+    ),
+    # ---- engine -------------------------------------------------------------------------------------------
+    *_of(
+        "cellsim/solver/breakpoints.py",
+        ("the first dose is dropped", "in doses.jumps:", "in doses.jumps[1:]:", "solver/test_simulation.py"),
+        ("a dose on the last day is dropped", "if time > end:", "if time >= end:",
+         "solver/test_trajectory.py solver/test_time_windows.py"),
+        ("doses of one instant replace one another", "row[target] += amount", "row[target] = amount", "solver/test_simulation.py"),
+        ("an infusion does not stop", "i, -float(rate))]", "i, 0.0 * float(rate))]", "solver/test_simulation.py"),
+    ),
+    *_of(
+        "cellsim/compiler/rodas5p.py",
+        ("a coefficient of a stage is wrong in its fifth digit", "(2.849394379747939,", "(2.849494379747939,",
+         "compiler/test_rodas5p.py"),
+        ("a coefficient of the dense output is wrong in its third digit", "0.4272876194431874", "0.4282876194431874",
+         "compiler/test_rodas5p.py"),
+    ),
+    *_of(
+        "cellsim/compiler/writer.py",
+        ("a step counts by its least error, not its largest", "fcmp ugt {code.kind(BLOCK)} {e}, {worst}",
+         "fcmp ult {code.kind(BLOCK)} {e}, {worst}", "solver/test_solver.py"),
+        ("the new value alone scales the error", "size = code.choose(code.compare(\"ogt\", old, size, BLOCK), old, size, BLOCK)",
+         "size = code.two(\"fadd\", code.two(\"fadd\", old, size, BLOCK), code.const(1.0, BLOCK), BLOCK)",
+         "solver/test_solver.py solver/test_tolerances.py"),
+    ),
+    *_of(
+        "cellsim/solver/step_loop.py",
+        ("the tolerance is a hundred times looser", "w[control + 1] = opt[RTOL]", "w[control + 1] = 100.0 * opt[RTOL]",
+         "solver/test_solver.py solver/test_simulation.py"),
+        ("steps with a hundred times their error are taken", "if not error <= 1.0:", "if not error <= 100.0:",
+         "solver/test_solver.py solver/test_simulation.py"),
+        ("dense output of the second order", "inner = w[k] + theta * (w[k + step] + theta * w[k + 2 * step])",
+         "inner = w[k] + theta * w[k + step]", "solver/test_solver_stories.py"),
+        ("a sample on the day of a dose is read before it", "if not (s < new or (s <= new and new < end and hit < 0)):",
+         "if not s <= new:", "solver/test_simulation.py"),
+        ("every lane has the doses of the first", "w[slot + i * W + lane] += G.op_amount[o * stride + (source[lane] if stride > 1 else 0)]",
+         "w[slot + i * W + lane] += G.op_amount[o * stride]", "solver/test_solver_stories.py"),
+        ("events of one instant see one another's new values", "w[off[S_Y1] + i * W + lane] = w[off[S_YS] + i * W + lane]",
+         "w[off[S_Y1] + i * W + lane] = w[off[S_Y] + i * W + lane] = w[off[S_YS] + i * W + lane]", "solver/test_time_windows.py"),
+        ("an event fires again while its condition holds", "if now[e] != 0 and held[e] == 0:", "if now[e] != 0:",
+         "solver/test_solver.py solver/test_time_windows.py"),
+        ("an event on states is taken at the end of its step", "new = t + hit_theta * h", "new = t + h", "solver/test_solver.py"),
+        ("the jump of a rate on a day that moves is not felt", "_shift_tangents(T, b, SEED_TURN, G.flow, -1.0)",
+         "_shift_tangents(T, b, SEED_TURN, G.flow, 0.0)", "solver/test_time_windows.py"),
+        ("the instant of a dose that moves is not felt", "_shift_tangents(T, b, SEED_DOSE, G.flow, -1.0)",
+         "_shift_tangents(T, b, SEED_DOSE, G.flow, 0.0)", "solver/test_solver_sensitivities.py"),
+        ("the instant of an event on states is not felt", "_shift_all(T, G.flow, -1.0)", "_shift_all(T, G.flow, 0.0)",
+         "solver/test_solver_sensitivities.py"),
+    ),
+    # ---- noise and priors ---------------------------------------------------------------------------------
+    *_of(
+        "cellsim/likelihood/noise.py",
+        ("the Jacobian of log-normal noise is lost", "constant = -_LOG_ROOT_TWO_PI - np.log(sd) - np.where(logged, seen, 0.0)",
+         "constant = -_LOG_ROOT_TWO_PI - np.log(sd)", "likelihood/test_noise.py"),
+        ("the Jacobian of Student noise is lost", "constant = _log_height(degrees) - np.log(scale) - np.where(logged, seen, 0.0)",
+         "constant = _log_height(degrees) - np.log(scale)", "likelihood/test_noise.py"),
+        ("a residual has the wrong sign", "residual = (said - seen) / sd", "residual = (seen - said) / sd",
+         "likelihood/test_noise.py likelihood/test_likelihood.py::test_the_gradient_is_that_of_half_the_objective"),
+        ("below and above a limit are exchanged", "sign = np.where(above, -1.0, 1.0)", "sign = np.where(above, 1.0, -1.0)",
+         "likelihood/test_noise.py"),
+        ("a grade's share is that of all grades up to it", "log_expit(high) + log_expit(-low) + np.log(apart)", "log_expit(high)",
+         "likelihood/test_noise.py"),
+    ),
+    *_of(
+        "cellsim/likelihood/priors.py",
+        ("the density of a cut prior is not divided by what is left", "np.asarray(self._distribution().logpdf(value)) - np.log(self._share())",
+         "np.asarray(self._distribution().logpdf(value))", "likelihood/test_priors.py"),
+        ("the upper bound of a prior is ignored in its density", " & (np.asarray(value) <= self.upper)", "", "likelihood/test_priors.py"),
+        ("a widened prior is not widened", "sd = sd * np.array([self.priors[j].spread for j in found])",
+         "sd = sd * np.ones(len(found))", "likelihood/test_priors.py comparison/test_variants.py::test_evidence_under_another_power_is_that_of_a_wider_normal_prior"),
+    ),
+    # ---- likelihood ---------------------------------------------------------------------------------------
+    *_of(
+        "cellsim/likelihood/observations.py",
+        ("a censored row is read as exact", 'part="censored" if isinstance(row, Censored) else "standard"', 'part="standard"',
+         "likelihood/test_likelihood.py::test_what_is_scored_is_said_in_full"),
+        ("a value above its limit is read as below", 'above=isinstance(row, Censored) and row.censoring == "right"', "above=False",
+         "likelihood/test_noise.py"),
+        ("the sd of the noise is squared", "return float(number)\n", "return float(number) ** 2\n", "likelihood/test_likelihood.py::test_every_part_is_its_formula"),
+        ("a grade ends at its lower cut-point", "cuts[low], cuts[high + 1]", "cuts[low], cuts[high]", "likelihood/test_likelihood.py::test_every_part_is_its_formula"),
+        ("the slope of a value with log-normal noise is that of its logarithm",
+         "np.divide(1.0, predicted, out=inner, where=rows.logged & ~nothing)", "pass", "likelihood/test_likelihood.py::test_the_gradient_is_that_of_half_the_objective"),
+    ),
+    *_of(
+        "cellsim/likelihood/objective.py",
+        ("the first prior is dropped", "np.concatenate([scores.residual, theta]), jacobian",
+         "np.concatenate([scores.residual, 0.0 * theta[:1], theta[1:]]), jacobian", "likelihood/test_likelihood.py::test_the_sum_of_squares_is_the_posterior_up_to_its_constant"),
+        ("the first prior is counted twice", "np.concatenate([scores.residual, theta]), jacobian",
+         "np.concatenate([scores.residual, np.sqrt(2.0) * theta[:1], theta[1:]]), jacobian", "likelihood/test_likelihood.py::test_the_sum_of_squares_is_the_posterior_up_to_its_constant"),
+        ("the bounds of priors are ignored", 'Prior(row.family or "uniform", numbers, row.lower, row.upper)',
+         'Prior(row.family or "uniform", numbers)', "likelihood/test_likelihood.py likelihood/test_priors.py"),
+        ("rows are read on each other's day", "by_occasion = np.argsort(order)[rows.occasion]", "by_occasion = order[rows.occasion]",
+         "likelihood/test_likelihood.py::test_every_part_is_its_formula"),
+        ("one sensitivity is zero", "solution.sensitivities[0, times, rows.output]\n",
+         "solution.sensitivities[0, times, rows.output]\n        out[:, 0] = 0.0\n", "likelihood/test_likelihood.py::test_the_gradient_is_that_of_half_the_objective"),
+        ("the day of a sample has no slope", "rates * self._coordinates.slopes(theta)[latent[moved]]", "0.0 * rates",
+         "likelihood/test_likelihood.py::test_the_gradient_is_that_of_half_the_objective"),
+        ("a trough is read after its dose", "np.maximum(np.nextafter(days, -np.inf), self.case.start), days)", "days, days)",
+         "case/test_predose.py"),
+        ("the constant of the evidence is lost", "return lost + len(self.names) * np.log(2 * np.pi)", "return lost",
+         "likelihood/test_likelihood.py::test_the_sum_of_squares_is_the_posterior_up_to_its_constant"),
+    ),
+    *_of(
+        "cellsim/likelihood/day_quadrature.py",
+        ("nodes of a day are weighed by the prior squared", "np.exp(-0.5 * self.thetas**2)", "np.exp(-self.thetas**2)",
+         "likelihood/test_day_quadrature.py"),
+    ),
+    *_of(
+        "cellsim/likelihood/marginal_days.py",
+        ("nodes of a day are not weighed", "out.append(by_node + visit.nodes.log_weights)", "out.append(by_node)",
+         "likelihood/test_marginal_days.py::test_value_is_the_integral"),
+        ("all nodes of a day hold the same share", "share = np.exp(held - np.logaddexp.reduce(held))",
+         "share = np.full(held.size, 1.0 / held.size)", "likelihood/test_marginal_days.py::test_gradient_and_curvature_are_those_of_the_value"),
+    ),
+    *_of(
+        "cellsim/likelihood/replicates.py",
+        ("a replicate of a logarithm has noise of the value", "here * np.exp(noise) if term.logged else here + noise",
+         "here + noise", "posterior/test_posterior.py::test_a_replicate_has_the_scatter_of_its_row test_honesty.py::test_values_have_the_law_they_are_scored_by"),
+    ),
+    # ---- posterior ----------------------------------------------------------------------------------------
+    *_of(
+        "cellsim/posterior/laplace.py",
+        ("Laplace's evidence misses the determinant", " - 0.5 * float(self.theta @ self.theta) - 0.5 * self._log_determinant",
+         " - 0.5 * float(self.theta @ self.theta)", "comparison/test_variants.py::test_laplace_and_bridge_meet_the_closed_form_of_a_gaussian_line"),
+        ("only the highest mode counts", "logsumexp([mode.log_evidence for mode in self.modes])",
+         "max(mode.log_evidence for mode in self.modes)", "posterior/test_fitting.py::test_two_explanations_are_both_found_and_weighed"),
+        ("modes are not weighed in their density", "parts.append(np.log(weight) + size", "parts.append(size",
+         "posterior/test_fitting.py::test_density_of_a_mixture_is_that_of_its_normal_laws"),
+        ("the spread between modes is lost", "(mode.covariance + np.outer(apart, apart))", "mode.covariance", "posterior/test_fitting.py::test_a_mixture_has_the_moments_and_quantiles_of_its_draws"),
+    ),
+    *_of(
+        "cellsim/posterior/curvature.py",
+        ("second derivatives are left out of the curvature", "return slopes.T @ slopes + symmetric(together, groups, steps, changes)",
+         "return slopes.T @ slopes + 0.0 * symmetric(together, groups, steps, changes)", "posterior/test_fitting.py::test_the_hessian_is_not_the_one_of_gauss_and_newton"),
+        ("what meets by chance in no row is taken for apart", " | (beside[:count] != 0)", "", "posterior/test_curvature.py"),
+    ),
+    *_of(
+        "cellsim/posterior/calibration.py",
+        ("95 % intervals hold 90 %", "self.mixture.quantiles([0.025, 0.975])", "self.mixture.quantiles([0.05, 0.95])",
+         "posterior/test_fitting.py::test_a_linear_gaussian_problem_has_its_closed_form"),
+    ),
+    # ---- answers ------------------------------------------------------------------------------------------
+    *_of(
+        "cellsim/predictions/measures.py",
+        ("days below are days above", "below = sp.Lt(", "below = sp.Gt(", "predictions/test_measures.py"),
+        ("the chance of being in range counts what is under it", "np.asarray(ndtr(over) - ndtr(under))", "np.asarray(ndtr(over))",
+         "predictions/test_measures.py"),
+        ("an area begins before day 0", "self.areas[name][:, last] - self.areas[name][:, first]", "self.areas[name][:, last]",
+         "predictions/test_measures.py predictions/test_sweeps.py"),
+    ),
+    *_of(
+        "cellsim/predictions/sweeps.py",
+        ("an interval has the level of one side", "[(1 - level) / 2, 0.5, (1 + level) / 2]", "[1 - level, 0.5, level]",
+         "predictions/test_sweeps.py"),
+        ("contraction is of sds, not of variances", "1 - after.var() / before.var()", "1 - after.std() / before.std()",
+         "predictions/test_sweeps.py"),
+    ),
+    *_of(
+        "cellsim/identifiability/profile_curve.py",
+        ("the threshold of a profile is that of one side", "ndtri(0.5 + level / 2)", "ndtri(level)",
+         "identifiability/test_profiles.py::test_a_linear_gaussian_problem_has_its_parabola"),
+    ),
+    *_of(
+        "cellsim/comparison/evidence.py",
+        ("the bridge weighs the approximation's draws wrongly", "upper = np.mean(other / (share * other + rest * ratio))",
+         "upper = np.mean(other / (share * other + ratio))", "comparison/test_variants.py::test_laplace_and_bridge_meet_the_closed_form_of_a_gaussian_line"),
+        ("the bridge's approximation is not normalised", " - np.log(np.diag(root)).sum()", "", "comparison/test_variants.py::test_laplace_and_bridge_meet_the_closed_form_of_a_gaussian_line"),
+        ("priors are raised to the inverse power", "prior.widened(alpha**-0.5)", "prior.widened(alpha**0.5)", "comparison/test_variants.py::test_evidence_under_another_power_is_that_of_a_wider_normal_prior"),
+    ),
+    *_of(
+        "cellsim/comparison/left_out.py",
+        ("rows that are left out are kept", "for k, term in enumerate(objective.terms) if k not in set(rows))",
+         "for term in objective.terms)", "comparison/test_variants.py::test_a_visit_left_out_is_foretold_as_a_gaussian_line_does"),
+        ("left-out rows are weighed the wrong way", "smoothed_weights(-log_likelihood)", "smoothed_weights(log_likelihood)",
+         "comparison/test_variants.py::test_a_visit_left_out_is_foretold_as_a_gaussian_line_does"),
+    ),
+)
+# fmt: on
+
+
+def mutated(mutation: Mutation, root: Path = ROOT) -> str:
+    """The file's text after the mistake.
+
+    Raises
+    ------
+    ValueError
+        If what it replaces does not stand there exactly once.
+    """
+    text = (root / mutation.file).read_text(encoding="utf-8")
+    if (times := text.count(mutation.old)) != 1:
+        raise ValueError(f"{mutation.name}: {mutation.old!r} stands {times} times in {mutation.file}.")
+    return text.replace(mutation.old, mutation.new)
+
+
+@contextmanager
+def _copy() -> Iterator[Path]:
+    with TemporaryDirectory() as folder:
+        yield Path(shutil.copytree(ROOT, Path(folder) / "tree", ignore=_LEFT_BEHIND))
+
+
+def _tested(tree: Path, tests: Iterable[str], kept: str) -> subprocess.CompletedProcess[str]:
+    """The tests of a tree, run there until the first that fails; machine code of the step loop is kept beside it."""
+    return subprocess.run(
+        [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *tests],
+        cwd=tree,
+        env={**os.environ, "PYTHONPATH": str(tree), CACHE: kept},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def caught_by(mutation: Mutation, kept: str) -> str:
+    """The test that catches a mutation, or how else the run ended; empty when it survives."""
+    with _copy() as tree:
+        (tree / mutation.file).write_text(mutated(mutation, tree), encoding="utf-8")
+        done = _tested(tree, mutation.tests, kept)
+    if done.returncode == 0:
+        return ""
+    if done.returncode < 0:
+        return f"signal {-done.returncode}"
+    found = re.search(r"^(?:FAILED|ERROR) (\S+)", done.stdout, re.MULTILINE)
+    if done.returncode not in (_FAILED, _INTERRUPTED) or found is None:
+        raise RuntimeError(f"{mutation.name}: the tests could not be run.\n{done.stdout}{done.stderr}")
+    return found[1]
+
+
+def main(arguments: Sequence[str]) -> int:
+    chosen = [each for each in MUTATIONS if not arguments or any(word in each.name for word in arguments)]
+    survivors = []
+    with TemporaryDirectory() as kept:
+        with _copy() as tree:
+            done = _tested(tree, sorted({test for each in chosen for test in each.tests}), kept)
+        if done.returncode:
+            print(f"Without any mutation the tests fail:\n{done.stdout}{done.stderr}")
+            return 1
+        print("| mutation | caught by |\n|---|---|")
+        for each in chosen:
+            found = caught_by(each, kept)
+            survivors += [] if found else [each]
+            print(f"| {each.name} | {found or '**survived**'} |", flush=True)
+    print(f"\n{len(chosen)} mutations, {len(survivors)} of them survived.")
+    return int(bool(survivors))
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
