@@ -324,7 +324,7 @@ def _compare(options: argparse.Namespace) -> int:
         twice = [post.variant for post in drawn]
         raise CellsimError(f"--posterior: one file a variant is needed; they are of {', '.join(twice)}.")
     if options.model_space:
-        from cellsim.case.select_import import read_select
+        from cellsim.comparison.select_import import read_select
 
         case = read_select(options.model_space, case)
     found = compare(

@@ -311,7 +311,7 @@ class Comparison:
         Parameters
         ----------
         folder : path
-            Made when it does not exist; see :func:`cellsim.case.select_export.write_select`.
+            Made when it does not exist; see :func:`cellsim.comparison.select_export.write_select`.
         criterion : str
             What petab-select is to compare the models by; it knows no evidence, which stands beside its criteria. They
             count measured rows as data, and no prior.
@@ -332,8 +332,7 @@ class Comparison:
         >>> compared = compare(load_case("sjogren_rfib"), seed=1)  # doctest: +SKIP
         >>> compared.to_petab_select("selection")  # doctest: +SKIP
         """
-        from cellsim.case.select_export import write_select
-        from cellsim.comparison.variants_select import calibrated_of
+        from cellsim.comparison.select_export import calibrated_of, write_select
 
         fits = self.fits.values()
         case = next(iter(fits)).case

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cellsim.case.case import load_case
-from cellsim.case.select_export import CRITERIA, METHODS, SELECT_PROBLEM
+from cellsim.comparison.select_export import CRITERIA, METHODS, SELECT_PROBLEM
 from cellsim.delimited import file_text
 from cellsim.errors import CaseError, Problem, did_you_mean
 from cellsim.petab.problem import read_yaml
@@ -56,7 +56,7 @@ def read_select(source: str | PathLike[str], case: Case) -> Case:
     Examples
     --------
     >>> from tempfile import mkdtemp
-    >>> from cellsim.case.select_export import write_select
+    >>> from cellsim.comparison.select_export import write_select
     >>> case = load_case("sjogren_rfib")
     >>> read_select(write_select(case, mkdtemp()), case).variants == case.variants
     True

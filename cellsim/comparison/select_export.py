@@ -16,6 +16,7 @@ from cellsim.petab.tables import TableReader, table_text
 
 if TYPE_CHECKING:
     from cellsim.case.case import Case
+    from cellsim.posterior.calibration import Calibration
 
 __all__ = [
     "CRITERIA",
@@ -23,6 +24,7 @@ __all__ = [
     "MODELS",
     "SELECT_PROBLEM",
     "Calibrated",
+    "calibrated_of",
     "information_criteria",
     "write_select",
 ]
@@ -239,3 +241,44 @@ def _model(case: Case, model: Calibrated, problem: str) -> dict[str, Any]:
         "predecessor_model_hash": "virtual_initial_model-",
         **({_OWN: {name: float(value) for name, value in model.more.items()}} if model.more else {}),
     }
+
+
+def calibrated_of(fit: Calibration) -> Calibrated:
+    """A calibration in PEtab Select's terms.
+
+    Parameters
+    ----------
+    fit : Calibration
+
+    Returns
+    -------
+    Calibrated
+        Criteria at the highest optimum over everything scored: the standard part, censored values and grades, read on
+        the sampling days found. Beside them, for what PEtab Select has no name: ``ln_evidence``, ``rows`` (scored),
+        ``effective_parameters``, and ``nllh_of_petab_problem``, what a tool that reads the PEtab problem finds at these
+        estimates: the standard part alone, on the nominal days.
+
+    Examples
+    --------
+    >>> import cellsim as cs
+    >>> fit = cs.calibrate(cs.load_case("sjogren_rfib"), variant="V0", starts=1)
+    >>> calibrated_of(fit).more["rows"] == len(fit.objective.terms)
+    True
+    """
+    objective, theta = fit.objective, fit.theta
+    rows = len(objective.terms)
+    scored = objective.evaluate(theta).log_likelihood
+    nominal = {f"day_{visit.id}": visit.nominal for visit in fit.case.visits}
+    at_nominal = objective.theta({name: nominal.get(name, fit.values[name]) for name in objective.names})
+    estimated = len(objective.names)
+    return Calibrated(
+        variant=fit.variant,
+        estimates={name: fit.values[name] for name in objective.names},
+        criteria=information_criteria(-float(scored.sum()), estimated=estimated, rows=rows),
+        more={
+            "ln_evidence": fit.log_evidence,
+            "rows": rows,
+            "effective_parameters": fit.effective_parameters,
+            "nllh_of_petab_problem": -objective.parts(at_nominal)["standard"],
+        },
+    )

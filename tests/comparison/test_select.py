@@ -21,9 +21,9 @@ from small_cases import tiny_case
 
 import cellsim as cs
 from cellsim.case.export_v1 import export_v1
-from cellsim.case.select_export import Calibrated, information_criteria, write_select
-from cellsim.case.select_import import read_select
 from cellsim.comparison.comparison import Comparison
+from cellsim.comparison.select_export import Calibrated, information_criteria, write_select
+from cellsim.comparison.select_import import read_select
 from cellsim.comparison.variants import compare
 from cellsim.dosing.schedule import Schedule
 from cellsim.errors import CaseError
