@@ -69,6 +69,8 @@ class Runs:
         By name of quantity.
     areas : mapping of str to array, shape (n_draws, n_times)
         Integral of a quantity over time from the start, in its unit times day.
+    peaks : mapping of str to array, shape (n_draws,)
+        Greatest value of a quantity from day 0 on, by the solver's own steps.
     random : numpy.random.Generator
         For measures that add a future sample's own noise; the same for every schedule.
     """
@@ -76,6 +78,7 @@ class Runs:
     times: Array
     values: Mapping[str, Array]
     areas: Mapping[str, Array]
+    peaks: Mapping[str, Array]
     random: np.random.Generator
 
     def at(self, name: str, day: float) -> Array:
@@ -93,13 +96,16 @@ class Measure(Protocol):
 
     1. `formulas` names the quantities to be recorded, each with a formula in the model's names.
     2. `areas` names what is integrated over time by the solver itself, each with its formula.
-    3. `days` are extra days to be recorded (a grid and every dose are there already).
-    4. `asked` lists the numbers given, `of` gives them, shape (n_asked, n_draws), in the same order.
+    3. `peaks` names those of `formulas` of which the greatest value from day 0 on is looked for, between days too.
+    4. `days` are extra days to be recorded (a grid and every dose are there already).
+    5. `asked` lists the numbers given, `of` gives them, shape (n_asked, n_draws), in the same order.
     """
 
     def formulas(self, case: Case) -> dict[str, sp.Expr]: ...
 
     def areas(self, case: Case) -> dict[str, sp.Expr]: ...
+
+    def peaks(self, case: Case) -> tuple[str, ...]: ...
 
     def days(self, until: float) -> tuple[float, ...]: ...
 
@@ -174,6 +180,9 @@ class _Plain:
 
     def areas(self, case: Case) -> dict[str, sp.Expr]:
         return {}
+
+    def peaks(self, case: Case) -> tuple[str, ...]:
+        return ()
 
     def days(self, until: float) -> tuple[float, ...]:
         return ()
@@ -371,6 +380,8 @@ class DaysBelow(_Plain):
 class PeakLoad(_Plain):
     """Greatest load of a panel from day 0 on: the geometric mean of value over upper reference limit.
 
+    The solver looks for it along its own steps: as exact as the simulation, wherever between recorded days it lies.
+
     Parameters
     ----------
     panel : str
@@ -393,12 +404,14 @@ class PeakLoad(_Plain):
             raise CellsimError(f"no panel {self.panel!r} with upper limits in {case.name}.")
         return {self._name: sp.exp(sp.Add(*logs) / len(logs))}
 
+    def peaks(self, case: Case) -> tuple[str, ...]:
+        return (self._name,)
+
     def asked(self, case: Case, model: Model, until: float) -> tuple[Asked, ...]:
         return (Asked("peak", self._name, "upper limits"),)
 
     def of(self, runs: Runs, case: Case, until: float) -> Array:
-        inside = (runs.times >= 0) & (runs.times <= until)
-        return np.array([runs.values[self._name][:, inside].max(axis=1)])
+        return np.array([runs.peaks[self._name]])
 
 
 def default_measures(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -255,6 +256,7 @@ class _Course:
         model, integrals = with_areas(objective.model, areas)
         outputs = {**formulas, **integrals}
         self.formulas, self.areas = tuple(formulas), tuple(areas)
+        self.peaks = tuple(dict.fromkeys(name for measure in measures for name in measure.peaks(case)))
         self.kernels = objective.kernels_of(outputs, model)
         timeline = replace(timeline, products=case.products)
         delivery = deliver(timeline, model)
@@ -272,15 +274,19 @@ class _Course:
         from cellsim.solver.integration import integrate
 
         objective = self.objective
-        solution = integrate(
+        run = partial(
+            integrate,
             self.kernels,
             objective.vector_of(theta, self.kernels.equations.parameters),
             self.doses,
-            self.times,
             start=self.start,
             rtol=objective.rtol,
-            directions=[objective.names[j] for j in self.free],
         )
+        times, tops = self.times, np.empty(0)
+        if self.peaks:  # a greatest value moves as the quantity does on the day it is reached
+            tops = run((0.0, self.until), peaks=self.peaks, since=0.0).greatest_at[0]
+            times = np.unique([*times, *tops[np.isfinite(tops)]])
+        solution = run(times, directions=[objective.names[j] for j in self.free])
         if solution.status[0] or solution.sensitivities is None:
             raise SimulationError(f"a prediction could not be simulated: {solution.messages[0]}")
         moved = solution.sensitivities[0] * self.coordinates.slopes(theta)[self.free]
@@ -288,10 +294,15 @@ class _Course:
         # (n_draws, n_times) for each output, as a measure wants it
         curves = np.moveaxis(solution.outputs[0][:, :, None] + moves, 0, 2)
         first = len(self.formulas)
+        values = dict(zip(self.formulas, curves[:first], strict=True))
         runs = Runs(
-            self.times,
-            dict(zip(self.formulas, curves[:first], strict=True)),
+            times,
+            values,
             dict(zip(self.areas, curves[first:], strict=True)),
+            {
+                name: values[name][:, np.searchsorted(times, top)]
+                for name, top in zip(self.peaks, tops.tolist(), strict=True)
+            },
             np.random.default_rng(0),
         )
         case = objective.case

@@ -39,6 +39,8 @@ class Simulated:
         Days.
     values, areas : dict of str to array, shape (n_draws, n_times)
         What measures record, each in its own unit; integrals since the start of the simulation, in that of the state times time.
+    peaks : dict of str to array, shape (n_draws,)
+        Greatest values from day 0 on.
     fine : array of bool, shape (n_draws,)
         Which could be simulated.
     why : str
@@ -48,6 +50,7 @@ class Simulated:
     times: Array
     values: dict[str, Array]
     areas: dict[str, Array]
+    peaks: dict[str, Array]
     fine: NDArray[np.bool_]
     why: str
 
@@ -59,6 +62,7 @@ class Simulated:
             first.times,
             {name: np.concatenate([each.values[name] for each in parts]) for name in first.values},
             {name: np.concatenate([each.areas[name] for each in parts]) for name in first.areas},
+            {name: np.concatenate([each.peaks[name] for each in parts]) for name in first.peaks},
             np.concatenate([each.fine for each in parts]),
             next((each.why for each in parts if each.why), ""),
         )
@@ -69,6 +73,7 @@ class Simulated:
             self.times,
             {name: each[fine] for name, each in self.values.items()},
             {name: each[fine] for name, each in self.areas.items()},
+            {name: each[fine] for name, each in self.peaks.items()},
             np.random.default_rng(seed),
         )
 
@@ -107,6 +112,9 @@ class Sample:
             self.formulas.update(measure.formulas(objective.case))
         areas = {name: each for measure in measures for name, each in measure.areas(objective.case).items()}
         self.areas = tuple(areas)
+        self.peaks = tuple(
+            dict.fromkeys(name for measure in measures for name in measure.peaks(objective.case))
+        )
         self.model, integrals = with_areas(objective.model, areas)
         outputs = {**self.formulas, **integrals}
         self.kernels = self.objective.kernels_of(outputs, self.model)
@@ -161,6 +169,7 @@ class Sample:
         delivered = [deliver(each, self.model) for each in timelines]
         vectors = self.objective.vector_of(thetas, self.kernels.equations.parameters)
         found = np.empty((len(plans), len(vectors), len(self.times), len(self.formulas) + len(self.areas)))
+        peaks = np.empty((len(plans), len(vectors), len(self.peaks)))
         fine = np.empty(found.shape[:2], bool)
         why, begin = [""] * len(plans), 0
         for solution in stream(
@@ -171,9 +180,12 @@ class Sample:
             chunk=_DRAWS_A_THREAD * threads,
             start=min([case.start, *(each.day for timeline in timelines for each in timeline.infusions)]),
             threads=threads,
+            peaks=self.peaks,
+            since=0.0,
         ):
             end = begin + len(solution.status) // len(plans)
             found[:, begin:end] = solution.outputs.reshape(len(plans), end - begin, *found.shape[2:])
+            peaks[:, begin:end] = solution.greatest.reshape(len(plans), end - begin, len(self.peaks))
             fine[:, begin:end] = solution.status.reshape(len(plans), -1) == 0
             said = np.array(solution.messages).reshape(len(plans), -1)
             why = [one or next(filter(None, more), "") for one, more in zip(why, said, strict=True)]
@@ -184,8 +196,9 @@ class Sample:
                 self.times,
                 {name: outputs[:, :, k] for k, name in enumerate(self.formulas)},
                 {name: outputs[:, :, count + k] for k, name in enumerate(self.areas)},
+                {name: highest[:, k] for k, name in enumerate(self.peaks)},
                 carried,
                 reason,
             )
-            for outputs, carried, reason in zip(found, fine, why, strict=True)
+            for outputs, highest, carried, reason in zip(found, peaks, fine, why, strict=True)
         ]

@@ -329,7 +329,7 @@ def _learned(draws: Array, prior: Array, chance: bool) -> dict[str, float | str]
     if chance:
         moved = abs(float(draws.mean() - prior.mean())) >= _SAME_CHANCE
         return {**none, "verdict": MOVED if moved else PRIOR_DRIVEN}
-    if np.ptp(prior) == 0:
+    if np.ptp(prior) <= _SAME * np.abs(prior).max():  # all the same, to what the solver can tell
         return none
     before, after = _scores(prior, prior), _scores(draws, prior)
     shift = float(after.mean() - before.mean())

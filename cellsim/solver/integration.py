@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -20,7 +20,7 @@ from numpy.typing import ArrayLike, NDArray
 from cellsim.compiler.kernels import Kernels
 from cellsim.compiler.llvm import lane_width
 from cellsim.compiler.sensitivity_directions import Direction
-from cellsim.errors import Problem, SimulationError
+from cellsim.errors import Problem, SimulationError, did_you_mean
 from cellsim.solver.breakpoints import Doses, Timetable, itinerary, lane_groups
 from cellsim.solver.conditions import turnings
 from cellsim.solver.lanes import Machine, March, begin, follow, machine_of
@@ -103,6 +103,8 @@ class Solution:
         Work done, over all lane groups.
     paths : tuple of Steps
         With ``dense=True``: every step of every set.
+    greatest, greatest_at : (n_sets, n_peaks) arrays
+        The greatest value of each of `peaks`, and a time at which it is reached.
     """
 
     times: Array
@@ -115,6 +117,8 @@ class Solution:
     steps: int
     rejected: int
     paths: tuple[Steps, ...] = ()
+    greatest: Array = field(default_factory=lambda: np.empty((0, 0)))
+    greatest_at: Array = field(default_factory=lambda: np.empty((0, 0)))
 
 
 def _width_for(kernels: Kernels, n_sets: int, lanes: int | None) -> int:
@@ -139,6 +143,8 @@ def integrate(
     peak_share: float = PEAK_SHARE,
     directions: Sequence[str | Direction | tuple[str, str | int]] | None = None,
     output_rates: bool = False,
+    peaks: Sequence[str] = (),
+    since: float = -np.inf,
     dense: bool = False,
     end: float | None = None,
     max_steps: int = 200_000,
@@ -180,6 +186,10 @@ def integrate(
         `doses`. What comes back is the derivative of the scheme itself, its steps held fixed.
     output_rates : bool
         Also return the time derivative of outputs.
+    peaks : sequence of str
+        Outputs of which the greatest value is wanted, wherever between the samples it lies.
+    since : float
+        From when on greatest values count.
     dense : bool
         Also return every step, for interpolation anywhere (one lane).
     end : float, optional
@@ -235,6 +245,11 @@ def integrate(
     several = (doses,) if isinstance(doses, Doses) else tuple(doses)
     if len(several) not in (1, n_sets):
         problems.append(Problem(what=f"Doses for {len(several)} sets, parameters for {n_sets}."))
+    problems += [
+        Problem(what=f"There is no output {name!r}.", remedy=did_you_mean(name, equations.output_names))
+        for name in peaks
+        if name not in equations.output_names
+    ]
     if not (rtol > 0 and peak_share > 0 and (atol is None or np.all(np.asarray(atol) >= 0))):
         problems.append(Problem(what="Tolerances must be positive."))
     if problems:
@@ -248,7 +263,12 @@ def integrate(
     slopes = np.full(outputs.shape if output_rates else (0, 0, 0), np.nan)
     status, culprit = np.zeros(n_sets, np.int64), np.zeros(n_sets, np.int64)
     fail_time = np.zeros(n_sets)
-    options = np.array([rtol, max_step, max_steps, float(output_rates), peak_share * (atol is None)])
+    watched = np.array([equations.output_names.index(name) for name in peaks], np.int64)
+    moved = system.time in system.graph.reachable([system.outputs[k] for k in watched.tolist()])
+    greatest = np.full((2, n_sets, len(watched)), np.nan)
+    options = np.array(
+        [rtol, max_step, max_steps, float(output_rates), peak_share * (atol is None), since, float(moved)]
+    )
     absolute = np.full(n, 1e300)  # the clock has no error
     absolute[:n_states] = UNSEEN * rtol if atol is None else atol
     given = None
@@ -292,6 +312,7 @@ def integrate(
             _read(machine, options, march.w, *reading)
             status[sets], culprit[sets] = march.status[: len(sets)], march.culprit[: len(sets)]
             fail_time[sets] = march.fail_time[: len(sets)]
+            greatest[:, sets] = np.swapaxes(march.greatest[:, :, : len(sets)], 1, 2)
             if dense:
                 paths[sets[0]] = Steps(march.path[: march.counts[3]], n_states)
 
@@ -311,6 +332,7 @@ def integrate(
             clock=system.clock,
             output_rates=output_rates,
             dense=dense,
+            watched=watched,
         )
         carried = None if sensitivities is None else tangents
         return follow(machine, march, plan, options, sample_times, given is not None, arrived, carried)
@@ -335,6 +357,8 @@ def integrate(
         steps=int(sum(each[0] for each in counted)),
         rejected=int(sum(each[1] for each in counted)),
         paths=tuple(paths[i] for i in sorted(paths)),
+        greatest=np.where(status[:, None] == 0, greatest[0], np.nan),
+        greatest_at=greatest[1],
     )
 
 
@@ -374,7 +398,7 @@ def observe(kernels: Kernels, times: ArrayLike, states: ArrayLike, parameters: A
     samples[:, len(kernels.equations.states) :] = t[:, None]  # the clock, and what outputs do not look at
     found, none = np.empty((1, t.size, len(system.outputs))), np.empty((1, 0, 0))
     w[lay["peak"] : lay["peak"] + system.n] = np.abs(samples).max(axis=0, initial=0.0)
-    _read(machine, np.zeros(5), w, samples, none, np.zeros(1, np.int64), none, found, none)
+    _read(machine, np.zeros(7), w, samples, none, np.zeros(1, np.int64), none, found, none)
     return found[0]
 
 

@@ -95,6 +95,9 @@ class March:
     pace: Array
     seen: Array
     flow: Array
+    watched: NDArray[np.int64]
+    greatest: Array
+    heights: Array
 
     def copy(self) -> March:
         """Another that can go its own way."""
@@ -115,6 +118,7 @@ def begin(
     clock: int | None,
     output_rates: bool,
     dense: bool,
+    watched: NDArray[np.int64],
 ) -> March:
     """A march at its start.
 
@@ -131,6 +135,8 @@ def begin(
     clock : int or None
         Which state is the clock.
     output_rates, dense : bool
+    watched : (n_watched,) array
+        Outputs of which the greatest value is wanted.
     """
     lay, n, width = machine.unit.layout, len(absolute), machine.unit.width
     w = aligned(lay.size)
@@ -161,6 +167,9 @@ def begin(
         pace=np.full(5 * len(machine.held), np.nan),
         seen=np.zeros(5 * int(machine.offsets[N_GAPS]) * width),
         flow=np.zeros(2 * n),
+        watched=watched,
+        greatest=np.full((2, len(watched), width), -np.inf),
+        heights=np.zeros((8, len(watched), width)),
     )
 
 
@@ -197,17 +206,27 @@ def _carry(
     """One leg of the way; where `path` turns out too short, once more from its beginning with a longer one."""
     while True:
         begun = march.copy() if len(march.path) else march
+        moving = {each.name: getattr(march, each.name) for each in fields(march)}
         group = Group(
-            machine.addresses, machine.offsets, options, march.w, table.breaks, table.middles, table.op_ptr,
-            table.op_kind, table.op_index, table.op_amount, machine.root_event, march.held, machine.targets,
-            machine.target_ptr, sample_times, march.samples, march.inputs, march.status, march.fail_time,
-            march.culprit, march.counts, march.source, march.ptr, march.now, march.pace,
-            march.seen, march.flow, march.path,
-        )  # fmt: skip
+            addr=machine.addresses,
+            off=machine.offsets,
+            opt=options,
+            breaks=table.breaks,
+            middles=table.middles,
+            op_ptr=table.op_ptr,
+            op_kind=table.op_kind,
+            op_index=table.op_index,
+            op_amount=table.op_amount,
+            root_event=machine.root_event,
+            targets=machine.targets,
+            target_ptr=machine.target_ptr,
+            times=sample_times,
+            **moving,
+        )
         places = addresses(group, tangents)
         said = step_code().run_group(
             places.ctypes.data, march.w.ctypes.data, tangents.v.ctypes.data, given_start, leg.first, leg.stop,
-            len(table.breaks), len(sample_times), table.op_amount.shape[1], len(march.path),
+            len(table.breaks), len(sample_times), table.op_amount.shape[1], len(march.path), len(march.watched),
         )  # fmt: skip
         if said != PATH_FULL:
             return march

@@ -92,7 +92,7 @@ SLOTS = (
     S_MODES,
 ) = range(19)
 N_STATES, N_LANES, N_PADDED, N_OUTPUTS, N_ROOTS, N_CLOCK, N_FIXED, N_MIDDLE, N_GAPS, N_MODES = range(19, 29)
-RTOL, H_MAX, MAX_STEPS, WANT_RATES, PEAK_SHARE = range(5)
+RTOL, H_MAX, MAX_STEPS, WANT_RATES, PEAK_SHARE, SINCE, IN_TIME = range(7)
 ACCEPTED, REJECTED, FACTORED, RECORDED = range(4)
 
 
@@ -128,6 +128,9 @@ class Group(NamedTuple):
     )
     seen: Reals  # (5 n_gaps W,): room for gaps along a step
     flow: Reals  # (2 n,): room
+    watched: Wholes  # (n_watched,): outputs of which the greatest value is wanted
+    greatest: Reals  # (2, n_watched, W): receives it, and its time
+    heights: Reals  # (8, n_watched, W): room for these outputs along a step
     path: Reals  # (some, 3 + 5 n), one lane only: receives start, end, step length, y, y1, K_1, K_2, K_3 of every step
 
 

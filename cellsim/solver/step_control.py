@@ -12,6 +12,7 @@ from numba import njit, types
 from numba.extending import intrinsic
 
 from cellsim.solver.loop_arrays import (
+    IN_TIME,
     N_CLOCK,
     N_FIXED,
     N_LANES,
@@ -19,6 +20,7 @@ from cellsim.solver.loop_arrays import (
     N_MODES,
     N_PADDED,
     N_STATES,
+    OBSERVE,
     PEAK_SHARE,
     RECORDED,
     RHS,
@@ -28,12 +30,14 @@ from cellsim.solver.loop_arrays import (
     S_DENSE,
     S_ERROR,
     S_F,
+    S_G,
     S_PEAK,
     S_Q,
     S_U,
     S_Y,
     S_Y1,
     S_YS,
+    SINCE,
     TOO_MANY_STEPS,
     Reals,
     Wholes,
@@ -43,15 +47,20 @@ __all__ = [
     "call_kernel",
     "compiled",
     "fields_at",
+    "follow_heights",
     "follow_scales",
     "give_up",
     "initial_step",
     "interpolate",
+    "read_heights",
     "read_rates",
     "record_step",
 ]
 
 START = 1.2
+_ROUGH = 2e-4  # of its range in a piece of a step: what a polynomial must not leave of an output that may be greatest
+_BETWEEN = 0.618  # of a piece: where its polynomial is compared with the output, at no regular distance from its points
+_FINEST = 1e-5  # of a step: no piece is shorter
 
 
 def _emit_call(typing: Any, address: Any, w: Any, v: Any) -> Any:
@@ -227,3 +236,105 @@ def record_step(G, start, end, h):  # type: ignore[no-untyped-def]
         for m in range(3):
             path[row + 3 + (2 + m) * n + i] = w[off[S_DENSE] + m * off[N_PADDED] + i]
     G.counts[RECORDED] += 1
+
+
+@compiled
+def read_heights(G, base, time, row, n_watched):  # type: ignore[no-untyped-def]
+    """Outputs of which the greatest value is wanted, at the state in slot ys, into a row of `heights`."""
+    off, w, W = G.off, G.w, G.off[N_LANES]
+    call_kernel(G.addr[OBSERVE], base, base)
+    for k in range(n_watched):
+        for lane in range(W):
+            here = k * W + lane
+            value = w[off[S_G] + G.watched[k] * W + lane]
+            G.heights[row * n_watched * W + here] = value
+            if G.source[lane] == lane and (value > G.greatest[here] or value != value):
+                G.greatest[here], G.greatest[n_watched * W + here] = value, time
+
+
+@compiled
+def _through_five(a, count, i, x):  # type: ignore[no-untyped-def]
+    """The polynomial through an output at five points, at x between 0 and 1 of their piece."""
+    y0, y1, y2, y3, y4 = a[i], a[count + i], a[2 * count + i], a[3 * count + i], a[4 * count + i]
+    d1, d2 = y1 - y0, y2 - 2.0 * y1 + y0
+    d3, d4 = y3 - 3.0 * (y2 - y1) - y0, y4 - 4.0 * (y3 + y1) + 6.0 * y2 + y0
+    x *= 4.0
+    return y0 + x * (d1 + 0.5 * (x - 1.0) * (d2 + (x - 2.0) / 3.0 * (d3 + 0.25 * (x - 3.0) * d4)))
+
+
+@compiled
+def _top_inside(a, count, i, greatest):  # type: ignore[no-untyped-def]
+    """Where between 0 and 1 the polynomial through five points is above the greatest value so far, or -1."""
+    best, top = greatest + 1e-12 * abs(greatest), -1.0
+    for look in range(1, 80):
+        value = _through_five(a, count, i, look / 80.0)
+        if value > best:
+            best, top = value, look / 80.0
+    return top
+
+
+@compiled
+def follow_heights(G, base, t, h, last, n_watched):  # type: ignore[no-untyped-def]
+    """Greatest values of outputs from t to t + last h, read on the dense output.
+
+    The step is cut into pieces in which a polynomial through five points follows each output that may be greatest
+    there; where its top lies inside, the output itself is read near it.
+    """
+    off, w, a = G.off, G.w, G.heights
+    count = n_watched * off[N_LANES]
+    left = max((G.opt[SINCE] - t) / h, 0.0)
+    # what stands still with the states may still move with time
+    wide, known, cut = last - left, False, G.opt[IN_TIME] != 0.0
+    while left < last and wide > 0.0:
+        if not known:
+            interpolate(off, w, left, off[S_YS])
+            read_heights(G, base, t + left * h, np.int64(0), n_watched)
+        for row in (4, 2):
+            # what is read at the end of a step is the value before anything happens there
+            early = 4e-16 * abs(t + last * h) if row == 4 else 0.0
+            interpolate(off, w, left + 0.25 * row * wide, off[S_YS])
+            read_heights(G, base, t + (left + 0.25 * row * wide) * h - early, np.int64(row), n_watched)
+        some = cut
+        for i in range(count):
+            low, high = (
+                min(a[i], a[2 * count + i], a[4 * count + i]),
+                max(a[i], a[2 * count + i], a[4 * count + i]),
+            )
+            some = some or high + (high - low) > G.greatest[i]
+        rough = False
+        if some:
+            for row in (1, 3, 5):
+                place = left + (0.25 * row if row < 5 else _BETWEEN) * wide
+                interpolate(off, w, place, off[S_YS])
+                read_heights(G, base, t + place * h, np.int64(row), n_watched)
+            for i in range(count):
+                low, high = a[i], a[i]
+                for row in range(1, 6):
+                    low, high = min(low, a[row * count + i]), max(high, a[row * count + i])
+                rest = abs(_through_five(a, count, i, _BETWEEN) - a[5 * count + i])
+                rough = rough or (rest > _ROUGH * (high - low) and high + (high - low) > G.greatest[i])
+        if rough and wide > _FINEST:
+            wide *= 0.5
+            known, cut = True, True
+            continue
+        for i in range(count if some else 0):
+            top = _top_inside(a, count, i, G.greatest[i])
+            if top >= 0.0:
+                near = 0.02
+                for _ in range(2):  # a parabola through the output itself
+                    top = min(max(top, near), 1.0 - near)
+                    for row in range(1, 4):
+                        place = left + (top + (row - 2) * near) * wide
+                        interpolate(off, w, place, off[S_YS])
+                        read_heights(G, base, t + place * h, np.int64(4 + row), n_watched)
+                    before, here, after = a[5 * count + i], a[6 * count + i], a[7 * count + i]
+                    bend = before - 2.0 * here + after
+                    if not bend < 0.0:
+                        break
+                    top += min(max(0.5 * (before - after) / bend, -1.0), 1.0) * near
+                    near *= 0.1
+        for i in range(count):
+            a[i] = a[4 * count + i]
+        known = True
+        left += wide
+        wide = min(2.0 * wide, last - left)

@@ -53,6 +53,7 @@ from cellsim.solver.loop_arrays import (
     SEED_DOSE,
     SEED_EVENT,
     SEED_TURN,
+    SINCE,
     STEP,
     STEP_UNDERFLOW,
     T_ATOMS,
@@ -68,10 +69,12 @@ from cellsim.solver.step_control import (
     call_kernel,
     compiled,
     fields_at,
+    follow_heights,
     follow_scales,
     give_up,
     initial_step,
     interpolate,
+    read_heights,
     read_rates,
     record_step,
 )
@@ -110,7 +113,7 @@ _GROUP_BYTES = 8 * len(Group._fields)
 
 
 @compiled
-def run_group(at, base, other, given_start, first, stop, n_breaks, n_times, stride, room):  # type: ignore[no-untyped-def]
+def run_group(at, base, other, given_start, first, stop, n_breaks, n_times, stride, room, n_watched):  # type: ignore[no-untyped-def]
     """Carry W simulations through breaks ``first:stop``, up to the instant of break `stop` or to the end.
 
     Everything that moves lies at the addresses given, so a copy of it taken at `stop` can be carried on along
@@ -130,6 +133,8 @@ def run_group(at, base, other, given_start, first, stop, n_breaks, n_times, stri
         Lengths of `breaks` and `times`, and how many amounts an operation has.
     room : int
         How many steps `path` can hold; zero to record none.
+    n_watched : int
+        Of how many outputs the greatest value is wanted.
 
     Returns
     -------
@@ -229,6 +234,10 @@ def run_group(at, base, other, given_start, first, stop, n_breaks, n_times, stri
                         sample_tangents(T, base, other, ptr[lane])
                 ptr[lane] += 1
         if b == n_breaks - 1:
+            if n_watched and t >= opt[SINCE]:
+                for i in range(size):
+                    w[off[S_YS] + i] = w[Y + i]
+                read_heights(G, base, t, np.int64(0), n_watched)
             if room and G.op_ptr[b + 1] > G.op_ptr[b]:  # what happens at the end is a step without length
                 for i in range(size):
                     w[Y1 + i] = w[Y + i]
@@ -332,6 +341,11 @@ def run_group(at, base, other, given_start, first, stop, n_breaks, n_times, stri
                             held[e] = 0
                 if hit >= 0:
                     new = t + hit_theta * h
+            if n_watched:
+                if not dense:
+                    call_kernel(addr[DENSE], base, base)
+                    dense = True
+                follow_heights(G, base, t, h, hit_theta, n_watched)
             tangents_dense = False
             if tangents:
                 call_kernel(T.addresses[T_STEP], base, other)

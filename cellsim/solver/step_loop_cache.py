@@ -24,7 +24,7 @@ __all__ = ["CACHE", "StepCode", "step_code"]
 # names the folder of kept machine code, in place of the usual ones
 CACHE = "CELLSIM_CACHE_DIR"
 # how many whole numbers each function takes
-_TAKES = {"run_group": 10, "observe_group": 5}
+_TAKES = {"run_group": 11, "observe_group": 5}
 _MAGIC = b"cellsim step loop\n"
 _lock = Lock()
 

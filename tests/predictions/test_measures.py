@@ -7,9 +7,10 @@ from small_cases import tiny_case
 
 import cellsim as cs
 from cellsim import plots
+from cellsim.dosing.infusions import Infusion, Product
 from cellsim.errors import CellsimError
 from cellsim.likelihood.objective import objective_of
-from cellsim.predictions.measures import DaysBelow, InRange, Value
+from cellsim.predictions.measures import DaysBelow, InRange, PeakLoad, Value
 from cellsim.predictions.predictions import predictions_of
 
 RATE = 0.1
@@ -114,3 +115,94 @@ def test_days_below_a_level_move_with_the_crossing() -> None:
     value, slope = found.of(np.array([0.0]))
     assert value == pytest.approx(28 - np.log(5) / 0.2, abs=1e-4)
     assert slope == pytest.approx([0.3 * np.log(5) / 0.2], rel=1e-3)
+
+
+# ---- peaks --------------------------------------------------------------------------------------------
+
+DOSES = ((0.0, 5.0), (3.3, 4.0), (7.0, 6.0))
+
+
+def absorbed(formula: str) -> cs.Calibration:
+    """gut -> x -> out with ka and ke log-normal; `formula` is the one analyte of a panel, its upper limit 2."""
+    made = tiny_case(
+        "gut = 0; x = 0; gut' = -ka*gut; x' = ka*gut - ke*x; ka = 20; ke = 0.3",
+        {"y": formula},
+        [("y", -1.0, 2.0)],
+        {"ka": ("log-normal", float(np.log(20)), 0.4), "ke": ("log-normal", float(np.log(0.3)), 0.3)},
+        start=-2.0,
+    )
+    files = made.files
+    header, row = files["observables.tsv"].splitlines()
+    cells = dict(zip(header.split("\t"), row.split("\t"), strict=True))
+    cells |= {"referenceUpper": "2", "panel": "cytokines"}
+    files["observables.tsv"] = "\n".join(["\t".join(cells), "\t".join(cells.values())]) + "\n"
+    return cs.calibrate(cs.load_case(files), starts=1)
+
+
+def course(t: np.ndarray, ka: float, ke: float, of: str) -> np.ndarray:
+    """Superposed doses: Bateman's function for x, exponentials for gut."""
+    since = t[:, None] - np.array([day for day, _ in DOSES])
+    amount, after = np.array([amount for _, amount in DOSES]), np.maximum(since, 0.0)
+    gut = np.where(since >= 0, amount * np.exp(-ka * after), 0.0).sum(axis=1)
+    x = (amount * ka / (ka - ke) * (np.exp(-ke * after) - np.exp(-ka * after))).sum(axis=1)
+    return {"1 + x": 1 + x, "1 + gut": 1 + gut, "1/(1 + x)": 1 / (1 + x)}[of]
+
+
+def exact_peak(ka: float, ke: float, of: str, until: float) -> float:
+    """The greatest value of the closed form, looked for ever closer."""
+    days = np.unique([*np.linspace(0, until, 4001), *(day for day, _ in DOSES if day <= until)])
+    for _ in range(3):
+        best = int(np.argmax(course(days, ka, ke, of)))
+        low, high = days[max(best - 1, 0)], days[min(best + 1, len(days) - 1)]
+        days = np.unique([*np.linspace(low, high, 2001), days[best]])
+    return float(course(days, ka, ke, of).max())
+
+
+@pytest.fixture(scope="module", params=["1 + x", "1 + gut", "1/(1 + x)"])
+def loaded(request: pytest.FixtureRequest) -> tuple[str, cs.Calibration]:
+    return request.param, absorbed(request.param)
+
+
+PLAN = cs.Schedule(tuple(Infusion(day, "gut", amount) for day, amount in DOSES), (Product("gut", "", "gut"),))
+
+
+@pytest.mark.parametrize("until", [7.0, 7.1, 20.0])
+def test_a_peak_is_that_of_the_closed_form_wherever_it_lies(
+    loaded: tuple[str, cs.Calibration], until: float
+) -> None:
+    """Bateman's function rises and falls within hours between recorded days; gut jumps at doses, the last day's too."""
+    formula, fit = loaded
+    swept = cs.sweep(fit, {"three": PLAN}, until=until, measures=[PeakLoad()], draws=9, history=None)
+    draws = fit.objective.vector_of(fit.draws(9, seed=0), ["ka", "ke"])
+    exact = [exact_peak(ka, ke, formula, until) / 2 for ka, ke in draws]
+    assert swept.posterior[0, 0] == pytest.approx(exact, rel=1e-5)
+
+
+def test_a_peak_as_a_prediction_has_the_value_and_slope_of_the_closed_form(
+    loaded: tuple[str, cs.Calibration],
+) -> None:
+    """And a trajectory's own peak of x is the same."""
+    formula, fit = loaded
+    [asked] = predictions_of(fit, [PeakLoad()], plan=PLAN, until=7.1, history=None)
+    value, slope = asked.of(fit.theta)
+    ka, ke = fit.objective.vector_of(fit.theta, ["ka", "ke"])
+    assert value == pytest.approx(exact_peak(ka, ke, formula, 7.1) / 2, rel=1e-5)
+    # theta counts prior sds of ln ka and ln ke
+    for j, (first, second, sd) in enumerate([(1, 0, 0.4), (0, 1, 0.3)]):
+        up, down = (
+            exact_peak(ka * np.exp(first * each), ke * np.exp(second * each), formula, 7.1) / 2
+            for each in (1e-4, -1e-4)
+        )
+        assert slope[j] == pytest.approx(sd * (up - down) / 2e-4, rel=1e-3, abs=1e-5)
+    if formula == "1 + x":
+        seen = cs.simulate(fit.objective.model, PLAN, [0, 7.1], values={"ka": ka, "ke": ke})
+        assert value == pytest.approx((1 + seen.peak("x")[1]) / 2, rel=1e-5)
+
+
+def test_the_peak_of_what_time_moves_is_found_in_long_steps() -> None:
+    """No dose, so steps are as long as the run; y = 2 + sin(2 pi t)/(1 + (t - 20.4)^2) has its top near day 20.25."""
+    fit = absorbed("2 + sin(6.283185307179586*time)/(1 + (time - 20.4)^2)")
+    swept = cs.sweep(fit, {"none": cs.Schedule()}, until=50, measures=[PeakLoad()], draws=2, history=None)
+    days = np.linspace(20, 21, 1_000_001)
+    exact = (2 + np.sin(2 * np.pi * days) / (1 + (days - 20.4) ** 2)).max() / 2
+    assert swept.posterior[0, 0] == pytest.approx(exact, rel=1e-6)
