@@ -143,9 +143,9 @@ MUTATIONS = (
     *_of(
         "cellsim/solver/breakpoints.py",
         ("the first dose is dropped", "in doses.jumps:", "in doses.jumps[1:]:", "solver/test_simulation.py"),
-        ("a dose on the last day is dropped", "if time > end:", "if time >= end:",
-         "solver/test_trajectory.py solver/test_time_windows.py"),
-        ("doses of one instant replace one another", "row[target] += amount", "row[target] = amount", "solver/test_simulation.py"),
+        ("a dose on the last day is dropped", "if time > end:", "if time >= end:", "solver/test_solver_stories.py"),
+        ("the second of two doses at one instant is dropped", "row[target] += amount", "row[target] += amount if rank == 0 else 0.0",
+         "solver/test_simulation.py"),
         ("an infusion does not stop", "i, -float(rate))]", "i, 0.0 * float(rate))]", "solver/test_simulation.py"),
     ),
     *_of(

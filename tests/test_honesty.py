@@ -217,14 +217,21 @@ def test_quadrature_finds_what_a_mode_overstates() -> None:
 
 
 @cache
+def known(k: int) -> tuple[np.ndarray, Objective, Mode]:
+    """A truth of the line, its patient, and the one mode of that patient's posterior."""
+    theta = np.random.default_rng([k, 9]).standard_normal(2)
+    patient = replicate(line(), theta, seed=k)
+    (mode,) = optima(patient, [np.zeros(2)]).mixture.modes
+    return theta, patient, mode
+
+
+@cache
 def ranked(width: float) -> np.ndarray:
     """Positions of 60 truths of the line in its posterior with all standard deviations multiplied."""
     out = []
     for k in range(60):
-        random = np.random.default_rng([k, 9])
-        theta = random.standard_normal(2)
-        patient = replicate(line(), theta, seed=k)
-        (mode,) = optima(patient, [np.zeros(2)]).mixture.modes
+        random = np.random.default_rng([k, 12])
+        theta, patient, mode = known(k)
         told = Mixture((Mode(mode.theta, mode.curvature / width**2, mode.log_likelihood, mode.objective),))
         draws = posteriors.laplace(patient, told, NOTHING, n=199, seed=k)
         likelihood = posteriors.log_likelihoods(patient, theta[None])
@@ -251,9 +258,9 @@ def test_a_posterior_half_or_twice_as_wide_is_caught(width: float) -> None:
 
 @cache
 def chained() -> np.ndarray:
-    """Positions of 40 truths of the line among the draws of a short chain: two parameters and the log-likelihood."""
-    chain = {"tune": 80, "draws": 160, "keep": 40}
-    made = [sbc.patient(line(), NOTHING, chain, 1000, 1, k) for k in range(40)]
+    """Positions of 20 truths of the line among the draws of a short chain: two parameters and the log-likelihood."""
+    chain = {"tune": 60, "draws": 100, "keep": 40}
+    made = [sbc.patient(line(), NOTHING, chain, 1000, 1, k) for k in range(20)]
     assert not any("failed" in each for each in made)
     return np.array([each["nuts"] for each in made])
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from patients import small_patient
 from scipy import stats
-from small_cases import decay, straight_line
+from small_cases import decay, decay_log_evidence, straight_line
 
 import cellsim as cs
 from cellsim.comparison.comparison import Comparison, Power
@@ -19,10 +20,9 @@ from cellsim.comparison.left_out import LARGEST_SHAPE, groups_of_rows, left_out,
 from cellsim.comparison.variants import compare, comparison_of
 from cellsim.comparison.verdicts import LAPLACE_OFF, laplace_off, nulls_words
 from cellsim.errors import CalibrationError, CellsimError
-from cellsim.likelihood.objective import Objective
 from cellsim.posterior.calibration import Calibration
 from cellsim.posterior.fitting import calibrate, optima
-from cellsim.posterior.posterior import Posterior, sample
+from cellsim.posterior.posterior import sample
 from cellsim.posterior.variational_fitting import variational_approximation
 
 DAYS, VALUES, SD = [0.5, 1.0, 2.0, 3.0], [10.3, 11.9, 12.4, 14.8], 0.5
@@ -35,8 +35,34 @@ def line() -> Calibration:
 
 
 @cache
-def line_draws() -> Posterior:
-    return sample(line(), draws=800, tune=200, seed=1, hierarchy=False)
+def line_draws() -> tuple[np.ndarray, np.ndarray]:
+    """Four times 800 independent draws of the line's Gaussian posterior, and the log-likelihood of each row, by scipy."""
+    x = np.column_stack([np.ones(4), DAYS])
+    covariance = np.linalg.inv(np.eye(2) + x.T @ x / SD**2)
+    mean = covariance @ x.T @ (np.array(VALUES) - 10.0) / SD**2
+    drawn = stats.multivariate_normal(mean, covariance).rvs((4, 800), random_state=1)
+    rows = stats.norm.logpdf(VALUES, 10.0 + drawn @ x.T, SD)
+    order = [("a", "b").index(name) for name in line().objective.names]
+    return drawn[..., order], rows
+
+
+@cache
+def fall_draws() -> tuple[np.ndarray, np.ndarray]:
+    """The same of the decay: ln k by the inverse of its distribution function on a grid, then ln A, which is Gaussian."""
+    random, n = np.random.default_rng(2), len(FALL[0])
+    logs, days = np.log(FALL[0]), np.array(FALL[1])
+    z = np.linspace(-8, 8, 16001)
+    apart = logs + np.exp(z)[:, None] * days
+    along = apart.sum(axis=1) ** 2 / n
+    log_density = -0.5 * (z**2 + along / (0.04 + n) + ((apart**2).sum(axis=1) - along) / 0.04)
+    below = np.cumsum(np.exp(log_density - log_density.max()))
+    k = np.interp(random.random((4, 800)), below / below[-1], z)
+    precision = 1.0 + n / 0.04
+    seen = (logs + np.exp(k)[..., None] * days).sum(axis=-1) / 0.04 / precision
+    a = seen + random.standard_normal(k.shape) / np.sqrt(precision)
+    rows = stats.norm.logpdf(logs, a[..., None] - np.exp(k)[..., None] * days, 0.2) - logs
+    by_name = {"k": k, "A": a}
+    return np.stack([by_name[name] for name in fall().objective.names], axis=-1), rows
 
 
 @cache
@@ -46,7 +72,7 @@ def fall() -> Calibration:
 
 @cache
 def small() -> Comparison:
-    return compare(small_patient(), starts=2, seed=1, progress=False)
+    return compare(small_patient(), starts=1, seed=1, progress=False)
 
 
 def line_evidence(kept: list[int], *, width: float = 1.0) -> float:
@@ -58,37 +84,22 @@ def line_evidence(kept: list[int], *, width: float = 1.0) -> float:
     return float(approximation.logpdf([VALUES[k] for k in kept]))
 
 
-def by_quadrature(objective: Objective) -> float:
-    """ln of the integral of likelihood times N(0, I) over two coordinates, on a grid wide and fine enough."""
-    grid = np.linspace(-6, 6, 161)
-    logs = np.array(
-        [
-            [objective.evaluate(np.array([a, b])).log_likelihood.sum() - (a * a + b * b) / 2 for a in grid]
-            for b in grid
-        ]
-    )
-    cell = np.log(grid[1] - grid[0])
-    # where the decay underflows to zero a row of positive numbers has no density
-    logs = np.nan_to_num(logs, nan=-np.inf)
-    return float(np.logaddexp.reduce(logs, axis=None) + 2 * cell - np.log(2 * np.pi))
-
-
 # ---- evidence ------------------------------------------------------------------------------------
 
 
 def test_laplace_and_bridge_meet_the_closed_form_of_a_gaussian_line() -> None:
     exact = line_evidence([0, 1, 2, 3])
     assert line().log_evidence == pytest.approx(exact, abs=1e-3)
-    post = line_draws()
-    found = bridge(post.objective, post.thetas, post.drawn.scored.log_likelihood.sum(axis=-1), seed=3)
+    thetas, rows = line_draws()
+    found = bridge(line().objective, thetas, rows.sum(axis=-1), seed=3)
     assert found.error < 0.05
     assert abs(found.log_evidence - exact) < 5 * found.error
 
 
 def test_bridge_meets_quadrature_where_laplace_does_not() -> None:
-    post = sample(fall(), draws=1000, tune=200, seed=2, hierarchy=False)
-    exact = by_quadrature(fall().objective)
-    found = bridge(post.objective, post.thetas, post.drawn.scored.log_likelihood.sum(axis=-1), seed=3)
+    thetas, rows = fall_draws()
+    exact = decay_log_evidence(*FALL)
+    found = bridge(fall().objective, thetas, rows.sum(axis=-1), seed=3)
     assert found.error < 0.05
     assert abs(found.log_evidence - exact) < 5 * found.error
 
@@ -114,10 +125,10 @@ def test_a_visit_left_out_is_foretold_as_a_gaussian_line_does(k: int) -> None:
         line().objective, line().mixture, "visit", f"v{k}", rows, approximation=approximation
     )
     assert by_variational.how == "variational" and by_variational.elpd == pytest.approx(exact, abs=2e-3)
-    drawn = line_draws().drawn.scored.log_likelihood.reshape(-1, 4)
+    drawn = line_draws()[1].reshape(-1, 4)
     by_draws, shape = smoothed(drawn[:, list(rows)].sum(axis=1))
-    # a line's end weighs much: its weights are as heavy as can be trusted
-    assert shape < 0.9
+    # a line's end weighs much, and that its weights are heavy is seen
+    assert (shape > 0.7) == (k == 3)
     assert by_draws == pytest.approx(exact, abs=0.2)
 
 
@@ -134,7 +145,7 @@ def test_newton_steps_end_where_a_new_fit_does(k: int) -> None:
     fit = fall()
     rest = replace(fit.objective, terms=tuple(t for j, t in enumerate(fit.objective.terms) if j != k))
     again = fit.log_evidence - optima(rest, [fit.theta]).mixture.log_evidence
-    exact = by_quadrature(fit.objective) - by_quadrature(rest)
+    exact = decay_log_evidence(*FALL) - decay_log_evidence(*(each[:k] + each[k + 1 :] for each in FALL))
     found = left_out(fit.objective, fit.mixture, "visit", f"v{k}", [k])
     # the steps keep second derivatives as they were with all rows
     assert found.elpd == pytest.approx(again, abs=0.05)
@@ -258,7 +269,7 @@ def test_a_comparison_comes_back_from_its_file(tmp_path: Path) -> None:
 
 def test_a_posterior_given_checks_its_variant() -> None:
     fit = small().fits["V0"]
-    post = sample(fit, draws=250, tune=100, seed=3, hierarchy=False)
+    post = sample(fit, draws=150, tune=80, seed=3, hierarchy=False)
     found = comparison_of({"V0": fit}, posteriors={"V0": post}, progress=False)
     check = found.checks["V0"]
     assert check.error < 0.2
@@ -276,16 +287,15 @@ def test_a_posterior_given_checks_its_variant() -> None:
 
 def test_a_bridge_does_without_draws_that_were_lost() -> None:
     """A few draws without a likelihood change a closed-form evidence by no more than its error; many are refused."""
-    post = line_draws()
-    rows = post.drawn.scored.log_likelihood.sum(axis=-1)
-    holes = rows.copy()
+    thetas, rows = line_draws()
+    holes = rows.sum(axis=-1)
     holes[:, ::150] = np.nan
-    found = bridge(post.objective, post.thetas, holes, seed=3)
+    found = bridge(line().objective, thetas, holes, seed=3)
     assert found.lost == np.isnan(holes).sum() > 0
     assert abs(found.log_evidence - line_evidence([0, 1, 2, 3])) < 5 * found.error < 0.5
     holes[:, ::50] = np.nan
     with pytest.raises(CalibrationError, match=r"draws have no likelihood"):
-        bridge(post.objective, post.thetas, holes, seed=3)
+        bridge(line().objective, thetas, holes, seed=3)
 
 
 def test_an_interrupt_keeps_the_variants_that_are_fitted(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -308,7 +318,7 @@ def test_an_interrupt_while_rows_are_left_out_keeps_what_is_done(monkeypatch: py
     fits, real = small().fits, module.all_left_out
     last = small().order[-1]
 
-    def tired(objective: Objective, *args: object, **options: object) -> object:
+    def tired(objective: Any, *args: object, **options: object) -> object:
         if objective.variant != last:
             raise KeyboardInterrupt
         return real(objective, *args, **options)

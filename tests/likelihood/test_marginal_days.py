@@ -8,28 +8,20 @@ from itertools import pairwise
 import numpy as np
 import pytest
 from scipy import integrate, stats
-from small_cases import tiny_case
+from small_cases import PULSES, pulses_log_density, tiny_case
+from small_cases import pulses as pulses_case
 
 import cellsim as cs
 from cellsim.likelihood import marginal_days as unknown_days
 from cellsim.likelihood.marginal_days import WithoutDays
 from cellsim.likelihood.objective import Objective, objective_of
 
-BOX, DOSES, RATE = (0.0, 10.0), (2.0, 6.0), 0.7
+BOX, DOSES = PULSES["box"], PULSES["doses"]
 
 
 @cache
 def pulses(scatter: float = 0.1) -> Objective:
-    """One, and two doses that fade; read times a factor on a day within BOX, and once on a known day."""
-    case = tiny_case(
-        f"x = 1; x' = -{RATE}*(x - 1)",
-        {"y": ("A*x", scatter)},
-        [("y", 5.0, 6.0), ("y", 20.0, 1.5)],
-        {"A": ("log-normal", 0.0, 0.8)},
-        doses=[(day, "x", 20.0) for day in DOSES],
-        windows={5.0: BOX},
-    )
-    return objective_of(case)
+    return objective_of(pulses_case(scatter))
 
 
 def joint(objective: Objective, theta: np.ndarray, rtol: float) -> float:
@@ -134,11 +126,15 @@ def test_days_that_are_known_change_nothing() -> None:
 
 
 def test_a_posterior_with_a_summit_after_each_dose_is_that_of_quadrature() -> None:
-    """After which dose the sample was taken, and how soon: the joint density on a grid of both parameters."""
+    """After which dose the sample was taken, and how soon: the joint density on a grid of both parameters, in closed form."""
     objective = pulses(0.6)
-    post = cs.sample(objective.case, draws=1000, tune=200, seed=4)
-    factor, day = np.linspace(-4, 4, 41), np.linspace(-4, 4, 201)
-    logs = np.array([[joint(objective, np.array([a, d]), 1e-6) for d in day] for a in factor])
+    post = cs.sample(objective.case, draws=500, tune=150, seed=4)
+    factor, day = np.linspace(-4, 4, 81), np.linspace(-4, 4, 801)
+    logs = pulses_log_density(factor[:, None], day, 0.6)
+    for k, j in ((32, 440), (52, 250)):  # and the objective is that density
+        assert joint(objective, np.array([factor[k], day[j]]), 1e-8) == pytest.approx(
+            logs[k, j] + np.log(2 * np.pi), abs=1e-5
+        )
     fine = np.exp(logs - logs.max())
     second = stats.norm.ppf(DOSES[1] / BOX[1])
     later = float(fine[:, day > second].sum() / fine.sum())

@@ -38,12 +38,12 @@ FALL = ([1.4, 1.1, 0.45], [0.2, 1.0, 2.5])
 
 @cache
 def line() -> Posterior:
-    return sample(calibrate(straight_line(*LINE), starts=2), draws=500, tune=200, seed=1)
+    return sample(calibrate(straight_line(*LINE), starts=2), draws=300, tune=150, seed=1)
 
 
 @cache
 def fall() -> Posterior:
-    return sample(calibrate(decay(*FALL), starts=2), draws=800, tune=200, seed=2)
+    return sample(calibrate(decay(*FALL), starts=2), draws=400, tune=150, seed=2)
 
 
 def sigmas(draws: np.ndarray, expected: np.ndarray) -> np.ndarray:
@@ -323,7 +323,7 @@ def tutorial() -> Posterior:
         censored=[(*BELOW, LIMIT)],
         start=-2.0,
     )
-    return sample(calibrate(case, starts=2), draws=400, tune=150, seed=2)
+    return sample(calibrate(case, starts=2), draws=250, tune=120, seed=2)
 
 
 def tutorial_courses(kill: np.ndarray, death: np.ndarray, gain: np.ndarray, day: np.ndarray) -> np.ndarray:
@@ -376,7 +376,7 @@ def walked() -> np.ndarray:
     random = np.random.RandomState(5)
     walkers = emcee.EnsembleSampler(100, 5, tutorial_log_posterior, vectorize=True)
     walkers.random_state = random.get_state()
-    walkers.run_mcmc(0.1 * random.standard_normal((100, 5)), 1500, progress=False)
+    walkers.run_mcmc(0.1 * random.standard_normal((100, 5)), 1100, progress=False)
     return np.asarray(walkers.get_chain(discard=300))
 
 
@@ -497,7 +497,7 @@ def test_a_loaded_posterior_continues_as_the_one_saved_would(tmp_path: Path) -> 
     post.save(path)
     here, there = post.resume(100, tune=50), Posterior.load(path).resume(100, tune=50)
     assert np.array_equal(here.thetas, there.thetas)
-    assert here.thetas.shape == (4, 600, 2) and np.array_equal(here.thetas[:, :500], post.thetas)
+    assert here.thetas.shape == (4, 400, 2) and np.array_equal(here.thetas[:, :300], post.thetas)
     assert here.run.asked == 600 and here.run.evaluations > post.run.evaluations
     assert here.groups["posterior"].sizes["draw"] == 600
 
