@@ -498,8 +498,8 @@ def test_a_loaded_posterior_continues_as_the_one_saved_would(tmp_path: Path) -> 
     here, there = post.resume(100, tune=50), Posterior.load(path).resume(100, tune=50)
     assert np.array_equal(here.thetas, there.thetas)
     assert here.thetas.shape == (4, 400, 2) and np.array_equal(here.thetas[:, :300], post.thetas)
-    assert here.run.asked == 600 and here.run.evaluations > post.run.evaluations
-    assert here.groups["posterior"].sizes["draw"] == 600
+    assert here.run.asked == 400 and here.run.evaluations > post.run.evaluations
+    assert here.groups["posterior"].sizes["draw"] == 400
 
 
 def test_files_that_are_not_ours_or_were_edited_are_refused(tmp_path: Path) -> None:
