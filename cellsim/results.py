@@ -15,20 +15,19 @@ from cellsim.errors import CalibrationError
 
 __all__ = [
     "DATA_DRIVEN",
-    "LABEL",
     "LARGEST_QUIET_SHIFT",
     "LEAST_CONTRACTION",
     "MOVED",
     "PRIOR_DRIVEN",
     "UNTOUCHED",
     "difference",
+    "label_of",
     "number",
     "read_saved",
     "verdict",
     "whole",
 ]
 
-LABEL = "n = 1, uncontrolled, unblinded; schedule rankings reflect priors; not for treatment decisions."
 
 DATA_DRIVEN = "data-driven"
 PRIOR_DRIVEN = "prior-driven"
@@ -38,6 +37,23 @@ UNTOUCHED = "no effect on these data"
 # below a fifth of the prior variance removed, a number is called what it is: an assumption
 LEAST_CONTRACTION = 0.2
 LARGEST_QUIET_SHIFT = 0.5
+
+
+def label_of(design: str = "") -> str:
+    """What must stand beside every number: one patient, how the study was made, and what it is not for.
+
+    Parameters
+    ----------
+    design : str
+        As a case says it; nothing is said where it is empty.
+
+    Examples
+    --------
+    >>> label_of("uncontrolled, unblinded")
+    'n = 1, uncontrolled, unblinded; schedule rankings reflect priors; not for treatment decisions.'
+    """
+    subject = ", ".join(filter(None, ("n = 1", design)))
+    return f"{subject}; schedule rankings reflect priors; not for treatment decisions."
 
 
 def verdict(contraction: float, shift: float, *, touched: bool = True) -> str:

@@ -27,7 +27,31 @@ model small()
   value_IL6 := base_IL6*D; value_IL8 := 2*base_IL6*D; value_ESR := base_ESR*sqrt(D)
 end
 """
-PRODUCTS = "productId\tsource\tstate\tlabel\nrfib\tautologous\tinfusate_auto\town cells\nucmsc\tallogeneic\tinfusate_allo\tdonor cells\n"
+PRODUCTS = (
+    "productId\tsource\tstate\tname\tquantity\nrfib\tautologous\tinfusate_auto\town cells\tviable_auto\n"
+    "ucmsc\tallogeneic\tinfusate_allo\tdonor cells\tviable_allo\n"
+)
+ASKED = {
+    "outcomes.tsv": (
+        "outcomeId\tmeasure\tquantity\tlevel\tbetter\tlabel\tunit\n"
+        "benefit\tdays below\tD\t0.5\thigher\tdays with the disease drive below one half\tdays\n"
+        "load\tpeak load\tcytokines\t\tlower\tpeak cytokine load\tupper limits\n"
+        "in_range\tall in range\tcytokines\t\thigher\tchance: all cytokines in range\t\n"
+    ),
+    "quantities.tsv": (
+        "quantityId\tfigure\tproduct\tswitch\tlabel\nD\tcourse\t\t\tdisease drive D (1 at diagnosis)\n"
+        "R\tcourse\t\te\tremembered state R (doses)\nviable_auto\tamount\trfib\t\tviable cells\n"
+        "viable_allo\tamount\tucmsc\t\tviable cells\nA_auto\tamount\trfib\t\tdying cells\n"
+        "A_allo\tamount\tucmsc\t\tdying cells\n"
+    ),
+    "questions.tsv": (
+        "questionId\tkind\tfirst\tsecond\tquantity\tbetter\twithin\tclaim\tabove\tbelow\ttitle\tbrief\n"
+        "own\tproducts\trfib\tucmsc\tD\tlower\t\town cells persist longer\town cells do better\t"
+        "own cells do not do better\tDo own cells persist longer?\tOwn or donor cells\n"
+        "pulse\tafter dose\t\t\t\t\t4\tshows the acute pulse\t\tneed not show the acute pulse\t\t\n"
+    ),
+    "study.tsv": "field\tvalue\ndesign\tuncontrolled, unblinded\n",
+}
 ANALYTES = {
     "IL6": ("IL-6", "pg/mL", "cytokines", "", "9.1"),
     "IL8": ("IL-8", "pg/mL", "cytokines", "", "20.98"),
@@ -69,7 +93,7 @@ def small_patient() -> Case:
         name="small",
     )
     files = made.files
-    files["products.tsv"] = PRODUCTS
+    files |= {"products.tsv": PRODUCTS, **ASKED}
     files["variants.tsv"] = (
         "variantId\tname\tmeaning\tdefault\nV2\tengulfed\tCells act.\ttrue\nV0\tnull\tNothing comes from the cells.\tfalse\n"
     )

@@ -12,6 +12,14 @@ from cellsim.model.model import load_model
 from cellsim.petab.tables import table_text
 
 TableRow = dict[str, str]
+ROLES = {
+    "persistence": "persistence",
+    "alloimmunity": "rejection",
+    "drives": "mechanism",
+    "vessels": "mechanism",
+    "sample effects": "sample effect",
+}
+"""Groups of small cases, and what their parameters say."""
 
 
 def tiny_case(
@@ -26,6 +34,7 @@ def tiny_case(
     censored: Iterable[tuple[str, float, float]] = (),
     variants: Mapping[str, Mapping[str, float | str]] | None = None,
     groups: Mapping[str, str] | None = None,
+    tables: Mapping[str, str] | None = None,
     start: float = 0.0,
     name: str = "tiny",
 ) -> Case:
@@ -52,7 +61,9 @@ def tiny_case(
     variants : mapping
         Name -> {parameter: value or "estimate"}; the first is the default one.
     groups : mapping
-        Parameter -> group, as in a case's parameter table.
+        Parameter -> group, as in a case's parameter table. Groups called like those of :data:`ROLES` have these roles.
+    tables : mapping
+        Further tables by file name, such as ``questions.tsv``.
     start : float
         The day the simulation starts.
     name : str
@@ -69,7 +80,7 @@ def tiny_case(
     visit = {day: f"v{k}" for k, day in enumerate(days)}
     known = {each.name: each.value for each in model.parameters}
     given = {**known, **parameters}
-    tables: dict[str, tuple[Sequence[str], list[TableRow]]] = {
+    written: dict[str, tuple[Sequence[str], list[TableRow]]] = {
         "observables.tsv": (
             ("observableId", "observableFormula", "noiseFormula", "noiseDistribution", "analyte", "unit"),
             [_observable(each, about) for each, about in observables.items()],
@@ -140,7 +151,11 @@ def tiny_case(
             [{"variantId": each, "default": str(k == 0).lower()} for k, each in enumerate(variants or {})],
         ),
     }  # fmt: skip
-    files = {file: table_text(columns, lines) for file, (columns, lines) in tables.items()}
+    files = {file: table_text(columns, lines) for file, (columns, lines) in written.items()}
+    roles = [{"group": each, "role": ROLES[each]} for each in dict.fromkeys((groups or {}).values()) if each in ROLES]
+    if roles:
+        files["groups.tsv"] = table_text(("group", "role"), roles)
+    files |= dict(tables or {})
     return load_case({**files, "problem.yaml": _PROBLEM.format(name=name), "model.xml": model.to_sbml()})
 
 

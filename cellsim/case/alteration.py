@@ -166,7 +166,7 @@ def _limited(case: Case, alternative: Alternative) -> dict[str, str]:
         return {column: text for column, text in limits.items() if mine and column in line}
 
     def baseline(line: TableRow) -> dict[str, str]:
-        own = line.of("parameterId").startswith(about.id) and line.of("priorDistribution") == "log-normal"
+        own = line.of("parameterId") == about.baseline and line.of("priorDistribution") == "log-normal"
         if not own or not before or not after or line.of("estimate") != "true":
             return {}
         mean, sd = listed(line.of("priorParameters"))

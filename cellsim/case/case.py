@@ -15,6 +15,7 @@ from cellsim.case.assumptions import read_priors, read_variants
 from cellsim.case.checks import of_tables
 from cellsim.case.measurements import Data
 from cellsim.case.model_checks import against_model
+from cellsim.case.outcomes import ASKED_TABLES, Outcome, ReportQuestion, ShownQuantity, read_asking
 from cellsim.case.plausibility import implausible
 from cellsim.case.records import Analyte, Censored, Grade, Measurement, PrintedCell, PriorRow, Variant, Visit
 from cellsim.case.treatment import Treatment
@@ -23,6 +24,7 @@ from cellsim.dosing.schedule import Product, Schedule
 from cellsim.errors import CaseError, ModelError, Problem, did_you_mean
 from cellsim.petab.problem import read_problem_file
 from cellsim.petab.tables import TableReader
+from cellsim.results import label_of
 
 if TYPE_CHECKING:
     from cellsim.model.model import Model
@@ -74,12 +76,22 @@ class Case:
         The competing mechanisms.
     alternatives : tuple of Alternative
         What may have been otherwise.
+    outcomes : tuple of Outcome
+        What schedules are judged by, the main one first.
+    roles : mapping of str to tuple of str
+        What the parameters of each group say.
+    shown : tuple of ShownQuantity
+        Quantities of the model worth a figure.
+    questions : tuple of ReportQuestion
+        What conclusions and report ask in words of the case's own.
+    design, ledger : str
+        How the study was made; the model's quantity that holds everything given.
     start : float
         The day the simulation starts.
     day_zero : datetime.date or None
         The date of day 0.
     cells_per_unit : mapping
-        Cells in one unit of each state that a product enters.
+        How much of a product, in its own unit, is one unit of the state it enters.
     experiment : str
         Name of the one experiment in the PEtab problem.
     product_rows, targets : mapping
@@ -100,6 +112,12 @@ class Case:
     variants: tuple[Variant, ...]
     start: float
     alternatives: tuple[Alternative, ...] = ()
+    outcomes: tuple[Outcome, ...] = ()
+    roles: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    shown: tuple[ShownQuantity, ...] = ()
+    questions: tuple[ReportQuestion, ...] = ()
+    design: str = ""
+    ledger: str = ""
     day_zero: date | None = None
     cells_per_unit: Mapping[str, float] = field(default_factory=dict)
     experiment: str = ""
@@ -119,6 +137,28 @@ class Case:
     def history(self) -> Schedule:
         """What was given before day 0."""
         return self.timeline.only(before=0.0)
+
+    # ---- what is asked ----------------------------------------------------------------------------
+
+    @property
+    def label(self) -> str:
+        """What must stand beside every number of this case."""
+        return label_of(self.design)
+
+    @property
+    def mechanism(self) -> tuple[str, ...]:
+        """Groups of parameters that say how the treatment acts, how long it lasts and what removes it."""
+        return self.groups_of("mechanism", "persistence", "rejection")
+
+    def groups_of(self, *roles: str) -> tuple[str, ...]:
+        """Groups of parameters that have one of these roles, in the order of ``groups.tsv``.
+
+        Examples
+        --------
+        >>> load_case("sjogren_rfib").groups_of("rejection")
+        ('alloimmunity',)
+        """
+        return tuple(group for group, own in self.roles.items() if set(own) & set(roles))
 
     # ---- looking things up ------------------------------------------------------------------------
 
@@ -289,7 +329,7 @@ def load_case(source: str | PathLike[str] | Mapping[str, str] | Case, *, model: 
         folder, reader = None, TableReader({str(file): text for file, text in source.items()})
     else:
         folder, reader = _folder(source), TableReader({})
-        for file in ("problem.yaml", *COMPANIONS, ALTERNATIVES):
+        for file in ("problem.yaml", *COMPANIONS, ALTERNATIVES, *ASKED_TABLES):
             _fetch(reader, folder, file)
     if "problem.yaml" not in reader.texts:
         told = any(each.file == "problem.yaml" for each in reader.problems)
@@ -310,7 +350,9 @@ def load_case(source: str | PathLike[str] | Mapping[str, str] | Case, *, model: 
     data = Data(reader, problem.tables)
     priors = read_priors(reader, problem.tables)
     variants = read_variants(reader, priors)
-    treatment = Treatment(reader, problem.tables)
+    loaded = _loaded(named) if model is None else model
+    treatment = Treatment(reader, problem.tables, loaded)
+    asking = read_asking(reader, data.analytes, treatment.products, priors)
     case = Case(
         name=problem.name or (folder.name if folder else "case"),
         model=named,
@@ -325,6 +367,12 @@ def load_case(source: str | PathLike[str] | Mapping[str, str] | Case, *, model: 
         priors=priors,
         variants=variants,
         alternatives=read_alternatives(reader, treatment.timeline, data.analytes, priors),
+        outcomes=asking.outcomes,
+        roles={each.group: each.roles for each in asking.roles},
+        shown=asking.shown,
+        questions=asking.questions,
+        design=asking.design,
+        ledger=asking.ledger,
         start=0.0 if treatment.start is None else treatment.start,
         day_zero=treatment.day_zero,
         cells_per_unit=treatment.cells_per_unit,
@@ -334,10 +382,20 @@ def load_case(source: str | PathLike[str] | Mapping[str, str] | Case, *, model: 
         _texts=tuple(sorted(reader.texts.items())),
         _noted=tuple(reader.problems),
     )
-    wrong = [problem for problem in case.check(model) if problem.severity == "error"]
+    wrong = [problem for problem in case.check(loaded) if problem.severity == "error"]
     if wrong:
         raise CaseError(wrong)
     return case
+
+
+def _loaded(named: str) -> Model | None:
+    """The model a case names; None when there is none to read, which its check then says."""
+    from cellsim.model.model import load_model
+
+    try:
+        return load_model(named) if named else None
+    except ModelError:
+        return None
 
 
 def _folder(source: str | PathLike[str]) -> Path:

@@ -7,7 +7,8 @@ from collections.abc import Iterable, Iterator
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from cellsim.case.records import SCORED, Censored, Measurement, Visit
+from cellsim.case.grading import scales_checked
+from cellsim.case.records import SCORED, Censored, Measurement, Visit, problem_at
 from cellsim.delimited import read_number
 from cellsim.errors import Problem, UnitError, did_you_mean
 from cellsim.units import conversion_factor
@@ -15,16 +16,7 @@ from cellsim.units import conversion_factor
 if TYPE_CHECKING:
     from cellsim.case.case import Case
 
-__all__ = ["conversion_advice", "day_known", "is_number", "of_tables", "problem_at"]
-
-GRADING = ("purpura_cut_3", "purpura_gap_2", "purpura_gap_1", "purpura_scale")
-"""What turns a lesion level into the probability of a grade (see :mod:`cellsim.likelihood.objective`)."""
-
-
-def problem_at(where: object, what: str, remedy: str = "", severity: str = "error") -> Problem:
-    """A complaint about a record that knows its file and row."""
-    file, row = getattr(where, "file", ""), getattr(where, "row", None)
-    return Problem(what=what, remedy=remedy, file=file, row=row, severity=severity)
+__all__ = ["conversion_advice", "day_known", "is_number", "of_tables"]
 
 
 def of_tables(case: Case) -> Iterator[Problem]:
@@ -188,12 +180,9 @@ def _visits(case: Case) -> Iterator[Problem]:
             )
             yield problem_at(after, what, "Each visit has days of its own.")
     beside = {each.id: each for each in case.priors if not each.standard}
-    if graded := [each for each in case.grades if each.scored]:
-        for name in GRADING:
-            if name not in {each.id for each in case.priors}:
-                what = f"grades are scored, but parameters_extended.tsv has no {name}."
-                yield problem_at(graded[0], what, "Add its prior, or set scored to false.")
-    read = {*GRADING, *(f"day_{visit.id}" for visit in case.visits)}
+    graded, found = scales_checked(case)
+    yield from found
+    read = {*graded, *(f"day_{visit.id}" for visit in case.visits)}
     for each in beside.values():
         if each.id not in read:
             yield problem_at(

@@ -99,6 +99,7 @@ class Data:
             lower=lower,
             upper=upper,
             quantity=line.of("quantity"),
+            baseline=line.of("baseline"),
             formula=formula,
             noise=noise,
             distribution=self.reader.choice(line, "noiseDistribution", _DISTRIBUTIONS, "normal"),
@@ -254,9 +255,7 @@ class Data:
         if lower > upper:
             self.reader.complain(line, f"grades {lower} to {upper} are the wrong way round.")
         if not earliest <= day <= latest:
-            self.reader.complain(
-                line, f"day {day:g} is outside of its own window {earliest:g} to {latest:g}."
-            )
+            self.reader.complain(line, f"day {day:g} is outside of its own window {earliest:g} to {latest:g}.")
         return Grade(
             observable=self.reader.text(line, "observableId"),
             day=day,
@@ -265,6 +264,8 @@ class Data:
             lower=lower,
             upper=upper,
             quantity=line.of("quantity"),
+            scale=line.of("scale"),
+            cuts=listed(line.of("cutPoints")),
             scored=scored,
             calendar=line.of("calendar"),
             file=line.file,
@@ -283,7 +284,7 @@ class Data:
 _OBSERVABLES = (
     ("observableId", "observableFormula", "noiseFormula", "unit"),
     ("observableName", "observablePlaceholders", "noisePlaceholders", "noiseDistribution", "analyte",
-     "quantity", "panel", "referenceLower", "referenceUpper", "referenceDoubt", "noiseSource", *REMARKS),
+     "quantity", "baseline", "panel", "referenceLower", "referenceUpper", "referenceDoubt", "noiseSource", *REMARKS),
 )  # fmt: skip
 _MEASUREMENTS = (
     ("observableId", "experimentId", "time", "measurement", "visitId", "unit"),
@@ -299,5 +300,5 @@ _TABLE1 = (
 _EXTENDED = (
     ("observableId", "kind", "day", "scored"),
     ("visitId", "earliest", "latest", "censoring", "limit", "lower", "upper", "unit", "quantity",
-     "observableParameters", "calendar", "text", "status", "replicateId", *REMARKS),
+     "scale", "cutPoints", "observableParameters", "calendar", "text", "status", "replicateId", *REMARKS),
 )  # fmt: skip

@@ -7,8 +7,8 @@ from collections.abc import Collection, Iterator
 from functools import partial
 from typing import TYPE_CHECKING
 
-from cellsim.case.checks import conversion_advice, day_known, is_number, problem_at
-from cellsim.case.records import Censored, Grade, Measurement, Visit
+from cellsim.case.checks import conversion_advice, day_known, is_number
+from cellsim.case.records import Censored, Grade, Measurement, Visit, problem_at
 from cellsim.dosing.delivery import cells_per_unit
 from cellsim.errors import ModelError, Problem, did_you_mean
 
@@ -81,6 +81,7 @@ def against_model(case: Case, model: Model) -> Iterator[Problem]:
     yield from _days_of_visits(case, {*quantities, *parameters})
     yield from _units(case, model)
     yield from _doses_arrive(case, model)
+    yield from _asked(case, quantities)
     yield from _at_a_dose(case, model)
 
 
@@ -171,9 +172,21 @@ def _doses_arrive(case: Case, model: Model) -> Iterator[Problem]:
             yield say(what=what, remedy=did_you_mean(product.state, states))
             continue
         scale = cells_per_unit(states[product.state], defined) or 1.0
-        stated = case.cells_per_unit.get(product.state, 1e6)
+        stated = case.cells_per_unit.get(product.state, scale)
         if not math.isclose(scale, stated, rel_tol=1e-9):
             yield say(what=f"cellsPerUnit is {stated:g}, but the model counts {product.state} in {scale:g}.")
+        own = defined.get(states[product.state], states[product.state])
+        counts = cells_per_unit(states[product.state], defined) is not None
+        if counts and product.unit != "cells":
+            what = f"product {product.name!r} is in {product.unit!r}, but the model counts cells in {product.state}."
+            yield say(what=what, remedy="Write cells into the column unit, or leave it empty.")
+        elif (
+            not counts
+            and product.unit not in ("", "cells", states[product.state])
+            and (advice := own and conversion_advice(product.unit, own))
+        ):
+            what = f"product {product.name!r} is in {product.unit!r}, but {product.state} in {own!r} in the model."
+            yield say(what=what, remedy=f"Doses stand in the unit of the state they enter. {advice}")
         if product.rate and product.rate not in parameters:
             what = (
                 f"product {product.name!r} has the rate {product.rate!r}, which is no parameter of the model."
@@ -189,6 +202,30 @@ def _doses_arrive(case: Case, model: Model) -> Iterator[Problem]:
         elif cells_per_unit(states[target], defined) not in (None, 1):
             what = f"a dose into {target!r}, which counts cells, but no product enters it."
             yield Problem(what=what, remedy="Name a product for it in products.tsv.", file=file, row=row)
+
+
+def _asked(case: Case, quantities: Collection[str]) -> Iterator[Problem]:
+    """What outcomes, figures, questions and products speak of is in the model."""
+    named: list[tuple[object, str]] = [
+        (each, each.quantity) for each in case.outcomes if each.measure in ("days below", "area")
+    ]
+    named += [(each, each.quantity) for each in case.shown]
+    named += [(each, each.quantity) for each in case.questions]
+    for where, name in named:
+        if name and name not in quantities:
+            yield problem_at(where, f"the model has no {name!r}.", did_you_mean(name, quantities))
+    for product in case.products:
+        if product.quantity and product.quantity not in quantities:
+            what = f"quantity of {product.name}: the model has no {product.quantity!r}."
+            yield Problem(
+                what=what,
+                remedy=did_you_mean(product.quantity, quantities),
+                file="products.tsv",
+                row=case.product_rows.get(product.name),
+            )
+    if case.ledger and case.ledger not in quantities:
+        what = f"ledger: the model has no {case.ledger!r}."
+        yield Problem(what=what, remedy=did_you_mean(case.ledger, quantities), file="study.tsv")
 
 
 def _at_a_dose(case: Case, model: Model) -> Iterator[Problem]:

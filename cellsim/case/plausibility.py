@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from statistics import median
 from typing import TYPE_CHECKING
 
-from cellsim.case.checks import is_number, problem_at
+from cellsim.case.checks import is_number
+from cellsim.case.records import problem_at
 from cellsim.errors import Problem
 
 if TYPE_CHECKING:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from cellsim.errors import Problem
+
 __all__ = [
     "STATUSES",
     "TIMINGS",
@@ -11,10 +13,12 @@ __all__ = [
     "Censored",
     "Grade",
     "Measurement",
+    "Placed",
     "PrintedCell",
     "PriorRow",
     "Variant",
     "Visit",
+    "problem_at",
 ]
 
 STATUSES = {
@@ -35,7 +39,7 @@ SCORED = ("confirmed", "printed", "ocr_corrected")
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Placed:
+class Placed:
     """A row that knows where it stands: file, and line as an editor counts it."""
 
     file: str = ""
@@ -43,7 +47,7 @@ class _Placed:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Analyte(_Placed):
+class Analyte(Placed):
     """One laboratory quantity, and how it is predicted and scored.
 
     Parameters
@@ -57,6 +61,8 @@ class Analyte(_Placed):
     quantity : str
         The model's assignment that predicts the printed value without what belongs to one sample; when empty, the
         formula itself is taken, if it has no placeholders.
+    baseline : str
+        The parameter that is its level before the treatment, where its prior is centred on the reference limits: it moves with them.
     formula, noise : str
         PEtab's formulas: the median (or mean), and the spread.
     distribution : str
@@ -75,6 +81,7 @@ class Analyte(_Placed):
     lower: float | None = None
     upper: float | None = None
     quantity: str = ""
+    baseline: str = ""
     formula: str = ""
     noise: str = ""
     distribution: str = "normal"
@@ -114,7 +121,7 @@ class Analyte(_Placed):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Visit(_Placed):
+class Visit(Placed):
     """One sampling occasion; days from day 0.
 
     Parameters
@@ -141,7 +148,7 @@ class Visit(_Placed):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Measurement(_Placed):
+class Measurement(Placed):
     """One scored row of the standard part.
 
     Parameters
@@ -175,7 +182,7 @@ class Measurement(_Placed):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Censored(_Placed):
+class Censored(Placed):
     """A value known only to lie below (``left``) or above (``right``) a limit; `limit` in `unit`."""
 
     observable: str
@@ -195,7 +202,7 @@ class Censored(_Placed):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Grade(_Placed):
+class Grade(Placed):
     """An ordinal finding known to lie between two grades, both included.
 
     Parameters
@@ -208,6 +215,11 @@ class Grade(_Placed):
         Lowest and highest grade that fit the words.
     quantity : str
         The model's quantity behind the grade; empty when nothing predicts it.
+    scale : str
+        The parameter that says how far the logarithm of `quantity` scatters as it is graded.
+    cuts : tuple of str
+        Where one grade ends and the next begins, on the logarithm of `quantity`: parameters, or formulas of them, from
+        the lowest on; one less than there are grades.
     scored : bool
         Whether the likelihood counts it.
     calendar, text : str
@@ -221,6 +233,8 @@ class Grade(_Placed):
     lower: int
     upper: int
     quantity: str = ""
+    scale: str = ""
+    cuts: tuple[str, ...] = ()
     scored: bool = False
     calendar: str = ""
     text: str = ""
@@ -230,7 +244,7 @@ class Grade(_Placed):
 
 
 @dataclass(frozen=True, kw_only=True)
-class PrintedCell(_Placed):
+class PrintedCell(Placed):
     """One cell of the source's own table.
 
     Parameters
@@ -264,7 +278,7 @@ class PrintedCell(_Placed):
 
 
 @dataclass(frozen=True, kw_only=True)
-class PriorRow(_Placed):
+class PriorRow(Placed):
     """What is held to be known about one parameter before the data.
 
     Parameters
@@ -306,7 +320,7 @@ class PriorRow(_Placed):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Variant(_Placed):
+class Variant(Placed):
     """One of the competing mechanisms: which parameters it fixes, and which it leaves to be estimated.
 
     Parameters
@@ -327,3 +341,9 @@ class Variant(_Placed):
     name: str = ""
     meaning: str = ""
     default: bool = False
+
+
+def problem_at(where: object, what: str, remedy: str = "", severity: str = "error") -> Problem:
+    """A complaint about a record that knows its file and row."""
+    file, row = getattr(where, "file", ""), getattr(where, "row", None)
+    return Problem(what=what, remedy=remedy, file=file, row=row, severity=severity)

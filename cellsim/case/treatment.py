@@ -5,19 +5,25 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import date, timedelta
+from typing import TYPE_CHECKING
 
 from cellsim.case.plausibility import dose_doubt
 from cellsim.dates import as_date, far_away
+from cellsim.dosing.delivery import cells_per_unit
+from cellsim.dosing.infusions import SOURCES, dose_noun
 from cellsim.dosing.schedule import Product, Schedule
 from cellsim.errors import ScheduleError
 from cellsim.petab.doses_read import schedule_from_experiment
 from cellsim.petab.tables import REMARKS, TableReader, TableRow, kept
 
+if TYPE_CHECKING:
+    from cellsim.model.model import Model
+
 __all__ = ["Treatment"]
 
 _PRODUCTS = (
     ("productId", "source", "state"),
-    ("name", "rate", "cellsPerUnit", "infusions", "cells", "note", "doubt"),
+    ("name", "rate", "unit", "quantity", "cellsPerUnit", "infusions", "cells", *REMARKS),
 )
 _EXPERIMENT = (
     ("experimentId", "time", "conditionId"),
@@ -35,6 +41,8 @@ class Treatment:
         Where complaints are left.
     tables : mapping
         Names of the standard tables by their key in the problem file.
+    model : Model, optional
+        What the doses enter: it says what one unit of a state is where the table does not.
 
     Attributes
     ----------
@@ -46,7 +54,7 @@ class Treatment:
     day_zero : datetime.date or None
         The date of day 0, from the column ``date`` of the experiment table.
     cells_per_unit : dict
-        Cells in one unit of each state that a product enters.
+        How much of a product, in its own unit, is one unit of the state it enters.
     product_rows : dict
         TableRow of each product in its table.
     targets : dict
@@ -55,8 +63,10 @@ class Treatment:
         The experiment's name (one is allowed).
     """
 
-    def __init__(self, reader: TableReader, tables: Mapping[str, Sequence[str]]) -> None:
+    def __init__(self, reader: TableReader, tables: Mapping[str, Sequence[str]], model: Model | None = None) -> None:
         self.reader = reader
+        self._units = {} if model is None else {each.name: each.unit for each in model.states}
+        self._defined = {} if model is None else dict(model.units)
         self.cells_per_unit: dict[str, float] = {}
         self._promised: dict[str, tuple[float | None, float | None, TableRow]] = {}
         self.products = kept(self._product(line) for line in reader.rows(["products.tsv"], *_PRODUCTS))
@@ -78,18 +88,29 @@ class Treatment:
 
     def _product(self, line: TableRow) -> Product | None:
         name, state = self.reader.text(line, "productId"), self.reader.text(line, "state")
-        scale = self.reader.number(line, "cellsPerUnit", default=1e6)
+        counted = cells_per_unit(self._units.get(state, ""), self._defined)
+        scale = self.reader.number(line, "cellsPerUnit", default=counted or 1.0)
         if scale is not None and not scale > 0:
             self.reader.complain(line, f"cellsPerUnit {scale:g} must be above zero.")
             scale = None
-        self.cells_per_unit[state] = 1e6 if scale is None else scale
+        self.cells_per_unit[state] = counted or 1.0 if scale is None else scale
+        own = self._units.get(state, "cells")
+        unit = line.of("unit") or ("cells" if counted or line.of("source") in SOURCES[:2] else own)
         self._promised[name] = (
             self.reader.number(line, "infusions") if line.of("infusions") else None,
             self.reader.number(line, "cells") if line.of("cells") else None,
             line,
         )
         try:
-            return Product(name, line.of("source"), state, line.of("name"), line.of("rate"))
+            return Product(
+                name,
+                "" if line.of("source").lower() == "none" else line.of("source"),
+                state,
+                line.of("name"),
+                line.of("rate"),
+                unit,
+                line.of("quantity"),
+            )
         except ScheduleError as error:
             for each in error.problems:
                 self.reader.complain(line, each.what, each.remedy)
@@ -149,9 +170,7 @@ class Treatment:
                 self.reader.complain(line, what)
         return found
 
-    def _timeline(
-        self, experiment: Sequence[TableRow], conditions: Sequence[TableRow], complete: bool
-    ) -> Schedule:
+    def _timeline(self, experiment: Sequence[TableRow], conditions: Sequence[TableRow], complete: bool) -> Schedule:
         try:
             timeline = schedule_from_experiment(
                 experiment,
@@ -175,14 +194,15 @@ class Treatment:
     def _doubt_sizes(self, timeline: Schedule, experiment: Sequence[TableRow]) -> None:
         """Doses a thousandfold off the others of their product, or of a few cells."""
         states = {product.name: product.state for product in self.products}
+        units = {product.name: product.unit for product in self.products}
         for k, each in enumerate(timeline.infusions):
             others = [
                 one.cells
                 for i, one in enumerate(timeline.infusions)
                 if i != k and one.product == each.product
             ]
-            counted = self.cells_per_unit.get(states.get(each.product, ""), 1.0) > 1
-            unit = "cells" if counted else f"of {each.product}"
+            counted = units.get(each.product) == "cells" and states.get(each.product) in self.cells_per_unit
+            unit = "cells" if counted else f"{units.get(each.product, '')} of {each.product}".strip()
             if why := dose_doubt(each.cells, others, counted=counted, unit=unit):
                 at = [
                     one for one in experiment if one.of("conditionId") and float(one.of("time")) == each.day
@@ -198,9 +218,12 @@ class Treatment:
         total = sum(each.cells for each in given)
         if count is not None and count != len(given):
             what = (
-                f"{count:g} infusions of {product.name} are stated, and {len(given)} stand in the timeline."
+                f"{count:g} {dose_noun(given, self.products)}s of {product.name} are stated, and {len(given)} stand in the "
+                "timeline."
             )
             self.reader.complain(line, what, "Was a row lost or doubled?")
         if cells is not None and abs(cells - total) > 1e-6 * cells:
-            what = f"{cells:g} cells of {product.name} are stated, and {total:g} stand in the timeline."
+            what = (
+                f"{cells:g} {product.unit} of {product.name} are stated, and {total:g} stand in the timeline."
+            )
             self.reader.complain(line, what)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     Array = NDArray[np.float64]
 
-__all__ = ["GROUPS", "SAMPLE_EFFECTS", "Alteration", "alterations_of"]
+__all__ = ["GROUPS", "Alteration", "alterations_of"]
 
 GROUPS = (
     "sampling day",
@@ -32,9 +32,6 @@ GROUPS = (
     "analyte left out",
     "visit left out",
 )
-SAMPLE_EFFECTS = "sample effects"
-"""The group of parameters that shift all rows of one sample together."""
-
 _DEGREES = 4.0
 
 
@@ -152,7 +149,7 @@ def alterations_of(case: Case) -> tuple[Alteration, ...]:
 
     * Each visit whose day is estimated: on the second, the middle and the last but one day of its window.
     * Each row of ``alternatives.tsv``: days of infusion, a reference limit, the width of a prior.
-    * The parameters of the group "sample effects": none, half and twice as wide.
+    * The parameters of groups whose role is "sample effect", which shift rows of one sample together: none, half and twice as wide.
     * Student-t noise with four degrees of freedom.
     * Each analyte left out, and each visit, where there are several.
 
@@ -206,7 +203,8 @@ def _alternatives(case: Case) -> list[Alteration]:
 
 
 def _effects(case: Case) -> list[Alteration]:
-    effects = [each.id for each in case.priors if each.group == SAMPLE_EFFECTS and each.estimate]
+    groups = case.groups_of("sample effect")
+    effects = [each.id for each in case.priors if each.group in groups and each.estimate]
     if not effects:
         return []
     group = "sample effect"

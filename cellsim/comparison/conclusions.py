@@ -9,9 +9,9 @@ from itertools import pairwise
 
 import numpy as np
 
+from cellsim.case.outcomes import QUESTIONS, ReportQuestion
 from cellsim.comparison.variant_roles import VariantRoles
 from cellsim.comparison.verdicts import VARIATIONAL_OFF
-from cellsim.identifiability.profiles import DYNAMIC
 from cellsim.likelihood.objective import Objective
 from cellsim.posterior.variational import VariationalApproximation
 from cellsim.predictions.measures import Area
@@ -83,9 +83,6 @@ _STRONG = float(np.log(20))
 _UNSURE = 0.2
 _MOST_DYNAMIC = 3.0
 _STRAINED = 2.0
-# the acute pulse is gone by then: twelve half-lives of eight hours
-_PULSE_DAYS = 4.0
-_DRIVE = "D"
 _LEAST_GAIN = 0.01
 # as far as that, give or take what so few draws leave open
 _LEARNED, _SCATTER = 0.1, 0.05
@@ -113,13 +110,17 @@ def questions(
     """
     asked: list[Question] = []
     left_out: list[str] = []
+    own = {
+        kind: [each for each in objectives[roles.default].case.questions if each.kind == kind]
+        for kind in QUESTIONS
+    }
     for found in (
         _null_lead(objectives, roles),
-        _clearance(roles),
+        *(_removal(roles, each) for each in own["removal"]),
         _dynamic(objectives, roles),
         _strain(objectives, roles),
-        *_pulses(objectives, roles),
-        *_source(objectives, roles, seed),
+        *(found for each in own["after dose"] for found in _after_doses(objectives, roles, each)),
+        *(found for each in own["products"] for found in _products(objectives, roles, each, seed)),
         *_limits(objectives, roles),
     ):
         if isinstance(found, str):
@@ -153,28 +154,30 @@ def _null_lead(objectives: Mapping[str, Objective], roles: VariantRoles) -> Ques
             unit="nat",
             threshold=0.0,
             above="a null leads",
-            below="an effect of the cells leads",
+            below="an effect of the treatment leads",
             margin=VARIATIONAL_OFF,
         ),
         lambda approximations: _best(approximations, roles.nulls) - _best(approximations, acting),
     )
 
 
-def _clearance(roles: VariantRoles) -> Question | str:
+def _removal(roles: VariantRoles, asked: ReportQuestion) -> Question | str:
     if not roles.neutral:
-        return "Whether clearance of donor cells is needed cannot be asked: no variant holds it at nothing."
+        return f"Whether {asked.claim} is needed cannot be asked: no variant holds it at nothing."
     return Question(
         Conclusion(
-            id="clearance_lead",
-            question=f"ln evidence of {roles.default} less that of the best variant without clearance of donor cells "
+            id=f"{asked.id}_lead",
+            question=f"ln evidence of {roles.default} less that of the best variant without {asked.claim} "
             f"({_listed(roles.neutral)})",
             unit="nat",
             threshold=_STRONG,
-            above="clearance of donor cells is supported (20 to 1 or more)",
-            below="clearance of donor cells is not supported",
+            above=f"{asked.above} (20 to 1 or more)",
+            below=asked.below,
             margin=VARIATIONAL_OFF,
         ),
-        lambda approximations: _best(approximations, [roles.default]) - _best(approximations, roles.neutral),
+        lambda approximations: (
+            _best(approximations, [roles.default]) - _best(approximations, roles.neutral)
+        ),
     )
 
 
@@ -183,9 +186,10 @@ def _clearance(roles: VariantRoles) -> Question | str:
 
 def _dynamic(objectives: Mapping[str, Objective], roles: VariantRoles) -> Question | str:
     objective = objectives[roles.default]
-    dynamic = {name for name in objective.names if objective.case.prior(name).group in DYNAMIC}
+    groups = objective.case.mechanism
+    dynamic = {name for name in objective.names if objective.case.prior(name).group in groups}
     if not dynamic:
-        return f"How much of the dynamics was learned cannot be asked: no parameter is in the groups {', '.join(DYNAMIC)}."
+        return "How much of the dynamics was learned cannot be asked: no parameter that is estimated says how the treatment acts."
 
     def learned(approximations: Mapping[str, VariationalApproximation]) -> float:
         approximation = approximations[roles.default]
@@ -230,20 +234,22 @@ def _strain(objectives: Mapping[str, Objective], roles: VariantRoles) -> Questio
     )
 
 
-def _pulses(objectives: Mapping[str, Objective], roles: VariantRoles) -> list[Question | str]:
-    """Whether a sample of unknown day was drawn while the last infusion was still a shock."""
-    objective = objectives[roles.default]
+def _after_doses(
+    objectives: Mapping[str, Objective], roles: VariantRoles, asked: ReportQuestion
+) -> list[Question | str]:
+    """Whether a sample of unknown day was drawn while what follows a dose at once was still there."""
+    objective, within = objectives[roles.default], asked.within or 0.0
     days = [each.day for each in objective.case.timeline]
     out: list[Question | str] = []
     for visit in objective.case.visits:
         window = (visit.earliest, visit.latest)
-        reached = [day for day in days if day < window[1] and day + _PULSE_DAYS > window[0]]
+        reached = [day for day in days if day < window[1] and day + within > window[0]]
         if f"day_{visit.id}" in objective.names and reached:
-            out.append(_pulse(visit.id, visit.name, roles.default))
-    return out or ["When a sample was drawn cannot be asked: no unknown day may lie just after an infusion."]
+            out.append(_after_dose(visit.id, visit.name, roles.default, asked, within))
+    return out or ["When a sample was drawn cannot be asked: no unknown day may lie just after a dose."]
 
 
-def _pulse(visit: str, name: str, variant: str) -> Question:
+def _after_dose(visit: str, name: str, variant: str, asked: ReportQuestion, within: float) -> Question:
     parameter = f"day_{visit}"
 
     def chance(approximations: Mapping[str, VariationalApproximation]) -> float:
@@ -251,81 +257,80 @@ def _pulse(visit: str, name: str, variant: str) -> Question:
         scored = any(term.visit == visit for term in approximation.objective.terms)
         if parameter not in approximation.objective.names or not scored:
             return np.nan
-        infusions = sorted({each.day for each in approximation.case.timeline})
-        stretches = [
-            (first, min(first + _PULSE_DAYS, later)) for first, later in pairwise([*infusions, np.inf])
-        ]
+        given = sorted({each.day for each in approximation.case.timeline})
+        stretches = [(first, min(first + within, later)) for first, later in pairwise([*given, np.inf])]
         return approximation.chance(parameter, np.array(stretches))
 
     return Question(
         Conclusion(
-            id=f"pulse_{visit}",
-            question=f"probability that the sample {name} was drawn within {_PULSE_DAYS:g} days after an infusion, under "
-            f"{variant}",
+            id=f"{asked.id}_{visit}",
+            question=f"probability that the sample {name} was drawn within {within:g} days after a dose, under {variant}",
             unit="probability",
             threshold=0.5,
             margin=_UNSURE,
-            above=f"the sample {name} shows the acute pulse",
-            below=f"the sample {name} need not show the acute pulse",
+            above=f"the sample {name} {asked.above}",
+            below=f"the sample {name} {asked.below}",
         ),
         chance,
     )
 
 
-# ---- donor cells ----------------------------------------------------------------------------------
+# ---- one product against another ------------------------------------------------------------------
 
 
-def _source(objectives: Mapping[str, Objective], roles: VariantRoles, seed: int) -> list[Question | str]:
-    """Whether the patient's own cells would have done better than donor cells on the same days, and who says so."""
+def _products(
+    objectives: Mapping[str, Objective], roles: VariantRoles, asked: ReportQuestion, seed: int
+) -> list[Question | str]:
+    """Whether one product would have done better than another on the same days, and who says so."""
     objective = objectives[roles.default]
     case = objective.case
-    first = {
-        source: next((each.name for each in case.products if each.source == source), "")
-        for source in ("autologous", "allogeneic")
-    }
-    if not all(first.values()) or not case.schedule.count or _DRIVE not in objective.model:
+    pair = (asked.first, asked.second)
+    if not case.schedule.count or asked.quantity not in objective.model:
         return [
-            f"Own against donor cells cannot be asked: that takes a product of each, infusions from day 0 on, and a "
-            f"disease drive {_DRIVE} in the model."
+            f"Whether {asked.above} cannot be asked: that takes doses from day 0 on, and {asked.quantity} in the model."
         ]
 
     # two questions, one simulation
     @lru_cache(maxsize=1)
     def chances(approximation: VariationalApproximation) -> tuple[float, float]:
-        plans = {source: approximation.case.schedule.as_product(name) for source, name in first.items()}
+        plans = {name: approximation.case.schedule.as_product(name) for name in pair}
         until = max(visit.latest for visit in approximation.case.visits)
-        found = sweep(approximation, plans, until=until, measures=[Area(_DRIVE)], draws=_DRAWS, seed=seed)
+        found = sweep(
+            approximation, plans, until=until, measures=[Area(asked.quantity)], draws=_DRAWS, seed=seed
+        )
         if found.interrupted:  # a contrast of fewer draws would be another number
             raise KeyboardInterrupt
+        sign = 1.0 if asked.better == "lower" else -1.0
         posterior, prior = (
-            float(np.mean(1 - draws[0, 0] / draws[1, 0] > _LEAST_GAIN)) if draws.size else np.nan
+            float(np.mean(sign * (1 - draws[0, 0] / draws[1, 0]) > _LEAST_GAIN)) if draws.size else np.nan
             for draws in (found.posterior, found.prior)
         )
         return posterior, prior
 
-    drive = f"the disease drive at least {_LEAST_GAIN:.0%} lower than {first['allogeneic']} on the same days"
+    what = next((each.label for each in case.shown if each.quantity == asked.quantity), asked.quantity)
+    level = f"{what} at least {_LEAST_GAIN:.0%} {asked.better} than {asked.second} on the same days"
     return [
         Question(
             Conclusion(
-                id="own_better",
-                question=f"probability that {first['autologous']} keeps {drive}, under {roles.default}",
+                id=f"{asked.id}_better",
+                question=f"probability that {asked.first} keeps {level}, under {roles.default}",
                 unit="probability",
                 threshold=0.5,
                 margin=_UNSURE,
-                above="own cells do better",
-                below="own cells do not do better",
+                above=asked.above,
+                below=asked.below,
             ),
             lambda approximations: chances(approximations[roles.default])[0],
         ),
         Question(
             Conclusion(
-                id="own_learned",
+                id=f"{asked.id}_learned",
                 question="how far that probability is from the one of the prior alone, either way",
                 unit="probability",
                 threshold=_LEARNED,
                 margin=_SCATTER,
-                above="the data moved the chance that own cells do better",
-                below="the chance that own cells do better is what the prior says",
+                above=f"the data moved the chance that {asked.above}",
+                below=f"the chance that {asked.above} is what the prior says",
             ),
             lambda approximations: abs(float(np.subtract(*chances(approximations[roles.default])))),
         ),

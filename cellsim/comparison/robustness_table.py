@@ -16,12 +16,12 @@ from cellsim.comparison.conclusions import Conclusion
 from cellsim.comparison.variant_roles import VariantRoles
 from cellsim.files import write_whole
 from cellsim.posterior.approximation import Approximation
-from cellsim.results import LABEL, number, read_saved, whole
+from cellsim.results import number, read_saved, whole
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["BASE", "ConclusionRow", "Robustness", "html", "sentences", "text", "verdict"]
+__all__ = ["BASE", "Robustness", "ConclusionRow", "html", "sentences", "text", "verdict"]
 
 FORMAT = "cellsim robustness 3"
 BASE = "as it stands"
@@ -373,7 +373,7 @@ def text(found: Robustness) -> str:
             *(
                 title,
                 "=" * len(title),
-                LABEL,
+                found.case.label,
                 "",
                 found.verdict,
                 "",
@@ -408,7 +408,7 @@ def html(found: Robustness) -> str:
     return "\n".join(
         [
             f"<h2>Robustness of {escape(found.case.name)}</h2>",
-            f"<p><em>{escape(LABEL)}</em></p>",
+            f"<p><em>{escape(found.case.label)}</em></p>",
             f"<p>{escape(found.verdict)}</p>",
             *(f"<p>{escape(each)}</p>" for each in found.approximation.lines),
             f"<ul>{keys}</ul>",

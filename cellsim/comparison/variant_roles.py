@@ -11,7 +11,6 @@ from cellsim.likelihood.objective import Objective
 
 __all__ = ["VariantRoles", "variant_roles"]
 
-_KILLING = "alloimmunity"
 # predictions nearer than this with and without every infusion: the infusions do nothing
 _NOTHING = 1e-3
 
@@ -29,7 +28,7 @@ class VariantRoles:
     acting : tuple of str
         All others.
     neutral : tuple of str
-        Acting ones that hold some parameter of the group "alloimmunity" which the default one estimates.
+        Acting ones that hold some parameter of rejection (by the role of its group) which the default one estimates.
     """
 
     default: str
@@ -39,7 +38,7 @@ class VariantRoles:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Those that are fitted: nulls, the default one and its neutral ones."""
+        """Those that are fitted: nulls, the default one and its neutral roles."""
         return tuple(dict.fromkeys((*self.nulls, self.default, *self.neutral)))
 
 
@@ -70,11 +69,12 @@ def variant_roles(objectives: Mapping[str, Objective], default: str) -> VariantR
         (name for name in objectives if _idle(objectives[name])), key=lambda n: len(objectives[n].names)
     )
     acting = [name for name in objectives if name not in nulls]
+    removing = objectives[default].case.groups_of("rejection")
     neutral = [
         name
         for name in acting
         if any(
-            objectives[default].case.prior(each).group == _KILLING
+            objectives[default].case.prior(each).group in removing
             for each in set(objectives[default].names) - set(objectives[name].names)
         )
     ]

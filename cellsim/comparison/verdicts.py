@@ -93,7 +93,7 @@ def verdict_sentences(found: Comparison) -> list[str]:
     said += [
         _priors(found),
         "An evidence is an average over the prior, so every difference is one of priors and data together; this is one "
-        "uncontrolled patient.",
+        f"patient{f', {design}' if (design := found.fits[order[0]].case.design) else ''}.",
     ]
     return [each for each in said if each]
 
@@ -185,7 +185,7 @@ def _sampled(found: Comparison) -> str:
 
 
 def nulls_words(found: Comparison) -> str:
-    """How the variants in which infusions do nothing fare, by sampling where it was done."""
+    """How the variants in which the treatment does nothing fare, by sampling where it was done."""
     nulls = [name for name in found.order if name in found.roles.nulls]
     acting = [name for name in found.order if name in found.roles.acting]
     if not nulls or not acting:
@@ -193,17 +193,15 @@ def nulls_words(found: Comparison) -> str:
     lead, far, how_known = _lead(found, nulls, acting)
     label = " and ".join(nulls)
     if lead > far:
-        how = (
-            f"that is preferred: the best variant in which cells act lies {lead:.1f} nats behind {how_known}."
-        )
+        how = f"that is preferred: the best variant in which the treatment acts lies {lead:.1f} nats behind {how_known}."
     elif lead < -far:
-        how = f"the best variant in which cells act is clearly ahead ({-lead:.1f} nats {how_known})."
+        how = f"the best variant in which the treatment acts is clearly ahead ({-lead:.1f} nats {how_known})."
     else:
         how = (
-            "the data neither rule that out nor establish it: the best variant in which cells act is "
+            "the data neither rule that out nor establish it: the best variant in which the treatment acts is "
             f"{difference(-lead, 'nats ahead', 'nats behind', 'level')} {how_known}."
         )
-    return f"Under {label} the infusions do nothing; {how}"
+    return f"Under {label} the treatment does nothing; {how}"
 
 
 def _lead(found: Comparison, nulls: list[str], acting: list[str]) -> tuple[float, float, str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
 from itertools import groupby
@@ -16,7 +16,19 @@ from cellsim.errors import Problem, ScheduleError, is_finite_number, is_number
 if TYPE_CHECKING:
     from cellsim.dosing.schedule import Schedule
 
-__all__ = ["Infusion", "Product", "cells_text", "describe", "dose_complaints", "number_complaints"]
+__all__ = [
+    "Infusion",
+    "Product",
+    "amount_text",
+    "amounts",
+    "amounts_text",
+    "cells_text",
+    "describe",
+    "dose_complaints",
+    "dose_noun",
+    "doses_text",
+    "number_complaints",
+]
 
 SOURCES = ("autologous", "allogeneic", "")
 
@@ -37,6 +49,10 @@ class Product:
         For tables and figures.
     rate : str
         The model's parameter that PEtab files use as zero-order input into `state`, or empty.
+    unit : str
+        What its doses count; ``"cells"``, or a unit such as ``"mg"``.
+    quantity : str
+        The model's quantity that shows how much of it there is; empty when there is none.
 
     Raises
     ------
@@ -54,9 +70,13 @@ class Product:
     state: str
     label: str = ""
     rate: str = ""
+    unit: str = "cells"
+    quantity: str = ""
 
     def __post_init__(self) -> None:
         complaints = [*_name_complaints("product", self.name)]
+        if not isinstance(self.unit, str) or not self.unit.isprintable():
+            complaints.append(f"unit {self.unit!r} of product {self.name!r} is no unit.")
         if self.source not in SOURCES:
             complaints.append(
                 f"source {self.source!r} of product {self.name!r} is not autologous or allogeneic."
@@ -78,7 +98,7 @@ class Infusion:
     product : str
         Name of a product, or of a state of the model.
     cells : float
-        How many cells, above zero.
+        How many cells, or how much of what is no cell product in its unit; above zero.
     duration : float
         Days it takes at a constant rate; 0 for a bolus.
     label : str
@@ -241,19 +261,80 @@ def _days_text(days: Sequence[float], day_zero: date | None) -> str:
     return ", then ".join(parts)
 
 
-def _doses_text(infusions: Sequence[Infusion], day_zero: date | None) -> str:
+def _doses_text(infusions: Sequence[Infusion], unit: str, day_zero: date | None) -> str:
     """One run of equal doses."""
     dose = infusions[0]
     duration = f" over {_duration_text(dose.duration)}" if dose.duration else ""
     label = f' "{dose.label}"' if dose.label else ""
     days = _days_text([each.day for each in infusions], day_zero)
-    noun = "cell" if dose.cells == 1 else "cells"
-    return f"{cells_text(dose.cells)} {noun}{duration}{label} {days}, {_count(len(infusions), 'dose')}"
+    return f"{amount_text(dose.cells, unit)}{duration}{label} {days}, {_count(len(infusions), 'dose')}"
 
 
-def _total_text(infusions: Sequence[Infusion]) -> str:
-    total = fsum(each.cells for each in infusions)
-    return f"total {_count(len(infusions), 'infusion')}, {cells_text(total)} cells"
+def _total_text(infusions: Sequence[Infusion], products: Sequence[Product]) -> str:
+    return f"total {doses_text(infusions, products)}"
+
+
+def amount_text(amount: float, unit: str = "cells") -> str:
+    """An amount as it is spoken, with its unit.
+
+    Examples
+    --------
+    >>> amount_text(7.25e8), amount_text(1), amount_text(375, "mg")
+    ('7.25e8 cells', '1 cell', '375 mg')
+    """
+    return f"{cells_text(amount)} {'cell' if unit == 'cells' and amount == 1 else unit}".rstrip()
+
+
+def amounts(infusions: Iterable[Infusion], products: Sequence[Product]) -> dict[str, float]:
+    """How much of each unit is given; a product that is not known counts cells.
+
+    Examples
+    --------
+    >>> drug = Product("drug", "", "depot", unit="mg")
+    >>> amounts([Infusion(0, "drug", 100), Infusion(7, "drug", 50), Infusion(0, "graft", 5e7)], [drug])
+    {'mg': 150.0, 'cells': 50000000.0}
+    """
+    units = {each.name: each.unit for each in products}
+    parts: dict[str, list[float]] = {}
+    for each in infusions:
+        parts.setdefault(units.get(each.product, "cells"), []).append(each.cells)
+    return {unit: fsum(each) for unit, each in parts.items()}
+
+
+def amounts_text(infusions: Iterable[Infusion], products: Sequence[Product]) -> str:
+    """The same in words; units never add.
+
+    Examples
+    --------
+    >>> amounts_text([Infusion(0, "graft", 5e7), Infusion(7, "graft", 5e7)], [])
+    '1.0e8 cells'
+    """
+    found = amounts(infusions, products)
+    return " and ".join(amount_text(amount, unit) for unit, amount in found.items())
+
+
+def dose_noun(infusions: Iterable[Infusion], products: Sequence[Product]) -> str:
+    """``"infusion"`` of cells; ``"dose"`` where something else is given too.
+
+    Examples
+    --------
+    >>> dose_noun([Infusion(0, "drug", 100)], [Product("drug", "", "depot", unit="mg")])
+    'dose'
+    """
+    return "infusion" if set(amounts(infusions, products)) <= {"cells"} else "dose"
+
+
+def doses_text(infusions: Sequence[Infusion], products: Sequence[Product]) -> str:
+    """Count and amounts, in words.
+
+    Examples
+    --------
+    >>> doses_text([Infusion(0, "drug", 100)], [Product("drug", "", "depot", unit="mg")]), doses_text([], [])
+    ('1 dose, 100 mg', 'no infusions')
+    """
+    if not infusions:
+        return "no infusions" if all(each.unit == "cells" for each in products) else "no doses"
+    return f"{_count(len(infusions), dose_noun(infusions, products))}, {amounts_text(infusions, products)}"
 
 
 def describe(schedule: Schedule) -> str:
@@ -277,15 +358,16 @@ def describe(schedule: Schedule) -> str:
     if not schedule.infusions:
         return "no infusions"
     sources = {product.name: product.source for product in schedule.products}
+    units = {product.name: product.unit for product in schedule.products}
     by_product: dict[str, list[Infusion]] = {}
     for infusion in schedule.infusions:
         by_product.setdefault(infusion.product, []).append(infusion)
     lines = []
     for name, doses in by_product.items():
         runs = groupby(doses, key=lambda each: (each.cells, each.duration, each.label))
-        said = [_doses_text(list(run), schedule.day_zero) for _, run in runs]
+        said = [_doses_text(list(run), units.get(name, "cells"), schedule.day_zero) for _, run in runs]
         source = f" ({sources[name]})" if sources.get(name) else ""
-        lines.append(f"{name}{source}: {'; '.join([*said, _total_text(doses)])}")
+        lines.append(f"{name}{source}: {'; '.join([*said, _total_text(doses, schedule.products)])}")
     if len(lines) > 1:
-        lines.append(f"all products: {_total_text(schedule.infusions)}")
+        lines.append(f"all products: {_total_text(schedule.infusions, schedule.products)}")
     return "\n".join(lines)

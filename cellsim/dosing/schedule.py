@@ -16,7 +16,7 @@ from os import PathLike
 from typing import TYPE_CHECKING, Any, Literal
 
 from cellsim.dates import as_date, date_of, day_of
-from cellsim.dosing.infusions import Infusion, Product, cells_text, describe, number_complaints
+from cellsim.dosing.infusions import Infusion, Product, amounts_text, describe, dose_noun, number_complaints
 from cellsim.dosing.table_rows import infusions_of, spread
 from cellsim.dosing.tables import TextTable, read_table
 from cellsim.errors import Problem, ScheduleError, did_you_mean
@@ -421,7 +421,7 @@ class Schedule:
         return [name for name in names if name not in self._names()]
 
     def total(self, product: str | None = None) -> float:
-        """Cells given, of all products or of one.
+        """Cells given, of all products or of one; of products in other units see :func:`cellsim.dosing.infusions.amounts`.
 
         Raises
         ------
@@ -493,8 +493,8 @@ class Schedule:
         more = f" and {len(products) - _SHOWN} more" if len(products) > _SHOWN else ""
         named = ", ".join(products[:_SHOWN]) + more
         return (
-            f"<Schedule: {self.count} infusion{'s' * (self.count > 1)} of {named}, "
-            f"{cells_text(self.total())} cells, days {self.span[0]:g} to {self.span[1]:g}>"
+            f"<Schedule: {self.count} {dose_noun(self, self.products)}{'s' * (self.count > 1)} of {named}, "
+            f"{amounts_text(self, self.products)}, days {self.span[0]:g} to {self.span[1]:g}>"
         )
 
 

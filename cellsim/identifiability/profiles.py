@@ -43,10 +43,7 @@ if TYPE_CHECKING:
 
     Array = NDArray[np.float64]
 
-__all__ = ["DYNAMIC", "Profiles", "profile"]
-
-DYNAMIC = ("persistence", "alloimmunity", "drives", "vessels")
-"""Groups of parameters that say what cells do and how the disease answers; what is profiled by default."""
+__all__ = ["Profiles", "profile"]
 
 # a fall of -2 ln that is worth telling
 _BETTER = 0.05
@@ -123,11 +120,10 @@ class Profiles:
 
     def report(self) -> str:
         """All curves in words."""
-        from cellsim.results import LABEL
 
         title = f"Profile {self.kind} of {self.objective.case.name}"
         variant = f", variant {self.objective.variant}" if self.objective.variant else ""
-        lines = [title + variant, "=" * len(title + variant), LABEL, ""]
+        lines = [title + variant, "=" * len(title + variant), self.objective.case.label, ""]
         lines += [*self.approximation.lines, ""]
         return "\n".join([*lines, *[curve.sentence() for curve in self.curves.values()]])
 
@@ -159,8 +155,8 @@ def profile(
     source : Calibration or Objective
         Profiles start from every optimum a calibration found; from an objective, from the prior medians.
     names : str or sequence of str, optional
-        Parameters, or groups of parameters. By default the groups of :data:`DYNAMIC`, or all parameters when there
-        are none in them; none when `predictions` are given.
+        Parameters, or groups of parameters. By default the groups of the mechanism (:attr:`Case.mechanism`), or all
+        parameters when there are none in them; none when `predictions` are given.
     predictions : sequence of Prediction, or mapping of str to callable
         See :func:`cellsim.predictions.predictions.predictions_of`; or plain functions of the parameters' values.
     kind : str
@@ -281,7 +277,7 @@ def _quantities(
         groups.setdefault(objective.case.prior(name).group, []).append(name)
     problems: list[Problem] = []
     if names is None:
-        dynamic = [name for group in DYNAMIC for name in groups.get(group, [])]
+        dynamic = [name for group in objective.case.mechanism for name in groups.get(group, [])]
         names = () if predictions else dynamic or objective.names
     wanted: dict[str, None] = {}
     for name in names:

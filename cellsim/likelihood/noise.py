@@ -179,7 +179,7 @@ def graded(
     Parameters
     ----------
     level : array
-        The latent quantity (here the logarithm of the lesion level); minus infinity where there is nothing to see,
+        The latent quantity (the logarithm of what is graded); minus infinity where there is nothing to see,
         which is certain to be graded lowest.
     below, above : array
         Cut-points under the lowest and over the highest grade allowed; -inf and inf where there is none.

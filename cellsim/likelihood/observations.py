@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import sympy as sp
 
+from cellsim.case.grading import Grading, grading_of
 from cellsim.case.records import Censored, Measurement
 from cellsim.errors import CalibrationError, Problem
 from cellsim.likelihood.noise import censored, gaussian, graded, student
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
     Array = NDArray[np.float64]
 
-__all__ = ["Rows", "Scores", "Term", "cuts_of", "prediction_of", "score_rows", "spread_of", "terms_of"]
+__all__ = ["Rows", "Scores", "Term", "prediction_of", "score_rows", "spread_of", "terms_of"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,6 +50,8 @@ class Term:
         Whether a censored value lies above its limit.
     output, occasion : int
         Which output, at which sampling occasion.
+    grading : Grading, optional
+        Of a grade: its cut-points and scatter.
     file, row
         Where it stands.
     """
@@ -65,6 +68,7 @@ class Term:
     above: bool = False
     output: int
     occasion: int
+    grading: Grading | None = None
     file: str
     row: int | None
 
@@ -127,6 +131,7 @@ def terms_of(
                     upper=grade.upper,
                     output=output(parse_formula(grade.quantity)),
                     occasion=occasions.setdefault(("", grade.day), len(occasions)),
+                    grading=grading_of(grade.scale, grade.cuts),
                     file=grade.file,
                     row=grade.row,
                 )
@@ -239,6 +244,8 @@ class Rows:
     logged, above : array of bool
     plain, short, graded : array of bool
         Which are values, censored rows and grades.
+    grading : array of Grading or None
+        Of grades.
     """
 
     output: NDArray[np.intp]
@@ -251,6 +258,7 @@ class Rows:
     plain: NDArray[np.bool_]
     short: NDArray[np.bool_]
     graded: NDArray[np.bool_]
+    grading: NDArray[np.object_]
 
     @classmethod
     def of(cls, terms: Sequence[Term]) -> Rows:
@@ -273,6 +281,7 @@ class Rows:
             plain=part("standard"),
             short=part("censored"),
             graded=part("graded"),
+            grading=column("grading", object),
         )
 
     def taken(self, which: NDArray[np.integer]) -> Rows:
@@ -360,18 +369,11 @@ def score_rows(rows: Rows, predicted: Array, values: Mapping[str, float], degree
             logged=rows.logged[short],
             degrees=degrees,
         )
-    if grade.any():
-        cuts = cuts_of(values)
-        low, high = rows.measured[grade].astype(int), rows.upper[grade].astype(int)
-        with np.errstate(divide="ignore"):
-            level = np.log(predicted[grade])
-        scored = graded(level, cuts[low], cuts[high + 1], values["purpura_scale"])
-        log_likelihood[grade], residual[grade], turn[grade] = scored[:3]
-        for row, below, above, *weights in zip(
-            np.flatnonzero(grade), low, high + 1, *scored[3:], strict=True
-        ):
-            for cut, weight in zip((below, above), weights, strict=True):
-                by_name += [(int(row), name, sign * weight) for name, sign in _CUT_SLOPES.get(int(cut), ())]
+    for grading in dict.fromkeys(rows.grading[grade]):
+        mine = np.flatnonzero(grade & (rows.grading == grading))
+        found = _read_grades(grading, rows, mine, predicted[mine], values)
+        log_likelihood[mine], residual[mine], turn[mine] = found[:3]
+        by_name += found[3]
     # noise of a logarithm, and grades, answer to the logarithm of the prediction
     inner = np.ones(len(predicted))
     np.divide(1.0, predicted, out=inner, where=rows.logged & ~nothing)
@@ -380,16 +382,21 @@ def score_rows(rows: Rows, predicted: Array, values: Mapping[str, float], degree
     return Scores(log_likelihood, residual, turn * inner, by_name)
 
 
-def cuts_of(values: Mapping[str, float]) -> Array:
-    """Cut-points of the grades 0 to 3 on the log lesion level, with the open ends."""
-    third = values["purpura_cut_3"]
-    second = third - values["purpura_gap_2"]
-    return np.array([-np.inf, second - values["purpura_gap_1"], second, third, np.inf])
-
-
-# how the cut-points move with the parameters they are made of
-_CUT_SLOPES: dict[int, tuple[tuple[str, float], ...]] = {
-    1: (("purpura_cut_3", 1.0), ("purpura_gap_2", -1.0), ("purpura_gap_1", -1.0)),
-    2: (("purpura_cut_3", 1.0), ("purpura_gap_2", -1.0)),
-    3: (("purpura_cut_3", 1.0),),
-}
+def _read_grades(
+    grading: Grading, rows: Rows, mine: NDArray[np.intp], predicted: Array, values: Mapping[str, float]
+) -> tuple[Array, Array, Array, list[tuple[int, str, float]]]:
+    """Grades of one scale: log-likelihood, residual, its slope by the logarithm of the prediction, and by parameters."""
+    cuts, spread = grading.levels(values), grading.spread(values)
+    low, high = rows.measured[mine].astype(int), rows.upper[mine].astype(int) + 1
+    with np.errstate(divide="ignore"):
+        level = np.log(predicted)
+    log_likelihood, residual, turn, *by_cut = graded(level, cuts[low], cuts[high], spread)
+    by_name: list[tuple[int, str, float]] = []
+    for k, row in enumerate(mine.tolist()):
+        by_spread = 0.0
+        for cut, weight in ((int(low[k]), by_cut[0][k]), (int(high[k]), by_cut[1][k])):
+            if slopes := grading.slopes(cut):
+                by_name += [(row, name, factor * weight) for name, factor in slopes]
+                by_spread -= weight * (cuts[cut] - level[k]) / spread if np.isfinite(level[k]) else 0.0
+        by_name += [(row, name, factor * by_spread) for name, factor in grading.scale[1]]
+    return log_likelihood, residual, turn, by_name

@@ -9,7 +9,7 @@ import numpy as np
 
 from cellsim.errors import CalibrationError
 from cellsim.likelihood.objective import Objective
-from cellsim.likelihood.observations import Term, cuts_of
+from cellsim.likelihood.observations import Term
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -70,14 +70,14 @@ def _replicate(objective: Objective, thetas: Array, predicted: Array, random: np
     out = np.empty(predicted.shape)
     for k, term in enumerate(objective.terms):
         here = predicted[:, k]
-        if term.part == "graded":
+        if term.grading is not None:
             with np.errstate(divide="ignore"):
                 level = np.log(here)
             noise = random.logistic(size=here.size)
             for i, theta in enumerate(thetas):
                 values = objective.values(theta)
-                cuts = cuts_of(values)[1:-1]
-                out[i, k] = np.sum(level[i] + values["purpura_scale"] * noise[i] > cuts)
+                cuts = term.grading.levels(values)[1:-1]
+                out[i, k] = np.sum(level[i] + term.grading.spread(values) * noise[i] > cuts)
             continue
         noise = term.sd * (
             random.standard_normal(here.size)

@@ -61,7 +61,7 @@ def evidence(comparison: Comparison, ax: Any = None) -> AxesArray:
     Returns
     -------
     AxesArray
-        The greatest evidence on top, variants under which infusions do nothing as squares. First natural log evidence
+        The greatest evidence on top, variants under which the treatment does nothing as squares. First natural log evidence
         less the best by the means that make the order: hollow by Laplace, diamonds by the variational approximation, filled with
         its standard error by bridge sampling; within the dark band a ratio of evidences is below 20, within the pale one
         nothing is decided, as the evidences that make the order may be off. Then
@@ -105,7 +105,12 @@ def evidence(comparison: Comparison, ax: Any = None) -> AxesArray:
     axes[0].set_yticks(at, [_name(name, fits[name]) for name in names])
     axes[0].set_ylim(len(names) - 0.4, -0.6)
     legend(axes, _keys(comparison), own=own)
-    label(figure_of(axes), own=own, rests_on=[comparison.approximation.words])
+    label(
+        figure_of(axes),
+        own=own,
+        case=next(iter(fits.values())).case,
+        rests_on=[comparison.approximation.words],
+    )
     return axes
 
 
@@ -166,7 +171,7 @@ def _keys(comparison: Comparison) -> list[Any]:
         keys.append(Line2D([], [], marker="o", label="bridge sampling", **{**style, "color": BLUE}))
     if comparison.roles.nulls:
         keys.append(
-            Line2D([], [], marker="s", markerfacecolor="white", label="infusions do nothing", **style)
+            Line2D([], [], marker="s", markerfacecolor="white", label="the treatment does nothing", **style)
         )
     if comparison.left:
         keys += [
@@ -256,7 +261,7 @@ def variants(
         panel.set_xlabel(text, fontsize=SMALL)
     legend([right] if not own else axes, right.get_legend_handles_labels()[0], own=own)
     of_all = together({name: each.approximation for name, each in named.items()})
-    label(figure_of(axes), own=own, rests_on=[of_all.words])
+    label(figure_of(axes), own=own, case=next(iter(named.values())).case, rests_on=[of_all.words])
     return axes
 
 
@@ -328,7 +333,7 @@ def robustness(found: Robustness, ax: Axes | None = None) -> Axes:
     ]
     if keys:
         legend([panel], keys, own=own)
-    label(figure_of(panel), own=own, rests_on=[found.approximation.words])
+    label(figure_of(panel), own=own, case=found.case, rests_on=[found.approximation.words])
     return panel
 
 

@@ -67,11 +67,9 @@ def normal(at: Array) -> Array:
 
 
 def learned(post: Posterior, limit: int) -> list[str]:
-    """The parameters about which most was learned, the mechanism's own before baselines and sample effects."""
-    from cellsim.identifiability.profiles import DYNAMIC
-
+    """The parameters about which most was learned, the mechanism's own before all others."""
     news = 1 - post.flat.var(axis=0) + np.abs(post.flat.mean(axis=0)) / 2
-    dynamic = [post.case.prior(name).group in DYNAMIC for name in post.objective.names]
+    dynamic = [post.case.prior(name).group in post.case.mechanism for name in post.objective.names]
     order = sorted(range(len(news)), key=lambda j: (not dynamic[j], -news[j]))
     return [post.objective.names[j] for j in order[:limit]]
 
@@ -157,7 +155,7 @@ def trace(
     if diverging.any():
         keys.append(Line2D([], [], color=VERMILLION, marker="|", linestyle="none", label="divergence"))
     legend(axes, keys, own=own)
-    label(figure_of(axes), own=own, rests_on=[post.approximation.words])
+    label(figure_of(axes), own=own, case=post.case, rests_on=[post.approximation.words])
     return axes
 
 
@@ -235,7 +233,7 @@ def pair(post: Posterior, names: Sequence[str] | None = None, ax: Any = None) ->
     if bad.any():
         keys.append(Line2D([], [], color=VERMILLION, marker="x", linestyle="none", label="divergence"))
     legend(axes, keys, own=own)
-    label(figure_of(axes), own=own, rests_on=[post.approximation.words])
+    label(figure_of(axes), own=own, case=post.case, rests_on=[post.approximation.words])
     return axes
 
 
@@ -315,7 +313,7 @@ def prior_posterior(
         Line2D([], [], linestyle="none", label="%: contraction (1 - posterior / prior variance)"),
     ]
     legend(axes, keys, own=own)
-    label(figure_of(axes), own=own, rests_on=[post.approximation.words])
+    label(figure_of(axes), own=own, case=post.case, rests_on=[post.approximation.words])
     return axes
 
 
@@ -361,7 +359,7 @@ def posterior_predictive(post: Posterior, analytes: Sequence[str] | None = None,
         panel.set_xticks(range(len(visits)), visits if lowest else [""] * len(visits), rotation=25)
         dress(panel, title=about.name, y=unit_text(rows[0][2].unit))
     legend(axes, _keys(post), own=own)
-    label(figure_of(axes), own=own, rests_on=[post.approximation.words])
+    label(figure_of(axes), own=own, case=post.case, rests_on=[post.approximation.words])
     return axes
 
 

@@ -163,7 +163,7 @@ def parameters(
         panel.set_title(
             f"{len(shown)} of {len(touched)} parameters that touch these data", fontsize=TINY, color=GREY
         )
-    label(figure_of(panel), own=own, rests_on=[fit.approximation.words])
+    label(figure_of(panel), own=own, case=fit.case, rests_on=[fit.approximation.words])
     return panel
 
 
@@ -218,7 +218,7 @@ def profile(profiles: Profiles, names: Sequence[str] | None = None, ax: Any = No
     for panel in axes[::_COLUMNS] if own else axes:
         panel.set_ylabel("rise of -2 ln", fontsize=TINY, labelpad=2)
     legend(axes, _keys(profiles, drawn), own=own)
-    label(figure_of(axes), own=own, rests_on=[profiles.approximation.words])
+    label(figure_of(axes), own=own, case=profiles.objective.case, rests_on=[profiles.approximation.words])
     return axes
 
 

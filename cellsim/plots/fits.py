@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from cellsim.dosing.infusions import dose_noun
 from cellsim.errors import CellsimError
 from cellsim.likelihood.objective import Objective, objective_of
 from cellsim.likelihood.observations import prediction_of
@@ -49,7 +50,8 @@ if TYPE_CHECKING:
 
 __all__ = ["fit", "prior_predictive", "residuals"]
 
-FIRST, LAST = -60.0, 380.0
+# of the days between the visits, shown on either side of them
+_MARGIN = 0.035
 VISIT_COLOURS = (BLACK, ORANGE, BLUE, PURPLE, GREEN)
 VISIT_MARKERS = ("o", "s", "D", "^", "v")
 
@@ -59,14 +61,13 @@ def _unit(analyte: Analyte) -> str:
 
 
 def _span(case: Case, days: tuple[float, float] | None) -> tuple[float, float]:
-    """The days shown: as asked, or the published case's, as far as the case has them."""
+    """The days shown: as asked, or those on which samples may have been taken, with a margin."""
     if days is not None:
         return float(days[0]), float(days[1])
-    ends = (
-        [FIRST, *(visit.earliest for visit in case.visits)],
-        [LAST, *(visit.latest for visit in case.visits)],
-    )
-    return max(case.start, min(ends[0])), max(ends[1])
+    first = min((visit.earliest for visit in case.visits), default=case.start)
+    last = max((visit.latest for visit in case.visits), default=case.start)
+    margin = max(_MARGIN * (last - first), 1.0)
+    return max(case.start, first - margin), last + margin
 
 
 def _predicted(chosen: Sequence[Analyte]) -> dict[str, sp.Expr]:
@@ -113,7 +114,7 @@ def fit(
     taken out); its vertical bar holds 95 % of such samples by the analyte's own spread. An arrow points down
     from a limit of detection. The curve is the model's median with 50 and 90 % bands over draws from the
     Laplace posterior, without sample effect or noise; the grey band is the reference range; ticks are
-    infusions.
+    doses.
 
     Parameters
     ----------
@@ -123,7 +124,7 @@ def fit(
     ax : Axes or array of Axes, optional
         One for each analyte.
     days : (float, float), optional
-        First and last day; -60 to 380 by default.
+        First and last day; those of the visits' windows by default, with a margin.
     draws, seed : int
         Of the bands.
     among : Bands, optional
@@ -225,7 +226,7 @@ def fit(
         dress(panel, title=about.name, y=_unit(about))
     _days_below(axes, own=ax is None)
     legend(axes, _keys(case, start, end), own=ax is None)
-    label(figure_of(axes), own=ax is None, rests_on=[seen.approximation.words])
+    label(figure_of(axes), own=ax is None, case=case, rests_on=[seen.approximation.words])
     return axes
 
 
@@ -269,7 +270,7 @@ def _keys(case: Case, start: float, end: float) -> list[Any]:
                 color=colour_of(name, case.products),
                 marker="|",
                 linestyle="none",
-                label=f"{name} infusion",
+                label=f"{name} {dose_noun([each for each in case.timeline if each.product == name], case.products)}",
             )
             for name in given
         ),
@@ -304,7 +305,7 @@ def prior_predictive(
     variant : str, optional
         For a case; its default variant otherwise.
     days : (float, float), optional
-        First and last day; -60 to 380 by default.
+        First and last day; those of the visits' windows by default, with a margin.
     draws, seed : int
         Of the bands.
     among : Bands, optional
@@ -372,7 +373,7 @@ def prior_predictive(
         Patch(color=PALE, alpha=0.6, linewidth=0, label="reference range"),
     ]
     legend(axes, keys, own=ax is None)
-    label(figure_of(axes), own=ax is None, rests_on=[seen.approximation.words])
+    label(figure_of(axes), own=ax is None, case=case, rests_on=[seen.approximation.words])
     return axes
 
 
@@ -440,5 +441,5 @@ def residuals(fit: Calibration, ax: Axes | None = None, **marker: Any) -> Axes:
     panel.set_xlabel("predicted minus printed (sigmas)", fontsize=SMALL)
     handles, _ = panel.get_legend_handles_labels()
     legend([panel], handles, own=own)
-    label(figure_of(panel), own=own, rests_on=[fit.with_every_doubt.words])
+    label(figure_of(panel), own=own, case=case, rests_on=[fit.with_every_doubt.words])
     return panel

@@ -1,4 +1,4 @@
-"""Figures of what cannot be measured: cells in the body, and the drives behind the laboratory's numbers."""
+"""Figures of what cannot be measured: what is left of each product, and the courses behind the laboratory's numbers."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from cellsim.dosing.infusions import dose_noun
 from cellsim.errors import CellsimError
 from cellsim.likelihood.observations import prediction_of
 from cellsim.plots.style import (
@@ -37,42 +38,32 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
     from cellsim.case.case import Case
+    from cellsim.case.outcomes import ShownQuantity
     from cellsim.dosing.schedule import Product, Schedule
     from cellsim.model.model import Model
     from cellsim.plots.style import AxesArray
     from cellsim.posterior.posterior import Posterior
     from cellsim.posterior.variational import VariationalApproximation
 
-__all__ = ["DRIVES", "acting", "drives", "expected_grade", "persistence", "persistence_quantities"]
+__all__ = ["acting", "amounts_shown", "drives", "expected_grade", "grades_shown", "persistence"]
 
-# name of the quantity, what stands on its axis
-DRIVES = {
-    "D": "disease drive D\n(1 at diagnosis)",
-    "R": "remembered state R\n(doses)",
-    "V": "viable cells V\n(doses)",
-    "Z": "niche cells Z\n(doses)",
-    "P": "acute pulse P\n(doses)",
-}
-GRADED = "purpura"
 # fewer cells than one are no cells
 LEAST_CELLS = 1.0
 
 
-def _suffix(product: Product) -> str:
-    """``auto`` of ``infusate_auto``: how the model names what belongs to a product."""
-    return product.state.rpartition("_")[2]
+def amounts_shown(case: Case, model: Model, products: Sequence[Product]) -> list[ShownQuantity]:
+    """What a case shows of how much there is of its products, as far as the model has it."""
+    names = {each.name for each in products}
+    return [
+        each
+        for each in case.shown
+        if each.figure == "amount" and each.quantity in model and (not each.product or each.product in names)
+    ]
 
 
-def persistence_quantities(model: Model, products: Sequence[Product]) -> dict[str, tuple[str, str]]:
-    """Viable and dying cells of each product, and effectors: quantity -> (panel, product)."""
-    found: dict[str, tuple[str, str]] = {}
-    for product in products:
-        for stem, panel in (("viable", "viable cells"), ("A", "dying cells")):
-            if (name := f"{stem}_{_suffix(product)}") in model:
-                found[name] = panel, product.name
-    if "E" in model and found:
-        found["E"] = "alloimmune effectors", ""
-    return found
+def _wrapped(text: str) -> str:
+    """What stands on an axis, its bracket on a line of its own."""
+    return text.replace(" (", "\n(", 1)
 
 
 def _cells(model: Model, name: str) -> float:
@@ -91,16 +82,17 @@ def persistence(
     seed: int = 0,
     among: Bands | None = None,
     posterior: Posterior | VariationalApproximation | None = None,
+    case: Case | None = None,
     **line: Any,
 ) -> AxesArray:
-    """How many infused cells live and die in the body, by product, over the whole timeline.
+    """How much there is of each product, over the whole timeline: what the case's ``quantities.tsv`` shows of amounts.
 
     Parameters
     ----------
     source : Calibration or Trajectory
         A calibration gives medians with 50 and 90 % bands over its Laplace posterior, a trajectory one line.
     ax : Axes or array of Axes, optional
-        One for each panel: viable cells, dying cells and, where the model has them, effectors.
+        One for each panel: quantities of one label share theirs.
     days : (float, float), optional
         First and last day; all by default.
     draws, seed : int
@@ -109,18 +101,20 @@ def persistence(
         Bands of the quantities computed before; then `draws` and `seed` are those.
     posterior : Posterior or VariationalApproximation, optional
         Chains or variational approximation of the same variant, to take the bands from instead of the Laplace posterior.
+    case : Case, optional
+        Whose quantities and products are shown, for a trajectory.
     **line
         To the lines.
 
     Returns
     -------
     array of Axes
-        Cells on a log axis from one cell on; effectors relative to their maximum.
+        Cells on a log axis from one cell on; other amounts, and what belongs to no product, as they are.
 
     Raises
     ------
     CellsimError
-        If the model has no ``viable_...`` of any product.
+        If the case shows no amount that the model has.
 
     Examples
     --------
@@ -128,25 +122,31 @@ def persistence(
     >>> from cellsim import plots
     >>> case, model = cs.load_case("sjogren_rfib"), cs.load_model("sjogren_rfib")
     >>> seen = cs.simulate(model, case.timeline, range(-931, 401), start=-931)
-    >>> [each.get_ylabel() for each in plots.persistence(seen)]
+    >>> [each.get_ylabel() for each in plots.persistence(seen, case=case)]
     ['viable (cells)', 'dying (cells)', 'alloimmune effectors\\n(share of maximum)']
     """
     timeline: Schedule
     if isinstance(source, Calibration):
-        model, timeline, products = source.model, source.case.timeline, source.case.products
-        start, end = days or (
-            source.case.start,
-            max([each.end for each in timeline.infusions] + [0.0]) + 155.0,
+        case, model, timeline, products = (
+            source.case,
+            source.model,
+            source.case.timeline,
+            source.case.products,
         )
+        start, end = days or (case.start, _last_day(case))
     else:
         model, timeline, products = source.model, source.schedule, source.schedule.products
         start, end = days or (float(source.times[0]), source.end)
-    asked = persistence_quantities(model, products)
-    if not asked:
+    if case is None:
+        raise CellsimError("a trajectory knows no case: say whose quantities are shown, case=...")
+    shown = amounts_shown(case, model, products)
+    if not shown:
         raise CellsimError(
-            f"{model.name} counts no viable cells of {', '.join(each.name for each in products) or 'any product'}; "
-            "an assignment viable_... for each product is needed."
+            f"{case.name} shows no amount of {', '.join(each.name for each in products) or 'any product'}; write rows of "
+            "the figure 'amount' into quantities.tsv."
         )
+    asked = {each.quantity: (each.label, each.product) for each in shown}
+    units = {each.name: each.unit for each in products}
     names = list(dict.fromkeys(panel for panel, _ in asked.values()))
     axes = panels(len(names), ax, columns=1, height=1.5, sharex=True)
     rests_on = []
@@ -160,9 +160,11 @@ def persistence(
         curves = {name: source[name][inside][None, :] for name in asked}
     for name, (title, product) in asked.items():
         panel = axes[names.index(title)]
-        factor = _cells(model, name) if product else 1.0
+        counted = units.get(product) == "cells"
         colour = colour_of(product, products) if product else GREEN
-        values = np.maximum(curves[name] * factor, LEAST_CELLS * 1e-3) if product else curves[name]
+        values = (
+            np.maximum(curves[name] * _cells(model, name), LEAST_CELLS * 1e-3) if counted else curves[name]
+        )
         words = next((each.label or each.name for each in products if each.name == product), "")
         if len(values) == 1:
             panel.plot(
@@ -172,18 +174,16 @@ def persistence(
             band(panel, times, values, colour, name=words, **{"gid": name, **line})
     for title, panel in zip(names, axes, strict=True):
         panel.set_xlim(start, end)
-        if title == "alloimmune effectors":
-            panel.set_ylim(0, max(panel.get_ylim()[1], 0.05))
-            dress(panel, y="alloimmune effectors\n(share of maximum)")
-        else:
+        dress(panel, y=_wrapped(title))
+        if any(units.get(product) == "cells" for panel_of, product in asked.values() if panel_of == title):
             panel.set_yscale("log")
-            top = max(panel.get_ylim()[1], 10 * LEAST_CELLS)
-            panel.set_ylim(LEAST_CELLS, top)
-            dress(panel, y=f"{title.removesuffix(' cells')} (cells)")
+            panel.set_ylim(LEAST_CELLS, max(panel.get_ylim()[1], 10 * LEAST_CELLS))
+        else:
+            panel.set_ylim(0, max(panel.get_ylim()[1], 0.05))
         infusions(panel, timeline, products)
     _days(axes, timeline)
     _source_legend(axes, products, timeline, own=ax is None, lines=isinstance(source, Calibration))
-    label(figure_of(axes), own=ax is None, rests_on=rests_on)
+    label(figure_of(axes), own=ax is None, case=case, rests_on=rests_on)
     return axes
 
 
@@ -203,7 +203,8 @@ def _source_legend(
         Line2D([], [], color=colour_of(name, products), linewidth=1.3, label=label.get(name, name))
         for name in given
     ]
-    keys.append(Line2D([], [], color=GREY, marker="|", linestyle="none", label="infusion"))
+    noun = dose_noun(timeline.infusions, products)
+    keys.append(Line2D([], [], color=GREY, marker="|", linestyle="none", label=noun))
     if lines:
         keys.append(Line2D([], [], color=GREY, linewidth=5, alpha=0.4, label="50 and 90 % of draws"))
     legend(axes, keys, own=own)
@@ -222,7 +223,7 @@ def drives(
     posterior: Posterior | VariationalApproximation | None = None,
     **line: Any,
 ) -> AxesArray:
-    """The latent drives over the timeline, and the grades of purpura beside the grade the model expects.
+    """Latent courses over the timeline, and graded findings beside the grade the model expects.
 
     A graded finding is a box over the grades its words allow and the days it may have been seen on; hollow when
     it is not scored. The curve beside it is the expected grade: the sum over the cut-points of the chance to be
@@ -232,9 +233,10 @@ def drives(
     ----------
     fit : Calibration
     quantities : sequence of str, optional
-        States, assignments, or analytes by their id. By default D, what acts in this variant (R, viable or niche cells), and P.
+        States, assignments, or analytes by their id. By default those that the case's
+        ``quantities.tsv`` shows as courses and this variant does not switch off.
     ax : Axes or array of Axes, optional
-        One for each quantity, and one more for the grades when the case has any.
+        One for each quantity, and one more for each graded finding that is scored.
     days : (float, float), optional
         First and last day; all by default.
     draws, seed : int
@@ -267,27 +269,29 @@ def drives(
     known = [*(each.name for each in model.states), *(each.name for each in model.assignments)]
     known += [each.id for each in case.analytes if each.id not in known]
     chosen = pick(quantities, known, "quantity") if quantities is not None else acting(fit)
-    if not chosen:
-        raise CellsimError(f"{model.name} has none of D, R and P; name the quantities to draw.")
-    expected = expected_grade(fit)
+    graded = grades_shown(case)
+    if not chosen and not graded:
+        raise CellsimError(f"{case.name} shows no courses in quantities.tsv; name the quantities to draw.")
     start, end = days or (case.start, _last_day(case))
     wanted = drive_formulas(fit, chosen)
     seen = among or bands(posterior or fit, wanted, start=start, end=end, draws=draws, seed=seed)
-    axes = panels(len(chosen) + (expected is not None), ax, columns=1, height=1.25, sharex=True)
+    axes = panels(len(chosen) + len(graded), ax, columns=1, height=1.25, sharex=True)
+    words = {each.quantity: _wrapped(each.label) for each in case.shown if each.figure == "course"}
     for k, (panel, name) in enumerate(zip(axes, chosen, strict=False)):
         band(panel, seen.times, seen.curve(name), CYCLE[k % len(CYCLE)], **{"gid": name, **line})
-        dress(panel, y=DRIVES.get(name, name))
+        dress(panel, y=words.get(name, name))
         panel.set_ylim(0, None)
         panel.set_xlim(start - 0.01 * (end - start), end)
-    if expected is not None:
-        _grades(axes[-1], case)
-        band(axes[-1], seen.times, seen.curve("expected grade"), PURPLE, **{"gid": "expected grade", **line})
-        axes[-1].set_xlim(start - 0.01 * (end - start), end)
+    for panel, finding in zip(axes[len(chosen) :], graded, strict=False):
+        _grades(panel, case, finding)
+        name = _expected_name(finding)
+        band(panel, seen.times, seen.curve(name), PURPLE, **{"gid": name, **line})
+        panel.set_xlim(start - 0.01 * (end - start), end)
     for panel in axes:
         infusions(panel, case.timeline, case.products)
     _days(axes, case.timeline)
-    _drive_legend(axes, case, graded=expected is not None, own=ax is None)
-    label(figure_of(axes), own=ax is None, rests_on=[seen.approximation.words])
+    _drive_legend(axes, case, graded=bool(graded), own=ax is None)
+    label(figure_of(axes), own=ax is None, case=case, rests_on=[seen.approximation.words])
     return axes
 
 
@@ -295,22 +299,25 @@ def drive_formulas(fit: Calibration, chosen: Sequence[str] | None = None) -> dic
     """What :func:`drives` draws, as :func:`cellsim.predictions.bands.bands` takes it."""
     import sympy as sp
 
-    expected = expected_grade(fit)
     names = acting(fit) if chosen is None else chosen
-    grade = {} if expected is None else {"expected grade": expected}
+    grades = {_expected_name(each): expected_grade(fit.case, each) for each in grades_shown(fit.case)}
     analytes = {each.id: each for each in fit.case.analytes}
     return {
         **{name: sp.Symbol(name) if name in fit.model else prediction_of(analytes[name]) for name in names},
-        **grade,
+        **grades,
     }
 
 
 def acting(fit: Calibration) -> list[str]:
-    """D, the quantity whose switch is on in this variant, and P, as far as the model has them; none where it has none."""
-    switches = {"R": "w_eff", "V": "w_live", "Z": "w_niche"}
+    """Quantities that the case shows as courses and whose switch, where they have one, this variant does not hold at zero."""
     values = fit.objective.fixed
-    on = [name for name, switch in switches.items() if values.get(switch, 0.0)] or ["R"]
-    return [name for name in ("D", *on, "P") if name in fit.model]
+    return [
+        each.quantity
+        for each in fit.case.shown
+        if each.figure == "course"
+        and each.quantity in fit.model
+        and (not each.switch or values.get(each.switch, 1.0) != 0)
+    ]
 
 
 def _last_day(case: Case) -> float:
@@ -318,29 +325,34 @@ def _last_day(case: Case) -> float:
     return max([*days, *(each.end for each in case.timeline.infusions)])
 
 
-def expected_grade(fit: Calibration) -> sp.Expr | None:
-    """Sum over the cut-points of the chance that the graded finding lies above, as the likelihood has it."""
+def grades_shown(case: Case) -> list[str]:
+    """Graded findings that are scored."""
+    return list(dict.fromkeys(each.observable for each in case.grades if each.scored))
+
+
+def _expected_name(finding: str) -> str:
+    return f"expected grade of {finding}"
+
+
+def expected_grade(case: Case, finding: str) -> sp.Expr:
+    """Sum over the cut-points of the chance that a graded finding lies above, as the likelihood has it."""
     import sympy as sp
 
-    quantity = next(
-        (each.quantity for each in fit.case.grades if each.observable == GRADED and each.scored), ""
-    )
-    if not quantity:
-        return None
-    third, scale = sp.Symbol("purpura_cut_3"), sp.Symbol("purpura_scale")
-    second = third - sp.Symbol("purpura_gap_2")
-    first = second - sp.Symbol("purpura_gap_1")
-    level = sp.log(sp.Symbol(quantity))
-    return sp.Add(*(1 / (1 + sp.exp((cut - level) / scale)) for cut in (first, second, third)))
+    from cellsim.model.formulas import parse_formula
+
+    about = next(each for each in case.grades if each.observable == finding and each.scored)
+    level, scale = sp.log(sp.Symbol(about.quantity)), parse_formula(about.scale)
+    return sp.Add(*(1 / (1 + sp.exp((parse_formula(cut) - level) / scale)) for cut in about.cuts))
 
 
-def _grades(panel: Axes, case: Case) -> None:
+def _grades(panel: Axes, case: Case, finding: str) -> None:
     from matplotlib.patches import Rectangle
 
-    half = 0.12
+    half, highest = 0.12, 1
     for each in case.grades:
-        if each.observable != GRADED:
+        if each.observable != finding:
             continue
+        highest = max(highest, len(each.cuts))
         middle, least = (each.earliest + each.latest) / 2, 6.0
         width = max(each.latest - each.earliest, least)
         box = Rectangle(
@@ -355,9 +367,9 @@ def _grades(panel: Axes, case: Case) -> None:
             gid="grade",
         )
         panel.add_patch(box)
-    panel.set_ylim(-0.3, 3.3)
-    panel.set_yticks([0, 1, 2, 3])
-    dress(panel, y="purpura\n(grade, 0 to 3)")
+    panel.set_ylim(-0.3, highest + 0.3)
+    panel.set_yticks(range(highest + 1))
+    dress(panel, y=f"{finding}\n(grade, 0 to {highest})")
 
 
 def _drive_legend(axes: AxesArray, case: Case, *, graded: bool, own: bool) -> None:
@@ -376,7 +388,7 @@ def _drive_legend(axes: AxesArray, case: Case, *, graded: bool, own: bool) -> No
             color=colour_of(name, case.products),
             marker="|",
             linestyle="none",
-            label=f"{name} infusion",
+            label=f"{name} {dose_noun([each for each in case.timeline if each.product == name], case.products)}",
         )
         for name in dict.fromkeys(each.product for each in case.timeline.infusions)
     ]

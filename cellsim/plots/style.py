@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 import numpy as np
 
 from cellsim.errors import CellsimError, did_you_mean
-from cellsim.results import LABEL
+from cellsim.results import label_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -161,7 +161,7 @@ def dress(ax: Axes, *, title: str = "", x: str = "", y: str = "") -> None:
         ax.set_ylabel(y, fontsize=TINY, labelpad=2)
 
 
-def label(figure: Any, *, own: bool, rests_on: Iterable[str] = ()) -> None:
+def label(figure: Any, *, own: bool, case: Case | None, rests_on: Iterable[str] = ()) -> None:
     """Put the mandatory label beneath a figure, and what its numbers rest on, each once.
 
     Parameters
@@ -169,6 +169,8 @@ def label(figure: Any, *, own: bool, rests_on: Iterable[str] = ()) -> None:
     figure : Figure
     own : bool
         Whether it is ours to lay out.
+    case : Case or None
+        Whose numbers are shown, which has the label.
     rests_on : iterable of str
         As :attr:`cellsim.posterior.approximation.Approximation.words` has it.
     """
@@ -181,7 +183,7 @@ def label(figure: Any, *, own: bool, rests_on: Iterable[str] = ()) -> None:
         # room of its own, so that panels keep theirs
         more = sum(each.count("\n") + 1 for each in new) * high
         figure.set_figheight(figure.get_figheight() + more)
-    words = fill(LABEL, across)
+    words = fill(label_of() if case is None else case.label, across)
     below = (words.count("\n") + 1) * high
     if _LABEL_ID not in there:
         figure.text(0.5, 0.004, words, gid=_LABEL_ID, **style)
@@ -273,12 +275,17 @@ def unit_text(unit: str) -> str:
 
     Examples
     --------
-    >>> unit_text("pg_per_mL"), unit_text("Mcell"), unit_text("dimensionless")
-    ('pg/mL', '10⁶ cells', '')
+    >>> unit_text("pg_per_mL"), unit_text("Mcell day"), unit_text("dimensionless")
+    ('pg/mL', '10⁶ cells × day', '')
     """
     label = {"dimensionless": "", "1": "", "per_day": "1/day", "percent": "%"}
     label |= dict.fromkeys(("Mcell", "1e6 cell"), "10⁶ cells")
-    return label.get(unit, unit.replace("_per_", "/"))
+    if unit in label:
+        return label[unit]
+    *before, last = unit.split(" ")
+    if before and last == "day":
+        return f"{unit_text(' '.join(before))} × day".removeprefix(" × ")
+    return unit.replace("_per_", "/")
 
 
 def scale(ax: Axes, values: Iterable[Any], *, force: bool | None = None) -> bool:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cellsim.dosing.infusions import cells_text
+from cellsim.dosing.infusions import dose_noun, doses_text
 from cellsim.errors import CellsimError, did_you_mean
 from cellsim.plots.style import (
     BLACK,
@@ -26,6 +27,7 @@ from cellsim.plots.style import (
     legend,
     panels,
     scale,
+    unit_text,
 )
 from cellsim.posterior.approximation import Approximation, together
 
@@ -37,19 +39,14 @@ if TYPE_CHECKING:
     from cellsim.predictions.measures import Asked
     from cellsim.predictions.sweeps import Sweep
 
-__all__ = ["contrast", "default_measures_shown", "schedule_text", "sweep"]
+__all__ = ["contrast", "course_text", "default_course", "default_measures_shown", "schedule_text", "sweep"]
 
-# what a figure shows when nothing is asked: (measure, quantity)
-_WANTED = (
-    ("days below 0.5", "D"),
-    ("peak", "load of cytokines"),
-    ("all in range", "cytokines"),
-    ("value", "ESR"),
-)
+# letters in a line under a measure
+_MEASURE_WIDTH = 18
 
 
 def schedule_text(name: str, plan: Schedule) -> str:
-    """A schedule's name with the count of infusions and total cells, which no comparison may leave out.
+    """A schedule's name with the count of doses and the amounts given, which no comparison may leave out.
 
     Examples
     --------
@@ -57,16 +54,20 @@ def schedule_text(name: str, plan: Schedule) -> str:
     >>> schedule_text("weekly", Schedule.every(7, cells=5e7, doses=4, product="rfib"))
     'weekly: 4 infusions, 2.0e8 cells'
     """
-    if not plan.count:
-        return f"{name}: no infusions"
-    return f"{name}: {plan.count} infusion{'s' * (plan.count > 1)}, {cells_text(plan.total())} cells"
+    return f"{name}: {doses_text(plan.infusions, plan.products)}"
+
+
+def default_course(result: Sweep) -> str:
+    """What is drawn over time: that of the first outcome which has a course here, or the first there is."""
+    found = [each.course for each in result.case.outcomes if each.course in result.curves]
+    return next(iter((*found, *result.curves)), "")
 
 
 def default_measures_shown(result: Sweep) -> list[int]:
-    """Places of up to three measures worth a figure; the first asked when none of the usual ones was."""
+    """Places of up to three outcomes of the case; the first asked when none of them was."""
     found = [
-        next((k for k, each in enumerate(result.asked) if (each.measure, each.quantity) == wanted), None)
-        for wanted in _WANTED
+        next((k for k, each in enumerate(result.asked) if (each.measure, each.quantity) == wanted.key), None)
+        for wanted in result.case.outcomes
     ]
     places = [each for each in found if each is not None][:3]
     return places or list(range(min(3, len(result.asked))))
@@ -86,14 +87,14 @@ def sweep(
 
     The time course is the posterior median with 50 and 90 % bands; the dashed line is the first schedule's
     median. A filled marker with bar is the posterior's answer (median and 90 %; the mean where it is a chance),
-    a hollow one the prior's: where the two agree, the answer was assumed and not learned. Total cells stand
+    a hollow one the prior's: where the two agree, the answer was assumed and not learned. What is given stands
     beside every name.
 
     Parameters
     ----------
     result : Sweep
     quantity : str, optional
-        What is drawn over time: an analyte or another recorded quantity; the disease drive D by default.
+        What is drawn over time: an analyte or another recorded quantity; that of the case's first outcome by default.
     measures : sequence of (measure, quantity), optional
         As in ``result.table()``; the usual ones by default.
     ax : array of Axes, optional
@@ -129,7 +130,7 @@ def sweep(
             "this sweep has no time course to draw: its measures are areas alone. Ask for a value or days below a level too."
         )
     if quantity is None:
-        quantity = "D" if "D" in result.curves else next(iter(result.curves), "")
+        quantity = default_course(result)
     if quantity not in result.curves:
         raise CellsimError(
             f"no time course of {quantity!r} in this sweep. {did_you_mean(quantity, result.curves)}"
@@ -160,7 +161,7 @@ def sweep(
     for panel, plan in zip(rows, result.schedules.values(), strict=True):
         _doses(panel, plan, result.case)
     rows[-1].set_xlabel("day", fontsize=SMALL)
-    text = _course_text(result.case, quantity)
+    text = course_text(result.case, quantity)
     if own:
         rows[0].figure.supylabel(text, fontsize=SMALL)
     else:
@@ -172,7 +173,7 @@ def sweep(
     if own and len(columns):
         columns[0].tick_params(labelleft=False)
     _keys(axes, result, own=own)
-    label(axes[0].figure, own=own, rests_on=[result.approximation.words])
+    label(axes[0].figure, own=own, case=result.case, rests_on=[result.approximation.words])
     return axes
 
 
@@ -205,10 +206,12 @@ def _place(result: Sweep, wanted: tuple[str, str]) -> int:
 
 
 def _doses(panel: Axes, plan: Schedule, case: Case) -> None:
-    """A tick for each infusion, its height by its cells."""
-    largest = 7.5e7
+    """A tick for each dose, its height by its size beside the largest that the patient was given of the product."""
+    largest: dict[str, float] = {}
+    for each in case.timeline.infusions:
+        largest[each.product] = max(largest.get(each.product, 0.0), each.cells)
     for each in plan.infusions:
-        height = 0.06 + 0.10 * min(each.cells / largest, 3.0) / 3.0
+        height = 0.06 + 0.10 * min(each.cells / largest.get(each.product, each.cells), 3.0) / 3.0
         panel.plot(
             [each.day, each.day],
             [0.0, height],
@@ -220,28 +223,32 @@ def _doses(panel: Axes, plan: Schedule, case: Case) -> None:
         )
 
 
-def _course_text(case: Case, quantity: str) -> str:
+def course_text(case: Case, quantity: str) -> str:
+    """What stands on the axis of a course."""
     analyte = next((each for each in case.analytes if each.id == quantity), None)
     if analyte is not None:
         return f"{analyte.name} ({analyte.unit})"
-    return {"D": "disease drive D (1 at diagnosis)"}.get(quantity, quantity)
+    shown = next((each.label for each in case.shown if each.quantity == quantity), quantity)
+    outcome = next((each for each in case.outcomes if each.course == quantity), None)
+    if shown == quantity and outcome is not None and outcome.measure == "peak load":
+        return f"{quantity} ({outcome.unit})" if outcome.unit else quantity
+    return shown
 
 
 def _measure_text(case: Case, asked: Asked) -> str:
     name = display_name(case, asked.quantity)
-    label = {
-        ("days below 0.5", "D"): "days with\nD below 0.5",
-        ("peak", "load of cytokines"): "peak cytokine load\n(upper limits)",
-        ("all in range", "cytokines"): "chance: all\ncytokines in range",
-        ("area", "viable_auto"): "viable autologous\n(10⁶ cells × day)",
-        ("area", "viable_allo"): "viable allogeneic\n(10⁶ cells × day)",
-    }
-    if (asked.measure, asked.quantity) in label:
-        text = label[asked.measure, asked.quantity]
+    outcome = next((each for each in case.outcomes if each.key == (asked.measure, asked.quantity)), None)
+    product = next((each for each in case.products if each.quantity == asked.quantity), None)
+    if outcome is not None:
+        text = fill(outcome.label, _MEASURE_WIDTH)
+        if outcome.unit and outcome.unit not in outcome.label:
+            text += f"\n({outcome.unit})"
+    elif product is not None and asked.measure == "area":
+        text = f"{name} over time\n({unit_text(asked.unit)})"
     elif asked.chance:
         text = f"chance: {name}\n{asked.measure}"
     else:
-        text = f"{name}, {asked.measure}\n({asked.unit})"
+        text = f"{name}, {asked.measure}\n({unit_text(asked.unit)})"
     return text + (f",\nday {asked.day:g}" if np.isfinite(asked.day) else "")
 
 
@@ -292,7 +299,8 @@ def _keys(axes: AxesArray, result: Sweep, *, own: bool) -> None:
 
     first = next(iter(result.schedules))
     used = list(dict.fromkeys(each.product for plan in result.schedules.values() for each in plan.infusions))
-    label = {each.name: each.source for each in result.case.products}
+    sources = {each.name: f"{each.name} ({each.source})" for each in result.case.products if each.source}
+    every = [each for plan in result.schedules.values() for each in plan.infusions]
     keys = [
         Line2D(
             [], [], color=BLUE, marker="o", markersize=4, linewidth=1.2, label="posterior (band, bar: 90 %)"
@@ -315,7 +323,8 @@ def _keys(axes: AxesArray, result: Sweep, *, own: bool) -> None:
                 color=colour_of(name, result.case.products),
                 marker="|",
                 linestyle="none",
-                label=f"{name} ({label.get(name, '')}) infusion",
+                label=f"{sources.get(name, name)} "
+                + dose_noun([each for each in every if each.product == name], result.case.products),
             )
             for name in used
         ),
@@ -365,8 +374,8 @@ def contrast(
     >>> both = {"given": case.schedule, "allogeneic": case.schedule.as_product("ucmsc")}
     >>> result = cs.sweep(fitted, both, until=365, draws=20)
     >>> axes = plots.contrast({"V2": result}, "given", "allogeneic")
-    >>> axes[0].get_xlabel().split()
-    ['days', 'with', 'D', 'below', '0.5']
+    >>> axes[0].get_xlabel().split()[:5]
+    ['days', 'with', 'the', 'disease', 'drive']
     """
     if not isinstance(sweeps, Mapping) or not sweeps:
         raise CellsimError("contrast takes sweeps by the name of their variant, like {'V2': result}.")
@@ -390,7 +399,7 @@ def contrast(
         for row, result in zip(at, sweeps.values(), strict=True):
             place = _place(result, wanted)
             i, j = (_row(result, name) for name in (first, second))
-            for draws, shift, colour, fill, kind in (
+            for draws, shift, colour, inside, kind in (
                 (result.posterior, -0.13, BLUE, BLUE, "posterior"),
                 (result.prior, 0.16, PURPLE, "white", "prior"),
             ):
@@ -399,7 +408,13 @@ def contrast(
                     continue
                 low, middle, high = np.quantile(apart, [0.05, 0.5, 0.95])
                 panel.hlines(row + shift, low, high, color=colour, linewidth=1.2, gid=f"{kind}-interval")
-                style = {"marker": "o", "markersize": 4.0, "color": colour, "markerfacecolor": fill, **marker}
+                style = {
+                    "marker": "o",
+                    "markersize": 4.0,
+                    "color": colour,
+                    "markerfacecolor": inside,
+                    **marker,
+                }
                 panel.plot([middle], [row + shift], linestyle="none", gid=kind, **style)
         panel.axvline(0, color=BLACK, linewidth=0.7, zorder=0)
         panel.set_ylim(len(sweeps) - 0.5, -0.5)
@@ -432,7 +447,7 @@ def contrast(
     ]
     if len(notes) > 1:
         notes = [f"{', '.join(names)}: {note}" for names, note in zip(by_kind.values(), notes, strict=True)]
-    label(axes[0].figure, own=own, rests_on=notes)
+    label(axes[0].figure, own=own, case=one.case, rests_on=notes)
     return axes
 
 

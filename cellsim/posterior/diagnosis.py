@@ -37,7 +37,6 @@ LARGEST_SLOPES_ERROR = 5e-4
 _TRIED = 400
 # of lost starts, told in one sentence
 _REASONS = 4
-ACCOUNT = "accounted"
 
 
 def diagnose(objective: Objective, mixture: Mixture, starts: Sequence[Start]) -> dict[str, Any]:
@@ -193,17 +192,26 @@ def _tolerance_error(objective: Objective, mixture: Mixture) -> float:
 
 
 def _ledger_error(objective: Objective, theta: Array) -> float | None:
-    """Cells given against cells found anywhere at the end, relative; None when the model keeps no account."""
+    """What was given against what is found anywhere at the end, relative; None when the case names no account."""
     from cellsim.solver.simulation import simulate
 
-    if ACCOUNT not in {each.name for each in objective.model.assignments}:
+    case, model = objective.case, objective.model
+    timeline = case.timeline
+    if not case.ledger or not timeline.infusions:
         return None
-    timeline = objective.case.timeline
+    entered = {product.name: product.state for product in case.products}
+    counted = {name for name, state in entered.items() if model[state].unit == model[case.ledger].unit}
+    given = sum(
+        each.cells / case.cells_per_unit.get(entered[each.product], 1.0)
+        for each in timeline.infusions
+        if each.product in counted
+    )
+    if not given:
+        return None
     end = max(each.end for each in timeline.infusions) + 30.0
     values = {name: each for name, each in objective.values(theta).items() if name in objective.model}
     found = simulate(objective.model, timeline, [end], values=values)
-    # the model counts in 1e6 cells
-    return float(found[ACCOUNT][-1] * 1e6 / timeline.total() - 1)
+    return float(found[case.ledger][-1] / given - 1)
 
 
 def _apart(objective: Objective, theta: Array, best: Array) -> dict[str, Any]:
@@ -243,7 +251,7 @@ def _doubts(found: dict[str, Any]) -> list[str]:
             "is too loose for this model."
         )
     if found["ledger"] is not None and abs(found["ledger"]) > LARGEST_LEDGER_ERROR:
-        out.append(f"cells given and cells accounted for differ by {found['ledger']:.1e}.")
+        out.append(f"what was given and what is accounted for differ by {found['ledger']:.1e}.")
     if found["leftover"] > LARGEST_LEFTOVER:
         out.append(
             f"the optimum is still {found['leftover']:.2f} posterior sd away; the fit stopped too early."

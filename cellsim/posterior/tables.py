@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from html import escape
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cellsim.results import DATA_DRIVEN, LABEL, MOVED, PRIOR_DRIVEN, UNTOUCHED, number, verdict
+from cellsim.results import DATA_DRIVEN, MOVED, PRIOR_DRIVEN, UNTOUCHED, number, verdict
 
 if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
 
+    from cellsim.case.case import Case
     from cellsim.likelihood.objective import Objective
     from cellsim.posterior.approximation import Approximation
     from cellsim.posterior.calibration import Calibration
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "fit_table",
+    "given_words",
     "parameter_table",
     "parameters_table",
     "posterior_table",
@@ -173,8 +176,7 @@ def _facts(fit: Calibration) -> list[str]:
     counts = {word: int((table["verdict"] == word).sum()) for word in _VERDICTS}
     rows = diagnosis["rows"]["count"]
     doses = "; ".join(
-        f"{name}: {each['count']} infusions, {each['cells']:.3g} cells"
-        for name, each in diagnosis["doses"].items()
+        f"{name}: {given_words(fit.case, name, each)}" for name, each in diagnosis["doses"].items()
     )
     starts = diagnosis["starts"]
     ledger = diagnosis["ledger"]
@@ -204,7 +206,7 @@ def _facts(fit: Calibration) -> list[str]:
         + (
             ""
             if ledger is None
-            else f" Cells given and cells accounted for differ by {abs(ledger):.0e} (relative)."
+            else f" What was given and what is accounted for differ by {abs(ledger):.0e} (relative)."
         ),
         f"{starts['agree']} of {starts['count']} starts agree on the best value, {starts['failed']} failed; "
         f"the gradient agrees with differences to {diagnosis['gradient']:.0e}.",
@@ -217,18 +219,34 @@ def _rests_on(fit: Calibration) -> list[str]:
     ]
 
 
+def given_words(case: Case, product: str, given: Mapping[str, Any]) -> str:
+    """What a diagnosis says was given of a product, in the product's unit."""
+    known = [each for each in case.products if each.name == product]
+    unit, count = known[0].unit if known else "cells", given["count"]
+    noun = "infusion" if unit == "cells" else "dose"
+    return f"{count} {noun}{'s' * (count != 1)}, {given['cells']:.3g} {unit}".rstrip()
+
+
 def report_text(fit: Calibration) -> str:
     """See :meth:`cellsim.Calibration.report`."""
     import pandas as pd
 
-    lines = [f"Calibration of {fit.case.name}", "=" * (15 + len(fit.case.name)), LABEL, "", *_facts(fit), ""]
+    lines = [
+        f"Calibration of {fit.case.name}",
+        "=" * (15 + len(fit.case.name)),
+        fit.case.label,
+        "",
+        *_facts(fit),
+        "",
+    ]
     lines += [*_rests_on(fit), *fit.approximation.lines[1:], ""]
     with pd.option_context("display.width", 200, "display.max_colwidth", 48):
-        lines += ["Fit: printed | predicted (sigmas apart), sample effects included", ""]
+        effects = ", sample effects included" * bool(fit.case.groups_of("sample effect"))
+        lines += [f"Fit: printed | predicted (sigmas apart){effects}", ""]
         lines += [fit_table(fit).to_string(index=False, float_format=lambda x: f"{x:.1f}"), ""]
         graded = fit.rows().query("part == 'graded'")
         if not graded.empty:
-            lines += ["Grades: allowed range | lesion level", ""]
+            lines += ["Grades: allowed range | level of what is graded", ""]
             lines += [
                 f"  {analyte}, day {day:.0f}: {low:.0f} to {high:.0f} | {number(level)}"
                 for analyte, day, low, high, level in zip(
@@ -249,7 +267,7 @@ def report_html(fit: Calibration) -> str:
     return "\n".join(
         [
             f"<h2>Calibration of {escape(fit.case.name)}</h2>",
-            f"<p><em>{escape(LABEL)}</em></p>",
+            f"<p><em>{escape(fit.case.label)}</em></p>",
             facts,
             f"<h3>Reasons to doubt</h3><ul>{doubts}</ul>" if doubts else "",
             "<h3>Fit: printed | predicted (sigmas apart)</h3>",
@@ -334,7 +352,7 @@ def posterior_text(post: Posterior) -> str:
         if post.variant
         else f"Posterior of {post.case.name}"
     )
-    lines = [title, "=" * len(title), LABEL, ""]
+    lines = [title, "=" * len(title), post.case.label, ""]
     lines += [
         f"{chains} chains x {length} draws of {size} parameters after {run.tune} of warm-up; {run.seconds:.0f} s, "
         f"{run.evaluations} simulations with gradient, {run.rejected} of them failed, {steps:.0f} a draw.",

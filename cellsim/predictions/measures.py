@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from cellsim.case.case import Analyte, Case
+    from cellsim.case.outcomes import Outcome
     from cellsim.model.model import Model
 
     Array = NDArray[np.float64]
@@ -281,7 +282,7 @@ class AllInRange(_Plain):
         Days; the last day by default.
     """
 
-    panel: str = "cytokines"
+    panel: str
     on: tuple[float, ...] = ()
 
     def _members(self, case: Case) -> list[Analyte]:
@@ -388,7 +389,7 @@ class PeakLoad(_Plain):
         As in the case's observables; members without an upper limit are left out.
     """
 
-    panel: str = "cytokines"
+    panel: str
 
     @property
     def _name(self) -> str:
@@ -414,33 +415,36 @@ class PeakLoad(_Plain):
         return np.array([runs.peaks[self._name]])
 
 
-def default_measures(
-    model: Model, on: Sequence[float] = (), *, case: Case | None = None
-) -> tuple[Measure, ...]:
-    """What a dosing question usually asks, as far as model and case have the quantities.
+def default_measures(model: Model, on: Sequence[float] = (), *, case: Case) -> tuple[Measure, ...]:
+    """What a case asks of every schedule.
 
     Parameters
     ----------
     model : Model
     on : sequence of float
         Days for values and chances; the last day by default.
-    case : Case, optional
-        Without cytokines among its analytes the questions about their panel are left out.
+    case : Case
+        Whose outcomes and products are asked.
 
     Returns
     -------
     tuple of Measure
-        Values and chances of every analyte, the cytokine panel at once, viable-cell areas per product, days of
-        the disease drive below one half, peak cytokine load.
+        Values and chances of every analyte, the outcomes of the case, and the area of what shows each product.
     """
     days = tuple(float(day) for day in on)
     out: list[Measure] = [Value(days), InRange(days), InRange(days, noise=True)]
-    panel = [each for each in case.analytes if each.panel == "cytokines"] if case is not None else None
-    if panel is None or panel:
-        out.append(AllInRange("cytokines", days))
-    out += [Area(name) for name in ("viable_auto", "viable_allo") if name in model]
-    if "D" in model:
-        out.append(DaysBelow("D", 0.5))
-    if panel is None or any(each.upper is not None for each in panel):
-        out.append(PeakLoad())
+    out += [made for each in case.outcomes if (made := _measure_of(each, days)) is not None]
+    shown = dict.fromkeys(each.quantity for each in case.products if each.quantity in model)
+    out += [Area(name) for name in shown if Area(name) not in out]
     return tuple(out)
+
+
+def _measure_of(outcome: Outcome, days: tuple[float, ...]) -> Measure | None:
+    """What an outcome asks beside the values and chances that are asked of every analyte."""
+    if outcome.measure == "days below" and outcome.level is not None:
+        return DaysBelow(outcome.quantity, outcome.level)
+    if outcome.measure == "peak load":
+        return PeakLoad(outcome.quantity)
+    if outcome.measure == "all in range":
+        return AllInRange(outcome.quantity, days)
+    return Area(outcome.quantity) if outcome.measure == "area" else None

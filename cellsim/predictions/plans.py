@@ -8,6 +8,7 @@ from os import PathLike
 from typing import TYPE_CHECKING, Any
 
 from cellsim.delimited import is_missing
+from cellsim.dosing.infusions import Product, amounts, dose_noun
 from cellsim.dosing.schedule import Schedule
 from cellsim.dosing.tables import TextTable, text_table
 from cellsim.errors import Problem, ScheduleError, did_you_mean, unusable
@@ -50,11 +51,14 @@ class Plan:
         From day 0 on.
     words : str
         What it is, in a sentence.
+    other : str
+        The product given instead of the patient's own, on the same days and in the same amounts; empty otherwise.
     """
 
     name: str
     schedule: Schedule
     words: str
+    other: str = ""
 
 
 def plans_of(case: Case) -> tuple[Plan, ...]:
@@ -67,9 +71,10 @@ def plans_of(case: Case) -> tuple[Plan, ...]:
     Returns
     -------
     tuple of Plan
-        As given; then, of one product, the same cells weekly and every 8 weeks over the same time, and as a block
-        of daily doses; stopping after four; the same days and cells of the other source; nothing at all. Those
-        that make no sense for a case are left out.
+        As given; then, of one product, the same amount weekly and every 8 weeks over the same time, and as a block
+        of daily doses; of several, without each of them; stopping after four; the same days and amounts of the product
+        that a question of the case sets against it, or of another source; nothing at all. Those that make no sense for a
+        case are left out.
 
     Examples
     --------
@@ -87,45 +92,82 @@ def plans_of(case: Case) -> tuple[Plan, ...]:
     given = case.schedule
     if not given.count:
         return ()
+    noun = dose_noun(given, case.products)
     found = [Plan(AS_GIVEN, given, "What was given from day 0 on.")]
-    names = {each.product for each in given.infusions}
-    last, total = given.infusions[-1].day, given.total()
-    if len(names) == 1:
-        [product] = names
-
-        def spread(interval: float, doses: int) -> Schedule:
-            return Schedule.every(
-                interval,
-                cells=total / doses,
-                doses=doses,
-                product=product,
-                products=case.products,
-                day_zero=given.day_zero,
-            )
-
-        for interval, name in ((7.0, "weekly"), (56.0, "every 8 weeks")):
-            doses = int(last // interval) + 1
-            words = f"The same cells in {doses} equal doses every {interval:g} days, ending by day {last:g} as given."
-            found.append(Plan(f"{name}, same cells", spread(interval, doses), words))
-        words = f"The same cells in {given.count} equal doses on {given.count} consecutive days from day 0."
-        found.append(Plan(f"block of {given.count} days, same cells", spread(1.0, given.count), words))
+    names = list(dict.fromkeys(each.product for each in given.infusions))
+    known = {each.name: each for each in case.products}
+    found += _spread_out(given, case, names[0]) if len(names) == 1 else []
+    for name in names if len(names) > 1 else ():
+        kept = tuple(each for each in given.infusions if each.product != name)
+        words = f"What was given, without {known[name].label or name if name in known else name}."
+        found.append(Plan(f"without {name}", Schedule(kept, given.products, given.day_zero), words))
     if given.count > 4:
         few = Schedule(given.infusions[:4], given.products, given.day_zero)
-        found.append(Plan("stop after 4", few, "The first four infusions only: fewer cells."))
-    sources = {each.name: each.source for each in case.products}
-    if len(names) == 1:
-        [product] = names
-        other = next(
-            (each for each in case.products if each.source and each.source != sources.get(product)), None
+        fewer = " and ".join("fewer cells" if unit == "cells" else f"less {unit}".rstrip() for unit in amounts(few, few.products))  # fmt: skip
+        found.append(Plan("stop after 4", few, f"The first four {noun}s only: {fewer}."))
+    if len(names) == 1 and (other := _other_product(case, names[0])) is not None:
+        words = f"The same days and {_what(other)}, of {other.label or other.name} ({other.source})."
+        found.append(
+            Plan(
+                f"same days and {_what(other)}, {other.name}", given.as_product(other.name), words, other.name
+            )
         )
-        if other is not None:
-            words = f"The same days and cells, of {other.label or other.name} ({other.source})."
-            found.append(Plan(f"same days and cells, {other.name}", given.as_product(other.name), words))
     nothing = Schedule((), given.products, given.day_zero)
     found.append(
-        Plan("nothing", nothing, "No infusion from day 0 on: what the model expects without treatment.")
+        Plan("nothing", nothing, f"No {noun} from day 0 on: what the model expects without treatment.")
     )
     return tuple(found)
+
+
+def _what(product: Product | None) -> str:
+    """What a plan keeps equal: cells, or the amount of anything else."""
+    return "cells" if product is None or product.unit == "cells" else "amounts"
+
+
+def _other_product(case: Case, given: str) -> Product | None:
+    """What is asked about instead of a product: by a question of the case, or else that of another source."""
+    known = {each.name: each for each in case.products}
+    own = known.get(given)
+    for each in case.questions:
+        if each.kind == "products" and given in (each.first, each.second):
+            return known[each.second if given == each.first else each.first]
+    return next(
+        (
+            each
+            for each in case.products
+            if own is not None and each.source and each.source != own.source and each.unit == own.unit
+        ),
+        None,
+    )
+
+
+def _spread_out(given: Schedule, case: Case, product: str) -> list[Plan]:
+    """All of one product, in other doses over the same time."""
+    last, total = given.infusions[-1].day, given.total()
+    what = (
+        "cells"
+        if _what(next((each for each in case.products if each.name == product), None)) == "cells"
+        else "amount"
+    )
+
+    def spread(interval: float, doses: int) -> Schedule:
+        return Schedule.every(
+            interval,
+            cells=total / doses,
+            doses=doses,
+            product=product,
+            products=case.products,
+            day_zero=given.day_zero,
+        )
+
+    found = []
+    for interval, name in ((7.0, "weekly"), (56.0, "every 8 weeks")):
+        doses = int(last // interval) + 1
+        words = f"The same {what} in {doses} equal doses every {interval:g} days, ending by day {last:g} as given."
+        found.append(Plan(f"{name}, same {what}", spread(interval, doses), words))
+    words = f"The same {what} in {given.count} equal doses on {given.count} consecutive days from day 0."
+    found.append(Plan(f"block of {given.count} days, same {what}", spread(1.0, given.count), words))
+    return found
 
 
 def plans_given(schedules: Any) -> dict[str, Schedule]:

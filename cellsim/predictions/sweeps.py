@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from cellsim.case.plausibility import dose_doubt
-from cellsim.dosing.infusions import cells_text
+from cellsim.dosing.infusions import amounts, amounts_text, dose_noun
 from cellsim.dosing.schedule import Schedule
 from cellsim.errors import CellsimError, ScheduleError, unusable
 from cellsim.likelihood.compatibility import objective_given
@@ -18,7 +18,7 @@ from cellsim.posterior.approximation import Approximation, approximation_of
 from cellsim.predictions.measures import Asked, Measure, default_measures
 from cellsim.predictions.plans import delivered, history_given, plan_problems, plans_given
 from cellsim.predictions.predictor import Sample
-from cellsim.results import DATA_DRIVEN, LABEL, MOVED, PRIOR_DRIVEN, verdict
+from cellsim.results import DATA_DRIVEN, MOVED, PRIOR_DRIVEN, verdict
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -112,7 +112,7 @@ class Sweep:
             if self.interrupted
             else ""
         )
-        return LABEL + short
+        return self.case.label + short
 
     @property
     def delivered(self) -> dict[str, Schedule]:
@@ -130,7 +130,8 @@ class Sweep:
         Returns
         -------
         DataFrame
-            Columns schedule, infusions and cells (given by :attr:`until`), measure, quantity, day, unit, estimate (median; mean for a chance),
+            Columns schedule, infusions and cells (given by :attr:`until`; the amount in its unit of what is no cells, nan where
+            products of several units are given), measure, quantity, day, unit, estimate (median; mean for a chance),
             low, high, prior_estimate, prior_low, prior_high, contraction, shift (prior sd, both of the draws' places
             among those of the prior), verdict (see :func:`cellsim.identifiability.identification.verdict`), approximation and doubts
             (of the posterior's numbers). Chances have neither interval nor contraction: they are prior-driven when prior
@@ -151,7 +152,7 @@ class Sweep:
                     {
                         "schedule": name,
                         "infusions": plan.count,
-                        "cells": plan.total(),
+                        "cells": _amount(plan),
                         "measure": asked.measure,
                         "quantity": asked.quantity,
                         "day": asked.day,
@@ -179,7 +180,7 @@ class Sweep:
             Columns first, second, measure, quantity, day, unit, difference (median of first - second, mean for a
             chance), low, high, above (share of posterior draws in which the first is larger, ties count half),
             prior_difference, prior_low, prior_high, prior_above, contraction, shift, verdict (of the difference, as in
-            :meth:`table`), note (says when the two give unequal numbers of cells, and of direction and of size
+            :meth:`table`), note (says when the two give unequal amounts, and of direction and of size
             whether they are the prior's, see :func:`beside_prior`), approximation, doubts.
 
         Raises
@@ -193,10 +194,7 @@ class Sweep:
         rows = []
         names, given = list(self.schedules), self.delivered
         for i, j in combinations(range(len(names)), 2):
-            cells = [given[names[each]].total() for each in (i, j)]
-            unequal = (
-                "" if np.isclose(cells[0], cells[1]) else f"unequal cells: {cells[0]:.3g} and {cells[1]:.3g}"
-            )
+            unequal = _unequal(given[names[i]], given[names[j]])
             for k, asked in enumerate(self.asked):
                 apart, before = (_apart(draws[i, k], draws[j, k]) for draws in (self.posterior, self.prior))
                 found, prior = _summary(apart, asked, level, ""), _summary(before, asked, level, "prior_")
@@ -251,6 +249,23 @@ class Sweep:
             f"<Sweep of {self.case.name}, variant {self.variant}: {len(self.schedules)} schedules, "
             f"{self.posterior.shape[2]} draws of {self.approximation.label}, {len(self.asked)} questions. {self.label}>"
         )
+
+
+def _amount(plan: Schedule) -> float:
+    """All that a plan gives; nan where that is in several units."""
+    found = amounts(plan, plan.products)
+    return sum(found.values()) if len(found) < 2 else np.nan
+
+
+def _unequal(first: Schedule, second: Schedule) -> str:
+    """What two plans give, where that is not the same; empty where it is."""
+    one, other = (amounts(each, each.products) for each in (first, second))
+    said = []
+    for unit in dict.fromkeys((*one, *other)):
+        pair = one.get(unit, 0.0), other.get(unit, 0.0)
+        if not np.isclose(*pair):
+            said.append(f"unequal {unit or 'amounts'}: {pair[0]:.3g} and {pair[1]:.3g}")
+    return "; ".join(said)
 
 
 def _check_level(level: float) -> None:
@@ -490,8 +505,9 @@ def _not_reached(plans: Mapping[str, Schedule], until: float) -> list[str]:
         given = delivered(plan, until)
         if given.infusions != plan.infusions:
             said.append(
-                f"{name}: only {given.count} of {plan.count} infusions ({cells_text(given.total())} of "
-                f"{cells_text(plan.total())} cells) are given by day {until:g}: the numbers are those of what was given."
+                f"{name}: only {given.count} of {plan.count} {dose_noun(plan, plan.products)}s "
+                f"({amounts_text(given, given.products) or 'nothing'} of {amounts_text(plan, plan.products)}) are given by day "
+                f"{until:g}: the numbers are those of what was given."
             )
     return said
 
@@ -502,9 +518,11 @@ def _improbable(plans: Mapping[str, Schedule], case: Case) -> list[str]:
     for name, plan in plans.items():
         for product in dict.fromkeys(each.product for each in plan.infusions):
             about = next((each for each in case.products if each.name == product), None)
-            counted = about is not None and case.cells_per_unit.get(about.state, 1.0) > 1
+            unit = about.unit if about is not None else ""
             given = [each.cells for each in case.timeline if each.product == product]
             sizes = dict.fromkeys(each.cells for each in plan.infusions if each.product == product)
-            whys = [why for size in sizes if (why := dose_doubt(size, given, counted=counted))]
+            whys = [
+                why for size in sizes if (why := dose_doubt(size, given, counted=unit == "cells", unit=unit))
+            ]
             said += [f"{name}, {product}: {why}" for why in whys[:1]]
     return said

@@ -11,7 +11,7 @@ from cellsim.posterior.approximation import LARGEST_SHAPE
 from cellsim.posterior.convergence import USABLE_ESS, USABLE_RHAT
 from cellsim.posterior.posterior import Posterior
 from cellsim.posterior.variational import VariationalApproximation
-from cellsim.report.products import BENEFIT
+from cellsim.report.products import main_outcome
 from cellsim.report.report_summary import listed, records
 from cellsim.results import number
 
@@ -147,8 +147,7 @@ def apart_words(table: pd.DataFrame) -> str:
 
 
 def plans_apart(chains: Sweep, other: Sweep) -> pd.DataFrame:
-    """Days with the disease drive below one half of every plan, by chains, by what there was before them, and by the
-    prior.
+    """The main outcome of every plan, by chains, by what there was before them, and by the prior.
 
     Returns
     -------
@@ -157,15 +156,23 @@ def plans_apart(chains: Sweep, other: Sweep) -> pd.DataFrame:
     """
     import pandas as pd
 
+    outcome = main_outcome(chains)
+    if outcome is None:
+        return pd.DataFrame()
+    number = outcome.text
     chosen = {}
     for name, result in (("chains", chains), ("other", other)):
         table = result.table()
-        part = table[(table["measure"] == BENEFIT[0]) & (table["quantity"] == BENEFIT[1])]
+        part = table[(table["measure"] == outcome.key[0]) & (table["quantity"] == outcome.key[1])]
         chosen[name] = part.set_index("schedule").to_dict("index")
 
     def spread(one: Mapping[Any, Any], prefix: str = "") -> str:
         at = [one[f"{prefix}{each}"] for each in ("estimate", "low", "high")]
-        return f"{at[0]:.0f} ({at[1]:.0f} to {at[2]:.0f})"
+        return (
+            f"{number(at[0])} ({number(at[1])} to {number(at[2])})"
+            if not outcome.chance
+            else f"{100 * at[0]:.0f} %"
+        )
 
     return pd.DataFrame(
         [

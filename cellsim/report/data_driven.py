@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from cellsim.files import file_name
-from cellsim.identifiability.profiles import DYNAMIC
 from cellsim.report.chains import apart_table, apart_words, chains_words, source_words
 from cellsim.report.page import details, paragraphs, section, table
 from cellsim.report.profiles import predicted, seen
@@ -42,7 +41,7 @@ def learned(job: Job) -> tuple[str, str, str]:
         said = f"Nothing is estimated in {job.label(name)}: every parameter has a fixed value, so nothing was learned."
         return section("learned", title, paragraphs([said]))
     known = set(fit.table()["group"])
-    mechanism = [each for each in DYNAMIC if each in known]
+    mechanism = [each for each in job.case.mechanism if each in known]
     said = source_words(source, post, fit, left_out="sample" in job.without)
     return section(
         "learned",
@@ -52,7 +51,7 @@ def learned(job: Job) -> tuple[str, str, str]:
         table(groups_table(source), names={"determined": "numbers determined"}),
         job.output.draw(
             "parameters_mechanism",
-            f"Parameters of persistence, rejection and action: the prior's 95 % interval (pale) and the posterior's by "
+            f"Parameters of {listed(mechanism)}: the prior's 95 % interval (pale) and the posterior's by "
             f"{source.approximation.name}, in prior standard deviations. Grey means that the prior speaks.",
             lambda: plots.parameters(source, mechanism),
             alt="Forest plot of the mechanism's parameters",
@@ -125,7 +124,7 @@ def _chains(job: Job, fit: Calibration, post: Posterior) -> str:
             ),
             job.output.draw(
                 "prior_posterior",
-                "Prior (dashed) and posterior by chains of what cells do and how the disease answers; the number is "
+                "Prior (dashed) and posterior by chains of the mechanism's parameters; the number is "
                 "the contraction.",
                 lambda: plots.prior_posterior(post),
                 alt="Prior and posterior densities of the mechanism's parameters",

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from cellsim.dosing.infusions import dose_noun
 from cellsim.files import file_name
 from cellsim.posterior.calibration import Calibration
 from cellsim.report.page import details, paragraphs, section, table
-from cellsim.report.report_summary import modes_words, replicas_words, unfollowed_words
+from cellsim.report.report_summary import listed, modes_words, replicas_words, unfollowed_words
 
 if TYPE_CHECKING:
+    from cellsim.case.case import Case
     from cellsim.report.steps import Job
 
 __all__ = ["fitted"]
@@ -33,7 +35,7 @@ def fitted(job: Job) -> tuple[str, str, str]:
         predicted += job.output.draw(
             "posterior_predictive",
             "What the laboratory might have printed had the model been true (median, 50 and 90 % of replicas from the "
-            "chains, noise and sample effect included), beside what it printed.",
+            f"chains, noise{' and sample effect' * _sample_effects(case)} included), beside what it printed.",
             lambda: plots.posterior_predictive(post),
             alt="Posterior predictive of every analyte and visit",
         )
@@ -44,7 +46,8 @@ def fitted(job: Job) -> tuple[str, str, str]:
         job.output.draw(
             "fit",
             f"Printed values on the fitted day of each visit, beside the model's median with 50 and 90 % bands by {by}. "
-            "Hollow markers: sample effect taken out, as the curve should meet them.",
+            + "Hollow markers: sample effect taken out, as the curve should meet them."
+            * _sample_effects(case),
             lambda: plots.fit(fit, posterior=posterior, draws=job.draws, seed=job.seed),
             alt="Fit of every analyte over time",
         ),
@@ -68,38 +71,42 @@ def fitted(job: Job) -> tuple[str, str, str]:
     )
 
 
+def _sample_effects(case: Case) -> bool:
+    return bool(case.groups_of("sample effect"))
+
+
 def _unmeasured(job: Job, fit: Calibration) -> str:
     """The figures of what no row measures, as far as the model has such quantities."""
     from cellsim import plots
-    from cellsim.plots.states import acting, expected_grade, persistence_quantities
+    from cellsim.plots.states import acting, amounts_shown, grades_shown
 
     case, source = job.case, job.source(fit.variant)
     by, posterior = source.approximation.name, None if isinstance(source, Calibration) else source
     figures = []
-    if acting(fit):
-        graded = expected_grade(fit) is not None
+    graded = grades_shown(case)
+    if acting(fit) or graded:
+        beside = f", and the graded {listed(graded)} beside the grade expected" if graded else ""
         figures.append(
             job.output.draw(
                 "drives",
-                f"The latent drives over the whole timeline by {by}"
-                + (", and the graded purpura beside the grade expected." if graded else "."),
+                f"Courses that no row measures over the whole timeline by {by}{beside}.",
                 lambda: plots.drives(fit, posterior=posterior, draws=job.draws, seed=job.seed),
-                alt="Latent drives over time" + (", and purpura" if graded else ""),
+                alt=f"Latent courses over time{f', and {listed(graded)}' if graded else ''}",
             )
         )
-    if persistence_quantities(fit.model, case.products):
+    if amounts_shown(case, fit.model, case.products):
         first = min((each.day for each in case.schedule.infusions), default=0.0)
         figures += [
             job.output.draw(
                 "persistence",
-                f"Infused cells in the body, viable and dying, by product, by {by}. Where no visit counted cells these curves "
-                "are the priors' as far as the data leave them.",
+                f"How much there is of each product, by {by}. Where no visit counted it these curves are the priors' as far as "
+                "the data leave them.",
                 lambda: plots.persistence(fit, posterior=posterior, draws=job.draws, seed=job.seed),
-                alt="Viable and dying cells over the whole timeline",
+                alt="Amount of each product over the whole timeline",
             ),
             job.output.draw(
                 "persistence_first",
-                "The same around the first infusions from day 0 on.",
+                f"The same around the first {dose_noun(case.schedule, case.products)}s from day 0 on.",
                 lambda: plots.persistence(
                     fit,
                     days=(first - 7.0, first + 63.0),
@@ -107,7 +114,7 @@ def _unmeasured(job: Job, fit: Calibration) -> str:
                     draws=job.draws,
                     seed=job.seed,
                 ),
-                alt="Viable and dying cells in the first weeks",
+                alt="Amount of each product in the first weeks",
             ),
         ]
     return "<h3>Behind the numbers</h3>" + "".join(figures) if figures else ""

@@ -1,4 +1,4 @@
-"""The part of a report that answers how the null fares against mechanisms in which cells act."""
+"""The part of a report that answers how the null fares against mechanisms in which the treatment acts."""
 
 from __future__ import annotations
 
@@ -62,9 +62,7 @@ def variants_compared(job: Job) -> tuple[str, str, str]:
         title,
         *failed,
         job.output.part("Words on the variants", lambda: paragraphs([*verdict_sentences(found), *doubts])),
-        job.output.part(
-            "Words on the sample effect", lambda: paragraphs(sample_effect_words(job.robustness))
-        ),
+        job.output.part("Words on the sample effect", lambda: paragraphs(sample_effect_words(job.robustness))),
         table(shown, names=_COLUMNS, file=file),
         job.output.draw(
             "evidence",
@@ -157,7 +155,7 @@ def sample_effect_words(found: Robustness | None) -> list[str]:
         else "None of these changes what is concluded."
     )
     return [
-        "Lead of the best mechanism in which cells act over the best null, in nats by the variational approximation, as the sample effect "
+        "Lead of the best mechanism in which the treatment acts over the best null, in nats by the variational approximation, as the sample effect "
         f"varies: as it stands {-found.base.values['null_lead']:+.1f}; {told}. {verdict}"
     ]
 

@@ -7,13 +7,15 @@ from collections.abc import Callable, Mapping
 from html import escape
 from typing import Any
 
+from cellsim.dosing.infusions import dose_noun
 from cellsim.files import file_name
+from cellsim.posterior.tables import given_words
 from cellsim.report.data_driven import learned
 from cellsim.report.fit import fitted
 from cellsim.report.mechanisms import change_words, changes, nulls_answer, variants_compared
 from cellsim.report.page import details, failure, link, page, paragraphs, pre, section, table
 from cellsim.report.report_summary import learned_words, listed
-from cellsim.report.schedules import contrast, days_answer, persists_answer, sources_compared, what_if
+from cellsim.report.schedules import contrast, days_answer, persists_answer, products_compared, what_if
 from cellsim.report.steps import Job
 
 __all__ = ["page_of"]
@@ -22,8 +24,8 @@ __all__ = ["page_of"]
 _BRIEF = {
     "audit": "Audit",
     "learned": "Data-driven?",
-    "variants": "Variants compared",
-    "contrast": "Own or donor cells",
+    "variants": "Null and variants_compared",
+    "contrast": "Products compared",
     "robustness": "What would change it",
     "what-if": "Other schedules",
     "fit": "Fit",
@@ -51,21 +53,24 @@ def page_of(job: Job, seconds: Mapping[str, float]) -> str:
     -------
     str
     """
+    question = products_compared(job)
     # the head comes last: it tells of failures in the sections too
     sections = [
         _whole(job, "audit", lambda: _audit(job)),
         _whole(job, "learned", lambda: learned(job)),
         _whole(job, "variants", lambda: variants_compared(job)),
-        *([_whole(job, "contrast", lambda: contrast(job))] if sources_compared(job) else []),
+        *([_whole(job, "contrast", lambda: contrast(job))] if question is not None else []),
         _whole(job, "robustness", lambda: changes(job)),
         _whole(job, "what-if", lambda: what_if(job)),
         _whole(job, "fit", lambda: fitted(job)),
         _whole(job, "doubts", lambda: _doubts(job)),
         _whole(job, "again", lambda: _again(job, seconds)),
     ]
-    count = {1: "one visit", 2: "two visits", 3: "three visits"}.get(len(job.case.visits), "few visits")
-    named = [(anchor, _BRIEF[anchor], content) for anchor, _, content in sections]
-    return page(f"{job.case.name}: what {count} can and cannot tell", _lead(job), named)
+    words = {1: "one visit", 2: "two visits", 3: "three visits", 4: "four visits", 5: "five visits"}
+    count = words.get(len(job.case.visits), f"{len(job.case.visits)} visits")
+    brief = _BRIEF | ({"contrast": question.brief} if question is not None else {})
+    named = [(anchor, brief[anchor], content) for anchor, _, content in sections]
+    return page(f"{job.case.name}: what {count} can and cannot tell", job.case.label, _lead(job), named)
 
 
 def _whole(job: Job, anchor: str, make: Callable[[], tuple[str, str, str]]) -> tuple[str, str, str]:
@@ -80,9 +85,11 @@ def _lead(job: Job) -> str:
     scored = (
         len(case.rows) + sum(row.scored for row in case.censored) + sum(row.scored for row in case.grades)
     )
+    noun = dose_noun(case.timeline, case.products)
     what = (
-        f"One patient's {scored} scored findings at {len(case.visits)} visits and {case.timeline.count} infusions, "
-        f"held against {len(job.fits)} competing mechanism{'s' * (len(job.fits) != 1)}, and what "
+        f"One patient's {scored} scored findings at {len(case.visits)} visit{'s' * (len(case.visits) != 1)} and "
+        f"{case.timeline.count} {noun}{'s' * (case.timeline.count != 1)}, "
+        f"held against {len(job.fits)} {'competing mechanisms' if len(job.fits) != 1 else 'mechanism'}, and what "
         f"each of them says about {max(len(job.plans) - 1, 0)} other schedules."
     )
     how = (
@@ -113,6 +120,7 @@ def _lead(job: Job) -> str:
 
 def _answers(job: Job) -> list[tuple[str, str, Callable[[], list[str]]]]:
     """Anchor, question, and how it is answered."""
+    question = products_compared(job)
     return [
         (
             "learned",
@@ -120,7 +128,7 @@ def _answers(job: Job) -> list[tuple[str, str, Callable[[], list[str]]]]:
             lambda: learned_words(job.source(job.main or ""))[:2],
         ),
         ("variants", "How does the null fare?", lambda: nulls_answer(job)),
-        ("contrast", "Do own cells persist longer?", lambda: persists_answer(job)),
+        ("contrast", question.title if question is not None else "", lambda: persists_answer(job)),
         (
             "robustness",
             "What would change it?",
@@ -171,7 +179,7 @@ def _audit(job: Job) -> tuple[str, str, str]:
             job.output.draw(
                 "prior",
                 f"What the priors of {job.main} expect before the data: median, 50 and 90 % of draws, without "
-                "sample effect and noise, beside reference range and printed values on their nominal days.",
+                f"{'sample effect and ' * bool(job.case.groups_of('sample effect'))}noise, beside reference range and printed values on their nominal days.",
                 prior_figure,
                 alt="Prior predictive bands of every analyte",
             ),
@@ -194,10 +202,7 @@ def _doubts(job: Job) -> tuple[str, str, str]:
         gives = (
             f"{facts['starts']['agree']} of {facts['starts']['count']} starts agree, {facts['starts']['failed']} "
             f"failed; gradient against differences {facts['gradient']:.0e}; "
-            + "; ".join(
-                f"{key}: {each['count']} infusions, {each['cells']:.3g} cells"
-                for key, each in facts["doses"].items()
-            )
+            + "; ".join(f"{key}: {given_words(job.case, key, each)}" for key, each in facts["doses"].items())
             + "."
         )
         parts.append(f"<h3>{escape(job.label(name))}</h3>" + paragraphs([*said, *chains, gives]))

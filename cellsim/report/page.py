@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from cellsim.errors import CellsimError
 from cellsim.files import file_name, write_whole
-from cellsim.results import LABEL, number
+from cellsim.results import number
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -142,10 +142,10 @@ def section(anchor: str, title: str, *content: str) -> tuple[str, str, str]:
     return anchor, title, f'<section id="{anchor}"><h2>{escape(title)}</h2>{"".join(content)}</section>'
 
 
-def page(title: str, lead: str, sections: Sequence[tuple[str, str, str]]) -> str:
+def page(title: str, label: str, lead: str, sections: Sequence[tuple[str, str, str]]) -> str:
     """The whole page, the mandatory label at its head and foot."""
     contents = "".join(f'<li><a href="#{anchor}">{escape(name)}</a></li>' for anchor, name, _ in sections)
-    banner = f'<p class="label"><strong>{escape(LABEL)}</strong></p>'
+    banner = f'<p class="label"><strong>{escape(label)}</strong></p>'
     return "\n".join(
         [
             "<!doctype html>",

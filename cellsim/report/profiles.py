@@ -22,13 +22,11 @@ if TYPE_CHECKING:
 
 __all__ = ["predicted", "predicted_of", "predicted_words", "seen"]
 
-_DRIVE = "D"
-_CELLS = {"autologous": "viable_auto", "allogeneic": "viable_allo"}
 _MOST_ANALYTES = 3
 
 
 def predicted_of(fit: Calibration, plans: Sequence[Plan], until: float) -> tuple[Prediction, ...]:
-    """What a report profiles: viable cells over time of each source, and the disease drive over time of every schedule.
+    """What a report profiles: how much there was of each product over time, and the main outcome's quantity of every schedule.
 
     Parameters
     ----------
@@ -41,19 +39,20 @@ def predicted_of(fit: Calibration, plans: Sequence[Plan], until: float) -> tuple
     Returns
     -------
     tuple of Prediction
-        Of a model without such quantities the last day's value of the first analytes.
+        Of a case whose main outcome is no quantity of the model the last day's value of the first analytes.
     """
     model, case = fit.model, fit.case
-    source_of = {each.name: each.source for each in case.products}
+    shown = {each.name: each.quantity for each in case.products if each.quantity in model}
+    drive = next((each.quantity for each in case.outcomes if each.quantity in model), "")
     out: list[Prediction] = []
     told: set[str] = set()
     for plan in plans:
-        # of each source once, under the first schedule that gives it
-        given = {_CELLS.get(source_of.get(each.product, ""), "") for each in plan.schedule.infusions} - told
+        # of each product once, under the first schedule that gives it
+        given = {shown.get(each.product, "") for each in plan.schedule.infusions} - told
         told |= given
-        measures: list[Measure] = [Area(name) for name in _CELLS.values() if name in given and name in model]
-        if _DRIVE in model:
-            measures.append(Area(_DRIVE))
+        measures: list[Measure] = [Area(name) for name in dict.fromkeys(shown.values()) if name in given]
+        if drive and drive not in {each.quantity for each in case.analytes}:
+            measures.append(Area(drive))
         else:
             measures.append(Value((until,), tuple(each.id for each in case.analytes[:_MOST_ANALYTES])))
         found = predictions_of(fit, measures, until=until, plan=plan.schedule)
@@ -62,7 +61,7 @@ def predicted_of(fit: Calibration, plans: Sequence[Plan], until: float) -> tuple
 
 
 def _moves(fit: Calibration, prediction: Prediction) -> bool:
-    """Whether any parameter moves it: cells that are never given are nothing whatever the parameters."""
+    """Whether any parameter moves it: what is never given is nothing whatever the parameters."""
     return bool(prediction.of(fit.theta)[1].any())
 
 

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cellsim.comparison.verdicts import by_words, off_of
-from cellsim.identifiability.profiles import DYNAMIC
 from cellsim.results import DATA_DRIVEN, MOVED, PRIOR_DRIVEN, UNTOUCHED, difference, number
 
 if TYPE_CHECKING:
@@ -130,11 +129,11 @@ def determined(fit: Approximated) -> list[str]:
         said.append(
             f"A number below zero ({listed(wider)}) means a posterior wider than the prior along some direction."
         )
-    mechanism = groups[groups["group"].isin(DYNAMIC)]
+    mechanism = groups[groups["group"].isin(fit.case.mechanism)]
     if not mechanism.empty:
         learned, of = float(mechanism["determined"].sum()), int(mechanism["parameters"].sum())
         said.append(
-            f"About how cells persist, are rejected and act ({listed(list(mechanism['group']))}) they determined "
+            f"About the mechanism ({listed(list(mechanism['group']))}) they determined "
             f"{learned:.1f} of {of}: whatever this report says about dosing rests on these {learned:.1f} numbers "
             "and on the priors."
         )
@@ -142,7 +141,7 @@ def determined(fit: Approximated) -> list[str]:
 
 
 def learned_words(fit: Approximated) -> list[str]:
-    """Which parameters of what cells do the data speak about, group by group, and which they do not."""
+    """Which parameters of the mechanism the data speak about, group by group, and which they do not."""
     table = fit.table()
     counts = table["verdict"].value_counts()
     said = [
@@ -150,13 +149,13 @@ def learned_words(fit: Approximated) -> list[str]:
         f"variance is gone), {int(counts.get(MOVED, 0))} moved but not narrowed, {int(counts.get(PRIOR_DRIVEN, 0))} "
         f"prior-driven, {int(counts.get(UNTOUCHED, 0))} without effect on these data."
     ]
-    dynamic = table[table["group"].isin(DYNAMIC)]
+    dynamic = table[table["group"].isin(fit.case.mechanism)]
     if dynamic.empty:
         return said
     known = dynamic[dynamic["verdict"] == DATA_DRIVEN].sort_values(
         "contraction", ascending=False, kind="stable"
     )
-    head = f"Of the {_count(len(dynamic), 'parameter')} of what cells do and how the disease answers"
+    head = f"Of the {_count(len(dynamic), 'parameter')} of the mechanism"
     if known.empty:
         said.append(f"{head} none is data-driven: whatever is said of them was assumed.")
     else:
@@ -279,11 +278,16 @@ def unfollowed_words(fit: Calibration, source: Approximated) -> list[str]:
                 )
         label = next((each.name for each in case.analytes if each.id == name), name)
         parts.append(f"{label}: {listed(where)}")
+    shown = [each.label.split(" (")[0] for each in case.shown if each.figure == "course"]
+    effects = ["one shared shift per sample"] * bool(case.groups_of("sample effect"))
+    shared, visits = listed([*shown, *effects]), len(case.visits)
     said.append(f"The model cannot follow (by {FAR_OFF:g} sigmas or more) {'; '.join(parts)}.")
     said.append(
-        "It is left so because every analyte hangs on the same few time-courses (the disease drive, the acute pulse, "
-        "one shared shift per blood sample). Three visits carry no more than two of them, so a curve of its own for an "
-        "analyte would follow its noise; these rows are where this shared story ends."
+        "It is left so because the analytes hang on the same few time-courses"
+        + f" ({shared})" * bool(shared)
+        + f". {_count(visits, 'visit').capitalize()} {'carry' if visits != 1 else 'carries'} no more than "
+        f"{max(visits - 1, 0)} of them, so a curve of its own for an analyte would follow its noise; these rows are where "
+        "this shared story ends."
     )
     return said
 

@@ -1,57 +1,61 @@
-"""The parts of a report about other schedules: own cells against donor cells, and what another plan would have done."""
+"""The parts of a report about other schedules: one product against another, and what another plan would have done."""
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
-from cellsim.dosing.infusions import cells_text
+from cellsim.dosing.infusions import amounts_text
 from cellsim.files import file_name, replaced
 from cellsim.predictions.plans import AS_GIVEN
 from cellsim.report.chains import plans_apart
 from cellsim.report.page import details, link, paragraphs, section, table
 from cellsim.report.products import (
-    WATCHED,
     across_variants,
     contrast_table,
     contrast_words,
+    main_outcome,
     persists_words,
     plan_table,
     plan_words,
+    watched,
 )
 from cellsim.report.report_summary import listed, standing
 
 if TYPE_CHECKING:
-    import pandas as pd
-
+    from cellsim.case.outcomes import ReportQuestion
     from cellsim.predictions.sweeps import Sweep
     from cellsim.report.steps import Job
 
-__all__ = ["contrast", "days_answer", "persists_answer", "sources_compared", "what_if"]
+__all__ = ["contrast", "days_answer", "persists_answer", "products_compared", "what_if"]
 
 
-# ---- own cells against donor cells ------------------------------------------------------------------------
+# ---- one product against another --------------------------------------------------------------------------
 
 
 def contrast(job: Job) -> tuple[str, str, str]:
     """The section, from whatever is there."""
-    title = "Do the patient's own cells persist longer, and who says so?"
-    frame, first, second = _pair(job)
-    if frame.empty:
-        said = "Neither days of disease nor viable cells could be compared under any mechanism."
-        return section("contrast", title, paragraphs([said]))
+    question, first, second = _pair(job)
+    if question is None:
+        return section("contrast", "One product against another", paragraphs(["No question compares two."]))
+    frame = contrast_table(ordered(job), first, second, question) if job.sweeps else None
+    if frame is None or frame.empty:
+        said = "Neither an outcome nor the amount of either product could be compared under any mechanism."
+        return section("contrast", question.title, paragraphs([said]))
     from cellsim import plots
 
-    file = job.output.csv("tables/autologous_allogeneic.csv", frame)
+    file = job.output.csv(f"tables/{file_name(question.first)}_{file_name(question.second)}.csv", frame)
+    removal = job.case.groups_of("rejection")
     return section(
         "contrast",
-        title,
+        question.title,
         paragraphs(
             [
                 *persists_answer(job),
-                f"The same days and cells were given to every mechanism as “{first}” and as “{second}”. No claim "
-                "about clearance stands alone: mechanisms in which cells of the two sources are cleared alike, or "
-                "differ in potency instead, stand beside it.",
-                *contrast_words(frame, first, second, _trail(job)),
+                f"The same days and amounts were given to every mechanism as “{first}” and as “{second}”."
+                + " No claim about removal stands alone: mechanisms in which both products are removed alike, or differ in "
+                "potency instead, stand beside it." * bool(removal),
+                *contrast_words(frame, first, second, job.case, question, _trail(job)),
                 _drawn_from(job),
             ]
         ),
@@ -59,7 +63,7 @@ def contrast(job: Job) -> tuple[str, str, str]:
             "contrast",
             f"“{first}” minus “{second}” under every mechanism: median and 90 % of draws, the prior's hollow.",
             lambda: plots.contrast(ordered(job), first, second),
-            alt="Difference between the sources under every variant",
+            alt="Difference between the products under every variant",
         ),
         table(
             frame,
@@ -75,30 +79,27 @@ def contrast(job: Job) -> tuple[str, str, str]:
     )
 
 
-def sources_compared(job: Job) -> bool:
-    """Whether the case has two sources of cells and its model tells what is compared between them."""
-    _, _, second = _pair(job)
-    watched = {quantity for _, quantity in WATCHED}
-    asked = {each.quantity for result in job.sweeps.values() for each in result.asked}
-    return bool(second) and (not job.sweeps or bool(asked & watched))
+def products_compared(job: Job) -> ReportQuestion | None:
+    """The question that sets two products against each other, where a plan gives the one for the other."""
+    question, _, _ = _pair(job)
+    asked = {(each.measure, each.quantity) for result in job.sweeps.values() for each in result.asked}
+    return question if not job.sweeps or asked & set(watched(job.case)) else None
 
 
 def persists_answer(job: Job) -> list[str]:
-    """What "own cells persist longer" owes to the prior, in the variant shown."""
-    _, first, second = _pair(job)
-    if job.main is None or not second:
+    """What the claim owes to the prior, in the variant shown."""
+    question, first, second = _pair(job)
+    if job.main is None or question is None:
         return []
-    return persists_words(job.source(job.main), job.sweeps.get(job.main), first, second)
+    return persists_words(job.source(job.main), job.sweeps.get(job.main), first, second, question)
 
 
-def _pair(job: Job) -> tuple[pd.DataFrame, str, str]:
-    """The table of autologous against allogeneic, and the two plans' names."""
-    import pandas as pd
-
-    other = next((each.name for each in job.plans if each.name.startswith("same days and cells")), "")
-    if not other or not job.sweeps:
-        return pd.DataFrame(), AS_GIVEN, other
-    return contrast_table(ordered(job), AS_GIVEN, other), AS_GIVEN, other
+def _pair(job: Job) -> tuple[ReportQuestion | None, str, str]:
+    """The question between two products, and the two plans that give them."""
+    for question in (each for each in job.case.questions if each.kind == "products"):
+        for plan in (each for each in job.plans if each.other in (question.first, question.second)):
+            return question, AS_GIVEN, plan.name
+    return None, AS_GIVEN, ""
 
 
 def _trail(job: Job) -> dict[str, float]:
@@ -146,8 +147,8 @@ def what_if(job: Job) -> tuple[str, str, str]:
         [
             {
                 "plan": each.name,
-                "infusions": each.schedule.count,
-                "total cells": cells_text(each.schedule.total()),
+                "doses": each.schedule.count,
+                "given": amounts_text(each.schedule, each.schedule.products) or "nothing",
                 "what it is": each.words,
             }
             for each in job.plans
@@ -159,6 +160,7 @@ def what_if(job: Job) -> tuple[str, str, str]:
     if name is None:
         return section("what-if", title, head, *failed)
     from cellsim import plots
+    from cellsim.plots.sweeps import course_text, default_course
 
     result = job.sweeps[name]
 
@@ -169,14 +171,17 @@ def what_if(job: Job) -> tuple[str, str, str]:
     job.output.attempt("Draws", draws)
     ranking = days_answer(job)
     doubts = [f"Doubt: {each}" for each in result.approximation.doubts]
-    extra = ""
-    if "load of cytokines" in result.curves:
-        extra = job.output.draw(
-            "what_if_cytokines",
-            "The same for the load of cytokines: the geometric mean of value over upper reference limit.",
-            lambda: plots.sweep(result, "load of cytokines"),
-            alt="Cytokine load under every schedule",
+    shown = default_course(result)
+    extra = "".join(
+        job.output.draw(
+            f"what_if_{file_name(outcome.id)}",
+            f"The same for {outcome.course}: {outcome.label}.",
+            partial(plots.sweep, result, outcome.course),
+            alt=f"{outcome.course} under every schedule",
         )
+        for outcome in job.case.outcomes
+        if outcome.course in result.curves and outcome.course != shown
+    )
     return section(
         "what-if",
         title,
@@ -184,8 +189,7 @@ def what_if(job: Job) -> tuple[str, str, str]:
         *failed,
         job.output.draw(
             "what_if",
-            f"{'Disease drive' if 'D' in result.curves else next(iter(result.curves), '')} under every schedule, and what is "
-            "asked of it; filled: posterior, hollow: prior.",
+            f"{course_text(job.case, shown)} under every schedule, and what is asked of it; filled: posterior, hollow: prior.",
             lambda: plots.sweep(result),
             alt="Time courses and measures of every schedule",
         ),
@@ -195,7 +199,7 @@ def what_if(job: Job) -> tuple[str, str, str]:
                 f"Every plan follows the same history and is looked at until day {job.until:g}, with {job.draws} draws of "
                 f"{job.label(name)} from {result.approximation.name} and as many of its prior. "
                 f"{standing(name, job.compared)}"
-                + " The block spreads the whole amount over consecutive days, because one bag of that size was never given."
+                + " The block spreads the whole amount over consecutive days, because one dose of that size was never given."
                 * any(each.name.startswith("block") for each in job.plans)
             ]
         ),
@@ -226,28 +230,29 @@ def _before_chains(job: Job, name: str) -> str:
     """The same days by chains and by what there was before them, where both are there."""
     if name not in job.before_chains:
         return ""
-    frame = plans_apart(job.sweeps[name], job.before_chains[name])
+    frame, outcome = plans_apart(job.sweeps[name], job.before_chains[name]), main_outcome(job.sweeps[name])
     if frame.empty:
         return ""
     means = job.before_chains[name].approximation.name
-    file = job.output.csv(f"tables/{file_name(name)}_days_before_chains.csv", frame)
+    file = job.output.csv(f"tables/{file_name(name)}_before_chains.csv", frame)
     return details(
-        f"The same by {means}, beside the chains: days with the disease drive below one half",
+        f"The same by {means}, beside the chains: {outcome.label if outcome is not None else ''}",
         table(frame, names={"other": f"by {means}", "chains": "by chains"}, file=file),
     )
 
 
 def _across(job: Job) -> str:
     by_variant, _ = across_variants(ordered(job))
-    if by_variant.empty:
+    outcome = next(iter(job.case.outcomes), None)
+    if by_variant.empty or outcome is None or len(job.sweeps) < 2:
         return ""
-    file = job.output.csv("tables/days_by_variant.csv", by_variant)
+    file = job.output.csv("tables/outcome_by_variant.csv", by_variant)
     return "".join(
         [
             "<h3>Does the answer depend on the mechanism?</h3>",
             paragraphs(
                 [
-                    "Days with the disease drive below one half, posterior median, under every mechanism. "
+                    f"{outcome.label[:1].upper()}{outcome.label[1:]}, posterior median, under every mechanism. "
                     + _drawn_from(job)
                 ]
             ),

@@ -26,7 +26,6 @@ from cellsim.identifiability import profiles
 from cellsim.library import case_folder
 from cellsim.posterior import sampler as sampling
 from cellsim.report.steps import LONG
-from cellsim.results import LABEL
 
 Captured = pytest.CaptureFixture[str]
 
@@ -354,7 +353,7 @@ def test_robustness_prints_draws_and_keeps_what_is_done(
     words = ["robustness", str(folder), "--out", str(out), "--figure", str(figure)]
     assert main(words) == 0
     seen = capsys.readouterr()
-    assert seen.out.startswith("Robustness of small") and LABEL in seen.out and not seen.err
+    assert seen.out.startswith("Robustness of small") and small_patient().label in seen.out and not seen.err
     assert list(pd.read_csv(out)["alteration"]) == ["as it stands", *few]
     assert figure.read_bytes().startswith(b"\x89PNG")
     again, calls = robust._again, []

@@ -15,8 +15,8 @@ from cellsim.case.alternatives import Alternative
 from cellsim.comparison import robustness_analysis as robust
 from cellsim.comparison.alterations import GROUPS, Alteration, alterations_of
 from cellsim.comparison.conclusions import Conclusion, Question
-from cellsim.comparison.robustness_table import BASE, ConclusionRow, Robustness
 from cellsim.comparison.variant_roles import VariantRoles, variant_roles
+from cellsim.comparison.robustness_table import BASE, Robustness, ConclusionRow
 from cellsim.dosing.schedule import Schedule
 from cellsim.errors import CalibrationError, CaseError, CellsimError
 from cellsim.likelihood.objective import objective_of
@@ -287,6 +287,7 @@ def test_a_day_that_nothing_depends_on_is_as_likely_as_its_window_says():
         doses=[(day, "x", 1.0) for day in (0.0, 3.0, 18.0)],
         windows={10.0: (1.0, 21.0)},
         start=-10.0,
+        tables={"questions.tsv": "questionId\tkind\twithin\tclaim\npulse\tafter dose\t4\tshows the pulse\n"},
     )
     found = cs.robustness(case, starts=1, progress=False)
     assert found.base.values["pulse_v1"] == pytest.approx(9 / 20, abs=1e-3)

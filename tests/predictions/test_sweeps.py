@@ -125,7 +125,7 @@ def test_chances_are_those_of_the_normal_law(sjogren_fit: cs.Calibration) -> Non
         Value((300.0,), ("IL6",)),
         InRange((300.0,), True, ("IL6",)),
         InRange((300.0,), False, ("IL6",)),
-        PeakLoad(),
+        PeakLoad("cytokines"),
     ]
     value, chance, inside, peak = cs.sweep(
         fit, {"given": case.schedule}, until=310, measures=measures, draws=20

@@ -29,7 +29,6 @@ from cellsim.report.page import ReportFolder, copy_case, figure, page, table
 from cellsim.report.products import contrast_words, persists_words
 from cellsim.report.report import Report, write_report
 from cellsim.report.steps import LONG, Job
-from cellsim.results import LABEL
 
 mpl.use("Agg")
 
@@ -46,7 +45,7 @@ FIGURES = (
         "predictions",
         "evidence",
     ),
-    *("variants", "contrast", "robustness", "what_if", "what_if_cytokines", "fit", "posterior_predictive"),
+    *("variants", "contrast", "robustness", "what_if", "what_if_load", "fit", "posterior_predictive"),
     *("residuals", "drives", "persistence", "persistence_first"),
 )
 
@@ -90,7 +89,7 @@ def test_every_section_and_figure_is_there(made: Report, html: str) -> None:
     assert html.count("data:image/png;base64,") == len(FIGURES)
     for name in FIGURES:
         assert (made.folder / f"figures/{name}.png").read_bytes().startswith(b"\x89PNG")
-    assert html.count(LABEL) >= 2
+    assert html.count(small_patient().label) >= 2
     # self-contained: nothing is fetched, and every file linked to lies beside the page
     assert not re.search(r'(src|href)="(https?:)?//', html) and "<script" not in html
     for file in re.findall(r'href="([^"#]+)"', html):
@@ -170,12 +169,12 @@ def test_sentences_say_what_the_numbers_say(made: Report, html: str) -> None:
 
 def test_the_source_contrast_stands_beside_every_variant(made: Report) -> None:
     frame = pd.read_csv(
-        made.folder / "tables/autologous_allogeneic.csv", keep_default_na=False, na_values=[""]
+        made.folder / "tables/rfib_ucmsc.csv", keep_default_na=False, na_values=[""]
     )
     assert set(frame["variant"]) == {"V2", "V0"}
     assert {"above", "prior_above", "difference", "prior_difference"} <= set(frame.columns)
     # donor cells are killed, whatever else: fewer viable ones, by prior and posterior alike
-    viable = frame[frame["quantity"] == "viable cells of both products"]
+    viable = frame[frame["quantity"] == "viable cells of rfib and ucmsc"]
     assert (viable["above"] == 1).all()
     # whatever ten draws say of the size, the direction is the prior's
     assert viable["note"].str.match("as the prior says, in direction|direction as the prior says").all()
@@ -260,7 +259,7 @@ def test_plans_survive_their_table(tmp_path: Path) -> None:
 def test_pages_escape_what_they_are_given() -> None:
     nasty = "<script>alert('x')</script>"
     frame = pd.DataFrame({nasty: [nasty, "b"], "n": [1.23456, np.nan]})
-    made = page(nasty, "", [("a", nasty, table(frame) + figure(b"", nasty, alt='"><script>'))])
+    made = page(nasty, nasty, "", [("a", nasty, table(frame) + figure(b"", nasty, alt='"><script>'))])
     assert "<script" not in made and "1.23" in made
 
 
@@ -274,7 +273,10 @@ def test_a_contrast_says_what_was_assumed_and_what_was_learned() -> None:
         ("D", 30.0, 29.0, 31.0, 0.98, 0.97, "data-driven"),
     ]
     frame = pd.DataFrame(rows, columns=columns).assign(measure="days below 0.5", quantity="D")
-    [said] = contrast_words(frame, "x", "y", {"A": 0.0, "B": -11.4, "C": 0.0})
+    case = small_patient()
+    [said] = contrast_words(
+        frame.assign(unit="days"), "x", "y", case, case.questions[0], {"A": 0.0, "B": -11.4, "C": 0.0}
+    )
     assert "no difference that matters under A." in said
     assert "More under B (11 nats behind the best) by 20 (days; 90 %: +5.0 to +40;" in said
     assert "Fewer under C (best evidence) by 9.0 (days;" in said and "disagree on the direction" in said
@@ -334,24 +336,24 @@ def test_what_longer_persistence_owes_to_the_prior() -> None:
     """Draws of the prior itself: nothing was learned, and that is what is said."""
     fit = small_fit()
     plans = {each.name: each.schedule for each in plans_of(fit.case)}
-    first, second = "as given", "same days and cells, ucmsc"
+    first, second, claimed = "as given", "same days and cells, ucmsc", fit.case.questions[0]
     asked = cs.sweep(fit, {name: plans[name] for name in (first, second)}, until=120, draws=40, seed=2)
     same = replace(asked, posterior=asked.prior)
-    said = persists_words(fit, same, first, second)
+    said = persists_words(fit, same, first, second, claimed)
     assert "none has left its prior" in said[0] and "assumed, not learned" in said[-1]
     # the ratio is that of the areas, whose closed form is (1 + kappa) for cells that live a day
     kappa = np.exp(-0.7 + np.random.default_rng(3).standard_normal((40, len(fit.objective.names))))
     kappa = kappa[:, fit.objective.names.index("kappa")]
     assert f"the prior alone says {np.median(1 + kappa):.2f}" in said[1]
     moved = replace(asked, posterior=asked.prior * np.where(np.arange(2) == 0, 9.0, 1.0)[:, None, None])
-    assert "The data moved it and did not narrow it" in persists_words(fit, moved, first, second)[-1]
+    assert "The data moved it and did not narrow it" in persists_words(fit, moved, first, second, claimed)[-1]
     # about its middle on the logarithm a tenth as wide, and shifted: the data's in size
     places = [k for k, each in enumerate(asked.asked) if each.measure == "area" and "viable" in each.quantity]
     ratio = asked.prior[0, places].sum(axis=0) / asked.prior[1, places].sum(axis=0)
     areas = asked.prior * np.array([3 * ratio**-0.9, np.ones(40)])[:, None]
     assert (
         "data's answer (contraction 0.99"
-        in persists_words(fit, replace(asked, posterior=areas), first, second)[-1]
+        in persists_words(fit, replace(asked, posterior=areas), first, second, claimed)[-1]
     )
 
 
@@ -459,9 +461,7 @@ def test_what_a_model_does_not_have_is_left_out(tmp_path: Path, monkeypatch: pyt
         "bag = 0; bag' = -0.2*bag; x = 1; x' = k*bag - 0.1*x; k = 0.1",
         {"y": "x"}, [("y", 1.0, 1.0), ("y", 10.0, 9.0)], {"k": ("log-normal", -2.3, 0.5)}, doses=[(2.0, "bag", 50.0)],
     )  # fmt: skip
-    job = Job(
-        case, ReportFolder(tmp_path), starts=1, draws=10, length=4, seed=1, variants=("",), without=LONG
-    )
+    job = Job(case, ReportFolder(tmp_path), starts=1, draws=10, length=4, seed=1, variants=("",), without=LONG)
     job.calibrate("")
     job.ask("")
     text = text_of(page_of(job, {}))
