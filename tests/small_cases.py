@@ -152,7 +152,11 @@ def tiny_case(
         ),
     }  # fmt: skip
     files = {file: table_text(columns, lines) for file, (columns, lines) in written.items()}
-    roles = [{"group": each, "role": ROLES[each]} for each in dict.fromkeys((groups or {}).values()) if each in ROLES]
+    roles = [
+        {"group": each, "role": ROLES[each]}
+        for each in dict.fromkeys((groups or {}).values())
+        if each in ROLES
+    ]
     if roles:
         files["groups.tsv"] = table_text(("group", "role"), roles)
     files |= dict(tables or {})

@@ -158,6 +158,8 @@ def _days(reader: TableReader, line: TableRow, given: list[float]) -> tuple[floa
         reader.complain(line, "the days are not in the order of time.")
         return None
     if len(days) != len(given):
-        reader.complain(line, f"{len(days)} days for {len(given)} infusions.", "Every infusion needs its day.")
+        reader.complain(
+            line, f"{len(days)} days for {len(given)} infusions.", "Every infusion needs its day."
+        )
         return None
     return days

@@ -57,7 +57,9 @@ def read_priors(reader: TableReader, tables: Mapping[str, Sequence[str]]) -> tup
     """
     standard = reader.rows(tables.get("parameter_files", ()), *_PARAMETERS)
     beside = reader.rows(["parameters_extended.tsv"], *_PARAMETERS)
-    made = [_prior(reader, line, True) for line in standard] + [_prior(reader, line, False) for line in beside]
+    made = [_prior(reader, line, True) for line in standard] + [
+        _prior(reader, line, False) for line in beside
+    ]
     return kept(made)
 
 
@@ -69,7 +71,9 @@ def _prior(reader: TableReader, line: TableRow, standard: bool) -> PriorRow | No
     estimate = reader.truth(line, "estimate")
     lower = reader.number(line, "lowerBound", default=-math.inf, infinite=True)
     upper = reader.number(line, "upperBound", default=math.inf, infinite=True)
-    family, numbers = _family(reader, line, identity) if estimate or line.of("priorDistribution") else ("", ())
+    family, numbers = (
+        _family(reader, line, identity) if estimate or line.of("priorDistribution") else ("", ())
+    )
     if not identity or nominal is None or lower is None or upper is None:
         return None
     if estimate and not lower < upper:
@@ -152,7 +156,9 @@ def _family(reader: TableReader, line: TableRow, identity: str) -> tuple[str, tu
         return "", ()
     for name, value in zip(wanted, numbers):
         if name in _POSITIVE and not value > 0:
-            reader.complain(line, f"the {name} of the prior of {identity} is {value:g}; it must be above zero.")
+            reader.complain(
+                line, f"the {name} of the prior of {identity} is {value:g}; it must be above zero."
+            )
     if wanted == ("lower", "upper") and not numbers[0] < numbers[1]:
         reader.complain(
             line, f"the {family} prior of {identity} from {numbers[0]:g} to {numbers[1]:g} is empty."
@@ -183,7 +189,8 @@ def read_variants(reader: TableReader, priors: Iterable[PriorRow]) -> tuple[Vari
         header = TableRow({}, file="model_space.tsv", row=1)
         reader.complain(header, f"no parameter {name!r}.", did_you_mean(name, parameters))
     made = [
-        _variant(reader, line, named.get(line.of("model_subspace_id"), TableRow({})), parameters) for line in lines
+        _variant(reader, line, named.get(line.of("model_subspace_id"), TableRow({})), parameters)
+        for line in lines
     ]
     for k, each in enumerate(made):
         if alike := [one.id for one in made[:k] if dict(one.fixed) == dict(each.fixed)]:

@@ -255,7 +255,9 @@ class Data:
         if lower > upper:
             self.reader.complain(line, f"grades {lower} to {upper} are the wrong way round.")
         if not earliest <= day <= latest:
-            self.reader.complain(line, f"day {day:g} is outside of its own window {earliest:g} to {latest:g}.")
+            self.reader.complain(
+                line, f"day {day:g} is outside of its own window {earliest:g} to {latest:g}."
+            )
         return Grade(
             observable=self.reader.text(line, "observableId"),
             day=day,

@@ -239,7 +239,7 @@ class Asking:
     ledger: str = ""
 
 
-class _Reader:
+class _AskingTables:
     """The tables on a reader, against what else the case has."""
 
     def __init__(
@@ -264,12 +264,16 @@ class _Reader:
         for line in self.reader.rows([file], *_COLUMNS[file]):
             key = (self.reader.text(line, name), line.of("figure"))
             if key in seen:
-                self.reader.complain(line, f"{name} {key[0]!r} stands already above.", "Remove one of the two.")
+                self.reader.complain(
+                    line, f"{name} {key[0]!r} stands already above.", "Remove one of the two."
+                )
             seen.add(key)
             found.append(line)
         return found
 
-    def known(self, line: TableRow, column: str, known: Collection[str], what: str, *, empty: bool = True) -> str:
+    def known(
+        self, line: TableRow, column: str, known: Collection[str], what: str, *, empty: bool = True
+    ) -> str:
         """A cell that names one of what the case has."""
         name = line.of(column) if empty else self.reader.text(line, column)
         # where a whole table cannot be read, that was said once
@@ -313,7 +317,9 @@ class _Reader:
         for role in (each for each in roles if each not in ROLES):
             self.reader.complain(line, f"no role {role!r}.", did_you_mean(role, ROLES))
         if not roles:
-            self.reader.complain(line, "no role.", f"Roles are {', '.join(ROLES)}; several are joined by ';'.")
+            self.reader.complain(
+                line, "no role.", f"Roles are {', '.join(ROLES)}; several are joined by ';'."
+            )
         kept_roles = tuple(each for each in roles if each in ROLES)
         return GroupRoles(group=group, roles=kept_roles, file=line.file, row=line.row) if group else None
 
@@ -381,7 +387,10 @@ class _Reader:
 
 
 def read_asking(
-    reader: TableReader, analytes: Collection[Analyte], products: Collection[Product], priors: Collection[PriorRow]
+    reader: TableReader,
+    analytes: Collection[Analyte],
+    products: Collection[Product],
+    priors: Collection[PriorRow],
 ) -> Asking:
     """Read every table of these that a case has.
 
@@ -398,13 +407,13 @@ def read_asking(
     -------
     Asking
     """
-    reader = _Reader(reader, analytes, products, priors)
-    study = reader.study()
+    tables = _AskingTables(reader, analytes, products, priors)
+    study = tables.study()
     return Asking(
-        outcomes=kept(reader.outcome(line) for line in reader.lines(OUTCOMES, "outcomeId")),
-        roles=kept(reader.roles(line) for line in reader.lines(GROUPS, "group")),
-        shown=kept(reader.shown(line) for line in reader.lines(SHOWN, "quantityId")),
-        questions=kept(reader.question(line) for line in reader.lines(ASKED, "questionId")),
+        outcomes=kept(tables.outcome(line) for line in tables.lines(OUTCOMES, "outcomeId")),
+        roles=kept(tables.roles(line) for line in tables.lines(GROUPS, "group")),
+        shown=kept(tables.shown(line) for line in tables.lines(SHOWN, "quantityId")),
+        questions=kept(tables.question(line) for line in tables.lines(ASKED, "questionId")),
         design=study.get("design", ""),
         ledger=study.get("ledger", ""),
     )

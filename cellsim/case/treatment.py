@@ -63,7 +63,9 @@ class Treatment:
         The experiment's name (one is allowed).
     """
 
-    def __init__(self, reader: TableReader, tables: Mapping[str, Sequence[str]], model: Model | None = None) -> None:
+    def __init__(
+        self, reader: TableReader, tables: Mapping[str, Sequence[str]], model: Model | None = None
+    ) -> None:
         self.reader = reader
         self._units = {} if model is None else {each.name: each.unit for each in model.states}
         self._defined = {} if model is None else dict(model.units)
@@ -170,7 +172,9 @@ class Treatment:
                 self.reader.complain(line, what)
         return found
 
-    def _timeline(self, experiment: Sequence[TableRow], conditions: Sequence[TableRow], complete: bool) -> Schedule:
+    def _timeline(
+        self, experiment: Sequence[TableRow], conditions: Sequence[TableRow], complete: bool
+    ) -> Schedule:
         try:
             timeline = schedule_from_experiment(
                 experiment,

@@ -175,9 +175,7 @@ def _removal(roles: VariantRoles, asked: ReportQuestion) -> Question | str:
             below=asked.below,
             margin=VARIATIONAL_OFF,
         ),
-        lambda approximations: (
-            _best(approximations, [roles.default]) - _best(approximations, roles.neutral)
-        ),
+        lambda approximations: _best(approximations, [roles.default]) - _best(approximations, roles.neutral),
     )
 
 

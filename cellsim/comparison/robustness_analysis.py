@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from cellsim.comparison.alterations import Alteration, alterations_of
 from cellsim.comparison.conclusions import Question, questions
+from cellsim.comparison.robustness_table import BASE, ConclusionRow, Robustness
 from cellsim.comparison.variant_roles import variant_roles
-from cellsim.comparison.robustness_table import BASE, Robustness, ConclusionRow
 from cellsim.errors import CalibrationError, CellsimError, Problem, unusable
 from cellsim.likelihood.compatibility import case_given, foreign, variants_chosen
 from cellsim.likelihood.objective import objective_of

@@ -21,7 +21,7 @@ from cellsim.results import number, read_saved, whole
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["BASE", "Robustness", "ConclusionRow", "html", "sentences", "text", "verdict"]
+__all__ = ["BASE", "ConclusionRow", "Robustness", "html", "sentences", "text", "verdict"]
 
 FORMAT = "cellsim robustness 3"
 BASE = "as it stands"

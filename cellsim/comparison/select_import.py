@@ -156,7 +156,9 @@ class _Space:
                 )
             for name in self.groups.get(column, ()):
                 if name in columns:
-                    self.reader.complain(header, f"{name} has its own column and one in {column}.", "Keep one.")
+                    self.reader.complain(
+                        header, f"{name} has its own column and one in {column}.", "Keep one."
+                    )
 
     def _row(self, line: TableRow, columns: Sequence[str], folder: Path) -> None:
         name, problem = self.reader.text(line, _ID), self.reader.text(line, _YAML)

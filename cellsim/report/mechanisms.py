@@ -62,7 +62,9 @@ def variants_compared(job: Job) -> tuple[str, str, str]:
         title,
         *failed,
         job.output.part("Words on the variants", lambda: paragraphs([*verdict_sentences(found), *doubts])),
-        job.output.part("Words on the sample effect", lambda: paragraphs(sample_effect_words(job.robustness))),
+        job.output.part(
+            "Words on the sample effect", lambda: paragraphs(sample_effect_words(job.robustness))
+        ),
         table(shown, names=_COLUMNS, file=file),
         job.output.draw(
             "evidence",

@@ -168,9 +168,7 @@ def test_sentences_say_what_the_numbers_say(made: Report, html: str) -> None:
 
 
 def test_the_source_contrast_stands_beside_every_variant(made: Report) -> None:
-    frame = pd.read_csv(
-        made.folder / "tables/rfib_ucmsc.csv", keep_default_na=False, na_values=[""]
-    )
+    frame = pd.read_csv(made.folder / "tables/rfib_ucmsc.csv", keep_default_na=False, na_values=[""])
     assert set(frame["variant"]) == {"V2", "V0"}
     assert {"above", "prior_above", "difference", "prior_difference"} <= set(frame.columns)
     # donor cells are killed, whatever else: fewer viable ones, by prior and posterior alike
@@ -461,7 +459,9 @@ def test_what_a_model_does_not_have_is_left_out(tmp_path: Path, monkeypatch: pyt
         "bag = 0; bag' = -0.2*bag; x = 1; x' = k*bag - 0.1*x; k = 0.1",
         {"y": "x"}, [("y", 1.0, 1.0), ("y", 10.0, 9.0)], {"k": ("log-normal", -2.3, 0.5)}, doses=[(2.0, "bag", 50.0)],
     )  # fmt: skip
-    job = Job(case, ReportFolder(tmp_path), starts=1, draws=10, length=4, seed=1, variants=("",), without=LONG)
+    job = Job(
+        case, ReportFolder(tmp_path), starts=1, draws=10, length=4, seed=1, variants=("",), without=LONG
+    )
     job.calibrate("")
     job.ask("")
     text = text_of(page_of(job, {}))
