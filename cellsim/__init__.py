@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from cellsim import errors, plots
     from cellsim.case.case import Case, load_case
+    from cellsim.case.from_sheets import new_case
     from cellsim.comparison.comparison import Comparison
     from cellsim.comparison.readiness import check
     from cellsim.comparison.robustness_analysis import robustness
@@ -44,6 +45,7 @@ _HOME_OF = {
     "identify": "identifiability.identification",
     "load_case": "case.case",
     "load_model": "model.model",
+    "new_case": "case.from_sheets",
     "profile": "identifiability.profiles",
     "robustness": "comparison.robustness_analysis",
     "sample": "posterior.posterior",
@@ -70,6 +72,7 @@ __all__ = [
     "identify",
     "load_case",
     "load_model",
+    "new_case",
     "plots",
     "profile",
     "robustness",

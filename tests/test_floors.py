@@ -14,7 +14,7 @@ LEVELS = (
     ("",),
     ("model",),
     ("dosing", "compiler"),
-    ("petab", "solver"),
+    ("petab", "solver", "spreadsheets"),
     ("case",),
     ("likelihood",),
     ("posterior",),

@@ -81,7 +81,8 @@ def export_problem(case: Case, folder: str | PathLike[str], *, variant: str | Va
 def _sbml(case: Case, text: str | None) -> str:
     from cellsim.model.model import load_model
 
-    return load_model(case.model).to_sbml() if text is None else text
+    written = text is not None and text.lstrip("\ufeff \t\r\n").startswith("<")
+    return text if text is not None and written else load_model(case.model).to_sbml()
 
 
 def _fixed(name: str, text: str, values: dict[str, float]) -> str:

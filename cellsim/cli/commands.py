@@ -135,6 +135,7 @@ def _can_be_written(options: argparse.Namespace) -> None:
 def _doing() -> dict[str, Doing]:
     return {
         "list": _list,
+        "new": _new,
         "check": _check,
         "simulate": _simulate,
         "calibrate": _calibrate,
@@ -156,6 +157,31 @@ def _list(_: argparse.Namespace) -> None:
 
     print(f"models  {', '.join(shipped_models())}")
     print(f"cases   {', '.join(shipped_cases())}")
+
+
+def _new(options: argparse.Namespace) -> None:
+    from cellsim.case.from_sheets import new_case
+
+    case = new_case(
+        options.values,
+        options.doses,
+        model=options.model,
+        folder=options.folder,
+        name=options.name,
+        day_zero=options.day_zero,
+    )
+    print(f"{case!r}\nis in {options.folder}. Every guess, to be confirmed or corrected:\n")
+    print(
+        (Path(options.folder) / "README.md")
+        .read_text(encoding="utf-8")
+        .partition("Read with a doubt:")[2]
+        .strip()
+    )
+    for each in case.check():
+        print(f"- {each}")
+    print(
+        f"\nNext: cellsim calibrate {options.folder}; cellsim sweep {options.folder}; cellsim report {options.folder}"
+    )
 
 
 def _check(options: argparse.Namespace) -> int:

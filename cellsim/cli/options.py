@@ -25,6 +25,19 @@ def parser_of(doing: Mapping[str, Doing]) -> argparse.ArgumentParser:
 
     _add(commands, "list", doing, "show the models and cases that come with cellsim")
 
+    new = _add(commands, "new", doing, "make a case from spreadsheets: laboratory values, and doses")
+    new.add_argument("folder", metavar="FOLDER", help="where the case is written; it must be new or empty")
+    new.add_argument(
+        "--values",
+        required=True,
+        metavar="FILE",
+        help="laboratory values: .xlsx (a sheet as FILE.xlsx::SHEET), .csv or .tsv; one row a value, an analyte or a visit",
+    )
+    new.add_argument("--doses", metavar="FILE", help="doses: date or day, product, and cells or 'dose (mg)'")
+    new.add_argument("--model", metavar="FILE", help="an .ant or .xml file (default: a small one is written)")
+    new.add_argument("--name", default="", help="of the case (default: the folder's)")
+    new.add_argument("--day-zero", metavar="DATE", help="date of day 0 (default: of the first dose)")
+
     check = _add(commands, "check", doing, "read a case, say everything that is wrong or doubtful about it")
     check.add_argument("case", help=_CASE)
 

@@ -28,6 +28,8 @@ _LEFT_ASIDE = ("mapping_files", "extensions")
 
 _KNOWN = ("format_version", "id", "model_files", *STANDARD, *_LEFT_ASIDE)
 _OF_MODEL = ("location", "language")
+LANGUAGES = ("sbml", "antimony")
+"""What a model may be written in: PEtab's own, and ours for models that people edit; an export writes SBML."""
 _DEEPEST_YAML = 20
 
 
@@ -188,8 +190,10 @@ def read_problem_file(text: str, *, file: str = "problem.yaml") -> ProblemFile:
             "one model is needed under model_files.",
             "A case is one patient and one model; variants fix its parameters.",
         )
-    elif entries[0].get("language") != "sbml" or not isinstance(entries[0].get("location"), str):
-        say("the model needs a location and 'language: sbml'.")
+    elif entries[0].get("language") not in LANGUAGES or not isinstance(entries[0].get("location"), str):
+        say(
+            "the model needs a location and 'language: sbml' (or antimony, which no other tool of PEtab reads)."
+        )
     else:
         found.model = entries[0]["location"]
     if len(entries) == 1 and isinstance(entries[0], dict):

@@ -1,0 +1,124 @@
+"""A case from the sheets of a laboratory and of a ward: values, doses, and a small model to start from.
+
+Every guess is written into the tables as a doubt of the row it concerns, so that ``cellsim check`` repeats it until
+somebody has looked. Nothing is left out without a word.
+"""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from cellsim.case.case import Case, load_case
+from cellsim.case.new_tables import NewTables, identifiers
+from cellsim.dates import as_date
+from cellsim.errors import CaseError, Problem
+from cellsim.files import write_whole
+from cellsim.model.model import Model
+from cellsim.spreadsheets.doses import DoseSheet, dose_sheet
+from cellsim.spreadsheets.lab_values import LabTable, lab_table
+from cellsim.spreadsheets.sheet import sheet_of
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["new_case"]
+
+
+def new_case(
+    values: str | PathLike[str] | pd.DataFrame,
+    doses: str | PathLike[str] | pd.DataFrame | None = None,
+    *,
+    model: Model | str | Path | None = None,
+    folder: str | PathLike[str] | None = None,
+    name: str = "",
+    day_zero: date | str | None = None,
+) -> Case:
+    """Make a case from a sheet of laboratory values and one of doses.
+
+    Parameters
+    ----------
+    values : path or DataFrame
+        Excel, CSV or a data frame in one of the shapes of :func:`cellsim.spreadsheets.lab_values.lab_table`;
+        ``FILE.xlsx::SHEET`` names a sheet.
+    doses : path or DataFrame, optional
+        Columns date or day, product, and cells or dose with its unit (``dose (mg)``, or a column unit); duration with
+        its unit (``duration (h)``).
+    model : Model, name or path, optional
+        The mechanism, with a quantity of the name of each analyte, and a state of the name of each product. By
+        default a small one is written to start from: products are eliminated at first order and drive one response,
+        which every analyte follows to its own degree, beside a drift of its own.
+    folder : path, optional
+        Where the case is written; it must be empty or not exist. Without it the case is only returned.
+    name : str
+        Of the case; the folder's by default.
+    day_zero : datetime.date or str, optional
+        The date of day 0; by default that of the first dose, else of the first visit.
+
+    Returns
+    -------
+    Case
+        What was guessed is in its ``check()``, one doubt for each guess.
+
+    Raises
+    ------
+    CaseError
+        Every cell that cannot be read, analytes the model does not know, products without a state, a folder in use.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> lab = pd.DataFrame({"day": [0, 28, 84], "CRP (mg/L)": [12.0, 6.5, 4.1], "IgG (g/L)": [19.0, 17.5, 16.0]})
+    >>> given = pd.DataFrame({"day": [0, 14], "product": ["rituximab"] * 2, "dose (mg)": [1000, 1000]})
+    >>> new_case(lab, given, name="mine")
+    <Case mine: 2 analytes, 3 visits, 6 scored values, 2 infusions>
+    """
+    target = None if folder is None else Path(folder)
+    if target is not None and target.exists() and (not target.is_dir() or any(target.iterdir())):
+        raise CaseError(
+            f"{target} exists and is not empty; name a new folder, so that nothing is overwritten."
+        )
+    problems: list[Problem] = []
+    table: LabTable | None = None
+    given: DoseSheet | None = None
+    try:
+        table = lab_table(sheet_of(values))
+    except CaseError as error:
+        problems += error.problems
+    if doses is not None:
+        try:
+            given = dose_sheet(sheet_of(doses))
+        except CaseError as error:
+            problems += error.problems
+    if problems or table is None:
+        raise CaseError(problems)
+    title = identifiers([name or (target.name if target is not None else "case")])[0]
+    texts = NewTables(table, given, model, title, _zero(table, given, day_zero)).texts()
+    case = load_case(texts)
+    if target is not None:
+        target.mkdir(parents=True, exist_ok=True)
+        for file, text in texts.items():
+            write_whole(target / file, text)
+        return load_case(target)
+    return case
+
+
+def _zero(table: LabTable, doses: DoseSheet | None, said: date | str | None) -> date | None:
+    """The date of day 0: as said, of the first dose, of the first visit; None where nothing is dated."""
+    if said is not None:
+        try:
+            return as_date(said)
+        except ValueError as error:
+            raise CaseError(f"day_zero: {error}.") from None
+    dated = [each.when.date() for each in doses.doses if isinstance(each.when, datetime)] if doses else []
+    dated = dated or [each.when.date() for each in table.visits if isinstance(each.when, datetime)]
+    whens = [each.when for each in table.visits] + [each.when for each in (doses.doses if doses else ())]
+    counted = any(isinstance(each, float) for each in whens)
+    if dated and counted:
+        raise CaseError(
+            "some doses or visits are given by date and others by day, and nothing says which date is day 0. "
+            "Give day_zero (--day-zero), or write dates everywhere."
+        )
+    return min(dated) if dated else None

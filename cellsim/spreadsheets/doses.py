@@ -1,0 +1,362 @@
+"""A sheet of doses as a ward keeps it, read into doses with their cells; cells, milligrams and other units alike."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime, time, timedelta
+
+from cellsim.dosing.schedule import Infusion, Product, Schedule
+from cellsim.errors import CaseError, Problem
+from cellsim.spreadsheets.cell_reader import CellReader
+from cellsim.spreadsheets.sheet import Cell, Sheet
+from cellsim.units import parse_unit
+
+__all__ = ["DoseSheet", "SheetDose", "dose_sheet"]
+
+_WORDS = {
+    "date": "date datum givenon given infusiondate dosedate datetime",
+    "day": "day days studyday tag time",
+    "product": "product drug treatment substance medication agent compound name",
+    "amount": "amount dose amt cells quantity menge dosis number",
+    "unit": "unit units doseunit amountunit einheit",
+    "duration": "duration dur infusiontime length",
+    "label": "label remark comment note notes batch lot",
+    "source": "source origin donor",
+}
+_KINDS = {word: kind for kind, words in _WORDS.items() for word in words.split()}
+_BRACKETED = re.compile(r"(.+?)\s*[\[(]([^\[\]()]+)[\])]\s*")
+_WITH_UNIT = re.compile(r"([+-]?[\d.,]+(?:[eE][+-]?\d+)?)\s*([A-Za-z\N{MICRO SIGN}].*)")
+_EXPONENT = re.compile(r"[eE]\d+")
+_COUNTS = {
+    "cells": 1e6,
+    "cell": 1e6,
+    "1e6 cells": 1e6,
+    "10^6 cells": 1e6,
+    "mio cells": 1e6,
+    "million cells": 1e6,
+    "mcell": 1e6,
+}
+_TIMES = {
+    "d": 1.0,
+    "day": 1.0,
+    "days": 1.0,
+    "h": 1 / 24,
+    "hour": 1 / 24,
+    "hours": 1 / 24,
+    "min": 1 / 1440,
+    "minutes": 1 / 1440,
+}
+_SOURCES = {
+    "autologous": "autologous",
+    "own": "autologous",
+    "allogeneic": "allogeneic",
+    "donor": "allogeneic",
+    "": "",
+}
+_MCELL = 1e6
+
+
+@dataclass(frozen=True)
+class SheetDose:
+    """One dose: when, which product, how much in its unit (counts of cells as cells), days it takes, and its cell."""
+
+    when: datetime | float
+    product: str
+    amount: float
+    duration: float
+    label: str
+    cell: Cell
+
+
+@dataclass(frozen=True)
+class DoseSheet:
+    """A sheet of doses, read.
+
+    Attributes
+    ----------
+    file : str
+    doses : tuple of SheetDose
+    units : dict of str to str
+        Unit of each product's state: ``"Mcell"`` for cells.
+    names, sources : dict of str to str
+        What the sheet calls each product, and whose cells they are.
+    doubts : tuple of Problem
+    doubts_of : dict of str to str
+        What was guessed about a product.
+    """
+
+    file: str
+    doses: tuple[SheetDose, ...]
+    units: Mapping[str, str]
+    names: Mapping[str, str]
+    sources: Mapping[str, str]
+    doubts: tuple[Problem, ...] = ()
+    doubts_of: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def products(self) -> tuple[str, ...]:
+        """Products by identifier, in the order of the sheet."""
+        return tuple(self.units)
+
+    def per_unit(self, product: str) -> float:
+        """How much of what a dose counts is one unit of the product's state: a million for cells, else one."""
+        return _MCELL if self.units[product] == "Mcell" else 1.0
+
+    def schedule(self, zero: date | None, states: Mapping[str, str]) -> Schedule:
+        """The doses as infusions, dates counted from `zero`; `states` says which state each product enters."""
+        lasting = {each.product for each in self.doses if each.duration}
+        products = tuple(
+            Product(
+                each, self.sources[each], states[each], self.names[each],
+                f"infusion_rate_{each}" if each in lasting else "",
+            )
+            for each in self.products
+        )  # fmt: skip
+        return Schedule(
+            tuple(
+                Infusion(_day(each.when, zero), each.product, each.amount, each.duration, each.label)
+                for each in self.doses
+            ),
+            products,
+            zero,
+        )
+
+
+def _day(when: datetime | float, zero: date | None) -> float:
+    if isinstance(when, float):
+        return when
+    assert zero is not None
+    return (when - datetime.combine(zero, time())) / timedelta(days=1)
+
+
+def _kind(cell: Cell) -> tuple[str, str]:
+    """What a column is called after, and the unit in brackets behind it."""
+    if not isinstance(cell.value, str):
+        return "", ""
+    found = _BRACKETED.fullmatch(cell.text)
+    name, unit = (found[1], found[2].strip()) if found else (cell.text, "")
+    word = re.sub(r"[^a-z]", "", name.lower())
+    if word == "cells" and not unit:
+        unit = "cells"
+    return _KINDS.get(word, ""), unit
+
+
+def dose_sheet(sheet: Sheet) -> DoseSheet:
+    """Read a sheet of doses.
+
+    Parameters
+    ----------
+    sheet : Sheet
+        With a header: date or day, product, and cells or dose, whose unit stands in brackets or in a column unit; duration
+        with its unit in brackets, label, and source (autologous or allogeneic) where there are any.
+
+    Returns
+    -------
+    DoseSheet
+
+    Raises
+    ------
+    CaseError
+        With every cell that cannot be read.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from cellsim.spreadsheets.sheet import read_sheet
+    >>> found = dose_sheet(read_sheet(pd.DataFrame({"day": [0, 14], "drug": "rituximab", "dose (mg)": [1000, 500]})))
+    >>> found.units, [each.amount for each in found.doses]
+    ({'rituximab': 'mg'}, [1000.0, 500.0])
+    """
+    reader = CellReader.of(sheet)
+    top, body = sheet.rows[0], sheet.rows[1:]
+    kinds = [_kind(cell) for cell in top]
+    at: dict[str, int] = {}
+    for k, (kind, _) in enumerate(kinds):
+        if kind and kind in at:
+            first = top[at[kind]]
+            what = f"{top[k].text!r} and {first.text!r} ({first.place}) both say the {kind}."
+            reader.complain(top[k], what, "Keep one, or rename the other.")
+        elif kind:
+            at[kind] = k
+        elif top[k].value is not None:
+            reader.complain(top[k], f"the column {top[k].text!r} is not read.", severity="doubt")
+    for what, names in (("when", ("date", "day")), ("how much", ("amount",))):
+        if not set(names) & at.keys():
+            remedy = f"Call a column {' or '.join(names)}." + (
+                " Name its unit: 'dose (mg)'." if what == "how much" else ""
+            )
+            reader.complain(top[0], f"no column says {what}.", remedy)
+    if any(each.severity == "error" for each in reader.problems):
+        raise CaseError([each for each in reader.problems if each.severity == "error"])
+    return _Doses(reader, at, {kind: unit for kind, unit in kinds if unit}).read(body)
+
+
+class _Doses:
+    """The rows of one sheet while they are read."""
+
+    def __init__(self, reader: CellReader, at: Mapping[str, int], units: Mapping[str, str]) -> None:
+        self.reader, self.at, self.in_header = reader, at, units
+        self.ids: dict[str, str] = {}
+        self.units: dict[str, str] = {}
+        self.sources: dict[str, str] = {}
+        self.doubts_of: dict[str, str] = {}
+
+    def read(self, body: Sequence[Sequence[Cell]]) -> DoseSheet:
+        """Every dose, or every complaint."""
+        made = [each for row in body if (each := self._dose(row)) is not None]
+        if not made and not any(each.severity == "error" for each in self.reader.problems):
+            self.reader.complain(
+                self.reader.sheet.rows[0][0], "no dose stands in this sheet.", "Is it another sheet?"
+            )
+        wrong = [each for each in self.reader.problems if each.severity == "error"]
+        if wrong:
+            raise CaseError(wrong)
+        names = {identity: name for name, identity in self.ids.items()}
+        return DoseSheet(
+            self.reader.sheet.file, tuple(made), self.units, names, self.sources,
+            tuple(self.reader.problems), self.doubts_of,
+        )  # fmt: skip
+
+    def _cell(self, row: Sequence[Cell], kind: str) -> Cell | None:
+        return row[self.at[kind]] if kind in self.at and row[self.at[kind]].value is not None else None
+
+    def _dose(self, row: Sequence[Cell]) -> SheetDose | None:
+        amount_cell = self._cell(row, "amount")
+        if amount_cell is None:
+            filled = next((cell for cell in row if cell.value is not None), None)
+            if filled is not None:
+                self.reader.complain(
+                    filled, "a row without a dose.", "Write how much was given, or delete the row."
+                )
+            return None
+        date_cell, day_cell = self._cell(row, "date"), self._cell(row, "day")
+        if date_cell is None and day_cell is None:
+            self.reader.complain(
+                amount_cell, "nothing says when this dose was given.", "Write its date or day."
+            )
+            return None
+        when = (
+            self.reader.when(date_cell, day=False)
+            if date_cell
+            else self.reader.when(day_cell or amount_cell, day=True)
+        )
+        product = self._product(row, amount_cell)
+        amount = self._amount(row, amount_cell, product)
+        duration = self._duration(row)
+        label = self._cell(row, "label")
+        if when is None or amount is None or duration is None or not product:
+            return None
+        return SheetDose(when, product, amount, duration, label.text if label else "", amount_cell)
+
+    def _product(self, row: Sequence[Cell], beside: Cell) -> str:
+        cell = self._cell(row, "product")
+        if cell is None and "product" in self.at:
+            self.reader.complain(beside, "no product stands beside this dose.", "Name it.")
+            return ""
+        name = cell.text if cell else "product"
+        known = next((each for each in self.ids if each.casefold() == name.casefold()), None)
+        if known is None:
+            identity = re.sub(r"[^A-Za-z0-9]+", "_", name).strip("_") or "product"
+            identity = identity if identity[0].isalpha() else f"x{identity}"
+            while identity in self.units or identity in self.ids.values():
+                identity += "_2"
+            self.ids[name] = identity
+            known = name
+        identity = self.ids[known]
+        source = self._cell(row, "source")
+        word = source.text.lower() if source else ""
+        if word not in _SOURCES:
+            self.reader.complain(
+                source or beside,
+                f"source {word!r} is not autologous or allogeneic.",
+                "Write one of them, or nothing.",
+            )
+            word = ""
+        self.sources[identity] = _SOURCES[word] or self.sources.get(identity, "")
+        return identity
+
+    def _amount(self, row: Sequence[Cell], cell: Cell, product: str) -> float | None:
+        unit_cell = self._cell(row, "unit")
+        unit = unit_cell.text if unit_cell else self.in_header.get("amount", "")
+        text = cell.text
+        own = _WITH_UNIT.fullmatch(text) if isinstance(cell.value, str) else None
+        if own and not _EXPONENT.fullmatch(own[2]):
+            text, unit = own[1], own[2].strip() or unit
+        value = self.reader.number(cell, text if isinstance(cell.value, str) else None)
+        if value is None:
+            return None
+        if not value > 0:
+            self.reader.complain(
+                cell, f"the dose {value:g} is not above zero.", "Delete the row if nothing was given."
+            )
+            return None
+        if not unit:
+            self.reader.complain(
+                cell,
+                f"the dose {value:g} has no unit.",
+                "Write it in the header, 'dose (mg)' or 'cells', or in a column unit.",
+            )
+            return None
+        counted = unit.lower() in _COUNTS
+        if not counted and "cell" in unit.lower():
+            self.reader.complain(
+                cell, f"{unit!r} is no unit of cells that is known.", "Write cells, or 1e6 cells."
+            )
+            return None
+        if "/" in unit:
+            self.reader.complain(
+                cell, f"the dose is in {unit}, for each {unit.split('/', 1)[1]}.",
+                "Multiply it by the patient's weight or surface, and write the amount given.",
+            )  # fmt: skip
+            return None
+        if not counted:
+            try:
+                parse_unit(unit)
+            except Exception as error:  # its message is the complaint
+                self.reader.complain(cell, f"unit {unit!r}: {error}", "Write cells, mg, g, IU or the like.")
+                return None
+        state_unit = "Mcell" if counted else unit
+        if product and self.units.setdefault(product, state_unit) != state_unit:
+            self.reader.complain(
+                cell,
+                f"{product} is given in {unit} here, and in {self.units[product]} above.",
+                "Use one unit for a product.",
+            )
+            return None
+        if not counted:
+            return value
+        cells = value if unit.lower() in ("cells", "cell") else value * _MCELL
+        if cells < 1e4:
+            self.reader.complain(
+                cell,
+                f"{cells:g} cells is hardly a dose.",
+                "Is the number in millions? Then write '1e6 cells' as its unit.",
+                severity="doubt",
+            )
+            self.doubts_of[product] = f"{cell.place}: {cells:g} cells is hardly a dose"
+        return cells
+
+    def _duration(self, row: Sequence[Cell]) -> float | None:
+        cell = self._cell(row, "duration")
+        if cell is None:
+            return 0.0
+        unit = self.in_header.get("duration", "")
+        value = self.reader.number(cell)
+        if value is None:
+            return None
+        if unit.lower() not in _TIMES:
+            self.reader.complain(
+                cell,
+                f"the duration {value:g} has no unit of time.",
+                "Write 'duration (h)' or 'duration (days)' in the header.",
+            )
+            return None
+        if value < 0 or not math.isfinite(value):
+            self.reader.complain(
+                cell, f"the duration {value:g} is below zero.", "Write 0 for a dose given at once."
+            )
+            return None
+        return value * _TIMES[unit.lower()]

@@ -1,0 +1,304 @@
+"""Sheets as people keep them, cell by cell: Excel's, separated text, and data frames.
+
+A sheet is a grid with the row and column a person sees, so that every complaint can name the place. Nothing is
+decided here about what the cells mean; what Excel hides or changes is doubted: hidden rows and columns, merged cells,
+formulas that were never worked out, the calendar of old Macs.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import date, datetime
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cellsim.delimited import file_text, is_missing, separator_of
+from cellsim.errors import CaseError, Problem, did_you_mean
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["Cell", "Sheet", "column_letters", "read_sheet", "sheet_of"]
+
+Value = str | float | date | None
+_EXCEL = (".xlsx", ".xlsm")
+_OLD = (".xls", ".xlsb", ".ods", ".numbers")
+_TEXT = (".csv", ".tsv", ".txt")
+_MOST = 100_000  # cells of one sheet; one of a laboratory has some hundreds
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One cell: what stands in it, and where.
+
+    Attributes
+    ----------
+    value : str, float, datetime.date or None
+        Text without blanks around it, a number, a date, or nothing.
+    row, column : int
+        As a person counts them, from 1.
+    """
+
+    value: Value
+    row: int
+    column: int
+
+    @property
+    def text(self) -> str:
+        """The cell as text; a whole number without its point, a date as year-month-day, nothing as ''.
+
+        Examples
+        --------
+        >>> Cell(12.0, 2, 1).text, Cell(None, 2, 1).text
+        ('12', '')
+        """
+        if self.value is None:
+            return ""
+        if isinstance(self.value, float):
+            whole = self.value == int(self.value) and abs(self.value) < 1e15
+            return str(int(self.value)) if whole else repr(self.value)
+        return str(self.value)
+
+    @property
+    def place(self) -> str:
+        """The cell's name in a spreadsheet.
+
+        Examples
+        --------
+        >>> Cell("CRP", 3, 28).place
+        'AB3'
+        """
+        return f"{column_letters(self.column)}{self.row}"
+
+
+def column_letters(column: int) -> str:
+    """A column's letters in a spreadsheet, counted from 1.
+
+    Examples
+    --------
+    >>> column_letters(1), column_letters(27)
+    ('A', 'AA')
+    """
+    out = ""
+    while column > 0:
+        column, last = divmod(column - 1, 26)
+        out = chr(ord("A") + last) + out
+    return out
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """A grid of cells without its blank rows and columns.
+
+    Attributes
+    ----------
+    file : str
+        File, and sheet where it has several, for complaints.
+    rows : tuple of tuple of Cell
+        Every row as wide as the widest.
+    doubts : tuple of Problem
+        What was hidden, merged or not worked out.
+    decimal_comma : bool
+        Whether cells are separated by semicolons, so that a comma in a number can only be the decimal mark.
+    """
+
+    file: str
+    rows: tuple[tuple[Cell, ...], ...]
+    doubts: tuple[Problem, ...] = ()
+    decimal_comma: bool = False
+
+    def problem(self, cell: Cell, what: str, remedy: str = "", *, severity: str = "error") -> Problem:
+        """A complaint about one cell, which names its column beside its row."""
+        return Problem(
+            what=f"{cell.place}: {what}", remedy=remedy, file=self.file, row=cell.row, severity=severity
+        )
+
+
+def read_sheet(source: str | PathLike[str] | pd.DataFrame, *, sheet: str = "") -> Sheet:
+    """Read one sheet.
+
+    Parameters
+    ----------
+    source : path or DataFrame
+        ``.xlsx`` or ``.xlsm``; ``.csv``, ``.tsv`` or ``.txt`` in UTF-8, separated by commas, semicolons or tabs; or a
+        data frame, whose column names are row 1.
+    sheet : str
+        Which sheet of a workbook; it must be named where several hold something.
+
+    Returns
+    -------
+    Sheet
+
+    Raises
+    ------
+    CaseError
+        It cannot be opened, is of another kind, is empty, or holds several sheets and none is named.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> [cell.text for cell in read_sheet(pd.DataFrame({"day": [0], "CRP": [12.5]})).rows[1]]
+    ['0', '12.5']
+    """
+    if hasattr(source, "columns") and hasattr(source, "itertuples"):
+        grid = [list(source.columns), *(list(each) for each in source.itertuples(index=False, name=None))]
+        return _sheet("table", [[_plain(each) for each in row] for row in grid])
+    path = Path(source)
+    kind = path.suffix.lower()
+    try:
+        if kind in _EXCEL:
+            return _workbook(path, sheet)
+        if kind in _TEXT:
+            text = file_text(path)
+            separator, text = separator_of(text)
+            return _sheet(str(path), list(_text_rows(text, separator)), decimal_comma=separator == ";")
+    except (OSError, ValueError) as error:
+        raise CaseError(f"{path} cannot be read: {error}.") from None
+    remedy = "Save it as .xlsx or as CSV." if kind in _OLD else f"Read are {', '.join((*_EXCEL, *_TEXT))}."
+    raise CaseError(f"{path} is a file of kind {kind or 'none'}. {remedy}")
+
+
+def _text_rows(text: str, separator: str) -> Iterator[list[Value]]:
+    """Rows of separated text, blank ones included, so that rows keep their numbers."""
+    import csv
+    import io
+
+    for row in csv.reader(io.StringIO(text), delimiter=separator, strict=True):
+        yield [_plain(each) for each in row]
+
+
+def _plain(value: Any) -> Value:
+    """A cell of any library as text, number, date or nothing."""
+    if value is None or (isinstance(value, float) and math.isnan(value)) or value != value:
+        return None
+    if isinstance(value, str):
+        text = value.strip().replace("\N{NO-BREAK SPACE}", " ").strip()
+        return None if is_missing(text) else text
+    if isinstance(value, bool):
+        return str(value)
+    if hasattr(value, "to_pydatetime"):
+        value = value.to_pydatetime()
+    if isinstance(value, datetime):
+        # a time of day at midnight is a date that a spreadsheet stored
+        return value.date() if (value.hour, value.minute, value.second) == (0, 0, 0) else value
+    if isinstance(value, date):
+        return value
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        return str(value).strip()
+
+
+def _sheet(
+    file: str, grid: list[list[Value]], doubts: tuple[Problem, ...] = (), *, decimal_comma: bool = False
+) -> Sheet:
+    width = max((len(row) for row in grid), default=0)
+    if width * len(grid) > _MOST:
+        raise CaseError(f"{file} has {len(grid)} rows of {width} cells; one patient's have some hundreds.")
+    cells = [
+        tuple(Cell(row[j] if j < len(row) else None, i + 1, j + 1) for j in range(width))
+        for i, row in enumerate(grid)
+    ]
+    used = {cell.column for row in cells for cell in row if cell.value is not None}
+    rows = tuple(
+        tuple(cell for cell in row if cell.column in used)
+        for row in cells
+        if any(cell.value is not None for cell in row)
+    )
+    if not rows:
+        raise CaseError(f"{file} is empty.")
+    return Sheet(file, rows, doubts, decimal_comma)
+
+
+def _workbook(path: Path, wanted: str) -> Sheet:
+    from zipfile import BadZipFile
+
+    import openpyxl
+    from openpyxl.utils.exceptions import InvalidFileException
+
+    try:
+        book = openpyxl.load_workbook(path, data_only=True)
+    except (BadZipFile, InvalidFileException, KeyError, EOFError) as error:
+        raise CaseError(f"{path} is no workbook of Excel that can be read: {error}.") from None
+    filled = {each.title: each for each in book.worksheets if _holds_something(each)}
+    if wanted and wanted not in filled:
+        raise CaseError(f"{path} has no sheet {wanted!r} with cells in it. {did_you_mean(wanted, filled)}")
+    if not filled:
+        raise CaseError(f"{path} is empty.")
+    if not wanted and len(filled) > 1:
+        raise CaseError(
+            f"{path} has {len(filled)} sheets with cells in them: {', '.join(filled)}. "
+            f"Name one, like {path.name}::{next(iter(filled))}."
+        )
+    page = filled[wanted or next(iter(filled))]
+    file = str(path) if len(filled) == 1 else f"{path}, sheet {page.title}"
+    grid: list[list[Value]] = [
+        [_plain(each) for each in row] for row in page.iter_rows(min_row=1, min_col=1, values_only=True)
+    ]
+    return _sheet(file, grid, tuple(_doubts_of(book, path, page, file)))
+
+
+def _holds_something(page: Any) -> bool:
+    return any(value is not None for row in page.iter_rows(values_only=True) for value in row)
+
+
+def _doubts_of(book: Any, path: Path, page: Any, file: str) -> Iterator[Problem]:
+    """What a workbook shows otherwise than it holds."""
+    import openpyxl
+
+    def doubt(what: str, remedy: str, row: int | None = None) -> Problem:
+        return Problem(what=what, remedy=remedy, file=file, row=row, severity="doubt")
+
+    if book.epoch.year == 1904:
+        yield doubt(
+            "the workbook counts days from 1904, as old Macs did.", "Compare its dates with the source."
+        )
+    if page.sheet_state != "visible":
+        yield doubt(f"the sheet {page.title} is hidden.", "Is it the one that is meant?")
+    for merged in page.merged_cells.ranges:
+        what = f"the cells {merged} are merged: only {merged.coord.split(':')[0]} holds a value, the others none."
+        yield doubt(what, "Unmerge them and write the value in each cell it holds for.", merged.min_row)
+    hidden = [number for number, about in page.row_dimensions.items() if about.hidden]
+    hidden_columns = [letters for letters, about in page.column_dimensions.items() if about.hidden]
+    if hidden:
+        yield doubt(
+            f"rows {_listed(hidden)} are hidden; they are read.", "Delete those not meant.", hidden[0]
+        )
+    if hidden_columns:
+        yield doubt(
+            f"columns {_listed(hidden_columns)} are hidden; they are read.", "Delete those not meant."
+        )
+    formulas = openpyxl.load_workbook(path)[page.title]
+    for row in formulas.iter_rows():
+        for cell in row:
+            if cell.data_type == "f" and page[cell.coordinate].value is None:
+                yield doubt(
+                    f"{cell.coordinate} holds the formula {str(cell.value)[:40]!r}, whose result was never stored.",
+                    "Open and save the file in a spreadsheet, or paste values.",
+                    cell.row,
+                )
+
+
+def _listed(names: list[Any]) -> str:
+    return ", ".join(map(str, names[:5])) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
+
+
+def sheet_of(source: str | PathLike[str] | pd.DataFrame) -> Sheet:
+    """Read what a user names: a path, ``FILE.xlsx::SHEET``, or a data frame.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> sheet_of(pd.DataFrame({"a": [1]})).file
+    'table'
+    """
+    if isinstance(source, str | PathLike):
+        found = re.fullmatch(r"(.+\.xls[xm])::(.+)", str(source), re.IGNORECASE)
+        return read_sheet(found[1], sheet=found[2]) if found else read_sheet(source)
+    if hasattr(source, "itertuples"):
+        return read_sheet(source)
+    raise CaseError(f"A sheet is a path or a DataFrame, not {type(source).__name__}.")
