@@ -331,17 +331,22 @@ def round_numbers(low: float, high: float, *, most: int = 4) -> list[float]:
     return found
 
 
-def own_unit_axis(ax: Axes, family: str, low: float, high: float) -> None:
-    """The horizontal axis of a parameter: logarithmic where its prior family is, with round numbers."""
+def log_axis(ax: Axes, low: float, high: float, *, most: int = 4) -> None:
+    """A horizontal log axis from `low` to `high` with round numbers that have room beside each other."""
     from matplotlib.ticker import NullLocator
 
+    ax.set_xscale("log")
+    ax.xaxis.set_minor_locator(NullLocator())
+    ticks = round_numbers(low, high, most=most)
+    ax.set_xticks(ticks, [f"{each:g}" for each in ticks])
+    margin = (high / low) ** 0.04
+    ax.set_xlim(low / margin, high * margin)
+
+
+def own_unit_axis(ax: Axes, family: str, low: float, high: float) -> None:
+    """The horizontal axis of a parameter: logarithmic where its prior family is, with round numbers."""
     if family in LOGGED:
-        ax.set_xscale("log")
-        ax.xaxis.set_minor_locator(NullLocator())
-        ticks = round_numbers(low, high)
-        ax.set_xticks(ticks, [f"{each:g}" for each in ticks])
-        margin = (high / low) ** 0.04
-        ax.set_xlim(low / margin, high * margin)
+        log_axis(ax, low, high)
     else:
         margin = 0.04 * (high - low)
         ax.set_xlim(low - margin, high + margin)

@@ -25,6 +25,7 @@ from cellsim.plots.style import (
     dress,
     label,
     legend,
+    log_axis,
     panels,
     scale,
     unit_text,
@@ -288,7 +289,8 @@ def _measure(panel: Axes, result: Sweep, place: int) -> None:
     values = np.concatenate([result.posterior[:, place].ravel(), result.prior[:, place].ravel()])
     wide = values.min() > 0 and values.max() / values.min() > 30 and not asked.chance
     if wide:
-        panel.set_xscale("log")
+        panel.set_xscale("log")  # so that the limits are those of a log axis
+        log_axis(panel, *panel.get_xlim(), most=3)
     elif asked.chance:
         panel.set_xlim(-0.04, 1.04)
     dress(panel, x=_measure_text(result.case, asked))
