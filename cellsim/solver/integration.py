@@ -24,7 +24,14 @@ from cellsim.errors import Problem, SimulationError, did_you_mean
 from cellsim.solver.breakpoints import Doses, Timetable, itinerary, lane_groups
 from cellsim.solver.conditions import turnings
 from cellsim.solver.lanes import Machine, March, begin, follow, machine_of
-from cellsim.solver.loop_arrays import EVENTS_WITHOUT_END, NO_DERIVATIVE, Reading, Tangents, addresses
+from cellsim.solver.loop_arrays import (
+    EVENTS_WITHOUT_END,
+    NO_DERIVATIVE,
+    UNRESOLVED,
+    Reading,
+    Tangents,
+    addresses,
+)
 from cellsim.solver.sensitivities import courses_of
 from cellsim.solver.step_loop_cache import step_code
 
@@ -33,6 +40,8 @@ __all__ = ["Doses", "Solution", "Steps", "integrate", "observe"]
 Array = NDArray[np.float64]
 NO_DOSES = Doses()
 PEAK_SHARE = 1e-4
+# smaller ones, each tried where the one before did not resolve what grew again by itself
+_SHARES = (1e-12, 1e-30, 1e-80, 1e-200)
 UNSEEN = 1e-3
 """Share of the relative tolerance that is the absolute one of a state which has been 0 so far, in its own unit."""
 MEANING = {
@@ -42,6 +51,7 @@ MEANING = {
     3: "a value is no longer finite",
     4: "events set each other off without end",
     5: "there is no derivative",
+    6: "a state grows by itself from less than can be told",
 }
 
 
@@ -96,7 +106,8 @@ class Solution:
     sensitivities : (n_sets, n_times, n_outputs, n_directions) array or None
     status : (n_sets,) int array
         0 reached the end, 1 step too small, 2 too many steps, 3 not finite, 4 events without end, 5 a condition
-        on states turns where nothing can be differentiated (with `directions` only).
+        on states turns where nothing can be differentiated (with `directions` only), 6 a state grows by itself from
+        less than can be told.
     messages : tuple of str
         One per set, empty where all went well; tells time and state.
     steps, rejected : int
@@ -140,7 +151,7 @@ def integrate(
     start_states: ArrayLike | None = None,
     rtol: float = 1e-6,
     atol: ArrayLike | None = None,
-    peak_share: float = PEAK_SHARE,
+    peak_share: ArrayLike = PEAK_SHARE,
     directions: Sequence[str | Direction | tuple[str, str | int]] | None = None,
     output_rates: bool = False,
     peaks: Sequence[str] = (),
@@ -176,10 +187,11 @@ def integrate(
         Absolute error allowed in a step, in the unit of each state, the whole time. Left out, it follows the
         values: `rtol` times `peak_share` of the largest value the state has had so far; a thousandth of `rtol` while
         it has been nothing but 0.
-    peak_share : float
+    peak_share : float, or (n_sets, n_states) array
         With 0.1 a dose that has decayed to a tenth is followed less and less closely, in whatever unit it is
-        counted, which saves a quarter of the steps in multi-dose models. What falls further than this share and
-        then grows again by itself needs a smaller one. Without meaning when `atol` is given.
+        counted, which saves a quarter of the steps in multi-dose models. A set in which a state falls to where its
+        error counts and then grows again by itself is integrated once more with a smaller share of that state, as
+        often as needed. Without meaning when `atol` is given.
     directions : sequence, optional
         Differentiate outputs along these: names of parameters, or pairs ``("initial", state)``, ``("jump",
         n)``, ``("jump time", n)``, ``("rate", n)``, ``("on", n)``, ``("off", n)`` with n counted in
@@ -250,7 +262,8 @@ def integrate(
         for name in peaks
         if name not in equations.output_names
     ]
-    if not (rtol > 0 and peak_share > 0 and (atol is None or np.all(np.asarray(atol) >= 0))):
+    shares = np.asarray(peak_share, float)
+    if not (rtol > 0 and np.all(shares > 0) and (atol is None or np.all(np.asarray(atol) >= 0))):
         problems.append(Problem(what="Tolerances must be positive."))
     if problems:
         raise SimulationError(problems)
@@ -266,17 +279,17 @@ def integrate(
     watched = np.array([equations.output_names.index(name) for name in peaks], np.int64)
     moved = system.time in system.graph.reachable([system.outputs[k] for k in watched.tolist()])
     greatest = np.full((2, n_sets, len(watched)), np.nan)
-    options = np.array(
-        [rtol, max_step, max_steps, float(output_rates), peak_share * (atol is None), since, float(moved)]
-    )
+    options = np.array([rtol, max_step, max_steps, float(output_rates), since, float(moved)])
     absolute = np.full(n, 1e300)  # the clock has no error
     absolute[:n_states] = UNSEEN * rtol if atol is None else atol
+    shares = np.broadcast_to(shares if atol is None else 0.0, (n_sets, n_states))
+    grown = np.zeros((n_sets, n_states), bool)
     given = None
     if start_states is not None:
         given = np.broadcast_to(np.asarray(start_states, float), (n_sets, n_states))
     marks = None
     if len(several) > 1 and directions is None:  # a direction may be a dose, counted differently in each
-        rows = [p, *([t2] if t.ndim == 2 else []), *([] if given is None else [given])]
+        rows = [p, *([t2] if t.ndim == 2 else []), *([] if given is None else [given]), shares]
         marks = [b"".join(each[i].tobytes() for each in rows) for i in range(n_sets)]
     groups = lane_groups(marks, several, n_sets, width)
 
@@ -312,6 +325,7 @@ def integrate(
             _read(machine, options, march.w, *reading)
             status[sets], culprit[sets] = march.status[: len(sets)], march.culprit[: len(sets)]
             fail_time[sets] = march.fail_time[: len(sets)]
+            grown[sets] = march.grown[:n_states, : len(sets)].T > 0
             greatest[:, sets] = np.swapaxes(march.greatest[:, :, : len(sets)], 1, 2)
             if dense:
                 paths[sets[0]] = Steps(march.path[: march.counts[3]], n_states)
@@ -326,6 +340,7 @@ def integrate(
             machine,
             p[lead],
             absolute,
+            np.ascontiguousarray(np.concatenate([shares[lead].T, np.zeros((n - n_states, width))])),
             start,
             None if given is None else given[lead],
             len(sample_times),
@@ -342,10 +357,44 @@ def integrate(
             counted = list(pool.map(run, groups))
     else:
         counted = [run(group) for group in groups]
-    messages = tuple(
+    messages = [
         _message(kernels, code, float(fail_time[i]), int(culprit[i])) if code else ""
         for i, code in enumerate(status.tolist())
-    )
+    ]
+    again = np.flatnonzero((status == UNRESOLVED) & (shares > _SHARES[-1]).any(axis=1, where=grown))
+    if again.size:
+        smaller = np.array(_SHARES)[np.argmax(np.array(_SHARES) < shares[again, :, None], axis=2)]
+        closer = integrate(
+            kernels,
+            p[again],
+            several[0] if len(several) == 1 else [several[i] for i in again.tolist()],
+            t2[again],
+            start=start,
+            start_states=None if given is None else given[again],
+            rtol=rtol,
+            peak_share=np.where(grown[again], np.minimum(smaller, shares[again]), shares[again]),
+            directions=directions,
+            output_rates=output_rates,
+            peaks=peaks,
+            since=since,
+            dense=dense,
+            end=end,
+            max_steps=max_steps,
+            max_step=max_step,
+            lanes=lanes,
+            threads=threads,
+        )
+        states[again], outputs[again], status[again] = closer.states, closer.outputs, closer.status
+        greatest[:, again] = closer.greatest, closer.greatest_at
+        if closer.output_rates is not None:
+            slopes[again] = closer.output_rates
+        if sensitivities is not None:
+            sensitivities[again] = closer.sensitivities
+        for place, i in enumerate(again.tolist()):
+            messages[i] = closer.messages[place]
+            if dense:
+                paths[i] = closer.paths[place]
+        counted.append(np.array([closer.steps, closer.rejected]))
     return Solution(
         times=t,
         states=states,
@@ -353,7 +402,7 @@ def integrate(
         output_rates=slopes if output_rates else None,
         sensitivities=sensitivities,
         status=status,
-        messages=messages,
+        messages=tuple(messages),
         steps=int(sum(each[0] for each in counted)),
         rejected=int(sum(each[1] for each in counted)),
         paths=tuple(paths[i] for i in sorted(paths)),
@@ -366,6 +415,11 @@ def _message(kernels: Kernels, code: int, time: float, culprit: int) -> str:
     equations = kernels.equations
     if code == EVENTS_WITHOUT_END:
         return f"At time {time:.6g} {MEANING[code]}: {equations.events[culprit].name} fires again and again."
+    if code == UNRESOLVED:
+        return (
+            f"At time {time:.6g} {MEANING[code]}: {equations.states[culprit]} had fallen to less than {_SHARES[-1]:g} of "
+            "its largest value. Write it as a logarithm, or with a floor."
+        )
     if code == NO_DERIVATIVE:
         shown = kernels.system.shown(kernels.system.modes[culprit])
         return f"At time {time:.6g} {MEANING[code]}: {shown!r} turns there without crossing, and rates jump with it."
@@ -398,7 +452,7 @@ def observe(kernels: Kernels, times: ArrayLike, states: ArrayLike, parameters: A
     samples[:, len(kernels.equations.states) :] = t[:, None]  # the clock, and what outputs do not look at
     found, none = np.empty((1, t.size, len(system.outputs))), np.empty((1, 0, 0))
     w[lay["peak"] : lay["peak"] + system.n] = np.abs(samples).max(axis=0, initial=0.0)
-    _read(machine, np.zeros(7), w, samples, none, np.zeros(1, np.int64), none, found, none)
+    _read(machine, np.zeros(6), w, samples, none, np.zeros(1, np.int64), none, found, none)
     return found[0]
 
 

@@ -95,6 +95,10 @@ class March:
     pace: Array
     seen: Array
     flow: Array
+    share: Array
+    low: NDArray[np.int64]
+    least: Array
+    grown: NDArray[np.int64]
     watched: NDArray[np.int64]
     greatest: Array
     heights: Array
@@ -111,6 +115,7 @@ def begin(
     machine: Machine,
     parameters: Array,
     absolute: Array,
+    share: Array,
     start: float,
     start_states: Array | None,
     n_times: int,
@@ -128,6 +133,8 @@ def begin(
     parameters : (width, n_parameters) array
     absolute : (n,) array
         Absolute tolerances, the clock's included.
+    share : (n, width) array
+        Of the largest value of each state so far: what they follow; zero where they do not.
     start : float
     start_states : (width, n_states) array or None
         Left out: the model's own.
@@ -166,7 +173,11 @@ def begin(
         now=np.zeros(3 * len(machine.held), np.int64),
         pace=np.full(5 * len(machine.held), np.nan),
         seen=np.zeros(5 * int(machine.offsets[N_GAPS]) * width),
-        flow=np.zeros(2 * n),
+        flow=np.zeros(2 * n * width),
+        share=share,
+        low=np.zeros((n, width), np.int64),
+        least=np.zeros((n, width)),
+        grown=np.zeros((n, width), np.int64),
         watched=watched,
         greatest=np.full((2, len(watched), width), -np.inf),
         heights=np.zeros((8, len(watched), width)),

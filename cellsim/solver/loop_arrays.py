@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 Reals = NDArray[np.float64]
 Wholes = NDArray[np.int64]
 
-OK, STEP_UNDERFLOW, TOO_MANY_STEPS, NOT_FINITE, EVENTS_WITHOUT_END, NO_DERIVATIVE = 0, 1, 2, 3, 4, 5
+OK, STEP_UNDERFLOW, TOO_MANY_STEPS, NOT_FINITE, EVENTS_WITHOUT_END, NO_DERIVATIVE, UNRESOLVED = range(7)
 # what `run_group` says: at its end, or that `path` was too short
 ARRIVED, PATH_FULL = 0, 1
 
@@ -92,7 +92,7 @@ SLOTS = (
     S_MODES,
 ) = range(19)
 N_STATES, N_LANES, N_PADDED, N_OUTPUTS, N_ROOTS, N_CLOCK, N_FIXED, N_MIDDLE, N_GAPS, N_MODES = range(19, 29)
-RTOL, H_MAX, MAX_STEPS, WANT_RATES, PEAK_SHARE, SINCE, IN_TIME = range(7)
+RTOL, H_MAX, MAX_STEPS, WANT_RATES, SINCE, IN_TIME = range(6)
 ACCEPTED, REJECTED, FACTORED, RECORDED = range(4)
 
 
@@ -127,7 +127,11 @@ class Group(NamedTuple):
         Reals  # (5 n_roots,): when each located event fired and how its intervals shrink (see `_without_end`)
     )
     seen: Reals  # (5 n_gaps W,): room for gaps along a step
-    flow: Reals  # (2 n,): room
+    flow: Reals  # (2 n W,): room
+    share: Reals  # (n, W): the absolute error allowed in a state as a share of its largest value; zero where it is given
+    low: Wholes  # (n, W): whether a state has fallen so far that its error counts
+    least: Reals  # (n, W): the least it has been since
+    grown: Wholes  # (n, W): receives which states grew by themselves from there
     watched: Wholes  # (n_watched,): outputs of which the greatest value is wanted
     greatest: Reals  # (2, n_watched, W): receives it, and its time
     heights: Reals  # (8, n_watched, W): room for these outputs along a step

@@ -20,6 +20,7 @@ __all__ = ["Events", "Motion", "breakdown", "integrate"]
 
 PEAK_SHARE = UNSEEN = 1e-3
 Array = np.ndarray[Any, np.dtype[np.float64]]
+Flags = np.ndarray[Any, np.dtype[np.bool_]]
 Interpolant = Callable[[Array], Array]
 
 _LOOKS = (0.25, 0.5, 0.75, 1.0)  # where a step is searched for a condition that turned
@@ -30,6 +31,10 @@ _PARTS = 8  # into which every stretch between two known days is stepped at leas
 _SAME_INSTANT = 1e-12
 # a run that repeats itself is judged by this share of all evaluations, twice in a row
 _JUDGED, _REPEATS = 0.01, 0.05
+# times its absolute error: of a state below that too little is known for what it may grow to; when that is asked
+_UNRESOLVED, _RISEN = 1e3, 10.0
+# of the largest value of a state, each tried where the one before did not resolve what grew again by itself
+_SHARES = (PEAK_SHARE, 1e-12, 1e-30, 1e-80, 1e-200)
 _MOST_ROUNDS = 64  # events that set off events at one instant
 _NO_DELAY = 1e-8  # of the time scale: what an event brings about this soon is of the same instant
 # an event whose intervals shrink to this share of what they were, by one factor each time, has no end
@@ -88,14 +93,57 @@ class _Tolerances:
 
     rtol: float
     atol: float | None
+    shares: Array
     peaks: Array
+    least: Array
+
+    @classmethod
+    def begun(cls, rtol: float, atol: float | None, shares: Array) -> _Tolerances:
+        return cls(rtol, atol, shares, np.zeros(shares.shape), np.full(shares.shape, np.inf))
 
     def of(self, y: Array) -> Array:
         """Absolute error allowed in each state now."""
         if self.atol is not None:
             return np.full(y.shape, self.atol)
         self.peaks = np.maximum(self.peaks, np.abs(y))
-        return np.where(self.peaks > 0, PEAK_SHARE * self.peaks, UNSEEN) * self.rtol
+        return np.where(self.peaks > 0, self.shares * self.peaks, UNSEEN) * self.rtol
+
+    def regrowing(self, rates: Callable[[float, Array], Array], t: float, y: Array, moved: Array) -> Flags:
+        """Which states, so far below their largest value that their error counts, grow in proportion to themselves.
+
+        `moved` is how far each would go in the last step at its speed now. Of these the order of size is known at best. An inflow from elsewhere makes a state forget that; doubling all that
+        are as small tells the two apart.
+        """
+        small = np.abs(y)
+        was, low = np.isfinite(self.least), self._low(y)
+        self.least = np.where(low, np.minimum(self.least, small), np.inf)
+        rising = (was & ~low) | (low & ((small > _RISEN * self.least) | (moved * y > y * y)))
+        if not rising.any():
+            return rising
+        slope, own = rates(t, y), low | was
+        while own.any():
+            more = (rates(t, np.where(own, 2 * y, y)) - slope) * np.sign(y)
+            kept = own & (more > 0.5 * np.abs(slope))
+            if (kept == own).all():
+                return own if (own & rising).any() else own & False
+            own = kept
+        self.least = np.where(rising & low, small, self.least)
+        return own
+
+    def _low(self, y: Array) -> Flags:
+        return np.asarray((np.abs(y) < _UNRESOLVED * self.of(y)) & (self.peaks > 0) & (self.atol is None))
+
+    def jumped(self, y: Array) -> None:
+        """States that were set anew have not grown to what they are."""
+        self.least = np.where(self._low(y), np.abs(y), np.inf)
+
+
+class _RegrownError(Exception):
+    """States grow by themselves from where their tolerance does not resolve them."""
+
+    def __init__(self, states: Flags, t: float, y: Array, rates: Array) -> None:
+        super().__init__()
+        self.states, self.t, self.y, self.rates = states, t, y.copy(), rates
 
 
 class _StopError(Exception):
@@ -389,6 +437,46 @@ def integrate(
     SimulationError
         With time, state and the fastest-changing name.
     """
+    shares, y = np.zeros(len(y), int), np.array(y, dtype=float)
+    while True:
+        try:
+            tolerances = _Tolerances.begun(rtol, atol, np.array(_SHARES)[shares])
+            return _carried(
+                motion,
+                events,
+                y.copy(),
+                start,
+                end,
+                boluses,
+                inflows,
+                breaks,
+                firings,
+                tolerances,
+                max_evaluations,
+            )
+        except _RegrownError as error:
+            shares = shares + error.states
+            if shares.max() == len(_SHARES):
+                why = f"a state grows by itself from less than {_SHARES[-1]:g} of its largest value, which cannot be told."
+                raise breakdown(
+                    motion.names, error.t, error.y, error.rates, rtol=rtol, atol=atol, why=why
+                ) from None
+
+
+def _carried(
+    motion: Motion,
+    events: Events | None,
+    y: Array,
+    start: float,
+    end: float,
+    boluses: Sequence[tuple[float, int, float]],
+    inflows: Sequence[tuple[float, float, int, float]],
+    breaks: Iterable[float],
+    firings: Iterable[tuple[float, int]],
+    tolerances: _Tolerances,
+    max_evaluations: int,
+) -> tuple[Array, Array, Callable[[np.ndarray[Any, Any], Array], Array]]:
+    """One run with these tolerances."""
     days = {*breaks, *(day for day, _, _ in boluses)}
     days |= {day for on, off, _, _ in inflows for day in (on, off)}
     stops = [start, *sorted(day for day in days if start < day < end)]
@@ -397,9 +485,7 @@ def integrate(
     timed: dict[float, list[int]] = {}
     for day, event in firings:
         timed.setdefault(day, []).append(event)
-    y = np.array(y, dtype=float)
     watch = _Watch(events, start, y) if events else None
-    tolerances = _Tolerances(rtol, atol, np.zeros_like(y))
     inflow, before = np.zeros_like(y), start
     for place, t in enumerate(stops):
         for day, state, amount in boluses:
@@ -480,6 +566,7 @@ def _stretch(
         return motion.jacobian(day, states, middle)
 
     rtol, atol, goal = tolerances.rtol, tolerances.atol, until
+    tolerances.jumped(y)
     try:
         if watch and fired:
             slope = rates(t, y)
@@ -524,6 +611,10 @@ def _stretch(
                     t, y, goal = before, curve(np.array([before]))[:, 0], turned[0]
                     break
                 steps.add(before, now, curve)
+                speed = curve.yh[:, 1] / curve.h if now > before else np.zeros_like(solver.y)
+                grown = tolerances.regrowing(rates, now, solver.y, speed * (now - before))
+                if grown.any():
+                    raise _RegrownError(grown, now, solver.y, rates(now, solver.y))
                 if (allowed > _LAG * tolerances.of(solver.y)).any():  # LSODA keeps to those it began with
                     return now, np.array(solver.y), []
             else:

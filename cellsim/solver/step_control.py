@@ -21,7 +21,6 @@ from cellsim.solver.loop_arrays import (
     N_PADDED,
     N_STATES,
     OBSERVE,
-    PEAK_SHARE,
     RECORDED,
     RHS,
     RHS_AT_SAMPLE,
@@ -31,6 +30,7 @@ from cellsim.solver.loop_arrays import (
     S_ERROR,
     S_F,
     S_G,
+    S_K,
     S_PEAK,
     S_Q,
     S_U,
@@ -39,6 +39,7 @@ from cellsim.solver.loop_arrays import (
     S_YS,
     SINCE,
     TOO_MANY_STEPS,
+    UNRESOLVED,
     Reals,
     Wholes,
 )
@@ -58,6 +59,11 @@ __all__ = [
 ]
 
 START = 1.2
+# times its absolute error: of a state below that too little is known for what it may grow to
+_UNRESOLVED = 1e3
+_RISEN = 10.0  # times the least it has been since: then it is asked why it rises
+_GROWTH = 0.25  # of it in the first stage of a step: the same
+_RISING = 3  # what `low` says of it until that is known
 _ROUGH = 2e-4  # of its range in a piece of a step: what a polynomial must not leave of an output that may be greatest
 _BETWEEN = 0.618  # of a piece: where its polynomial is compared with the output, at no regular distance from its points
 _FINEST = 1e-5  # of a step: no piece is shorter
@@ -170,25 +176,84 @@ def initial_step(addr, off, opt, w, base, span):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def follow_scales(off, opt, w):  # type: ignore[no-untyped-def]
-    """Let the absolute tolerance of each state follow the largest value it has had; until it has one, it stays."""
-    share = opt[PEAK_SHARE] * opt[RTOL]
-    W = off[N_LANES]
-    for i in range(off[N_STATES] * W):
-        if i // W == off[N_CLOCK] or i // W == off[N_MIDDLE] or i // W >= off[N_STATES] - off[N_MODES]:
+def follow_scales(G, source):  # type: ignore[no-untyped-def]
+    """Let the absolute tolerance of each state follow the largest value it has had; until it has one, it stays.
+
+    `source` is the slot of the states: y after a jump, y1 after a step from y. Returns whether a state that is so far below
+    its largest value that its error counts may have grown in the step. The step itself need not show that: one too
+    long to follow a growth damps it. Its first stage does: g z/(1 - g z) of the state, with h times its own rate z and a
+    constant g, lies between -1 and 0 where the state decays, and nowhere else.
+    """
+    off, w, W, rtol, risen = G.off, G.w, G.off[N_LANES], G.opt[RTOL], False
+    low, least, jumped = G.low, G.least, source == off[S_Y]
+    for s in range(off[N_STATES] - off[N_MODES]):
+        if s == off[N_CLOCK] or s == off[N_MIDDLE]:
             continue
-        value = abs(w[off[S_Y] + i])
-        if value > w[off[S_PEAK] + i]:
-            w[off[S_PEAK] + i] = value
-            if share > 0.0:
-                w[off[S_ATOL] + i] = share * value
+        for i in range(s * W, s * W + W):
+            value, share = abs(w[source + i]), G.share[i] * rtol
+            if value > w[off[S_PEAK] + i]:
+                w[off[S_PEAK] + i] = value
+                if share > 0.0:
+                    w[off[S_ATOL] + i] = share * value
+            if value < _UNRESOLVED * share * w[off[S_PEAK] + i]:
+                if low[i] == 0 or jumped:
+                    low[i], least[i] = 1, value
+                    continue
+                least[i] = min(least[i], value)
+                y, first = w[off[S_Y] + i], w[off[S_K] + i]
+                if value > _RISEN * least[i] or first * y > _GROWTH * y * y or abs(first) > 1.001 * abs(y):
+                    low[i], risen = _RISING, True
+            elif low[i] != 0:
+                low[i] = 0 if jumped else _RISING
+                risen = risen or not jumped
+    return risen
+
+
+@compiled
+def leave_unresolved(G, base, t):  # type: ignore[no-untyped-def]
+    """Give up lanes in which a state that its absolute tolerance did not resolve grows by itself; False if none is left.
+
+    Of what has fallen so low the order of size is known at best. An inflow from elsewhere makes it forget this; a
+    growth in proportion to itself, and to others as small, keeps the error. Doubling all these tells the two apart.
+    """
+    addr, off, w, flow, low, W = G.addr, G.off, G.w, G.flow, G.low, G.off[N_LANES]
+    n = off[N_STATES] - off[N_MODES]
+    size, Y, f, ys = off[N_STATES] * W, off[S_Y], off[S_F], off[S_YS]
+    for i in range(size):
+        w[ys + i] = w[Y + i]
+    call_kernel(addr[RHS_AT_SAMPLE], base, base)
+    for i in range(size):
+        flow[i], flow[size + i] = w[f + i], 1.0 if low[i] != 0 else 0.0
+    left = True
+    while left:
+        for i in range(size):
+            w[ys + i] = w[Y + i] * (1.0 + flow[size + i])
+        call_kernel(addr[RHS_AT_SAMPLE], base, base)
+        left = False
+        for i in range(n * W):
+            if flow[size + i] != 0.0:
+                own = w[f + i] - flow[i] if w[Y + i] > 0.0 else flow[i] - w[f + i]
+                if not own > 0.5 * abs(flow[i]):
+                    flow[size + i], left = 0.0, True
+    some = False
+    for i in range(n * W):
+        if low[i] == _RISING:
+            value, lane = abs(w[Y + i]), i % W
+            low[i] = 1 if value < _UNRESOLVED * G.share[i] * G.opt[RTOL] * w[off[S_PEAK] + i] else 0
+            G.least[i] = value
+            if flow[size + i] != 0.0 and G.source[lane] == lane:
+                G.status[lane], G.fail_time[lane], G.culprit[lane], G.source[lane] = UNRESOLVED, t, i // W, -1
+                some = True
+                for j in range(lane, n * W, W):
+                    if flow[size + j] != 0.0:
+                        G.grown[j] = 1
+    return not some or stand_in(off, w, G.source)
 
 
 @compiled
 def give_up(off, w, status, source, t, fail_time, culprit, code):  # type: ignore[no-untyped-def]
     """Mark lanes that cannot go on and let a healthy lane stand in for them; False if none is left."""
-    W, size = off[N_LANES], off[N_STATES] * off[N_LANES]
-    healthy = -1
+    W = off[N_LANES]
     for lane in range(W):
         worst = 0.0
         where = -1
@@ -209,6 +274,14 @@ def give_up(off, w, status, source, t, fail_time, culprit, code):  # type: ignor
             status[lane] = code
             fail_time[lane] = t
             culprit[lane] = where
+    return stand_in(off, w, source)
+
+
+@compiled
+def stand_in(off, w, source):  # type: ignore[no-untyped-def]
+    """Let a healthy lane stand in for those that have been given up; False if none is left."""
+    W, healthy = off[N_LANES], -1
+    for lane in range(W):
         if source[lane] == lane:
             healthy = lane
     if healthy < 0:
@@ -221,7 +294,7 @@ def give_up(off, w, status, source, t, fail_time, culprit, code):  # type: ignor
                     w[off[slot] + i * W + lane] = w[off[slot] + i * W + healthy]
             for i in range(off[N_FIXED]):
                 w[off[S_Q] + i * W + lane] = w[off[S_Q] + i * W + healthy]
-    return size > 0
+    return True
 
 
 @compiled

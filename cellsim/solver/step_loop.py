@@ -74,6 +74,7 @@ from cellsim.solver.step_control import (
     give_up,
     initial_step,
     interpolate,
+    leave_unresolved,
     read_heights,
     read_rates,
     record_step,
@@ -248,7 +249,7 @@ def run_group(at, base, other, given_start, first, stop, n_breaks, n_times, stri
                 record_step(G, t, t, 1.0)
             return ARRIVED
         end = G.breaks[b + 1]
-        follow_scales(off, opt, w)
+        follow_scales(G, Y)
         h = min(initial_step(addr, off, opt, w, base, end - t), opt[H_MAX])
         if roots:
             hold_events(G, base, h)
@@ -391,9 +392,9 @@ def run_group(at, base, other, given_start, first, stop, n_breaks, n_times, stri
                 interpolate(off, w, hit_theta, off[S_YS])
                 for i in range(size):
                     w[Y1 + i] = w[off[S_YS] + i]
+            risen = follow_scales(G, Y1)
             for i in range(size):
                 w[Y + i] = w[Y1 + i]
-            follow_scales(off, opt, w)
             if tangents:
                 if hit >= 0:
                     if not tangents_dense:
@@ -404,6 +405,8 @@ def run_group(at, base, other, given_start, first, stop, n_breaks, n_times, stri
                     copy_tangents(T, np.int64(1), np.int64(0))
             fresh = True
             t = new
+            if risen and not leave_unresolved(G, base, t):
+                return ARRIVED
             if hit >= 0:
                 if tangents:
                     read_rates(addr, off, w, base, G.flow)
@@ -414,6 +417,7 @@ def run_group(at, base, other, given_start, first, stop, n_breaks, n_times, stri
                         G.flow[n + i] = G.flow[i]
                 if hit < roots:
                     endless = settle_events(G, base, T, other, t, G.middles[b], 0, 0, 0, hit)
+                    follow_scales(G, Y)
                     if endless < 0:
                         endless = without_end(G, t)
                     if endless >= 0:

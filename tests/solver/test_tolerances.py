@@ -8,6 +8,7 @@ from small_cases import tiny_case
 import cellsim as cs
 from cellsim.compiler.equations import equations_of
 from cellsim.compiler.kernels import compile_equations
+from cellsim.errors import SimulationError
 from cellsim.likelihood.objective import objective_of
 from cellsim.solver.integration import Doses, integrate
 
@@ -117,3 +118,74 @@ def test_a_ramp_lifts_a_state_that_has_been_zero(rate: str, right: float, unit: 
     model = cs.load_model(f"x = 0; x' = {unit:g}*({rate})")
     found = cs.simulate(model, cs.Schedule(), [20100.0])["x"]
     assert float(found[0]) == pytest.approx(unit * right, rel=1e-6)
+
+
+# ---- what falls out of sight and grows again --------------------------------------------------------------
+
+KILLED = "x = 1; x' = r*x*(1 - x) - k*x*piecewise(1, time < 5, 0); r = 1; k = 5"
+
+
+def killed(t: np.ndarray, r: float, k: float) -> np.ndarray:
+    """Logistic growth, killed at rate k until day 5: 1/x is linear before and after (Bernoulli)."""
+
+    def onwards(u: float | np.ndarray, a: float, days: np.ndarray) -> np.ndarray:
+        return (u - r / a) * np.exp(-a * days) + r / a
+
+    return 1 / onwards(onwards(1.0, r - k, np.minimum(t, 5.0)), r, np.maximum(t - 5.0, 0.0))
+
+
+@pytest.mark.parametrize("solver", SOLVERS)
+@pytest.mark.parametrize("k", [3.0, 6.0, 8.0, 21.0, 41.0])
+def test_what_falls_out_of_sight_and_grows_again_is_followed(k: float, solver: str) -> None:
+    """ln x falls by 5 (k - 1), to e^-200 at most, and grows back; at mid height the error of the fall is seen in full."""
+    days = np.array([5.0, 5 + 2.5 * (k - 1), 5 + 5 * (k - 1), 9 + 5 * (k - 1)])
+    seen = cs.simulate(cs.load_model(KILLED), cs.Schedule(), days, values={"k": k}, solver=solver)
+    assert seen["x"] == pytest.approx(killed(days, 1.0, k), rel=3e-4)
+
+
+@pytest.mark.parametrize(("rtol", "precise"), [(1e-6, 1e-4), (1e-4, 5e-3)])
+def test_it_is_followed_in_lanes_and_as_loosely_as_the_likelihood_asks(rtol: float, precise: float) -> None:
+    """Sets that need it and sets that do not, side by side."""
+    kernels = compile_equations(equations_of(cs.load_model(KILLED), ["x"]))
+    sets = np.array([[1.0, k] for k in (2.0, 6.0, 8.0, 1.5, 21.0, 11.0, 3.0, 41.0, 1.2)])
+    days = np.array([5.0, 25.0, 40.0, 80.0, 210.0])
+    found = integrate(kernels, sets, times=days, rtol=rtol, peak_share=0.1)
+    assert not found.status.any()
+    for (r, k), seen in zip(sets, found.outputs[:, :, 0], strict=True):
+        assert seen == pytest.approx(killed(days, r, k), rel=precise)
+
+
+def test_its_slopes_are_those_of_the_closed_form() -> None:
+    kernels = compile_equations(equations_of(cs.load_model(KILLED), ["x"]))
+    days = np.array([38.0, 42.0])
+    found = integrate(kernels, [1.0, 8.0], times=days, peak_share=0.1, directions=["r", "k"])
+    assert found.sensitivities is not None
+    for j, (dr, dk) in enumerate([(1e-5, 0.0), (0.0, 1e-5)]):
+        exact = (killed(days, 1 + dr, 8 + dk) - killed(days, 1 - dr, 8 - dk)) / 2e-5
+        assert found.sensitivities[0, :, 0, j] == pytest.approx(exact, rel=1e-3)
+
+
+@pytest.mark.parametrize("solver", SOLVERS)
+def test_two_that_feed_each_other_are_followed_together(solver: str) -> None:
+    """From equal values s and b stay equal, and ln s is the integral of g: -40 on day 5, 0 on day 25."""
+    text = "s = 1; b = 1; s' = b - s + g*s; b' = s - b + g*b; g := piecewise(-8, time < 5, 2)"
+    days = np.array([5.0, 20.0, 25.0])
+    seen = cs.simulate(cs.load_model(text), cs.Schedule(), days, solver=solver)
+    assert np.log(seen["s"]) == pytest.approx([-40.0, -10.0, 0.0], abs=2e-3)
+    assert np.log(seen["b"]) == pytest.approx([-40.0, -10.0, 0.0], abs=2e-3)
+
+
+@pytest.mark.parametrize("solver", SOLVERS)
+def test_what_no_number_holds_is_refused_not_forgotten(solver: str) -> None:
+    """x falls by e^-745 or so, where doubles end, and grows again."""
+    with pytest.raises(SimulationError, match="grows by itself from less than"):
+        cs.simulate(cs.load_model(KILLED), cs.Schedule(), [0, 800], values={"k": 150.0}, solver=solver)
+
+
+def test_what_is_filled_from_elsewhere_is_not_run_again() -> None:
+    """A dose washed out to e^-200 of itself, and the next one: its error is forgotten, not grown."""
+    model = cs.load_model("g = 0; c = 0; e = 0; g' = -50*g; c' = 50*g - 20*c; e' = c - 10*e")
+    kernels = compile_equations(equations_of(model))
+    doses = Doses(jumps=((0.0, "g", 1.0), (10.0, "g", 1.0)))
+    once = integrate(kernels, [], Doses(jumps=doses.jumps[:1]), [9.0])
+    assert integrate(kernels, [], doses, [19.0]).steps < 3 * once.steps
