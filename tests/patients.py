@@ -132,3 +132,9 @@ def _in_units(table: str) -> str:
 def small_fit(variant: str = "V2") -> cs.Calibration:
     """Its calibration."""
     return cs.calibrate(small_patient(), variant=variant, starts=1, seed=1)
+
+
+@lru_cache
+def small_comparison() -> cs.Comparison:
+    """Both variants, compared."""
+    return cs.compare(small_patient(), starts=1, seed=1, progress=False)

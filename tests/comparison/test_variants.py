@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from patients import small_patient
+from patients import small_comparison, small_patient
 from scipy import stats
 from small_cases import decay, decay_log_evidence, straight_line
 
@@ -70,9 +70,7 @@ def fall() -> Calibration:
     return calibrate(decay(*FALL), starts=2)
 
 
-@cache
-def small() -> Comparison:
-    return compare(small_patient(), starts=1, seed=1, progress=False)
+small = small_comparison
 
 
 def line_evidence(kept: list[int], *, width: float = 1.0) -> float:

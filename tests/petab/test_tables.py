@@ -235,6 +235,39 @@ def test_na_is_missing_where_something_may_be_missing():
     ] == [(p.id, p.family, p.lower, p.upper) for p in case.priors]
 
 
+@pytest.mark.parametrize("empty", ["", "NA"])
+@pytest.mark.parametrize(
+    ("file", "column"),
+    [
+        ("measurements.tsv", "measurement"),
+        ("measurements.tsv", "time"),
+        ("visits.tsv", "nominal"),
+        ("visits.tsv", "latest"),
+        ("experiments.tsv", "time"),
+        ("extended.tsv", "day"),
+        ("extended.tsv", "limit"),
+    ],
+)
+def test_an_empty_cell_is_never_zero(file, column, empty):
+    """Witness: the cell that was emptied. Zero would be a value, a day or a limit like any other."""
+    files = tiny_case(
+        "x = 1; x' = -k*x; k = 1",
+        {"y": ("x", 0.2, "normal")},
+        [("y", 1.0, 0.4)],
+        {"k": ("log-normal", 0.0, 0.5)},
+        doses=[(0.5, "x", 1.0)],
+        censored=[("y", 3.0, 0.1)],
+    ).files
+    head, *rows = [line.split("\t") for line in files[file].rstrip("\n").split("\n")]
+    rows[-1][head.index(column)] = empty
+    text = "".join("\t".join(each) + "\n" for each in [head, *rows])
+    with pytest.raises(CellsimError) as caught:
+        load_case({**files, file: text})
+    assert [each.row for each in caught.value.problems if each.file == file and column in each.what] == [
+        len(rows) + 1
+    ]
+
+
 # ---------------------------------------------------------------- rows that laboratories have
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import matplotlib as mpl
 import numpy as np
 import pytest
-from patients import small_patient
+from patients import small_comparison, small_patient
 from scipy.stats import chi2, norm
 from whole_figures import assert_whole
 
@@ -71,11 +71,6 @@ def diverging() -> cs.Posterior:
 
 
 @cache
-def compared() -> cs.Comparison:
-    return cs.compare(small_patient(), starts=1)
-
-
-@cache
 def shaken() -> cs.Robustness:
     """Two conclusions under two alterations: one flips the first, the other cannot ask it and settles the second."""
     rows = (
@@ -89,7 +84,7 @@ def shaken() -> cs.Robustness:
     pulse = replace(lead, id="pulse", unit="probability", threshold=0.5, margin=0.1)
     return cs.Robustness(
         small_patient(),
-        compared().roles,
+        small_comparison().roles,
         ("V2", "V0"),
         (lead, pulse),
         (),
@@ -110,7 +105,7 @@ FIGURES: dict[str, Callable[[], Any]] = {
     "pair": lambda: plots.pair(diverging()),
     "prior_posterior": lambda: plots.prior_posterior(drawn()),
     "posterior_predictive": lambda: plots.posterior_predictive(drawn()),
-    "evidence": lambda: plots.evidence(compared()),
+    "evidence": lambda: plots.evidence(small_comparison()),
     "robustness": lambda: plots.robustness(shaken()),
 }
 
@@ -253,7 +248,7 @@ def test_printed_values_stand_among_their_replicas() -> None:
 
 
 def test_variants_stand_at_their_evidences_and_what_they_foretell() -> None:
-    found = compared()
+    found = small_comparison()
     checked = replace(found, checks={"V2": Bridge(found.fits["V2"].log_evidence + 2, 0.5)})
     axes = plots.evidence(checked)
     table = found.table().set_index("variant")

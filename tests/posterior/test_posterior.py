@@ -445,16 +445,16 @@ def test_a_replicate_has_the_scatter_of_its_row() -> None:
 
 
 def test_replicated_grades_are_as_frequent_as_their_likelihood_says() -> None:
-    """At the prior medians: 3,000 readings, binomial bound of five sigmas; log-normal rows by their scatter."""
+    """At the prior medians: 800 readings, binomial bound of five sigmas; log-normal rows by their scatter."""
     objective = objective_of(load_case("sjogren_rfib"))
-    found = score(objective, np.zeros((3000, len(objective.names))), rtol=1e-4, seed=1)
+    found = score(objective, np.zeros((800, len(objective.names))), rtol=1e-4, seed=1)
     for k, term in enumerate(objective.terms):
         if term.part == "graded":
             chance = np.exp(found.log_likelihood[0, k])
             share = np.mean(
                 (found.replicated[:, k] >= term.measured) & (found.replicated[:, k] <= term.upper)
             )
-            assert abs(share - chance) < LUCK * np.sqrt(chance * (1 - chance) / 3000) + 1e-9
+            assert abs(share - chance) < LUCK * np.sqrt(chance * (1 - chance) / 800) + 1e-9
 
 
 # ---- the hierarchy -------------------------------------------------------------------------------
