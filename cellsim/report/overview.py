@@ -24,7 +24,7 @@ __all__ = ["page_of"]
 _BRIEF = {
     "audit": "Audit",
     "learned": "Data-driven?",
-    "variants": "Null and variants_compared",
+    "variants": "Variants compared",
     "contrast": "Products compared",
     "robustness": "What would change it",
     "what-if": "Other schedules",
@@ -70,7 +70,8 @@ def page_of(job: Job, seconds: Mapping[str, float]) -> str:
     count = words.get(len(job.case.visits), f"{len(job.case.visits)} visits")
     brief = _BRIEF | ({"contrast": question.brief} if question is not None else {})
     named = [(anchor, brief[anchor], content) for anchor, _, content in sections]
-    return page(f"{job.case.name}: what {count} can and cannot tell", job.case.label, _lead(job), named)
+    title = f"{job.case.name}: what {count} can and cannot tell"
+    return page(title, job.case.label, _lead(job), named, unfinished=bool(job.waiting))
 
 
 def _whole(job: Job, anchor: str, make: Callable[[], tuple[str, str, str]]) -> tuple[str, str, str]:
@@ -143,6 +144,13 @@ def _missing(job: Job) -> list[str]:
     out = []
     if job.without:
         out.append(f"Left out as asked: {listed([_LEFT_OUT[each] for each in job.without])}.")
+    if job.waiting:
+        come = dict.fromkeys(
+            "the other mechanisms" if each.one_variant else each.words for each in job.waiting
+        )
+        out.append(
+            f"This page is not finished: it is written again as results come. Still to come: {listed(list(come))}."
+        )
     if job.stopped:
         out.append(
             f"Interrupted during “{job.stopped}”: what was ready then is below, what comes after it is missing."

@@ -142,8 +142,10 @@ def section(anchor: str, title: str, *content: str) -> tuple[str, str, str]:
     return anchor, title, f'<section id="{anchor}"><h2>{escape(title)}</h2>{"".join(content)}</section>'
 
 
-def page(title: str, label: str, lead: str, sections: Sequence[tuple[str, str, str]]) -> str:
-    """The whole page, the mandatory label at its head and foot."""
+def page(
+    title: str, label: str, lead: str, sections: Sequence[tuple[str, str, str]], *, unfinished: bool = False
+) -> str:
+    """The whole page, the mandatory label at its head and foot; an unfinished one looks for a newer every minute."""
     contents = "".join(f'<li><a href="#{anchor}">{escape(name)}</a></li>' for anchor, name, _ in sections)
     banner = f'<p class="label"><strong>{escape(label)}</strong></p>'
     return "\n".join(
@@ -151,6 +153,7 @@ def page(title: str, label: str, lead: str, sections: Sequence[tuple[str, str, s
             "<!doctype html>",
             '<html lang="en"><head><meta charset="utf-8">',
             '<meta name="viewport" content="width=device-width, initial-scale=1">',
+            *(['<meta http-equiv="refresh" content="60">'] if unfinished else []),
             f"<title>{escape(title)}</title><style>{_STYLE}</style></head><body>",
             f"<nav><ul>{contents}</ul></nav><main>",
             f"<h1>{escape(title)}</h1>{banner}{lead}",
@@ -175,11 +178,14 @@ class ReportFolder:
     def attempt(self, what: str, work: Callable[[], T]) -> T | None:
         """Do it; when it fails, say so and go on."""
         try:
-            return work()
+            done = work()
         except Exception as error:  # whatever a step raises must not take the finished ones with it
             self.failures[what] = f"{type(error).__name__}: {error}"
             self.put("failures.json", json.dumps(self.failures, indent=1, ensure_ascii=False))
             return None
+        if self.failures.pop(what, None) is not None:  # of an earlier page, before its results were there
+            self.put("failures.json", json.dumps(self.failures, indent=1, ensure_ascii=False))
+        return done
 
     def put(self, name: str, content: str | bytes) -> str:
         """Write a file beneath the folder; its name relative to the page."""

@@ -155,7 +155,7 @@ def write_report(
     with interrupts_heard(), warnings.catch_warnings(), _Bar([*steps, _PAGE], progress) as bar:
         warnings.simplefilter("ignore", ApproximationWarning)
         try:
-            for step in steps:
+            for number, step in enumerate(steps, start=1):
                 begun = monotonic()
                 bar.say(step)
                 went_on = job.run(step)
@@ -163,9 +163,13 @@ def write_report(
                 if not went_on:
                     break
                 bar.done(step)
+                if step.page:
+                    job.waiting = tuple(steps[number:])
+                    output.put("index.html", page_of(job, seconds))
         except KeyboardInterrupt:  # between two steps
             job.stopped = step.words
         bar.say(_PAGE)
+        job.waiting = ()
 
         def page() -> Path:
             index = output.folder / output.put("index.html", page_of(job, seconds))

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from shlex import join
 from typing import TYPE_CHECKING, Any
@@ -39,11 +39,26 @@ _BRIDGE = 4
 
 @dataclass(frozen=True)
 class ReportStep:
-    """One thing to do, and about how long it takes beside the others."""
+    """One thing to do.
+
+    Attributes
+    ----------
+    words : str
+        What it is, for a bar.
+    cost : float
+        About how long it takes beside the others.
+    work : callable
+    page : bool
+        Whether the page is written after it.
+    one_variant : bool
+        Whether it is done for each variant.
+    """
 
     words: str
     cost: float
     work: Callable[[], None]
+    page: bool = False
+    one_variant: bool = False
 
 
 class Job:
@@ -89,6 +104,7 @@ class Job:
         self.comparison: Comparison | None = None
         self.robustness: Robustness | None = None
         self.stopped = ""
+        self.waiting: tuple[ReportStep, ...] = ()
         self.plans: tuple[Plan, ...] = plans_of(case)
         self.until = max(
             [visit.latest for visit in case.visits] + [each.end for each in case.schedule.infusions]
@@ -100,21 +116,40 @@ class Job:
     def steps(self) -> list[ReportStep]:
         """Everything but the page; costs are about the published case's seconds on two cores, for their proportions."""
         sampled, left_out = "sample" not in self.without, "leave-out" not in self.without
-        out = [ReportStep("case", 1, self.inputs)]
-        out += [ReportStep(f"calibrating {name}", 6, partial(self.calibrate, name)) for name in self.variants]
-        out += [
-            ReportStep(f"variational approximation of {name}", 10, partial(self.near, name))
-            for name in self.variants
-        ]
-        out += [ReportStep(f"schedules under {name}", 7, partial(self.ask, name)) for name in self.variants]
+        shown = self.case.default_variant
+        first = [shown] if shown in self.variants else list(self.variants)
+        others = [name for name in self.variants if name not in first]
+        out = [ReportStep("case", 1, self.inputs), *self._of_variants(first)]
+        # what a reader waits for: the fit and the schedules of the mechanism that is shown
+        out[-1] = replace(out[-1], page=True)
+        out += self._of_variants(others)
         out += [ReportStep("profiles", 3, self.profile), ReportStep("predictions", 10, self.predict)]
         if sampled:
-            out += [ReportStep("chains of the mechanism shown", 400, lambda: self.sample(self.main))]
+            out[-1] = replace(out[-1], page=True)
+            out += [
+                ReportStep("chains of the mechanism shown", 400, lambda: self.sample(self.main), page=True)
+            ]
             out += [ReportStep("chains of the null", 350, lambda: self.sample(self.null))]
-        out += [ReportStep("variants held against each other", 560 if left_out else 40, self.compare)]
+        out += [
+            ReportStep(
+                "variants held against each other", 560 if left_out else 40, self.compare, page=left_out
+            )
+        ]
         if "robustness" not in self.without:
             out += [ReportStep("robustness", 600, self.robustness_step)]
         return out
+
+    def _of_variants(self, names: Sequence[str]) -> list[ReportStep]:
+        kinds = (
+            ("calibrating", 6, self.calibrate),
+            ("variational approximation of", 10, self.near),
+            ("schedules under", 7, self.ask),
+        )
+        return [
+            ReportStep(f"{words} {name}", cost, partial(work, name), one_variant=True)
+            for words, cost, work in kinds
+            for name in names
+        ]
 
     def run(self, step: ReportStep) -> bool:
         """Do one step; False when an interrupt has ended it, with what was ready kept."""

@@ -372,9 +372,26 @@ def test_the_comparison_and_robustness_are_told(made: Report, html: str) -> None
 
 
 @pytest.mark.usefixtures("plain")
-def test_what_is_left_out_is_said(tmp_path: Path) -> None:
+def test_what_is_left_out_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pages, put = [], ReportFolder.put
+
+    def seen(output: ReportFolder, name: str, content: str | bytes) -> str:
+        if name == "index.html":
+            pages.append(str(content))
+        return put(output, name, content)
+
+    monkeypatch.setattr("cellsim.report.page.ReportFolder.put", seen)
     made = write_report(small_patient(), tmp_path, starts=1, draws=4, without=LONG)
     text = text_of(made.index.read_text())
+    # the first page has the mechanism shown and its schedules, and says what it lacks; the last lacks nothing
+    first = text_of(pages[0])
+    assert len(pages) == 2 and pages[1] == made.index.read_text()
+    assert "not finished" in first and "Still to come: the other mechanisms, profiles" in first
+    assert "refresh" in pages[0] and "refresh" not in pages[1] and "not finished" not in text
+    assert "what_if" in pages[0] or "Other schedules" in first
+    assert (
+        not list(tmp_path.glob("failures.json")) or json.loads((tmp_path / "failures.json").read_text()) == {}
+    )
     assert not made.posteriors and made.robustness is None and not made.failures
     assert made.comparison is not None and not made.comparison.left
     assert (
