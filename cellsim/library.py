@@ -9,18 +9,18 @@ __all__ = ["case_folder", "model_file", "shipped_cases", "shipped_models"]
 _PACKAGE = Path(__file__).resolve().parent
 
 
-def _shelf(name: str, proof: str) -> Path:
-    """The data folder `name`; `proof` tells ours from a stranger's folder beside site-packages."""
-    beside = _PACKAGE.parent / name
-    return beside if (beside / proof).exists() else _PACKAGE / name
+def _shelf(name: str) -> Path:
+    """The data folder `name`: inside the package once installed, else beside it, as in a clone."""
+    inside = _PACKAGE / name
+    return inside if inside.is_dir() else _PACKAGE.parent / name
 
 
 def _models() -> Path:
-    return _shelf("models", "sjogren_rfib.ant")
+    return _shelf("models")
 
 
 def _cases() -> Path:
-    return _shelf("calibration", "sjogren_rfib/problem.yaml")
+    return _shelf("calibration")
 
 
 def shipped_models() -> tuple[str, ...]:
@@ -40,7 +40,7 @@ def shipped_cases() -> tuple[str, ...]:
     Examples
     --------
     >>> shipped_cases()
-    ('sjogren_rfib',)
+    ('cytopenia_synthetic', 'sjogren_rfib')
     """
     return tuple(sorted(path.parent.name for path in _cases().glob("*/problem.yaml")))
 

@@ -7,8 +7,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from textwrap import wrap
 from typing import TYPE_CHECKING
 
+from cellsim.case.outcomes import ASKED_TABLES
 from cellsim.case.records import SCORED, STATUSES, PriorRow
 from cellsim.dates import date_of
+from cellsim.dosing.infusions import dose_noun
 
 if TYPE_CHECKING:
     from cellsim.case.case import Case
@@ -49,7 +51,7 @@ def _lines(case: Case, problems: Sequence[Problem]) -> Iterator[str]:
     counted = len(case.rows) + len(short)
     yield (
         f"Case {case.name}: {len(case.analytes)} analytes, {len(case.visits)} visits, "
-        f"{counted} scored laboratory values, {case.timeline.count} infusions"
+        f"{counted} scored laboratory values, {case.timeline.count} {dose_noun(case.timeline, case.products)}s"
     )
     wrong = [problem for problem in problems if problem.severity == "error"]
     if wrong:
@@ -64,13 +66,16 @@ def _lines(case: Case, problems: Sequence[Problem]) -> Iterator[str]:
         yield f"{label}:"
         yield from (line for each in str(schedule).splitlines() for line in _item(each))
 
-    yield from _title("Visits (each sample's day is uncertain and estimated within its window)")
+    known = all(visit.earliest == visit.latest for visit in case.visits)
+    uncertain = "" if known else " (a day that is uncertain is estimated within its window)"
+    yield from _title(f"Visits{uncertain}")
     width = max((len(each.id) for each in case.visits), default=0)
     for visit in case.visits:
         taken = [row.visit for row in case.rows] + [row.visit for row in short]
         yield (
-            f"  {visit.id:<{width}}  day {visit.nominal:g}, between {visit.earliest:g} and {visit.latest:g}; "
-            f"{taken.count(visit.id)} scored values"
+            f"  {visit.id:<{width}}  day {visit.nominal:g}"
+            + f", between {visit.earliest:g} and {visit.latest:g}" * (visit.earliest < visit.latest)
+            + f"; {taken.count(visit.id)} scored values"
         )
         yield from wrap(visit.source, _WIDTH, initial_indent="      ", subsequent_indent="      ")
 
@@ -92,11 +97,12 @@ def _lines(case: Case, problems: Sequence[Problem]) -> Iterator[str]:
     yield from _title("Scored")
     yield from _values(case)
 
-    yield from _title("Kept, and not scored")
-    for cell in case.table1:
-        if cell.status not in SCORED and cell.status != "censored":
-            said = "" if cell.value is None else f" {cell.printed}"
-            yield from _item(f"{cell.analyte} at {cell.visit}{said}: {cell.status}, {STATUSES[cell.status]}.")
+    left = [cell for cell in case.table1 if cell.status not in (*SCORED, "censored")]
+    if left or not all(grade.scored for grade in case.grades):
+        yield from _title("Kept, and not scored")
+    for cell in left:
+        said = "" if cell.value is None else f" {cell.printed}"
+        yield from _item(f"{cell.analyte} at {cell.visit}{said}: {cell.status}, {STATUSES[cell.status]}.")
     for grade in case.grades:
         if not grade.scored:
             why = (
@@ -105,14 +111,16 @@ def _lines(case: Case, problems: Sequence[Problem]) -> Iterator[str]:
                 else "no part of the model predicts it"
             )
             yield from _item(
-                f"{grade.observable}, {grade.calendar}: {_grades(grade.lower, grade.upper)}; {why}."
+                f"{grade.observable}, {grade.calendar or f'day {grade.day:g}'}: {_grades(grade.lower, grade.upper)}; {why}."
             )
 
     if any(grade.scored for grade in case.grades):
         yield from _title("Scored as grades between two limits")
         for grade in case.grades:
             if grade.scored:
-                seen = f"{grade.observable}, day {grade.day:g} ({grade.calendar})"
+                seen = f"{grade.observable}, day {grade.day:g}" + f" ({grade.calendar})" * bool(
+                    grade.calendar
+                )
                 yield from _item(f'{seen}: {_grades(grade.lower, grade.upper)}, "{grade.text}"')
 
     yield from _title("What is believed beforehand")
@@ -128,6 +136,11 @@ def _lines(case: Case, problems: Sequence[Problem]) -> Iterator[str]:
         for alternative in case.alternatives:
             why = f"; {alternative.source}" if alternative.source else ""
             yield from _item(f"{alternative.id}: {alternative.name}{why}.")
+
+    if missing := {file: what for file, what in ASKED_TABLES.items() if file not in case.files}:
+        yield from _title("Not asked")
+        for file, what in missing.items():
+            yield from _item(f"There is no {file}: a report does without {what}.")
 
     doubts = [problem for problem in problems if problem.severity != "error"]
     yield from _title(f"Doubts ({len(doubts)})")

@@ -20,6 +20,7 @@ from cellsim.case.plausibility import implausible
 from cellsim.case.records import Analyte, Censored, Grade, Measurement, PrintedCell, PriorRow, Variant, Visit
 from cellsim.case.treatment import Treatment
 from cellsim.delimited import file_text
+from cellsim.dosing.infusions import dose_noun
 from cellsim.dosing.schedule import Product, Schedule
 from cellsim.errors import CaseError, ModelError, Problem, did_you_mean
 from cellsim.petab.problem import read_problem_file
@@ -294,7 +295,7 @@ class Case:
     def __repr__(self) -> str:
         return (
             f"<Case {self.name}: {len(self.analytes)} analytes, {len(self.visits)} visits, "
-            f"{len(self.rows)} scored values, {self.timeline.count} infusions>"
+            f"{len(self.rows)} scored values, {self.timeline.count} {dose_noun(self.timeline, self.products)}s>"
         )
 
 

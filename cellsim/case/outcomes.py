@@ -58,7 +58,7 @@ ASKED_TABLES = {
     GROUPS: "what was learned of the mechanism apart from everything else, and the width of sample effects altered",
     SHOWN: "figures of what no row measures",
     ASKED: "one product against another, samples just after a dose, and whether removal is needed",
-    STUDY: "the design in the label, and the check that all that was given is accounted for",
+    STUDY: "the design in the label, and the check that nothing that was given is lost",
 }
 """Tables that may be missing, and what a report then does without."""
 
@@ -193,7 +193,7 @@ class ReportQuestion(Placed):
     within : float or None
         Days after a dose.
     claim : str
-        What may be true, as part of a sentence ("own cells persist longer").
+        What may be true, as part of a sentence ("the first lasts longer").
     above, below : str
         What is concluded when it is, and when it is not.
     title, brief : str
@@ -226,7 +226,7 @@ class Asking:
     shown : tuple of ShownQuantity
     questions : tuple of ReportQuestion
     design : str
-        How the study was made, in words ("uncontrolled, unblinded"); empty when that is not said.
+        How the study was made, in words ("randomised, double-blind"); empty when that is not said.
     ledger : str
         The model's quantity that holds everything given, wherever it is; empty when it keeps none.
     """

@@ -127,7 +127,7 @@ class Visit(Placed):
     Parameters
     ----------
     id, name : str
-        ``before``, ``before rFib``.
+        ``before``, ``before treatment``.
     nominal, earliest, latest : float
         The day assumed, and the window it may lie in.
     calendar, source : str
@@ -208,7 +208,7 @@ class Grade(Placed):
     Parameters
     ----------
     observable : str
-        What was graded, such as ``purpura``.
+        What was graded, such as ``bleeding``.
     day, earliest, latest : float
         The day assumed and the days it may have been.
     lower, upper : int
@@ -326,7 +326,7 @@ class Variant(Placed):
     Parameters
     ----------
     id, name, meaning : str
-        ``V2``; a short name; a sentence.
+        ``null``; a short name; a sentence.
     fixed : tuple of (str, float)
         Parameter and value.
     estimated : tuple of str

@@ -58,8 +58,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     Examples
     --------
     >>> main(["list"])
-    models  persistence, persistence_cytokine, sjogren_rfib
-    cases   sjogren_rfib
+    models  cytopenia, persistence, persistence_cytokine, sjogren_rfib
+    cases   cytopenia_synthetic, sjogren_rfib
     0
     """
     with outputs() as out, interrupts_heard():

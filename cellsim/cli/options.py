@@ -261,7 +261,7 @@ def _predictions(command: argparse.ArgumentParser) -> None:
         "--prediction",
         action="append",
         metavar="NAME[@DAY]",
-        help="an analyte on a day (IL6@400), or the area under a quantity of the model (viable_auto), of the course as "
+        help="an analyte on a day (ESR@400), or the area under a quantity of the model (its name), of the course as "
         "given; may be given several times",
     )
 

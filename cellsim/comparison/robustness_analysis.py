@@ -52,7 +52,7 @@ def robustness(
         The case's own by default.
     variants : str or sequence of str, optional
         Which variants to hold against each other. By default the nulls, the default variant, and those without
-        clearance of donor cells.
+        removal of a product, where the case asks about it.
     alterations : sequence of Alteration, optional
         What to alter; see :func:`cellsim.comparison.alterations.alterations_of` for the default.
     fits : mapping of str to Calibration, optional

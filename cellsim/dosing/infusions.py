@@ -40,7 +40,7 @@ class Product:
     Parameters
     ----------
     name : str
-        The word used in schedules and tables, such as ``"rfib"``.
+        The word used in schedules and tables, such as ``"graft"``.
     source : {"autologous", "allogeneic", ""}
         Whose cells; empty for what is no cell product (a drug).
     state : str

@@ -259,7 +259,7 @@ class Schedule:
         time_unit : {"day", "hour"}
             Of TIME, DUR, II, and in RATE.
         compartments : mapping, optional
-            Product of each number in CMT, such as ``{1: "rfib"}``.
+            Product of each number in CMT, such as ``{1: "graft"}``.
         products, day_zero
             As for :class:`Schedule`. Where day and date both stand in the table they must agree, and
             tell `day_zero` themselves.

@@ -236,7 +236,7 @@ class _Reader:
             for key in (numeral, int(numeral)):
                 if key in self.compartments:
                     return self.compartments[key]
-            known = f"compartments={{{numeral}: 'rfib'}}"
+            known = f"compartments={{{numeral}: 'name of the product'}}"
             raise _UnreadableError(f"CMT {numeral} does not say which product it is; tell with {known}.")
         return str(compartment).strip()
 

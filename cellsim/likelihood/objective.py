@@ -61,7 +61,7 @@ class Evaluation:
         Derivatives with respect to theta.
     log_likelihood : array, shape (n_terms,)
     predicted : array, shape (n_terms,)
-        In the unit of the term (the lesion level for grades).
+        In the unit of the term (of what is graded, for grades).
     failure : str
         Why the simulation did not reach its end, or cannot be scored; empty when it did and can.
     unscorable : int

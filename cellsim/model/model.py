@@ -435,7 +435,7 @@ def load_model(source: str | Path) -> Model:
     Parameters
     ----------
     source : str or Path
-        A shipped name (``"sjogren_rfib"``), a path ending in ``.ant``, ``.xml`` or ``.sbml``, or
+        A shipped name (``"persistence"``), a path ending in ``.ant``, ``.xml`` or ``.sbml``, or
         Antimony or SBML text.
 
     Returns

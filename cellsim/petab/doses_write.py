@@ -1,6 +1,6 @@
 """Schedules written as PEtab experiments without loss of day, product, cells, duration and label.
 
-A dose is one increment of the state its product enters (``infusate_auto + 50``). A dose with a stated
+A dose is one increment of the state its product enters (``bag + 50``). A dose with a stated
 duration is a zero-order rate into it: one row turns the rate on, one turns it off, and overlapping rates of
 one product add. PEtab wants the changes of one instant on one state in one condition, so simultaneous doses
 are summed there; the extra columns ``product cells duration label`` (lists with semicolons, as in PEtab)

@@ -221,7 +221,7 @@ def variants(
     'ln evidence, less the best'
     """
     if not isinstance(fits, Mapping | Sequence):
-        raise CellsimError("variants takes calibrations, as a list or by name, like {'V2': fit}.")
+        raise CellsimError("variants takes calibrations, as a list or by name, like {'null': fit}.")
     named = dict(fits) if isinstance(fits, Mapping) else {each.variant: each for each in fits}
     if not named:
         raise CellsimError("no calibrations to compare.")

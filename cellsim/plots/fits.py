@@ -33,6 +33,7 @@ from cellsim.plots.style import (
     pick,
     reference,
     scale,
+    unit_text,
 )
 from cellsim.posterior.calibration import Calibration
 from cellsim.predictions.bands import Bands, bands, read_at
@@ -54,10 +55,6 @@ __all__ = ["fit", "prior_predictive", "residuals"]
 _MARGIN = 0.035
 VISIT_COLOURS = (BLACK, ORANGE, BLUE, PURPLE, GREEN)
 VISIT_MARKERS = ("o", "s", "D", "^", "v")
-
-
-def _unit(analyte: Analyte) -> str:
-    return analyte.unit
 
 
 def _span(case: Case, days: tuple[float, float] | None) -> tuple[float, float]:
@@ -223,7 +220,7 @@ def fit(
         scale(panel, shown)
         reference(panel, about.lower, about.upper)
         infusions(panel, case.timeline, case.products)
-        dress(panel, title=about.name, y=_unit(about))
+        dress(panel, title=about.name, y=unit_text(about.unit))
     _days_below(axes, own=ax is None)
     legend(axes, _keys(case, start, end), own=ax is None)
     label(figure_of(axes), own=ax is None, case=case, rests_on=[seen.approximation.words])
@@ -354,7 +351,7 @@ def prior_predictive(
         panel.set_xlim(seen.times[0], seen.times[-1])
         scale(panel, shown)
         reference(panel, about.lower, about.upper)
-        dress(panel, title=about.name, y=_unit(about))
+        dress(panel, title=about.name, y=unit_text(about.unit))
     _days_below(axes, own=ax is None)
     from matplotlib.lines import Line2D
     from matplotlib.patches import Patch

@@ -123,7 +123,7 @@ def persistence(
     >>> case, model = cs.load_case("sjogren_rfib"), cs.load_model("sjogren_rfib")
     >>> seen = cs.simulate(model, case.timeline, range(-931, 401), start=-931)
     >>> [each.get_ylabel() for each in plots.persistence(seen, case=case)]
-    ['viable (cells)', 'dying (cells)', 'alloimmune effectors\\n(share of maximum)']
+    ['viable cells', 'dying cells', 'alloimmune effectors\\n(share of maximum)']
     """
     timeline: Schedule
     if isinstance(source, Calibration):

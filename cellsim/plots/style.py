@@ -275,8 +275,8 @@ def unit_text(unit: str) -> str:
 
     Examples
     --------
-    >>> unit_text("pg_per_mL"), unit_text("Mcell day"), unit_text("dimensionless")
-    ('pg/mL', '10⁶ cells × day', '')
+    >>> unit_text("pg_per_mL"), unit_text("Gcell/L"), unit_text("Mcell day"), unit_text("dimensionless")
+    ('pg/mL', '10⁹ cells/L', '10⁶ cells × day', '')
     """
     label = {"dimensionless": "", "1": "", "per_day": "1/day", "percent": "%"}
     label |= dict.fromkeys(("Mcell", "1e6 cell"), "10⁶ cells")
@@ -285,7 +285,9 @@ def unit_text(unit: str) -> str:
     *before, last = unit.split(" ")
     if before and last == "day":
         return f"{unit_text(' '.join(before))} × day".removeprefix(" × ")
-    return unit.replace("_per_", "/")
+    for short, long in (("_per_", "/"), ("Mcell", "10⁶ cells"), ("Gcell", "10⁹ cells"), ("/uL", "/µL")):
+        unit = unit.replace(short, long)
+    return unit
 
 
 def scale(ax: Axes, values: Iterable[Any], *, force: bool | None = None) -> bool:

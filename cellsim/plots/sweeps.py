@@ -195,8 +195,9 @@ def _layout(count: int, measures: int) -> AxesArray:
 
 def _place(result: Sweep, wanted: tuple[str, str]) -> int:
     if isinstance(wanted, str) or len(wanted) != 2:
+        pair = next(((each.measure, each.quantity) for each in result.asked), ("measure", "quantity"))
         raise CellsimError(
-            f"{wanted!r} is no measure of a quantity: give pairs, like ('value', 'ESR'), as in result.table()."
+            f"{wanted!r} is no measure of a quantity: give pairs, like {pair}, as in result.table()."
         )
     for k, each in enumerate(result.asked):
         if (each.measure, each.quantity) == tuple(wanted):
@@ -228,7 +229,7 @@ def course_text(case: Case, quantity: str) -> str:
     """What stands on the axis of a course."""
     analyte = next((each for each in case.analytes if each.id == quantity), None)
     if analyte is not None:
-        return f"{analyte.name} ({analyte.unit})"
+        return f"{analyte.name} ({unit_text(analyte.unit)})"
     shown = next((each.label for each in case.shown if each.quantity == quantity), quantity)
     outcome = next((each for each in case.outcomes if each.course == quantity), None)
     if shown == quantity and outcome is not None and outcome.measure == "peak load":
@@ -243,7 +244,7 @@ def _measure_text(case: Case, asked: Asked) -> str:
     if outcome is not None:
         text = fill(outcome.label, _MEASURE_WIDTH)
         if outcome.unit and outcome.unit not in outcome.label:
-            text += f"\n({outcome.unit})"
+            text += f"\n({unit_text(outcome.unit)})"
     elif product is not None and asked.measure == "area":
         text = f"{name} over time\n({unit_text(asked.unit)})"
     elif asked.chance:
@@ -380,7 +381,7 @@ def contrast(
     ['days', 'with', 'the', 'disease', 'drive']
     """
     if not isinstance(sweeps, Mapping) or not sweeps:
-        raise CellsimError("contrast takes sweeps by the name of their variant, like {'V2': result}.")
+        raise CellsimError("contrast takes sweeps by the name of their variant, like {'null': result}.")
     one = next(iter(sweeps.values()))
     chosen = (
         [

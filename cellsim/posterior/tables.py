@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from cellsim.dosing.infusions import amount_text
 from cellsim.results import DATA_DRIVEN, MOVED, PRIOR_DRIVEN, UNTOUCHED, number, verdict
 
 if TYPE_CHECKING:
@@ -224,7 +225,8 @@ def given_words(case: Case, product: str, given: Mapping[str, Any]) -> str:
     known = [each for each in case.products if each.name == product]
     unit, count = known[0].unit if known else "cells", given["count"]
     noun = "infusion" if unit == "cells" else "dose"
-    return f"{count} {noun}{'s' * (count != 1)}, {given['cells']:.3g} {unit}".rstrip()
+    amount = f"{given['cells']:.3g} cells" if unit == "cells" else amount_text(given["cells"], unit)
+    return f"{count} {noun}{'s' * (count != 1)}, {amount}"
 
 
 def report_text(fit: Calibration) -> str:

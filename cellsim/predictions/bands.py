@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 __all__ = ["QUANTILES", "Bands", "bands", "days_of", "read_at"]
 
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
-# hours after a dose that a daily grid would miss: where an acute pulse has its top
+# hours after a dose that a daily grid would miss: where what follows it at once has its top
 AFTER_DOSE = np.array([0.5, 1.0, 2.0, 4.0, 6.0, 9.0, 12.0, 18.0]) / 24
 # so many draws are simulated at once; more would only take memory
 _AT_ONCE = 64

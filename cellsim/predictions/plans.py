@@ -103,8 +103,15 @@ def plans_of(case: Case) -> tuple[Plan, ...]:
         found.append(Plan(f"without {name}", Schedule(kept, given.products, given.day_zero), words))
     if given.count > 4:
         few = Schedule(given.infusions[:4], given.products, given.day_zero)
-        fewer = " and ".join("fewer cells" if unit == "cells" else f"less {unit}".rstrip() for unit in amounts(few, few.products))  # fmt: skip
-        found.append(Plan("stop after 4", few, f"The first four {noun}s only: {fewer}."))
+        kept_of, all_of = (amounts(each, given.products) for each in (few, given))
+        fewer = [
+            "fewer cells" if unit == "cells" else f"less {unit}".rstrip()
+            for unit, amount in all_of.items()
+            if kept_of.get(unit, 0.0) < amount
+        ]
+        words = f"The first four {noun}s only: {' and '.join(fewer)}."
+        if few not in [each.schedule for each in found]:
+            found.append(Plan("stop after 4", few, words))
     if len(names) == 1 and (other := _other_product(case, names[0])) is not None:
         words = f"The same days and {_what(other)}, of {other.label or other.name} ({other.source})."
         found.append(

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Prediction", "prediction_from", "predictions_named", "predictions_of"]
 
-# hours after a dose that a daily grid would miss: where an acute pulse has its top
+# hours after a dose that a daily grid would miss: where what follows it at once has its top
 _AFTER_DOSE = np.array([1.0, 2.0, 4.0, 6.0, 9.0, 12.0, 18.0, 36.0]) / 24
 # along derivatives of trajectories, in prior standard deviations
 _NUDGE = 1e-4
@@ -119,7 +119,7 @@ def predictions_of(
     Returns
     -------
     tuple of Prediction
-        One for each number the measures give, named like ``"value of IL6 on day 365"``.
+        One for each number the measures give, named like ``"value of ESR on day 365"``.
 
     Raises
     ------
@@ -159,7 +159,7 @@ def predictions_named(source: Any, names: Sequence[str]) -> tuple[Prediction, ..
     ----------
     source : Calibration, Posterior or Objective
     names : sequence of str
-        ``"IL6@400"``: the value of an analyte on a day, which may lie after the last visit. ``"viable_auto"``: the area
+        ``"ESR@400"``: the value of an analyte on a day, which may lie after the last visit. the name of a quantity: the area
         under a state or an assignment of the model from day 0 to the last visit or infusion.
 
     Returns

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Sample", "Simulated", "with_areas"]
 
-# hours after a dose that a daily grid would miss: where an acute pulse has its top
+# hours after a dose that a daily grid would miss: where what follows it at once has its top
 _AFTER_DOSE = np.array([1.0, 2.0, 4.0, 6.0, 9.0, 12.0, 18.0, 36.0]) / 24
 # how many draws are carried at once by each thread: two groups of the widest lanes, so that memory stays small
 _DRAWS_A_THREAD = 16

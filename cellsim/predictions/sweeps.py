@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from cellsim.case.plausibility import dose_doubt
-from cellsim.dosing.infusions import amounts, amounts_text, dose_noun
+from cellsim.dosing.infusions import amount_text, amounts, amounts_text, dose_noun
 from cellsim.dosing.schedule import Schedule
 from cellsim.errors import CellsimError, ScheduleError, unusable
 from cellsim.likelihood.compatibility import objective_given
@@ -264,7 +264,8 @@ def _unequal(first: Schedule, second: Schedule) -> str:
     for unit in dict.fromkeys((*one, *other)):
         pair = one.get(unit, 0.0), other.get(unit, 0.0)
         if not np.isclose(*pair):
-            said.append(f"unequal {unit or 'amounts'}: {pair[0]:.3g} and {pair[1]:.3g}")
+            shown = [f"{each:.3g}" if unit == "cells" else amount_text(each, unit) for each in pair]
+            said.append(f"unequal {'cells' if unit == 'cells' else 'amounts'}: {shown[0]} and {shown[1]}")
     return "; ".join(said)
 
 

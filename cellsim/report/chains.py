@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -45,10 +46,10 @@ def source_words(source: Approximated, post: Posterior | None, fit: Calibration,
     """Where the numbers of a variant come from, and why from there."""
     shape = fit.diagnosis["shape"]
     how = (
-        f"the Laplace approximations do not stand for the posterior here (Pareto k {shape:.1f}, trusted below "
+        f"The Laplace approximations do not stand for the posterior here (Pareto k {shape:.1f}, trusted below "
         f"{LARGEST_SHAPE:g}): intervals and medians may be displaced by more than their width."
         if not shape <= LARGEST_SHAPE
-        else f"the Laplace approximations stand for the posterior as far as that can be seen (Pareto k {shape:.1f})."
+        else f"The Laplace approximations stand for the posterior as far as that can be seen (Pareto k {shape:.1f})."
     )
     if not isinstance(source, Posterior):
         if post is not None:
@@ -159,7 +160,7 @@ def plans_apart(chains: Sweep, other: Sweep) -> pd.DataFrame:
     outcome = main_outcome(chains)
     if outcome is None:
         return pd.DataFrame()
-    number = outcome.text
+    number = replace(outcome, unit="").text
     chosen = {}
     for name, result in (("chains", chains), ("other", other)):
         table = result.table()

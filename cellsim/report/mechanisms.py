@@ -39,7 +39,8 @@ _TENTHS = ("ln_evidence", "laplace", "bound", "checked")
 
 def variants_compared(job: Job) -> tuple[str, str, str]:
     """The section, from whatever is there."""
-    title = "Does nothing explain as much? The competing mechanisms"
+    nulls = job.compared.roles.nulls if job.fits else ()
+    title = ("Does nothing explain as much? " if nulls else "") + "The competing mechanisms"
     failed = [job.output.said(f"Calibration of {name or job.case.name}") for name in job.variants]
     failed.append(job.output.said("Comparison of the variants"))
     if not job.fits:
@@ -69,7 +70,7 @@ def variants_compared(job: Job) -> tuple[str, str, str]:
         job.output.draw(
             "evidence",
             f"Natural log evidence less that of the best by {by_words(found)}: hollow by Laplace, diamonds by the nearest normal "
-            "approximation, filled by bridge sampling; squares are nulls. Within the dark band a ratio is below 20, within the pale "
+            "approximation, filled by bridge sampling{'; squares are nulls' * bool(nulls)}. Within the dark band a ratio is below 20, within the pale "
             "one nothing is decided, as far as evidences may be off."
             + (
                 " Then what is predicted of analytes and visits left out, and stacking weights."

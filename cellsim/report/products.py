@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -377,10 +378,10 @@ def _with_prior(outcome: Outcome, row: Any) -> str:
     """A number of a plan with its interval and the prior's number."""
     if outcome.chance:
         return f"{100 * row['estimate']:.0f} % (prior {100 * row['prior_estimate']:.0f} %)"
-    number = outcome.text
+    shown = replace(outcome, unit="").text
     return (
-        f"{number(row['estimate'])} (90 %: {number(row['low'])} to {number(row['high'])}; "
-        f"prior {number(row['prior_estimate'])})"
+        f"{outcome.text(row['estimate'])} (90 %: {shown(row['low'])} to {shown(row['high'])}; "
+        f"prior {shown(row['prior_estimate'])})"
     )
 
 

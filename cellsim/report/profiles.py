@@ -39,11 +39,13 @@ def predicted_of(fit: Calibration, plans: Sequence[Plan], until: float) -> tuple
     Returns
     -------
     tuple of Prediction
-        Of a case whose main outcome is no quantity of the model the last day's value of the first analytes.
+        Where an analyte measures that quantity, its value on the last day instead; of a case without such an outcome that of
+        the first analytes.
     """
     model, case = fit.model, fit.case
     shown = {each.name: each.quantity for each in case.products if each.quantity in model}
     drive = next((each.quantity for each in case.outcomes if each.quantity in model), "")
+    measured = tuple(each.id for each in case.analytes if drive and each.quantity == drive)
     out: list[Prediction] = []
     told: set[str] = set()
     for plan in plans:
@@ -51,10 +53,11 @@ def predicted_of(fit: Calibration, plans: Sequence[Plan], until: float) -> tuple
         given = {shown.get(each.product, "") for each in plan.schedule.infusions} - told
         told |= given
         measures: list[Measure] = [Area(name) for name in dict.fromkeys(shown.values()) if name in given]
-        if drive and drive not in {each.quantity for each in case.analytes}:
+        if drive and not measured:
             measures.append(Area(drive))
         else:
-            measures.append(Value((until,), tuple(each.id for each in case.analytes[:_MOST_ANALYTES])))
+            first = tuple(each.id for each in case.analytes[:_MOST_ANALYTES])
+            measures.append(Value((until,), measured or first))
         found = predictions_of(fit, measures, until=until, plan=plan.schedule)
         out += [replace(each, name=f"{each.name}, {plan.name}") for each in found if _moves(fit, each)]
     return tuple(out)

@@ -175,7 +175,7 @@ def what_if(job: Job) -> tuple[str, str, str]:
     extra = "".join(
         job.output.draw(
             f"what_if_{file_name(outcome.id)}",
-            f"The same for {outcome.course}: {outcome.label}.",
+            f"The same for {course_text(job.case, outcome.course)}: {outcome.label}.",
             partial(plots.sweep, result, outcome.course),
             alt=f"{outcome.course} under every schedule",
         )

@@ -114,7 +114,7 @@ class Job:
     # ---- what is done, in which order -------------------------------------------------------------
 
     def steps(self) -> list[ReportStep]:
-        """Everything but the page; costs are about the published case's seconds on two cores, for their proportions."""
+        """Everything but the page; costs are seconds of a case with a hundred parameters on two cores, for their proportions."""
         sampled, left_out = "sample" not in self.without, "leave-out" not in self.without
         shown = self.case.default_variant
         first = [shown] if shown in self.variants else list(self.variants)

@@ -372,7 +372,7 @@ def test_tables_that_are_refused(tmp_path, text, said):
         ({"ADDL": 1.5, "II": 7}, "not a count"),
         ({"ADDL": -1, "II": 7}, "not a count"),
         ({"II": -7}, "positive interval"),
-        ({"CMT": 2}, "compartments={2: 'rfib'}"),
+        ({"CMT": 2}, "compartments={2: 'name of the product'}"),
         ({"AMT": "50"}, "amt '50' is str"),
         ({"AMT": -50}, "cells -5e+07"),
     ],

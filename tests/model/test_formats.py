@@ -545,7 +545,7 @@ def test_shipped_sbml_says_what_its_antimony_says() -> None:
     assert outdated() == []
 
 
-@pytest.mark.parametrize("name", ["persistence", "persistence_cytokine", "sjogren_rfib"])
+@pytest.mark.parametrize("name", ["cytopenia", "persistence", "persistence_cytokine", "sjogren_rfib"])
 def test_shipped_models_survive_both_ways(name: str) -> None:
     model = load_model(name)
     assert load_model(model.to_antimony()) == model
@@ -553,7 +553,7 @@ def test_shipped_models_survive_both_ways(name: str) -> None:
     assert antimony_to_sbml(model_file(name).read_text()) == antimony_to_sbml(model_file(name).read_text())
 
 
-@pytest.mark.parametrize("name", ["persistence", "persistence_cytokine", "sjogren_rfib"])
+@pytest.mark.parametrize("name", ["cytopenia", "persistence", "persistence_cytokine", "sjogren_rfib"])
 def test_rates_of_shipped_models_match_roadrunner_on_the_shipped_sbml(name: str) -> None:
     model = load_model(name)
     runner = roadrunner.RoadRunner(model_file(name).with_suffix(".xml").read_text(encoding="utf-8"))
