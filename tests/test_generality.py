@@ -40,7 +40,11 @@ ELSEWHERE = {
     "plots/comparisons.py", "plots/fits.py", "streams.py", "units.py",
 }  # fmt: skip
 # a synthetic patient, a word for what is graded: said of any case
-ALLOWED = {"case/records.py": ("bleeding",), "likelihood/replicates.py": ("synthetic patient",)}
+ALLOWED = {
+    "case/records.py": ("bleeding",),
+    "spreadsheets/doses.py": ("donor",),
+    "likelihood/replicates.py": ("synthetic patient",),
+}
 
 
 def _without_examples(text: str) -> str:

@@ -53,7 +53,9 @@ def answer(place: Path) -> list[str]:
 def is_complete(said: list[str], place: Path) -> None:
     assert Path(said[0]).is_relative_to(place)
     assert said[1:3] == ["44", "81"]
-    assert {"sjogren_rfib", "persistence", "persistence_cytokine"} <= set(said[3:])
+    assert {"sjogren_rfib", "cytopenia_synthetic", "cytopenia", "persistence", "persistence_cytokine"} <= set(
+        said[3:]
+    )
 
 
 def test_a_clone_that_was_never_installed(source: Path) -> None:

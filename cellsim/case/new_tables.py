@@ -224,12 +224,37 @@ class NewTables:
                 ] if effects else [],
             ),
         }  # fmt: skip
+        if effects:
+            tables |= self._asked()
         return {
             **{file: table_text(columns, rows) for file, (columns, rows) in tables.items()},
             "problem.yaml": _PROBLEM.format(name=self.name),
             "model.ant": self.model.to_antimony(),
             "README.md": self._readme(),
         }
+
+    def _asked(self) -> dict[str, tuple[Sequence[str], list[dict[str, str]]]]:
+        """What the starting model's groups say, and which of its quantities figures show."""
+        said = {"persistence": "persistence", "drives": "mechanism"}
+        groups = {row["group"] for row in self._parameters()}
+        shown = [
+            {
+                "quantityId": "response",
+                "figure": "course",
+                "label": "response to treatment (1 at a usual dose)",
+            }
+        ]
+        shown += [
+            {
+                "quantityId": each.state, "figure": "amount", "product": each.name,
+                "label": f"amount of {each.label or each.name} ({self.model[each.state].unit})",
+            }
+            for each in self.schedule.products
+        ]  # fmt: skip
+        return {
+            "groups.tsv": (("group", "role"), [{"group": each, "role": role} for each, role in said.items() if each in groups]),
+            "quantities.tsv": (("quantityId", "figure", "product", "label"), shown),
+        }  # fmt: skip
 
     def _off(self, name: str) -> str:
         """What holds a parameter of the treatment's effect where treatment does nothing."""
@@ -382,6 +407,7 @@ class NewTables:
             {
                 "productId": each.name, "name": each.label or each.name, "source": each.source, "state": each.state, "rate": each.rate,
                 "cellsPerUnit": number_text(self.doses.per_unit(each.name)),
+                "quantity": each.state if self.own is None else "",
                 "doubt": self.doses.doubts_of.get(each.name, ""),
             }
             for each in self.schedule.products
@@ -394,7 +420,7 @@ class NewTables:
 
 
 def _letters(name: str) -> str:
-    """A name by its letters and digits alone, so that IL-6 and il_6 are one."""
+    """A name by its letters and digits alone, so that CD-19 and cd_19 are one."""
     return re.sub(r"[^a-z0-9]", "", name.lower())
 
 
@@ -445,7 +471,7 @@ _PARAMETERS = (
     "unit", "group", "mark", "meaning", "doubt",
 )  # fmt: skip
 _VISITS = ("visitId", "name", "nominal", "earliest", "latest", "timing", "doubt", "source")
-_PRODUCTS = ("productId", "name", "source", "state", "rate", "cellsPerUnit", "doubt")
+_PRODUCTS = ("productId", "name", "source", "state", "rate", "cellsPerUnit", "quantity", "doubt")
 _EXTENDED = (
     "observableId", "kind", "visitId", "day", "censoring", "limit", "lower", "upper", "unit", "analyte", "scored",
     "status", "replicateId", "source",

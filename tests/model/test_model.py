@@ -321,7 +321,7 @@ def test_looking_up_a_quantity(decay: Model) -> None:
         decay["lose"]
 
 
-@pytest.mark.parametrize("name", sorted({"persistence", "persistence_cytokine", "sjogren_rfib"}))
+@pytest.mark.parametrize("name", sorted({"cytopenia", "persistence", "persistence_cytokine", "sjogren_rfib"}))
 def test_shipped_models_balance(name: str) -> None:
     assert name in shipped_models()
     assert load_model(name).check() == ()
