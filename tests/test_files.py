@@ -28,7 +28,7 @@ ONE_SYSTEM_CALLS = {"fork", "forkpty", "getuid", "geteuid", "sched_getaffinity",
 LETTERS = set(string.ascii_letters + string.digits + "-_")
 
 
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 @given(st.lists(st.text(max_size=300), min_size=2, max_size=4, unique=True))
 def test_a_file_name_is_legal_everywhere_and_tells_names_apart(names: list[str]) -> None:
     made = [file_name(each) for each in names]

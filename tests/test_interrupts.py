@@ -83,15 +83,19 @@ def test_a_thread_has_no_say() -> None:
 def test_a_second_signal_ends_the_process_at_once(number: signal.Signals) -> None:
     """Witness: the system's own account of how the process ended."""
     code = f"""
-import signal, time
+import signal
+from types import SimpleNamespace
+from cellsim import interrupts
 from cellsim.interrupts import interrupts_heard
+clock = [10.0]
+interrupts.time = SimpleNamespace(monotonic=lambda: clock[0])
 signal.signal({int(number)}, signal.SIG_IGN)
 with interrupts_heard():
     try:
         signal.raise_signal({int(number)})
     except KeyboardInterrupt:
         print("writing what is done", flush=True)
-    time.sleep(0.5)
+    clock[0] += 0.5
     signal.raise_signal({int(number)})
     print("still there")
 """

@@ -29,7 +29,7 @@ CLOSE = 5.0
 BROKEN = 1000.0
 """A broken model must miss by at least so many."""
 
-few = settings(max_examples=20, deadline=None)
+few = settings(max_examples=20)
 COMPARTMENTS = ("infusate", "L", "B", "T", "Z", "A")
 TIMES = np.linspace(0, 200, 401)
 

@@ -32,7 +32,7 @@ def test_what_a_code_page_lacks_is_spelt(text: str, ascii: str, cp1252: str) -> 
     assert in_code_page(text, "no such code page") == ascii
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(st.text(st.characters()), st.sampled_from(CODE_PAGES))
 def test_every_text_can_be_written_in_every_code_page(text: str, encoding: str) -> None:
     """Witness: Python's own strict codec takes it; what that could hold is left alone."""

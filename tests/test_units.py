@@ -120,7 +120,7 @@ def test_a_misspelt_unit_with_a_prefix_gets_no_hint_without(text: str) -> None:
     st.sampled_from(["10(3)", "10 3", "x10E3", "10E3", "10·3", "103", "10*3", "10^3", "x 103", "10{3}"]),
     st.sampled_from(["/L", " cells", " mg/L", "/uL", "{cells}/L"]),
 )
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 def test_a_power_of_ten_is_read_or_refused_however_it_was_copied(power: str, unit: str) -> None:
     """Witness: the same unit behind 1e3."""
     try:

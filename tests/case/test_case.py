@@ -479,7 +479,7 @@ def test_no_row_can_be_lost_unnoticed(file):
         assert problems_of(edited(file, without(row.row)))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(data=st.data())
 def test_any_text_in_any_cell_is_read_or_refused_never_a_crash(data):
     file = data.draw(st.sampled_from([name for name in FILES if name.endswith(".tsv")]))

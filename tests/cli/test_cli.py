@@ -2,11 +2,14 @@
 
 import _thread
 import io
+import os
 import shutil
 import subprocess
 import sys
-import time
+from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import numpy as np
@@ -22,7 +25,7 @@ from cellsim.comparison import variants
 from cellsim.comparison.alterations import alterations_of
 from cellsim.comparison.left_out import Left
 from cellsim.errors import CellsimError
-from cellsim.identifiability import profiles
+from cellsim.identifiability import profile_search, profiles
 from cellsim.library import case_folder
 from cellsim.posterior import sampler as sampling
 from cellsim.report.steps import LONG
@@ -292,22 +295,24 @@ def test_sample_draws_and_an_interrupt_keeps_the_draws(
 def test_profile_draws_and_an_interrupt_keeps_finished_curves(
     saved: Path, tmp_path: Path, capsys: Captured, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real, column = profiles.walk, small_fit().objective.names.index("e")
-    done = []
+    real, in_turn = profile_search.walk, profile_search.as_they_end
+    column, over = small_fit().objective.names.index("e"), Event()
+    monkeypatch.setattr(os, "cpu_count", lambda: 4)  # two wait, and others work
 
-    def impatient(ground: object, quantity: Any, first: Any, side: int, **options: Any) -> object:
+    def waiting(ground: object, quantity: Any, first: Any, side: int, **options: Any) -> object:
         if quantity(first.theta)[1][column]:
-            for _ in range(600):
-                if len(done) == 2:
-                    break
-                time.sleep(0.05)
-            time.sleep(0.2)  # until the pool has taken note of both
-            raise KeyboardInterrupt
-        found = real(ground, quantity, first, side, **options)  # type: ignore[arg-type]
-        done.append(found)
-        return found
+            over.wait()
+            return None
+        return real(ground, quantity, first, side, **options)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(profiles, "walk", impatient)
+    def interrupted(tasks: Any) -> Iterator[Any]:
+        """Ctrl-C once both sides of the other parameter are there."""
+        yield from islice(in_turn(tasks), 2)
+        over.set()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(profile_search, "walk", waiting)
+    monkeypatch.setattr(profile_search, "as_they_end", interrupted)
     out, figure = tmp_path / "profiles.csv", tmp_path / "profiles.png"
     assert main(["profile", str(saved), "--out", str(out), "--figure", str(figure)]) == 130
     seen = capsys.readouterr()

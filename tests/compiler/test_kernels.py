@@ -186,7 +186,7 @@ def by_sympy(formula: sp.Expr, point: dict[sp.Symbol, float | sp.Float]) -> sp.F
         reject()
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(expressions(), st.floats(0.1, 5), st.floats(0.1, 5), st.floats(0.1, 3), st.floats(0.1, 3))
 def test_any_expression_and_its_gradient_match_sympy(
     formula: sp.Expr, x: float, y: float, a: float, b: float

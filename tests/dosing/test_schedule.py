@@ -257,7 +257,7 @@ def test_refused(make):
 # ---- tables ---------------------------------------------------------------------------------------------
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(schedules)
 def test_tables_lose_nothing(tmp_path_factory, schedule):
     zero = schedule.day_zero

@@ -154,7 +154,7 @@ def test_three_that_are_told_apart_by_two_rows_have_no_pair_to_name():
 
 
 @given(st.permutations(range(5)), st.floats(-3, 3).filter(lambda x: abs(x) > 0.1))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_bundles_do_not_depend_on_order_or_scale(order, scale):
     random = np.random.default_rng(1)
     columns = random.standard_normal((2, 6, 5))

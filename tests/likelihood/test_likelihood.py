@@ -19,7 +19,7 @@ from cellsim.likelihood.objective import Objective, objective_of
 from cellsim.model.model import load_model
 from cellsim.solver.simulation import simulate
 
-few = settings(max_examples=15, deadline=None)
+few = settings(max_examples=15)
 VISITS = ("before", "after4", "after12")
 PARTS = {"standard": 81, "censored": 1, "graded": 10}
 
@@ -366,7 +366,7 @@ def test_a_censored_row_that_stands_twice_or_beside_a_number_is_refused():
         with_lines("measurements.tsv", [*rows, beside])
 
 
-@settings(max_examples=4, deadline=None)
+@settings(max_examples=4)
 @given(seed=st.integers(0, 10**6))
 def test_the_order_of_analytes_and_rows_is_irrelevant(seed):
     """Rows of the measurement, observable, parameter and extended tables, all in another order."""
@@ -418,7 +418,7 @@ def test_a_prediction_without_a_logarithm_is_a_failure_too():
     assert "IL6" in here.failure and np.isfinite(here.residuals).all() and np.isfinite(here.gradient).all()
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(seed=st.integers(0, 10**6), spread=st.floats(2, 12))
 @example(seed=4516, spread=5.0)
 def test_residuals_are_never_nan_however_far_the_search_goes(seed, spread):

@@ -185,7 +185,7 @@ def _grow(inner: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
 
 
 @given(st.recursive(LEAVES, _grow, max_leaves=8))
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=150, suppress_health_check=[HealthCheck.too_slow])
 def test_formula_text_is_the_inverse_of_any_formula(text: str) -> None:
     try:
         expression = parse_formula(text)
@@ -481,9 +481,7 @@ def small_models(draw: st.DrawFn) -> str:
 
 
 @given(small_models())
-@settings(
-    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
-)
+@settings(max_examples=40, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 def test_equations_units_labels_and_notes_survive_the_round_trip(text: str) -> None:
     model = load_model(text)
     assert load_model(model.to_antimony()) == model
@@ -491,7 +489,7 @@ def test_equations_units_labels_and_notes_survive_the_round_trip(text: str) -> N
 
 
 @given(LABELS, NOTES, UNITS, VALUES)
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_any_label_note_unit_and_value_survive(label: str, note: str, unit: str, value: float) -> None:
     one = Parameter("k", value, unit, label, note)
     model = Model("m", parameters=(one,), time_unit="day", note=note)

@@ -62,7 +62,7 @@ def test_values_of_parameters_and_starts(decay: Model) -> None:
 
 
 @given(st.floats(allow_nan=False, allow_infinity=False), st.floats(allow_nan=False, allow_infinity=False))
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 def test_last_value_wins_and_order_does_not_matter(one: float, other: float) -> None:
     model = Model(
         "m", (State("x", sp.Integer(1), -sp.Symbol("k")),), (Parameter("k", 1.0), Parameter("q", 2.0))

@@ -64,14 +64,14 @@ def delivered(experiment, conditions, product):
 # ---- both directions ------------------------------------------------------------------------------
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(schedule=schedules)
 def test_a_schedule_comes_back_from_petab_without_loss(schedule):
     rows = through_text(*experiment_from_schedule(schedule))
     assert schedule_from_experiment(*rows, PRODUCTS) == schedule
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(schedule=schedules)
 def test_a_tool_that_reads_only_petab_delivers_the_same_cells(schedule):
     experiment, conditions = experiment_from_schedule(schedule)
@@ -87,7 +87,7 @@ def test_a_tool_that_reads_only_petab_delivers_the_same_cells(schedule):
     assert times == sorted(times) and (len(times) == 1 or times[0] < times[1])
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(schedule=schedules)
 def test_without_our_columns_the_same_cells_arrive_over_the_same_time(schedule):
     experiment, conditions = experiment_from_schedule(schedule)
@@ -161,7 +161,7 @@ def test_what_petab_cannot_hold_is_refused_not_dropped(infusion, start, words):
         experiment_from_schedule(Schedule((infusion,), known), start=start)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(schedule=schedules, data=st.data())
 def test_columns_that_disagree_with_what_petab_delivers_are_refused(schedule, data):
     assume(schedule.count)

@@ -59,7 +59,7 @@ def refusals(make) -> list[str]:
     st.sampled_from(["\n", "\r\n", "\r"]),
     st.booleans(),
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_what_csv_writes_is_read_as_csv_reads_it(rows, separator, line_end, bom):
     """Witness: Python's csv module, which writes quotes where they are needed."""
     out = io.StringIO()
@@ -121,7 +121,7 @@ def test_what_python_takes_for_a_number_and_nobody_else_is_refused(text):
 
 
 @given(st.floats(allow_nan=False, allow_infinity=False) | st.integers(-(10**9), 10**9))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_a_number_is_the_one_python_writes(value):
     """Witness: repr, which is exact."""
     assert read_number(f" {value!r}\u00a0") == value

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy import special, stats
 from small_cases import decay, straight_line, tiny_case
@@ -62,7 +62,6 @@ def positive(seed: int, n: int) -> np.ndarray:
 
 
 @given(seed=st.integers(0, 2**31), n=st.integers(1, 6))
-@settings(deadline=None)
 def test_geometric_mean_solves_its_equation(seed: int, n: int) -> None:
     """S A^-1 S = B: the definition, which also makes the Fisher divergence least."""
     first, second = positive(seed, n), positive(seed + 1, n)
@@ -72,7 +71,6 @@ def test_geometric_mean_solves_its_equation(seed: int, n: int) -> None:
 
 
 @given(seed=st.integers(0, 2**31), n=st.integers(1, 6))
-@settings(deadline=None)
 def test_a_frame_goes_back_and_forth(seed: int, n: int) -> None:
     preconditioner = Preconditioner.of(np.arange(n, dtype=float), positive(seed, n))
     z = np.random.default_rng(seed).standard_normal((2, 3, n))

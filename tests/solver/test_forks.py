@@ -212,7 +212,7 @@ schedule = st.builds(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(schedule, min_size=1, max_size=5), st.sampled_from([1, 2, 4]))
 def test_any_schedules_together_are_each_by_itself(plans: list[Doses], lanes: int) -> None:
     times = np.array([0.0, 0.7, 2.0, 5.0])

@@ -242,7 +242,7 @@ doses = st.lists(
 )
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(doses, st.randoms(use_true_random=False), st.sampled_from(SOLVERS))
 def test_order_is_irrelevant_and_doses_superpose(infusions, random, solver):
     times = np.linspace(0, 30, 16)
@@ -253,7 +253,7 @@ def test_order_is_irrelevant_and_doses_superpose(infusions, random, solver):
     assert together["total"] == pytest.approx(alone, rel=20 * WITHIN[solver], abs=1e-6)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(doses)
 def test_the_engine_agrees_with_its_witness(infusions):
     times = np.linspace(0, 30, 31)

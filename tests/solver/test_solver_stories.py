@@ -180,7 +180,7 @@ def networks(draw: st.DrawFn) -> tuple[Equations, list[float]]:
     ), values
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(networks())
 def test_random_networks_match_scipy(network: tuple[Equations, list[float]]) -> None:
     equations, values = network
