@@ -58,6 +58,8 @@ class System:
         Comparisons and floors whose values modes hold; modes are the last states.
     mode_turns : list of int
         The same with the modes inside them held.
+    courses : list of (int, int)
+        Smooth functions of time alone in rates, each with its slope in time.
     gaps : list of int
         What crosses zero where a condition on states turns; first those in rates, `switches` in number.
     """
@@ -197,8 +199,13 @@ class System:
             self.turns = time_conditions.turns
             self.timed = [e for e, node in enumerate(self.conditions) if time_conditions.alone(node)]
         self.located = [e for e in range(len(self.conditions)) if e not in self.timed]
+        self.courses = self._find_courses()
         told = graph.reachable(
-            [*(turn.gap for turn in self.turns), *(self.conditions[e] for e in self.timed)]
+            [
+                *(turn.gap for turn in self.turns),
+                *(self.conditions[e] for e in self.timed),
+                *(node for node, _ in self.courses),
+            ]
         )
         self.told_by = tuple(j for j, node in enumerate(self.p) if node in set(told))
         names = dict(zip([*self.y, *self.p], (*equations.states, *equations.parameters), strict=True))
@@ -214,6 +221,26 @@ class System:
         ]
         if problems:
             raise ModelError(problems)
+
+    def _find_courses(self) -> list[tuple[int, int]]:
+        """What in rates, as large as it goes, is a function of time alone and not linear, with its slope in time."""
+        graph, alone = self.graph, dict[int, bool]()
+        order = graph.reachable(self.rates)
+        for node in order:
+            op, args = graph.ops[node], graph.args[node]
+            if op in INPUTS:
+                alone[node] = op not in ("y", "k") or node in (self.time, self.middle_of)
+            else:
+                alone[node] = all(alone[arg] for arg in args)
+        mixed = [node for node in order if not alone[node] and graph.ops[node] not in INPUTS]
+        whole = [arg for node in mixed for arg in graph.args[node]]
+        found = []
+        for node in dict.fromkeys([*self.rates, *whole]):
+            if alone[node]:
+                slope = gradient(graph, node, {self.time}).get(self.time)
+                if slope is not None and self.time in graph.reachable([slope]):
+                    found.append((node, slope))
+        return found
 
     def _hold_modes(self) -> None:
         """Put a mode in place of every comparison of states, and every floor of them, that rates ask for."""

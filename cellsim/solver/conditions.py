@@ -19,7 +19,7 @@ from cellsim.compiler.gradients import gradient
 from cellsim.compiler.kernels import Kernels
 from cellsim.compiler.time_conditions import RELATIONS, Turn
 from cellsim.errors import SimulationError
-from cellsim.solver.intervals import MOST, TooManyError, values, zeros
+from cellsim.solver.intervals import MOST, TooManyError, steep_days, values, zeros
 
 __all__ = ["Cause", "Conditions", "Turnings", "turnings"]
 
@@ -59,6 +59,8 @@ class Turnings:
         Of each day.
     firings : tuple of (float, int)
         Day and event; the start and the end are among the days that can be.
+    steep : tuple of float
+        Days on which nothing turns, but a smooth function of time rises or falls so steeply that a step could pass over it.
     """
 
     system: System
@@ -66,6 +68,7 @@ class Turnings:
     days: tuple[float, ...] = ()
     causes: tuple[tuple[Cause, ...], ...] = ()
     firings: tuple[tuple[float, int], ...] = ()
+    steep: tuple[float, ...] = ()
 
     @cached_property
     def _slopes(self) -> dict[tuple[int, int], int]:
@@ -150,7 +153,7 @@ def turnings(system: System, parameters: Sequence[float], start: float, end: flo
     >>> turnings(equations_of(weekly).system, [0.5], 0.0, 15.0).days
     (0.5, 7.0, 7.5, 14.0, 14.5)
     """
-    if not (system.turns or system.timed):
+    if not (system.turns or system.timed or system.courses):
         return Turnings(system, ())
     known = tuple(float(parameters[j]) for j in system.told_by)
     if not np.isfinite(known).all():
@@ -189,7 +192,28 @@ def _turnings(system: System, parameters: tuple[float, ...], start: float, end: 
         tuple(inner),
         tuple(tuple(found[day]) for day in inner),
         tuple(_firings(system, parameters, start, end, inner, found)),
+        _steep(system, parameters, start, end, inner),
     )
+
+
+def _steep(
+    system: System, parameters: tuple[float, ...], start: float, end: float, days: list[float]
+) -> tuple[float, ...]:
+    """Where a step has to look, lest it pass over what is narrow."""
+    edges = np.unique([start, *days, end])
+    found: set[float] = set()
+    for node, slope in system.courses if len(edges) > 1 else ():
+        inputs = _inputs(system, parameters, np.nan, np.nan)
+        try:
+            found |= set(
+                steep_days(system.graph, node, slope, system.time, inputs, edges, system.middle_of).tolist()
+            )
+        except TooManyError:
+            raise SimulationError(
+                f"{system.shown(node)!r} rises and falls too often between day {start:g} and day {end:g} to be followed. "
+                "Simulate a shorter time, or write it without rapid oscillation."
+            ) from None
+    return tuple(sorted(day for day in found if start < day < end))
 
 
 def _firings(

@@ -315,7 +315,7 @@ def integrate(
             equations.states,
             start,
             last,
-            tuple(sorted({day for each in turned for day in each.days})),
+            tuple(sorted({day for each in turned for day in (*each.days, *each.steep)})),
             fired if len(set(fired)) > 1 else fired[:1],
         )
 

@@ -1,4 +1,4 @@
-"""Graph nodes as numbers and as intervals, and all zeros of one on a stretch of time.
+"""Graph nodes as numbers and as intervals, and all zeros of one on a stretch of time, and where it rises or falls steeply.
 
 Interval arithmetic (Moore, *Interval Analysis*, 1966) encloses every value a formula takes while time runs over an
 interval. Where the enclosure excludes zero there is no zero; where that of the derivative does, there is at most
@@ -8,6 +8,7 @@ one. Other intervals are halved until one of the two holds, so no zero is passed
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -15,12 +16,15 @@ from numpy.typing import NDArray
 
 from cellsim.compiler.graph import FLOOR_OF_BASES, Graph
 
-__all__ = ["MOST", "TooManyError", "enclosures", "values", "zeros"]
+__all__ = ["MOST", "TooManyError", "enclosures", "steep_days", "values", "zeros"]
 
 Array = NDArray[np.float64]
 Interval = tuple[Any, Any]
 MOST = 20_000  # zeros of one expression; and, times ten, intervals looked at together
 _NARROW = 1e-10  # of the time or the span: an interval this short is taken for a point
+_FLAT = 1e-3  # of the range of a function: where it stays within that, it stands still
+# a rise is steep if it is this much shorter than the way to the next one, on one side at least
+_STEEP = 0.25
 _ROUNDING = 8 * np.finfo(float).eps
 
 _POINT: dict[str, Callable[..., Any]] = {
@@ -46,6 +50,7 @@ _POINT: dict[str, Callable[..., Any]] = {
     "min": np.minimum,
     "max": np.maximum,
     "pos": lambda a: np.maximum(a, FLOOR_OF_BASES),
+    "parity": lambda a: np.where(np.mod(a, 2) == 0, 1.0, np.where(np.mod(a, 2) == 1, -1.0, np.nan)),
     "select": np.where,
     "lt": np.less,
     "le": np.less_equal,
@@ -101,8 +106,14 @@ def _out(low: Any, high: Any) -> Interval:
 def _rising(function: Callable[..., Any]) -> Callable[[Interval], Interval]:
     def of(a: Interval) -> Interval:
         low, high = function(a[0]), function(a[1])
-        wide = 4 * np.finfo(float).eps  # the library's own rounding
-        return _out(low - wide * np.abs(low), high + wide * np.abs(high))
+        wide, most = (
+            4 * np.finfo(float).eps,
+            np.finfo(float).max,
+        )  # the library's own rounding; what is beyond all numbers
+        return _out(
+            np.where(low == np.inf, most, low - wide * np.abs(low)),
+            np.where(high == -np.inf, -most, high + wide * np.abs(high)),
+        )
 
     return of
 
@@ -189,6 +200,10 @@ _ENCLOSE: dict[str, Callable[..., Interval]] = {
     "min": lambda a, b: (np.minimum(a[0], b[0]), np.minimum(a[1], b[1])),
     "max": lambda a, b: (np.maximum(a[0], b[0]), np.maximum(a[1], b[1])),
     "pos": lambda a: (np.maximum(a[0], FLOOR_OF_BASES), np.maximum(a[1], FLOOR_OF_BASES)),
+    "parity": lambda a: (
+        np.where(a[0] == a[1], _POINT["parity"](a[0]), -1.0),
+        np.where(a[0] == a[1], _POINT["parity"](a[0]), 1.0),
+    ),
     "select": _either,
     # truths are pairs: whether it surely holds, whether it possibly does
     "lt": lambda a, b: (a[1] < b[0], a[0] < b[1]),
@@ -350,6 +365,114 @@ def zeros(
     if fresh.sum() > MOST:
         raise TooManyError
     return times[fresh], level[fresh], middles[fresh]
+
+
+def steep_days(
+    graph: Graph, node: int, slope: int, clock: int, inputs: Mapping[int, Any], edges: Array, middle: int
+) -> Array:
+    """Where a smooth function of time is half way up or down a rise that a step might pass over.
+
+    Time is halved until the function rises or falls throughout, or hardly moves, in every interval: no pulse is passed over,
+    however narrow.
+
+    Parameters
+    ----------
+    graph : Graph
+    node, slope : int
+        The function, smooth between edges, and its derivative by the clock.
+    clock, inputs, edges, middle
+        As for :func:`zeros`.
+
+    Returns
+    -------
+    times : array
+        Ascending.
+
+    Raises
+    ------
+    TooManyError
+        More intervals are needed than fifty times `MOST`: no steps could follow it either.
+
+    Examples
+    --------
+    >>> from cellsim.compiler.gradients import gradient
+    >>> graph = Graph()
+    >>> time, middle = graph.input("y", 0), graph.input("y", 1)
+    >>> far = graph.mul(graph.const(100.0), graph.add(time, graph.const(-5.0)))
+    >>> pulse = graph.call("exp", graph.neg(graph.mul(far, far)))
+    >>> slope = gradient(graph, pulse, {time})[time]
+    >>> steep_days(graph, pulse, slope, time, {}, np.array([0.0, 365.0]), middle).round(4)
+    array([4.9917, 5.0083])
+    """
+    inputs = dict(inputs)
+    low, high = edges[:-1], edges[1:]
+    centre, stretch, span = 0.5 * (low + high), np.arange(len(edges) - 1), edges[-1] - edges[0]
+
+    def at(node: int, times: Array, middles: Array) -> Array:
+        found = values(graph, [node], {**inputs, clock: times, middle: middles})[0]
+        return np.broadcast_to(np.asarray(found, float), times.shape)
+
+    ends: list[tuple[Array, Array]] = []
+    least, most, count = np.inf, -np.inf, 0
+    while len(low):
+        count += len(low)
+        if count > 50 * MOST:
+            raise TooManyError
+        box = {key: (value, value) for key, value in inputs.items()}
+        box |= {clock: (low, high), middle: (centre, centre)}
+        (g0, g1), (d0, d1) = (
+            tuple(np.broadcast_to(np.asarray(each, float), low.shape) for each in pair)
+            for pair in enclosures(graph, [node, slope], box)
+        )
+        half = 0.5 * (low + high)
+        middling = at(node, half, centre)
+        seen = middling[np.isfinite(middling)]
+        least, most = min(least, seen.min(initial=np.inf)), max(most, seen.max(initial=-np.inf))
+        with np.errstate(invalid="ignore"):
+            flat = (g1 - g0 <= max(_FLAT * (most - least), 1e-290)) | np.isnan(middling)
+        again = ~(flat | (d0 >= 0) | (d1 <= 0) | (high - low <= _NARROW * np.maximum(np.abs(low), span)))
+        ends.append((low[~again], stretch[~again]))
+        low, high = np.concatenate([low[again], half[again]]), np.concatenate([half[again], high[again]])
+        centre, stretch = np.tile(centre[again], 2), np.tile(stretch[again], 2)
+    starts, of = (np.concatenate(each) for each in zip(*ends, strict=True))
+    # every stretch by itself, with its own end
+    days, of = np.concatenate([starts, edges[1:]]), np.concatenate([of, np.arange(len(edges) - 1)])
+    order = np.lexsort((days, of))
+    days, of = days[order], of[order]
+    heights, bounds = (
+        at(node, days, (0.5 * (edges[:-1] + edges[1:]))[of]),
+        np.searchsorted(of, np.arange(len(edges))),
+    )
+    runs = np.concatenate(
+        [np.empty((0, 2), np.intp)]
+        + [i + _runs(heights[i:j], _FLAT * (most - least)) for i, j in pairwise(bounds.tolist())]
+    )
+    a, b, of = days[runs[:, 0]], days[runs[:, 1]], of[runs[:, 0]]
+    m = 0.5 * (edges[of] + edges[of + 1])
+    with np.errstate(all="ignore"):
+        bottom, top = heights[runs[:, 0]], heights[runs[:, 1]]
+        half = _bisected(lambda t: at(node, t, m) - 0.5 * (bottom + top), a, b)
+        wide = np.abs((top - bottom) / at(slope, half, m))
+        first, last = np.diff(of, prepend=-1) > 0, np.diff(of, append=len(edges)) > 0
+        before = half - np.where(first, edges[of], np.append(0.0, half[:-1])[: len(half)])
+        after = np.where(last, edges[of + 1], np.append(half[1:], 0.0)[: len(half)]) - half
+        return np.unique(half[wide < _STEEP * np.maximum(before, after)])
+
+
+def _runs(heights: Array, least: float) -> NDArray[np.intp]:
+    """From where to where heights rise or fall by more than `least` without turning back by as much, shape (n, 2)."""
+    turns, direction = [0], 0
+    for k, height in enumerate(heights.tolist()):
+        moved = height - float(heights[turns[-1]])
+        if direction == 0 and abs(moved) > least:
+            direction = 1 if moved > 0 else -1
+            turns.append(k)
+        elif moved * direction > 0:
+            turns[-1] = k
+        elif -moved * direction > least:
+            turns.append(k)
+            direction = -direction
+    return np.array(list(pairwise(turns)), np.intp).reshape(len(turns) - 1, 2)
 
 
 def _bisected(function: Callable[[Array], Array], low: Array, high: Array) -> Array:

@@ -35,6 +35,7 @@ _JUDGED, _REPEATS = 0.01, 0.05
 _UNRESOLVED, _RISEN = 1e3, 10.0
 # of the largest value of a state, each tried where the one before did not resolve what grew again by itself
 _SHARES = (PEAK_SHARE, 1e-12, 1e-30, 1e-80, 1e-200)
+_NOTHING = 1e-250  # a value this small is an exponential that has run out of numbers, and counts as 0
 _MOST_ROUNDS = 64  # events that set off events at one instant
 _NO_DELAY = 1e-8  # of the time scale: what an event brings about this soon is of the same instant
 # an event whose intervals shrink to this share of what they were, by one factor each time, has no end
@@ -106,7 +107,7 @@ class _Tolerances:
         if self.atol is not None:
             return np.full(y.shape, self.atol)
         self.peaks = np.maximum(self.peaks, np.abs(y))
-        return np.where(self.peaks > 0, self.shares * self.peaks, UNSEEN) * self.rtol
+        return np.where(self.peaks > _NOTHING, self.shares * self.peaks, UNSEEN) * self.rtol
 
     def regrowing(self, rates: Callable[[float, Array], Array], t: float, y: Array, moved: Array) -> Flags:
         """Which states, so far below their largest value that their error counts, grow in proportion to themselves.
@@ -131,7 +132,9 @@ class _Tolerances:
         return own
 
     def _low(self, y: Array) -> Flags:
-        return np.asarray((np.abs(y) < _UNRESOLVED * self.of(y)) & (self.peaks > 0) & (self.atol is None))
+        return np.asarray(
+            (np.abs(y) < _UNRESOLVED * self.of(y)) & (self.peaks > _NOTHING) & (self.atol is None)
+        )
 
     def jumped(self, y: Array) -> None:
         """States that were set anew have not grown to what they are."""

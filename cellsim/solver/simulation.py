@@ -317,8 +317,8 @@ class _Run:
         return observe(self.kernels, days, states, self.p)
 
     def breaks(self) -> list[float]:
-        """Start, end, and the known days between on which something jumps."""
-        days = {day for day, _, _ in self.delivery.boluses} | {*self.turned.days}
+        """Start, end, and the known days between on which something jumps or moves steeply."""
+        days = {day for day, _, _ in self.delivery.boluses} | {*self.turned.days, *self.turned.steep}
         days |= {day for day, _ in self.turned.firings}
         days |= {day for on, off, _, _ in self.delivery.inflows for day in (on, off)}
         return [self.begin, *sorted(day for day in days if self.begin < day < self.end), self.end]

@@ -61,6 +61,7 @@ __all__ = [
 START = 1.2
 # times its absolute error: of a state below that too little is known for what it may grow to
 _UNRESOLVED = 1e3
+_NOTHING = 1e-250  # a value this small is an exponential that has run out of numbers, and counts as 0
 _RISEN = 10.0  # times the least it has been since: then it is asked why it rises
 _GROWTH = 0.25  # of it in the first stage of a step: the same
 _RISING = 3  # what `low` says of it until that is known
@@ -191,7 +192,7 @@ def follow_scales(G, source):  # type: ignore[no-untyped-def]
             continue
         for i in range(s * W, s * W + W):
             value, share = abs(w[source + i]), G.share[i] * rtol
-            if value > w[off[S_PEAK] + i]:
+            if value > w[off[S_PEAK] + i] and value > _NOTHING:
                 w[off[S_PEAK] + i] = value
                 if share > 0.0:
                     w[off[S_ATOL] + i] = share * value

@@ -7,14 +7,16 @@ import math
 
 import numpy as np
 import pytest
+from scipy import special
 from small_cases import tiny_case
 
 from cellsim.compiler.equations import equations_of
 from cellsim.compiler.kernels import compile_equations
 from cellsim.dosing.schedule import Schedule
-from cellsim.errors import CellsimError
+from cellsim.errors import CellsimError, SimulationError
 from cellsim.likelihood.objective import objective_of
 from cellsim.model.model import load_model
+from cellsim.solver.conditions import turnings
 from cellsim.solver.integration import Doses, integrate
 from cellsim.solver.simulation import simulate
 
@@ -465,3 +467,82 @@ def test_the_likelihood_and_its_gradient_know_the_crossing() -> None:
         ahead, behind = (objective.evaluate(theta + sign * step, rtol=1e-8).residuals for sign in (1, -1))
         assert abs(found.jacobian[:, j]).max() > 0.1
         assert found.jacobian[:, j] == pytest.approx((ahead - behind) / 2e-4, rel=1e-4, abs=1e-5)
+
+
+# ---- smooth functions of time ---------------------------------------------------------------------------
+
+
+def bell(centre: object, width: object) -> str:
+    """A pulse of area 1."""
+    return f"exp(-((time - {centre})/{width})^2)/({width}*sqrt(3.141592653589793))"
+
+
+@pytest.mark.parametrize("solver", SOLVERS)
+@pytest.mark.parametrize(
+    ("text", "days", "exact"),
+    [
+        (f"n = 0; n' = {bell(50, 0.01)}", [49.0, 50.0, 100.0], [0.0, 0.5, 1.0]),
+        (f"n = 0; n' = {bell(50, 1e-5)}", [50.0, 1000.0], [0.5, 1.0]),
+        (f"n = 0; c = 37.123; w = 0.01; g := {bell('c', 'w')}; n' = 2*g", [30.0, 100.0], [0.0, 2.0]),
+        (
+            f"n = 0; n' = {bell(50, 0.01)} + {bell(20.5, 0.003)} + 0.01*{bell(90, 0.002)}",
+            [10.0, 40.0, 80.0, 100.0],
+            [0.0, 1.0, 2.0, 2.01],
+        ),
+        ("n = 0; n' = (tanh((time - 50)/0.001) - tanh((time - 50.1)/0.001))/2", [10.0, 100.0], [0.0, 0.1]),
+        ("n = 0; n' = 0.001/3.141592653589793/((time - 50)^2 + 1e-6)", [100.0], [2 / np.pi * np.arctan(5e4)]),
+        (f"n = 1; n' = -n*{bell(50, 0.01)}", [49.0, 100.0], [1.0, np.exp(-1)]),
+        (
+            f"n = 1; n' = -n*piecewise({bell(50, 0.01)}, time < 60, {bell(70, 0.01)})",
+            [49.0, 65.0, 100.0],
+            [1.0, np.exp(-1), np.exp(-2)],
+        ),
+        ("n = 0; m = 4; n' = exp(-((time - 50)/0.01)^m)/0.01", [100.0], [2 * special.gamma(1.25)]),
+        # one pulse a week: the integral over a period of exp(-a sin^2) is that of Bessel's I_0
+        ("n = 0; n' = exp(-1000*sin(3.141592653589793*time/7)^2)", [70.0], [70 * special.ive(0, 500)]),
+    ],
+)
+def test_a_narrow_pulse_of_time_is_not_stepped_over(
+    text: str, days: list[float], exact: list[float], solver: str
+) -> None:
+    """Areas of bells, of a window with soft edges, of Cauchy's curve; what they do to a state by the exponential."""
+    seen = simulate(load_model(text), NONE, days, solver=solver)  # type: ignore[arg-type]
+    assert seen["n"] == pytest.approx(exact, rel=1e-4, abs=1e-12)
+
+
+def test_pulses_of_each_set_of_parameters_are_seen_in_lanes() -> None:
+    """n(t) is a normal distribution function, whatever its middle; its slope by the middle minus the density."""
+    kernels = compile_equations(equations_of(load_model(f"n = 0; c = 1; n' = {bell('c', 0.01)}"), ["n"]))
+    centres = np.array([3.3, 11.7, 42.0, 77.77, 98.9, 150.0, 20.0, 64.0, 5.0])
+    found = integrate(kernels, centres[:, None], times=[50.0, 100.0])
+    assert found.outputs[:, :, 0] == pytest.approx(
+        np.column_stack([centres < 50, centres < 100]).astype(float), rel=1e-5, abs=1e-9
+    )
+    slopes = integrate(kernels, [42.0], times=[42.005, 60.0], directions=["c"]).sensitivities
+    assert slopes is not None
+    density = np.exp(-0.25) / (0.01 * np.sqrt(np.pi))
+    assert slopes[0, :, 0, 0] == pytest.approx([-density, 0.0], rel=1e-3, abs=1e-3)
+
+
+def test_what_step_control_sees_by_itself_gets_no_stops() -> None:
+    """Of sines and broad bells; a pulse has one on each flank, a soft step one."""
+
+    def stops(rate: str) -> tuple[float, ...]:
+        system = equations_of(load_model(f"x = 0; x' = {rate}")).system
+        return turnings(system, [], 0.0, 100.0).steep
+
+    assert (
+        stops("sin(6.283185307179586*time) - x")
+        == stops("exp(-((time - 50)/40)^2)*x")
+        == stops("time*x")
+        == ()
+    )
+    half = 0.01 * np.sqrt(np.log(2))
+    assert stops("exp(-((time - 50)/0.01)^2)") == pytest.approx((50 - half, 50 + half), abs=1e-9)
+    assert stops("tanh((time - 30)/0.01)") == pytest.approx((30.0,), abs=1e-9)
+
+
+def test_what_rises_and_falls_too_often_is_refused_by_name() -> None:
+    model = load_model("x = 0; x' = sin(100000*time)")
+    with pytest.raises(SimulationError, match=r"'sin\(100000\*time\)' rises and falls too often"):
+        simulate(model, NONE, [0, 1000])
