@@ -188,8 +188,9 @@ def spread_of(case: Case, about: Analyte, fixed: Mapping[str, float] | None = No
         Of the natural logarithm where the analyte is log-normal; nan where a row must tell it.
     """
     known = case.nominal if fixed is None else fixed
-    formula = parse_formula(about.noise).xreplace(
-        {sp.Symbol(name): sp.Float(value) for name, value in known.items()}
+    written = parse_formula(about.noise)
+    formula = written.xreplace(
+        {each: sp.Float(known[each.name]) for each in written.free_symbols if each.name in known}
     )
     return float(formula) if formula.is_number else float("nan")
 
