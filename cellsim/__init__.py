@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from cellsim.solver.simulation import simulate
     from cellsim.solver.trajectory import Trajectory
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 _HOME_OF = {
     "Calibration": "posterior.calibration",

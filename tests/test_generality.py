@@ -297,3 +297,42 @@ def test_units_of_both_products_stand_in_figures(cytopenia: cs.Calibration) -> N
     notes = result.contrasts().drop_duplicates(["first", "second"]).set_index(["first", "second"])["note"]
     assert notes["as given", "without anti"].startswith("unequal amounts: 2400 mg and 0 mg;")
     plt.close("all")
+
+
+def test_its_page_has_no_sentence_that_does_not_apply(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Figures aside: no null, no other product of the kind, no sample effect, no printed table; every section stands."""
+    from html import unescape
+
+    from cellsim.report.overview import page_of
+    from cellsim.report.page import ReportFolder
+    from cellsim.report.steps import LONG, Job
+
+    drawn: list[str] = []
+    monkeypatch.setattr(
+        "cellsim.report.page.ReportFolder.draw",
+        lambda self, name, caption, make, alt: drawn.append(name) or f"{caption} {alt}",
+    )
+    case = cs.load_case(SMALL)
+    both = tuple(each.id for each in case.variants)
+    job = Job(case, ReportFolder(tmp_path), starts=1, draws=6, length=4, seed=1, variants=both, without=LONG)
+    for name in both:
+        job.calibrate(name)
+        job.ask(name)
+    page = unescape(re.sub(r"<style>.*?</style>|<[^>]+>", " ", page_of(job, {}), flags=re.DOTALL))
+    assert job.output.failures == {} and {"fit", "drives", "persistence", "what_if", "what_if_last"} <= set(
+        drawn
+    )
+    wrong = re.findall(
+        r"(?i)[{}]|\bnulls?\b|sample effect|allogeneic|autologous cells|printed table|purpura|disease drive|uncontrolled",
+        page,
+    )
+    assert wrong == []
+    for said in (
+        "days with platelets below 50",
+        "2400 mg and 2.0e8 cells",
+        "a synthetic patient",
+        "without graft",
+    ):
+        assert said in page

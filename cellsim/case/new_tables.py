@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
 
-from cellsim.case.starting_model import effect_names, starting_model
 from cellsim.dosing.schedule import Schedule
 from cellsim.errors import CaseError, Problem, did_you_mean
 from cellsim.model.content import Assignment, State
 from cellsim.model.model import Model, load_model
+from cellsim.model.starting_model import effect_names, starting_model
 from cellsim.petab.doses_write import experiment_from_schedule
 from cellsim.petab.tables import number_text, table_text
 from cellsim.spreadsheets.doses import DoseSheet

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cellsim.case.case import Case, load_case
+from cellsim.case.case import Case
 from cellsim.comparison.conclusions import Conclusion
 from cellsim.comparison.variant_roles import VariantRoles
 from cellsim.files import write_whole
+from cellsim.likelihood.compatibility import saved_case
 from cellsim.posterior.approximation import Approximation
 from cellsim.results import number, read_saved, whole
 
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = ["BASE", "ConclusionRow", "Robustness", "html", "sentences", "text", "verdict"]
 
-FORMAT = "cellsim robustness 3"
+FORMAT = "cellsim robustness 4"
 BASE = "as it stands"
 _FLIPS = (
     "conclusion", "alteration", "group", "name", "unit", "threshold", "base", "value", "change", "words"
@@ -254,7 +255,7 @@ class Robustness:
         with whole(content, path, FORMAT, "a saved robustness table"):
             roles = content["roles"]
             return cls(
-                case=load_case(content["case"]),
+                case=saved_case(content["case"], content["versions"], path),
                 roles=VariantRoles(
                     roles["default"], *(tuple(roles[name]) for name in ("nulls", "acting", "neutral"))
                 ),

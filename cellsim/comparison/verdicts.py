@@ -135,7 +135,7 @@ def _off_words(found: Comparison, off: float) -> str:
     if len(_better(found)) < 2:
         return (
             f"off by how much was not checked here: with a hundred parameters up to {off:g} nats were seen, and it errs "
-            "towards variants with less to integrate, the nulls first"
+            f"towards variants with less to integrate{', the nulls first' * bool(found.roles.nulls)}"
         )
     by = "bridge sampling" if len(found.checks) > 1 else "the variational approximation"
     return f"up to {off:.1f} nats off, as {by} found here"

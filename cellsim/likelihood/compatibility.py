@@ -7,11 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from cellsim.case.case import Case
-from cellsim.errors import CalibrationError, Problem, did_you_mean
+from cellsim import __version__
+from cellsim.case.case import Case, load_case
+from cellsim.errors import CalibrationError, CaseError, Problem, did_you_mean
 from cellsim.likelihood.objective import Objective
 
-__all__ = ["case_given", "foreign", "objective_given", "unlike", "variants_chosen"]
+__all__ = ["case_given", "foreign", "objective_given", "saved_case", "unlike", "variants_chosen"]
 
 
 def case_given(given: Any, asked: str) -> Case:
@@ -29,6 +30,41 @@ def case_given(given: Any, asked: str) -> Case:
     raise CalibrationError(
         f"{asked} takes a case, and {shown} is none. Load one first: cs.load_case({source})."
     )
+
+
+def saved_case(files: Mapping[str, str], versions: Mapping[str, str], path: Any) -> Case:
+    """The case that a result was saved with.
+
+    Parameters
+    ----------
+    files : mapping of str to str
+        Its texts.
+    versions : mapping of str to str
+        What the result was made by.
+    path : path
+        Where it was found.
+
+    Raises
+    ------
+    CalibrationError
+        If this version asks of a case what that one did not have, naming the version that reads it.
+    """
+    try:
+        return load_case(files)
+    except CaseError as error:
+        made = versions.get("cellsim", "")
+        if made in ("", __version__):
+            raise
+        told = error.problems[0]
+        raise CalibrationError(
+            [
+                Problem(
+                    what=f"{path} was saved by cellsim {made}, and this is {__version__}, which asks more of its case: {told}",
+                    remedy=f"Read it with cellsim {made}, or make it again from the case as it stands now (CHANGELOG.md says "
+                    "what changed).",
+                )
+            ]
+        ) from None
 
 
 def objective_given(given: Any, asked: str) -> Objective:

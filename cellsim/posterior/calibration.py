@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from cellsim import __version__
 from cellsim.errors import CalibrationError
 from cellsim.files import write_whole
+from cellsim.likelihood.compatibility import saved_case
 from cellsim.likelihood.objective import Objective, objective_of
 from cellsim.posterior.approximation import LARGEST_SHAPE, Approximation
 from cellsim.posterior.curvature import spread_by_slopes
@@ -391,12 +393,11 @@ class Calibration:
 
     @classmethod
     def _read(cls, content: Mapping[str, Any], path: str | Path) -> Calibration:
-        from cellsim.case.case import load_case
         from cellsim.model.model import load_model
 
         degrees = content.get("degrees")
         objective = objective_of(
-            load_case(content["case"]),
+            saved_case(content["case"], content["versions"], path),
             load_model(content["model"]),
             variant=content["variant"],
             degrees=np.inf if degrees is None else degrees,
@@ -439,7 +440,7 @@ def versions() -> dict[str, str]:
     import platform
 
     return {
-        "cellsim": version("cellsim"),
+        "cellsim": __version__,
         "python": platform.python_version(),
         **{name: version(name) for name in GUESTS},
     }

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cellsim.case.case import load_case
 from cellsim.errors import CalibrationError
 from cellsim.files import replaced
+from cellsim.likelihood.compatibility import saved_case
 from cellsim.likelihood.objective import Objective, objective_of
 from cellsim.likelihood.replicates import Scored
 from cellsim.posterior.sampler import CLOSER, Drawn, Run
@@ -62,7 +62,7 @@ def read_drawn(path: str | Path) -> tuple[Objective, Drawn, dict[str, str]]:
     run = Run(**about["run"])
     degrees = about.get("degrees")
     objective = objective_of(
-        load_case(about["case"]),
+        saved_case(about["case"], about["versions"], path),
         load_model(about["model"]),
         variant=about["variant"] or None,
         hierarchy=run.hierarchy,

@@ -70,7 +70,8 @@ def variants_compared(job: Job) -> tuple[str, str, str]:
         job.output.draw(
             "evidence",
             f"Natural log evidence less that of the best by {by_words(found)}: hollow by Laplace, diamonds by the nearest normal "
-            "approximation, filled by bridge sampling{'; squares are nulls' * bool(nulls)}. Within the dark band a ratio is below 20, within the pale "
+            f"approximation, filled by bridge sampling{'; squares are nulls' * bool(nulls)}. Within the dark band a ratio is "
+            "below 20, within the pale "
             "one nothing is decided, as far as evidences may be off."
             + (
                 " Then what is predicted of analytes and visits left out, and stacking weights."

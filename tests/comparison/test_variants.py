@@ -249,7 +249,7 @@ def test_a_comparison_tells_nulls_from_the_rest_and_ranks_by_evidence() -> None:
         *groups_of(found.fits["V0"]),
     }
     assert set(found.sensitivity()["group"]) >= {"drives", ALL}
-    assert "infusions do nothing" in found.verdict and found.order[0] in found.verdict
+    assert "the treatment does nothing" in found.verdict and found.order[0] in found.verdict
     assert found.verdict in str(found)
 
 
