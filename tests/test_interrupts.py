@@ -265,4 +265,4 @@ def test_an_interrupt_within_a_step_of_a_report_ends_the_steps(
     monkeypatch.undo()
     with pytest.raises(KeyboardInterrupt), monkeypatch.context() as patch:
         interrupted_after(patch, fitting, "_descend", 2)
-        cs.sample(case, chains=2, draws=20)
+        cs.sample(case, method="nuts", chains=2, draws=20)

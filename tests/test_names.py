@@ -88,7 +88,7 @@ def answers(names: dict[str, str], folder: Path) -> dict[str, Any]:
     fit = cs.calibrate(case(names), starts=1)
     fit.save(folder / "fit.json")
     fit = cs.Calibration.load(folder / "fit.json")
-    post = cs.sample(fit, chains=2, draws=10, tune=40, seed=1)
+    post = cs.sample(fit, method="nuts", chains=2, draws=10, tune=40, seed=1)
     post.save(folder / "post.nc")
     post = cs.Posterior.load(folder / "post.nc")
     products = [Product("dose", "", names["s00"])]

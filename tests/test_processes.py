@@ -72,7 +72,7 @@ def test_a_calibration_scores_and_sweeps_as_before(fit: cs.Calibration, again: C
 
 @pytest.fixture(scope="module")
 def post(fit: cs.Calibration) -> cs.Posterior:
-    return cs.sample(fit, chains=2, draws=20, tune=40, seed=1)
+    return cs.sample(fit, method="nuts", chains=2, draws=20, tune=40, seed=1)
 
 
 @pytest.fixture(scope="module")

@@ -299,6 +299,9 @@ def _sample(options: argparse.Namespace) -> int:
 
     settings = {
         "--variant": options.variant,
+        "--method": options.method,
+        "--effective": options.effective,
+        "--budget": options.budget,
         "--chains": options.chains,
         "--seed": options.seed,
         "--starts": options.starts,
@@ -318,6 +321,9 @@ def _sample(options: argparse.Namespace) -> int:
         options.starts = 8 if options.starts is None else options.starts
         options.seed = 1 if options.seed is None else options.seed
         free = {
+            "--method": "method",
+            "--effective": "effective",
+            "--budget": "budget",
             "--chains": "chains",
             "--target-accept": "target_accept",
             "--max-depth": "max_depth",

@@ -135,6 +135,21 @@ def parser_of(doing: Mapping[str, Doing]) -> argparse.ArgumentParser:
         "--max-depth", type=int, metavar="N", help="longest trajectory 2^N steps (default: 10)"
     )
     sample.add_argument(
+        "--method",
+        choices=("auto", "collapsed", "nuts"),
+        help="weighted draws with the evidence (collapsed), chains (nuts), or the first where it can be trusted and else the "
+        "second (auto, the default)",
+    )
+    sample.add_argument(
+        "--effective",
+        type=int,
+        metavar="N",
+        help="effective draws asked of the collapsed sampler (default: 400)",
+    )
+    sample.add_argument(
+        "--budget", type=int, metavar="N", help="weighted draws it may take for them (default: 4000)"
+    )
+    sample.add_argument(
         "--rtol", type=float, metavar="T", help="relative tolerance of the simulations (default: 1e-3)"
     )
     sample.add_argument(
@@ -154,7 +169,7 @@ def parser_of(doing: Mapping[str, Doing]) -> argparse.ArgumentParser:
         "--posterior",
         action="append",
         metavar="FILE",
-        help="draws (.nc) of a variant, to check its evidence by bridge sampling; may be given several times",
+        help="draws (.nc) of a variant, to check its evidence by; may be given several times",
     )
     compare.add_argument(
         "--no-left-out",

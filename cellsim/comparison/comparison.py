@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from cellsim.comparison.evidence import POWERS, Bridge, evidence_slopes
+from cellsim.comparison.evidence import BRIDGE, COLLAPSED, EITHER, POWERS, Bridge, evidence_slopes
 from cellsim.comparison.left_out import Left, stacking
 from cellsim.comparison.variant_roles import VariantRoles, variant_roles
 from cellsim.comparison.verdicts import means_of, verdict_of
@@ -74,7 +74,7 @@ class Comparison:
     left : mapping of str to tuple of Left
         What each variant predicts of analytes and visits it was not shown; empty when not asked for.
     checks : mapping of str to Bridge
-        Log evidences by bridge sampling, of the variants whose posteriors were given.
+        Log evidences by bridge sampling or the collapsed sampler, of the variants whose posteriors were given.
     normals : mapping of str to VariationalEvidence
         Evidence by the Gaussian variational approximation of each posterior, unknown sampling days integrated out, and its lower bound.
     powers : tuple of Power
@@ -98,28 +98,43 @@ class Comparison:
         return variant_roles({name: fit.objective for name, fit in self.fits.items()}, next(iter(self.fits)))
 
     @property
+    def sampled(self) -> bool:
+        """Whether the evidence of every variant is known from draws of its posterior."""
+        return all(name in self.checks for name in self.fits)
+
+    @property
+    def checked_by(self) -> str:
+        """How draws told the evidences that they told: ``"bridge sampling"``, ``"the collapsed sampler"`` or ``"sampling"``, some by
+        one and some by the other."""
+        means = {each.means for each in self.checks.values()} or {BRIDGE}
+        return means.pop() if len(means) == 1 else EITHER
+
+    @property
     def by(self) -> str:
         """The best means by which every variant's evidence is known.
 
-        ``"bridge sampling"``, else ``"variational approximation"``, else ``"Laplace"``.
+        :attr:`checked_by`, else ``"variational approximation"``, else ``"Laplace"``.
         """
-        if all(name in self.checks for name in self.fits):
-            return "bridge sampling"
+        if self.sampled:
+            return self.checked_by
         return "variational approximation" if all(name in self.normals for name in self.fits) else "Laplace"
 
     @property
     def approximation(self) -> Approximation:
         """What the evidences that make the order rest on, with every doubt about them, each by its variant."""
-        kind = {"bridge sampling": "chains", "variational approximation": "variational"}.get(
-            self.by, "laplace"
-        )
+        kind = {
+            BRIDGE: "chains",
+            EITHER: "chains",
+            COLLAPSED: "collapsed",
+            "variational approximation": "variational",
+        }.get(self.by, "laplace")
         found = together({name: self._approximated(name, kind) for name in self.fits})
         return Approximation(kind, (*self.doubts, *found.doubts))
 
     def _approximated(self, name: str, kind: str) -> Approximation:
         """One variant by one approximation, with what is doubted of it."""
         fit, check, normal = self.fits[name], self.checks.get(name), self.normals.get(name)
-        if kind == "chains":
+        if self.sampled:
             return Approximation(kind, () if check is None else check.doubts)
         if kind == "variational":
             return Approximation(kind, (*fit.at_optimum.doubts, *(() if normal is None else normal.doubts)))
@@ -128,7 +143,7 @@ class Comparison:
     @property
     def evidences(self) -> dict[str, float]:
         """ln evidence of every variant by these means."""
-        if self.by == "bridge sampling":
+        if self.sampled:
             return {name: self.checks[name].log_evidence for name in self.fits}
         if self.by == "variational approximation":
             return {name: self.normals[name].log_evidence for name in self.fits}

@@ -24,10 +24,26 @@ from cellsim.posterior.variational_fitting import refit
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from cellsim.posterior.posterior import Posterior
+
     Array = NDArray[np.float64]
 
-__all__ = ["ALL", "POWERS", "Bridge", "bridge", "evidence_slopes", "groups_of", "with_power"]
+__all__ = [
+    "ALL",
+    "BRIDGE",
+    "COLLAPSED",
+    "EITHER",
+    "POWERS",
+    "Bridge",
+    "bridge",
+    "evidence_of",
+    "evidence_slopes",
+    "groups_of",
+    "with_power",
+]
 
+# by what draws tell an evidence; and by either, a variant one, a variant the other
+BRIDGE, COLLAPSED, EITHER = "bridge sampling", "the collapsed sampler", "sampling"
 _ENOUGH = 1e-8
 _LOST = 0.01
 _MOST_ROUNDS = 1000
@@ -47,12 +63,36 @@ class Bridge:
         Draws that had no likelihood and play no part.
     doubts : tuple of str
         About the draws it was taken from.
+    means : str
+        ``"bridge sampling"`` of chains, or ``"the collapsed sampler"`` where the draws brought it with them.
     """
 
     log_evidence: float
     error: float
     lost: int = 0
     doubts: tuple[str, ...] = ()
+    means: str = BRIDGE
+
+
+def evidence_of(post: Posterior) -> Bridge:
+    """The log evidence that draws of a posterior give: their own where they were weighted, else by bridge sampling.
+
+    Parameters
+    ----------
+    post : Posterior
+        Made with ``hierarchy=False``, as evidences of calibrations are.
+
+    Raises
+    ------
+    CalibrationError
+        As :func:`bridge` does.
+    """
+    if post.drawn.weighted is not None:
+        found = Bridge(post.log_evidence, post.log_evidence_error, means=COLLAPSED)
+    else:
+        rows = post.drawn.scored.log_likelihood.sum(axis=-1)
+        found = bridge(post.objective, post.drawn.thetas, rows, seed=post.run.seed)
+    return replace(found, doubts=tuple(post.doubts))
 
 
 def bridge(objective: Objective, thetas: Array, log_likelihood: Array, *, seed: int) -> Bridge:

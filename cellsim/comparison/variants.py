@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from cellsim.comparison.comparison import Comparison, Power
-from cellsim.comparison.evidence import ALL, POWERS, Bridge, bridge, groups_of, with_power
+from cellsim.comparison.evidence import ALL, POWERS, Bridge, evidence_of, groups_of, with_power
 from cellsim.comparison.left_out import Left, all_left_out
 from cellsim.comparison.verdicts import VARIATIONAL_OFF
 from cellsim.errors import CalibrationError, Problem
@@ -174,11 +173,7 @@ def comparison_of(
         if interrupted:
             raise KeyboardInterrupt
         for name, post in posteriors.items():
-            rows = post.drawn.scored.log_likelihood
-            found_by_bridge = bridge(
-                post.objective, post.drawn.thetas, rows.sum(axis=-1), seed=post.drawn.run.seed
-            )
-            checks[name] = replace(found_by_bridge, doubts=tuple(post.doubts))
+            checks[name] = evidence_of(post)
         if nearest:
             with progress_bar(
                 total=len(fits), title="variational approximations", progress=progress
@@ -224,14 +219,14 @@ def comparison_of(
     for name, check in checks.items():
         if check.lost:
             doubts.append(
-                f"{check.lost} draws of {name} could not be scored and play no part in its bridge sampling."
+                f"{check.lost} draws of {name} could not be scored and play no part in its {check.means}."
             )
         nearer = normals.get(name, fits[name])
         apart = check.log_evidence - nearer.log_evidence
         if abs(apart) > max(VARIATIONAL_OFF if name in normals else 1.0, 3 * check.error):
             by = "the variational approximation's" if name in normals else "Laplace's"
             doubts.append(
-                f"bridge sampling puts the ln evidence of {name} {difference(apart, 'above', 'below')} {by} (its own error "
+                f"{check.means} puts the ln evidence of {name} {difference(apart, 'above', 'below')} {by} (its own error "
                 f"{check.error:.1f}); believe differences of that size of no variant."
             )
     return Comparison(dict(fits), left, checks, normals, tuple(powers), tuple(doubts), interrupted)

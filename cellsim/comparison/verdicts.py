@@ -54,13 +54,13 @@ def laplace_off(found: Comparison) -> float:
 
 
 def _better(found: Comparison) -> Mapping[str, Bridge | VariationalEvidence]:
-    """Evidences that go before Laplace's: by bridge sampling where several variants were sampled, else by normal approximations."""
+    """Evidences that go before Laplace's: by draws where several variants were sampled, else by normal approximations."""
     return found.checks if len(found.checks) > 1 else found.normals
 
 
 def off_of(found: Comparison) -> float:
     """How far the evidences that make the order may be off, each of them."""
-    if found.by == "bridge sampling":
+    if found.sampled:
         return 2 * max(check.error for check in found.checks.values())
     return VARIATIONAL_OFF if found.by == "variational approximation" else laplace_off(found)
 
@@ -99,7 +99,6 @@ def verdict_sentences(found: Comparison) -> list[str]:
 
 
 _MEANS = {
-    "bridge sampling": "bridge sampling",
     "variational approximation": "the Gaussian variational approximation of each posterior, with unknown sampling days integrated out,",
     "Laplace": "Laplace's approximation",
 }
@@ -114,7 +113,7 @@ def _leading(found: Comparison) -> str:
     told = {
         name: f"{name} ({difference(-each, 'ahead', 'behind', 'level')})" for name, each in behind.items()
     }
-    said = f"By {_MEANS[found.by]} {order[0]} has the greatest evidence; an evidence may be {_off_words(found, off)}."
+    said = f"By {_MEANS.get(found.by, found.by)} {order[0]} has the greatest evidence; an evidence may be {_off_words(found, off)}."
     if near:
         said += f" {', '.join(told[name] for name in near)} cannot be told from it by that."
     if far:
@@ -137,7 +136,7 @@ def _off_words(found: Comparison, off: float) -> str:
             f"off by how much was not checked here: with a hundred parameters up to {off:g} nats were seen, and it errs "
             f"towards variants with less to integrate{', the nulls first' * bool(found.roles.nulls)}"
         )
-    by = "bridge sampling" if len(found.checks) > 1 else "the variational approximation"
+    by = found.checked_by if len(found.checks) > 1 else "the variational approximation"
     return f"up to {off:.1f} nats off, as {by} found here"
 
 
@@ -169,7 +168,8 @@ def _sampled(found: Comparison) -> str:
         f"{name} {check.log_evidence - nearer[name]:+.1f} (error {check.error:.1f})"
         for name, check in found.checks.items()
     )
-    said = f"Bridge sampling against {means}, nats: {off}."
+    by = found.checked_by
+    said = f"{by[:1].upper()}{by[1:]} against {means}, nats: {off}."
     order = sorted(found.checks, key=lambda name: -found.checks[name].log_evidence)
     for first, second in pairwise(order):
         one, other = found.checks[first], found.checks[second]
@@ -214,7 +214,7 @@ def _lead(found: Comparison, nulls: list[str], acting: list[str]) -> tuple[float
         null, acts = checked[0][0], checked[1][0]
         one, other = found.checks[null], found.checks[acts]
         error = float(np.hypot(one.error, other.error))
-        how = f"by bridge sampling ({acts} against {null}, error {error:.1f})"
+        how = f"by {found.checked_by} ({acts} against {null}, error {error:.1f})"
         return one.log_evidence - other.log_evidence, SEPARATES + 2 * error, how
     if all(name in found.normals for name in (*nulls, *acting)):
         null, acts = (max(names, key=lambda n: found.normals[n].log_evidence) for names in (nulls, acting))

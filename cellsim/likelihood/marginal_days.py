@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     Array = NDArray[np.float64]
     Whole = NDArray[np.intp]
 
-__all__ = ["Density", "WithoutDays"]
+__all__ = ["Density", "UnknownDay", "WithoutDays"]
 
 # nodes that hold less than this of their day's posterior are not differentiated: chains weigh their steps by the value,
 # which has all nodes, so that a force that is a little off costs them acceptance and nothing else
@@ -63,7 +63,7 @@ class Density:
 
 
 @dataclass(frozen=True, eq=False)
-class _UnknownDay:
+class UnknownDay:
     """A visit whose day is integrated out: where its day stands in theta, its nodes, and its rows among the terms."""
 
     column: int
@@ -113,11 +113,11 @@ class WithoutDays:
     @cached_property
     def columns(self) -> Whole:
         """Which parameters are left, among those of the objective."""
-        gone = {each.column for each in self._visits}
+        gone = {each.column for each in self.visits}
         return np.array([k for k in range(len(self.objective.names)) if k not in gone], np.intp)
 
     @cached_property
-    def _visits(self) -> tuple[_UnknownDay, ...]:
+    def visits(self) -> tuple[UnknownDay, ...]:
         objective = self.objective
         infusions = np.array([time for time, *_ in (*objective.doses.jumps, *objective.doses.rates)])
         out = []
@@ -127,7 +127,7 @@ class WithoutDays:
             if name in objective.names and name not in objective.kernels.equations.parameters:
                 column = objective.names.index(name)
                 terms = np.flatnonzero(objective.rows.occasion == k)
-                out.append(_UnknownDay(column, nodes_of(objective.priors[column], infusions), terms))
+                out.append(UnknownDay(column, nodes_of(objective.priors[column], infusions), terms))
         return tuple(out)
 
     # ---- the density ------------------------------------------------------------------------------
@@ -140,7 +140,7 @@ class WithoutDays:
         eta : array, shape (n_left,)
             Prior-whitened.
         """
-        theta = self._theta(eta)
+        theta = self.theta(eta)
         by_visit = self._integrated(theta)
         if isinstance(by_visit, str):
             return Density(-np.inf, np.zeros(eta.size), by_visit)
@@ -155,7 +155,7 @@ class WithoutDays:
 
     def value(self, eta: Array) -> float:
         """The log density alone, -inf where a simulation fails: a fraction of the work of :meth:`density`."""
-        theta, objective = self._theta(eta), self.objective
+        theta, objective = self.theta(eta), self.objective
         by_visit = self._integrated(theta)
         if isinstance(by_visit, str):
             return -np.inf
@@ -200,7 +200,7 @@ class WithoutDays:
 
     def curved(self, eta: Array) -> tuple[Density, Array | None]:
         """:meth:`density` and :meth:`curvature` from one simulation."""
-        theta = self._theta(eta)
+        theta = self.theta(eta)
         nothing = np.zeros(eta.size)
         by_visit = self._integrated(theta)
         if isinstance(by_visit, str):
@@ -217,7 +217,7 @@ class WithoutDays:
         pulls = jacobian * scores.residual[:, None]
         here = Density(self._value(eta, reading, scores, by_visit), -(reading.shares @ pulls) - eta)
         out = np.eye(eta.size) + jacobian.T @ (reading.shares[:, None] * jacobian)
-        for k, visit in enumerate(self._visits):
+        for k, visit in enumerate(self.visits):
             of = np.flatnonzero(reading.visits == k)
             if of.size:
                 # node by node, and all rows of the visit on each
@@ -245,11 +245,11 @@ class WithoutDays:
             What the days add to the log density: with it, that of eta becomes that of theta (a unit normal less
             its constant, and the rows).
         """
-        theta, more = self._theta(eta), 0.0
+        theta, more = self.theta(eta), 0.0
         by_visit = self._integrated(theta)
         if isinstance(by_visit, str):
             return np.full(theta.size, np.nan), np.nan
-        for visit, held in zip(self._visits, by_visit, strict=True):
+        for visit, held in zip(self.visits, by_visit, strict=True):
             theta[visit.column], log_density = visit.nodes.drawn(held - visit.nodes.log_weights, random)
             more += log_density + _LOG_ROOT_TWO_PI
         return theta, more
@@ -260,6 +260,20 @@ class WithoutDays:
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             made = list(pool.map(self.drawn, etas, randoms))
         return np.array([theta for theta, _ in made]), np.array([more for _, more in made])
+
+    def by_node(self, eta: Array) -> list[Array] | None:
+        """For each of :attr:`visits`, ln (weight times likelihood of its rows) of its nodes; None where the simulation fails."""
+        found = self._integrated(self.theta(eta))
+        return None if isinstance(found, str) else found
+
+    def with_likely_days(self, eta: Array) -> Array | None:
+        """All parameters, each unknown day at its most probable node; None where the simulation fails."""
+        found, theta = self.by_node(eta), self.theta(eta)
+        if found is None:
+            return None
+        for visit, held in zip(self.visits, found, strict=True):
+            theta[visit.column] = visit.nodes.thetas[int(np.argmax(held))]
+        return theta
 
     def chance(self, eta: Array, day: str, stretches: Array) -> float:
         """How likely an unknown day lies in some stretches, given all else; nan where the simulation fails.
@@ -272,17 +286,17 @@ class WithoutDays:
         stretches : array, shape (n, 2)
             First and last day of each.
         """
-        by_visit = self._integrated(self._theta(eta))
+        by_visit = self._integrated(self.theta(eta))
         if isinstance(by_visit, str):
             return np.nan
         column = self.objective.names.index(day)
-        at = next(k for k, each in enumerate(self._visits) if each.column == column)
-        nodes = self._visits[at].nodes
+        at = next(k for k, each in enumerate(self.visits) if each.column == column)
+        nodes = self.visits[at].nodes
         return nodes.chance(by_visit[at] - nodes.log_weights, stretches)
 
     # ---- how --------------------------------------------------------------------------------------
 
-    def _theta(self, eta: Array) -> Array:
+    def theta(self, eta: Array) -> Array:
         """All parameters, unknown days in the middle of their priors, where they play no part."""
         theta = np.zeros(len(self.objective.names))
         theta[self.columns] = eta
@@ -292,22 +306,22 @@ class WithoutDays:
     def _known(self) -> Whole:
         """Rows whose day is not integrated out, among the terms."""
         known = np.ones(len(self.objective.terms), bool)
-        for visit in self._visits:
+        for visit in self.visits:
             known[visit.terms] = False
         return np.flatnonzero(known)
 
     @cached_property
     def _everywhere(self) -> _RowsByDay:
         """Rows of visits of unknown day on each of its nodes, visit by visit, node by node."""
-        if not self._visits:
+        if not self.visits:
             return _RowsByDay(
                 np.empty(0), self.objective.rows.taken(np.empty(0, int)), *[np.empty(0, int)] * 3
             )
-        days = np.concatenate([each.nodes.days for each in self._visits])
+        days = np.concatenate([each.nodes.days for each in self.visits])
         order = np.argsort(days, kind="stable")
         rank = np.argsort(order)
         terms, times, visits, first = [], [], [], 0
-        for k, visit in enumerate(self._visits):
+        for k, visit in enumerate(self.visits):
             count = visit.nodes.days.size
             terms.append(np.tile(visit.terms, count))
             times.append(np.repeat(rank[first : first + count], visit.terms.size))
@@ -319,7 +333,7 @@ class WithoutDays:
 
     def _integrated(self, theta: Array) -> list[Array] | str:
         """For each visit, ln (weight times likelihood) of its nodes; what went wrong if none has any."""
-        if not self._visits:
+        if not self.visits:
             return []
         reading = self._everywhere
         solution = self.objective.solved(theta, reading.days, rtol=self.rtol)
@@ -331,7 +345,7 @@ class WithoutDays:
         rows = reading.rows if fine.size == predicted.size else reading.rows.taken(fine)
         found[fine] = score_rows(rows, predicted[fine], {}, self.objective.degrees).log_likelihood
         out = []
-        for k, visit in enumerate(self._visits):
+        for k, visit in enumerate(self.visits):
             by_node = found[reading.visits == k].reshape(visit.nodes.days.size, -1).sum(axis=1)
             if np.all(np.isneginf(by_node)):
                 return f"no day of {self.objective.names[visit.column]} can be scored."
@@ -340,7 +354,7 @@ class WithoutDays:
 
     def _reading(self, theta: Array, by_visit: list[Array]) -> _RowsByDay:
         """Rows on known days, and the others on every node that matters."""
-        objective, places, first = self.objective, self._visits, self._known
+        objective, places, first = self.objective, self.visits, self._known
         days, terms = [objective.read_at(objective.days(theta))[objective.rows.occasion[first]]], [first]
         shares, visits = [np.ones(first.size)], [np.full(first.size, -1)]
         for k, (visit, held) in enumerate(zip(places, by_visit, strict=True)):

@@ -255,7 +255,14 @@ class Objective:
         lost = -2 * here.log_likelihood.sum() - float(here.residuals[:count] @ here.residuals[:count])
         return lost + len(self.names) * np.log(2 * np.pi)
 
-    def evaluate(self, theta: Array, *, gradient: bool = False, rtol: float | None = None) -> Evaluation:
+    def evaluate(
+        self,
+        theta: Array,
+        *,
+        gradient: bool = False,
+        rtol: float | None = None,
+        along: NDArray[np.intp] | None = None,
+    ) -> Evaluation:
         """Simulate once and score every row.
 
         Parameters
@@ -266,6 +273,9 @@ class Objective:
             Whether to differentiate; the derivative is that of the scheme itself.
         rtol : float, optional
             Relative tolerance of the solver; the objective's own otherwise.
+        along : array of int, optional
+            Parameters to differentiate for, none of them the day of a sample; the Jacobian has their columns alone, and a
+            prior's row for every parameter. All by default.
 
         Returns
         -------
@@ -276,25 +286,29 @@ class Objective:
         count, rows, free = len(self.terms), self.rows, self._coordinates.values(theta)
         days = self.read_at(self._days(free))
         order = np.argsort(days, kind="stable")
-        solution = self.solved(theta, days[order], gradient=gradient, rtol=rtol)
+        solution = self.solved(theta, days[order], gradient=gradient, rtol=rtol, along=along)
         by_occasion = np.argsort(order)[rows.occasion]
         predicted = solution.outputs[0, by_occasion, rows.output]
         unscorable = -1 if solution.status[0] else self._unscorable(predicted)
         if solution.status[0] or unscorable >= 0:
             failure = solution.messages[0] or self._words_on(unscorable, predicted)
             jacobian = np.vstack([np.zeros((count, theta.size)), np.eye(theta.size)]) if gradient else None
+            if jacobian is not None and along is not None:
+                jacobian = jacobian[:, along]
             lost = np.full(count, np.nan)
             residuals = np.append(np.full(count, _FAILED), theta)
             return Evaluation(residuals, jacobian, lost, lost, failure, unscorable)
         scores = score_rows(rows, predicted, self.values(theta) if rows.graded.any() else {}, self.degrees)
         jacobian = None
         if solution.sensitivities is not None and solution.output_rates is not None:
-            slopes = self.slopes(theta, solution, by_occasion, rows)
+            slopes = self.slopes(theta, solution, by_occasion, rows, along)
             latent = self._known_days[1][rows.occasion]
             moved = np.flatnonzero(latent >= 0)
             rates = solution.output_rates[0, by_occasion, rows.output][moved]
             slopes[moved, latent[moved]] = rates * self._coordinates.slopes(theta)[latent[moved]]
             jacobian = np.vstack([self.residual_slopes(theta, scores, slopes), np.eye(theta.size)])
+            if along is not None:
+                jacobian = jacobian[:, along]
         return Evaluation(
             np.concatenate([scores.residual, theta]), jacobian, scores.log_likelihood, predicted
         )
@@ -310,6 +324,43 @@ class Objective:
                 pool.map(lambda theta: self.evaluate(theta, gradient=gradient, rtol=rtol), np.asarray(thetas))
             )
 
+    def log_likelihoods(self, thetas: Array, *, rtol: float | None = None) -> Array:
+        """ln likelihood of all rows at places near to one another, simulated side by side; -inf where one cannot be.
+
+        Parameters
+        ----------
+        thetas : array, shape (n, n_parameters)
+        rtol : float, optional
+            As for :meth:`evaluate`.
+
+        Returns
+        -------
+        array, shape (n,)
+        """
+        thetas = np.asarray(thetas, float)
+        rows, count = self.rows, len(thetas)
+        days = np.array([self.read_at(self.days(theta)) for theta in thetas])
+        order = np.argsort(days, axis=1, kind="stable")
+        solution = self.solved(thetas, np.take_along_axis(days, order, axis=1), rtol=rtol)
+        by_occasion = np.argsort(order, axis=1)[:, rows.occasion]
+        predicted = solution.outputs[np.arange(count)[:, None], by_occasion, rows.output]
+        fine = (solution.status == 0) & ~np.array([rows.unscorable(each).any() for each in predicted])
+        out = np.full(count, -np.inf)
+        # cut-points of grades go with the parameters, all else is one table
+        plain, graded = np.flatnonzero(~rows.graded), np.flatnonzero(rows.graded)
+        kept = np.flatnonzero(fine)
+        if kept.size:
+            many = rows.taken(np.tile(plain, kept.size))
+            scores = score_rows(many, predicted[np.ix_(kept, plain)].ravel(), {}, self.degrees)
+            out[kept] = scores.log_likelihood.reshape(kept.size, -1).sum(axis=1)
+        if graded.size:
+            few = rows.taken(graded)
+            for k in kept:
+                out[k] += score_rows(
+                    few, predicted[k, graded], self.values(thetas[k]), self.degrees
+                ).log_likelihood.sum()
+        return out
+
     def _unscorable(self, predicted: Array) -> int:
         """The first prediction without density: not finite, or without a logarithm where one is taken; -1 if none."""
         lost = self.rows.unscorable(predicted)
@@ -321,23 +372,29 @@ class Objective:
         where = f"{term.analyte} at visit {term.visit}" if term.visit else f"{term.analyte}, day {term.day:g}"
         return f"{where} is predicted as {predicted[first]:g}, which cannot be scored."
 
-    @cached_property
-    def _directions(self) -> list[str]:
-        return [self.kernels.equations.parameters[slot] for slot in self._slots if slot >= 0]
+    def _directions(self, along: NDArray[np.intp] | None) -> list[str]:
+        slots = self._slots if along is None else self._slots[along]
+        return [self.kernels.equations.parameters[slot] for slot in slots if slot >= 0]
 
     # ---- what an evaluation is made of ------------------------------------------------------------
 
     def solved(
-        self, theta: Array, days: Array, *, gradient: bool = False, rtol: float | None = None
+        self,
+        theta: Array,
+        days: Array,
+        *,
+        gradient: bool = False,
+        rtol: float | None = None,
+        along: NDArray[np.intp] | None = None,
     ) -> Solution:
         """Every output on given days.
 
         Parameters
         ----------
-        theta : array, shape (n_parameters,)
-        days : array, shape (n_days,)
+        theta : array, shape (n_parameters,) or (n, n_parameters)
+        days : array, shape (n_days,) or (n, n_days)
             In order; those that `theta` has for samples play no part.
-        gradient, rtol
+        gradient, rtol, along
             As for :meth:`evaluate`.
 
         Returns
@@ -356,10 +413,17 @@ class Objective:
             rtol=rtol,
             peak_share=_PEAK_SHARE,
             output_rates=gradient,
-            **({"directions": self._directions} if gradient else {}),  # type: ignore[arg-type]
+            **({"directions": self._directions(along)} if gradient else {}),  # type: ignore[arg-type]
         )
 
-    def slopes(self, theta: Array, solution: Solution, times: NDArray[np.intp], rows: Rows) -> Array:
+    def slopes(
+        self,
+        theta: Array,
+        solution: Solution,
+        times: NDArray[np.intp],
+        rows: Rows,
+        along: NDArray[np.intp] | None = None,
+    ) -> Array:
         """Derivatives of predictions with respect to theta, the days of samples held, shape (n_rows, n_parameters).
 
         Parameters
@@ -370,10 +434,13 @@ class Objective:
         times : array of int, shape (n_rows,)
             On which of its days each row is read.
         rows : Rows
+        along : array of int, optional
+            For which parameters it was made; those of others are nought.
         """
         assert solution.sensitivities is not None
         out = np.zeros((times.size, theta.size))
-        out[:, self._slots >= 0] = solution.sensitivities[0, times, rows.output]
+        columns = np.arange(theta.size) if along is None else along
+        out[:, columns[self._slots[columns] >= 0]] = solution.sensitivities[0, times, rows.output]
         return out * self._coordinates.slopes(theta)
 
     def residual_slopes(self, theta: Array, scores: Scores, slopes: Array) -> Array:

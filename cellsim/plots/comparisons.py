@@ -63,7 +63,7 @@ def evidence(comparison: Comparison, ax: Any = None) -> AxesArray:
     AxesArray
         The greatest evidence on top, variants under which the treatment does nothing as squares. First natural log evidence
         less the best by the means that make the order: hollow by Laplace, diamonds by the variational approximation, filled with
-        its standard error by bridge sampling; within the dark band a ratio of evidences is below 20, within the pale one
+        its standard error by sampling; within the dark band a ratio of evidences is below 20, within the pale one
         nothing is decided, as the evidences that make the order may be off. Then
         log predictive densities of left-out analytes and visits, less the best, and their stacking weights.
 
@@ -168,7 +168,7 @@ def _keys(comparison: Comparison) -> list[Any]:
             Line2D([], [], marker="d", label="variational approximation", **{**style, "color": ORANGE})
         )
     if comparison.checks:
-        keys.append(Line2D([], [], marker="o", label="bridge sampling", **{**style, "color": BLUE}))
+        keys.append(Line2D([], [], marker="o", label=comparison.checked_by, **{**style, "color": BLUE}))
     if comparison.roles.nulls:
         keys.append(
             Line2D([], [], marker="s", markerfacecolor="white", label="the treatment does nothing", **style)

@@ -58,7 +58,12 @@ def _chains_given(given: Any, asked: str) -> None:
     """Refuse what has no chains, with a word on how to come by them; `asked` is what was called."""
     if not hasattr(given, "drawn"):
         shown = repr(given) if isinstance(given, str) else f"a {type(given).__name__}"
-        raise CellsimError(f"plots.{asked} takes chains, and {shown} has none. Sample first: cs.sample(fit).")
+        raise CellsimError(f"plots.{asked} takes draws, and {shown} has none. Sample first: cs.sample(fit).")
+    if asked == "trace" and given.drawn.weighted is not None:
+        raise CellsimError(
+            "plots.trace shows chains, and these draws were weighted and not walked; plots.pair and plots.prior_posterior show "
+            "them."
+        )
 
 
 def normal(at: Array) -> Array:
@@ -190,7 +195,8 @@ def pair(post: Posterior, names: Sequence[str] | None = None, ax: Any = None) ->
     size, own = len(chosen), own_figure(ax)
     axes = panels(size * size, ax, columns=size, height=7.0 / max(size, 4))
     draws = post.flat[:, [post.objective.names.index(name) for name in chosen]]
-    bad = np.asarray(post.drawn.statistics["diverging"], bool).ravel()
+    # weighted draws have no trajectories that could diverge
+    bad = np.asarray(post.drawn.statistics.get("diverging", np.zeros(len(draws))), bool).ravel()
     some = np.linspace(0, len(draws) - 1, min(len(draws), _POINTS)).astype(int)
     for i in range(size):
         for j in range(size):

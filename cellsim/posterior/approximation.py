@@ -1,7 +1,7 @@
 """What the numbers of a result were drawn from, and every reason to doubt it: one record, carried by every result.
 
 A posterior is known through an approximation: the mixture of the Laplace approximations around its optima, the nearest
-normal approximation (the Gaussian variational approximation), or chains. The same question gets other answers from each, so no
+normal approximation (the Gaussian variational approximation), weighted draws of the collapsed sampler, or chains. The same question gets other answers from each, so no
 number is printed, drawn or written without the name of its approximation and the doubts about it.
 """
 
@@ -26,6 +26,7 @@ KINDS = {
     "laplace": "Laplace's approximation",
     "variational": "the variational approximation",
     "chains": "chains",
+    "collapsed": "the collapsed sampler",
     "optimum": "the highest optimum",
     "prior": "the prior",
     "profile": "profiles from the optima",

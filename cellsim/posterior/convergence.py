@@ -25,6 +25,7 @@ __all__ = [
     "arviz",
     "converged",
     "doubts_of",
+    "doubts_of_tolerance",
     "newer_arviz",
     "pareto_shape",
     "smoothed_weights",
@@ -212,12 +213,16 @@ def doubts_of(
             f"{rejected} of {evaluations} simulations failed and their parameters were rejected"
             + (f"; the last said: {why}" if why else ".")
         )
-    if not tolerance_error <= LARGEST_TOLERANCE_ERROR:
-        out.append(
-            f"simulated more exactly the log density changes by up to {tolerance_error:.2g}; sample with a smaller "
-            "rtol."
-        )
-    return out
+    return out + doubts_of_tolerance(tolerance_error)
+
+
+def doubts_of_tolerance(tolerance_error: float) -> list[str]:
+    """What is to be said of the largest change of the log density when simulated more exactly."""
+    if tolerance_error <= LARGEST_TOLERANCE_ERROR:
+        return []
+    return [
+        f"simulated more exactly the log density changes by up to {tolerance_error:.2g}; sample with a smaller rtol."
+    ]
 
 
 def _worst(names: Sequence[str], badness: Array, which: NDArray[np.bool_], *, sign: int = 1) -> str:

@@ -16,6 +16,7 @@ from cellsim.likelihood.compatibility import saved_case
 from cellsim.likelihood.objective import Objective, objective_of
 from cellsim.likelihood.replicates import Scored
 from cellsim.posterior.sampler import CLOSER, Drawn, Run
+from cellsim.posterior.weighted_draws import Weighted
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -27,6 +28,7 @@ __all__ = ["groups_of", "read_drawn", "read_groups", "write_drawn", "write_group
 
 FORMAT = "cellsim posterior 1"
 ABOUT = "cellsim"
+WEIGHTED = "weighted"
 _ROWS = ("log_likelihood", "predicted", "posterior_predictive")
 
 
@@ -46,10 +48,27 @@ def write_drawn(
         # JSON has no infinity
         "degrees": objective.degrees if np.isfinite(objective.degrees) else None,
         "run": asdict(drawn.run),
+        "weighted": None if drawn.weighted is None else drawn.weighted.about(),
         "versions": dict(versions),
     }
     predicted = groups["log_likelihood"].copy(data={"y": drawn.scored.predicted})
-    write_groups(path, {**groups, "predicted": predicted}, about)
+    more = {} if drawn.weighted is None else {WEIGHTED: _weighted_group(objective, drawn.weighted)}
+    write_groups(path, {**groups, "predicted": predicted, **more}, about)
+
+
+def _weighted_group(objective: Objective, weighted: Weighted) -> xr.Dataset:
+    """All weighted draws, for whoever opens the file: ``theta``, prior-whitened, and ``log_weight``."""
+    import xarray as xr
+
+    axes = ("place", "inner")
+    return xr.Dataset(
+        {
+            "theta": ((*axes, "parameter"), weighted.thetas),
+            "log_weight": (axes, weighted.log_weights),
+            "weight": (axes, weighted.smoothed),
+        },
+        coords={"parameter": list(objective.names)},
+    )
 
 
 def read_drawn(path: str | Path) -> tuple[Objective, Drawn, dict[str, str]]:
@@ -71,11 +90,16 @@ def read_drawn(path: str | Path) -> tuple[Objective, Drawn, dict[str, str]]:
     kept = found["unconstrained_posterior"]
     if list(objective.names) != [str(name) for name in kept["parameter"].values]:
         raise CalibrationError(f"{path} has other parameters than its own case; was it edited?")
+    weighted = None
+    if about.get("weighted") is not None:
+        group = read_groups(path, WEIGHTED)[0][WEIGHTED]
+        weighted = Weighted.of_about(group["theta"].values, group["log_weight"].values, about["weighted"])
     drawn = Drawn(
         thetas=kept["theta"].values,
         statistics={str(name): each.values for name, each in found["sample_stats"].data_vars.items()},
         scored=Scored(*(found[name]["y"].values for name in _ROWS)),
         run=run,
+        weighted=weighted,
     )
     stated = float(drawn.scored.log_likelihood[-1, -1].sum())
     again = float(objective.evaluate(drawn.thetas[-1, -1], rtol=run.rtol * CLOSER).log_likelihood.sum())

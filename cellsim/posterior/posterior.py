@@ -1,9 +1,9 @@
-"""The posterior by sampling: No-U-Turn chains on the exact gradient, judged, told in words, saved and continued."""
+"""The posterior by sampling: weighted draws or No-U-Turn chains, judged, told in words, saved and continued."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cellsim.case.case import Case
-from cellsim.errors import CalibrationError, is_finite_number, unusable
+from cellsim.errors import CalibrationError, CutShortError, did_you_mean, is_finite_number, unusable
 from cellsim.likelihood.compatibility import objective_given
 from cellsim.likelihood.marginal_days import WithoutDays
 from cellsim.likelihood.objective import Objective, objective_of
-from cellsim.posterior.approximation import Approximation
+from cellsim.posterior.approximation import LARGEST_SHAPE, Approximation
 from cellsim.posterior.calibration import Calibration, versions
 from cellsim.posterior.convergence import (
     USABLE_ESS,
@@ -24,10 +24,11 @@ from cellsim.posterior.convergence import (
     arviz,
     converged,
     doubts_of,
+    doubts_of_tolerance,
     newer_arviz,
 )
 from cellsim.posterior.netcdf import groups_of, read_drawn, write_drawn
-from cellsim.posterior.sampler import FRAME_POINTS, Drawn, Run, continued, explored
+from cellsim.posterior.sampler import FRAME_POINTS, Drawn, Run, continued, explored, weighed
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -38,7 +39,9 @@ if TYPE_CHECKING:
 
     Array = NDArray[np.float64]
 
-__all__ = ["Posterior", "sample"]
+__all__ = ["METHODS", "Posterior", "sample"]
+
+METHODS = ("auto", "collapsed", "nuts")
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,11 +92,57 @@ class Posterior:
     @property
     def interrupted(self) -> bool:
         """Whether it holds fewer draws than were asked for, because an interrupt came."""
+        if self.drawn.weighted is not None:
+            return self.drawn.weighted.interrupted
         return self.thetas.shape[1] < self.run.asked
+
+    @property
+    def method(self) -> str:
+        """How it was drawn: ``"collapsed"`` or ``"nuts"``."""
+        return "nuts" if self.drawn.weighted is None else "collapsed"
+
+    @cached_property
+    def weighted(self) -> tuple[Array, Array]:
+        """Draws, shape (n, n_parameters), and their weights, which have a mean of one.
+
+        The weights of chains are all one. Of the collapsed sampler these are all draws with their smoothed importance
+        weights; :attr:`thetas` and :meth:`draws` are resampled from them and count alike.
+        """
+        if self.drawn.weighted is None:
+            return self.flat, np.ones(len(self.flat))
+        found = self.drawn.weighted
+        return found.thetas.reshape(-1, self.thetas.shape[-1]), found.smoothed.ravel()
+
+    @property
+    def weights(self) -> Array:
+        """The weights of :attr:`weighted`."""
+        return self.weighted[1]
+
+    @property
+    def log_evidence(self) -> float:
+        """ln p(data) by the collapsed sampler, all constants included; nan for chains, which need a bridge."""
+        return np.nan if self.drawn.weighted is None else self.drawn.weighted.log_evidence
+
+    @property
+    def log_evidence_error(self) -> float:
+        """Its standard error, as far as the weights tell; nan for chains."""
+        return np.nan if self.drawn.weighted is None else self.drawn.weighted.log_evidence_error
+
+    @property
+    def effective(self) -> float:
+        """Independent draws these are worth: 1 / sum of squared weights, or the bulk ESS of the worst parameter of chains."""
+        if self.drawn.weighted is None:
+            return float(np.min(self.convergence.ess_bulk))
+        return self.drawn.weighted.effective
+
+    @property
+    def pareto_k(self) -> float:
+        """Shape of the weights, trusted below 0.7; nan for chains, whose weights are all alike."""
+        return np.nan if self.drawn.weighted is None else self.drawn.weighted.pareto_k
 
     @cached_property
     def flat(self) -> Array:
-        """All draws of all chains, shape (n, n_parameters), prior-whitened."""
+        """All draws, each of one weight, shape (n, n_parameters), prior-whitened."""
         return self.thetas.reshape(-1, self.thetas.shape[-1])
 
     def draws(self, n: int, *, seed: int) -> Array:
@@ -105,31 +154,61 @@ class Posterior:
 
     @cached_property
     def convergence(self) -> Convergence:
-        """R-hat and effective sample sizes of every parameter."""
+        """R-hat and effective sample sizes of every parameter; weighted draws have no R-hat, and one size for all."""
+        if self.drawn.weighted is not None:
+            size = self.thetas.shape[-1]
+            alike = np.full(size, self.effective)
+            return Convergence(np.full(size, np.nan), alike, alike)
         return converged(self.thetas)
+
+    @property
+    def usable(self) -> bool:
+        """Whether draws are good enough for medians and 90 % intervals; :attr:`trusted` asks for more."""
+        if self.drawn.weighted is not None:
+            return self.drawn.weighted.trusted and self.effective >= USABLE_ESS
+        return self.convergence.usable
 
     @cached_property
     def doubts(self) -> list[str]:
-        """Every reason to doubt the chains, with what to try; empty when there is none."""
+        """Every reason to doubt the draws, with what to try; empty when there is none."""
         run = self.run
         lost = int(np.isnan(self.drawn.scored.log_likelihood).any(axis=-1).sum())
-        return doubts_of(
-            self.objective.names,
-            self.thetas,
-            self.convergence,
-            self.drawn.statistics,
-            evaluations=run.evaluations,
-            rejected=run.rejected,
-            why=run.why,
-            tolerance_error=run.tolerance_error,
-            asked=run.asked,
-            target_accept=run.target_accept,
-            max_depth=run.max_depth,
-        ) + ([f"{lost} draws could not be simulated again more exactly; their rows are nan."] if lost else [])
+        again = (
+            [f"{lost} draws could not be simulated again more exactly; their rows are nan."] if lost else []
+        )
+        if self.drawn.weighted is not None:
+            return [*self.drawn.weighted.doubts, *doubts_of_tolerance(run.tolerance_error), *again]
+        before = [run.before] if run.before else []
+        return (
+            before
+            + doubts_of(
+                self.objective.names,
+                self.thetas,
+                self.convergence,
+                self.drawn.statistics,
+                evaluations=run.evaluations,
+                rejected=run.rejected,
+                why=run.why,
+                tolerance_error=run.tolerance_error,
+                asked=run.asked,
+                target_accept=run.target_accept,
+                max_depth=run.max_depth,
+            )
+            + again
+        )
 
     @cached_property
     def approximation(self) -> Approximation:
-        """What draws of it rest on: the chains, with every doubt about them."""
+        """What draws of it rest on: weighted draws or chains, with every doubt about them."""
+        if self.drawn.weighted is not None:
+            unfit = (
+                ""
+                if self.usable
+                else f"these draws do not stand for the posterior (Pareto k {self.pareto_k:.2f}, trusted below {LARGEST_SHAPE:g}; "
+                f"{self.effective:.0f} effective draws, {USABLE_ESS:g} are needed for medians and 90 % intervals). Sample "
+                "again with a larger budget, or with method='nuts'."
+            )
+            return Approximation("collapsed", tuple(self.doubts), unfit)
         found = self.convergence
         least = np.fmin(found.ess_bulk, found.ess_tail)
         unfit = (
@@ -170,6 +249,11 @@ class Posterior:
 
     def __repr__(self) -> str:
         chains, length, size = self.thetas.shape
+        if self.drawn.weighted is not None:
+            return (
+                f"<Posterior of {self.case.name}, variant {self.variant}: {len(self.drawn.weighted.thetas)} weighted draws worth "
+                f"{self.effective:.0f}, {size} parameters, ln evidence {self.log_evidence:.2f}; {self.approximation.label}>"
+            )
         return (
             f"<Posterior of {self.case.name}, variant {self.variant}: {chains} chains x {length} draws, {size} "
             f"parameters, R-hat up to {np.max(self.convergence.rhat):.3f}; {self.approximation.label}>"
@@ -234,8 +318,13 @@ class Posterior:
         Raises
         ------
         CalibrationError
-            For fewer than one draw or twenty to drop.
+            For fewer than one draw or twenty to drop, and for draws that are no chains.
         """
+        if self.drawn.weighted is not None:
+            raise CalibrationError(
+                "these are weighted draws of the collapsed sampler, and no chains that could go on; sample again with more "
+                f"effective draws or a larger budget than {self.drawn.weighted.budget}, or with method='nuts'."
+            )
         _check(("draws", draws, 1), ("tune", tune, 20))
         more = continued(self.objective, self.drawn, draws, tune=tune, progress=progress)
         return Posterior(self.objective, more, _versions())
@@ -256,7 +345,10 @@ def _check(*numbers: tuple[str, int, int]) -> None:
 def sample(
     source: Calibration | Case,
     *,
+    method: str = "auto",
     draws: int = 1000,
+    effective: int = 400,
+    budget: int = 4000,
     tune: int = 400,
     chains: int = 4,
     seed: int = 0,
@@ -266,17 +358,26 @@ def sample(
     max_depth: int = 10,
     progress: bool | None = None,
 ) -> Posterior:
-    """Sample the posterior by the No-U-Turn sampler.
+    """Sample the posterior.
 
-    Chains walk over all parameters but the days on which blood was drawn, which are integrated out; every draw is then
+    The collapsed sampler (:mod:`cellsim.posterior.collapsed`) draws the parameters in which the rows are far from linear,
+    leaves the others to Laplace's approximation, and weighs what that is off: minutes, and the evidence with it. Where nothing
+    is nearly linear, or the weights are too uneven (Pareto k above 0.7 when the budget is spent), chains of the No-U-Turn
+    sampler walk over all parameters but the days on which blood was drawn, which are integrated out; every draw is then
     given days from their density given all else (:mod:`cellsim.likelihood.marginal_days`).
 
     Parameters
     ----------
     source : Calibration or Case
         Where to start from; a case is calibrated first, with its own model and default variant.
-    draws, tune : int
-        Draws kept and dropped of each chain.
+    method : {"auto", "collapsed", "nuts"}
+        Which of the two; ``"auto"`` is the first one where it can be trusted and else the second, which its doubts then say.
+    draws : int
+        Draws kept of each chain; draws that are handed out of weighted ones.
+    effective, budget : int
+        Of the collapsed sampler: effective draws asked for, and weighted draws that are allowed for them.
+    tune : int
+        Draws dropped of each chain.
     chains : int
         At least four, for R-hat to mean something; they run side by side.
     seed : int
@@ -296,7 +397,7 @@ def sample(
     Returns
     -------
     Posterior
-        Shorter than asked for, and saying so, when interrupted.
+        Shorter than asked for, and saying so, when interrupted; the collapsed sampler keeps what it has weighed.
 
     Raises
     ------
@@ -314,6 +415,8 @@ def sample(
 
     _check(
         ("draws", draws, 4),
+        ("effective", effective, 1),
+        ("budget", budget, 50),
         ("tune", tune, 40),
         ("chains", chains, 1),
         ("seed", seed, 0),
@@ -327,6 +430,8 @@ def sample(
         raise CalibrationError(
             f"rtol = {rtol}: a relative tolerance above 0 and below 1 is needed, 1e-3 say."
         )
+    if method not in METHODS:
+        raise CalibrationError(f"method = {method!r}: {did_you_mean(str(method), METHODS)}")
     fit = calibrate(source, seed=seed, progress=progress) if isinstance(source, Case) else source
     if fit is not source and fit.interrupted:
         raise KeyboardInterrupt
@@ -364,5 +469,25 @@ def sample(
         rtol=rtol,
         hierarchy=hierarchy,
     )
+    if method != "nuts":
+        try:
+            drawn = weighed(
+                objective, fit.mixture, run, effective=effective, budget=budget, progress=progress
+            )
+            if (
+                method == "collapsed"
+                or drawn.weighted is None
+                or drawn.weighted.trusted
+                or drawn.weighted.interrupted
+            ):
+                return Posterior(objective, drawn, _versions())
+            why = f"its weights are too uneven (Pareto k {drawn.weighted.pareto_k:.2f}) after {len(drawn.weighted.thetas)} draws"
+        except CutShortError:
+            raise
+        except CalibrationError as error:
+            if method == "collapsed":
+                raise
+            why = str(error).rstrip(".")
+        run = replace(run, before=f"the collapsed sampler was tried first and left for chains: {why}.")
     drawn = explored(objective, np.hstack([fitted, freed]), run, chains=chains, progress=progress)
     return Posterior(objective, drawn, _versions())

@@ -1,6 +1,7 @@
-"""How a posterior is explored: pilot, learned preconditioner, chains, and every row scored under every draw.
+"""How a posterior is explored: weighted draws or chains, and every row scored under every draw.
 
-Chains walk in the prior-whitened coordinates of all parameters but the days on which blood was drawn, which are
+Weighted draws are those of :mod:`cellsim.posterior.collapsed`; what leaves this module of them is resampled, so that all draws
+count alike, with the weighted ones beside. Chains walk in the prior-whitened coordinates of all parameters but the days on which blood was drawn, which are
 integrated out (:mod:`cellsim.likelihood.marginal_days`); every draw is given days afterwards, so that all that leaves this module
 is theta. Chains start from draws of the Laplace mixture of a calibration. Warm-up has two stages: a pilot in the preconditioner
 of the mean curvature, then a second one in a preconditioner learned from the pilots of all chains (:mod:`cellsim.posterior.nuts`). A
@@ -9,6 +10,7 @@ simulation that fails rejects its point: density zero, counted and told.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -20,14 +22,19 @@ from cellsim.interrupts import brought_home
 from cellsim.likelihood.marginal_days import WithoutDays
 from cellsim.likelihood.objective import Objective
 from cellsim.likelihood.replicates import Scored, score
+from cellsim.posterior.collapsed import collapsed_draws
+from cellsim.posterior.collapsed_proposal import Normal
+from cellsim.posterior.laplace import Mixture
 from cellsim.posterior.nuts import Chains, Preconditioner, preconditioner_between, run_chains
+from cellsim.posterior.variational_fitting import normal_near
+from cellsim.posterior.weighted_draws import Weighted
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Array = NDArray[np.float64]
 
-__all__ = ["CLOSER", "FRAME_POINTS", "Drawn", "Run", "continued", "explored"]
+__all__ = ["CLOSER", "FRAME_POINTS", "Drawn", "Run", "continued", "explored", "weighed"]
 
 # at how many points the curvature is averaged: it is known exactly at each, so few are enough
 FRAME_POINTS = 40
@@ -56,6 +63,8 @@ class Run:
         Of all sampling.
     tolerance_error : float
         Largest change of the log density when simulated more exactly.
+    before : str
+        What was tried first, and why it was left; empty where nothing was.
     """
 
     seed: int
@@ -70,6 +79,7 @@ class Run:
     why: str = ""
     seconds: float = 0.0
     tolerance_error: float = 0.0
+    before: str = ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,15 +89,19 @@ class Drawn:
     Attributes
     ----------
     thetas : array, shape (n_chains, n_draws, n_parameters)
+        All of one weight; one chain where they were resampled from weighted ones.
     statistics : mapping of str to array, shape (n_chains, n_draws)
     scored : Scored
     run : Run
+    weighted : Weighted or None
+        What they were resampled from.
     """
 
     thetas: Array
     statistics: Mapping[str, NDArray[Any]]
     scored: Scored
     run: Run
+    weighted: Weighted | None = None
 
     def __repr__(self) -> str:
         chains, length, size = self.thetas.shape
@@ -115,6 +129,87 @@ class _Target:
         flat = draws.reshape(-1, draws.shape[-1])
         few = flat[np.linspace(0, len(flat) - 1, min(FRAME_POINTS, len(flat))).astype(int)]
         return preconditioner_between(flat, self.curvatures(few))
+
+
+def weighed(
+    objective: Objective,
+    mixture: Mixture,
+    run: Run,
+    *,
+    effective: int,
+    budget: int,
+    progress: bool | None = None,
+) -> Drawn:
+    """Draw from the posterior by the collapsed sampler.
+
+    Parameters
+    ----------
+    objective : Objective
+    mixture : Mixture
+        Of the calibration; parameters that it does not have stand last in the objective.
+    run : Run
+        Settings; `asked` draws are handed out.
+    effective, budget : int
+        See :func:`cellsim.posterior.collapsed.collapsed_draws`.
+    progress : bool, optional
+
+    Returns
+    -------
+    Drawn
+
+    Raises
+    ------
+    CalibrationError
+        If the approximation it starts from cannot be found, nothing is nearly linear, or no draw can be simulated.
+    """
+    begun = time.perf_counter()
+    density = WithoutDays(objective, run.rtol)
+    first, rescore, resample = (int(each) for each in np.random.SeedSequence([run.seed, 4]).generate_state(3))
+    size = len(objective.names)
+    modes = [
+        (np.append(each.theta, np.zeros(size - each.theta.size)), each.covariance) for each in mixture.modes
+    ]
+    mean, precision = normal_near(density, modes[0][0], seed=first)
+    columns = density.columns
+    around = []
+    for theta, covariance in modes:
+        whole = np.eye(size)
+        whole[: len(covariance), : len(covariance)] = covariance
+        around.append(Normal(theta[columns], whole[np.ix_(columns, columns)]))
+    weighted = collapsed_draws(
+        density,
+        Normal(mean, np.asarray(np.linalg.inv(precision))),
+        around,
+        effective=effective,
+        budget=budget,
+        seed=first,
+        progress=progress,
+    )
+
+    def completed() -> tuple[Array, Array, Scored]:
+        thetas, weights = weighted.resampled(run.asked, seed=resample)
+        # days move along their own density given all else, which leaves the posterior what it is
+        moved, _ = density.drawn_all(thetas[:, columns], seed=resample)
+        thetas = np.where(np.isfinite(moved).all(axis=1, keepdims=True), moved, thetas)[None]
+        return thetas, weights[None], score(objective, thetas, rtol=run.rtol * CLOSER, seed=rescore)
+
+    (thetas, weights, scored), interrupted = brought_home(completed, weighted.interrupted)
+    again = objective.evaluate_all(thetas[0][:FRAME_POINTS], rtol=run.rtol)
+    rough = np.array([each.log_likelihood.sum() for each in again])
+    closer = scored.log_likelihood.sum(axis=-1)
+    return Drawn(
+        thetas=thetas,
+        statistics={"lp": closer - 0.5 * (thetas**2).sum(axis=-1), "weight": weights},
+        scored=scored,
+        run=replace(
+            run,
+            rejected=weighted.lost,
+            why=weighted.why,
+            seconds=time.perf_counter() - begun,
+            tolerance_error=float(np.nanmax(np.abs(rough - closer[0][:FRAME_POINTS]), initial=0.0)),
+        ),
+        weighted=replace(weighted, interrupted=interrupted),
+    )
 
 
 def explored(

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from cellsim.posterior.calibration import Calibration
     from cellsim.posterior.posterior import Posterior
     from cellsim.posterior.variational import VariationalApproximation
+    from cellsim.posterior.weighted_draws import Weighted
 
     Array = NDArray[np.float64]
 
@@ -340,15 +341,35 @@ def posterior_table(post: Posterior) -> pd.DataFrame:
     ).reset_index(drop=True)
 
 
+def _about_chains(post: Posterior) -> list[str]:
+    run, found = post.run, post.convergence
+    chains, length, size = post.thetas.shape
+    steps = float(np.mean(post.drawn.statistics["n_steps"]))
+    return [
+        f"{chains} chains x {length} draws of {size} parameters after {run.tune} of warm-up; {run.seconds:.0f} s, "
+        f"{run.evaluations} simulations with gradient, {run.rejected} of them failed, {steps:.0f} a draw.",
+        f"R-hat up to {np.max(found.rhat):.3f}; effective draws at least {np.min(found.ess_bulk):.0f} (bulk) and "
+        f"{np.min(found.ess_tail):.0f} (tails); {int(np.sum(post.drawn.statistics['diverging']))} divergences.",
+    ]
+
+
+def _about_weights(found: Weighted, seconds: float) -> list[str]:
+    outer = ", ".join(found.outer) or "none"
+    return [
+        f"{len(found.thetas)} weighted draws worth {found.effective:.0f} independent ones (Pareto k {found.pareto_k:.2f}), "
+        f"{seconds:.0f} s; ln evidence {found.log_evidence:.2f}, standard error {found.log_evidence_error:.2f}.",
+        f"Drawn: {outer}, and unknown sampling days. All other parameters by Laplace's approximation given these, off by "
+        f"{found.mismatch:.1f} nats (a standard deviation; {found.mismatch_expected:.1f} was expected), which the weights correct.",
+    ]
+
+
 def posterior_text(post: Posterior) -> str:
     """See :meth:`cellsim.Posterior.report`."""
     import pandas as pd
 
-    run, found = post.run, post.convergence
-    chains, length, size = post.thetas.shape
+    run = post.run
     table = post.table()
     counts = {word: int((table["verdict"] == word).sum()) for word in _VERDICTS}
-    steps = float(np.mean(post.drawn.statistics["n_steps"]))
     title = (
         f"Posterior of {post.case.name}, variant {post.variant}"
         if post.variant
@@ -356,10 +377,11 @@ def posterior_text(post: Posterior) -> str:
     )
     lines = [title, "=" * len(title), post.case.label, ""]
     lines += [
-        f"{chains} chains x {length} draws of {size} parameters after {run.tune} of warm-up; {run.seconds:.0f} s, "
-        f"{run.evaluations} simulations with gradient, {run.rejected} of them failed, {steps:.0f} a draw.",
-        f"R-hat up to {np.max(found.rhat):.3f}; effective draws at least {np.min(found.ess_bulk):.0f} (bulk) and "
-        f"{np.min(found.ess_tail):.0f} (tails); {int(np.sum(post.drawn.statistics['diverging']))} divergences.",
+        *(
+            _about_chains(post)
+            if post.drawn.weighted is None
+            else _about_weights(post.drawn.weighted, run.seconds)
+        ),
         f"Simulated ten times more exactly the log density changes by at most {run.tolerance_error:.1g}.",
         f"Of the parameters {counts[DATA_DRIVEN]} are data-driven, {counts[MOVED]} moved but not narrowed, "
         f"{counts[PRIOR_DRIVEN]} prior-driven, {counts[UNTOUCHED]} without effect on these data.",

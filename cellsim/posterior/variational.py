@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
@@ -298,7 +298,7 @@ def spread(precision: Array, normals: Array) -> Array:
     return np.asarray(np.linalg.solve(np.linalg.cholesky(precision).T, normals.T).T)
 
 
-def on_all_cores(work: Callable[[Array], _Found], places: Sequence[Array] | Array) -> list[_Found]:
+def on_all_cores(work: Callable[[Any], _Found], places: Sequence[Any] | Array) -> list[_Found]:
     """What a function makes of each place, in order."""
     from threadpoolctl import threadpool_limits
 

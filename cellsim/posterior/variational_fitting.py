@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
     Array = NDArray[np.float64]
 
-__all__ = ["refit", "variational_approximation"]
+__all__ = ["normal_near", "refit", "variational_approximation"]
 
 # of the simulations: the density is then good to a few hundredths of what its scatter over draws is
 _RTOL = 1e-3
@@ -93,13 +93,34 @@ def variational_approximation(
             f"rounds = {rounds}, points = {points}, draws = {draws}: at least {_LEAST_ROUNDS}, 2 and 40 are needed."
         )
     density = WithoutDays(objective, _RTOL)
-    mean = mixture.modes[0].theta[density.columns]
-    first = density.curvature(mean)
-    precision = np.eye(mean.size) if first is None else first
-    mean, precision = _walked(density, mean, precision, _seeds(seed)[0], rounds=rounds, points=points)
+    mean, precision = normal_near(density, mixture.modes[0].theta, seed=seed, rounds=rounds, points=points)
     apart = _apart(density, mean, precision, _normals(seed, draws, mean.size))
     approximation = VariationalApproximation(density, mean, precision, np.nan, apart, seed)
     return replace(approximation, log_evidence=approximation.evidence.log_evidence)
+
+
+def normal_near(
+    density: WithoutDays, theta: Array, *, seed: int, rounds: int = 10, points: int = 16
+) -> tuple[Array, Array]:
+    """Mean and precision of the variational approximation alone, to start from.
+
+    Parameters
+    ----------
+    density : WithoutDays
+    theta : array, shape (n_parameters,)
+        A mode.
+    seed, rounds, points
+        See :func:`variational_approximation`.
+
+    Raises
+    ------
+    CalibrationError
+        If most points of the approximation cannot be simulated.
+    """
+    mean = theta[density.columns]
+    first = density.curvature(mean)
+    precision = np.eye(mean.size) if first is None else first
+    return _walked(density, mean, precision, _seeds(seed)[0], rounds=rounds, points=points)
 
 
 def refit(

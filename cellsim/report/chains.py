@@ -39,7 +39,7 @@ _SHOWN = 8
 
 def usable(post: Posterior) -> bool:
     """Whether chains are good enough for medians and 90 % intervals; `Posterior.trusted` asks for more."""
-    return post.convergence.usable
+    return post.usable
 
 
 def source_words(source: Approximated, post: Posterior | None, fit: Calibration, *, left_out: bool) -> str:

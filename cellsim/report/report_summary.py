@@ -375,5 +375,5 @@ def standing(name: str, found: Comparison) -> str:
         lead = checks[name].log_evidence - checks[other].log_evidence
         error = float(np.hypot(checks[name].error, checks[other].error))
         place = difference(lead, "nats ahead of", "nats behind", "level with")
-        said += f" By bridge sampling it is {place} {other} (error {error:.1f})."
+        said += f" By {found.checked_by} it is {place} {other} (error {error:.1f})."
     return said

@@ -279,6 +279,7 @@ class Job:
             try:
                 post = sample(
                     self.fits[name],
+                    method="nuts",
                     draws=self.length,
                     tune=min(_TUNE, max(40, self.length)),
                     seed=self.seed,

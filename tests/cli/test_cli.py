@@ -270,7 +270,7 @@ def test_sample_draws_and_an_interrupt_keeps_the_draws(
     saved: Path, tmp_path: Path, capsys: Captured, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     out, figure = tmp_path / "post.nc", tmp_path / "post.png"
-    words = ["sample", str(saved), "--tune", "40", "--hold-spreads", "--out", str(out)]
+    words = ["sample", str(saved), "--method", "nuts", "--tune", "40", "--hold-spreads", "--out", str(out)]
     assert main([*words, "--draws", "20", "--figure", str(figure)]) == 0
     seen = capsys.readouterr()
     assert "4 chains x 20 draws" in seen.out and not seen.err
@@ -425,7 +425,7 @@ def test_compare_without_leaving_out(capsys: Captured, monkeypatch: pytest.Monke
 def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A few draws of the small patient, saved."""
     path = tmp_path_factory.mktemp("drawn") / "post.nc"
-    cs.sample(small_fit(), draws=20, tune=40, seed=2, hierarchy=False).save(path)
+    cs.sample(small_fit(), method="nuts", draws=20, tune=40, seed=2, hierarchy=False).save(path)
     return path
 
 
@@ -458,10 +458,11 @@ def test_sample_passes_on_what_doubts_advise(
 
     monkeypatch.setattr(cellsim.posterior.posterior, "sample", seen)
     words = ["--target-accept", "0.95", "--max-depth", "12", "--rtol", "1e-4", "--chains", "6", "--seed", "0"]
+    words += ["--method", "collapsed", "--effective", "200", "--budget", "900"]
     assert main(["sample", str(saved), *words]) == 1
     assert asked == {
         "draws": 1000, "tune": 400, "chains": 6, "seed": 0, "hierarchy": True,
-        "target_accept": 0.95, "max_depth": 12, "rtol": 1e-4,
+        "target_accept": 0.95, "max_depth": 12, "rtol": 1e-4, "method": "collapsed", "effective": 200, "budget": 900,
     }  # fmt: skip
     asked.clear()
     assert main(["sample", str(saved)]) == 1

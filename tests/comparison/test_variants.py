@@ -267,7 +267,7 @@ def test_a_comparison_comes_back_from_its_file(tmp_path: Path) -> None:
 
 def test_a_posterior_given_checks_its_variant() -> None:
     fit = small().fits["V0"]
-    post = sample(fit, draws=150, tune=80, seed=3, hierarchy=False)
+    post = sample(fit, method="nuts", draws=150, tune=80, seed=3, hierarchy=False)
     found = comparison_of({"V0": fit}, posteriors={"V0": post}, progress=False)
     check = found.checks["V0"]
     assert check.error < 0.2
@@ -438,3 +438,18 @@ def test_what_cannot_be_compared_is_refused() -> None:
     with pytest.raises(CalibrationError, match="no variant 'V9'"):
         compare(small_patient(), variants=["V9"])
     assert cs.compare is compare
+
+
+def test_weighted_draws_bring_their_evidence_and_chains_are_bridged() -> None:
+    """Everything is normal in the line: its evidence is Laplace's, by either sampler; words and kind follow the means."""
+    fit = line()
+    weighted = sample(
+        fit, method="collapsed", draws=40, effective=50, seed=1, hierarchy=False, progress=False
+    )
+    found = comparison_of({"": fit}, posteriors={"": weighted}, leave_out=False, nearest=False)
+    assert found.by == "the collapsed sampler" and found.approximation.kind == "collapsed"
+    assert found.evidences[""] == pytest.approx(fit.log_evidence, abs=1e-4)
+    chains = sample(fit, method="nuts", draws=100, tune=60, seed=1, hierarchy=False, progress=False)
+    by_chains = comparison_of({"": fit}, posteriors={"": chains}, leave_out=False, nearest=False)
+    assert by_chains.by == "bridge sampling" and by_chains.approximation.kind == "chains"
+    assert by_chains.evidences[""] == pytest.approx(fit.log_evidence, abs=0.1)

@@ -371,7 +371,7 @@ def test_one_level_may_be_a_plain_number():
 def test_chains_are_no_place_to_walk_from():
     fit = calibrate(straight_line([10.4, 11.1, 11.3, 12.9], DAYS), starts=1)
     with pytest.raises(CalibrationError, match="draws have none"):
-        profile(sample(fit, draws=4, tune=40))
+        profile(sample(fit, method="nuts", draws=4, tune=40))
 
 
 def test_a_prediction_that_comes_to_its_end_is_followed_that_far():

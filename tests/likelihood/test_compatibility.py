@@ -70,7 +70,7 @@ def test_comparisons_refuse_results_filed_under_another_name() -> None:
         comparison_of({"V2": fits["V2"], "V0": cs.calibrate(other_patient(), variant="V0", starts=1)})
     with pytest.raises(CalibrationError, match="no calibration"):
         comparison_of({})
-    post = cs.sample(fits["V0"], draws=4, tune=40, hierarchy=False)
+    post = cs.sample(fits["V0"], method="nuts", draws=4, tune=40, hierarchy=False)
     with pytest.raises(
         CalibrationError, match="given for 'V2' is not of it: it is of variant 'V0', not 'V2'"
     ):
@@ -80,7 +80,7 @@ def test_comparisons_refuse_results_filed_under_another_name() -> None:
 def test_posteriors_are_looked_at_before_anything_is_fitted(monkeypatch: pytest.MonkeyPatch) -> None:
     import cellsim.comparison.variants as module
 
-    post = cs.sample(small_fit("V0"), draws=4, tune=40, hierarchy=False)
+    post = cs.sample(small_fit("V0"), method="nuts", draws=4, tune=40, hierarchy=False)
     monkeypatch.setattr(module, "calibrate", lambda *_, **__: pytest.fail("nothing is to be fitted"))
     with pytest.raises(CalibrationError, match="for 'V0': no such variant is compared"):
         cs.compare(small_patient(), variants=["V2"], posteriors={"V0": post})

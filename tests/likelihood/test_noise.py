@@ -216,7 +216,7 @@ def test_a_fit_under_t_is_saved_says_so_and_comes_back(tmp_path) -> None:
 def test_a_posterior_under_t_is_sampled_under_t(tmp_path) -> None:
     """The sampled mean is the integral of scipy's densities, to four standard errors of some 200 independent draws."""
     fit = outlier(degrees=4.0)
-    post = cs.sample(fit, draws=150, tune=60, chains=2, seed=1, progress=False)
+    post = cs.sample(fit, method="nuts", draws=150, tune=60, chains=2, seed=1, progress=False)
     seen = np.array([term.measured for term in fit.objective.terms])
     grid = np.linspace(-3, 5, 40001)
     density = stats.t(4, 10 + grid[:, None], 0.2).logpdf(seen).sum(axis=1) + stats.norm(0, 2).logpdf(grid)

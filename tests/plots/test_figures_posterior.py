@@ -35,7 +35,7 @@ def fitted() -> cs.Calibration:
 
 @cache
 def drawn() -> cs.Posterior:
-    return cs.sample(fitted(), draws=60, tune=60, seed=1)
+    return cs.sample(fitted(), method="nuts", draws=60, tune=60, seed=1)
 
 
 @pytest.fixture
@@ -330,6 +330,6 @@ def test_sample_and_compare_from_the_command_line(folder: Path, capsys: pytest.C
 @pytest.mark.parametrize("name", ["trace", "pair", "prior_posterior", "posterior_predictive"])
 def test_what_has_no_chains_is_refused_in_words(name: str) -> None:
     with pytest.raises(
-        CellsimError, match=rf"plots.{name} takes chains, and a Calibration has none.*cs.sample"
+        CellsimError, match=rf"plots.{name} takes draws, and a Calibration has none.*cs.sample"
     ):
         getattr(plots, name)(fitted())

@@ -100,7 +100,7 @@ def test_a_sweep_of_a_bad_approximation_warns_and_carries_the_doubt(fit: cs.Cali
 
 def test_chains_that_do_not_agree_warn_too(fit: cs.Calibration, tmp_path: Path) -> None:
     """Twelve draws a chain cannot have a hundred effective ones."""
-    post = cs.sample(fit, draws=12, tune=40, progress=False)
+    post = cs.sample(fit, method="nuts", draws=12, tune=40, progress=False)
     assert not post.convergence.usable and post.approximation.kind == "chains"
     assert post.approximation.doubts == tuple(post.doubts)
     with pytest.warns(ApproximationWarning, match=r"post\.resume"):

@@ -38,12 +38,12 @@ FALL = ([1.4, 1.1, 0.45], [0.2, 1.0, 2.5])
 
 @cache
 def line() -> Posterior:
-    return sample(calibrate(straight_line(*LINE), starts=2), draws=300, tune=150, seed=1)
+    return sample(calibrate(straight_line(*LINE), starts=2), method="nuts", draws=300, tune=150, seed=1)
 
 
 @cache
 def fall() -> Posterior:
-    return sample(calibrate(decay(*FALL), starts=2), draws=400, tune=150, seed=2)
+    return sample(calibrate(decay(*FALL), starts=2), method="nuts", draws=400, tune=150, seed=2)
 
 
 def sigmas(draws: np.ndarray, expected: np.ndarray) -> np.ndarray:
@@ -321,7 +321,7 @@ def tutorial() -> Posterior:
         censored=[(*BELOW, LIMIT)],
         start=-2.0,
     )
-    return sample(calibrate(case, starts=2), draws=250, tune=120, seed=2)
+    return sample(calibrate(case, starts=2), method="nuts", draws=250, tune=120, seed=2)
 
 
 def tutorial_courses(kill: np.ndarray, death: np.ndarray, gain: np.ndarray, day: np.ndarray) -> np.ndarray:
@@ -429,7 +429,7 @@ def test_without_data_the_posterior_is_the_prior() -> None:
         [("y", 1.0, 1.0)],
         {"k": ("log-normal", 0.0, 0.5), "A": ("uniform", 1.0, 3.0), "c": ("normal", 0.0, 1.0)},
     )
-    post = sample(calibrate(case, starts=1), draws=400, tune=120, seed=6)
+    post = sample(calibrate(case, starts=1), method="nuts", draws=400, tune=120, seed=6)
     every = int(np.ceil(1.5 * post.flat.shape[0] / min(post.flat.shape[0], post.convergence.ess_bulk.min())))
     for j in range(3):
         assert stats.kstest(post.flat[::every, j], "norm").pvalue > 1e-4
@@ -540,7 +540,7 @@ def test_an_interrupt_keeps_what_is_done() -> None:
 def test_an_interrupt_while_draws_are_scored_loses_no_chain(monkeypatch: pytest.MonkeyPatch) -> None:
     """Hours of chains must not go for the last seconds of work: these are begun again, with the same seeds."""
     fit = calibrate(straight_line(*LINE), starts=1)
-    whole, real, calls = sample(fit, draws=20, tune=40, seed=5), sampling.score, []
+    whole, real, calls = sample(fit, method="nuts", draws=20, tune=40, seed=5), sampling.score, []
 
     def impatient(*args: object, **options: object) -> object:
         calls.append(1)
@@ -549,7 +549,7 @@ def test_an_interrupt_while_draws_are_scored_loses_no_chain(monkeypatch: pytest.
         return real(*args, **options)
 
     monkeypatch.setattr(sampling, "score", impatient)
-    again = sample(fit, draws=20, tune=40, seed=5)
+    again = sample(fit, method="nuts", draws=20, tune=40, seed=5)
     assert len(calls) == 2 and np.array_equal(again.thetas, whole.thetas)
     assert np.array_equal(again.drawn.scored.replicated, whole.drawn.scored.replicated)
 
@@ -600,7 +600,7 @@ def test_impossible_numbers_are_refused(name: str, value: float) -> None:
 @pytest.mark.parametrize(("name", "value"), [("draws", 0), ("draws", -3), ("tune", 0)])
 def test_nothing_is_continued_by_nothing(name: str, value: int) -> None:
     with pytest.raises(CalibrationError, match=f"{name} = {value}"):
-        sample(calibrated(), draws=20, tune=40).resume(**{"draws": 10, name: value})
+        sample(calibrated(), method="nuts", draws=20, tune=40).resume(**{"draws": 10, name: value})
 
 
 @pytest.mark.parametrize("shape", [0.3, 0.5, 0.9])
@@ -631,6 +631,6 @@ def test_a_source_that_is_a_case_is_calibrated_first(monkeypatch: pytest.MonkeyP
 
     monkeypatch.setattr(fitting, "calibrate", watched)
     case = straight_line(*LINE)
-    post = sample(case, draws=50, tune=40, chains=2, seed=0)
+    post = sample(case, method="nuts", draws=50, tune=40, chains=2, seed=0)
     assert seen == [case] and post.thetas.shape == (2, 50, 2)
     assert isinstance(post.drawn, Drawn) and isinstance(post.run, Run)

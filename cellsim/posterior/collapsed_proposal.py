@@ -1,0 +1,277 @@
+"""From where a collapsed sampler draws its outer parameters u, and what it learns from what it found there.
+
+The first round draws from a mixture of normal distributions, the base b: the variational approximation's marginal, wider where the
+rows have taught it something, and those of the modes of the calibration. Every later one draws from
+
+    q(u)  ~  (1 - share) b'(u) exp(beta s(u))  +  share b(u),
+
+b' being the base and a normal distribution with the moments found so far, s a Gaussian process regression of ln (posterior
+marginal / b') on all draws so far (Rasmussen and Williams 2006, ch. 2), and the last part the defensive one, which
+bounds every weight (Hesterberg 1995, Technometrics 37:185). Draws of the first part are made by systematic resampling of very many of
+b', which costs no simulation and gives the constant as well. A draw counts against the mixture of all rounds, whichever it came from
+(deterministic mixture weights: Owen and Zhou 2000, J Am Stat Assoc 95:135).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from scipy.special import logsumexp
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Array = NDArray[np.float64]
+
+__all__ = [
+    "Normal",
+    "NormalMixture",
+    "Surface",
+    "Tilted",
+    "log_density_of_all",
+    "systematic",
+    "tilted",
+    "widened",
+]
+
+_LOG_TWO_PI = float(np.log(2 * np.pi))
+# a direction of less variance than this has been learned, and is drawn this much wider, never wider than the prior by more
+_LEARNED, _WIDER, _WIDEST = 0.85, 1.35, 1.05
+# of a tilted proposal: its defensive part, how far it trusts the regression, the moments' part of what is tilted
+_DEFENSIVE, _TRUST, _MOMENTS = 0.15, 0.8, 0.5
+# draws that are tilted by resampling
+_CANDIDATES = 20_000
+# of the regression: reach in standard deviations and in roots of the dimension, variance of what one draw tells, draws used,
+# and how far below the middle a value is taken for what it is
+_REACH, _NOISE, _MOST, _FLOOR = 1.4, 1.0, 1000, 7.0
+# moments are those of weights raised to this power, which more draws share
+_TEMPER = 0.7
+
+
+@dataclass(frozen=True, eq=False)
+class Normal:
+    """A normal distribution.
+
+    Attributes
+    ----------
+    mean : array, shape (n,)
+    covariance : array, shape (n, n)
+    """
+
+    mean: Array
+    covariance: Array
+    root: Array = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "root", np.linalg.cholesky(self.covariance))
+
+    def log_density(self, places: Array) -> Array:
+        """At places of shape (k, n), shape (k,)."""
+        z = np.linalg.solve(self.root, (places - self.mean).T)
+        size = np.log(np.diag(self.root)).sum() + 0.5 * self.mean.size * _LOG_TWO_PI
+        return np.asarray(-0.5 * (z**2).sum(axis=0) - size)
+
+
+@dataclass(frozen=True, eq=False)
+class NormalMixture:
+    """Several, with their shares, which add up to one.
+
+    Examples
+    --------
+    >>> one = NormalMixture((Normal(np.zeros(1), np.eye(1)),), np.ones(1))
+    >>> float(one.log_density(np.zeros((1, 1)))[0].round(4))
+    -0.9189
+    """
+
+    parts: tuple[Normal, ...]
+    shares: Array
+
+    def draws(self, n: int, random: np.random.Generator) -> Array:
+        """Independent draws, shape (n, n_parameters)."""
+        return np.asarray(self.labelled(n, random)[0])
+
+    def labelled(self, n: int, random: np.random.Generator) -> tuple[Array, NDArray[np.intp]]:
+        """Independent draws, and of which part each is."""
+        which = random.choice(len(self.parts), size=n, p=self.shares)
+        normals = random.standard_normal((n, self.parts[0].mean.size))
+        means = np.array([each.mean for each in self.parts])
+        roots = np.array([each.root for each in self.parts])
+        return means[which] + np.einsum("kij,kj->ki", roots[which], normals), which
+
+    def log_density(self, places: Array) -> Array:
+        """At places of shape (k, n), shape (k,)."""
+        each = [
+            np.log(share) + part.log_density(places)
+            for part, share in zip(self.parts, self.shares, strict=True)
+        ]
+        return np.asarray(logsumexp(each, axis=0))
+
+    def moments(self) -> Normal:
+        """The normal distribution of the same mean and covariance."""
+        mean = self.shares @ np.array([each.mean for each in self.parts])
+        covariance = np.zeros((mean.size, mean.size))
+        for share, part in zip(self.shares, self.parts, strict=True):
+            covariance += share * (part.covariance + np.outer(part.mean - mean, part.mean - mean))
+        return Normal(mean, covariance)
+
+
+def widened(normal: Normal) -> Normal:
+    """The same distribution, wider in the directions the rows have taught something, in prior-whitened coordinates."""
+    sizes = np.diag(normal.covariance)
+    scale = np.where(sizes < _LEARNED, np.clip(_WIDEST / np.sqrt(sizes), 1.0, _WIDER), 1.0)
+    return Normal(normal.mean, normal.covariance * np.outer(scale, scale))
+
+
+@dataclass(frozen=True, eq=False)
+class Surface:
+    """A Gaussian process regression of values on places, with a kernel of one reach in all directions of `scale`."""
+
+    scale: Normal
+    reach: float
+    places: Array
+    middle: float
+    size: float
+    floor: float
+    weights: Array
+
+    @classmethod
+    def through(cls, places: Array, values: Array, scale: Normal) -> Surface:
+        """Through values that are known to a standard deviation of one each.
+
+        Parameters
+        ----------
+        places : array, shape (k, n)
+        values : array, shape (k,)
+            Of these the lowest are not followed downwards.
+        scale : Normal
+            In whose standard deviations distances count.
+        """
+        if len(places) > _MOST:
+            chosen = np.linspace(0, len(places) - 1, _MOST).astype(int)
+            places, values = places[chosen], values[chosen]
+        values = np.maximum(values, np.median(values) - _FLOOR)
+        z = np.linalg.solve(scale.root, (places - scale.mean).T).T
+        reach = _REACH * np.sqrt(max(places.shape[1], 1))
+        middle, size = float(values.mean()), float(max(values.var(), 1e-6))
+        inner = size * _kernel(z, z, reach) + _NOISE * np.eye(len(z))
+        weights = np.asarray(np.linalg.solve(inner, values - middle), float)
+        return cls(
+            scale, float(reach), np.asarray(z, float), middle, size, float(np.quantile(values, 0.02)), weights
+        )
+
+    def __call__(self, places: Array) -> Array:
+        z = np.linalg.solve(self.scale.root, (places - self.scale.mean).T).T
+        # a block at a time: all at once would be a table of gigabytes
+        found = [
+            self.size * (_kernel(z[k : k + 2000], self.places, self.reach) @ self.weights)
+            for k in range(0, len(z), 2000)
+        ]
+        return np.maximum(self.middle + np.concatenate(found), self.floor)
+
+
+def _kernel(one: NDArray[Any], other: NDArray[Any], reach: float) -> Array:
+    apart = (one**2).sum(axis=1)[:, None] + (other**2).sum(axis=1) - 2 * one @ other.T
+    return np.asarray(np.exp(-0.5 * np.maximum(apart, 0.0) / reach**2))
+
+
+@dataclass(frozen=True, eq=False)
+class Tilted:
+    """What a round draws from.
+
+    Attributes
+    ----------
+    base : NormalMixture
+        The defensive part, and all of it where there is no surface.
+    under : NormalMixture
+        What is tilted.
+    surface : Surface or None
+    constant : float
+        ln of the mean of exp(beta s) over `under`.
+    """
+
+    base: NormalMixture
+    under: NormalMixture
+    surface: Surface | None = None
+    constant: float = 0.0
+
+    def draws(self, n: int, random: np.random.Generator) -> Array:
+        """Draws, shape (n, n_parameters), in random order."""
+        if self.surface is None:
+            return self.base.draws(n, random)
+        plain = int(random.binomial(n, _DEFENSIVE))
+        candidates = self.under.draws(_CANDIDATES, random)
+        chosen = systematic(_TRUST * self.surface(candidates), n - plain, random)
+        found = np.concatenate([candidates[chosen], self.base.draws(plain, random)])
+        return np.asarray(random.permutation(found))
+
+    def log_density(self, places: Array) -> Array:
+        """At places of shape (k, n), shape (k,)."""
+        plain = self.base.log_density(places)
+        if self.surface is None:
+            return plain
+        bent = self.under.log_density(places) + _TRUST * self.surface(places) - self.constant
+        return np.logaddexp(np.log(1 - _DEFENSIVE) + bent, np.log(_DEFENSIVE) + plain)
+
+
+def tilted(
+    base: NormalMixture, places: Array, log_target: Array, log_weights: Array, random: np.random.Generator
+) -> Tilted:
+    """What the next round draws from.
+
+    Parameters
+    ----------
+    base : NormalMixture
+    places : array, shape (k, n)
+        All draws so far.
+    log_target : array, shape (k,)
+        What was found of ln of the posterior marginal there.
+    log_weights : array, shape (k,)
+        Of the draws.
+    random : Generator
+        Of the constant.
+
+    Returns
+    -------
+    Tilted
+    """
+    if not places.shape[1]:
+        return Tilted(base, base)
+    powers = np.exp(_TEMPER * (log_weights - log_weights.max()))
+    powers /= powers.sum()
+    effective, size, of_base = float(1 / (powers @ powers)), places.shape[1], base.moments()
+    mean = powers @ places
+    found = (powers[:, None] * (places - mean)).T @ (places - mean)
+    share = effective / (effective + size)
+    moved = Normal(
+        of_base.mean + effective / (effective + 5) * (mean - of_base.mean),
+        share * found + (1 - share) * of_base.covariance,
+    )
+    under = NormalMixture((*base.parts, widened(moved)), np.append((1 - _MOMENTS) * base.shares, _MOMENTS))
+    surface = Surface.through(places, log_target - under.log_density(places), under.moments())
+    values = _TRUST * surface(under.draws(_CANDIDATES, random))
+    return Tilted(base, under, surface, float(logsumexp(values) - np.log(values.size)))
+
+
+def log_density_of_all(rounds: Sequence[tuple[Tilted, int]], places: Array) -> Array:
+    """ln of the mixture of all rounds, each by its number of draws, at places of shape (k, n), shape (k,)."""
+    total = sum(count for _, count in rounds)
+    return np.asarray(
+        logsumexp([np.log(count / total) + each.log_density(places) for each, count in rounds], axis=0)
+    )
+
+
+def systematic(log_weights: Array, n: int, random: np.random.Generator) -> NDArray[np.intp]:
+    """Indices drawn in proportion to weights, each as often as expected but for less than one, in order.
+
+    Examples
+    --------
+    >>> systematic(np.log([0.5, 0.25, 0.25]), 4, np.random.default_rng(1)).tolist()
+    [0, 0, 1, 2]
+    """
+    shares = np.exp(log_weights - log_weights.max())
+    edges = np.cumsum(shares) / shares.sum()
+    places = (np.arange(n) + random.random()) / max(n, 1)
+    return np.minimum(np.searchsorted(edges, places, side="right"), shares.size - 1)

@@ -1,0 +1,331 @@
+"""The collapsed sampler: closed forms, quadrature, a mirror image, and chains' own files as witnesses."""
+
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy import integrate, stats
+from small_cases import decay, straight_line, tiny_case
+
+from cellsim.case.case import Case
+from cellsim.errors import CalibrationError, CutShortError
+from cellsim.likelihood.marginal_days import WithoutDays
+from cellsim.posterior import collapsed
+from cellsim.posterior.collapsed_proposal import (
+    Normal,
+    NormalMixture,
+    Surface,
+    Tilted,
+    log_density_of_all,
+    systematic,
+    tilted,
+)
+from cellsim.posterior.convergence import arviz
+from cellsim.posterior.fitting import calibrate
+from cellsim.posterior.inner_parameters import Bend, split_by
+from cellsim.posterior.posterior import Posterior, sample
+from cellsim.posterior.weighted_draws import Weighted
+
+LINE = ([10.3, 11.9, 12.4, 14.8], [0.5, 1.0, 2.0, 3.0])
+FALL = ([1.4, 1.1, 0.45], [0.2, 1.0, 2.5])
+# standard errors that luck alone passes once in two million comparisons
+LUCK = 5.0
+
+
+def mirrored() -> Case:
+    """y = 10 + a + b t + c^2: nothing tells c from -c, and given c all is linear and normal."""
+    return tiny_case(
+        "x = 0; x' = 1",
+        {"y": ("10 + a + b*x + c*c", 0.1, "normal")},
+        [("y", 0.0, 11.0), ("y", 1.0, 11.3), ("y", 2.0, 11.4)],
+        {"a": ("normal", 0.0, 0.1), "b": ("normal", 0.0, 1.0), "c": ("normal", 0.0, 1.0)},
+        name="mirrored",
+    )
+
+
+def drawn(case: Case, **options: object) -> Posterior:
+    given = {"method": "collapsed", "seed": 1, "draws": 400, "effective": 200, "progress": False, **options}
+    return sample(calibrate(case, starts=4), **given)  # type: ignore[arg-type]
+
+
+@cache
+def line() -> Posterior:
+    return drawn(straight_line(*LINE))
+
+
+@cache
+def fall() -> Posterior:
+    return drawn(decay(*FALL))
+
+
+@cache
+def mirror() -> Posterior:
+    return drawn(mirrored())
+
+
+def weighted_mean(post: Posterior, values: np.ndarray) -> tuple[float, float]:
+    """Of values of all weighted draws, with its standard error by the effective draws."""
+    weights = post.weights / post.weights.sum()
+    mean = float(weights @ values)
+    return mean, float(np.sqrt(weights @ (values - mean) ** 2 / post.effective))
+
+
+# ---- the posterior -------------------------------------------------------------------------------
+
+
+def test_a_linear_normal_case_has_its_closed_form() -> None:
+    """Everything is inner, so that all weights are the evidence itself: ln N(y; 10, s^2 I + X X')."""
+    post = line()
+    values, days = (np.array(each) for each in LINE)
+    design = np.column_stack([np.ones(4), days])
+    closed = stats.multivariate_normal(np.full(4, 10.0), 0.25 * np.eye(4) + design @ design.T).logpdf(values)
+    assert post.log_evidence == pytest.approx(closed, abs=1e-6)
+    assert np.ptp(post.drawn.weighted.log_weights) < 1e-6
+    assert post.drawn.weighted.outer == () and post.log_evidence_error < 1e-6
+    assert post.effective == pytest.approx(len(post.drawn.weighted.thetas)) and post.pareto_k == 0.0
+    covariance = np.linalg.inv(np.eye(2) + design.T @ design / 0.25)
+    mean = covariance @ design.T @ (values - 10) / 0.25
+    thetas, _ = post.weighted
+    independent = len(thetas)
+    assert np.all(np.abs(thetas.mean(axis=0) - mean) < LUCK * np.sqrt(np.diag(covariance) / independent))
+    # draws and their mirror images: a product is as certain as that of half as many
+    assert np.cov(thetas.T) == pytest.approx(covariance, rel=LUCK * np.sqrt(4 / independent))
+
+
+def test_one_parameter_that_bends_is_drawn_and_agrees_with_quadrature() -> None:
+    """y = A exp(-k t): given ln k the rest is normal, and is integrated in closed form; ln k by scipy's quadrature."""
+    post = fall()
+    logs, days = np.log(FALL[0]), np.array(FALL[1])
+
+    def density(k: float) -> float:
+        given = stats.multivariate_normal(-np.exp(k) * days, 0.04 * np.eye(3) + np.ones((3, 3))).pdf(logs)
+        # rows are densities of the values and not of their logarithms
+        return float(given * stats.norm.pdf(k) / np.prod(FALL[0]))
+
+    total, first, second = (
+        integrate.quad(lambda k, p=p: k**p * density(k), -8, 4, limit=200)[0] for p in range(3)
+    )
+    assert post.drawn.weighted.outer == ("k",)
+    # a thousandth is what the simulations leave open
+    assert abs(post.log_evidence - np.log(total)) < LUCK * post.log_evidence_error + 1e-3
+    thetas, _ = post.weighted
+    k = thetas[:, post.objective.names.index("k")]
+    for values, moment in ((k, first), (k**2, second)):
+        mean, error = weighted_mean(post, values)
+        assert abs(mean - moment / total) < LUCK * error + 1e-3
+    flat = post.flat[:, post.objective.names.index("k")]
+    assert abs(flat.mean() - first / total) < LUCK * flat.std() / np.sqrt(min(post.effective, len(flat)))
+
+
+def test_both_modes_are_drawn_in_proportion() -> None:
+    """The mirror image is as probable; the evidence is that of a quadrature over c, the rest in closed form."""
+    post = mirror()
+    rows, days = np.array([11.0, 11.3, 11.4]), np.arange(3.0)
+    spread = 0.01 * np.eye(3) + 0.01 * np.ones((3, 3)) + np.outer(days, days)
+    total = integrate.quad(
+        lambda c: stats.multivariate_normal(np.full(3, 10 + c * c), spread).pdf(rows) * stats.norm.pdf(c),
+        -4,
+        4,
+        points=[-1, 1],
+    )[0]
+    assert post.drawn.weighted.outer == ("c",) and post.pareto_k < 0.7
+    assert abs(post.log_evidence - np.log(total)) < LUCK * post.log_evidence_error + 1e-3
+    thetas, _ = post.weighted
+    share, error = weighted_mean(post, (thetas[:, post.objective.names.index("c")] > 0).astype(float))
+    assert abs(share - 0.5) < LUCK * error
+
+
+def test_an_unknown_day_is_drawn_from_its_own_density() -> None:
+    """y = 10 + a + x with x the day itself, uniform between 1 and 5: the sum is seen, and ln evidence is a quadrature."""
+    case = tiny_case(
+        "x = 0; x' = 1",
+        {"y": ("10 + a + x", 0.3, "normal")},
+        [("y", 3.0, 14.5)],
+        {"a": ("normal", 0.0, 1.0)},
+        windows={3.0: (1.0, 5.0)},
+    )
+    post = drawn(case)
+    weight = stats.norm(14.5 - 10, np.sqrt(1 + 0.09))
+    total = (weight.cdf(5) - weight.cdf(1)) / 4
+    assert abs(post.log_evidence - np.log(total)) < LUCK * post.log_evidence_error + 2e-3
+    day = integrate.quad(lambda d: d * weight.pdf(d) / 4 / total, 1, 5)[0]
+    place = post.objective.names.index("day_v0")
+    days = post.objective.priors[place].value(post.flat[:, place])
+    assert abs(days.mean() - day) < LUCK * days.std() / np.sqrt(min(post.effective, len(days)))
+    # nodes are few, and days that were handed out are drawn between them
+    assert len(np.unique(days)) == len(days)
+
+
+def test_the_same_seed_makes_the_same_draws() -> None:
+    fit = calibrate(decay(*FALL), starts=1)
+    options = {"method": "collapsed", "draws": 20, "effective": 40, "budget": 100, "progress": False}
+    first, second, other = (sample(fit, seed=seed, **options) for seed in (1, 1, 2))  # type: ignore[arg-type]
+    assert np.array_equal(first.thetas, second.thetas) and not np.array_equal(first.thetas, other.thetas)
+    assert first.log_evidence == second.log_evidence
+
+
+# ---- which are inner -----------------------------------------------------------------------------
+
+
+def test_parameters_that_bend_only_together_lose_one_of_them() -> None:
+    """r = a + 3 b c + d: fixing b or c makes all linear, and one of them is enough; a and d never bend."""
+    second = np.zeros((4, 4, 4))
+    second[0, 1, 2] = second[0, 2, 1] = 3.0
+    slopes = np.array([[1.0, 0, 0, 1], [0, 0.5, 0, 0], [0, 0, 0.5, 0], [0, 0, 0, 1]])
+    found = split_by([Bend(np.ones(4), slopes, second)], seed=1)
+    assert found.outer.tolist() in ([1], [2]) and found.mismatch == 0
+    nothing = split_by([Bend(np.ones(4), slopes, np.zeros((4, 4, 4)))], seed=1)
+    assert nothing.outer.size == 0 and nothing.inner.size == 4
+
+
+def test_where_nothing_is_inner_chains_are_made_and_say_so() -> None:
+    """c alone, seen through c^2: its two modes make it outer, and nothing is left."""
+    case = tiny_case(
+        "x = 0; x' = 1",
+        {"y": ("10 + c*c", 0.1, "normal")},
+        [("y", 0.0, 11.0), ("y", 1.0, 11.3)],
+        {"c": ("normal", 0.0, 1.0)},
+    )
+    fit = calibrate(case, starts=4)
+    with pytest.raises(CalibrationError, match="method='nuts'"):
+        sample(fit, method="collapsed", progress=False)
+    post = sample(fit, draws=20, tune=40, seed=1, progress=False)
+    assert post.method == "nuts" and post.doubts[0].startswith("the collapsed sampler was tried first")
+    assert np.all(post.weights == 1) and np.isnan(post.log_evidence)
+    assert any("tried first" in each for each in post.approximation.doubts)
+
+
+def test_chains_asked_for_are_made_at_once_and_a_method_there_is_none_of_is_refused() -> None:
+    fit = calibrate(straight_line(*LINE), starts=1)
+    post = sample(fit, method="nuts", draws=10, tune=40, progress=False)
+    assert post.method == "nuts" and not any("tried first" in each for each in post.doubts)
+    with pytest.raises(CalibrationError, match="collapsed"):
+        sample(fit, method="colapsed")
+
+
+# ---- files, words, interrupts --------------------------------------------------------------------
+
+
+def test_a_saved_posterior_keeps_its_weights(tmp_path: Path) -> None:
+    post = fall()
+    post.save(tmp_path / "fall.nc")
+    again = Posterior.load(tmp_path / "fall.nc")
+    assert again.method == "collapsed" and again.doubts == post.doubts
+    assert np.array_equal(again.thetas, post.thetas) and np.array_equal(again.weights, post.weights)
+    assert (again.log_evidence, again.pareto_k, again.effective) == (
+        post.log_evidence,
+        post.pareto_k,
+        post.effective,
+    )
+    assert again.drawn.weighted.outer == post.drawn.weighted.outer
+    # what another tool reads: draws of one weight, and beside them the weight each had
+    found = arviz().from_netcdf(str(tmp_path / "fall.nc"))
+    assert np.asarray(found["posterior"]["k"]).shape == (1, 400)
+    assert np.asarray(found["sample_stats"]["weight"]).shape == (1, 400)
+    assert found["posterior"].attrs["approximation"] == "the collapsed sampler"
+
+
+def test_tables_and_words_say_what_they_rest_on() -> None:
+    post = fall()
+    table, text = post.table(), post.report()
+    assert set(table["approximation"]) == {"the collapsed sampler"}
+    assert np.allclose(table["ess_bulk"], post.effective) and table["rhat"].isna().all()
+    assert f"worth {post.effective:.0f} independent ones" in text and "Drawn: k" in text
+    assert f"ln evidence {post.log_evidence:.2f}" in repr(post)
+    with pytest.raises(CalibrationError, match="no chains that could go on"):
+        post.resume(10)
+
+
+def test_a_budget_that_is_spent_is_told_with_what_would_do() -> None:
+    post = drawn(mirrored(), effective=100_000, budget=100)
+    assert len(post.drawn.weighted.thetas) == 100
+    assert any("effective draws were reached with 100 draws" in each for each in post.doubts)
+
+
+def test_an_interrupt_keeps_what_was_weighed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are the first of those that are made without an interrupt, and weigh the same."""
+    fit, real, calls = calibrate(decay(*FALL), starts=1), collapsed._Rounds._drawn, []
+    options = {"method": "collapsed", "draws": 20, "seed": 3, "progress": False, "effective": 10**6}
+    whole = sample(fit, budget=300, **options).drawn.weighted  # type: ignore[arg-type]
+
+    def impatient(self: object, *given: object) -> object:
+        calls.append(1)
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        return real(self, *given)
+
+    monkeypatch.setattr(collapsed._Rounds, "_drawn", impatient)
+    post = sample(fit, budget=300, **options)  # type: ignore[arg-type]
+    assert post.interrupted and len(post.drawn.weighted.thetas) == 100
+    assert np.array_equal(post.drawn.weighted.thetas, whole.thetas[:100])
+    assert post.drawn.weighted.log_weights == pytest.approx(whole.log_weights[:100], abs=1e-12)
+    assert any(each.startswith("interrupted") for each in post.doubts)
+    calls[:] = [1, 1]
+    with pytest.raises(CutShortError):
+        sample(fit, budget=300, **options)  # type: ignore[arg-type]
+
+
+# ---- proposals -----------------------------------------------------------------------------------
+
+
+def test_a_tilted_proposal_is_a_density_and_draws_are_its_own() -> None:
+    """The mean of ratios of a known normalised density over draws of the proposal is one; here in two dimensions."""
+    random = np.random.default_rng(1)
+    base = NormalMixture((Normal(np.zeros(2), np.eye(2)),), np.ones(1))
+    target = Normal(np.array([1.0, -0.5]), np.array([[0.3, 0.2], [0.2, 0.4]]))
+    places = base.draws(400, random)
+    log_target = target.log_density(places)
+    made = tilted(base, places, log_target, log_target - base.log_density(places), random)
+    assert isinstance(made.surface, Surface)
+    draws = made.draws(20_000, random)
+    ratios = np.exp(target.log_density(draws) - made.log_density(draws))
+    # candidates are finite in number: their constant has an error of its own, a hundredth
+    assert ratios.mean() == pytest.approx(1.0, abs=LUCK * ratios.std() / np.sqrt(len(draws)) + 0.02)
+    plain = base.draws(20_000, random)
+    rough = np.exp(target.log_density(plain) - base.log_density(plain))
+    assert ratios.std() < 0.6 * rough.std()
+
+
+def test_draws_of_all_rounds_count_against_their_mixture() -> None:
+    one, other = (NormalMixture((Normal(np.array([m]), np.eye(1)),), np.ones(1)) for m in (0.0, 2.0))
+    at = np.array([[0.5], [1.5]])
+    found = log_density_of_all([(Tilted(one, one), 30), (Tilted(other, other), 10)], at)
+    expected = 0.75 * stats.norm.pdf(at[:, 0]) + 0.25 * stats.norm.pdf(at[:, 0], 2)
+    assert np.exp(found) == pytest.approx(expected)
+
+
+def test_systematic_resampling_takes_each_as_often_as_expected_but_for_less_than_one() -> None:
+    weights = np.random.default_rng(2).random(50)
+    counts = np.bincount(systematic(np.log(weights), 400, np.random.default_rng(3)), minlength=50)
+    assert np.all(np.abs(counts - 400 * weights / weights.sum()) < 1)
+
+
+def test_a_draw_that_could_not_be_simulated_has_no_weight_and_counts() -> None:
+    """Half the draws lost: the mean weight, and with it the evidence, is halved."""
+    logs = np.zeros((40, 2))
+    found = Weighted(np.zeros((40, 2, 1)), logs, (), 0.0, 10, 40)
+    lost = replace(found, log_weights=np.concatenate([logs[:20], np.full((20, 2), -np.inf)]), why="too stiff")
+    assert lost.log_evidence == pytest.approx(-np.log(2)) and lost.effective == pytest.approx(20)
+    assert "20 of 40 draws could not be simulated" in " ".join(lost.doubts) and np.all(
+        lost.smoothed[20:] == 0
+    )
+
+
+def test_values_side_by_side_are_those_one_by_one() -> None:
+    """The engine's own scalar path is the witness; lanes share their steps, and agree to the tolerance."""
+    objective = calibrate(decay(*FALL), starts=1).objective
+    thetas = 0.3 * np.random.default_rng(1).standard_normal((8, 2))
+    single = [objective.evaluate(each, rtol=1e-8).log_likelihood.sum() for each in thetas]
+    assert objective.log_likelihoods(thetas, rtol=1e-8) == pytest.approx(single, abs=1e-5)
+
+
+def test_a_jacobian_along_some_parameters_has_their_columns() -> None:
+    objective = calibrate(decay(*FALL), starts=1).objective
+    theta, some = np.array([0.2, -0.1]), np.array([1])
+    whole = objective.evaluate(theta, gradient=True).jacobian
+    part = objective.evaluate(theta, gradient=True, along=some).jacobian
+    assert part == pytest.approx(whole[:, some], abs=1e-12)
+    density = WithoutDays(objective, 1e-6)
+    assert density.with_likely_days(theta) == pytest.approx(theta)
