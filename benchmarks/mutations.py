@@ -233,7 +233,7 @@ MUTATIONS = (
         ("the first prior is counted twice", "np.concatenate([scores.residual, theta]), jacobian",
          "np.concatenate([scores.residual, np.sqrt(2.0) * theta[:1], theta[1:]]), jacobian", "likelihood/test_likelihood.py::test_the_sum_of_squares_is_the_posterior_up_to_its_constant"),
         ("the bounds of priors are ignored", 'Prior(row.family or "uniform", numbers, row.lower, row.upper)',
-         'Prior(row.family or "uniform", numbers)', "likelihood/test_likelihood.py likelihood/test_priors.py"),
+         'Prior(row.family or "uniform", numbers)', "likelihood/test_priors.py::test_bounds_in_a_case_s_table_cut_the_prior"),
         ("rows are read on each other's day", "by_occasion = np.argsort(order)[rows.occasion]", "by_occasion = order[rows.occasion]",
          "likelihood/test_likelihood.py::test_every_part_is_its_formula"),
         ("one sensitivity is zero", "solution.sensitivities[0, times, rows.output]\n",

@@ -9,8 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy import integrate, stats
+from small_cases import straight_line
 
+from cellsim.case.case import load_case
 from cellsim.errors import CaseError
+from cellsim.likelihood.objective import objective_of
 from cellsim.likelihood.priors import Coordinates, Prior
 
 PRIORS = [
@@ -203,3 +206,18 @@ def test_several_at_once_are_the_same_one_by_one() -> None:
     for j, prior in enumerate(several):
         assert both.values(theta)[:, j] == pytest.approx(prior.value(theta[:, j]), rel=1e-14)
         assert both.slopes(theta)[:, j] == pytest.approx(prior.slope(theta[:, j]), rel=1e-14)
+
+
+def test_bounds_in_a_case_s_table_cut_the_prior() -> None:
+    """Witness: scipy's truncated normal distribution, at the same probability."""
+    files = straight_line([10.3, 11.9], [0.5, 2.0]).files
+    head, *rows = [line.split("\t") for line in files["parameters.tsv"].splitlines()]
+    for row in rows:
+        if row[0] == "a":
+            row[head.index("lowerBound")], row[head.index("upperBound")] = "-0.5", "2.0"
+    table = "".join("\t".join(each) + "\n" for each in [head, *rows])
+    objective = objective_of(load_case({**files, "parameters.tsv": table}))
+    for theta in (-2.0, 0.3, 1.7):
+        values = objective.values(np.full(2, theta))
+        assert values["a"] == pytest.approx(stats.truncnorm(-0.5, 2.0).ppf(stats.norm.cdf(theta)), rel=1e-9)
+        assert values["b"] == pytest.approx(theta)

@@ -57,7 +57,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Report:
         patch.setattr("cellsim.comparison.robustness_analysis.alterations_of", few_of)
         patch.setattr("cellsim.report.page.DPI", 40)
         folder = tmp_path_factory.mktemp("report")
-        return write_report(small_patient(), folder, starts=1, draws=10, length=100, seed=1)
+        return write_report(small_patient(), folder, starts=1, draws=10, length=60, seed=1)
 
 
 def few_of(case: cs.Case) -> list[Alteration]:
@@ -132,7 +132,7 @@ def test_the_command_makes_it_again_from_its_own_folder(made: Report, html: str)
     assert copy.files["measurements.tsv"] == small_patient().files["measurements.tsv"]
     assert (copy.timeline, copy.priors) == (small_patient().timeline, small_patient().priors)
     assert options[:2] == ["--out", "again"]
-    assert options[2:] == ["--seed", "1", "--starts", "1", "--draws", "10", "--length", "100"]
+    assert options[2:] == ["--seed", "1", "--starts", "1", "--draws", "10", "--length", "60"]
     assert how["command"] in text_of(html) and how["seed"] == 1 and how["versions"]["numpy"] == np.__version__
 
 
@@ -289,7 +289,7 @@ def test_a_contrast_says_what_was_assumed_and_what_was_learned() -> None:
 def test_numbers_come_from_chains_where_these_can_be_used(made: Report, html: str) -> None:
     text, post = text_of(html), made.posteriors["V2"]
     assert usable(post) and set(made.posteriors) == {"V2", "V0"}
-    assert "come from chains of the No-U-Turn sampler (4 x 100 draws" in text
+    assert "come from chains of the No-U-Turn sampler (4 x 60 draws" in text
     # so do the schedules: the sweep of the same draws says the same
     plans = {each.name: each.schedule for each in plans_of(post.case)}
     again = cs.sweep(post, plans, until=made.sweeps["V2"].until, draws=10, seed=1)
