@@ -325,6 +325,22 @@ def test_censored_row_with_normal_noise_is_scored() -> None:
     assert fit.theta[0] == pytest.approx(at[np.argmax(each)], abs=0.01)
 
 
+@pytest.mark.parametrize("censoring", ["left", "right"])
+def test_a_row_of_a_case_lies_on_its_side_of_the_limit(censoring: str) -> None:
+    """Witness: scipy's distribution function below a limit, its survival function above one."""
+    files = tiny_case(
+        "x = 3; x' = 0",
+        {"y": ("x + b", 1.0, "normal")},
+        [("y", 1.0, 3.0)],
+        {"b": ("normal", 0.0, 1.0)},
+        censored=[("y", 2.0, 2.0)],
+    ).files
+    table = files["extended.tsv"].replace("left", censoring)
+    objective = objective_of(cs.load_case({**files, "extended.tsv": table}))
+    beyond = stats.norm(3.5, 1.0).logcdf if censoring == "left" else stats.norm(3.5, 1.0).logsf
+    assert objective.parts(np.array([0.5]))["censored"] == pytest.approx(beyond(2.0), abs=1e-9)
+
+
 @pytest.mark.parametrize("upper", [-1.0, 0.0, np.inf])
 def test_nothing_to_see_is_graded_lowest(upper: float) -> None:
     """S((cut - ln level)/scale) tends to 1 as the level goes to 0; what moves it no more has no slope."""
