@@ -175,7 +175,8 @@ def label(figure: Any, *, own: bool, case: Case | None, rests_on: Iterable[str] 
         As :attr:`cellsim.posterior.approximation.Approximation.words` has it.
     """
     size, high = 6.5, 6.5 * 1.35 / 72
-    across = max(int(figure.get_figwidth() * 72 / (size * 0.5)), 30)
+    # letters of matplotlib's own font are 0.53 of their size wide on average; a margin for lines of wide ones
+    across = max(int(figure.get_figwidth() * 72 / (size * 0.56)), 30)
     style = {"ha": "center", "va": "bottom", "fontsize": size, "color": GREY}
     there = {text.get_gid(): text for text in figure.texts}
     new = [fill(f"Numbers rest on {each}.", across) for each in dict.fromkeys(rests_on)]

@@ -82,17 +82,22 @@ class Approximation:
         return self.name + (f", {count} doubt{'s' * (count > 1)}" if count else "")
 
     @property
+    def _heads(self) -> list[str]:
+        """The head of each doubt, once."""
+        return list(dict.fromkeys(_head(each) for each in self.doubts))
+
+    @property
     def brief(self) -> str:
         """The head of each doubt; empty without any."""
-        return "; ".join(_head(each) for each in self.doubts)
+        return "; ".join(self._heads)
 
     @property
     def words(self) -> str:
         """The name with the heads of the first doubts, for a footnote."""
         if not self.doubts:
             return self.name
-        more = len(self.doubts) - _SHOWN
-        shown = replace(self, doubts=self.doubts[:_SHOWN]).brief
+        more = len(self._heads) - _SHOWN
+        shown = "; ".join(self._heads[:_SHOWN])
         return f"{self.name} (doubts: {shown}{f'; and {more} more' * (more > 0)})"
 
     @property
