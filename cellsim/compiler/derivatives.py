@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -61,7 +62,7 @@ class System:
     courses : list of (int, int)
         Smooth functions of time alone in rates, each with its slope in time.
     gaps : list of int
-        What crosses zero where a condition on states turns; first those in rates, `switches` in number.
+        What crosses zero where a condition on states, or a floor of them in rates, turns; first those in rates, `switches` in number.
     """
 
     equations: Equations
@@ -309,6 +310,9 @@ class System:
         """Differences that cross zero where a condition on states turns, in rates and in events."""
         graph, found = self.graph, list[int]()
         in_rates = [node for node in self.mode_turns if graph.ops[node] == "lt"]
+        for floor in self.mode_turns:
+            if graph.ops[floor] == "floor":  # it turns where its argument is whole
+                found.append(graph.call("sin", graph.mul(graph.const(math.pi), graph.args[floor][0])))
         in_events = graph.reachable([self.frozen_conditions[e] for e in self.located])
         for node in [*in_rates, None, *in_events]:
             if node is None:

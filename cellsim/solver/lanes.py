@@ -172,7 +172,7 @@ def begin(
         path=np.empty((1024, 3 + 5 * n) if dense else (0, 0)),
         now=np.zeros(3 * len(machine.held), np.int64),
         pace=np.full(5 * len(machine.held), np.nan),
-        seen=np.zeros(5 * int(machine.offsets[N_GAPS]) * width),
+        seen=np.zeros(7 * int(machine.offsets[N_GAPS]) * width),
         flow=np.zeros(2 * n * width),
         share=share,
         low=np.zeros((n, width), np.int64),

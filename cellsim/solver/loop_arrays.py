@@ -126,7 +126,7 @@ class Group(NamedTuple):
     pace: (
         Reals  # (5 n_roots,): when each located event fired and how its intervals shrink (see `_without_end`)
     )
-    seen: Reals  # (5 n_gaps W,): room for gaps along a step
+    seen: Reals  # (7 n_gaps W,): room for gaps along a step
     flow: Reals  # (2 n W,): room
     share: Reals  # (n, W): the absolute error allowed in a state as a share of its largest value; zero where it is given
     low: Wholes  # (n, W): whether a state has fallen so far that its error counts

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, Protocol
 
 import numpy as np
@@ -24,6 +25,10 @@ Flags = np.ndarray[Any, np.dtype[np.bool_]]
 Interpolant = Callable[[Array], Array]
 
 _LOOKS = (0.25, 0.5, 0.75, 1.0)  # where a step is searched for a condition that turned
+_FOLLOWED, _MOST_LOOKS = (
+    0.1,
+    257,
+)  # of its range: what a line between two looks may leave of a gap; the most looks
 _LAG = 1e3  # how much larger than wanted a tolerance may be before LSODA starts anew
 _TINY = 1e-9  # a stretch this short (relative to the day) is crossed in one explicit step
 _PARTS = 8  # into which every stretch between two known days is stepped at least
@@ -35,7 +40,7 @@ _JUDGED, _REPEATS = 0.01, 0.05
 _UNRESOLVED, _RISEN = 1e3, 10.0
 # of the largest value of a state, each tried where the one before did not resolve what grew again by itself
 _SHARES = (PEAK_SHARE, 1e-12, 1e-30, 1e-80, 1e-200)
-_NOTHING = 1e-250  # a value this small is an exponential that has run out of numbers, and counts as 0
+_LEAST = 1e-290  # absolute tolerance: LSODA divides by it
 _MOST_ROUNDS = 64  # events that set off events at one instant
 _NO_DELAY = 1e-8  # of the time scale: what an event brings about this soon is of the same instant
 # an event whose intervals shrink to this share of what they were, by one factor each time, has no end
@@ -107,7 +112,8 @@ class _Tolerances:
         if self.atol is not None:
             return np.full(y.shape, self.atol)
         self.peaks = np.maximum(self.peaks, np.abs(y))
-        return np.where(self.peaks > _NOTHING, self.shares * self.peaks, UNSEEN) * self.rtol
+        followed = np.maximum(self.shares * self.peaks * self.rtol, _LEAST)
+        return np.where(self.peaks > 0, followed, UNSEEN * self.rtol)
 
     def regrowing(self, rates: Callable[[float, Array], Array], t: float, y: Array, moved: Array) -> Flags:
         """Which states, so far below their largest value that their error counts, grow in proportion to themselves.
@@ -132,9 +138,7 @@ class _Tolerances:
         return own
 
     def _low(self, y: Array) -> Flags:
-        return np.asarray(
-            (np.abs(y) < _UNRESOLVED * self.of(y)) & (self.peaks > _NOTHING) & (self.atol is None)
-        )
+        return np.asarray((np.abs(y) < _UNRESOLVED * self.of(y)) & (self.peaks > 0) & (self.atol is None))
 
     def jumped(self, y: Array) -> None:
         """States that were set anew have not grown to what they are."""
@@ -304,11 +308,14 @@ class _Watch:
             for e in again:
                 self.held[e] = holds[e]
 
-    def turning(self, curve: Interpolant, start: float, end: float, middle: float) -> float | None:
-        """First day in (start, end] on which a condition on states has turned true."""
+    def turning(
+        self, curve: Interpolant, start: float, end: float, middle: float, between: Iterable[float] = ()
+    ) -> float | None:
+        """First day in (start, end] on which a condition on states has turned true; days to be looked at beside others."""
         before = start
-        for look in _LOOKS:
-            day = start + look * (end - start)
+        for day in sorted(
+            {*(start + look * (end - start) for look in _LOOKS), *(day for day in between if day < end)}
+        ):
             holds = self.events.truths(day, curve(np.array([day]))[:, 0], middle)
             if (holds & ~self.held).any():
                 low, high = before, day
@@ -326,6 +333,66 @@ def _endless(name: str, t: float) -> SimulationError:
         f"The solution cannot be carried past day {t:.6g}: events set each other off without end; {name} fires "
         "again and again."
     )
+
+
+def _followed(gaps: Callable[[Array], Array], start: float, end: float) -> tuple[Array, Array]:
+    """Days of a step, and gaps there, between which straight lines follow every gap."""
+    looks = np.linspace(start, end, 9)
+    seen = gaps(looks)
+    while seen.size and len(looks) < _MOST_LOOKS:
+        between = gaps(0.5 * (looks[1:] + looks[:-1]))
+        rest = np.abs(between - 0.5 * (seen[1:] + seen[:-1])).max(axis=0)
+        looks = np.linspace(start, end, 2 * len(looks) - 1)
+        both = np.empty((len(looks), seen.shape[1]))
+        both[::2], both[1::2] = seen, between
+        seen = both
+        if (rest <= _FOLLOWED * np.ptp(seen, axis=0) + 1e-12 * np.abs(seen).max(axis=0)).all():
+            break
+    return looks, seen
+
+
+def _between_crossings(
+    motion: Motion, curve: Interpolant, start: float, end: float, middle: float
+) -> list[float]:
+    """Days between those on which gaps cross zero in a step, and where they come nearest to it.
+
+    A condition made of several may hold between two crossings only, and one that is met and left again at its nearest.
+    """
+
+    def gaps(days: Array) -> Array:
+        return np.array([motion.gaps(day, y, middle) for day, y in zip(days, curve(days).T, strict=True)])
+
+    def gap(day: float, i: int) -> float:
+        return float(gaps(np.array([day]))[0, i])
+
+    looks, seen = _followed(gaps, start, end)
+    if not seen.size:
+        return []
+    sides, crossings, nearest = seen > 0, list[float](), list[float]()
+    for k, i in zip(*np.nonzero(sides[1:] != sides[:-1]), strict=True):
+        low, high = float(looks[k]), float(looks[k + 1])
+        for _ in range(50):
+            half = 0.5 * (low + high)
+            low, high = (half, high) if (gap(half, i) > 0) == sides[k, i] else (low, half)
+        crossings.append(high)
+    away = np.abs(seen)
+    least = (
+        (away[1:-1] < away[:-2])
+        & (away[1:-1] <= away[2:])
+        & (sides[2:] == sides[:-2])
+        & (sides[1:-1] == sides[2:])
+    )
+    for k, i in zip(*np.nonzero(least), strict=True):
+        sign = 1.0 if sides[k, i] else -1.0
+        found = minimize_scalar(
+            lambda day, i=i, sign=sign: sign * gap(day, i),
+            bounds=(looks[k], looks[k + 2]),
+            method="bounded",
+            options={"xatol": 1e-9 * (end - start)},
+        )
+        nearest += [float(found.x)] if found.fun < 0 else []
+    crossings.sort()
+    return [*nearest, *(0.5 * (a + b) for a, b in pairwise(crossings) if b - a > _same_instant(b))]
 
 
 def _crossing(
@@ -346,10 +413,10 @@ def _crossing(
         states = curve(days)
         return np.array([motion.gaps(day, y, middle) for day, y in zip(days, states.T, strict=True)])
 
-    looks = np.linspace(start, end, 9)
-    if not gaps(looks[:1]).size:
+    looks, seen = _followed(gaps, start, end)
+    found = list[tuple[float, float, bool]]()
+    if not seen.size:
         return None
-    seen, found = gaps(looks), list[tuple[float, float, bool]]()
     for i in range(seen.shape[1]):
         sign = 1.0 if seen[0, i] > 0 else -1.0
 
@@ -361,7 +428,7 @@ def _crossing(
             continue
         day = float(looks[crossed[0]]) if crossed.size else end
         if not crossed.size:
-            near = min(max(int(np.argmin(sign * seen[:, i])), 1), 7)
+            near = min(max(int(np.argmin(sign * seen[:, i])), 1), len(looks) - 2)
             before, here, after = sign * seen[near - 1 : near + 2, i]
             bend = before - 2 * here + after
             if bend <= 0 or here - 0.125 * (after - before) ** 2 / bend > 0.2 * here:
@@ -598,9 +665,12 @@ def _stretch(
                     raise _StopError(why, now, solver.y, found)
                 turned = _crossing(motion, curve, before, now, middle, tolerances)
                 if watch:
-                    day = watch.turning(curve, before, turned[1] if turned else now, middle)
+                    more = _between_crossings(motion, curve, before, now, middle)
+                    day = watch.turning(curve, before, turned[1] if turned else now, middle, more)
                     if day is None and turned and not turned[2]:
-                        day = watch.turning(curve, turned[1], now, middle)
+                        day = watch.turning(
+                            curve, turned[1], now, middle, [each for each in more if each > turned[1]]
+                        )
                     if day is not None:
                         begins = day - _same_instant(day)
                         begins = begins if begins > before else day

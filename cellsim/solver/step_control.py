@@ -45,6 +45,7 @@ from cellsim.solver.loop_arrays import (
 )
 
 __all__ = [
+    "BETWEEN",
     "call_kernel",
     "compiled",
     "fields_at",
@@ -56,17 +57,18 @@ __all__ = [
     "read_heights",
     "read_rates",
     "record_step",
+    "through_five",
 ]
 
 START = 1.2
 # times its absolute error: of a state below that too little is known for what it may grow to
 _UNRESOLVED = 1e3
-_NOTHING = 1e-250  # a value this small is an exponential that has run out of numbers, and counts as 0
+_LEAST = 1e-290  # absolute tolerance: below it rounding is no share of the value any more
 _RISEN = 10.0  # times the least it has been since: then it is asked why it rises
 _GROWTH = 0.25  # of it in the first stage of a step: the same
 _RISING = 3  # what `low` says of it until that is known
 _ROUGH = 2e-4  # of its range in a piece of a step: what a polynomial must not leave of an output that may be greatest
-_BETWEEN = 0.618  # of a piece: where its polynomial is compared with the output, at no regular distance from its points
+BETWEEN = 0.618  # of a piece: where a polynomial through five points is compared with what it stands for, at no regular distance from its points
 _FINEST = 1e-5  # of a step: no piece is shorter
 
 
@@ -192,10 +194,10 @@ def follow_scales(G, source):  # type: ignore[no-untyped-def]
             continue
         for i in range(s * W, s * W + W):
             value, share = abs(w[source + i]), G.share[i] * rtol
-            if value > w[off[S_PEAK] + i] and value > _NOTHING:
+            if value > w[off[S_PEAK] + i]:
                 w[off[S_PEAK] + i] = value
                 if share > 0.0:
-                    w[off[S_ATOL] + i] = share * value
+                    w[off[S_ATOL] + i] = max(share * value, _LEAST)
             if value < _UNRESOLVED * share * w[off[S_PEAK] + i]:
                 if low[i] == 0 or jumped:
                     low[i], least[i] = 1, value
@@ -327,7 +329,7 @@ def read_heights(G, base, time, row, n_watched):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def _through_five(a, count, i, x):  # type: ignore[no-untyped-def]
+def through_five(a, count, i, x):  # type: ignore[no-untyped-def]
     """The polynomial through an output at five points, at x between 0 and 1 of their piece."""
     y0, y1, y2, y3, y4 = a[i], a[count + i], a[2 * count + i], a[3 * count + i], a[4 * count + i]
     d1, d2 = y1 - y0, y2 - 2.0 * y1 + y0
@@ -341,7 +343,7 @@ def _top_inside(a, count, i, greatest):  # type: ignore[no-untyped-def]
     """Where between 0 and 1 the polynomial through five points is above the greatest value so far, or -1."""
     best, top = greatest + 1e-12 * abs(greatest), -1.0
     for look in range(1, 80):
-        value = _through_five(a, count, i, look / 80.0)
+        value = through_five(a, count, i, look / 80.0)
         if value > best:
             best, top = value, look / 80.0
     return top
@@ -378,14 +380,14 @@ def follow_heights(G, base, t, h, last, n_watched):  # type: ignore[no-untyped-d
         rough = False
         if some:
             for row in (1, 3, 5):
-                place = left + (0.25 * row if row < 5 else _BETWEEN) * wide
+                place = left + (0.25 * row if row < 5 else BETWEEN) * wide
                 interpolate(off, w, place, off[S_YS])
                 read_heights(G, base, t + place * h, np.int64(row), n_watched)
             for i in range(count):
                 low, high = a[i], a[i]
                 for row in range(1, 6):
                     low, high = min(low, a[row * count + i]), max(high, a[row * count + i])
-                rest = abs(_through_five(a, count, i, _BETWEEN) - a[5 * count + i])
+                rest = abs(through_five(a, count, i, BETWEEN) - a[5 * count + i])
                 rough = rough or (rest > _ROUGH * (high - low) and high + (high - low) > G.greatest[i])
         if rough and wide > _FINEST:
             wide *= 0.5

@@ -31,7 +31,7 @@ from cellsim.solver.loop_arrays import (
     S_Y1,
     S_YS,
 )
-from cellsim.solver.step_control import call_kernel, compiled, interpolate
+from cellsim.solver.step_control import BETWEEN, call_kernel, compiled, interpolate, through_five
 from cellsim.solver.step_loop_tangents import copy_tangents, event_tangents
 
 __all__ = [
@@ -45,6 +45,9 @@ __all__ = [
     "without_end",
 ]
 
+_EARLY = 0.146  # of a step: another such place, for a wave may look like a slower one in six
+_SOON = 1e-6  # of a step
+_FOLLOWED = 0.01  # of its range in a step: what a polynomial may leave of a gap
 _ROUNDS = 64  # events that set off events at one instant
 _NO_DELAY = 1e-7  # of the first step: what an event brings about this soon is of the same instant
 # an event whose intervals shrink to this share of what they were, by one factor each time, has no end
@@ -268,25 +271,90 @@ def _gap_error(addr, off, opt, w, base, gap):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def turned_within(G, base):  # type: ignore[no-untyped-def]
-    """Where in this step a condition on states turns and turns back, as a share of it; 0 if nowhere.
+def _across(addr, off, w, base, seen, gaps, i, side, wide):  # type: ignore[no-untyped-def]
+    """Where in a step a gap is farthest on the other side, near where a polynomial through five points is; or 0."""
+    sign = 1.0 if side else -1.0
+    lowest, at, reach = np.inf, 0.0, 0.02
+    for look in range(1, 80):
+        here = sign * through_five(seen, gaps, i, look / 80.0)
+        if here < lowest:
+            lowest, at = here, look / 80.0
+    if lowest > 0.05 * wide:
+        return 0.0
+    farthest, found = 0.0, 0.0
+    for _ in range(3):
+        at = min(max(at, reach), 1.0 - reach)
+        low = sign * _gap_at(addr, off, w, base, at - reach, i)
+        here = sign * _gap_at(addr, off, w, base, at, i)
+        high = sign * _gap_at(addr, off, w, base, at + reach, i)
+        for probe in range(3):
+            value = low if probe == 0 else here if probe == 1 else high
+            if value < farthest:
+                farthest, found = value, at + (probe - 1) * reach
+        bend = low - 2.0 * here + high
+        if not bend > 0.0:
+            break
+        at += min(max(0.5 * (low - high) / bend, -1.0), 1.0) * reach
+        reach *= 0.15
+    return found
 
-    Every gap is looked at in five places, and where a parabola through three of them comes near zero.
+
+@compiled
+def turned_within(G, base, long):  # type: ignore[no-untyped-def]
+    """Where this step is to end, lest a condition on states turn and turn back in it, as a share of it; 0: at its end.
+
+    Every gap is looked at in seven places. A parabola through three of them that comes near zero is followed there. Where no
+    polynomial through five of them tells the others, a step that is `long` is halved. Where several gaps of events cross
+    zero, a condition made of them may hold between the first two only.
     """
     addr, off, opt, w, seen = G.addr, G.off, G.opt, G.w, G.seen
     gaps, size = off[N_GAPS] * off[N_LANES], off[N_STATES] * off[N_LANES]
-    for probe in range(5):
-        if 0 < probe < 4:
-            interpolate(off, w, 0.25 * probe, off[S_YS])
+    for probe in range(7):
+        if probe != 0 and probe != 4:
+            place = 0.25 * probe if probe < 4 else BETWEEN if probe == 5 else _EARLY
+            interpolate(off, w, place, off[S_YS])
         else:
             for i in range(size):
                 w[off[S_YS] + i] = w[(off[S_Y1] if probe else off[S_Y]) + i]
         call_kernel(addr[GAPS], base, base)
         for i in range(gaps):
             seen[probe * gaps + i] = w[off[S_GAPS] + i]
+    first = second = 1.0
     for i in range(gaps):
-        side = seen[i] > 0.0
-        if (seen[4 * gaps + i] > 0.0) != side:
+        low, high, near = seen[i], seen[i], abs(seen[i])
+        for probe in range(1, 7):
+            here = seen[probe * gaps + i]
+            low, high, near = min(low, here), max(high, here), min(near, abs(here))
+        reach = high - low
+        rest = max(
+            abs(through_five(seen, gaps, i, BETWEEN) - seen[5 * gaps + i]),
+            abs(through_five(seen, gaps, i, _EARLY) - seen[6 * gaps + i]),
+        )
+        if (
+            long
+            and rest > _FOLLOWED * reach
+            and 100.0 * rest > near
+            and rest > _gap_error(addr, off, opt, w, base, i)
+        ):
+            return 0.5
+        side, end = seen[i] > 0.0, seen[4 * gaps + i] > 0.0
+        if abs(seen[i]) <= _NO_DELAY * reach:  # it begins at zero: the side it leaves to
+            side = _gap_at(addr, off, w, base, _SOON, i) > 0.0
+        if abs(seen[4 * gaps + i]) <= _NO_DELAY * reach:
+            end = _gap_at(addr, off, w, base, 1.0 - _SOON, i) > 0.0
+        if off[N_ROOTS] and end != side:
+            left, right = 0.0, 1.0
+            for _ in range(50):
+                theta = 0.5 * (left + right)
+                if (_gap_at(addr, off, w, base, theta, i) > 0.0) == side:
+                    left = theta
+                else:
+                    right = theta
+            if right < first:
+                first, second = right, first
+            elif right < second:
+                second = right
+        if end != side:
             continue
         theta = 0.0
         for probe in range(1, 4):
@@ -318,8 +386,12 @@ def turned_within(G, base):  # type: ignore[no-untyped-def]
                 )
             if theta > 0.0:
                 break
-        if theta > 0.0:
-            away = abs(_gap_at(addr, off, w, base, theta, i))
-            if away > _gap_error(addr, off, opt, w, base, i):
-                return theta
-    return 0.0
+        for attempt in range(2):
+            if attempt:  # what was found first may be too near to zero to count
+                theta = _across(addr, off, w, base, seen, gaps, i, side, reach)
+            if theta > 0.0:
+                away = abs(_gap_at(addr, off, w, base, theta, i))
+                if away > _gap_error(addr, off, opt, w, base, i):
+                    return theta
+    # what crosses together, or where the last step ended, has nothing between
+    return 0.5 * (first + second) if second < 1.0 and first > 1e-9 and second - first > 1e-9 else 0.0

@@ -107,6 +107,7 @@ from cellsim.solver.step_loop_tangents import (
 __all__ = ["observe_group", "run_group"]
 
 _SHORTEST = 1e-11  # of the time: below this a step no longer looks for the end of a branch
+_LONG = 1e-9  # of the time: below this a step is no longer halved to see what turns in it
 _TOUCHED = 1e-3  # of its mean speed in the step: a gap this slow where it turns does not cross
 
 _group, _tangents, _reading = fields_at(Group), fields_at(Tangents), fields_at(Reading)
@@ -303,7 +304,7 @@ def run_group(at, base, other, given_start, first, stop, n_breaks, n_times, stri
             if off[N_GAPS]:
                 call_kernel(addr[DENSE], base, base)
                 dense = True
-                turned = turned_within(G, base)
+                turned = turned_within(G, base, h > _LONG * max(abs(t), abs(end)))
                 if (
                     turned > 0.0
                 ):  # end this step where the condition holds otherwise, and begin the next there

@@ -546,3 +546,62 @@ def test_what_rises_and_falls_too_often_is_refused_by_name() -> None:
     model = load_model("x = 0; x' = sin(100000*time)")
     with pytest.raises(SimulationError, match=r"'sin\(100000\*time\)' rises and falls too often"):
         simulate(model, NONE, [0, 1000])
+
+
+# ---- what turns and turns back within a step ------------------------------------------------------------------
+
+CLOCK = "s = 0; s' = 1; n = 0; "
+HALF_DAY = "n' = piecewise(1, {}, 0)"
+PARABOLA = "s = 0; s' = 0.01; x = 0; x' = 0.0402*(1 - 2*s); n = 0; n' = floor(x)"
+
+
+@pytest.mark.parametrize("solver", SOLVERS)
+@pytest.mark.parametrize(
+    ("text", "until", "exact"),
+    [
+        (CLOCK + HALF_DAY.format("s >= 100 && s < 107"), 365.0, 7.0),
+        (CLOCK + HALF_DAY.format("s >= 100 && s < 100.01"), 365.0, 0.01),
+        (CLOCK + HALF_DAY.format("s - 7*floor(s/7) < 0.5"), 30.0, 2.5),
+        (CLOCK + HALF_DAY.format("abs(s - 50) < 0.01"), 365.0, 0.02),
+        ("x = 10; x' = -x; n = 0; " + HALF_DAY.format("x < 5 && x > 4.9"), 10.0, math.log(5 / 4.9)),
+        (
+            "d = 1000; x = 10; x' = -0.1*x; at (x < 5): d = time; n = 0; "
+            + HALF_DAY.format("time >= d + 50 && time < d + 50.02"),
+            365.0,
+            0.02,
+        ),
+        # two levels crossed at one instant, one of them twice over
+        (
+            "x = 10; x' = -x; n = 0; n' = piecewise(1, x < 5, 0) + piecewise(2, 2*x < 10, 0)",
+            10.0,
+            3 * (10 - math.log(2)),
+        ),
+        ("x = 10; x' = -x; n = 0; m = 0; at (x < 5): n = n + 1; at (2*x < 10): m = m + 1", 10.0, 1.0),
+        # 4.02 s (1 - s) is above 1 in the middle of a hundred days, for the root of 1 - 4/4.02 of them
+        (PARABOLA, 100.0, 100 * math.sqrt(1 - 4 / 4.02)),
+    ],
+)
+def test_a_window_of_states_is_met_however_short(text: str, until: float, exact: float, solver: str) -> None:
+    """The time spent in each, or how often it was entered."""
+    # LSODA's own error of a hundred days' polynomial at its tolerance
+    precise = 1e-4 if solver == "rodas" else 1e-3
+    assert last(text, "n", until, solver) == pytest.approx(exact, rel=precise, abs=1e-6)
+
+
+@pytest.mark.parametrize("solver", SOLVERS)
+@pytest.mark.parametrize(
+    ("condition", "fires"),
+    [
+        ("s > 50 && s < 50.01", 1),
+        ("abs(s - 50) < 0.001", 1),
+        ("time >= d + 50 && time < d + 50.001", 1),
+    ],
+)
+def test_an_event_on_a_window_of_states_fires_each_time(condition: str, fires: int, solver: str) -> None:
+    text = f"{CLOCK}d = 1000; at (time >= 20): d = time; at ({condition}): n = n + 1"
+    assert last(text, "n", 365.0, solver) == fires
+
+
+def test_an_event_on_a_wave_fires_once_a_period() -> None:
+    """s = t: sin s passes 0.999 at asin(0.999) and every 2 pi after it."""
+    assert last(f"{CLOCK}at (sin(s) > 0.999): n = n + 1", "n", 365.0) == 58
