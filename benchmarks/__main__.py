@@ -37,6 +37,9 @@ about ten minutes) and prints each that changed the posterior without being refu
 
 `python -m benchmarks.mutations [word ...]` makes mistakes in the sources themselves, each in a copy of the tree, and prints which
 test catches it, or that none does (all of them in about a quarter of an hour; words choose).
+
+`python -m benchmarks.collapsed [variant] [seed ...]` draws from a variant of the shipped case by the collapsed sampler (two minutes of
+processor time a seed) and prints evidence, effective draws and cost; docs/answers.md has what it found.
 """
 
 

@@ -316,7 +316,7 @@ def test_profile_from_the_command_line(folder: Path, capsys: pytest.CaptureFixtu
 
 def test_sample_and_compare_from_the_command_line(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out, saved = folder.parent / "post.nc", folder.parent / "compared.json"
-    few = ["--draws", "30", "--tune", "40", "--chains", "2", "--starts", "1"]
+    few = ["--method", "nuts", "--draws", "30", "--tune", "40", "--chains", "2", "--starts", "1"]
     assert main(["sample", str(folder), *few, "--hold-spreads", "--out", str(out)]) == 0
     assert "2 chains x 30 draws" in capsys.readouterr().out
     assert main(["sample", str(out), "--draws", "20", "--tune", "40"]) == 0
