@@ -172,7 +172,9 @@ def test_a_peak_is_that_of_the_closed_form_wherever_it_lies(
 ) -> None:
     """Bateman's function rises and falls within hours between recorded days; gut jumps at doses, the last day's too."""
     formula, fit = loaded
-    swept = cs.sweep(fit, {"three": PLAN}, until=until, measures=[PeakLoad()], draws=9, history=None)
+    swept = cs.sweep(
+        fit, {"three": PLAN}, until=until, measures=[PeakLoad("cytokines")], draws=9, history=None
+    )
     draws = fit.objective.vector_of(fit.draws(9, seed=0), ["ka", "ke"])
     exact = [exact_peak(ka, ke, formula, until) / 2 for ka, ke in draws]
     assert swept.posterior[0, 0] == pytest.approx(exact, rel=1e-5)
@@ -183,7 +185,7 @@ def test_a_peak_as_a_prediction_has_the_value_and_slope_of_the_closed_form(
 ) -> None:
     """And a trajectory's own peak of x is the same."""
     formula, fit = loaded
-    [asked] = predictions_of(fit, [PeakLoad()], plan=PLAN, until=7.1, history=None)
+    [asked] = predictions_of(fit, [PeakLoad("cytokines")], plan=PLAN, until=7.1, history=None)
     value, slope = asked.of(fit.theta)
     ka, ke = fit.objective.vector_of(fit.theta, ["ka", "ke"])
     assert value == pytest.approx(exact_peak(ka, ke, formula, 7.1) / 2, rel=1e-5)
@@ -202,7 +204,9 @@ def test_a_peak_as_a_prediction_has_the_value_and_slope_of_the_closed_form(
 def test_the_peak_of_what_time_moves_is_found_in_long_steps() -> None:
     """No dose, so steps are as long as the run; y = 2 + sin(2 pi t)/(1 + (t - 20.4)^2) has its top near day 20.25."""
     fit = absorbed("2 + sin(6.283185307179586*time)/(1 + (time - 20.4)^2)")
-    swept = cs.sweep(fit, {"none": cs.Schedule()}, until=50, measures=[PeakLoad()], draws=2, history=None)
+    swept = cs.sweep(
+        fit, {"none": cs.Schedule()}, until=50, measures=[PeakLoad("cytokines")], draws=2, history=None
+    )
     days = np.linspace(20, 21, 1_000_001)
     exact = (2 + np.sin(2 * np.pi * days) / (1 + (days - 20.4) ** 2)).max() / 2
     assert swept.posterior[0, 0] == pytest.approx(exact, rel=1e-6)
