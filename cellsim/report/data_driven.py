@@ -87,9 +87,9 @@ def learned(job: Job) -> tuple[str, str, str]:
 
 def _kind(source: Approximated) -> str:
     """What the file of its table is called."""
-    return {"laplace": "parameters", "variational": "variational_approximation", "chains": "posterior"}[
-        source.approximation.kind
-    ]
+    return {"laplace": "parameters", "variational": "variational_approximation"}.get(
+        source.approximation.kind, "posterior"
+    )
 
 
 def _all(source: Approximated) -> pd.DataFrame:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from cellsim.dosing.infusions import amounts_text
 from cellsim.files import file_name, replaced
+from cellsim.posterior.approximation import KINDS
 from cellsim.predictions.plans import AS_GIVEN
 from cellsim.report.chains import plans_apart
 from cellsim.report.page import details, link, paragraphs, section, table
@@ -114,7 +115,8 @@ def _drawn_from(job: Job) -> str:
     by: dict[str, list[str]] = {}
     for name in job.sweeps:
         by.setdefault(job.sweeps[name].approximation.name, []).append(name or job.case.name)
-    said = [f"Draws of {listed(by.pop('chains'))} are from chains."] if "chains" in by else []
+    sampled = [name for name in (KINDS["chains"], KINDS["collapsed"]) if name in by]
+    said = [f"Draws of {listed(by.pop(name))} are from {name}." for name in sampled]
     said += [
         f"Draws of {listed(names)} are from {means}: good for a direction, not for a decimal."
         for means, names in by.items()
