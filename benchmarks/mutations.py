@@ -296,14 +296,14 @@ MUTATIONS = (
     *_of(
         "cellsim/predictions/sweeps.py",
         ("an interval has the level of one side", "[(1 - level) / 2, 0.5, (1 + level) / 2]", "[1 - level, 0.5, level]",
-         "predictions/test_sweeps.py::test_measures_have_their_closed_forms predictions/test_sweeps.py::test_one_schedule_needs_no_name_and_a_level_is_a_share"),
+         "predictions/test_measures.py::test_an_interval_leaves_half_of_the_rest_on_either_side"),
         ("contraction is of sds, not of variances", "1 - after.var() / before.var()", "1 - after.std() / before.std()",
          "predictions/test_sweeps.py::test_contraction_and_shift_are_those_of_a_normal_law"),
     ),
     *_of(
         "cellsim/identifiability/profile_curve.py",
         ("the threshold of a profile is that of one side", "ndtri(0.5 + level / 2)", "ndtri(level)",
-         "identifiability/test_profiles.py::test_a_linear_gaussian_problem_has_its_parabola"),
+         "identifiability/test_profiles.py::test_intervals_agree_with_lmfit_on_a_well_posed_problem"),
     ),
     *_of(
         "cellsim/comparison/evidence.py",

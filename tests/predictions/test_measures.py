@@ -210,3 +210,13 @@ def test_the_peak_of_what_time_moves_is_found_in_long_steps() -> None:
     days = np.linspace(20, 21, 1_000_001)
     exact = (2 + np.sin(2 * np.pi * days) / (1 + (days - 20.4) ** 2)).max() / 2
     assert swept.posterior[0, 0] == pytest.approx(exact, rel=1e-6)
+
+
+def test_an_interval_leaves_half_of_the_rest_on_either_side() -> None:
+    """Witness: scipy's normal quantiles."""
+    from cellsim.predictions.measures import Asked
+    from cellsim.predictions.sweeps import _summary
+
+    draws = np.random.default_rng(1).standard_normal(100_000)
+    found = _summary(draws, Asked("value", "x", "1"), 0.9, "")
+    assert [found["low"], found["high"]] == pytest.approx([-1.645, 1.645], abs=0.03)
