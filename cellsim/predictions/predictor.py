@@ -161,8 +161,8 @@ class Sample:
     def runs(self, plans: Sequence[Schedule], thetas: Array) -> list[Simulated]:
         """All draws of every plan; what the plans have in common is integrated once."""
         from cellsim.dosing.delivery import deliver
+        from cellsim.predictions.streaming import stream
         from cellsim.solver.integration import Doses
-        from cellsim.solver.streaming import stream
 
         case, threads = self.objective.case, os.cpu_count() or 1
         timelines = [Schedule((), case.products) + self.history + plan for plan in plans]
