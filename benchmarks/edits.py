@@ -21,7 +21,7 @@ import numpy as np
 
 import cellsim as cs
 from cellsim.errors import CellsimError
-from cellsim.likelihood.objective import objective_of
+from cellsim.likelihood.formulation import objective_of
 
 __all__ = ["HARMLESS", "KINDS", "Outcome", "base", "judged"]
 

@@ -25,7 +25,8 @@ from benchmarks.clock import table
 from benchmarks.problem import Array
 from cellsim.case.export_v1 import export_v1
 from cellsim.identifiability.profiles import profile
-from cellsim.likelihood.objective import Objective, objective_of
+from cellsim.likelihood.formulation import objective_of
+from cellsim.likelihood.objective import Objective
 from cellsim.posterior.calibration import Calibration
 from cellsim.posterior.curvature import hessian
 from cellsim.posterior.fitting import optima

@@ -227,13 +227,16 @@ MUTATIONS = (
          "np.divide(1.0, predicted, out=inner, where=rows.logged & ~nothing)", "pass", "likelihood/test_likelihood.py::test_the_gradient_is_that_of_half_the_objective"),
     ),
     *_of(
+        "cellsim/likelihood/formulation.py",
+        ("the bounds of priors are ignored", 'Prior(row.family or "uniform", numbers, row.lower, row.upper)',
+         'Prior(row.family or "uniform", numbers)', "likelihood/test_priors.py::test_bounds_in_a_case_s_table_cut_the_prior"),
+    ),
+    *_of(
         "cellsim/likelihood/objective.py",
         ("the first prior is dropped", "np.concatenate([scores.residual, theta]), jacobian",
          "np.concatenate([scores.residual, 0.0 * theta[:1], theta[1:]]), jacobian", "likelihood/test_likelihood.py::test_the_sum_of_squares_is_the_posterior_up_to_its_constant"),
         ("the first prior is counted twice", "np.concatenate([scores.residual, theta]), jacobian",
          "np.concatenate([scores.residual, np.sqrt(2.0) * theta[:1], theta[1:]]), jacobian", "likelihood/test_likelihood.py::test_the_sum_of_squares_is_the_posterior_up_to_its_constant"),
-        ("the bounds of priors are ignored", 'Prior(row.family or "uniform", numbers, row.lower, row.upper)',
-         'Prior(row.family or "uniform", numbers)', "likelihood/test_priors.py::test_bounds_in_a_case_s_table_cut_the_prior"),
         ("rows are read on each other's day", "by_occasion = np.argsort(order)[rows.occasion]", "by_occasion = order[rows.occasion]",
          "likelihood/test_likelihood.py::test_every_part_is_its_formula"),
         ("one sensitivity is zero", "solution.sensitivities[0, times, rows.output]\n",

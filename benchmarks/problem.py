@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 import cellsim as cs
 from cellsim.compiler.equations import equations_of
 from cellsim.compiler.kernels import Kernels, compile_equations
-from cellsim.likelihood.objective import Objective, objective_of
+from cellsim.likelihood.formulation import objective_of
+from cellsim.likelihood.objective import Objective
 from cellsim.solver.integration import Doses, Solution, integrate
 
 Array = NDArray[np.float64]

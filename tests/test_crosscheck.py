@@ -17,7 +17,8 @@ import pytest
 
 from cellsim.case.case import Case, load_case
 from cellsim.case.export import export_problem
-from cellsim.likelihood.objective import Objective, objective_of
+from cellsim.likelihood.formulation import objective_of
+from cellsim.likelihood.objective import Objective
 from cellsim.model.model import load_model
 from cellsim.solver.simulation import simulate
 

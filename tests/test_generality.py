@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 import cellsim as cs
-from cellsim.likelihood.objective import objective_of
+from cellsim.likelihood.formulation import objective_of
 from cellsim.petab.tables import TableReader, table_text
 from cellsim.predictions.plans import plans_of
 from cellsim.report.products import plan_words

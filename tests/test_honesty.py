@@ -20,7 +20,8 @@ import cellsim as cs
 from benchmarks.honesty import coverage, ledger, posteriors, preference, ranks, sbc
 from benchmarks.honesty.patients import NOTHING, drives, full
 from cellsim.errors import CalibrationError
-from cellsim.likelihood.objective import Objective, objective_of
+from cellsim.likelihood.formulation import objective_of
+from cellsim.likelihood.objective import Objective
 from cellsim.likelihood.replicates import replicate
 from cellsim.posterior.fitting import optima
 from cellsim.posterior.laplace import Mixture, Mode

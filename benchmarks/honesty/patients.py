@@ -16,7 +16,8 @@ import cellsim as cs
 from cellsim.compiler.equations import equations_of
 from cellsim.compiler.kernels import compile_equations
 from cellsim.dosing.delivery import deliver
-from cellsim.likelihood.objective import Objective, objective_of
+from cellsim.likelihood.formulation import objective_of
+from cellsim.likelihood.objective import Objective
 from cellsim.solver.integration import Doses, integrate
 
 # small cases are made in one call by what the tests use; last, so that an installed cellsim comes first

@@ -218,7 +218,7 @@ def _simulate(options: argparse.Namespace) -> None:
             raise CellsimError(f"{options.source} is a model; variants belong to a case.")
         timeline, start = plan or Schedule(), 0.0
     else:
-        from cellsim.likelihood.objective import objective_of
+        from cellsim.likelihood.formulation import objective_of
 
         objective = objective_of(case, model, variant=options.variant)
         timeline = case.timeline if plan is None else case.history + plan

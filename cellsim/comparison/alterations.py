@@ -10,7 +10,8 @@ import numpy as np
 
 from cellsim.case.alteration import altered
 from cellsim.errors import CalibrationError, Problem, did_you_mean
-from cellsim.likelihood.objective import Objective, objective_of
+from cellsim.likelihood.formulation import objective_of
+from cellsim.likelihood.objective import Objective
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

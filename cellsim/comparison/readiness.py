@@ -17,7 +17,7 @@ from cellsim.case.alteration import altered
 from cellsim.case.alternatives import ALTERNATIVES
 from cellsim.case.case import Case, load_case
 from cellsim.errors import CellsimError, Problem
-from cellsim.likelihood.objective import objective_of
+from cellsim.likelihood.formulation import objective_of
 from cellsim.likelihood.priors import Prior
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from cellsim.comparison.robustness_table import BASE, ConclusionRow, Robustness
 from cellsim.comparison.variant_roles import variant_roles
 from cellsim.errors import CalibrationError, CellsimError, Problem, unusable
 from cellsim.likelihood.compatibility import case_given, foreign, variants_chosen
-from cellsim.likelihood.objective import objective_of
+from cellsim.likelihood.formulation import objective_of
 from cellsim.posterior.approximation import together
 from cellsim.posterior.calibration import Calibration, versions
 from cellsim.posterior.fitting import calibrate

@@ -60,7 +60,7 @@ def variant_roles(objectives: Mapping[str, Objective], default: str) -> VariantR
     Examples
     --------
     >>> from cellsim.case.case import load_case
-    >>> from cellsim.likelihood.objective import objective_of
+    >>> from cellsim.likelihood.formulation import objective_of
     >>> case = load_case("sjogren_rfib")
     >>> variant_roles({each: objective_of(case, variant=each) for each in ("V0", "V2", "V4")}, "V2")
     VariantRoles(default='V2', nulls=('V0',), acting=('V2', 'V4'), neutral=('V4',))

@@ -11,7 +11,8 @@ from cellsim.comparison.left_out import Left, all_left_out
 from cellsim.comparison.verdicts import VARIATIONAL_OFF
 from cellsim.errors import CalibrationError, Problem
 from cellsim.likelihood.compatibility import case_given, foreign, variants_chosen
-from cellsim.likelihood.objective import Objective, objective_of
+from cellsim.likelihood.formulation import objective_of
+from cellsim.likelihood.objective import Objective
 from cellsim.posterior.calibration import Calibration
 from cellsim.posterior.fitting import calibrate
 from cellsim.posterior.variational import VariationalApproximation, VariationalEvidence

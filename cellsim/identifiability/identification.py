@@ -316,7 +316,7 @@ def identify(
     Examples
     --------
     >>> from cellsim.case.case import load_case
-    >>> from cellsim.likelihood.objective import objective_of
+    >>> from cellsim.likelihood.formulation import objective_of
     >>> found = identify(objective_of(load_case("sjogren_rfib")), points=1)
     >>> "t_n" in found.structure.untouched
     True

@@ -140,7 +140,7 @@ def unlike(given: Objective, expected: Objective) -> list[str]:
     Examples
     --------
     >>> from cellsim.case.case import load_case
-    >>> from cellsim.likelihood.objective import objective_of
+    >>> from cellsim.likelihood.formulation import objective_of
     >>> case = load_case("sjogren_rfib")
     >>> unlike(objective_of(case, variant="V0"), objective_of(case, variant="V0"))
     []

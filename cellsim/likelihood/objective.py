@@ -10,18 +10,17 @@ Blood samples of one visit share one latent day; a sample is read wherever that 
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from cellsim.errors import CalibrationError, CaseError, Problem, did_you_mean
-from cellsim.likelihood.observations import Rows, Term, score_rows, terms_of
+from cellsim.errors import CalibrationError, Problem, did_you_mean
+from cellsim.likelihood.observations import Rows, Term, score_rows
 from cellsim.likelihood.priors import Coordinates, Prior
 from cellsim.solver.simulation import Values
 
@@ -30,7 +29,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from cellsim.case.case import Case
-    from cellsim.case.records import PriorRow
     from cellsim.compiler.kernels import Kernels
     from cellsim.likelihood.observations import Scores
     from cellsim.model.model import Model
@@ -38,7 +36,7 @@ if TYPE_CHECKING:
 
     Array = NDArray[np.float64]
 
-__all__ = ["Evaluation", "Objective", "objective_of"]
+__all__ = ["Evaluation", "Objective", "kernels_for"]
 
 # beyond any residual a start could have, however small the noise; makes a failed simulation lose every comparison
 # without being nan
@@ -204,13 +202,7 @@ class Objective:
         model : Model, optional
             The objective's own by default.
         """
-        from cellsim.compiler.equations import equations_of
-        from cellsim.compiler.kernels import compile_equations
-
-        model = self.model if model is None else model
-        used = {each.name for formula in outputs.values() for each in formula.free_symbols}
-        elsewhere = sorted(used - set(_names(model)))
-        return compile_equations(equations_of(model, outputs, extra_parameters=elsewhere))
+        return kernels_for(self.model if model is None else model, outputs)
 
     def days(self, theta: Array) -> Array:
         """The day of each sampling occasion."""
@@ -499,118 +491,11 @@ class Objective:
         return {**out, "prior": prior, "change of coordinates": whitened - prior}
 
 
-def objective_of(
-    case: Case,
-    model: Model | None = None,
-    *,
-    variant: str | None = None,
-    rtol: float = 1e-6,
-    hierarchy: bool = False,
-    degrees: float = np.inf,
-) -> Objective:
-    """Bring a case, a model and a variant together.
-
-    Parameters
-    ----------
-    case : Case
-    model : Model, optional
-        The case's own by default.
-    variant : str, optional
-        A row of the model space; the default one otherwise.
-    rtol : float
-        Relative tolerance of the simulations; the absolute one is a thousandth of it.
-    hierarchy : bool
-        Whether parameters with a prior that the case does not let a fit estimate (spreads of a hierarchy) are
-        free as well; they stand last.
-    degrees : float
-        Degrees of freedom of the noise: Student's t instead of normal noise when finite.
-
-    Returns
-    -------
-    Objective
-
-    Raises
-    ------
-    CaseError
-        If the case does not fit the model.
-    CalibrationError
-        For measurement models that are not supported, all at once, for degrees not above zero, and for a variant of a
-        case that has none.
-    ModelError
-        If `model` is none.
-
-    Examples
-    --------
-    >>> from cellsim.case.case import load_case
-    >>> objective = objective_of(load_case("sjogren_rfib"))
-    >>> sum(term.part == "standard" for term in objective.terms)
-    81
-    """
+def kernels_for(model: Model, outputs: Mapping[str, sp.Expr]) -> Kernels:
+    """Machine code of a model and of formulas over it; names in them that are none of the model's are further parameters."""
     from cellsim.compiler.equations import equations_of
     from cellsim.compiler.kernels import compile_equations
-    from cellsim.dosing.delivery import deliver
-    from cellsim.model.model import load_model, model_given
-    from cellsim.solver.integration import Doses
 
-    if variant and not case.variants:
-        raise CalibrationError(f"{case.name} has no variants, so none can be chosen ({variant}).")
-    if model is None:
-        model = load_model(case.model)
-    elif wrong := [problem for problem in case.check(model_given(model)) if problem.severity == "error"]:
-        raise CaseError(wrong)
-    chosen = case.variant(variant or "") if case.variants else None
-    own = {each.name: each.value for each in model.parameters}
-    settled = {row.id: row.nominal for row in case.priors if not row.estimate}
-    # the model that the result hands on is the one that was looked at
-    if held := {
-        name: value
-        for name, value in settled.items()
-        if name in own and not math.isclose(value, own[name], rel_tol=1e-6)
-    }:
-        model = model.with_values(held)
-    fixed = {**own, **settled, **dict(chosen.fixed if chosen else ())}
-    open_rows = [row for row in case.priors if row.id not in dict(chosen.fixed if chosen else ())]
-    free = [row for row in open_rows if row.estimate]
-    if hierarchy:
-        free += [row for row in open_rows if row.family and not row.estimate]
-    for row in free:
-        fixed.pop(row.id, None)
-    outputs, terms, occasions = terms_of(case, fixed)
     used = {each.name for formula in outputs.values() for each in formula.free_symbols}
-    elsewhere = sorted(used - set(_names(model)))
-    delivery = deliver(case.timeline, model)
-    return Objective(
-        case=case,
-        model=model,
-        variant=chosen.id if chosen else "",
-        names=tuple(row.id for row in free),
-        priors=_priors_of(free),
-        fixed=fixed,
-        terms=terms,
-        occasions=occasions,
-        kernels=compile_equations(equations_of(model, outputs, extra_parameters=elsewhere)),
-        doses=Doses(jumps=delivery.boluses, rates=delivery.inflows),
-        rtol=rtol,
-        degrees=degrees,
-    )
-
-
-def _priors_of(rows: Sequence[PriorRow]) -> tuple[Prior, ...]:
-    """The prior of each row; all that cannot be one are told at once, each in its place."""
-    made, problems = [], []
-    for row in rows:
-        numbers = row.parameters or (row.lower, row.upper)
-        try:
-            made.append(Prior(row.family or "uniform", numbers, row.lower, row.upper))
-        except CaseError as error:
-            problems += [
-                replace(problem, what=f"{row.id}: {problem.what}", file=row.file, row=row.row)
-                for problem in error.problems
-            ]
-    if problems:
-        raise CaseError(problems)
-    return tuple(made)
-
-
-def _names(model: Model) -> list[str]:
-    return ["time", *(each.name for each in model.quantities)]
+    elsewhere = sorted(used - {"time", *(each.name for each in model.quantities)})
+    return compile_equations(equations_of(model, outputs, extra_parameters=elsewhere))

@@ -344,7 +344,7 @@ def score_rows(rows: Rows, predicted: Array, values: Mapping[str, float], degree
     Examples
     --------
     >>> from cellsim.case.case import load_case
-    >>> from cellsim.likelihood.objective import objective_of
+    >>> from cellsim.likelihood.formulation import objective_of
     >>> objective = objective_of(load_case("sjogren_rfib"))
     >>> values = Rows.of(objective.terms[:2])
     >>> score_rows(values, values.measured, {}, np.inf).residual.tolist()

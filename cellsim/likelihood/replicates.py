@@ -122,7 +122,7 @@ def replicate(objective: Objective, theta: Array, *, seed: int) -> Objective:
     Examples
     --------
     >>> import cellsim as cs
-    >>> from cellsim.likelihood.objective import objective_of
+    >>> from cellsim.likelihood.formulation import objective_of
     >>> objective = objective_of(cs.load_case("sjogren_rfib"))
     >>> patient = replicate(objective, np.zeros(len(objective.names)), seed=1)
     >>> len(patient.terms) == len(objective.terms)

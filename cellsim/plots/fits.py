@@ -9,7 +9,8 @@ import numpy as np
 
 from cellsim.dosing.infusions import dose_noun
 from cellsim.errors import CellsimError
-from cellsim.likelihood.objective import Objective, objective_of
+from cellsim.likelihood.formulation import objective_of
+from cellsim.likelihood.objective import Objective
 from cellsim.likelihood.observations import prediction_of
 from cellsim.plots.style import (
     BLACK,

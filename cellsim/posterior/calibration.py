@@ -16,7 +16,8 @@ from cellsim import __version__
 from cellsim.errors import CalibrationError
 from cellsim.files import write_whole
 from cellsim.likelihood.compatibility import saved_case
-from cellsim.likelihood.objective import Objective, objective_of
+from cellsim.likelihood.formulation import objective_of
+from cellsim.likelihood.objective import Objective
 from cellsim.posterior.approximation import LARGEST_SHAPE, Approximation
 from cellsim.posterior.curvature import spread_by_slopes
 from cellsim.posterior.laplace import Mixture, Mode

@@ -103,7 +103,7 @@ def curvature_at(
     Examples
     --------
     >>> import cellsim as cs
-    >>> from cellsim.likelihood.objective import objective_of
+    >>> from cellsim.likelihood.formulation import objective_of
     >>> objective = objective_of(cs.load_case("sjogren_rfib"), variant="V0")
     >>> curvature_at(objective, np.zeros(len(objective.names))).uncertain is None
     True

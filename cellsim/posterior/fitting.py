@@ -20,7 +20,8 @@ from cellsim.case.model_checks import overridden
 from cellsim.errors import CalibrationError, did_you_mean, unusable
 from cellsim.interrupts import brought_home
 from cellsim.likelihood.compatibility import case_given
-from cellsim.likelihood.objective import Evaluation, Objective, objective_of
+from cellsim.likelihood.formulation import objective_of
+from cellsim.likelihood.objective import Evaluation, Objective
 from cellsim.likelihood.petab_density import at_bounds, petab_mode
 from cellsim.posterior.calibration import Calibration, Start, versions
 from cellsim.posterior.curvature import ON_THE_WAY, curvature_at

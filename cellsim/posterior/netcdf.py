@@ -13,7 +13,8 @@ import numpy as np
 from cellsim.errors import CalibrationError
 from cellsim.files import replaced
 from cellsim.likelihood.compatibility import saved_case
-from cellsim.likelihood.objective import Objective, objective_of
+from cellsim.likelihood.formulation import objective_of
+from cellsim.likelihood.objective import Objective
 from cellsim.likelihood.replicates import Scored
 from cellsim.posterior.sampler import CLOSER, Drawn, Run
 from cellsim.posterior.weighted_draws import Weighted

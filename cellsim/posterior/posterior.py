@@ -13,8 +13,9 @@ import numpy as np
 from cellsim.case.case import Case
 from cellsim.errors import CalibrationError, CutShortError, did_you_mean, is_finite_number, unusable
 from cellsim.likelihood.compatibility import objective_given
+from cellsim.likelihood.formulation import objective_of
 from cellsim.likelihood.marginal_days import WithoutDays
-from cellsim.likelihood.objective import Objective, objective_of
+from cellsim.likelihood.objective import Objective
 from cellsim.posterior.approximation import LARGEST_SHAPE, Approximation
 from cellsim.posterior.calibration import Calibration, versions
 from cellsim.posterior.convergence import (

@@ -145,7 +145,7 @@ def bands(
     Examples
     --------
     >>> import cellsim as cs
-    >>> from cellsim.likelihood.objective import objective_of
+    >>> from cellsim.likelihood.formulation import objective_of
     >>> seen = bands(objective_of(cs.load_case("sjogren_rfib")), ["D"], start=-10, end=10, draws=8)
     >>> seen.curves["D"].shape[0], seen.kind
     (5, 'prior')

@@ -71,7 +71,7 @@ def prediction_from(
     Examples
     --------
     >>> from cellsim.case.case import load_case
-    >>> from cellsim.likelihood.objective import objective_of
+    >>> from cellsim.likelihood.formulation import objective_of
     >>> objective = objective_of(load_case("sjogren_rfib"))
     >>> rate = prediction_from(objective, lambda p: 0.693 / p["t_R"], "k_R", unit="1/day")
     >>> round(rate.of(np.zeros(len(objective.names)))[0], 4)
@@ -132,7 +132,7 @@ def predictions_of(
     Examples
     --------
     >>> from cellsim.case.case import load_case
-    >>> from cellsim.likelihood.objective import objective_of
+    >>> from cellsim.likelihood.formulation import objective_of
     >>> from cellsim.predictions.measures import Value
     >>> objective = objective_of(load_case("sjogren_rfib"))
     >>> [each.name for each in predictions_of(objective, [Value((365,), ("IL6",))], until=365)]
@@ -174,7 +174,7 @@ def predictions_named(source: Any, names: Sequence[str]) -> tuple[Prediction, ..
     Examples
     --------
     >>> from cellsim.case.case import load_case
-    >>> from cellsim.likelihood.objective import objective_of
+    >>> from cellsim.likelihood.formulation import objective_of
     >>> objective = objective_of(load_case("sjogren_rfib"))
     >>> [each.name for each in predictions_named(objective, ["IL6@400", "viable_auto"])]
     ['value of IL6 on day 400', 'area of viable_auto']

@@ -13,7 +13,7 @@ import cellsim as cs
 from cellsim.case.assumptions import read_priors
 from cellsim.cli.commands import main
 from cellsim.errors import CaseError, Problem
-from cellsim.likelihood.objective import objective_of
+from cellsim.likelihood.formulation import objective_of
 from cellsim.likelihood.priors import FAMILIES
 from cellsim.petab.tables import TableReader
 

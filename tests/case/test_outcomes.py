@@ -10,7 +10,7 @@ import cellsim as cs
 from cellsim.case.grading import grading_of, linear_form
 from cellsim.case.outcomes import ASKED_TABLES
 from cellsim.errors import CaseError
-from cellsim.likelihood.objective import objective_of
+from cellsim.likelihood.formulation import objective_of
 from cellsim.predictions.measures import default_measures
 
 MODEL = "x = 10; x' = -k*x; k = 1; w = 1"

@@ -9,7 +9,7 @@ from small_cases import tiny_case
 import cellsim as cs
 from cellsim.case.export_v1 import export_v1
 from cellsim.errors import CaseError
-from cellsim.likelihood.objective import objective_of
+from cellsim.likelihood.formulation import objective_of
 
 K = 0.1
 TROUGH = 10 * np.exp(-7 * K)

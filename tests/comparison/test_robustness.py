@@ -19,7 +19,7 @@ from cellsim.comparison.robustness_table import BASE, ConclusionRow, Robustness
 from cellsim.comparison.variant_roles import VariantRoles, variant_roles
 from cellsim.dosing.schedule import Schedule
 from cellsim.errors import CalibrationError, CaseError, CellsimError
-from cellsim.likelihood.objective import objective_of
+from cellsim.likelihood.formulation import objective_of
 from cellsim.petab.doses_write import experiment_from_schedule
 from cellsim.petab.tables import table_text
 from cellsim.posterior.approximation import Approximation

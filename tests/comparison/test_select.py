@@ -27,7 +27,7 @@ from cellsim.comparison.select_import import read_select
 from cellsim.comparison.variants import compare
 from cellsim.dosing.schedule import Schedule
 from cellsim.errors import CaseError
-from cellsim.likelihood.objective import objective_of
+from cellsim.likelihood.formulation import objective_of
 from cellsim.model.sbml_write import write_sbml
 
 roadrunner.Logger.setLevel(roadrunner.Logger.LOG_FATAL)

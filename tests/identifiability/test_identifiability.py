@@ -13,7 +13,7 @@ from cellsim.case.case import load_case
 from cellsim.errors import CalibrationError
 from cellsim.identifiability.identification import identify
 from cellsim.identifiability.structure import bundles, circuits, in_words
-from cellsim.likelihood.objective import objective_of
+from cellsim.likelihood.formulation import objective_of
 from cellsim.posterior.fitting import calibrate
 from cellsim.predictions.predictions import prediction_from
 from cellsim.results import DATA_DRIVEN, MOVED, PRIOR_DRIVEN, UNTOUCHED, verdict

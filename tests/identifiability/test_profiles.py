@@ -14,7 +14,7 @@ from cellsim.errors import CalibrationError
 from cellsim.identifiability import profile_search
 from cellsim.identifiability.profile_curve import CLOSED, Branch, Curve, row_of, threshold
 from cellsim.identifiability.profiles import profile
-from cellsim.likelihood.objective import objective_of
+from cellsim.likelihood.formulation import objective_of
 from cellsim.posterior.fitting import calibrate
 from cellsim.posterior.posterior import sample
 from cellsim.predictions.measures import Area, InRange

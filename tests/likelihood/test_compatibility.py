@@ -19,7 +19,7 @@ from cellsim.comparison.robustness_table import Robustness
 from cellsim.comparison.variants import comparison_of
 from cellsim.errors import CalibrationError
 from cellsim.likelihood.compatibility import unlike, variants_chosen
-from cellsim.likelihood.objective import objective_of
+from cellsim.likelihood.formulation import objective_of
 from cellsim.model.model import load_model
 
 

@@ -15,7 +15,8 @@ from strategies import CASE
 
 from cellsim.case.case import Case, load_case
 from cellsim.errors import CaseError
-from cellsim.likelihood.objective import Objective, objective_of
+from cellsim.likelihood.formulation import objective_of
+from cellsim.likelihood.objective import Objective
 from cellsim.model.model import load_model
 from cellsim.solver.simulation import simulate
 

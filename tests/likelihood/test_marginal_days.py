@@ -13,8 +13,9 @@ from small_cases import pulses as pulses_case
 
 import cellsim as cs
 from cellsim.likelihood import marginal_days as unknown_days
+from cellsim.likelihood.formulation import objective_of
 from cellsim.likelihood.marginal_days import WithoutDays
-from cellsim.likelihood.objective import Objective, objective_of
+from cellsim.likelihood.objective import Objective
 
 BOX, DOSES = PULSES["box"], PULSES["doses"]
 

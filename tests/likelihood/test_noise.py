@@ -9,8 +9,8 @@ from small_cases import tiny_case
 
 import cellsim as cs
 from cellsim.errors import CalibrationError
+from cellsim.likelihood.formulation import objective_of
 from cellsim.likelihood.noise import censored, gaussian, graded, student
-from cellsim.likelihood.objective import objective_of
 from cellsim.likelihood.replicates import score
 
 BELOW = np.array([False])

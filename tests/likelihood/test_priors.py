@@ -13,7 +13,7 @@ from small_cases import straight_line
 
 from cellsim.case.case import load_case
 from cellsim.errors import CaseError
-from cellsim.likelihood.objective import objective_of
+from cellsim.likelihood.formulation import objective_of
 from cellsim.likelihood.priors import Coordinates, Prior
 
 PRIORS = [

@@ -22,7 +22,7 @@ from cellsim.cli.commands import main
 from cellsim.delimited import file_text, read_number, read_table_text
 from cellsim.dosing.schedule import Schedule
 from cellsim.errors import CellsimError
-from cellsim.likelihood.objective import objective_of
+from cellsim.likelihood.formulation import objective_of
 from cellsim.predictions.plans import plans_from_table
 
 

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from small_cases import tiny_case
 
 import cellsim as cs
-from cellsim.likelihood.objective import Objective, objective_of
+from cellsim.likelihood.formulation import objective_of
+from cellsim.likelihood.objective import Objective
 from cellsim.posterior.curvature import hessian, moves, neighbours, symmetric
 
 

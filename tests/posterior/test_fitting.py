@@ -12,7 +12,7 @@ from small_cases import decay, straight_line, tiny_case
 import cellsim as cs
 from cellsim.dosing.schedule import Schedule
 from cellsim.errors import CalibrationError
-from cellsim.likelihood.objective import objective_of
+from cellsim.likelihood.formulation import objective_of
 from cellsim.posterior.curvature import hessian
 from cellsim.posterior.diagnosis import diagnose
 from cellsim.posterior.fitting import optima

@@ -21,7 +21,7 @@ from small_cases import decay, straight_line, tiny_case
 
 from cellsim.case.case import Case, load_case
 from cellsim.errors import CalibrationError, CellsimError
-from cellsim.likelihood.objective import objective_of
+from cellsim.likelihood.formulation import objective_of
 from cellsim.likelihood.replicates import score
 from cellsim.posterior import sampler as sampling
 from cellsim.posterior.calibration import Calibration

@@ -9,7 +9,7 @@ import cellsim as cs
 from cellsim import plots
 from cellsim.dosing.infusions import Infusion, Product
 from cellsim.errors import CellsimError
-from cellsim.likelihood.objective import objective_of
+from cellsim.likelihood.formulation import objective_of
 from cellsim.predictions.measures import DaysBelow, InRange, PeakLoad, Value
 from cellsim.predictions.predictions import predictions_of
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import cellsim as cs
-from cellsim.likelihood.objective import objective_of
+from cellsim.likelihood.formulation import objective_of
 from cellsim.solver.integration import integrate
 
 

@@ -14,7 +14,7 @@ from cellsim.compiler.equations import equations_of
 from cellsim.compiler.kernels import compile_equations
 from cellsim.dosing.schedule import Schedule
 from cellsim.errors import CellsimError, SimulationError
-from cellsim.likelihood.objective import objective_of
+from cellsim.likelihood.formulation import objective_of
 from cellsim.model.model import load_model
 from cellsim.solver.conditions import turnings
 from cellsim.solver.integration import Doses, integrate

@@ -9,7 +9,7 @@ import cellsim as cs
 from cellsim.compiler.equations import equations_of
 from cellsim.compiler.kernels import compile_equations
 from cellsim.errors import SimulationError
-from cellsim.likelihood.objective import objective_of
+from cellsim.likelihood.formulation import objective_of
 from cellsim.solver.integration import Doses, integrate
 
 NONE = cs.Schedule()
