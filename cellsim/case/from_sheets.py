@@ -73,7 +73,7 @@ def new_case(
     >>> lab = pd.DataFrame({"day": [0, 28, 84], "CRP (mg/L)": [12.0, 6.5, 4.1], "IgG (g/L)": [19.0, 17.5, 16.0]})
     >>> given = pd.DataFrame({"day": [0, 14], "product": ["rituximab"] * 2, "dose (mg)": [1000, 1000]})
     >>> new_case(lab, given, name="mine")
-    <Case mine: 2 analytes, 3 visits, 6 scored values, 2 infusions>
+    <Case mine: 2 analytes, 3 visits, 6 scored values, 2 doses>
     """
     target = None if folder is None else Path(folder)
     if target is not None and target.exists() and (not target.is_dir() or any(target.iterdir())):
