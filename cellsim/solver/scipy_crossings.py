@@ -30,10 +30,9 @@ Flags = np.ndarray[Any, np.dtype[np.bool_]]
 Interpolant = Callable[[Array], Array]
 
 _LOOKS = (0.25, 0.5, 0.75, 1.0)  # where a step is searched for a condition that turned
-_FOLLOWED, _MOST_LOOKS = (
-    0.1,
-    257,
-)  # of its range: what a line between two looks may leave of a gap; the most looks
+# of its range: what a line between two looks may leave of a gap, so that no peak of a wave stays between them; the most
+# looks
+_FOLLOWED, _MOST_LOOKS = 0.005, 1025
 # of the day: by rounding alone an event on states is this uncertain, and a sample this near is at its instant
 _SAME_INSTANT = 1e-12
 # times its absolute error: of a state below that too little is known for what it may grow to; when that is asked

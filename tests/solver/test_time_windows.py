@@ -602,6 +602,7 @@ def test_an_event_on_a_window_of_states_fires_each_time(condition: str, fires: i
     assert last(text, "n", 365.0, solver) == fires
 
 
-def test_an_event_on_a_wave_fires_once_a_period() -> None:
+@pytest.mark.parametrize("solver", SOLVERS)
+def test_an_event_on_a_wave_fires_once_a_period(solver: str) -> None:
     """s = t: sin s passes 0.999 at asin(0.999) and every 2 pi after it."""
-    assert last(f"{CLOCK}at (sin(s) > 0.999): n = n + 1", "n", 365.0) == 58
+    assert last(f"{CLOCK}at (sin(s) > 0.999): n = n + 1", "n", 365.0, solver) == 58
