@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import re
 import unicodedata
+from collections.abc import Sequence
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
@@ -18,8 +19,10 @@ __all__ = [
     "Table",
     "file_text",
     "is_missing",
+    "misfit",
     "read_number",
     "read_table_text",
+    "separated_cells",
     "separator_of",
     "why_no_number",
 ]
@@ -207,7 +210,7 @@ def read_table_text(text: str, separator: str, *, comments: bool = False) -> Tab
     >>> read_table_text("a,b\\n1,2\\n", ",").rows
     ((2, {'a': '1', 'b': '2'}),)
     """
-    lines, complaints = _cells(text, separator, comments)
+    lines, complaints = separated_cells(text, separator, comments)
     columns: list[str] = []
     rows: list[tuple[int, dict[str, str]]] = []
     for row, cells in lines:
@@ -216,12 +219,8 @@ def read_table_text(text: str, separator: str, *, comments: bool = False) -> Tab
             for name in sorted({each for each in columns if each and columns.count(each) > 1}):
                 complaints.append((row, f"two columns are called {name!r}.", "Keep one."))
             continue
-        surplus = [cell for cell in cells[len(columns) :] if cell.strip()]
-        if surplus or (len(cells) < len(columns) and separator != "\t"):
-            name = {"\t": "tabs", ",": "commas", ";": "semicolons"}.get(separator, "separators")
-            complaints.append(
-                (row, f"{len(cells)} cells under {len(columns)} columns.", f"Check the {name}.")
-            )
+        if said := misfit(cells, len(columns), separator):
+            complaints.append((row, *said))
             continue
         padded = cells + [""] * (len(columns) - len(cells))
         nameless = [cell for name, cell in zip(columns, padded) if not name and cell.strip()]
@@ -234,10 +233,31 @@ def read_table_text(text: str, separator: str, *, comments: bool = False) -> Tab
     return Table(tuple(name for name in columns if name), tuple(rows), tuple(sorted(complaints)))
 
 
-def _cells(
+def misfit(cells: Sequence[str], columns: int, separator: str) -> tuple[str, str] | None:
+    """What is wrong with the number of cells of a row, and what to do; None when they fit.
+
+    Examples
+    --------
+    >>> misfit(["0", "12", "5"], 2, ",")
+    ('3 cells under 2 columns.', 'Check the commas.')
+    """
+    surplus = any(cell.strip() for cell in cells[columns:])
+    if not surplus and (len(cells) >= columns or separator == "\t"):
+        return None
+    name = {"\t": "tabs", ",": "commas", ";": "semicolons"}.get(separator, "separators")
+    return f"{len(cells)} cells under {columns} columns.", f"Check the {name}."
+
+
+def separated_cells(
     text: str, separator: str, comments: bool
 ) -> tuple[list[tuple[int, list[str]]], list[tuple[int, str, str]]]:
-    """Cells of every line that is not blank, with its number, and what is wrong with quotes."""
+    """Cells of every line that is not blank, with its number, and what is wrong with quotes.
+
+    Examples
+    --------
+    >>> separated_cells("a,b\\n\\n1,2\\n", ",", comments=False)
+    ([(1, ['a', 'b']), (3, ['1', '2'])], [])
+    """
     text = text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
     unquoted = re.compile(f"[^{re.escape(separator)}\n]*")
     lines: list[tuple[int, list[str]]] = []
@@ -280,7 +300,7 @@ def _may_be_row(line: str, separator: str, columns: int) -> bool:
     """Whether a line that begins with ``#`` has the cells of a row; editors drop the last tabs of one."""
     if line.startswith("##"):
         return False
-    [(_, cells)], _ = _cells(line, separator, comments=False)
+    [(_, cells)], _ = separated_cells(line, separator, comments=False)
     return len(cells) >= (min(columns, 2) if separator == "\t" else columns) and any(
         _NUMBER.fullmatch(cell.strip()) or _ISO_DATE.match(cell.strip()) for cell in cells[1:]
     )

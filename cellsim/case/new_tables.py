@@ -400,6 +400,12 @@ class NewTables:
             "source": f"{place.cell} of {Path(self.table.file).name}",
         }  # fmt: skip
 
+    def _unit_doubt(self, product: str, state: str) -> str:
+        """That nothing says in which unit a state of somebody's own model stands."""
+        if self.own is None or self.doses is None or self.own[state].unit:
+            return ""
+        return f"the model gives {state} no unit, and doses enter it in {self.doses.units[product]}"
+
     def _products(self) -> list[dict[str, str]]:
         if self.doses is None:
             return []
@@ -407,8 +413,9 @@ class NewTables:
             {
                 "productId": each.name, "name": each.label or each.name, "source": each.source, "state": each.state, "rate": each.rate,
                 "cellsPerUnit": number_text(self.doses.per_unit(each.name)),
+                "unit": "cells" if self.doses.units[each.name] == "Mcell" else self.doses.units[each.name],
                 "quantity": each.state if self.own is None else "",
-                "doubt": self.doses.doubts_of.get(each.name, ""),
+                "doubt": "; ".join(filter(None, [self.doses.doubts_of.get(each.name, ""), self._unit_doubt(each.name, each.state)])),
             }
             for each in self.schedule.products
         ]  # fmt: skip
@@ -471,7 +478,7 @@ _PARAMETERS = (
     "unit", "group", "mark", "meaning", "doubt",
 )  # fmt: skip
 _VISITS = ("visitId", "name", "nominal", "earliest", "latest", "timing", "doubt", "source")
-_PRODUCTS = ("productId", "name", "source", "state", "rate", "cellsPerUnit", "quantity", "doubt")
+_PRODUCTS = ("productId", "name", "source", "state", "rate", "unit", "cellsPerUnit", "quantity", "doubt")
 _EXTENDED = (
     "observableId", "kind", "visitId", "day", "censoring", "limit", "lower", "upper", "unit", "analyte", "scored",
     "status", "replicateId", "source",

@@ -129,7 +129,7 @@ def _between_blanks(header: str) -> str:
 
 def _not_blank(rows: Iterable[tuple[int, dict[str, Any]]]) -> tuple[tuple[int, dict[str, Any]], ...]:
     """The rows in which something stands; spreadsheets leave others behind the last one."""
-    return tuple(each for each in rows if not all(map(_missing, each[1].values())))
+    return tuple(each for each in rows if not all(map(_none, each[1].values())))
 
 
 def _mappings(source: Any) -> TextTable:
@@ -149,18 +149,23 @@ def _mappings(source: Any) -> TextTable:
     return TextTable("table", tuple(each.strip().lower() for each in columns), numbered)
 
 
-_NOTHING = frozenset({".", "-", "\N{EN DASH}", "\N{EM DASH}", "NULL", "Null", "null", "None"})
-"""What a list of doses has where nothing was given; a table of text may mean these words."""
+_NOTHING = frozenset({"-", "\N{EN DASH}", "\N{EM DASH}", "NULL", "Null", "null", "None"})
+"""What a list of doses has for a number or a date where there is none; a label or a product may be called so."""
 
 
 def _missing(value: object) -> bool:
-    """Empty, NONMEM's lone dot, a dash, ``NULL``, ``NA`` and the like, None, NaN, NaT or pandas' NA."""
+    """Empty, NONMEM's lone dot, ``NA`` and the like, None, NaN, NaT or pandas' NA."""
     if value is None or isinstance(value, str):
-        return value is None or value.strip() in _NOTHING or is_missing(value)
+        return value is None or value.strip() == "." or is_missing(value)
     try:
         return bool(value != value)
     except (TypeError, ValueError):  # pandas' NA is neither equal to itself nor different
         return type(value).__name__ == "NAType"
+
+
+def _none(value: object) -> bool:
+    """Whether a number or a date is not there: missing, a dash, ``NULL``."""
+    return _missing(value) or (isinstance(value, str) and value.strip() in _NOTHING)
 
 
 @dataclass
@@ -178,7 +183,7 @@ class _Reader:
 
     def number(self, row: Mapping[str, Any], column: str, absent: float = 0.0) -> float:
         value = row.get(column)
-        if _missing(value):
+        if _none(value):
             return absent
         if isinstance(value, str) and self.from_text:
             try:
@@ -193,8 +198,8 @@ class _Reader:
         raise _UnreadableError(f"{column} {value!r} is {type(value).__name__}, not a number.")
 
     def day(self, row: Mapping[str, Any]) -> float:
-        dated = not _missing(row.get("date"))
-        timed = next((name for name in ("day", "time") if not _missing(row.get(name))), "")
+        dated = not _none(row.get("date"))
+        timed = next((name for name in ("day", "time") if not _none(row.get(name))), "")
         if not dated and not timed:
             raise _UnreadableError("neither day nor date is given.")
         day = self.number(row, timed) / (self.hours if timed == "time" else 1.0) if timed else math.nan
@@ -266,8 +271,8 @@ class _Reader:
             )
         column = "amt" if "amt" in row else "cells"
         amount = self.number(row, column)
-        measured = None if _missing(row.get("mdv")) else self.number(row, "mdv") == 0
-        if _missing(row.get("evid")):
+        measured = None if _none(row.get("mdv")) else self.number(row, "mdv") == 0
+        if _none(row.get("evid")):
             if amount:
                 if measured:
                     raise _UnreadableError(
@@ -275,7 +280,7 @@ class _Reader:
                     )
                 return True
             # without an amount: an observation, or an instant of which nothing is told
-            if not _missing(row.get("dv")) or measured is False:
+            if not _none(row.get("dv")) or measured is False:
                 return False
             if self.has_dv:
                 raise _UnreadableError(
@@ -296,14 +301,14 @@ class _Reader:
         if not self.is_dose(row):
             return
         column = "amt" if "amt" in row else "cells"
-        if _missing(row.get(column)):
+        if _none(row.get(column)):
             raise _UnreadableError(f"{column} is empty.")
         amount = self.number(row, column)
         duration = self.duration(row, amount)
         cells = amount * self.amount if column == "amt" else amount
         interval = self.number(row, "ii") / self.hours
         more = self.number(row, "addl")
-        if interval > 0 and _missing(row.get("addl")):
+        if interval > 0 and _none(row.get("addl")):
             raise _UnreadableError(
                 f"II {self.number(row, 'ii'):g} without ADDL: how many further doses? Write 0 for none."
             )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, time
 from typing import Self
@@ -48,11 +49,20 @@ class CellReader:
     def of(cls, sheet: Sheet) -> Self:
         """A reader that has looked through the sheet for its decimal mark and its order of dates."""
         comma, said = _decimal_comma(sheet)
-        return cls(sheet, comma, _month_first(sheet), [*sheet.doubts, *said])
+        return cls(sheet, comma, _month_first(sheet), [*sheet.problems, *said])
 
     def complain(self, cell: Cell, what: str, remedy: str = "", *, severity: str = "error") -> None:
         """Add a complaint about one cell."""
         self.problems.append(self.sheet.problem(cell, what, remedy, severity=severity))
+
+    def nameless(self, top: Sequence[Cell], body: Iterable[Sequence[Cell]]) -> None:
+        """Complain about what stands in a column without a name, which nothing would read."""
+        unnamed = [k for k, cell in enumerate(top) if cell.value is None]
+        for row in body:
+            for cell in (row[k] for k in unnamed):
+                if cell.value is not None:
+                    remedy = "Give its column a name in the header; a decimal comma needs other separators."
+                    self.complain(cell, f"{cell.text[:40]!r} stands under no name.", remedy)
 
     def number(self, cell: Cell, text: str | None = None) -> float | None:
         """The number of a cell, or of a part of its text; complained about when there is none."""

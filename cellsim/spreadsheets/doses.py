@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from datetime import date, datetime, time, timedelta
 
 from cellsim.dosing.schedule import Infusion, Product, Schedule
+from cellsim.dosing.tables import AMOUNT_UNITS
 from cellsim.errors import CaseError, Problem
 from cellsim.spreadsheets.cell_reader import CellReader
 from cellsim.spreadsheets.sheet import Cell, Sheet
@@ -31,14 +32,13 @@ _BRACKETED = re.compile(r"(.+?)\s*[\[(]([^\[\]()]+)[\])]\s*")
 _WITH_UNIT = re.compile(r"([+-]?[\d.,]+(?:[eE][+-]?\d+)?)\s*([A-Za-z\N{MICRO SIGN}].*)")
 _EXPONENT = re.compile(r"[eE]\d+")
 _COUNTS = {
-    "cells": 1e6,
-    "cell": 1e6,
-    "1e6 cells": 1e6,
+    **{name.lower(): count for name, count in AMOUNT_UNITS.items()},
+    "cell": 1.0,
     "10^6 cells": 1e6,
     "mio cells": 1e6,
     "million cells": 1e6,
-    "mcell": 1e6,
 }
+_BARE = re.compile(r"[\d.^eEx*\s]+")
 _TIMES = {
     "d": 1.0,
     "day": 1.0,
@@ -139,8 +139,8 @@ def _kind(cell: Cell) -> tuple[str, str]:
     found = _BRACKETED.fullmatch(cell.text)
     name, unit = (found[1], found[2].strip()) if found else (cell.text, "")
     word = re.sub(r"[^a-z]", "", name.lower())
-    if word == "cells" and not unit:
-        unit = "cells"
+    if word == "cells" and "cell" not in unit.lower():
+        unit = f"{unit} cells".strip()  # as in cells (1e6)
     return _KINDS.get(word, ""), unit
 
 
@@ -183,6 +183,7 @@ def dose_sheet(sheet: Sheet) -> DoseSheet:
             at[kind] = k
         elif top[k].value is not None:
             reader.complain(top[k], f"the column {top[k].text!r} is not read.", severity="doubt")
+    reader.nameless(top, body)
     for what, names in (("when", ("date", "day")), ("how much", ("amount",))):
         if not set(names) & at.keys():
             remedy = f"Call a column {' or '.join(names)}." + (
@@ -300,6 +301,9 @@ class _Doses:
                 "Write it in the header, 'dose (mg)' or 'cells', or in a column unit.",
             )
             return None
+        if _BARE.fullmatch(unit):
+            self.reader.complain(cell, f"the unit {unit!r} is a number.", "Write of what: '1e6 cells', 'mg'.")
+            return None
         counted = unit.lower() in _COUNTS
         if not counted and "cell" in unit.lower():
             self.reader.complain(
@@ -328,7 +332,7 @@ class _Doses:
             return None
         if not counted:
             return value
-        cells = value if unit.lower() in ("cells", "cell") else value * _MCELL
+        cells = value * _COUNTS[unit.lower()]
         if cells < 1e4:
             self.reader.complain(
                 cell,

@@ -147,6 +147,15 @@ class _LabReader(CellReader):
         self.visits.append(LabVisit(name, when, cell))
         return len(self.visits) - 1
 
+    def doubt_twice(self, cell: Cell, read: Sequence[int]) -> None:
+        """Doubt the last of the analytes read when it was there before."""
+        if read[-1] in read[:-1]:
+            about = self.analytes[read[-1]]
+            said = (
+                f"{about.name} stands in {about.cell.place} too; both are read as assays of the same samples."
+            )
+            self.complain(cell, said, "Name one otherwise if it is another quantity.", severity="doubt")
+
     def add(self, analyte: int, visit: int, cell: Cell) -> None:
         """The value in a cell, when there is one."""
         if found := self.value(cell, self.analytes[analyte].unit):
@@ -215,9 +224,13 @@ def lab_table(sheet: Sheet) -> LabTable:
             reader.complain(
                 at[1], f"{at[1].text!r} and {at[0].text!r} ({at[0].place}) both say the {kind}.", "Keep one."
             )
+    by_analyte = "analyte" in kinds or (not {"date", "day", "visit"} & set(kinds) and top[0].value is None)
+    # names of analytes may stand under none
+    first = 1 if by_analyte and "analyte" not in kinds else 0
+    reader.nameless(top[first:], [row[first:] for row in body])
     if "analyte" in kinds and "value" in kinds:
         _long(reader, top, kinds, body)
-    elif "analyte" in kinds or (not {"date", "day", "visit"} & set(kinds) and top[0].value is None):
+    elif by_analyte:
         _row_an_analyte(reader, top, kinds if "analyte" in kinds else ["analyte", *kinds[1:]], body)
     elif {"date", "day", "visit"} & set(kinds):
         _row_a_visit(reader, top, kinds, body)
@@ -315,6 +328,7 @@ def _row_an_analyte(
     ]
     dates = next((row for row in body if _kind(row[at["analyte"]]) in ("date", "day")), None)
     visits: dict[int, int] = {}
+    read: list[int] = []
     for k in columns:
         cell, name = top[k], ""
         if not reader.is_time(cell):
@@ -334,6 +348,8 @@ def _row_an_analyte(
         analyte = reader.analyte(
             cell, _text_at(at, "unit", row), _limits(reader, at, row), _text_at(at, "panel", row)
         )
+        read.append(analyte)
+        reader.doubt_twice(cell, read)
         for k, visit in visits.items():
             reader.add(analyte, visit, row[k])
 
@@ -371,6 +387,7 @@ def _row_a_visit(
         )
         unit = about["unit"][k].text if "unit" in about else ""
         positions[k] = reader.analyte(top[k], unit, (low, high))
+        reader.doubt_twice(top[k], list(positions.values()))
     for number, row in enumerate(body):
         if any(row is each for each in about.values()):
             continue

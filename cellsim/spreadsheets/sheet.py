@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cellsim.delimited import file_text, is_missing, separator_of
+from cellsim.delimited import file_text, is_missing, misfit, separated_cells, separator_of
 from cellsim.errors import CaseError, Problem, did_you_mean
 
 if TYPE_CHECKING:
@@ -100,15 +100,15 @@ class Sheet:
         File, and sheet where it has several, for complaints.
     rows : tuple of tuple of Cell
         Every row as wide as the widest.
-    doubts : tuple of Problem
-        What was hidden, merged or not worked out.
+    problems : tuple of Problem
+        What was hidden, merged or not worked out; quotes and numbers of cells that cannot be right.
     decimal_comma : bool
         Whether cells are separated by semicolons, so that a comma in a number can only be the decimal mark.
     """
 
     file: str
     rows: tuple[tuple[Cell, ...], ...]
-    doubts: tuple[Problem, ...] = ()
+    problems: tuple[Problem, ...] = ()
     decimal_comma: bool = False
 
     def problem(self, cell: Cell, what: str, remedy: str = "", *, severity: str = "error") -> Problem:
@@ -146,29 +146,36 @@ def read_sheet(source: str | PathLike[str] | pd.DataFrame, *, sheet: str = "") -
     """
     if hasattr(source, "columns") and hasattr(source, "itertuples"):
         grid = [list(source.columns), *(list(each) for each in source.itertuples(index=False, name=None))]
-        return _sheet("table", [[_plain(each) for each in row] for row in grid])
+        return _sheet("table", list(enumerate(([_plain(each) for each in row] for row in grid), start=1)))
     path = Path(source)
     kind = path.suffix.lower()
     try:
         if kind in _EXCEL:
             return _workbook(path, sheet)
         if kind in _TEXT:
-            text = file_text(path)
-            separator, text = separator_of(text)
-            return _sheet(str(path), list(_text_rows(text, separator)), decimal_comma=separator == ";")
+            return _text_sheet(str(path), file_text(path))
     except (OSError, ValueError) as error:
         raise CaseError(f"{path} cannot be read: {error}.") from None
     remedy = "Save it as .xlsx or as CSV." if kind in _OLD else f"Read are {', '.join((*_EXCEL, *_TEXT))}."
     raise CaseError(f"{path} is a file of kind {kind or 'none'}. {remedy}")
 
 
-def _text_rows(text: str, separator: str) -> Iterator[list[Value]]:
-    """Rows of separated text, blank ones included, so that rows keep their numbers."""
-    import csv
-    import io
-
-    for row in csv.reader(io.StringIO(text), delimiter=separator, strict=True):
-        yield [_plain(each) for each in row]
+def _text_sheet(file: str, text: str) -> Sheet:
+    separator, text = separator_of(text)
+    lines, complaints = separated_cells(text, separator, comments=True)
+    header = next(
+        (k for k, (_, cells) in enumerate(lines) if sum(bool(each.strip()) for each in cells) > 1), 0
+    )
+    columns = len(lines[header][1]) if lines else 0
+    for row, cells in lines[header + 1 :]:
+        if said := misfit(cells, columns, separator):
+            complaints.append((row, *said))
+    problems = tuple(
+        Problem(what=what, remedy=remedy, file=file, row=row) for row, what, remedy in complaints
+    )
+    # what is beyond the header has been told
+    grid = [(row, [_plain(each) for each in cells[:columns]]) for row, cells in lines]
+    return _sheet(file, grid, problems, decimal_comma=separator == ";")
 
 
 def _plain(value: Any) -> Value:
@@ -194,14 +201,18 @@ def _plain(value: Any) -> Value:
 
 
 def _sheet(
-    file: str, grid: list[list[Value]], doubts: tuple[Problem, ...] = (), *, decimal_comma: bool = False
+    file: str,
+    grid: Sequence[tuple[int, list[Value]]],
+    problems: tuple[Problem, ...] = (),
+    *,
+    decimal_comma: bool = False,
 ) -> Sheet:
-    width = max((len(row) for row in grid), default=0)
+    width = max((len(row) for _, row in grid), default=0)
     if width * len(grid) > _MOST:
         raise CaseError(f"{file} has {len(grid)} rows of {width} cells; one patient's have some hundreds.")
     cells = [
-        tuple(Cell(row[j] if j < len(row) else None, i + 1, j + 1) for j in range(width))
-        for i, row in enumerate(grid)
+        tuple(Cell(row[j] if j < len(row) else None, number, j + 1) for j in range(width))
+        for number, row in grid
     ]
     used = {cell.column for row in cells for cell in row if cell.value is not None}
     rows = tuple(
@@ -211,7 +222,7 @@ def _sheet(
     )
     if not rows:
         raise CaseError(f"{file} is empty.")
-    return Sheet(file, rows, doubts, decimal_comma)
+    return Sheet(file, rows, problems, decimal_comma)
 
 
 def _workbook(path: Path, wanted: str) -> Sheet:
@@ -236,9 +247,8 @@ def _workbook(path: Path, wanted: str) -> Sheet:
         )
     page = filled[wanted or next(iter(filled))]
     file = str(path) if len(filled) == 1 else f"{path}, sheet {page.title}"
-    grid: list[list[Value]] = [
-        [_plain(each) for each in row] for row in page.iter_rows(min_row=1, min_col=1, values_only=True)
-    ]
+    values = page.iter_rows(min_row=1, min_col=1, values_only=True)
+    grid = list(enumerate(([_plain(each) for each in row] for row in values), start=1))
     return _sheet(file, grid, tuple(_doubts_of(book, path, page, file)))
 
 

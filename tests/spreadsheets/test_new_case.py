@@ -114,7 +114,7 @@ def test_what_excel_hides_is_doubted_by_its_row(tmp_path):
     page.column_dimensions["B"].hidden = True
     book.epoch = openpyxl.utils.datetime.CALENDAR_MAC_1904
     book.save(tmp_path / "lab.xlsx")
-    said = [str(each) for each in read_sheet(tmp_path / "lab.xlsx").doubts]
+    said = [str(each) for each in read_sheet(tmp_path / "lab.xlsx").problems]
     for words in (
         "1904",
         "A3:A4 are merged",
@@ -149,6 +149,10 @@ def test_what_excel_hides_is_doubted_by_its_row(tmp_path):
         ("analyte,value,result,day\nCRP,1,1,0\n", "both say the value"),
         ("visit,CRP (mg/L)\nbefore,1\nafter,2\n", "no visit has a date or a day"),
         ("alone\n", "no row with two cells"),
+        ("day,CRP (mg/L)\n0,12,5\n", "row 2: 3 cells under 2 columns. Check the commas."),
+        ("day,CRP (mg/L),IgG (g/L)\n0,1\n", "row 2: 2 cells under 3 columns"),
+        ('day,CRP (mg/L),note\n0,1,"a\n7,2,b\n14,3,"\n', "closes 2 rows below, which would swallow"),
+        ('day,CRP (mg/L),note\n0,1,"a\n7,2,b\n', "opens here and never closes"),
     ],
 )  # fmt: skip
 def test_mistakes_in_values_are_refused_by_cell(tmp_path, text, said):
@@ -170,6 +174,9 @@ def test_mistakes_in_values_are_refused_by_cell(tmp_path, text, said):
         ({"day": [0], "product": ["a"], "dose (mg)": [5], "duration": [1]}, "has no unit of time"),
         ({"day": [0], "product": ["a"], "dose (foo)": [5]}, "unit 'foo'"),
         ({"day": [0], "product": ["a"], "dose (Mio. cells)": [5]}, "no unit of cells that is known"),
+        ({"day": [0], "product": ["a"], "cells (mg)": [5]}, "'mg cells' is no unit of cells"),
+        ({"day": [0], "product": ["a"], "dose (10^6)": [5]}, "the unit '10^6' is a number"),
+        ({"day": [0], "product": ["a"], "dose (mg)": [1], "": [5]}, "D2: '5' stands under no name"),
         ({"day": [0], "product": ["a"], "cells": [5e7], "source": ["mine"]}, "not autologous or allogeneic"),
     ],
 )  # fmt: skip
@@ -196,6 +203,34 @@ def test_cells_and_milligrams_arrive_in_their_own_units(tmp_path):
     hour = 1 / 24
     left = 200 * (1 - math.exp(-rate * hour)) / (rate * hour) * math.exp(-rate * (7 - hour))
     assert shown["amount_mAb"][1] == pytest.approx(left, rel=1e-4)
+
+
+@pytest.mark.parametrize(
+    "header", ["cells (1e6)", "cells (10^6)", "cells (million)", "dose (1e6 cells)", "dose (Mcell)"]
+)
+def test_millions_of_cells_are_millions(header):
+    found = dose_sheet(read_sheet(pd.DataFrame({"day": [0], "product": ["a"], header: [50]})))
+    assert [each.amount for each in found.doses] == [5e7] and found.units == {"a": "Mcell"}
+
+
+def test_a_dose_in_another_unit_than_its_state_is_refused_with_the_factor(tmp_path):
+    """500 mg are half a gram, and no 500."""
+    text = "unit g = gram; drug has g; drug = 0; drug' = -k*drug; k = 0.1; CRP := 1 + drug"
+    lab, given = pd.DataFrame({"day": [0], "CRP": [1.0]}), {"day": [0], "product": ["drug"]}
+    said = refusals(
+        lambda: cs.new_case(lab, pd.DataFrame({**given, "dose (mg)": [500]}), model=text, name="p")
+    )
+    assert "Multiply the value by 0.001" in said[0]
+    bare = cs.new_case(
+        lab, pd.DataFrame({**given, "dose (mg)": [500]}), model=text.replace("drug has g; ", ""), name="p"
+    )
+    assert any("gives drug no unit, and doses enter it in mg" in str(each) for each in bare.check())
+
+
+def test_an_analyte_in_two_columns_is_doubted():
+    found = lab_table(read_sheet(pd.DataFrame([[0, 1.0, 2.0]], columns=["day", "CRP", "crp"])))
+    assert [each.value for each in found.values] == [1.0, 2.0]
+    assert "C1: CRP stands in B1 too" in str(found.doubts[0])
 
 
 def test_every_guess_is_a_doubt_and_work_starts_at_once(tmp_path):
