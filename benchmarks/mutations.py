@@ -93,7 +93,7 @@ MUTATIONS = (
         ("an amount in millions of cells is read as cells", 'amount * self.amount if column == "amt" else amount', "amount",
          "dosing/test_schedule.py"),
         ("DUR is ignored", 'self.number(row, "dur") / self.hours', '0.0 * self.number(row, "dur")', "dosing/test_schedule.py"),
-        ("an empty amount is read as zero", "if _missing(row.get(column)):", "if False:",
+        ("an empty amount is read as zero", "if _none(row.get(column)):", "if False:",
          "dosing/test_schedule.py petab/test_tables.py"),
         ("a row left out by C is kept", "if each[0] not in left_out], True", "], True", "petab/test_tables.py"),
     ),
@@ -114,7 +114,7 @@ MUTATIONS = (
          "petab/test_tables.py"),
         ("the last row of a table is lost", "return Table(tuple(name for name in columns if name), tuple(rows),",
          "return Table(tuple(name for name in columns if name), tuple(rows[:-1]),", "petab/test_tables.py"),
-        ("a short row is filled up whatever separates", ' or (len(cells) < len(columns) and separator != "\\t")', "",
+        ("a short row is filled up whatever separates", '(len(cells) >= columns or separator == "\\t")', "True",
          "petab/test_tables.py"),
         ("two quotes in a quoted cell stay two", "cells.append(found[0][1:-1].replace('\"\"', '\"'))",
          "cells.append(found[0][1:-1])", "petab/test_tables.py"),
@@ -263,7 +263,7 @@ MUTATIONS = (
     *_of(
         "cellsim/likelihood/replicates.py",
         ("a replicate of a logarithm has noise of the value", "here * np.exp(noise) if term.logged else here + noise",
-         "here + noise", "posterior/test_posterior.py::test_a_replicate_has_the_scatter_of_its_row test_honesty.py::test_values_have_the_law_they_are_scored_by"),
+         "here + noise", "posterior/test_posterior.py::test_a_replicate_has_the_scatter_of_its_row test_honesty.py::test_values_have_the_distribution_they_are_scored_by"),
     ),
     # ---- posterior ----------------------------------------------------------------------------------------
     *_of(
@@ -318,9 +318,9 @@ MUTATIONS = (
     *_of(
         "cellsim/comparison/left_out.py",
         ("rows that are left out are kept", "for k, term in enumerate(objective.terms) if k not in set(rows))",
-         "for term in objective.terms)", "comparison/test_variants.py::test_a_visit_left_out_is_foretold_as_a_gaussian_line_does"),
+         "for term in objective.terms)", "comparison/test_variants.py::test_a_visit_left_out_is_predicted_as_a_gaussian_line_does"),
         ("left-out rows are weighed the wrong way", "smoothed_weights(-log_likelihood)", "smoothed_weights(log_likelihood)",
-         "comparison/test_variants.py::test_a_visit_left_out_is_foretold_as_a_gaussian_line_does"),
+         "comparison/test_variants.py::test_a_visit_left_out_is_predicted_as_a_gaussian_line_does"),
     ),
 )
 # fmt: on

@@ -65,7 +65,7 @@ def test_a_patient_keeps_everything_but_what_was_read() -> None:
 
 
 @pytest.mark.parametrize(("make", "logged"), [(straight_line, False), (decay, True)])
-def test_values_have_the_law_they_are_scored_by(make: Callable, logged: bool) -> None:
+def test_values_have_the_distribution_they_are_scored_by(make: Callable, logged: bool) -> None:
     """Standardised residuals are N(0, 1): Kolmogorov's test fails by luck once in 10,000."""
     objective = objective_of(make([1.4, 1.1, 0.9, 0.7], [0.5, 1.0, 2.0, 3.0]))
     theta = np.array([0.3, -0.4])
@@ -339,7 +339,7 @@ def test_the_page_was_written_from_what_the_code_says_now() -> None:
     again = study.one(lines[0]["k"])
     assert again["laplace"] == pytest.approx(lines[0]["laplace"], abs=0.03)
     assert len(again["nuts"]) == len(lines[0]["laplace"]) and 0 < min(again["nuts"]) < max(again["nuts"]) < 1
-    study, lines = stored(sbc, f"reduced{sbc.BY_LAW}")
+    study, lines = stored(sbc, f"reduced{sbc.VARIATIONAL}")
     assert len(lines) >= 20
     assert study.one(lines[0]["k"])["nearest"] == pytest.approx(lines[0]["nearest"], abs=0.03)
     study, lines = stored(coverage, "null")

@@ -52,7 +52,7 @@ def _calibration(path: Path) -> tuple[list[str], list[str]]:
     """Two tables and a list of what was lost; the figure beside them."""
     rows, closer, panels, went = [], [], [], []
     studies = sbc.studies()
-    for study in (each for each in studies if not each.name.endswith(sbc.BY_LAW)):
+    for study in (each for each in studies if not each.name.endswith(sbc.VARIATIONAL)):
         objective, watched = sbc.judged()[study.name]
         names, lines, size = sbc.names(objective, watched), _done(study, path), len(objective.names)
         lost = len(records(study, path)) - len(lines)
@@ -62,7 +62,7 @@ def _calibration(path: Path) -> tuple[list[str], list[str]]:
             f"{np.median(k_hat):.2f}, {np.quantile(k_hat, 0.9):.2f}"
             + _chains([line for line in lines if "ess" in line])
         )
-        lines = [*lines, *_done(_study(studies, f"{study.name}{sbc.BY_LAW}"), path)]
+        lines = [*lines, *_done(_study(studies, f"{study.name}{sbc.VARIATIONAL}"), path)]
         for key, title in POSTERIORS.items():
             u = np.array([line[key] for line in lines if key in line])
             if len(u) < 5:

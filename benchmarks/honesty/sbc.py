@@ -27,7 +27,7 @@ from cellsim.likelihood.replicates import replicate
 # of the sampler: warm-up, draws, and how many are kept so that they are nearly independent
 REDUCED_CHAIN = {"tune": 200, "draws": 400, "keep": 100}
 # of a study by the variational approximation, after what it is a study of
-BY_LAW = ", variational approximation"
+VARIATIONAL = ", variational approximation"
 FULL_CHAIN = {"tune": 100, "draws": 150, "keep": 50}
 
 
@@ -95,7 +95,7 @@ def studies() -> list[Study]:
     }
     out = []
     for name, (objective, watched) in judged().items():
-        patients, quick, chain, chained, by_laws = settings[name]
+        patients, quick, chain, chained, variational_patients = settings[name]
         one = partial(patient, objective, watched, chain, chained, 2)
         out.append(
             Study("sbc", name, stamp_of(objective, settings=(chain, watched.names)), patients, quick, one)
@@ -104,5 +104,5 @@ def studies() -> list[Study]:
             stamp_of(objective, settings=watched.names),
             partial(by_variational, objective, watched, 2),
         )
-        out.append(Study("sbc", f"{name}{BY_LAW}", stamp, by_laws, min(quick, 2), law))
+        out.append(Study("sbc", f"{name}{VARIATIONAL}", stamp, variational_patients, min(quick, 2), law))
     return out

@@ -267,7 +267,7 @@ def _predicting(found: Comparison) -> str:
         )
     missing = [name for name in found.order if name not in found.left]
     unasked = f" {', '.join(missing)} left nothing out." if missing else ""
-    return f"Foretelling what was not shown: {'; '.join(said)}.{mixed}{unasked}"
+    return f"Prediction of left-out rows: {'; '.join(said)}.{mixed}{unasked}"
 
 
 def _priors(found: Comparison) -> str:

@@ -204,7 +204,7 @@ class _PathStep:
 
 
 def settle(
-    ground: ProfileProblem,
+    problem: ProfileProblem,
     theta: Array,
     quantity: Quantity | None = None,
     target: float = np.nan,
@@ -217,7 +217,7 @@ def settle(
 
     Parameters
     ----------
-    ground : ProfileProblem
+    problem : ProfileProblem
     theta : array, shape (n,)
         Where to begin.
     quantity : callable, optional
@@ -237,15 +237,15 @@ def settle(
     Point or None
         None when the simulation fails or nothing is reached.
     """
-    spot = ground.spot(theta)
+    spot = problem.spot(theta)
     cost, damping, reach = 1, 0.0, abs(target)
     # what only chooses among equally likely points is no part of the likelihood
-    surplus = np.where(ground.weights == 1.0, 0.0, ground.weights)
+    surplus = np.where(problem.weights == 1.0, 0.0, problem.weights)
     while spot is not None:
         value, normal = (np.nan, None) if quantity is None else quantity(spot.theta)
         if normal is not None and not (np.all(np.isfinite(normal)) and normal.any()):
             return None  # nothing moves the quantity here: it has come to where it cannot go on
-        here = spot.step(normal, 0.0, ground.limit)
+        here = spot.step(normal, 0.0, problem.limit)
         gap = 0.0 if quantity is None else target - value
         near = abs(gap) <= 1e-3 * max(reach, abs(value)) or abs(gap) <= 0.1 * _spread(here)
         done = near and here.gain < tolerance
@@ -270,9 +270,9 @@ def settle(
             if cost >= most or damping > _LARGEST_DAMPING:
                 most = cost  # what was reached is judged above
                 break
-            step = spot.step(normal, gap, ground.limit, damping)
+            step = spot.step(normal, gap, problem.limit, damping)
             promised = step.promised + weight * abs(gap)
-            trial = ground.spot(spot.theta + step.move) if promised > 0 else None
+            trial = problem.spot(spot.theta + step.move) if promised > 0 else None
             cost += trial is not None
             if trial is not None:
                 missed = 0.0 if quantity is None else abs(target - quantity(trial.theta)[0])
@@ -311,7 +311,7 @@ class Walk:
 
 
 def walk(
-    ground: ProfileProblem,
+    problem: ProfileProblem,
     quantity: Quantity,
     first: Point,
     side: int,
@@ -329,7 +329,7 @@ def walk(
 
     Parameters
     ----------
-    ground : ProfileProblem
+    problem : ProfileProblem
     quantity : callable
         theta -> (value, gradient).
     first : Point
@@ -371,8 +371,8 @@ def walk(
             target = edge if final else target
             guess = _ahead(points, target)
             found = settle(
-                ground,
-                np.clip(guess, -ground.limit, ground.limit),
+                problem,
+                np.clip(guess, -problem.limit, problem.limit),
                 quantity,
                 target,
                 tolerance=tolerance,

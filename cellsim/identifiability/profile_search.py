@@ -59,7 +59,7 @@ class HeldQuantity:
 
 
 def starting_modes(source: Any, objective: Objective, kind: str) -> list[tuple[ProfileProblem, Point]]:
-    """Every distinct optimum known, polished, with its ground."""
+    """Every distinct optimum known, polished, with its problem."""
     optima: list[tuple[Array, Array | None]] = []
     if (mixture := getattr(source, "mixture", None)) is not None:
         optima = [(mode.theta, np.linalg.inv(mode.covariance)) for mode in mixture.modes]
@@ -74,15 +74,15 @@ def starting_modes(source: Any, objective: Objective, kind: str) -> list[tuple[P
             jacobian = objective.evaluate(theta, gradient=True).jacobian
             extra = None if jacobian is None else curvature - jacobian.T @ jacobian
         weights = np.full(theta.size, _ASIDE if kind == "likelihood" else 1.0)
-        ground = ProfileProblem(objective, weights, _LIMIT[kind], extra)
-        start = np.clip(theta, -ground.limit, ground.limit)
-        point = settle(ground, start, tolerance=1e-3, most=100, rough=ROUGH[kind])
+        problem = ProfileProblem(objective, weights, _LIMIT[kind], extra)
+        start = np.clip(theta, -problem.limit, problem.limit)
+        point = settle(problem, start, tolerance=1e-3, most=100, rough=ROUGH[kind])
         if point is None and curvature is not None:
             # Newton's steps were lost; a calibration's own optimum is a point to walk from whatever is left to gain
-            start = _descended(ground, start)
-            point = settle(ground, start, tolerance=1e-3, most=100, rough=np.inf)
+            start = _descended(problem, start)
+            point = settle(problem, start, tolerance=1e-3, most=100, rough=np.inf)
         if point is not None and all(np.max(np.abs(point.theta - p.theta)) > 0.1 for _, p in out):
-            out.append((ground, point))
+            out.append((problem, point))
     if not out:
         raise CalibrationError(
             "no optimum could be reached from the prior medians; calibrate, and profile what that finds."
@@ -92,11 +92,11 @@ def starting_modes(source: Any, objective: Objective, kind: str) -> list[tuple[P
     return sorted(out, key=lambda pair: pair[1].level)
 
 
-def _descended(ground: ProfileProblem, start: Array) -> Array:
+def _descended(problem: ProfileProblem, start: Array) -> Array:
     """Down to the floor by bounded least squares, where Newton's own steps do not find the way."""
     from scipy.optimize import least_squares
 
-    objective, scale, count = ground.objective, np.sqrt(ground.weights), len(ground.objective.terms)
+    objective, scale, count = problem.objective, np.sqrt(problem.weights), len(problem.objective.terms)
     found = {"theta": start}
 
     def residuals(theta: Array) -> Array:
@@ -111,10 +111,10 @@ def _descended(ground: ProfileProblem, start: Array) -> Array:
         found["theta"] = theta
         return np.vstack([jacobian[:count], np.diag(scale)])
 
-    inside = np.clip(start, -ground.limit * (1 - 1e-9), ground.limit * (1 - 1e-9))
+    inside = np.clip(start, -problem.limit * (1 - 1e-9), problem.limit * (1 - 1e-9))
     try:
         ended = least_squares(
-            residuals, inside, slopes, bounds=(-ground.limit, ground.limit), x_scale="jac", max_nfev=200
+            residuals, inside, slopes, bounds=(-problem.limit, problem.limit), x_scale="jac", max_nfev=200
         )
     except CalibrationError:
         return found["theta"]
@@ -138,19 +138,19 @@ class ProfileSearch:
 
     def side(self, quantity: HeldQuantity, mode: int, side: int) -> Walk | None:
         """One walk: one quantity, one mode, one side; None when it cannot even begin."""
-        ground, optimum = self.modes[mode]
+        problem, optimum = self.modes[mode]
         if optimum.level - self.least > self.rise:
             return None
         if self.kind == "unaided":
-            weights = ground.weights.copy()
+            weights = problem.weights.copy()
             weights[quantity.column] = _ASIDE
-            ground = replace(ground, weights=weights)
-            found = settle(ground, optimum.theta, tolerance=1e-3, most=100)
+            problem = replace(problem, weights=weights)
+            found = settle(problem, optimum.theta, tolerance=1e-3, most=100)
             if found is None:
                 return None
             optimum = found
         start = settle(
-            ground,
+            problem,
             optimum.theta,
             quantity.of,
             quantity.of(optimum.theta)[0],
@@ -164,7 +164,7 @@ class ProfileSearch:
         far = max(_REACH[self.kind], abs(start.at) + 0.5) if quantity.column >= 0 else np.inf
         longest = 1.5 if quantity.column >= 0 else 3 * sd
         return walk(
-            ground, quantity.of, start, side, least=least, rise=self.rise, step=self.step, reach=(-far, far),
+            problem, quantity.of, start, side, least=least, rise=self.rise, step=self.step, reach=(-far, far),
             longest=longest, tolerance=self.tolerance, rough=self.rough,
         )  # fmt: skip
 

@@ -101,7 +101,7 @@ def diagnose(objective: Objective, mixture: Mixture, starts: Sequence[Start]) ->
         "far": {
             name: float(each) for name, each in zip(objective.names, theta, strict=True) if abs(each) > FAR
         },
-        "is_summit": mixture.modes[0].is_summit,
+        "is_maximum": mixture.modes[0].is_maximum,
     }
     found["doubts_of_laplace"] = _doubts_of_laplace(found)
     found["doubts"] = [*_doubts(found), *found["doubts_of_laplace"]]
@@ -161,7 +161,7 @@ def _curvature(objective: Objective, mixture: Mixture) -> dict[str, Any]:
         leading = np.argsort(-np.abs(along / np.sqrt(np.diag(worst.covariance))))[:3].tolist()
     found: dict[str, Any] = {"error": worst.error, "uncertain": [objective.names[j] for j in leading]}
     mode = mixture.modes[0]
-    if len(objective.terms) < mode.theta.size or not mode.is_summit:
+    if len(objective.terms) < mode.theta.size or not mode.is_maximum:
         return found | {"by_slopes": {}}
     alone = np.sqrt(np.diag(spread_by_slopes(objective, mode.theta)) / np.diag(mode.covariance)) - 1
     most = int(np.argmax(np.abs(alone)))
@@ -298,7 +298,7 @@ def _doubts_of_laplace(found: dict[str, Any]) -> list[str]:
                 f"of {name} would be {abs(apart):.2%} {'larger' if apart > 0 else 'smaller'}: where residuals are left, the "
                 "bend of the model counts as well (standard_errors() has those of J'J)."
             )
-    if not found["is_summit"]:
+    if not found["is_maximum"]:
         out.append(
             "the posterior is not curved like a mode in every direction here: the spread printed is that of "
             "the prior there; sample instead."

@@ -55,7 +55,7 @@ _MOST_EVALUATIONS = 400
 # nearer than this in every coordinate, in prior sd, is one mode; one that is exp(-10) as high as the best is
 # not looked at
 _NEAR = 0.1
-_LOWEST_SUMMIT, _MOST_SUMMITS = 20.0, 4
+_LOWEST_MODE, _MOST_MODES = 20.0, 4
 _DAYS_TRIED = (-1.3, 0.0, 1.3)
 
 
@@ -336,7 +336,7 @@ def _distinct_modes(
     how[order[0]] = highest.start
     found = [highest]
     for k in order[1:]:
-        if len(found) == _MOST_SUMMITS or how[k].objective > highest.start.objective + _LOWEST_SUMMIT:
+        if len(found) == _MOST_MODES or how[k].objective > highest.start.objective + _LOWEST_MODE:
             break
         if not any(_same(objective, ended[k], each) for each in found):
             found.append(ended[k])

@@ -53,7 +53,7 @@ class Mode:
         return f"<Mode of {self.theta.size} parameters: objective {self.objective:.4g}>"
 
     @cached_property
-    def is_summit(self) -> bool:
+    def is_maximum(self) -> bool:
         """Whether every direction is curved downwards."""
         return bool(self._scaled[0].min(initial=np.inf) > 0)
 
@@ -72,7 +72,7 @@ class Mode:
     def _factor(self) -> tuple[Array, Array]:
         """A square root F of the curvature, F @ F.T, and its inverse; where it is no mode, the prior's curvature of one."""
         values, vectors, scale = self._scaled
-        if not self.is_summit:
+        if not self.is_maximum:
             curved, vectors = np.linalg.eigh(self.curvature)
             values, scale = np.where(curved > 0, curved, 1.0), np.ones(scale.size)
         return scale[:, None] * vectors * np.sqrt(values), (vectors / np.sqrt(values)).T / scale
@@ -81,7 +81,7 @@ class Mode:
     def _log_determinant(self) -> float:
         """Of the curvature."""
         values, _, scale = self._scaled
-        if not self.is_summit:
+        if not self.is_maximum:
             curved, scale = np.linalg.eigvalsh(self.curvature), np.ones(scale.size)
             values = np.where(curved > 0, curved, 1.0)
         return float(np.log(values).sum() + 2 * np.log(scale).sum())

@@ -16,13 +16,13 @@ __all__ = [
     "OP_EVENT",
     "OP_JUMP",
     "OP_RATE",
+    "BreakTable",
     "Doses",
-    "Itinerary",
-    "Leg",
-    "Timetable",
-    "itinerary",
+    "Segment",
+    "SegmentTree",
+    "break_table",
     "lane_groups",
-    "timetable",
+    "segment_tree",
 ]
 
 Array = NDArray[np.float64]
@@ -53,8 +53,8 @@ class Doses:
 
 
 @dataclass(frozen=True)
-class Timetable:
-    """Break points of a lane group and what happens at each (see `cellsim.solver.loop_arrays.Group`)."""
+class BreakTable:
+    """Break points of a lane group and what happens at each (see `cellsim.solver.loop_arrays.LoopArrays`)."""
 
     breaks: Array
     middles: Array
@@ -113,14 +113,14 @@ def _operations(doses: Doses, states: dict[str, int], start: float) -> list[tupl
 
 
 @lru_cache(maxsize=512)
-def timetable(
+def break_table(
     doses: tuple[Doses, ...],
     states: tuple[str, ...],
     start: float,
     end: float,
     turns: tuple[float, ...],
     firings: tuple[tuple[tuple[float, int], ...], ...],
-) -> Timetable:
+) -> BreakTable:
     """Common break points of a lane group.
 
     Parameters
@@ -160,7 +160,7 @@ def timetable(
         if rows
         else np.zeros(len(breaks) + 1)
     )
-    return Timetable(
+    return BreakTable(
         breaks=breaks.astype(float),
         middles=np.append(0.5 * (breaks[1:] + breaks[:-1]), np.nextafter(breaks[-1], np.inf)),
         op_ptr=pointers.astype(np.int64),
@@ -174,16 +174,16 @@ Stretch = tuple[float, float, bytes]
 
 
 @dataclass(frozen=True)
-class Leg:
+class Segment:
     """A stretch of breaks that some schedules go through together.
 
     Attributes
     ----------
     table : int
-        A schedule whose timetable holds these breaks.
+        A schedule whose break_table holds these breaks.
     first, stop : int
         The breaks ``first:stop`` of it.
-    then : tuple of Leg
+    then : tuple of Segment
         How they go on apart.
     done : tuple of int
         The schedules that end here; either these or `then` is empty.
@@ -192,35 +192,35 @@ class Leg:
     table: int
     first: int
     stop: int
-    then: tuple[Leg, ...]
+    then: tuple[Segment, ...]
     done: tuple[int, ...]
 
 
 @dataclass(frozen=True)
-class Itinerary:
-    """The timetables of some schedules, and the tree of what they share."""
+class SegmentTree:
+    """The tables of breaks of some schedules, and the tree of what they share."""
 
-    tables: tuple[Timetable, ...]
-    root: Leg
+    tables: tuple[BreakTable, ...]
+    root: Segment
 
 
 @lru_cache(maxsize=128)
-def itinerary(
+def segment_tree(
     schedules: tuple[tuple[Doses, ...], ...],
     states: tuple[str, ...],
     start: float,
     end: float,
     turns: tuple[float, ...],
     firings: tuple[tuple[tuple[float, int], ...], ...],
-) -> Itinerary:
-    """What a lane group has to go through under each of these schedules (see `timetable` for the rest)."""
-    tables = tuple(timetable(each, states, start, end, turns, firings) for each in schedules)
+) -> SegmentTree:
+    """What a lane group has to go through under each of these schedules (see `break_table` for the rest)."""
+    tables = tuple(break_table(each, states, start, end, turns, firings) for each in schedules)
     if len(tables) == 1:
-        return Itinerary(tables, Leg(0, 0, len(tables[0].breaks), (), (0,)))
-    return Itinerary(tables, _leg([_stretches(each) for each in tables], tuple(range(len(tables))), 0))
+        return SegmentTree(tables, Segment(0, 0, len(tables[0].breaks), (), (0,)))
+    return SegmentTree(tables, _segment([_stretches(each) for each in tables], tuple(range(len(tables))), 0))
 
 
-def _stretches(table: Timetable) -> list[Stretch]:
+def _stretches(table: BreakTable) -> list[Stretch]:
     """For each break when it is, when the next one comes, and what happens."""
     found = []
     for b, (now, later) in enumerate(zip(table.breaks, [*table.breaks[1:], np.inf], strict=True)):
@@ -230,21 +230,21 @@ def _stretches(table: Timetable) -> list[Stretch]:
     return found
 
 
-def _leg(stretches: list[list[Stretch]], schedules: tuple[int, ...], first: int) -> Leg:
-    """The leg that begins at break `first`, where these schedules have been alike so far."""
+def _segment(stretches: list[list[Stretch]], schedules: tuple[int, ...], first: int) -> Segment:
+    """The segment that begins at break `first`, where these schedules have been alike so far."""
     stop, lead = first, stretches[schedules[0]]
     while stop < len(lead) and all(stretches[each][stop] == lead[stop] for each in schedules):
         stop += 1
     if stop == len(lead):  # the last break has no later one, so all of them end here
-        return Leg(schedules[0], first, stop, (), schedules)
+        return Segment(schedules[0], first, stop, (), schedules)
     parting: dict[Stretch, list[int]] = {}
     for each in schedules:
         parting.setdefault(stretches[each][stop], []).append(each)
-    return Leg(
+    return Segment(
         schedules[0],
         first,
         stop,
-        tuple(_leg(stretches, tuple(each), stop) for each in parting.values()),
+        tuple(_segment(stretches, tuple(each), stop) for each in parting.values()),
         (),
     )
 

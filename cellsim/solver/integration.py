@@ -21,9 +21,9 @@ from cellsim.compiler.kernels import Kernels
 from cellsim.compiler.llvm import lane_width
 from cellsim.compiler.sensitivity_directions import Direction
 from cellsim.errors import Problem, SimulationError, did_you_mean
-from cellsim.solver.breakpoints import Doses, Timetable, itinerary, lane_groups
+from cellsim.solver.breakpoints import BreakTable, Doses, lane_groups, segment_tree
 from cellsim.solver.conditions import turnings
-from cellsim.solver.lanes import Machine, March, begin, follow, machine_of
+from cellsim.solver.lanes import LaneState, Machine, begin, follow, machine_of
 from cellsim.solver.loop_arrays import (
     EVENTS_WITHOUT_END,
     NO_DERIVATIVE,
@@ -310,7 +310,7 @@ def integrate(
         last = max(float(sample_times.max()) if sample_times.size else start, start if end is None else end)
         turned = [turnings(system, p[i], start, last) for i in lead]
         fired = tuple(each.firings for each in turned)
-        plan = itinerary(
+        plan = segment_tree(
             tuple(schedules),
             equations.states,
             start,
@@ -319,24 +319,24 @@ def integrate(
             fired if len(set(fired)) > 1 else fired[:1],
         )
 
-        def arrived(schedule: int, march: March) -> None:
+        def arrived(schedule: int, lane_state: LaneState) -> None:
             sets = group[schedule]
-            reading = (march.samples, march.inputs, sets, states, outputs, slopes)
-            _read(machine, options, march.w, *reading)
-            status[sets], culprit[sets] = march.status[: len(sets)], march.culprit[: len(sets)]
-            fail_time[sets] = march.fail_time[: len(sets)]
-            grown[sets] = march.grown[:n_states, : len(sets)].T > 0
-            greatest[:, sets] = np.swapaxes(march.greatest[:, :, : len(sets)], 1, 2)
+            reading = (lane_state.samples, lane_state.inputs, sets, states, outputs, slopes)
+            _read(machine, options, lane_state.w, *reading)
+            status[sets], culprit[sets] = lane_state.status[: len(sets)], lane_state.culprit[: len(sets)]
+            fail_time[sets] = lane_state.fail_time[: len(sets)]
+            grown[sets] = lane_state.grown[:n_states, : len(sets)].T > 0
+            greatest[:, sets] = np.swapaxes(lane_state.greatest[:, :, : len(sets)], 1, 2)
             if dense:
-                paths[sets[0]] = Steps(march.path[: march.counts[3]], n_states)
+                paths[sets[0]] = Steps(lane_state.path[: lane_state.counts[3]], n_states)
 
-        def tangents(table: Timetable) -> Tangents:
+        def tangents(table: BreakTable) -> Tangents:
             assert sensitivities is not None
             course = courses[0 if len(several) == 1 else int(lead[0])]
             result = sensitivities[lead[0]]
             return course.tangents(table, schedules[0][0], equations.states, result, turned[0])
 
-        march = begin(
+        lane_state = begin(
             machine,
             p[lead],
             absolute,
@@ -350,7 +350,7 @@ def integrate(
             watched=watched,
         )
         carried = None if sensitivities is None else tangents
-        return follow(machine, march, plan, options, sample_times, given is not None, arrived, carried)
+        return follow(machine, lane_state, plan, options, sample_times, given is not None, arrived, carried)
 
     if threads > 1 and len(groups) > 1:
         with ThreadPoolExecutor(threads) as pool:

@@ -1,4 +1,4 @@
-"""A lane group on its way: the memory the step loop works in, carried from leg to leg and copied at forks."""
+"""A lane group on its way: the memory the step loop works in, carried from segment to segment and copied at forks."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from cellsim.compiler.kernels import Kernels
 from cellsim.compiler.llvm import CompiledKernels, aligned
-from cellsim.solver.breakpoints import Itinerary, Leg, Timetable
+from cellsim.solver.breakpoints import BreakTable, Segment, SegmentTree
 from cellsim.solver.loop_arrays import (
     KERNELS,
     N_GAPS,
@@ -19,14 +19,14 @@ from cellsim.solver.loop_arrays import (
     N_PADDED,
     PATH_FULL,
     SLOTS,
-    Group,
+    LoopArrays,
     Tangents,
     addresses,
 )
 from cellsim.solver.sensitivities import no_tangents
 from cellsim.solver.step_loop_cache import step_code
 
-__all__ = ["Machine", "March", "begin", "follow", "machine_of"]
+__all__ = ["LaneState", "Machine", "begin", "follow", "machine_of"]
 
 Array = NDArray[np.float64]
 
@@ -77,8 +77,8 @@ def machine_of(kernels: Kernels, width: int) -> Machine:
 
 
 @dataclass
-class March:
-    """Everything of a lane group that moves (see `cellsim.solver.loop_arrays.Group`)."""
+class LaneState:
+    """Everything of a lane group that moves (see `cellsim.solver.loop_arrays.LoopArrays`)."""
 
     w: Array
     samples: Array
@@ -103,12 +103,12 @@ class March:
     greatest: Array
     heights: Array
 
-    def copy(self) -> March:
+    def copy(self) -> LaneState:
         """Another that can go its own way."""
         w = aligned(self.w.size)
         w[:] = self.w
         others = [each.name for each in fields(self) if each.name != "w"]
-        return March(w, **{name: getattr(self, name).copy() for name in others})
+        return LaneState(w, **{name: getattr(self, name).copy() for name in others})
 
 
 def begin(
@@ -124,8 +124,8 @@ def begin(
     output_rates: bool,
     dense: bool,
     watched: NDArray[np.int64],
-) -> March:
-    """A march at its start.
+) -> LaneState:
+    """A lane_state at its start.
 
     Parameters
     ----------
@@ -158,7 +158,7 @@ def begin(
         slot("y", n)[clock] = start
     if start_states is not None:
         slot("y", start_states.shape[1])[:] = start_states.T
-    return March(
+    return LaneState(
         w=w,
         samples=np.full((n_times, n * width), np.nan),
         inputs=np.zeros((n_times if output_rates else 0, n * width)),
@@ -206,19 +206,19 @@ def _held_before(machine: Machine, w: Array, n: int, start: float, given_start: 
 
 def _carry(
     machine: Machine,
-    march: March,
-    leg: Leg,
-    table: Timetable,
+    lane_state: LaneState,
+    segment: Segment,
+    table: BreakTable,
     options: Array,
     sample_times: Array,
     given_start: bool,
     tangents: Tangents,
-) -> March:
-    """One leg of the way; where `path` turns out too short, once more from its beginning with a longer one."""
+) -> LaneState:
+    """One segment of the way; where `path` turns out too short, once more from its beginning with a longer one."""
     while True:
-        begun = march.copy() if len(march.path) else march
-        moving = {each.name: getattr(march, each.name) for each in fields(march)}
-        group = Group(
+        begun = lane_state.copy() if len(lane_state.path) else lane_state
+        moving = {each.name: getattr(lane_state, each.name) for each in fields(lane_state)}
+        group = LoopArrays(
             addr=machine.addresses,
             off=machine.offsets,
             opt=options,
@@ -236,42 +236,42 @@ def _carry(
         )
         places = addresses(group, tangents)
         said = step_code().run_group(
-            places.ctypes.data, march.w.ctypes.data, tangents.v.ctypes.data, given_start, leg.first, leg.stop,
-            len(table.breaks), len(sample_times), table.op_amount.shape[1], len(march.path), len(march.watched),
+            places.ctypes.data, lane_state.w.ctypes.data, tangents.v.ctypes.data, given_start, segment.first, segment.stop,
+            len(table.breaks), len(sample_times), table.op_amount.shape[1], len(lane_state.path), len(lane_state.watched),
         )  # fmt: skip
         if said != PATH_FULL:
-            return march
+            return lane_state
         begun.path = np.concatenate([begun.path, np.empty_like(begun.path)])
-        march = begun
+        lane_state = begun
 
 
 def follow(
     machine: Machine,
-    march: March,
-    itinerary: Itinerary,
+    lane_state: LaneState,
+    segment_tree: SegmentTree,
     options: Array,
     sample_times: Array,
     given_start: bool,
-    arrived: Callable[[int, March], None],
-    tangents: Callable[[Timetable], Tangents] | None = None,
+    arrived: Callable[[int, LaneState], None],
+    tangents: Callable[[BreakTable], Tangents] | None = None,
 ) -> NDArray[np.int64]:
-    """Carry a march along every schedule of an itinerary.
+    """Carry a lane_state along every schedule of an segment_tree.
 
     Parameters
     ----------
     machine : Machine
-    march : March
+    lane_state : LaneState
         At its start; used up.
-    itinerary : Itinerary
+    segment_tree : SegmentTree
     options : array
         As the step loop has them.
     sample_times : (n_times, width) array
     given_start : bool
         Whether the initial states are in place.
     arrived : callable
-        Told the number of each schedule that has reached its end, and the march there.
+        Told the number of each schedule that has reached its end, and the lane_state there.
     tangents : callable, optional
-        Sensitivities to carry along, made for a timetable (one schedule only).
+        Sensitivities to carry along, made for a break_table (one schedule only).
 
     Returns
     -------
@@ -280,18 +280,20 @@ def follow(
     """
     work = np.zeros(4, np.int64)
 
-    waiting = [(itinerary.root, march, False)]
+    waiting = [(segment_tree.root, lane_state, False)]
     while waiting:
-        leg, march, needed = waiting.pop()
-        march = march.copy() if needed else march
-        table = itinerary.tables[leg.table]
-        if leg.stop > leg.first and not march.status.all():
-            before = march.counts.copy()
+        segment, lane_state, needed = waiting.pop()
+        lane_state = lane_state.copy() if needed else lane_state
+        table = segment_tree.tables[segment.table]
+        if segment.stop > segment.first and not lane_state.status.all():
+            before = lane_state.counts.copy()
             carried = no_tangents() if tangents is None else tangents(table)
-            march = _carry(machine, march, leg, table, options, sample_times, given_start, carried)
-            work += march.counts - before
-        for schedule in leg.done:
-            arrived(schedule, march)
-        # the first to be put here is the last to be taken up, when no other needs the march any more
-        waiting += [(apart, march, place > 0) for place, apart in enumerate(leg.then)]
+            lane_state = _carry(
+                machine, lane_state, segment, table, options, sample_times, given_start, carried
+            )
+            work += lane_state.counts - before
+        for schedule in segment.done:
+            arrived(schedule, lane_state)
+        # the first to be put here is the last to be taken up, when no other needs the lane_state any more
+        waiting += [(apart, lane_state, place > 0) for place, apart in enumerate(segment.then)]
     return work

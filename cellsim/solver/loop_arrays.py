@@ -96,7 +96,7 @@ RTOL, H_MAX, MAX_STEPS, WANT_RATES, SINCE, IN_TIME = range(6)
 ACCEPTED, REJECTED, FACTORED, RECORDED = range(4)
 
 
-class Group(NamedTuple):
+class LoopArrays(NamedTuple):
     """Everything of a lane group."""
 
     addr: Wholes  # kernels, in the order of KERNELS, then events

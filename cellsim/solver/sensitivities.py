@@ -14,11 +14,11 @@ from cellsim.compiler.kernels import Kernels
 from cellsim.compiler.llvm import CompiledKernels, assemble
 from cellsim.compiler.sensitivity_directions import LANES, Direction, Packing, directions_of, pack
 from cellsim.compiler.sensitivity_kernels import Shape, TangentWriter
-from cellsim.solver.breakpoints import Doses, Timetable
+from cellsim.solver.breakpoints import BreakTable, Doses
 from cellsim.solver.conditions import Turnings
 from cellsim.solver.loop_arrays import SEED_DOSE, SEED_EVENT, SEED_INPUT, SEED_STATE, SEED_TURN, Tangents
 
-__all__ = ["Course", "TangentUnit", "courses_of", "no_tangents", "tangent_unit"]
+__all__ = ["SensitivityLayout", "TangentUnit", "courses_of", "no_tangents", "tangent_unit"]
 
 Array = NDArray[np.float64]
 
@@ -31,7 +31,7 @@ def no_tangents() -> Tangents:
 
 
 @dataclass(frozen=True)
-class Course:
+class SensitivityLayout:
     """Directions compiled and laid out for the step loop."""
 
     made: TangentUnit
@@ -60,7 +60,7 @@ class Course:
         return int(self.groups[g, slot] + self.places[g, state] + lane)
 
     def tangents(
-        self, table: Timetable, doses: Doses, states: tuple[str, ...], result: Array, turned: Turnings
+        self, table: BreakTable, doses: Doses, states: tuple[str, ...], result: Array, turned: Turnings
     ) -> Tangents:
         """Everything for one run; `result` (n_times, n_outputs, n_directions) is filled."""
         v = self.made.unit.workspace()
@@ -130,9 +130,9 @@ def courses_of(
     wanted: Sequence[str | Direction | tuple[str, str | int]],
     doses: tuple[Doses, ...],
     given_start: bool,
-) -> list[Course]:
+) -> list[SensitivityLayout]:
     """One course for each set of doses; equal ones are shared."""
-    known: dict[tuple[tuple[int, ...], tuple[int, ...]], Course] = {}
+    known: dict[tuple[tuple[int, ...], tuple[int, ...]], SensitivityLayout] = {}
     states = kernels.equations.states
     courses = []
     for each in doses:
@@ -155,7 +155,7 @@ def _course(
     jumps: tuple[int, ...],
     rates: tuple[int, ...],
     given_start: bool,
-) -> Course:
+) -> SensitivityLayout:
     system = kernels.system
     directions = directions_of(system, wanted, len(jumps), len(rates))
     packing = pack(system, directions, {"jump": jumps, "rate": rates}, given_start=given_start)
@@ -233,7 +233,7 @@ def _course(
         1, len(groups), system.n, len(pairs_y), len(pairs_p), len(initials), size, len(atoms),
         len(system.outputs) * size,
     )  # fmt: skip
-    return Course(
+    return SensitivityLayout(
         atoms=_table(atoms, 3),
         atom_y=_table(atom_y, 2),
         tau_ptr=np.array(tau_ptr, np.int64),

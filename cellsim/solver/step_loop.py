@@ -61,7 +61,7 @@ from cellsim.solver.loop_arrays import (
     T_STEP,
     TOO_MANY_STEPS,
     WANT_RATES,
-    Group,
+    LoopArrays,
     Reading,
     Tangents,
 )
@@ -110,8 +110,8 @@ _SHORTEST = 1e-11  # of the time: below this a step no longer looks for the end 
 _LONG = 1e-9  # of the time: below this a step is no longer halved to see what turns in it
 _TOUCHED = 1e-3  # of its mean speed in the step: a gap this slow where it turns does not cross
 
-_group, _tangents, _reading = fields_at(Group), fields_at(Tangents), fields_at(Reading)
-_GROUP_BYTES = 8 * len(Group._fields)
+_group, _tangents, _reading = fields_at(LoopArrays), fields_at(Tangents), fields_at(Reading)
+_GROUP_BYTES = 8 * len(LoopArrays._fields)
 
 
 @compiled
@@ -119,12 +119,12 @@ def run_group(at, base, other, given_start, first, stop, n_breaks, n_times, stri
     """Carry W simulations through breaks ``first:stop``, up to the instant of break `stop` or to the end.
 
     Everything that moves lies at the addresses given, so a copy of it taken at `stop` can be carried on along
-    another timetable.
+    another break_table.
 
     Parameters
     ----------
     at : int
-        Where the addresses of the fields of :class:`Group` stand, then those of :class:`Tangents` (one lane only).
+        Where the addresses of the fields of :class:`LoopArrays` stand, then those of :class:`Tangents` (one lane only).
     base, other : int
         Where `w` and `v` stand.
     given_start : int

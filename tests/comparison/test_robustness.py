@@ -296,7 +296,7 @@ def test_a_day_that_nothing_depends_on_is_as_likely_as_its_window_says():
     }  # fmt: skip
 
 
-def test_a_few_steps_from_the_known_law_end_where_many_from_a_new_fit_do():
+def test_a_few_steps_from_the_known_approximation_end_where_many_from_a_new_fit_do():
     """Each variant of the small patient calibrated anew under an alteration, and its approximation found from there."""
     case = small_patient()
     chosen = alterations_of(case)[:-6:3]

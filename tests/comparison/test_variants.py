@@ -111,7 +111,7 @@ def test_too_few_draws_for_a_bridge_are_refused() -> None:
 
 
 @pytest.mark.parametrize("k", range(4))
-def test_a_visit_left_out_is_foretold_as_a_gaussian_line_does(k: int) -> None:
+def test_a_visit_left_out_is_predicted_as_a_gaussian_line_does(k: int) -> None:
     """Witness: the conditional normal approximation, as a difference of two closed-form evidences."""
     exact = line_evidence([0, 1, 2, 3]) - line_evidence([each for each in range(4) if each != k])
     rows = groups_of_rows(line().objective)["visit", f"v{k}"]
@@ -130,7 +130,7 @@ def test_a_visit_left_out_is_foretold_as_a_gaussian_line_does(k: int) -> None:
     assert by_draws == pytest.approx(exact, abs=0.2)
 
 
-def test_with_every_row_left_out_the_prior_foretells() -> None:
+def test_with_every_row_left_out_the_prior_predicts() -> None:
     for approximation in (None, variational_approximation(line().objective, line().mixture)):
         found = left_out(
             line().objective, line().mixture, "analyte", "y", [0, 1, 2, 3], approximation=approximation
@@ -154,7 +154,9 @@ def test_newton_steps_end_where_a_new_fit_does(k: int) -> None:
     assert by_variational.elpd == pytest.approx(exact, abs=0.15)
 
 
-def test_where_a_law_cannot_be_followed_the_optima_foretell(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_where_an_approximation_cannot_be_refitted_the_optima_predict(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     import cellsim.comparison.evidence as power
     import cellsim.comparison.left_out as leaving
 
@@ -179,7 +181,7 @@ def test_heavy_weights_are_seen() -> None:
 
 
 @pytest.mark.parametrize("first, second", [(3, 1), (5, 5), (1, 7)])
-def test_stacking_weights_of_variants_that_each_foretell_some_groups(first: int, second: int) -> None:
+def test_stacking_weights_of_variants_that_each_predict_some_groups(first: int, second: int) -> None:
     """Each group possible under one variant only: the optimum is the share of groups, as of a coin's tosses."""
     impossible = -200.0
     weights = stacking(
@@ -215,7 +217,7 @@ def test_a_power_flips_an_order_when_the_lead_changes_its_sign() -> None:
 # ---- the whole -----------------------------------------------------------------------------------
 
 
-def test_leads_under_other_priors_are_foretold_as_a_closed_form_changes() -> None:
+def test_leads_under_other_priors_are_predicted_as_a_closed_form_changes() -> None:
     """Two lines, one of whose priors lie farther from what was seen: their leads at nearly the same
     power, by with_power, which a closed form stands behind."""
     near, far = line(), calibrate(straight_line([12.4, 13.1, 13.3, 14.9], DAYS), starts=1)

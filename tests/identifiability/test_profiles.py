@@ -463,7 +463,7 @@ def test_what_the_data_hold_is_closed_however_wide_the_boxes_are():
     assert (found[0].low, found[0].high) == pytest.approx((middle - reach, middle + reach), rel=2e-3)
 
 
-def test_a_box_that_ends_before_the_likelihood_s_summit_bounds_every_end():
+def test_a_box_that_ends_before_the_likelihood_s_mode_bounds_every_end():
     # A = 2 lies outside: k is that of A = 1.8, and A's lower end is measured from there
     found = profile(calibrate(_decay_in_boxes(30.0, 1.8), starts=4), kind="likelihood")
     k, A = found["k"].interval(0.95), found["A"].interval(0.95)

@@ -126,7 +126,7 @@ def test_days_that_are_known_change_nothing() -> None:
     assert without.drawn(theta, np.random.default_rng(0)) == (theta, 0.0)
 
 
-def test_a_posterior_with_a_summit_after_each_dose_is_that_of_quadrature() -> None:
+def test_a_posterior_with_a_mode_after_each_dose_is_that_of_quadrature() -> None:
     """After which dose the sample was taken, and how soon: the joint density on a grid of both parameters, in closed form."""
     objective = pulses(0.6)
     post = cs.sample(objective.case, method="nuts", draws=500, tune=150, seed=4)

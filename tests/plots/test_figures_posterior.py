@@ -247,7 +247,7 @@ def test_printed_values_stand_among_their_replicas() -> None:
     assert [line.get_ydata()[0] for line in marks if line.get_marker() == "v"] == [60.0]
 
 
-def test_variants_stand_at_their_evidences_and_what_they_foretell() -> None:
+def test_variants_stand_at_their_evidences_and_what_they_predict() -> None:
     found = small_comparison()
     checked = replace(found, checks={"V2": Bridge(found.fits["V2"].log_evidence + 2, 0.5)})
     axes = plots.evidence(checked)

@@ -68,7 +68,7 @@ def test_with_two_parameters_it_is_where_scipy_finds_it() -> None:
     assert [found.values["k"], found.values["A"]] == pytest.approx(best.x, rel=1e-5)
 
 
-def test_a_summit_at_the_end_of_a_box_is_that_end_and_is_told() -> None:
+def test_a_mode_at_the_end_of_a_box_is_that_end_and_is_told() -> None:
     fit = cs.calibrate(boxed(2.5), starts=2, density="petab")
     assert fit.values["a"] == pytest.approx(2.0, abs=1e-4)
     assert any("at an end of the prior of: a (upper)" in doubt for doubt in fit.diagnosis["doubts"])

@@ -17,7 +17,7 @@ from oracles import OneCompartment, system
 from cellsim.compiler.equations import Equations, Trigger
 from cellsim.compiler.kernels import Kernels, compile_equations
 from cellsim.predictions.streaming import stream
-from cellsim.solver.breakpoints import itinerary, lane_groups
+from cellsim.solver.breakpoints import lane_groups, segment_tree
 from cellsim.solver.integration import Doses, Solution, integrate
 
 BAG = compile_equations(
@@ -97,7 +97,7 @@ def test_the_tree_parts_at_the_first_break_that_differs() -> None:
         Doses((*common, (3.0, "x", 9.0))),
         Doses((*common, (4.0, "x", 1.0))),
     )
-    made = itinerary(tuple((each,) for each in plans), ("x",), 0.0, 9.0, (), ((),))
+    made = segment_tree(tuple((each,) for each in plans), ("x",), 0.0, 9.0, (), ((),))
     root = made.root
     assert made.tables[0].breaks[root.first : root.stop].tolist() == [
         0.0,
