@@ -242,7 +242,9 @@ def test_its_rows_are_those_of_the_seed() -> None:
 def _script() -> Any:
     from importlib.util import module_from_spec, spec_from_file_location
 
-    spec = spec_from_file_location("synthetic_case", Path(__file__).parents[1] / "benchmarks/synthetic_case.py")
+    spec = spec_from_file_location(
+        "synthetic_case", Path(__file__).parents[1] / "benchmarks/synthetic_case.py"
+    )
     assert spec is not None and spec.loader is not None
     made = module_from_spec(spec)
     spec.loader.exec_module(made)

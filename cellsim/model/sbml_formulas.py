@@ -156,20 +156,31 @@ class SbmlFormulas:
                 if each is not event and each.getId() != event.getId()
             ]
             set_by_others = {one.getVariable() for each in others for one in each.getListOfEventAssignments()}
-            read = {symbol.name for _, value in assignments for symbol in value.free_symbols}
+            read = self._names_behind(*(value for _, value in assignments))
             if not event.getUseValuesFromTriggerTime() and read & set_by_others:
                 self.refuse(
                     f"Event {name} computes its new values only after other events of its instant, which set "
                     f"{', '.join(sorted(read & set_by_others))}; that is not supported.",
                     "All events of one instant start from the same values (useValuesFromTriggerTime is true).",
                 )
-            waits_for = {symbol.name for symbol in condition.free_symbols} & set_by_others
+            waits_for = self._names_behind(condition) & set_by_others
             if trigger.isSetPersistent() and not trigger.getPersistent() and waits_for:
                 self.refuse(
                     f"Event {name} is called off if another event of its instant undoes its trigger (it is not "
                     f"persistent, and others set {', '.join(sorted(waits_for))}); that is not supported.",
                     "Make its trigger persistent.",
                 )
+
+    def _names_behind(self, *formulas: sp.Basic) -> set[str]:
+        """Names that formulas read, those of the rules they read included."""
+        found: set[str] = set()
+        waiting = {symbol.name for each in formulas for symbol in each.free_symbols}
+        while waiting:
+            name = waiting.pop()
+            found.add(name)
+            if name in self.rules:
+                waiting |= {symbol.name for symbol in self.rules[name].free_symbols} - found
+        return found
 
 
 def _called(node: Any) -> set[str]:

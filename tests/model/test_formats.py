@@ -284,6 +284,14 @@ PARAMETER = '<parameter id="{0}" value="1" constant="false"/>'
 REFUSED = {
     "delayed event": ("x = 1; x' = -x; E1: at 3 after (time > 1): x = 2", "E1 is delayed"),
     "priority": ("x = 1; x' = -x; E1: at (time > 1), priority=2: x = 2", "E1 has a priority"),
+    "values of a later instant": (
+        "x = 1; y = 1; z := 2*y; E1: at (time > 1), fromTrigger=false: x = z; E2: at (time > 1): y = 3; x' = 0; y' = 0",
+        "E1 computes its new values only after other events of its instant, which set y",
+    ),
+    "called off by another": (
+        "x = 1; y = 0; z := 2*y; E1: at (z > 1), persistent=false: x = 5; E2: at (y > 0.5): y = 0; x' = 0; y' = 1",
+        "E1 is called off if another event",
+    ),
     "changing compartment": (
         "compartment c = 1; c' = 0.1; species A in c = 1; A -> ; A",
         "Compartment c changes",
