@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from cellsim.case.case import load_case
+from cellsim.case.siblings import rewritten, tables_of
 from cellsim.dates import date_of
 from cellsim.dosing.schedule import Schedule
 from cellsim.petab.doses_write import experiment_from_schedule
-from cellsim.petab.problem import read_problem_file
-from cellsim.petab.tables import TableReader, TableRow, listed, number_text, table_text
+from cellsim.petab.tables import TableRow, listed, number_text, table_text
 
 if TYPE_CHECKING:
     from cellsim.case.alternatives import Alternative
@@ -53,18 +52,6 @@ def altered(case: Case, alternative: Alternative) -> Case:
     """
     files = _moved(case, alternative) if alternative.product else _limited(case, alternative)
     return load_case({**case.files, **files})
-
-
-def _rewritten(case: Case, file: str, change: Callable[[TableRow], Mapping[str, str]]) -> dict[str, str]:
-    """One table with some cells of its rows replaced."""
-    lines = TableReader(case.files).table(file, ())
-    if not lines:
-        return {}
-    return {file: table_text(list(lines[0]), [{**line, **change(line)} for line in lines])}
-
-
-def _tables(case: Case, key: str) -> tuple[str, ...]:
-    return read_problem_file(case.files["problem.yaml"]).tables[key]
 
 
 # ---- other days -----------------------------------------------------------------------------------
@@ -122,11 +109,11 @@ def _moved(case: Case, alternative: Alternative) -> dict[str, str]:
         cells = {"day": nominal, "earliest": low, "latest": high}
         return {column: number_text(value) for column, value in cells.items() if line.of(column)}
 
-    files |= _rewritten(case, "visits.tsv", visit_row)
-    files |= _rewritten(case, "parameters_extended.tsv", day_prior)
-    files |= _rewritten(case, "extended.tsv", extended_row)
-    for file in _tables(case, "measurement_files"):
-        files |= _rewritten(case, file, measured_row)
+    files |= rewritten(case.files, "visits.tsv", visit_row)
+    files |= rewritten(case.files, "parameters_extended.tsv", day_prior)
+    files |= rewritten(case.files, "extended.tsv", extended_row)
+    for file in tables_of(case, "measurement_files"):
+        files |= rewritten(case.files, file, measured_row)
     return files
 
 
@@ -138,7 +125,7 @@ def _treatment(case: Case, timeline: Schedule) -> dict[str, str]:
     if case.day_zero is not None:
         rows = [{**row, "date": str(date_of(float(row["time"]), case.day_zero))} for row in rows]
     (experiment, *others), (change, *rest) = (
-        _tables(case, key) for key in ("experiment_files", "condition_files")
+        tables_of(case, key) for key in ("experiment_files", "condition_files")
     )
     columns = list(dict.fromkeys(column for row in rows for column in row))
     header = ("conditionId", "targetId", "targetValue")
@@ -176,10 +163,10 @@ def _limited(case: Case, alternative: Alternative) -> dict[str, str]:
         return {"nominalValue": number_text(float(np.exp(moved))), "priorParameters": f"{moved!r};{sd}"}
 
     files: dict[str, str] = {}
-    for file in (*_tables(case, "observable_files"), *_tables(case, "measurement_files"), "table1.tsv"):
-        files |= _rewritten(case, file, of_analyte)
-    for file in _tables(case, "parameter_files"):
-        files |= _rewritten(case, file, baseline)
+    for file in (*tables_of(case, "observable_files"), *tables_of(case, "measurement_files"), "table1.tsv"):
+        files |= rewritten(case.files, file, of_analyte)
+    for file in tables_of(case, "parameter_files"):
+        files |= rewritten(case.files, file, baseline)
     return files
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from cellsim import library
 from cellsim.case.alternatives import ALTERNATIVES, Alternative, read_alternatives
@@ -28,6 +28,8 @@ from cellsim.petab.tables import TableReader
 from cellsim.results import label_of
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from cellsim.model.model import Model
 
 __all__ = ["COMPANIONS", "Case", "load_case"]
@@ -236,6 +238,143 @@ class Case:
         if (name or self.default_variant) not in found:
             raise CaseError(f"No variant {name!r} in {self.name}. {did_you_mean(name, found)}")
         return found[name or self.default_variant]
+
+    # ---- siblings ---------------------------------------------------------------------------------
+
+    def with_prior(
+        self,
+        name: str,
+        distribution: str,
+        parameters: Sequence[float],
+        *,
+        bounds: tuple[float, float] | None = None,
+        nominal: float | None = None,
+    ) -> Case:
+        """The same case with another prior of one parameter, which is estimated then.
+
+        Parameters
+        ----------
+        name : str
+        distribution : str
+            One of PEtab's families: ``"normal"``, ``"log-normal"``, ``"uniform"``, ...
+        parameters : sequence of float
+            Of the family, in PEtab's order and the parameter's unit: mean and sd (``"normal"``), mean and sd of the natural
+            logarithm (``"log-normal"``), lower and upper end (``"uniform"``), ...
+        bounds : (float, float), optional
+            Truncate the prior. By default the ends of a uniform or log-uniform one; the bounds the case has, for all others.
+        nominal : float, optional
+            Where an estimation starts. By default the case's own where the prior allows it, else a value in its middle.
+
+        Returns
+        -------
+        Case
+
+        Raises
+        ------
+        CaseError
+            For an unknown name or family, and for what a file would be refused for.
+
+        Examples
+        --------
+        >>> load_case("sjogren_rfib").with_prior("phi", "normal", (0.0, 2.0)).prior("phi").parameters
+        (0.0, 2.0)
+        """
+        from cellsim.case.siblings import with_prior
+
+        return load_case(with_prior(self, name, distribution, parameters, bounds=bounds, nominal=nominal))
+
+    def fixed(self, **values: float) -> Case:
+        """The same case with some parameters held at values, which neither a fit nor a sampler moves.
+
+        Where a variant estimates them, they are held; where it holds them at another value, they stay at its own. The
+        day of a visit (``day_before=-3``) is then known, and the visit and its rows stand on it.
+
+        Parameters
+        ----------
+        **values : float
+            Value of each parameter by name, in its unit.
+
+        Returns
+        -------
+        Case
+
+        Raises
+        ------
+        CaseError
+            For unknown names, values that are no finite numbers, and parameters that the default variant holds at another
+            value, all at once.
+
+        Examples
+        --------
+        >>> load_case("cytopenia_synthetic").fixed(day_week12=82).visits[2].nominal
+        82.0
+        """
+        from cellsim.case.siblings import fixed
+
+        return load_case(fixed(self, values))
+
+    def without(
+        self, *, analyte: str | Sequence[str] | None = None, visit: str | Sequence[str] | None = None
+    ) -> Case:
+        """The same case without some of its values; of an analyte and a visit, only those of the one at the other.
+
+        Observables, visits and parameters that no row needs any more go too, with the outcomes and alternatives about them;
+        parameters of the model stay, at their priors.
+
+        Parameters
+        ----------
+        analyte : str or sequence of str, optional
+            An analyte, or what was graded.
+        visit : str or sequence of str, optional
+
+        Returns
+        -------
+        Case
+
+        Raises
+        ------
+        CaseError
+            For unknown names, and where there is no such value.
+
+        Examples
+        --------
+        >>> load_case("sjogren_rfib").without(analyte="IL6")
+        <Case sjogren_rfib: 27 analytes, 3 visits, 78 scored values, 22 infusions>
+        """
+        from cellsim.case.siblings import without
+
+        return load_case(without(self, analyte=analyte, visit=visit))
+
+    def add(self, *measurements: Mapping[str, Any] | pd.DataFrame) -> Case:
+        """The same case with more values, checked as those of its files are.
+
+        Parameters
+        ----------
+        *measurements : mapping or DataFrame
+            Each value with its ``analyte``, ``value`` (a number, or ``"<0.5"`` and ``">200"``), and a ``visit`` of the case or
+            a ``day``, which makes a new visit where there is none on it. May be given: ``unit`` (the analyte's by default),
+            ``replicateId``, ``observableParameters``, ``noiseParameters``, ``status``, ``source``, ``doubt``.
+
+        Returns
+        -------
+        Case
+
+        Raises
+        ------
+        CaseError
+            All problems at once: unknown analytes and visits, values that are none, units, and what a file would be
+            refused for.
+
+        Examples
+        --------
+        >>> case = load_case("cytopenia_synthetic")
+        >>> more = case.add({"analyte": "CRP", "day": 200, "value": "<1"})
+        >>> len(more.visits) - len(case.visits), more.censored[-1].limit
+        (1, 1.0)
+        """
+        from cellsim.case.siblings import added
+
+        return load_case(added(self, *measurements))
 
     # ---- judging ----------------------------------------------------------------------------------
 

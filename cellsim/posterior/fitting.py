@@ -8,7 +8,7 @@ Hessian (see :mod:`cellsim.posterior.curvature`), not of J'J: with fewer rows th
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from threading import Event
@@ -16,7 +16,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from cellsim.case.case import load_case
 from cellsim.case.model_checks import overridden
+from cellsim.case.siblings import fixed as held
 from cellsim.errors import CalibrationError, did_you_mean, unusable
 from cellsim.interrupts import brought_home
 from cellsim.likelihood.compatibility import case_given
@@ -68,6 +70,7 @@ def calibrate(
     seed: int = 0,
     degrees: float = np.inf,
     density: str = "whitened",
+    fixed: Mapping[str, float] | None = None,
     progress: bool | None = None,
 ) -> Calibration:
     """Fit a model to a case: the most probable parameters given data and priors, and their spread.
@@ -96,6 +99,9 @@ def calibrate(
     density : str
         Of which the estimate is the mode: ``"whitened"``, or ``"petab"`` for that of the parameters in their own units.
         Intervals, draws and evidence are those of the normal approximations around the modes of the whitened density either way.
+    fixed : mapping of str to float, optional
+        Parameters to be held, each at a value in its unit; the result is that of ``case.fixed(**fixed)``, which its
+        :attr:`~Calibration.case` is.
     progress : bool, optional
         Show a bar; by default only on a terminal.
 
@@ -126,6 +132,8 @@ def calibrate(
         raise CalibrationError(problems)
     if density not in DENSITIES:
         raise CalibrationError(f"no density {density!r}. {did_you_mean(density, DENSITIES)}")
+    if fixed:
+        case = load_case(held(case, fixed, variant=variant))
     objective = objective_of(case, model, variant=variant, degrees=degrees)
     found = optima(objective, _firsts(objective, starts, seed), whole=False, progress=progress)
     diagnosis, interrupted = brought_home(

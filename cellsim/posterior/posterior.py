@@ -242,6 +242,44 @@ class Posterior:
 
         return table_of(self)
 
+    def frame(self) -> pd.DataFrame:
+        """Every draw, each parameter in its own unit.
+
+        Returns
+        -------
+        DataFrame
+            One row a draw: a column for each parameter in the order of :attr:`objective`'s, and last ``weight``, which has a mean
+            of one and is one for draws of chains (``weight_`` where a parameter is called weight). The draws of chains
+            are indexed by chain and draw. ``attrs`` holds ``units`` by parameter, ``approximation`` and ``doubts``.
+
+        Examples
+        --------
+        >>> import cellsim as cs
+        >>> post = cs.sample(cs.load_case("sjogren_rfib"), seed=1)  # doctest: +SKIP
+        >>> frame = post.frame()  # doctest: +SKIP
+        >>> (frame["delta_auto"] * frame["weight"]).mean()  # doctest: +SKIP
+        """
+        import pandas as pd
+
+        thetas, weights = self.weighted
+        names = self.objective.names
+        found = pd.DataFrame(self.objective.vector_of(thetas, names), columns=list(names))
+        label = "weight"
+        while label in names:
+            label += "_"
+        found[label] = weights
+        if self.drawn.weighted is None:
+            found.index = pd.MultiIndex.from_product(
+                [range(size) for size in self.thetas.shape[:2]], names=("chain", "draw")
+            )
+        rests_on = self.approximation
+        found.attrs |= {
+            "units": {name: self.case.prior(name).unit for name in names},
+            "approximation": rests_on.label,
+            "doubts": rests_on.brief,
+        }
+        return found
+
     def report(self) -> str:
         """The whole result as text: reasons to doubt first, then parameters, prior beside posterior."""
         from cellsim.posterior.tables import posterior_text

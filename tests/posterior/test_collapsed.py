@@ -94,6 +94,32 @@ def test_a_linear_normal_case_has_its_closed_form() -> None:
     assert np.cov(thetas.T) == pytest.approx(covariance, rel=LUCK * np.sqrt(4 / independent))
 
 
+def test_a_frame_of_weighted_draws_has_every_parameter_in_its_own_unit_beside_its_weight() -> None:
+    """ln A is normal given ln k, which quadrature integrates: the mean of A itself, weighted, is that of the integral."""
+    post = fall()
+    frame = post.frame()
+    assert list(frame.columns) == [*post.objective.names, "weight"] and frame[
+        "weight"
+    ].mean() == pytest.approx(1.0)
+    logs, days = np.log(FALL[0]), np.array(FALL[1])
+
+    def moment(k: float, power: float) -> float:
+        # of ln A, prior N(0, 1), each ln y + exp(k) t is seen with sd 0.2
+        seen = logs + np.exp(k) * days
+        variance = 1 / (1 + 3 / 0.04)
+        density = stats.multivariate_normal(-np.exp(k) * days, 0.04 * np.eye(3) + np.ones((3, 3))).pdf(logs)
+        mean = variance * seen.sum() / 0.04
+        return float(density * stats.norm.pdf(k) * np.exp(power * mean + power**2 * variance / 2))
+
+    whole, first = (integrate.quad(lambda k, p=p: moment(k, p), -8, 4, limit=200)[0] for p in (0.0, 1.0))
+    mean, error = weighted_mean(post, frame["A"].to_numpy())
+    assert abs(mean - first / whole) < LUCK * error + 1e-3
+    assert frame["k"].to_numpy() == pytest.approx(
+        np.exp(post.weighted[0][:, post.objective.names.index("k")])
+    )
+    assert frame.attrs["units"].keys() == {"k", "A"} and "approximation" in frame.attrs
+
+
 def test_one_parameter_that_bends_is_drawn_and_agrees_with_quadrature() -> None:
     """y = A exp(-k t): given ln k the rest is normal, and is integrated in closed form; ln k by scipy's quadrature."""
     post = fall()

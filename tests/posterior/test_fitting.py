@@ -11,7 +11,7 @@ from small_cases import decay, straight_line, tiny_case
 
 import cellsim as cs
 from cellsim.dosing.schedule import Schedule
-from cellsim.errors import CalibrationError
+from cellsim.errors import CalibrationError, CaseError
 from cellsim.likelihood.formulation import objective_of
 from cellsim.posterior.curvature import hessian
 from cellsim.posterior.diagnosis import diagnose
@@ -324,3 +324,15 @@ def test_a_value_that_the_case_stands_in_for_is_told_and_not_handed_on() -> None
     )
     again = cs.calibrate(other, cs.load_model(text).with_values(k=0.2), starts=1)
     assert any("the model says 0.2" in each for each in again.diagnosis["doubts"])
+
+
+def test_what_a_calibration_holds_is_held_in_what_comes_of_it(tmp_path: Path) -> None:
+    """b held: a alone is Gaussian; draws, the saved file and its case know it."""
+    fit = cs.calibrate(straight_line(SEEN, DAYS), starts=1, fixed={"b": 1.2})
+    variance = 1 / (3 / 0.25 + 1)
+    assert fit.values == pytest.approx({"b": 1.2, "a": variance * (SEEN - 10 - 1.2 * DAYS).sum() / 0.25})
+    assert fit.objective.names == ("a",) and not fit.case.prior("b").estimate
+    fit.save(tmp_path / "held.json")
+    assert cs.Calibration.load(tmp_path / "held.json").values == pytest.approx(fit.values)
+    with pytest.raises(CaseError, match="Did you mean 'b'"):
+        cs.calibrate(straight_line(SEEN, DAYS), starts=1, fixed={"B": 1.2})

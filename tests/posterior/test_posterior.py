@@ -564,6 +564,14 @@ def test_arviz_gets_every_group_in_its_own_unit() -> None:
         assert name in post.groups
 
 
+def test_a_frame_of_chains_is_arvizs_own_table_with_equal_weights() -> None:
+    post = fall()
+    frame = post.frame()
+    theirs = post.groups["posterior"][list(post.objective.names)].to_dataframe()[list(post.objective.names)]
+    assert frame.index.names == ["chain", "draw"] and (frame.pop("weight") == 1).all()
+    assert np.array_equal(frame.to_numpy(), theirs.to_numpy())
+
+
 def test_draws_are_draws_of_the_posterior_and_repeat_only_when_they_must() -> None:
     post = line()
     few, many = post.draws(300, seed=1), post.draws(5000, seed=1)
