@@ -60,7 +60,7 @@ class System:
     mode_turns : list of int
         The same with the modes inside them held.
     courses : list of (int, int)
-        Smooth functions of time alone in rates, each with its slope in time.
+        Smooth functions of time alone in rates and outputs, each with its slope in time.
     gaps : list of int
         What crosses zero where a condition on states, or a floor of them in rates, turns; first those in rates, `switches` in number.
     """
@@ -224,9 +224,9 @@ class System:
             raise ModelError(problems)
 
     def _find_courses(self) -> list[tuple[int, int]]:
-        """What in rates, as large as it goes, is a function of time alone and not linear, with its slope in time."""
+        """What in rates and outputs, as large as it goes, is a function of time alone and not linear, with its slope in time."""
         graph, alone = self.graph, dict[int, bool]()
-        order = graph.reachable(self.rates)
+        order = graph.reachable([*self.rates, *self.outputs])
         for node in order:
             op, args = graph.ops[node], graph.args[node]
             if op in INPUTS:
@@ -236,7 +236,7 @@ class System:
         mixed = [node for node in order if not alone[node] and graph.ops[node] not in INPUTS]
         whole = [arg for node in mixed for arg in graph.args[node]]
         found = []
-        for node in dict.fromkeys([*self.rates, *whole]):
+        for node in dict.fromkeys([*self.rates, *self.outputs, *whole]):
             if alone[node]:
                 slope = gradient(graph, node, {self.time}).get(self.time)
                 if slope is not None and self.time in graph.reachable([slope]):

@@ -61,6 +61,8 @@ class Turnings:
         Day and event; the start and the end are among the days that can be.
     steep : tuple of float
         Days on which nothing turns, but a smooth function of time rises or falls so steeply that a step could pass over it.
+    unfollowed : tuple of int
+        Smooth functions of time in outputs alone that rise and fall too often for that.
     """
 
     system: System
@@ -69,6 +71,7 @@ class Turnings:
     causes: tuple[tuple[Cause, ...], ...] = ()
     firings: tuple[tuple[float, int], ...] = ()
     steep: tuple[float, ...] = ()
+    unfollowed: tuple[int, ...] = ()
 
     @cached_property
     def _slopes(self) -> dict[tuple[int, int], int]:
@@ -192,16 +195,17 @@ def _turnings(system: System, parameters: tuple[float, ...], start: float, end: 
         tuple(inner),
         tuple(tuple(found[day]) for day in inner),
         tuple(_firings(system, parameters, start, end, inner, found)),
-        _steep(system, parameters, start, end, inner),
+        *_steep(system, parameters, start, end, inner),
     )
 
 
 def _steep(
     system: System, parameters: tuple[float, ...], start: float, end: float, days: list[float]
-) -> tuple[float, ...]:
-    """Where a step has to look, lest it pass over what is narrow."""
+) -> tuple[tuple[float, ...], tuple[int, ...]]:
+    """Where a step has to look, lest it pass over what is narrow, and what no step can follow and no rate reads."""
     edges = np.unique([start, *days, end])
     found: set[float] = set()
+    unfollowed: list[int] = []
     for node, slope in system.courses if len(edges) > 1 else ():
         inputs = _inputs(system, parameters, np.nan, np.nan)
         try:
@@ -209,11 +213,18 @@ def _steep(
                 steep_days(system.graph, node, slope, system.time, inputs, edges, system.middle_of).tolist()
             )
         except TooManyError:
-            raise SimulationError(
-                f"{system.shown(node)!r} rises and falls too often between day {start:g} and day {end:g} to be followed. "
-                "Simulate a shorter time, or write it without rapid oscillation."
-            ) from None
-    return tuple(sorted(day for day in found if start < day < end))
+            if node in system.graph.reachable(system.rates):
+                raise too_fast(system, node, start, end) from None
+            unfollowed.append(node)
+    return tuple(sorted(day for day in found if start < day < end)), tuple(unfollowed)
+
+
+def too_fast(system: System, node: int, start: float, end: float) -> SimulationError:
+    """A letter about a function of time that steps cannot follow."""
+    return SimulationError(
+        f"{system.shown(node)!r} rises and falls too often between day {start:g} and day {end:g} to be followed. "
+        "Simulate a shorter time, or write it without rapid oscillation."
+    )
 
 
 def _firings(

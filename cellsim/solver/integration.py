@@ -22,7 +22,7 @@ from cellsim.compiler.llvm import lane_width
 from cellsim.compiler.sensitivity_directions import Direction
 from cellsim.errors import Problem, SimulationError, did_you_mean
 from cellsim.solver.breakpoints import BreakTable, Doses, lane_groups, segment_tree
-from cellsim.solver.conditions import turnings
+from cellsim.solver.conditions import too_fast, turnings
 from cellsim.solver.lanes import LaneState, Machine, begin, follow, machine_of
 from cellsim.solver.loop_arrays import (
     EVENTS_WITHOUT_END,
@@ -277,7 +277,8 @@ def integrate(
     status, culprit = np.zeros(n_sets, np.int64), np.zeros(n_sets, np.int64)
     fail_time = np.zeros(n_sets)
     watched = np.array([equations.output_names.index(name) for name in peaks], np.int64)
-    moved = system.time in system.graph.reachable([system.outputs[k] for k in watched.tolist()])
+    behind_peaks = set(system.graph.reachable([system.outputs[k] for k in watched.tolist()]))
+    moved = system.time in behind_peaks
     greatest = np.full((2, n_sets, len(watched)), np.nan)
     options = np.array([rtol, max_step, max_steps, float(output_rates), since, float(moved)])
     absolute = np.full(n, 1e300)  # the clock has no error
@@ -309,6 +310,8 @@ def integrate(
         sample_times = np.ascontiguousarray(t2[lead].T)
         last = max(float(sample_times.max()) if sample_times.size else start, start if end is None else end)
         turned = [turnings(system, p[i], start, last) for i in lead]
+        for node in behind_peaks & {node for each in turned for node in each.unfollowed}:
+            raise too_fast(system, node, start, last)
         fired = tuple(each.firings for each in turned)
         plan = segment_tree(
             tuple(schedules),

@@ -22,6 +22,7 @@ Array = NDArray[np.float64]
 Interval = tuple[Any, Any]
 MOST = 20_000  # zeros of one expression; and, times ten, intervals looked at together
 _NARROW = 1e-10  # of the time or the span: an interval this short is taken for a point
+_RESOLVED = 1e-12  # of a value: its enclosure is not narrower, as every operation rounds
 _FLAT = 1e-3  # of the range of a function: where it stays within that, it stands still
 # a rise is steep if it is this much shorter than the way to the next one, on one side at least
 _STEEP = 0.25
@@ -429,7 +430,8 @@ def steep_days(
         seen = middling[np.isfinite(middling)]
         least, most = min(least, seen.min(initial=np.inf)), max(most, seen.max(initial=-np.inf))
         with np.errstate(invalid="ignore"):
-            flat = (g1 - g0 <= max(_FLAT * (most - least), 1e-290)) | np.isnan(middling)
+            still = np.maximum(max(_FLAT * (most - least), 1e-290), _RESOLVED * np.abs(middling))
+            flat = (g1 - g0 <= still) | np.isnan(middling)
         again = ~(flat | (d0 >= 0) | (d1 <= 0) | (high - low <= _NARROW * np.maximum(np.abs(low), span)))
         ends.append((low[~again], stretch[~again]))
         low, high = np.concatenate([low[again], half[again]]), np.concatenate([half[again], high[again]])

@@ -8,7 +8,7 @@ from small_cases import tiny_case
 import cellsim as cs
 from cellsim import plots
 from cellsim.dosing.infusions import Infusion, Product
-from cellsim.errors import CellsimError
+from cellsim.errors import CellsimError, SimulationError
 from cellsim.likelihood.formulation import objective_of
 from cellsim.predictions.measures import DaysBelow, InRange, PeakLoad, Value
 from cellsim.predictions.predictions import predictions_of
@@ -210,6 +210,30 @@ def test_the_peak_of_what_time_moves_is_found_in_long_steps() -> None:
     days = np.linspace(20, 21, 1_000_001)
     exact = (2 + np.sin(2 * np.pi * days) / (1 + (days - 20.4) ** 2)).max() / 2
     assert swept.posterior[0, 0] == pytest.approx(exact, rel=1e-6)
+
+
+def test_the_peak_of_a_narrow_pulse_that_no_rate_reads_is_not_stepped_over() -> None:
+    """y = 2 + 5 exp(-(1000 (t - 20.4))^2), two minutes wide, has its top of 7 at day 20.4."""
+    formula = "2 + 5*exp(-(1000*(time - 20.4))^2)"
+    fit = absorbed(formula)
+    swept = cs.sweep(
+        fit, {"none": cs.Schedule()}, until=50, measures=[PeakLoad("cytokines")], draws=2, history=None
+    )
+    assert swept.posterior[0, 0] == pytest.approx(7 / 2, rel=1e-6)
+    model = cs.load_model(f"x = 1; x' = -0.01*x; y := {formula}")
+    for solver in ("rodas", "scipy"):
+        day, height = cs.simulate(model, cs.Schedule(), [0, 50], solver=solver).peak("y")
+        assert (day, height) == (pytest.approx(20.4, abs=1e-5), pytest.approx(7, rel=1e-6)), solver
+
+
+def test_the_peak_of_what_no_step_can_follow_is_refused_and_its_values_are_not() -> None:
+    fit = absorbed("2 + cos(10000000*time)")
+    with pytest.raises(SimulationError, match="rises and falls too often between day"):
+        cs.sweep(
+            fit, {"none": cs.Schedule()}, until=50, measures=[PeakLoad("cytokines")], draws=2, history=None
+        )
+    model = cs.load_model("x = 1; x' = -0.01*x; y := cos(10000000*time)")
+    assert cs.simulate(model, cs.Schedule(), [0, 50])["y"][-1] == pytest.approx(np.cos(5e8), abs=1e-6)
 
 
 def test_an_interval_leaves_half_of_the_rest_on_either_side() -> None:
