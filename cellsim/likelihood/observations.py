@@ -222,9 +222,9 @@ def _spread(about: Analyte, row: Measurement | Censored, fixed: Mapping[str, flo
         about.noise, about.noise_placeholders[: len(fillings)], fillings, f"noise of {about.observable}"
     )
     number = formula.xreplace({sp.Symbol(name): sp.Float(value) for name, value in fixed.items()})
-    if not number.is_number or not float(number) > 0:
+    if not number.is_real or not number.is_number or not 0 < float(number) < np.inf:
         raise CalibrationError(
-            f"the noise of {about.observable} is {about.noise!r}; it must be a positive number or made of fixed "
+            f"the noise of {about.observable} is {about.noise!r}; it must be a finite positive number or made of fixed "
             "parameters, because an estimated spread is no sum of squares."
         )
     return float(number)

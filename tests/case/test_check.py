@@ -85,6 +85,12 @@ REFUSED: dict[str, tuple[Callable[[], dict[str, str]], str, int | None, str]] = 
     "spread below zero by a formula, told once": (
         lambda: edited("observables.tsv", "\t0.3\t", "\tk - 2\t"), "observables.tsv", 2, "the noise of obs_y is 'k - 2'",
     ),
+    "spread without end": (
+        lambda: edited("observables.tsv", "\t0.3\t", "\tinf\t"), "observables.tsv", 2, "the noise of obs_y is 'inf'; it must be a finite",
+    ),
+    "spread that is no real number": (
+        lambda: edited("observables.tsv", "\t0.3\t", "\tsqrt(k - 2)\t"), "observables.tsv", 2, "the noise of obs_y is 'sqrt(k - 2)'",
+    ),
     "estimated spread": (
         lambda: edited("observables.tsv", "\t0.3\t", "\tA\t"), "observables.tsv", 2, "an estimated spread is no sum of squares",
     ),
