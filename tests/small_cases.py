@@ -24,7 +24,7 @@ ROLES = {
 
 def tiny_case(
     model_text: str,
-    observables: Mapping[str, str | tuple[str, float] | tuple[str, float, str]],
+    observables: Mapping[str, str | tuple[str, float | str] | tuple[str, float | str, str]],
     rows: Iterable[tuple[str, float, float]],
     parameters: Mapping[str, float | tuple],
     *,
@@ -45,7 +45,7 @@ def tiny_case(
     model_text : str
         Antimony (or SBML) text, or the name of a shipped model.
     observables : mapping
-        Name -> formula, or (formula, sd), or (formula, sd, "normal" | "log-normal"); sd 0.1, log-normal by default.
+        Name -> formula, or (formula, sd, a number or a formula), or (formula, sd, "normal" | "log-normal"); sd 0.1, log-normal by default.
     rows : iterable of (observable, day, value)
         One visit for each day, named v0, v1, ... in the order of time. Values must be above zero.
     parameters : mapping
@@ -185,7 +185,7 @@ def _observable(name: str, about: str | tuple) -> TableRow:
     return {
         "observableId": f"obs_{name}",
         "observableFormula": formula,
-        "noiseFormula": repr(float(spread)),
+        "noiseFormula": spread if isinstance(spread, str) else repr(float(spread)),
         "noiseDistribution": family,
         "analyte": name,
         "unit": "1",

@@ -94,7 +94,7 @@ class ProfileProblem:
         if found.failure or found.jacobian is None or not np.all(np.isfinite(found.residuals)):
             return None
         # the prior's rows are theta itself; einsum and Cholesky because LAPACK's own threads would fight with ours
-        rows, weights = len(self.objective.terms), self.weights
+        rows, weights = self.objective.residual_count, self.weights
         residuals, jacobian = found.residuals[:rows], found.jacobian[:rows]
         hessian = np.einsum("ki,kj->ij", jacobian, jacobian) + np.diag(weights)
         if self.extra is not None and _root(hessian + self.extra) is not None:

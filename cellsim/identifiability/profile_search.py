@@ -96,7 +96,8 @@ def _descended(problem: ProfileProblem, start: Array) -> Array:
     """Down to the floor by bounded least squares, where Newton's own steps do not find the way."""
     from scipy.optimize import least_squares
 
-    objective, scale, count = problem.objective, np.sqrt(problem.weights), len(problem.objective.terms)
+    objective, scale = problem.objective, np.sqrt(problem.weights)
+    count = objective.residual_count
     found = {"theta": start}
 
     def residuals(theta: Array) -> Array:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from cellsim.errors import CalibrationError, CaseError
+from cellsim.errors import CalibrationError, CaseError, Problem
 from cellsim.likelihood.objective import Objective, kernels_for
-from cellsim.likelihood.observations import terms_of
+from cellsim.likelihood.observations import Term, terms_of
 from cellsim.likelihood.priors import Prior
 
 if TYPE_CHECKING:
@@ -97,13 +97,15 @@ def objective_of(
     for row in free:
         fixed.pop(row.id, None)
     outputs, terms, occasions = terms_of(case, fixed)
+    priors = _priors_of(free)
+    _refuse_spreads(case, dict(zip((row.id for row in free), priors, strict=True)), terms)
     delivery = deliver(case.timeline, model)
     return Objective(
         case=case,
         model=model,
         variant=chosen.id if chosen else "",
         names=tuple(row.id for row in free),
-        priors=_priors_of(free),
+        priors=priors,
         fixed=fixed,
         terms=terms,
         occasions=occasions,
@@ -112,6 +114,29 @@ def objective_of(
         rtol=rtol,
         degrees=degrees,
     )
+
+
+def _refuse_spreads(case: Case, priors: Mapping[str, Prior], terms: Sequence[Term]) -> None:
+    """Refuse estimated spreads that are none: names without a prior, and priors that allow zero and less."""
+    problems = []
+    for name in dict.fromkeys(term.scale for term in terms if term.scale):
+        about = next(
+            each for each in case.analytes if any(t.scale == name and t.analyte == each.id for t in terms)
+        )
+        prior = priors.get(name)
+        if prior is None:
+            what = (
+                f"the noise of {about.observable} is {about.noise!r}, and {name} is no parameter of the case."
+            )
+            remedy = "Its spread is a positive number, or a number times one parameter of parameters.tsv."
+            problems.append(Problem(what=what, remedy=remedy, file=about.file, row=about.row))
+        elif not prior.lowest >= 0:
+            row = case.prior(name)
+            what = f"{name} is the spread of {about.observable}, and its {prior.family} prior allows values below zero."
+            remedy = "Give it a log-normal prior, or a lowerBound of 0."
+            problems.append(Problem(what=what, remedy=remedy, file=row.file, row=row.row))
+    if problems:
+        raise CalibrationError(problems)
 
 
 def _priors_of(rows: Sequence[PriorRow]) -> tuple[Prior, ...]:

@@ -151,6 +151,7 @@ class WithoutDays:
         solution, scores = found
         pull = reading.shares * scores.residual
         along = self.objective.pulled(theta, solution, reading.times, reading.rows, scores, pull)
+        along = along + self.objective.spread_gradient(theta)
         return Density(self._value(eta, reading, scores, by_visit), -along[self.columns] - eta)
 
     def value(self, eta: Array) -> float:
@@ -172,7 +173,7 @@ class WithoutDays:
             predicted = solution.outputs[0, times, rows.output]
             if rows.unscorable(predicted).any():
                 return -np.inf
-            values = objective.values(theta) if rows.graded.any() else {}
+            values = objective.values(theta) if rows.by_values else {}
             scored = float(score_rows(rows, predicted, values, objective.degrees).log_likelihood.sum())
         return scored + sum(float(np.logaddexp.reduce(each)) for each in by_visit) - 0.5 * float(eta @ eta)
 
@@ -215,7 +216,10 @@ class WithoutDays:
         if not np.all(np.isfinite(jacobian)):
             return Density(-np.inf, nothing, "a row has no slope there."), None
         pulls = jacobian * scores.residual[:, None]
-        here = Density(self._value(eta, reading, scores, by_visit), -(reading.shares @ pulls) - eta)
+        of_spreads = self.objective.spread_gradient(theta)[self.columns]
+        here = Density(
+            self._value(eta, reading, scores, by_visit), -(reading.shares @ pulls) - of_spreads - eta
+        )
         out = np.eye(eta.size) + jacobian.T @ (reading.shares[:, None] * jacobian)
         for k, visit in enumerate(self.visits):
             of = np.flatnonzero(reading.visits == k)
@@ -226,6 +230,11 @@ class WithoutDays:
                 shares = reading.shares[of][::count]
                 by_day -= shares @ by_day
                 out -= by_day.T @ (shares[:, None] * by_day)
+        # of n values the expected information on ln sd is 2 n, of which their residuals have one half
+        columns = self.columns.tolist()
+        for name, count in self.objective.spreads.items():
+            at = columns.index(self.objective.names.index(name))
+            out[at, at] += count * self.objective.relative_slope(theta, name) ** 2
         values, vectors = np.linalg.eigh(out)
         return here, np.asarray((vectors * np.maximum(values, _LEAST)) @ vectors.T)
 
@@ -343,7 +352,8 @@ class WithoutDays:
         found = np.full(predicted.size, -np.inf)
         fine = np.flatnonzero(~reading.rows.unscorable(predicted))
         rows = reading.rows if fine.size == predicted.size else reading.rows.taken(fine)
-        found[fine] = score_rows(rows, predicted[fine], {}, self.objective.degrees).log_likelihood
+        values = self.objective.values(theta) if rows.by_values else {}
+        found[fine] = score_rows(rows, predicted[fine], values, self.objective.degrees).log_likelihood
         out = []
         for k, visit in enumerate(self.visits):
             by_node = found[reading.visits == k].reshape(visit.nodes.days.size, -1).sum(axis=1)
@@ -377,5 +387,5 @@ class WithoutDays:
         predicted = solution.outputs[0, reading.times, rows.output]
         if rows.unscorable(predicted).any():
             return "a row is predicted as a value that cannot be scored."
-        values = objective.values(theta) if rows.graded.any() else {}
+        values = objective.values(theta) if rows.by_values else {}
         return solution, score_rows(rows, predicted, values, objective.degrees)

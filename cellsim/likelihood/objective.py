@@ -5,6 +5,8 @@ prior-whitened coordinate theta (see :mod:`cellsim.likelihood.priors`), whose ow
 
     -2 ln posterior(theta) = sum r^2 + sum theta^2 + constant.
 
+A spread that is estimated makes l_max a function of it, and has a residual of its own (:attr:`Objective.spreads`).
+
 Blood samples of one visit share one latent day; a sample is read wherever that day lies.
 """
 
@@ -13,7 +15,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -45,6 +47,8 @@ _FAILED = 1e100
 # a dose after many half-lives is then not followed to its last digit. With it predictions of the case are good to 1e-7
 # at the default tolerance, in two thirds of the time
 _PEAK_SHARE = 0.1
+# logarithm of how far below its prior median an estimated spread may fall
+_SMALLEST_SPREAD = 20.0
 
 
 @dataclass(frozen=True)
@@ -53,9 +57,9 @@ class Evaluation:
 
     Attributes
     ----------
-    residuals : array, shape (n_terms + n_parameters,)
-        Of the terms, then of the priors.
-    jacobian : array, shape (n_terms + n_parameters, n_parameters), or None
+    residuals : array, shape (n_terms + n_spreads + n_parameters,)
+        Of the terms, then what estimated spreads cost (see :attr:`Objective.spreads`), then of the priors.
+    jacobian : array, shape (n_terms + n_spreads + n_parameters, n_parameters), or None
         Derivatives with respect to theta.
     log_likelihood : array, shape (n_terms,)
     predicted : array, shape (n_terms,)
@@ -234,6 +238,53 @@ class Objective:
         """The terms as arrays."""
         return Rows.of(self.terms)
 
+    @cached_property
+    def spreads(self) -> dict[str, int]:
+        """Estimated spreads, and how many values each of them is the spread of.
+
+        The density of n values holds -n ln sd, which has no square. Each spread is given one residual s beside those of its rows,
+
+            s^2 = 2 n (ln(sd / sd at the prior median) + 20),
+
+        which is as far below zero as a spread can fall (by a factor of 5e8) and counts the rest. Censored rows have no such
+        part.
+        """
+        named = self.rows.scale[self.rows.plain].tolist()
+        free = [name for name in dict.fromkeys(named) if name in self.names]
+        return {name: named.count(name) for name in free}
+
+    @property
+    def residual_count(self) -> int:
+        """How many residuals are of data: the terms, and one for each estimated spread."""
+        return len(self.terms) + len(self.spreads)
+
+    def relative_slope(self, theta: Array, name: str) -> float:
+        """Derivative of the logarithm of an estimated parameter with respect to its own theta."""
+        column = self.names.index(name)
+        return float(self._coordinates.slopes(theta)[column] / self._coordinates.values(theta)[column])
+
+    def _of_spreads(self, theta: Array) -> Array:
+        """Residuals of estimated spreads, nan where one is too small."""
+        names = list(self.spreads)
+        here, middle = (self.vector_of(at, names) for at in (theta, np.zeros(theta.size)))
+        with np.errstate(invalid="ignore", divide="ignore"):
+            fallen = np.log(here / middle) + _SMALLEST_SPREAD
+            return np.sqrt(2 * np.array([self.spreads[name] for name in names]) * fallen)
+
+    def spread_slopes(self, theta: Array) -> Array:
+        """Derivatives of the residuals of estimated spreads, shape (n_spreads, n_parameters)."""
+        out, size = np.zeros((len(self.spreads), theta.size)), self._of_spreads(theta)
+        for k, (name, count) in enumerate(self.spreads.items()):
+            out[k, self.names.index(name)] = count / size[k] * self.relative_slope(theta, name)
+        return out
+
+    def spread_gradient(self, theta: Array) -> Array:
+        """Derivative of the sum of ln sd over all values of estimated spread, shape (n_parameters,)."""
+        out = np.zeros(theta.size)
+        for name, count in self.spreads.items():
+            out[self.names.index(name)] = count * self.relative_slope(theta, name)
+        return out
+
     # ---- evidence ---------------------------------------------------------------------------------
 
     @property
@@ -243,7 +294,7 @@ class Objective:
         The likelihood enters with all its constants, so differences between variants are meaningful.
         """
         here = self.evaluate(np.zeros(len(self.names)))
-        count = len(self.terms)
+        count = self.residual_count
         lost = -2 * here.log_likelihood.sum() - float(here.residuals[:count] @ here.residuals[:count])
         return lost + len(self.names) * np.log(2 * np.pi)
 
@@ -282,15 +333,22 @@ class Objective:
         by_occasion = np.argsort(order)[rows.occasion]
         predicted = solution.outputs[0, by_occasion, rows.output]
         unscorable = -1 if solution.status[0] else self._unscorable(predicted)
-        if solution.status[0] or unscorable >= 0:
-            failure = solution.messages[0] or self._words_on(unscorable, predicted)
-            jacobian = np.vstack([np.zeros((count, theta.size)), np.eye(theta.size)]) if gradient else None
+        of_spreads = self._of_spreads(theta)
+        small = not np.all(np.isfinite(of_spreads))
+        if solution.status[0] or unscorable >= 0 or small:
+            failure = solution.messages[0] or (
+                self._words_on(unscorable, predicted)
+                if unscorable >= 0
+                else self._words_on_spreads(of_spreads)
+            )
+            data = self.residual_count
+            jacobian = np.vstack([np.zeros((data, theta.size)), np.eye(theta.size)]) if gradient else None
             if jacobian is not None and along is not None:
                 jacobian = jacobian[:, along]
             lost = np.full(count, np.nan)
-            residuals = np.append(np.full(count, _FAILED), theta)
+            residuals = np.append(np.full(data, _FAILED), theta)
             return Evaluation(residuals, jacobian, lost, lost, failure, unscorable)
-        scores = score_rows(rows, predicted, self.values(theta) if rows.graded.any() else {}, self.degrees)
+        scores = score_rows(rows, predicted, self.values(theta) if rows.by_values else {}, self.degrees)
         jacobian = None
         if solution.sensitivities is not None and solution.output_rates is not None:
             slopes = self.slopes(theta, solution, by_occasion, rows, along)
@@ -298,11 +356,13 @@ class Objective:
             moved = np.flatnonzero(latent >= 0)
             rates = solution.output_rates[0, by_occasion, rows.output][moved]
             slopes[moved, latent[moved]] = rates * self._coordinates.slopes(theta)[latent[moved]]
-            jacobian = np.vstack([self.residual_slopes(theta, scores, slopes), np.eye(theta.size)])
+            jacobian = np.vstack(
+                [self.residual_slopes(theta, scores, slopes), self.spread_slopes(theta), np.eye(theta.size)]
+            )
             if along is not None:
                 jacobian = jacobian[:, along]
         return Evaluation(
-            np.concatenate([scores.residual, theta]), jacobian, scores.log_likelihood, predicted
+            np.concatenate([scores.residual, of_spreads, theta]), jacobian, scores.log_likelihood, predicted
         )
 
     def evaluate_all(
@@ -343,6 +403,10 @@ class Objective:
         kept = np.flatnonzero(fine)
         if kept.size:
             many = rows.taken(np.tile(plain, kept.size))
+            if names := sorted({name for name in rows.scale[plain].tolist() if name}):
+                sizes = self.vector_of(thetas[kept], names)
+                sd = [rows.taken(plain).spreads(dict(zip(names, each, strict=True))) for each in sizes]
+                many = replace(many, sd=np.concatenate(sd), scale=np.full(many.scale.shape, "", object))
             scores = score_rows(many, predicted[np.ix_(kept, plain)].ravel(), {}, self.degrees)
             out[kept] = scores.log_likelihood.reshape(kept.size, -1).sum(axis=1)
         if graded.size:
@@ -363,6 +427,11 @@ class Objective:
         term = self.terms[first]
         where = f"{term.analyte} at visit {term.visit}" if term.visit else f"{term.analyte}, day {term.day:g}"
         return f"{where} is predicted as {predicted[first]:g}, which cannot be scored."
+
+    def _words_on_spreads(self, found: Array) -> str:
+        """Which spread is too small to be scored."""
+        lost = [name for name, each in zip(self.spreads, found, strict=True) if not np.isfinite(each)]
+        return f"the spread {', '.join(lost)} is next to nothing, which cannot be scored."
 
     def _directions(self, along: NDArray[np.intp] | None) -> list[str]:
         slots = self._slots if along is None else self._slots[along]

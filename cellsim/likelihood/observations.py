@@ -43,7 +43,9 @@ class Term:
     upper : float
         The highest grade allowed; nan otherwise.
     sd : float
-        Spread of the measurement (of its natural logarithm when `logged`).
+        Spread of the measurement (of its natural logarithm when `logged`), or what of the parameter `scale` it is.
+    scale : str
+        The estimated parameter that `sd` is multiplied by; empty where the spread is a number.
     logged : bool
         Whether the density is log-normal.
     above : bool
@@ -64,6 +66,7 @@ class Term:
     measured: float
     upper: float = np.nan
     sd: float = np.nan
+    scale: str = ""
     logged: bool = True
     above: bool = False
     output: int
@@ -71,6 +74,10 @@ class Term:
     grading: Grading | None = None
     file: str
     row: int | None
+
+    def spread(self, values: Mapping[str, float]) -> float:
+        """The spread of the measurement under given parameters; nan of a grade."""
+        return self.sd * values[self.scale] if self.scale else self.sd
 
 
 def terms_of(
@@ -94,7 +101,7 @@ def terms_of(
         about, place = case.analyte(row.analyte), (row.file, row.row)
         try:
             formula = _filled(about.formula, about.placeholders, row.parameters, f"{about.observable}")
-            spread = _spread(about, row, fixed)
+            spread, scale = _spread(about, row, fixed)
         except CalibrationError as error:
             # what no row fills in is the observable's own fault, and is told once
             own = not (row.parameters or getattr(row, "noise_parameters", ()))
@@ -110,6 +117,7 @@ def terms_of(
                 day=row.day,
                 measured=row.limit if isinstance(row, Censored) else row.value,
                 sd=spread,
+                scale=scale,
                 logged=about.distribution == "log-normal",
                 above=isinstance(row, Censored) and row.censoring == "right",
                 output=output(formula),
@@ -211,8 +219,16 @@ def _filled(formula: str, places: Sequence[str], fillings: Sequence[str], where:
     )
 
 
-def _spread(about: Analyte, row: Measurement | Censored, fixed: Mapping[str, float]) -> float:
-    """The standard deviation of a row, which must be a number once fixed parameters are put in."""
+def _spread(about: Analyte, row: Measurement | Censored, fixed: Mapping[str, float]) -> tuple[float, str]:
+    """The standard deviation of a row once fixed parameters are put in: a number, or a number times an estimated parameter.
+
+    Returns
+    -------
+    number : float
+        Above zero.
+    scale : str
+        The parameter; empty without any.
+    """
     if about.distribution not in ("normal", "log-normal"):
         raise CalibrationError(
             f"{about.observable} is {about.distribution}; normal and log-normal measurements can be scored."
@@ -221,13 +237,20 @@ def _spread(about: Analyte, row: Measurement | Censored, fixed: Mapping[str, flo
     formula = _filled(
         about.noise, about.noise_placeholders[: len(fillings)], fillings, f"noise of {about.observable}"
     )
-    number = formula.xreplace({sp.Symbol(name): sp.Float(value) for name, value in fixed.items()})
-    if not number.is_real or not number.is_number or not 0 < float(number) < np.inf:
+    filled = formula.xreplace({sp.Symbol(name): sp.Float(value) for name, value in fixed.items()})
+    names = sorted(map(str, filled.free_symbols))
+    factor = filled.diff(sp.Symbol(names[0])) if names else filled
+    if len(names) > 1 or not factor.is_number or (names and filled.subs(sp.Symbol(names[0]), 0) != 0):
+        of = f" ({', '.join(names)} of which are estimated or the model's)" if len(names) > 1 else ""
         raise CalibrationError(
-            f"the noise of {about.observable} is {about.noise!r}; it must be a finite positive number or made of fixed "
-            "parameters, because an estimated spread is no sum of squares."
+            f"the noise of {about.observable} is {about.noise!r}{of}; a positive number, or a number times one estimated "
+            "parameter, can be scored."
         )
-    return float(number)
+    if not (factor.is_real and 0 < float(factor) < float("inf")):
+        raise CalibrationError(
+            f"the noise of {about.observable} is {about.noise!r}; it must be a finite number above zero."
+        )
+    return float(factor), names[0] if names else ""
 
 
 # of a prediction that is zero but for rounding, as a share of the limit it is held against
@@ -242,6 +265,8 @@ class Rows:
     ----------
     output, occasion : array of int
     measured, upper, sd : array
+    scale : array of str
+        The parameter that `sd` is multiplied by, empty where it is none.
     logged, above : array of bool
     plain, short, graded : array of bool
         Which are values, censored rows and grades.
@@ -254,6 +279,7 @@ class Rows:
     measured: Array
     upper: Array
     sd: Array
+    scale: NDArray[np.object_]
     logged: NDArray[np.bool_]
     above: NDArray[np.bool_]
     plain: NDArray[np.bool_]
@@ -277,6 +303,7 @@ class Rows:
             measured=column("measured", float),
             upper=column("upper", float),
             sd=column("sd", float),
+            scale=column("scale", object),
             logged=column("logged", bool),
             above=column("above", bool),
             plain=part("standard"),
@@ -288,6 +315,18 @@ class Rows:
     def taken(self, which: NDArray[np.integer]) -> Rows:
         """Some of them, or some several times."""
         return Rows(**{each.name: getattr(self, each.name)[which] for each in fields(self)})
+
+    @property
+    def by_values(self) -> bool:
+        """Whether parameters must be known to score them, beside the predictions: those of grades and of spreads."""
+        return bool(self.graded.any() or (self.scale != "").any())
+
+    def spreads(self, values: Mapping[str, float]) -> Array:
+        """The spread of every row under given parameters."""
+        out = self.sd.copy()
+        for name in dict.fromkeys(self.scale[self.scale != ""].tolist()):
+            out[self.scale == name] *= values[name]
+        return out
 
     def unscorable(self, predicted: Array) -> NDArray[np.bool_]:
         """Which predictions have no density: not finite, or without a logarithm where one is taken.
@@ -315,7 +354,7 @@ class Scores:
         The last is the derivative of the residual with respect to the prediction.
     by_name : list of (int, str, float)
         Row, parameter, and the derivative of the residual with respect to it where it does not go through the
-        prediction: the cut-points of grades.
+        prediction: the cut-points of grades, and estimated spreads.
     """
 
     log_likelihood: Array
@@ -333,7 +372,7 @@ def score_rows(rows: Rows, predicted: Array, values: Mapping[str, float], degree
     predicted : array, shape (n,)
         In the unit of each row; none may be unscorable.
     values : mapping of str to float
-        Every parameter; only those of grades are read, and only if there are grades.
+        Every parameter; only those of grades and of spreads are read, and only where there are such.
     degrees : float
         Degrees of freedom of the noise of values and censored rows.
 
@@ -355,7 +394,8 @@ def score_rows(rows: Rows, predicted: Array, values: Mapping[str, float], degree
     plain, short, grade = rows.plain, rows.short, rows.graded
     nothing = rows.settled(predicted)
     predicted = np.where(nothing, 0.0, predicted)
-    given = rows.measured[plain], predicted[plain], rows.sd[plain]
+    sd = rows.spreads(values)
+    given = rows.measured[plain], predicted[plain], sd[plain]
     log_likelihood[plain], residual[plain], turn[plain] = (
         gaussian(*given, logged=rows.logged[plain])
         if np.isinf(degrees)
@@ -365,7 +405,7 @@ def score_rows(rows: Rows, predicted: Array, values: Mapping[str, float], degree
         log_likelihood[short], residual[short], turn[short] = censored(
             rows.measured[short],
             predicted[short],
-            rows.sd[short],
+            sd[short],
             above=rows.above[short],
             logged=rows.logged[short],
             degrees=degrees,
@@ -375,6 +415,12 @@ def score_rows(rows: Rows, predicted: Array, values: Mapping[str, float], degree
         found = _read_grades(grading, rows, mine, predicted[mine], values)
         log_likelihood[mine], residual[mine], turn[mine] = found[:3]
         by_name += found[3]
+    for k in np.flatnonzero((rows.scale != "") & ~nothing).tolist():
+        # z = (prediction - measured) / spread, or minus that, falls as the spread grows
+        apart = rows.measured[k] - predicted[k]
+        if rows.logged[k]:
+            apart = float(np.log(rows.measured[k] / predicted[k]))
+        by_name.append((k, rows.scale[k], turn[k] * apart / values[rows.scale[k]]))
     # noise of a logarithm, and grades, answer to the logarithm of the prediction
     inner = np.ones(len(predicted))
     np.divide(1.0, predicted, out=inner, where=rows.logged & ~nothing)

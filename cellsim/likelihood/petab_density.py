@@ -84,7 +84,7 @@ def _prior_part(priors: Sequence[Prior], theta: Array) -> tuple[Array, Array, Ar
 
 def _descended(objective: Objective, first: Array) -> tuple[Array, float] | None:
     """A mode of PEtab's density and half of -2 ln of it there, up to a constant; None where nothing can be simulated."""
-    count, priors = len(objective.terms), objective.priors
+    count, priors = objective.residual_count, objective.priors
 
     def height(theta: Array) -> float:
         found = objective.evaluate(theta)

@@ -188,6 +188,11 @@ class Prior:
         low, high = self._distribution().support()
         return self.lower > low, self.upper < high
 
+    @property
+    def lowest(self) -> float:
+        """Where the prior, cut to its bounds, begins."""
+        return float(max(self.lower, self._distribution().support()[0]))
+
     def value(self, theta: NDArray[np.float64]) -> NDArray[np.float64]:
         """The parameter at prior-whitened coordinate `theta` (any shape), in its own unit."""
         theta = self.spread * np.asarray(theta, float)

@@ -79,10 +79,15 @@ def _replicate(objective: Objective, thetas: Array, predicted: Array, random: np
                 cuts = term.grading.levels(values)[1:-1]
                 out[i, k] = np.sum(level[i] + term.grading.spread(values) * noise[i] > cuts)
             continue
-        noise = term.sd * (
-            random.standard_normal(here.size)
-            if np.isinf(objective.degrees)
-            else random.standard_t(objective.degrees, here.size)
+        sizes = objective.vector_of(thetas, [term.scale])[:, 0] if term.scale else 1.0
+        noise = (
+            term.sd
+            * sizes
+            * (
+                random.standard_normal(here.size)
+                if np.isinf(objective.degrees)
+                else random.standard_t(objective.degrees, here.size)
+            )
         )
         out[:, k] = here * np.exp(noise) if term.logged else here + noise
     return out

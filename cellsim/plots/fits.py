@@ -77,18 +77,18 @@ def _terms(objective: Objective, analyte: str) -> list[tuple[int, Term]]:
     return [(k, term) for k, term in enumerate(objective.terms) if term.analyte == analyte and term.visit]
 
 
-def _beyond(term: Term, factor: float) -> float:
+def _beyond(term: Term, factor: float, sd: float) -> float:
     """A place on the side of its limit on which a censored value lies: so many times, or half as many spreads, away."""
     if not term.logged:
-        return term.measured + (1 if term.above else -1) * term.sd * factor / 2
+        return term.measured + (1 if term.above else -1) * sd * factor / 2
     return term.measured * factor if term.above else term.measured / factor
 
 
-def _spread(term: Term, value: float) -> tuple[float, float]:
+def _spread(term: Term, value: float, sd: float) -> tuple[float, float]:
     """Where 95 % of samples lie around `value` by the row's own spread."""
     if term.logged:
-        return value * float(np.exp(-1.96 * term.sd)), value * float(np.exp(1.96 * term.sd))
-    return value - 1.96 * term.sd, value + 1.96 * term.sd
+        return value * float(np.exp(-1.96 * sd)), value * float(np.exp(1.96 * sd))
+    return value - 1.96 * sd, value + 1.96 * sd
 
 
 @as_typed
@@ -162,7 +162,7 @@ def fit(
     start, end = float(seen.times[0]), float(seen.times[-1])
     axes = panels(len(chosen), ax, columns=4)
     occasions, predicted = objective.days(fit.theta), fit.rows()["predicted"].to_numpy()
-    visits = {visit.id: visit for visit in case.visits}
+    visits, values = {visit.id: visit for visit in case.visits}, objective.values(fit.theta)
     reads = read_at(fit, _predicted(chosen), objective.read_at(occasions).tolist()) if len(occasions) else {}
     for panel, about in zip(axes, chosen, strict=True):
         curve = seen.curve(about.quantity or about.id)
@@ -170,12 +170,12 @@ def fit(
         shown = [curve[[0, 4]]]
         for k, term in _terms(objective, about.id):
             day, without = occasions[term.occasion], float(reads[about.quantity or about.id][term.occasion])
-            window = visits[term.visit]
+            window, sd = visits[term.visit], term.spread(values)
             if term.part == "censored":
                 panel.plot([day], [term.measured], marker="_", markersize=7, color=BLACK, gid="censored")
                 panel.annotate(
                     "",
-                    (day, _beyond(term, 1.6)),
+                    (day, _beyond(term, 1.6, sd)),
                     (day, term.measured),
                     arrowprops={
                         "arrowstyle": "->",
@@ -185,14 +185,14 @@ def fit(
                         "shrinkB": 0,
                     },
                 )
-                shown.append(np.array(sorted((_beyond(term, 1.7), term.measured))))
+                shown.append(np.array(sorted((_beyond(term, 1.7, sd), term.measured))))
             else:
                 adjusted = (
                     term.measured * without / predicted[k]
                     if term.logged
                     else term.measured + without - predicted[k]
                 )
-                low, high = _spread(term, adjusted)
+                low, high = _spread(term, adjusted, sd)
                 panel.vlines(day, low, high, color=BLACK, linewidth=0.7, zorder=4)
                 if not np.isclose(adjusted, term.measured, rtol=1e-6):
                     panel.plot(

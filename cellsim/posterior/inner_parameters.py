@@ -113,7 +113,7 @@ def bends_at(density: WithoutDays, mean: Array, covariance: Array, *, seed: int)
     objective, columns = density.objective, density.columns
     random = np.random.default_rng([seed, 0])
     root, sd = np.linalg.cholesky(covariance), np.sqrt(np.diag(covariance))
-    count, why, out = len(objective.terms), "", []
+    count, why, out = objective.residual_count, "", []
 
     def slopes(theta: Array) -> Array | None:
         found = objective.evaluate(theta, gradient=True, rtol=density.rtol)

@@ -12,6 +12,7 @@ import sympy as sp
 from cellsim.dates import days_in
 from cellsim.errors import CellsimError, Problem, did_you_mean
 from cellsim.likelihood.observations import prediction_of, spread_of
+from cellsim.model.formulas import parse_formula
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -153,11 +154,20 @@ def _shared_spread(case: Case, analyte: str) -> float:
     return float(np.sqrt(sum(each.parameters[1] ** 2 for each in shifts if each.family == "normal")))
 
 
-def _beyond(case: Case, analyte: Analyte, value: Array, edge: float) -> Array:
+def _unknown_spread(analyte: Analyte) -> bool:
+    """Whether the spread of a new sample is a formula that draws tell, and no number that a row or the table does."""
+    return not analyte.noise_placeholders and bool(parse_formula(analyte.noise).free_symbols)
+
+
+def _spread_name(analyte: Analyte) -> str:
+    return f"spread of {analyte.id}"
+
+
+def _beyond(case: Case, analyte: Analyte, value: Array, edge: float, spread: Array | float) -> Array:
     """How many spreads of a new sample an edge lies above a value, on the scale on which the analyte is normal."""
     if np.isinf(edge):
         return np.full(value.shape, edge)
-    spread, shared = spread_of(case, analyte), _shared_spread(case, analyte.id)
+    shared = _shared_spread(case, analyte.id)
     if not analyte.distribution.startswith("log"):
         # a factor common to the sample moves a value by so much of itself
         return np.asarray((edge - value) / np.hypot(spread, shared * value))
@@ -241,7 +251,9 @@ class InRange(_Plain):
     analytes: tuple[str, ...] | None = None
 
     def formulas(self, case: Case) -> dict[str, sp.Expr]:
-        return {each.id: prediction_of(each) for each in _analytes(case, self.analytes)}
+        chosen = _analytes(case, self.analytes)
+        spreads = {_spread_name(each): parse_formula(each.noise) for each in chosen if _unknown_spread(each)}
+        return {each.id: prediction_of(each) for each in chosen} | (spreads if self.noise else {})
 
     def days(self, until: float) -> tuple[float, ...]:
         return self.on or (until,)
@@ -265,7 +277,9 @@ class InRange(_Plain):
                 if not self.noise:
                     out.append(((value >= low) & (value <= high)).astype(float))
                     continue
-                under, over = _beyond(case, each, value, low), _beyond(case, each, value, high)
+                known = not _unknown_spread(each)
+                spread = spread_of(case, each) if known else runs.at(_spread_name(each), day)
+                under, over = (_beyond(case, each, value, edge, spread) for edge in (low, high))
                 out.append(np.asarray(ndtr(over) - ndtr(under)))
         return np.array(out)
 

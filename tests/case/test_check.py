@@ -91,8 +91,11 @@ REFUSED: dict[str, tuple[Callable[[], dict[str, str]], str, int | None, str]] = 
     "spread that is no real number": (
         lambda: edited("observables.tsv", "\t0.3\t", "\tsqrt(k - 2)\t"), "observables.tsv", 2, "the noise of obs_y is 'sqrt(k - 2)'",
     ),
-    "estimated spread": (
-        lambda: edited("observables.tsv", "\t0.3\t", "\tA\t"), "observables.tsv", 2, "an estimated spread is no sum of squares",
+    "spread that is more than a number times a parameter": (
+        lambda: edited("observables.tsv", "\t0.3\t", "\tA + 1\t"), "observables.tsv", 2, "a number times one estimated parameter, can be",
+    ),
+    "spread by a state": (
+        lambda: edited("observables.tsv", "\t0.3\t", "\t0.1*x\t"), "observables.tsv", 2, "x is no parameter of the case",
     ),
     "noise that cannot be scored": (
         lambda: edited("observables.tsv", "log-normal", "laplace"), "observables.tsv", 2, "obs_y is laplace",
