@@ -379,8 +379,8 @@ def prior_predictive(
 def residuals(fit: Calibration, ax: Axes | None = None, **marker: Any) -> Axes:
     """How many sigmas apart printed and predicted are, by analyte and visit.
 
-    Positive where the model's value is above the printed one. For a censored value or a grade it is the square root
-    of twice the log-likelihood lost, which has no sign of its own.
+    Observed minus predicted: positive where the printed value is above the model's. For a censored value or a grade it is the
+    square root of twice the log-likelihood lost, which has no sign of its own.
 
     Parameters
     ----------
@@ -399,7 +399,7 @@ def residuals(fit: Calibration, ax: Axes | None = None, **marker: Any) -> Axes:
     >>> from cellsim import plots
     >>> fitted = cs.calibrate(cs.load_case("sjogren_rfib"), starts=1)
     >>> plots.residuals(fitted).get_xlabel()
-    'predicted minus printed (sigmas)'
+    'observed minus predicted (sigmas)'
     """
     rows, case = fit.rows(), fit.case
     names = list(dict.fromkeys(rows["analyte"]))
@@ -418,7 +418,7 @@ def residuals(fit: Calibration, ax: Axes | None = None, **marker: Any) -> Axes:
         across = (place - (len(visits) - 1) / 2) * width if visit else 0.0
         name = next((each.name for each in case.visits if each.id == visit), "graded finding")
         panel.plot(
-            here["residual"],
+            here["residual"].where(here["part"] != "standard", -here["residual"]),
             [names.index(each) + across for each in here["analyte"]],
             **{
                 "linestyle": "none",
@@ -435,8 +435,8 @@ def residuals(fit: Calibration, ax: Axes | None = None, **marker: Any) -> Axes:
     panel.set_xlim(-reach, reach)
     panel.set_ylim(len(names) - 0.4, -0.6)
     panel.set_yticks(range(len(names)), [display_name(case, name) for name in names])
-    dress(panel, x="predicted minus printed (sigmas)")
-    panel.set_xlabel("predicted minus printed (sigmas)", fontsize=SMALL)
+    dress(panel, x="observed minus predicted (sigmas)")
+    panel.set_xlabel("observed minus predicted (sigmas)", fontsize=SMALL)
     handles, _ = panel.get_legend_handles_labels()
     legend([panel], handles, own=own)
     label(figure_of(panel), own=own, case=case, rests_on=[fit.with_every_doubt.words])

@@ -12,10 +12,9 @@ from cellsim.errors import CellsimError
 from cellsim.likelihood.observations import prediction_of
 from cellsim.plots.style import (
     BLACK,
-    CYCLE,
+    BLUE,
     GREEN,
     GREY,
-    PURPLE,
     SMALL,
     TINY,
     as_typed,
@@ -277,16 +276,18 @@ def drives(
     seen = among or bands(posterior or fit, wanted, start=start, end=end, draws=draws, seed=seed)
     axes = panels(len(chosen) + len(graded), ax, columns=1, height=1.25, sharex=True)
     words = {each.quantity: _wrapped(each.label) for each in case.shown if each.figure == "course"}
-    for k, (panel, name) in enumerate(zip(axes, chosen, strict=False)):
-        band(panel, seen.times, seen.curve(name), CYCLE[k % len(CYCLE)], **{"gid": name, **line})
+    # a box of the last finding is whole
+    room = (start - 0.01 * (end - start), end + 0.01 * (end - start))
+    for panel, name in zip(axes, chosen, strict=False):
+        band(panel, seen.times, seen.curve(name), BLUE, **{"gid": name, **line})
         dress(panel, y=words.get(name, name))
         panel.set_ylim(0, None)
-        panel.set_xlim(start - 0.01 * (end - start), end)
+        panel.set_xlim(*room)
     for panel, finding in zip(axes[len(chosen) :], graded, strict=False):
         _grades(panel, case, finding)
         name = _expected_name(finding)
-        band(panel, seen.times, seen.curve(name), PURPLE, **{"gid": name, **line})
-        panel.set_xlim(start - 0.01 * (end - start), end)
+        band(panel, seen.times, seen.curve(name), BLUE, **{"gid": name, **line})
+        panel.set_xlim(*room)
     for panel in axes:
         infusions(panel, case.timeline, case.products)
     _days(axes, case.timeline)

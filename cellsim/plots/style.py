@@ -30,7 +30,9 @@ Drawing = TypeVar("Drawing")
 BLACK, GREY, PALE = "#000000", "#767676", "#C8C8C8"
 BLUE, VERMILLION, GREEN = "#0072B2", "#D55E00", "#009E73"
 ORANGE, SKY, PURPLE = "#E69F00", "#56B4E9", "#CC79A7"
-SOURCE_COLOURS = {"autologous": BLUE, "allogeneic": VERMILLION}
+# what is believed is blue (posterior) or purple (prior); doses have colours of their own
+SOURCE_COLOURS = {"autologous": GREEN, "allogeneic": VERMILLION}
+_OTHER_PRODUCTS = (ORANGE, SKY, BLACK)
 CYCLE = (BLUE, VERMILLION, GREEN, PURPLE, ORANGE, SKY, BLACK)
 
 # prior families whose scale is the logarithm
@@ -241,11 +243,13 @@ def band(ax: Axes, times: Any, curve: Any, colour: str, *, name: str = "", **lin
 
 
 def colour_of(product: str, products: Sequence[Product]) -> str:
-    """A product's colour: that of its source, or one of the cycle."""
-    for k, each in enumerate(products):
-        if each.name == product:
-            return SOURCE_COLOURS.get(each.source, CYCLE[(k + 2) % len(CYCLE)])
-    return GREY
+    """A product's colour: that of its source for the first of a source, else one that no other has while there are any."""
+    taken: dict[str, str] = {}
+    for each in products:
+        own = SOURCE_COLOURS.get(each.source, "")
+        free = [colour for colour in (own, *_OTHER_PRODUCTS) if colour and colour not in taken.values()]
+        taken[each.name] = free[0] if free else GREY
+    return taken.get(product, GREY)
 
 
 def infusions(ax: Axes, schedule: Schedule, products: Sequence[Product]) -> None:
@@ -312,7 +316,7 @@ def scale(ax: Axes, values: Iterable[Any], *, force: bool | None = None) -> bool
 
 
 def round_numbers(low: float, high: float, *, most: int = 4) -> list[float]:
-    """Round numbers between two positive ones, for a log axis: as many as can be read, at least two.
+    """Round numbers between two positive ones, for a log axis: as many as can be read, three at least where there are.
 
     Examples
     --------
@@ -326,11 +330,15 @@ def round_numbers(low: float, high: float, *, most: int = 4) -> list[float]:
     for steps in ((1,), (1, 3), (1, 2, 5), (1, 1.5, 2, 3, 5, 7)):
         found = [float(f"{step}e{decade}") for decade in decades for step in steps]
         found = [each for each in found if low <= each <= high]
-        if len(found) > 2:
-            every = -(-len(found) // most)
-            return found[(len(found) - 1) % every // 2 :: every]
-    if len(found) < 2:
-        found = [each for each in map(float, MaxNLocator(3).tick_values(low, high)) if low <= each <= high]
+        every = -(-len(found) // most) if found else 1
+        thinned = found[(len(found) - 1) % every // 2 :: every]
+        if len(thinned) > 2:
+            return thinned
+    for bins in (3, 4, 6):
+        ticks = MaxNLocator(bins).tick_values(low, high)
+        linear = [float(f"{each:.6g}") for each in ticks if low <= each <= high]
+        if len(linear) > 2:
+            return linear[:: -(-len(linear) // most)] if len(linear) > most + 1 else linear
     return found
 
 

@@ -43,7 +43,10 @@ if TYPE_CHECKING:
 __all__ = ["contrast", "course_text", "default_course", "default_measures_shown", "schedule_text", "sweep"]
 
 # letters in a line under a measure
-_MEASURE_WIDTH = 18
+# chances below this are called nought
+_NOUGHT = 0.005
+# letters of a line below a measure, and below the time courses
+_MEASURE_WIDTH, _COURSE_WIDTH = 18, 60
 
 
 def schedule_text(name: str, plan: Schedule) -> str:
@@ -139,6 +142,9 @@ def sweep(
     places = (
         default_measures_shown(result) if measures is None else [_place(result, each) for each in measures]
     )
+    # a chance that is nought under every schedule is told in words, unless it was asked for
+    nought = [] if measures is not None else [place for place in places if _nought(result, place)]
+    places = [place for place in places if place not in nought]
     count = len(result.schedules)
     own = ax is None
     axes = _layout(count, len(places)) if own else panels(count + len(places), ax, columns=1)
@@ -161,7 +167,8 @@ def sweep(
         panel.tick_params(labelbottom=panel is rows[-1] or not own)
     for panel, plan in zip(rows, result.schedules.values(), strict=True):
         _doses(panel, plan, result.case)
-    rows[-1].set_xlabel("day", fontsize=SMALL)
+    told = [fill(_nought_text(result, each), _COURSE_WIDTH) for each in nought]
+    rows[-1].set_xlabel("\n".join(["day", *told]), fontsize=SMALL)
     text = course_text(result.case, quantity)
     if own:
         rows[0].figure.supylabel(text, fontsize=SMALL)
@@ -294,7 +301,21 @@ def _measure(panel: Axes, result: Sweep, place: int) -> None:
         log_axis(panel, *panel.get_xlim(), most=3)
     elif asked.chance:
         panel.set_xlim(-0.04, 1.04)
+        panel.set_xticks([0.0, 0.5, 1.0])
+    else:
+        panel.locator_params(axis="x", nbins=3, min_n_ticks=3)
     dress(panel, x=_measure_text(result.case, asked))
+
+
+def _nought(result: Sweep, place: int) -> bool:
+    return result.asked[place].chance and bool((result.posterior[:, place].mean(axis=-1) < _NOUGHT).all())
+
+
+def _nought_text(result: Sweep, place: int) -> str:
+    text = " ".join(_measure_text(result.case, result.asked[place]).split())
+    before = result.prior[:, place].mean(axis=-1) if result.prior.size else np.empty(0)
+    prior = f" (prior: up to {before.max():.2g})" if before.size and before.max() >= _NOUGHT else ""
+    return f"{text}: below {_NOUGHT:g} under every schedule{prior}"
 
 
 def _keys(axes: AxesArray, result: Sweep, *, own: bool) -> None:
@@ -377,8 +398,8 @@ def contrast(
     >>> both = {"given": case.schedule, "allogeneic": case.schedule.as_product("ucmsc")}
     >>> result = cs.sweep(fitted, both, until=365, draws=20)
     >>> axes = plots.contrast({"V2": result}, "given", "allogeneic")
-    >>> axes[0].get_xlabel().split()[:5]
-    ['days', 'with', 'the', 'disease', 'drive']
+    >>> " ".join(axes[0].get_xlabel().split()[:5])
+    'difference in days with the'
     """
     if not isinstance(sweeps, Mapping) or not sweeps:
         raise CellsimError("contrast takes sweeps by the name of their variant, like {'null': result}.")
@@ -422,7 +443,8 @@ def contrast(
         panel.axvline(0, color=BLACK, linewidth=0.7, zorder=0)
         panel.set_ylim(len(sweeps) - 0.5, -0.5)
         panel.set_yticks(at, list(sweeps))
-        dress(panel, x=_measure_text(one.case, one.asked[_place(one, wanted)]))
+        panel.locator_params(axis="x", nbins=4, min_n_ticks=3)
+        dress(panel, x="difference in\n" + _measure_text(one.case, one.asked[_place(one, wanted)]))
     from matplotlib.lines import Line2D
 
     keys = [

@@ -62,7 +62,7 @@ def fitted(job: Job) -> tuple[str, str, str]:
             ),
             job.output.draw(
                 "residuals",
-                "Residuals in sigmas (predicted minus printed) of every row, at the optimum.",
+                "Residuals in sigmas (observed minus predicted) of every row, at the optimum.",
                 lambda: plots.residuals(fit),
                 alt="Residuals by analyte and visit",
             ),

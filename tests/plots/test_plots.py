@@ -8,15 +8,18 @@ import matplotlib as mpl
 import numpy as np
 import pytest
 import sympy as sp
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from patients import small_fit, small_patient
 from whole_figures import assert_whole
 
 import cellsim as cs
 from cellsim import plots
+from cellsim.dosing.infusions import Product
 from cellsim.errors import CellsimError
 from cellsim.likelihood.noise import graded
 from cellsim.plots.states import expected_grade
-from cellsim.plots.style import figure_of
+from cellsim.plots.style import BLUE, PURPLE, colour_of, figure_of, round_numbers
 from cellsim.predictions.bands import bands, days_of, read_at
 
 mpl.use("Agg")
@@ -232,7 +235,11 @@ def test_residuals_are_those_of_the_rows(fit: cs.Calibration) -> None:
     ax, rows = plots.residuals(fit), fit.rows()
     for visit in ("v0", "v1", "v2"):
         [line] = by_gid(ax, visit)
-        assert line.get_xdata() == pytest.approx(rows[rows["visit"] == visit]["residual"].to_numpy())
+        here = rows[rows["visit"] == visit]
+        assert abs(line.get_xdata()) == pytest.approx(abs(here["residual"].to_numpy()))
+        above = here["measured"].to_numpy(float) > here["predicted"].to_numpy(float)
+        of_numbers = (here["part"] == "standard").to_numpy()
+        assert ((line.get_xdata() > 0) == above)[of_numbers].all()  # observed minus predicted
     assert [each.get_text() for each in ax.get_yticklabels()] == ["IL-6", "IL-8", "ESR"]
 
 
@@ -303,3 +310,29 @@ def test_contrasts_are_those_of_the_table(answer: cs.Sweep) -> None:
 
 def test_the_small_patient_is_one() -> None:
     assert small_patient().check() == () or {each.severity for each in small_patient().check()} == {"doubt"}
+
+
+@given(low=st.floats(1e-9, 1e6), factor=st.floats(1.3, 1e9), most=st.integers(3, 5))
+@settings(deadline=None, max_examples=60)
+def test_an_axis_has_at_least_three_round_numbers_and_not_many_more(
+    low: float, factor: float, most: int
+) -> None:
+    ticks = round_numbers(low, low * factor, most=most)
+    assert 3 <= len(ticks) <= most + 1 and ticks == sorted(set(ticks))
+    assert low <= ticks[0] and ticks[-1] <= low * factor
+
+
+def test_products_of_one_source_are_told_apart() -> None:
+    products = [
+        Product(name, source, "bag")
+        for name, source in (
+            ("a", "autologous"),
+            ("b", "autologous"),
+            ("c", "allogeneic"),
+            ("d", ""),
+            ("e", ""),
+        )
+    ]
+    colours = [colour_of(each.name, products) for each in products]
+    assert len(set(colours)) == len(colours)
+    assert not {BLUE, PURPLE} & set(colours)  # those of posterior and prior
