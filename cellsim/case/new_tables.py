@@ -19,7 +19,7 @@ from cellsim.petab.tables import number_text, table_text
 from cellsim.spreadsheets.doses import DoseSheet
 from cellsim.spreadsheets.lab_values import LabTable, LabValue, days_of_visits
 
-__all__ = ["NewTables", "identifiers"]
+__all__ = ["READ_WITH_A_DOUBT", "NewTables", "identifiers"]
 
 _NOISE = 0.3
 _WINDOW = 60.0  # days a first or last visit without date may lie outside of the others
@@ -422,8 +422,8 @@ class NewTables:
 
     def _readme(self) -> str:
         notes = [*self.table.doubts, *(self.doses.doubts if self.doses is not None else ())]
-        said = "\n".join(f"- {each}" for each in notes) or "- nothing"
-        return _README.format(name=self.name, said=said)
+        told = "\n".join(f"- {each}" for each in notes)
+        return _README.format(name=self.name) + (f"\n{READ_WITH_A_DOUBT}\n\n{told}\n" if notes else "")
 
 
 def _letters(name: str) -> str:
@@ -493,13 +493,10 @@ measurement_files: [measurements.tsv]
 condition_files: [conditions.tsv]
 experiment_files: [experiments.tsv]
 """
+READ_WITH_A_DOUBT = "Guessed while the sheets were read, and told here alone:"
 _README = """\
 # {name}
 
-Made from two spreadsheets. `cellsim check` on this folder repeats every guess, with the row in which it stands; correct
-the row, and the doubt goes. The equations are in `model.ant`, what is believed about its parameters in `parameters.tsv`.
-
-Read with a doubt:
-
-{said}
+Made from two spreadsheets. `cellsim check` on this folder repeats every guess about a row; correct the row, and the doubt
+goes. The equations are in `model.ant`, what is believed about its parameters in `parameters.tsv`.
 """

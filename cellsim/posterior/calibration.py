@@ -248,7 +248,7 @@ class Calibration:
         """Standard errors by J'J alone, rows and priors, at the highest optimum, in each parameter's own unit.
 
         What regression programs print: exact for a model linear in its parameters, or one without residuals. The
-        intervals of :meth:`table` come from the whole curvature.
+        intervals of :meth:`table` come from the full Hessian.
 
         Returns
         -------

@@ -294,9 +294,9 @@ def _doubts_of_laplace(found: dict[str, Any]) -> list[str]:
     for name, apart in curvature.get("by_slopes", {}).items():
         if abs(apart) > LARGEST_SLOPES_ERROR:
             out.append(
-                f"spreads are those of the whole curvature; by the slopes J'J alone, which regression programs print, that "
-                f"of {name} would be {abs(apart):.2%} {'larger' if apart > 0 else 'smaller'}: where residuals are left, the "
-                "bend of the model counts as well (standard_errors() has those of J'J)."
+                f"standard errors come from the full Hessian, as the model bends; by Gauss and Newton's J'J alone, which "
+                f"regression programs print, that of {name} would be {abs(apart):.1%} {'larger' if apart > 0 else 'smaller'} "
+                "(standard_errors() has those of J'J)."
             )
     if not found["is_maximum"]:
         out.append(
