@@ -6,22 +6,32 @@ A file that is not what it should be is refused in words.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from html import escape
 from pathlib import Path
-from typing import Any
+from statistics import NormalDist
+from typing import TYPE_CHECKING, Any
 
 from cellsim.errors import CalibrationError
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 __all__ = [
     "DATA_DRIVEN",
     "LARGEST_QUIET_SHIFT",
     "LEAST_CONTRACTION",
+    "LEVEL",
     "MOVED",
     "PRIOR_DRIVEN",
+    "REACH",
+    "TAILS",
     "UNTOUCHED",
     "difference",
+    "html_fragment",
     "label_of",
+    "level_words",
     "number",
     "read_saved",
     "verdict",
@@ -37,6 +47,17 @@ UNTOUCHED = "no effect on these data"
 # below a fifth of the prior variance removed, a number is called what it is: an assumption
 LEAST_CONTRACTION = 0.2
 LARGEST_QUIET_SHIFT = 0.5
+
+LEVEL = 0.9
+"""Of every interval where no other one is asked for; each table has it in its column ``level``."""
+
+TAILS = ((1 - LEVEL) / 2, (1 + LEVEL) / 2)
+"""The ends of such an interval as shares."""
+
+REACH = NormalDist().inv_cdf(TAILS[1])
+"""The same in standard deviations of a normal distribution."""
+
+_MOST_ROWS = 30  # of a table in a notebook
 
 
 def label_of(design: str = "") -> str:
@@ -117,6 +138,41 @@ def difference(value: float, more: str, less: str, same: str = "equal to", *, di
     """
     size = f"{abs(value):.{digits}f}"
     return same if float(size) == 0 else f"{size} {more if value > 0 else less}"
+
+
+def level_words(table: pd.DataFrame) -> str:
+    """The level of a table's intervals, from its column.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> level_words(pd.DataFrame({"level": [0.9]}))
+    '90 % interval'
+    """
+    return f"{100 * float(table['level'].iloc[0]):g} % interval" if len(table) else "interval"
+
+
+def html_fragment(said: Sequence[str], table: pd.DataFrame) -> str:
+    """Sentences and a table for a notebook, every letter of them taken for text; a long table is cut short and says so.
+
+    Parameters
+    ----------
+    said : sequence of str
+        Paragraphs above it.
+    table : DataFrame
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> html_fragment(["a < b"], pd.DataFrame())
+    '<p>a &lt; b</p>'
+    """
+    lines = [f"<p>{escape(each)}</p>" for each in said]
+    if len(table.columns):
+        lines.append(table.head(_MOST_ROWS).to_html(index=False, border=0, na_rep="-"))
+    if (more := len(table) - _MOST_ROWS) > 0:
+        lines.append(f"<p>and {more} more rows</p>")
+    return "\n".join(lines)
 
 
 def read_saved(path: str | Path) -> Any:

@@ -25,7 +25,7 @@ from cellsim.dosing.schedule import Product, Schedule
 from cellsim.errors import CaseError, ModelError, Problem, did_you_mean
 from cellsim.petab.problem import read_problem_file
 from cellsim.petab.tables import TableReader
-from cellsim.results import label_of
+from cellsim.results import html_fragment, label_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -430,6 +430,30 @@ class Case:
 
     def __hash__(self) -> int:
         return hash((self.name, self._texts))
+
+    def _repr_html_(self) -> str:
+        import pandas as pd
+
+        doubts = sum(each.severity == "doubt" for each in self.check())
+        said = [
+            repr(self).strip("<>"),
+            self.label,
+            *str(self.timeline).splitlines(),
+            f"{doubts} doubts; case.audit() is the whole page.",
+        ]
+        values = {(each.analyte, each.visit): f"{each.value:g}" for each in self.rows}
+        values |= {
+            (each.analyte, each.visit): f"{'<' if each.censoring == 'left' else '>'}{each.limit:g}"
+            for each in self.censored
+        }
+        rows = [
+            {
+                "analyte": each.name, "unit": each.unit, "reference range": each.range_text,
+                **{f"{visit.name} (day {visit.nominal:g})": values.get((each.id, visit.id), "") for visit in self.visits},
+            }
+            for each in self.analytes
+        ]  # fmt: skip
+        return html_fragment(said, pd.DataFrame(rows))
 
     def __repr__(self) -> str:
         return (

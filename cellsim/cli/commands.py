@@ -403,10 +403,11 @@ def _sweep(options: argparse.Namespace) -> int:
     last_doses = [each.end for plan in plans.values() for each in plan.infusions]
     until = options.until if options.until is not None else max([*last_visits, *last_doses, 1.0])
     result = sweep(source, plans, until=until, draws=options.draws, seed=options.seed)
-    _write(result.table().to_csv(index=False, lineterminator="\n"), options.out)
+    if options.out:
+        _write(result.table().to_csv(index=False, lineterminator="\n"), options.out)
     if options.figure:
         _draw("sweep", result, options.figure)
-    print("\n".join([result.label, *result.approximation.lines]), file=sys.stderr)
+    print(result.report())
     return _status(result)
 
 

@@ -208,7 +208,7 @@ def parser_of(doing: Mapping[str, Doing]) -> argparse.ArgumentParser:
     robust.add_argument("--figure", metavar="FILE", help="draw the table too (.png, .svg, .pdf)")
     _out(robust, "FILE", "table as CSV")
 
-    sweep = _add(commands, "sweep", doing, "compare schedules with what was given; writes CSV")
+    sweep = _add(commands, "sweep", doing, "compare schedules with what was given; prints the answer")
     sweep.add_argument(
         "source",
         help=f"a posterior saved as .nc; a calibration saved as JSON; or {_CASE}, which is calibrated first",
@@ -233,7 +233,7 @@ def parser_of(doing: Mapping[str, Doing]) -> argparse.ArgumentParser:
     _draws(sweep, 400)
     _seed(sweep)
     sweep.add_argument("--figure", metavar="FILE", help="draw the comparison too (.png, .svg, .pdf)")
-    _out(sweep, "FILE", "CSV file (default: standard output)")
+    _out(sweep, "FILE", "the numbers as CSV too")
 
     report = _add(commands, "report", doing, "the main job: audit, every variant, other schedules, one page")
     report.add_argument("case", help=_CASE)

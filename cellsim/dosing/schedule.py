@@ -20,6 +20,7 @@ from cellsim.dosing.infusions import Infusion, Product, amounts_text, describe, 
 from cellsim.dosing.table_rows import infusions_of, spread
 from cellsim.dosing.tables import TextTable, read_table
 from cellsim.errors import Problem, ScheduleError, did_you_mean
+from cellsim.results import html_fragment
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -485,6 +486,14 @@ class Schedule:
 
     def __str__(self) -> str:
         return describe(self)
+
+    def _repr_html_(self) -> str:
+        units = {each.name: each.unit for each in self.products}
+        table = self.to_frame()
+        names = {"cells": "amount"} if set(units.values()) - {"cells"} else {}
+        if names:
+            table.insert(3, "unit", [units.get(each.product, "cells") for each in self])
+        return html_fragment(str(self).splitlines(), table.rename(columns=names))
 
     def __repr__(self) -> str:
         if not self.span:

@@ -34,6 +34,7 @@ from cellsim.likelihood.compatibility import objective_given
 from cellsim.likelihood.objective import Objective
 from cellsim.posterior.approximation import Approximation
 from cellsim.predictions.predictions import Prediction, prediction_from
+from cellsim.results import html_fragment
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -126,6 +127,13 @@ class Profiles:
         lines = [title + variant, "=" * len(title + variant), self.objective.case.label, ""]
         lines += [*self.approximation.lines, ""]
         return "\n".join([*lines, *[curve.sentence() for curve in self.curves.values()]])
+
+    def _repr_html_(self) -> str:
+        title = f"Profile {self.kind} of {self.objective.case.name}"
+        said = [title, self.objective.case.label, *self.approximation.lines]
+        return html_fragment(
+            said, self.table().drop(columns=["approximation", "doubts", "group", "note"]).round(4)
+        )
 
     def __repr__(self) -> str:
         closed = sum(curve.intervals[-1].closed for curve in self.curves.values())

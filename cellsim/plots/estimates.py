@@ -30,7 +30,7 @@ from cellsim.plots.style import (
     pick,
     unit_text,
 )
-from cellsim.results import DATA_DRIVEN, MOVED, PRIOR_DRIVEN, UNTOUCHED
+from cellsim.results import DATA_DRIVEN, LEVEL, MOVED, PRIOR_DRIVEN, REACH, UNTOUCHED
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -71,7 +71,7 @@ def parameters(
     Returns
     -------
     Axes
-        One line a parameter, grouped: pale the prior's 95 % interval, coloured the posterior's (over all optima,
+        One line a parameter, grouped: pale the prior's 90 % interval, coloured the posterior's (over all optima,
         the marker at the highest; of chains the marker at the median), by verdict.
 
     Raises
@@ -106,7 +106,6 @@ def parameters(
     # half a line of air between groups
     at = np.arange(len(shown)) + 0.8 * np.searchsorted(breaks, np.arange(len(shown)), side="right")
     [panel] = panels(1, ax, columns=1, width=5.6, height=0.135 * float(at[-1] + 2) + 0.55)
-    reach = 1.959963984540054
     priors = dict(zip(fit.objective.names, fit.objective.priors, strict=True))
     low, estimate, high = (
         np.array(
@@ -117,7 +116,7 @@ def parameters(
         )
         for place in ("low", "estimate", "high")
     )
-    panel.hlines(at, -reach, reach, color=PALE, linewidth=3.2, zorder=1, gid="prior")
+    panel.hlines(at, -REACH, REACH, color=PALE, linewidth=3.2, zorder=1, gid="prior")
     panel.axvline(0, color=GREY, linewidth=0.6, zorder=0)
     for verdict, colour in VERDICT_COLOURS.items():
         here = (shown["verdict"] == verdict).to_numpy()
@@ -151,7 +150,7 @@ def parameters(
         )
     from matplotlib.lines import Line2D
 
-    keys = [Line2D([], [], color=PALE, linewidth=3.2, label="prior, 95 %")]
+    keys = [Line2D([], [], color=PALE, linewidth=3.2, label=f"prior, {100 * LEVEL:g} %")]
     keys += [
         Line2D([], [], color=colour, marker="o", markersize=3.2, linewidth=1.3, label=verdict)
         for verdict, colour in VERDICT_COLOURS.items()

@@ -22,7 +22,7 @@ from cellsim.posterior.approximation import LARGEST_SHAPE, Approximation
 from cellsim.posterior.curvature import spread_by_slopes
 from cellsim.posterior.laplace import Mixture, Mode
 from cellsim.posterior.tables import parameters_table
-from cellsim.results import read_saved, whole
+from cellsim.results import TAILS, read_saved, whole
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -194,10 +194,10 @@ class Calibration:
         -------
         DataFrame
             Columns parameter, group, meaning, unit, prior_median, prior_low, prior_high, estimate (at the highest
-            optimum), low, high (95 % intervals, in the unit, over all optima), contraction, shift (of the posterior
+            optimum), low, high (intervals, in the unit, over all optima), level, contraction, shift (of the posterior
             mean, in prior sd), verdict, mark, source, approximation, doubts.
         """
-        low, high = self.mixture.quantiles([0.025, 0.975])
+        low, high = self.mixture.quantiles(TAILS)
         contractions, shifts = 1 - np.diag(self.mixture.covariance), self.mixture.mean
         touched = np.any(self._best.jacobian[: len(self.objective.terms)] != 0, axis=0)
         return parameters_table(

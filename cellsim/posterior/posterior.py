@@ -30,6 +30,7 @@ from cellsim.posterior.convergence import (
 )
 from cellsim.posterior.netcdf import groups_of, read_drawn, write_drawn
 from cellsim.posterior.sampler import FRAME_POINTS, Drawn, Run, continued, explored, weighed
+from cellsim.results import html_fragment
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -235,7 +236,7 @@ class Posterior:
         -------
         DataFrame
             Columns parameter, group, meaning, unit, prior_median, prior_low, prior_high, estimate (median), low,
-            high (95 % intervals, in the unit), contraction, shift (prior sd), verdict, rhat, ess_bulk, ess_tail,
+            high (intervals, in the unit), level, contraction, shift (prior sd), verdict, rhat, ess_bulk, ess_tail,
             mark, source, approximation, doubts.
         """
         from cellsim.posterior.tables import table_of
@@ -285,6 +286,13 @@ class Posterior:
         from cellsim.posterior.tables import posterior_text
 
         return posterior_text(self)
+
+    def _repr_html_(self) -> str:
+        from cellsim.posterior.tables import posterior_table
+
+        lines = self.report().splitlines()
+        said = [lines[0], self.case.label, *self.approximation.lines]
+        return html_fragment(said, posterior_table(self))
 
     def __repr__(self) -> str:
         chains, length, size = self.thetas.shape

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cellsim.dosing.infusions import amount_text
-from cellsim.results import DATA_DRIVEN, MOVED, PRIOR_DRIVEN, UNTOUCHED, number, verdict
+from cellsim.results import DATA_DRIVEN, LEVEL, MOVED, PRIOR_DRIVEN, REACH, TAILS, UNTOUCHED, number, verdict
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -37,10 +37,9 @@ __all__ = [
     "table_of",
 ]
 
-_REACH = 1.959963984540054  # of a 95 % interval of a normal distribution
 _PLACES = ("prior_median", "prior_low", "prior_high", "estimate", "low", "high")
 _COLUMNS = (
-    "parameter", "group", "meaning", "unit", *_PLACES, "contraction", "shift", "verdict", "mark", "source",
+    "parameter", "group", "meaning", "unit", *_PLACES, "level", "contraction", "shift", "verdict", "mark", "source",
 )  # fmt: skip
 
 _WHITENED = "prior-whitened coordinates, in which every prior is a standard normal (a prior flat on a box is not flat there)"
@@ -51,6 +50,7 @@ _MAXIMISED = {
     f"evidence: the normal approximations around the modes of the density of {_WHITENED}, the same for either choice.",
 }
 
+_HEAD = f"Parameters: median ({100 * LEVEL:g} % interval)"
 _VERDICTS = (DATA_DRIVEN, MOVED, PRIOR_DRIVEN, UNTOUCHED)
 
 
@@ -110,15 +110,15 @@ def parameters_table(
     Returns
     -------
     DataFrame
-        Columns parameter, group, meaning, unit, prior_median, prior_low, prior_high, estimate, low, high (95 % intervals,
-        in the unit), contraction, shift, verdict, mark, source, approximation, doubts.
+        Columns parameter, group, meaning, unit, prior_median, prior_low, prior_high, estimate, low, high (intervals of the level named,
+        in the unit), level, contraction, shift, verdict, mark, source, approximation, doubts.
     """
     import pandas as pd
 
     rows = []
     for j, (name, prior) in enumerate(zip(objective.names, objective.priors, strict=True)):
         about = objective.case.prior(name)
-        places = dict(zip(_PLACES, (0.0, -_REACH, _REACH, estimate[j], low[j], high[j]), strict=True))
+        places = dict(zip(_PLACES, (0.0, -REACH, REACH, estimate[j], low[j], high[j]), strict=True))
         rows.append(
             {
                 "parameter": name,
@@ -126,6 +126,7 @@ def parameters_table(
                 "meaning": about.meaning,
                 "unit": about.unit,
                 **{key: float(prior.value(np.array(place))) for key, place in places.items()},
+                "level": LEVEL,
                 "contraction": float(contraction[j]),
                 "shift": float(shift[j]),
                 "verdict": verdict(float(contraction[j]), float(shift[j]), touched=bool(touched[j])),
@@ -257,7 +258,7 @@ def report_text(fit: Calibration) -> str:
                     strict=True,
                 )
             ] + [""]
-        lines += ["Parameters: median (95 % interval)", ""]
+        lines += [_HEAD, ""]
         lines += [parameter_table(fit).drop(columns="meaning").to_string(index=False), ""]
     made = ", ".join(f"{name} {each}" for name, each in fit.versions.items())
     return "\n".join([*lines, f"Seed {fit.seed}. Made with {made}."])
@@ -275,13 +276,13 @@ def report_html(fit: Calibration) -> str:
             f"<h3>Reasons to doubt</h3><ul>{doubts}</ul>" if doubts else "",
             "<h3>Fit: printed | predicted (sigmas apart)</h3>",
             fit_table(fit).to_html(index=False, border=0, float_format=lambda x: f"{x:.1f}"),
-            "<h3>Parameters: median (95 % interval)</h3>",
+            f"<h3>{_HEAD}</h3>",
             parameter_table(fit).to_html(index=False, border=0),
         ]
     )
 
 
-_LEVELS = (0.5, 0.025, 0.975)
+_LEVELS = (0.5, *TAILS)
 
 
 def table_of(post: Posterior) -> pd.DataFrame:
@@ -389,6 +390,6 @@ def posterior_text(post: Posterior) -> str:
     ]
     lines += [*post.approximation.lines, ""]
     with pd.option_context("display.width", 200, "display.max_colwidth", 48):
-        lines += ["Parameters: median (95 % interval)", "", posterior_table(post).to_string(index=False), ""]
+        lines += [_HEAD, "", posterior_table(post).to_string(index=False), ""]
     made = ", ".join(f"{name} {each}" for name, each in post.versions.items())
     return "\n".join([*lines, f"Seed {run.seed}. Made with {made}."])

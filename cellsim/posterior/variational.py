@@ -20,6 +20,7 @@ from cellsim.likelihood.objective import Objective
 from cellsim.posterior.approximation import LARGEST_SHAPE, Approximation
 from cellsim.posterior.convergence import smoothed_weights
 from cellsim.posterior.tables import parameters_table
+from cellsim.results import REACH, TAILS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -35,7 +36,6 @@ __all__ = ["VariationalApproximation", "VariationalEvidence", "on_all_cores", "s
 _DAY_DRAWS = 100
 # by how many the approximation of an unknown day is told in a table
 _TABLE_DRAWS = 400
-_REACH = 1.959963984540054  # of a 95 % interval
 # of what is drawn, beyond what is asked for: a few may not be simulable
 _SPARE = 1.25
 
@@ -213,9 +213,9 @@ class VariationalApproximation:
         Unknown sampling days are told by draws.
         """
         (mean, covariance), (days, drawn) = self.moments_of_all, self._days
-        places = mean + np.multiply.outer([0.0, -_REACH, _REACH], np.sqrt(np.diag(covariance)))
+        places = mean + np.multiply.outer([0.0, -REACH, REACH], np.sqrt(np.diag(covariance)))
         if days:
-            places[:, days] = np.quantile(drawn, [0.5, 0.025, 0.975], axis=0)
+            places[:, days] = np.quantile(drawn, [0.5, *TAILS], axis=0)
         jacobian = self.objective.evaluate(mean, gradient=True).jacobian
         rows = len(self.objective.terms)
         return parameters_table(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from typing import TYPE_CHECKING, Protocol
@@ -18,7 +18,7 @@ from cellsim.posterior.approximation import Approximation, approximation_of
 from cellsim.predictions.measures import Asked, Measure, default_measures
 from cellsim.predictions.plans import delivered, history_given, plan_problems, plans_given
 from cellsim.predictions.predictor import Sample
-from cellsim.results import DATA_DRIVEN, MOVED, PRIOR_DRIVEN, verdict
+from cellsim.results import DATA_DRIVEN, LEVEL, MOVED, PRIOR_DRIVEN, verdict
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -119,7 +119,7 @@ class Sweep:
         """What of each plan is given by :attr:`until`: of an infusion that then still runs, its part so far."""
         return {name: delivered(plan, self.until) for name, plan in self.schedules.items()}
 
-    def table(self, *, level: float = 0.9) -> pd.DataFrame:
+    def table(self, *, level: float = LEVEL) -> pd.DataFrame:
         """One row a schedule and question.
 
         Parameters
@@ -132,7 +132,7 @@ class Sweep:
         DataFrame
             Columns schedule, infusions and cells (given by :attr:`until`; the amount in its unit of what is no cells, nan where
             products of several units are given), measure, quantity, day, unit, estimate (median; mean for a chance),
-            low, high, prior_estimate, prior_low, prior_high, contraction, shift (prior sd, both of the draws' places
+            low, high, level (of both intervals), prior_estimate, prior_low, prior_high, contraction, shift (prior sd, both of the draws' places
             among those of the prior), verdict (see :func:`cellsim.identifiability.identification.verdict`), approximation and doubts
             (of the posterior's numbers). Chances have neither interval nor contraction: they are prior-driven when prior
             and posterior give the same to a tenth.
@@ -158,6 +158,7 @@ class Sweep:
                         "day": asked.day,
                         "unit": asked.unit,
                         **_summary(self.posterior[i, k], asked, level, ""),
+                        "level": level,
                         **_summary(self.prior[i, k], asked, level, "prior_"),
                         **_learned(self.posterior[i, k], self.prior[i, k], asked.chance),
                     }
@@ -166,7 +167,7 @@ class Sweep:
         table.attrs["label"] = self.label
         return table
 
-    def contrasts(self, *, level: float = 0.9) -> pd.DataFrame:
+    def contrasts(self, *, level: float = LEVEL) -> pd.DataFrame:
         """Every pair of schedules, draw by draw: how far apart, and how often the first is above the second.
 
         Parameters
@@ -178,7 +179,7 @@ class Sweep:
         -------
         DataFrame
             Columns first, second, measure, quantity, day, unit, difference (median of first - second, mean for a
-            chance), low, high, above (share of posterior draws in which the first is larger, ties count half),
+            chance), low, high, level, above (share of posterior draws in which the first is larger, ties count half),
             prior_difference, prior_low, prior_high, prior_above, contraction, shift, verdict (of the difference, as in
             :meth:`table`), note (says when the two give unequal amounts, and of direction and of size
             whether they are the prior's, see :func:`beside_prior`), approximation, doubts.
@@ -188,12 +189,17 @@ class Sweep:
         CellsimError
             For a level that is not between 0 and 1.
         """
+        count = len(self.schedules)
+        return self._contrasted(combinations(range(count), 2), level)
+
+    def _contrasted(self, pairs: Iterable[tuple[int, int]], level: float) -> pd.DataFrame:
+        """The table of :meth:`contrasts` for some pairs of schedules, by their places."""
         _check_level(level)
         import pandas as pd
 
         rows = []
         names, given = list(self.schedules), self.delivered
-        for i, j in combinations(range(len(names)), 2):
+        for i, j in pairs:
             unequal = _unequal(given[names[i]], given[names[j]])
             for k, asked in enumerate(self.asked):
                 apart, before = (_apart(draws[i, k], draws[j, k]) for draws in (self.posterior, self.prior))
@@ -210,6 +216,7 @@ class Sweep:
                         "difference": found["estimate"],
                         "low": found["low"],
                         "high": found["high"],
+                        "level": level,
                         "above": learned["above"],
                         "prior_difference": prior["prior_estimate"],
                         "prior_low": prior["prior_low"],
@@ -221,6 +228,49 @@ class Sweep:
         table = self.approximation.stamped(pd.DataFrame(rows))
         table.attrs["label"] = self.label
         return table
+
+    def report(self, *, level: float = LEVEL) -> str:
+        """The whole answer as text: plan by question, the difference of each plan to the one as given, verdicts, doubts.
+
+        The plan as given is the one of that name, else the one that is the case's own schedule, else the first.
+
+        Parameters
+        ----------
+        level : float
+            Of the intervals.
+
+        Returns
+        -------
+        str
+
+        Raises
+        ------
+        CellsimError
+            For a level that is not between 0 and 1.
+
+        Examples
+        --------
+        >>> import cellsim as cs
+        >>> case = cs.load_case("sjogren_rfib")
+        >>> fit = cs.calibrate(case, starts=1)
+        >>> result = cs.sweep(fit, {"as given": case.schedule, "nothing": cs.Schedule()}, until=90, draws=20)
+        >>> print(result.report().splitlines()[0])
+        Schedules compared for sjogren_rfib, variant V2
+        """
+        from cellsim.predictions.sweep_text import GIVEN, report_text
+
+        names = list(self.schedules)
+        own = [
+            name for name, plan in self.schedules.items() if plan.infusions == self.case.schedule.infusions
+        ]
+        reference = names.index(next(each for each in (GIVEN, *own, *names) if each in names))
+        pairs = [(i, reference) for i in range(len(names)) if i != reference]
+        return report_text(self, self.table(level=level), self._contrasted(pairs, level))
+
+    def _repr_html_(self) -> str:
+        from cellsim.predictions.sweep_text import report_html
+
+        return report_html(self, self.table())
 
     def draws(self) -> pd.DataFrame:
         """All posterior draws, long: schedule, measure, quantity, day, unit, draw, value, approximation, doubts."""
@@ -316,14 +366,16 @@ def beside_prior(apart: Array, before: Array, *, chance: bool = False) -> dict[s
         return {**found, "note": ""}
     if not apart.any() and not before.any():
         return {**found, "note": "no difference, and none expected"}
-    size = learned["verdict"] == PRIOR_DRIVEN
+    # a prior of one value alone has no scale to measure by
+    one = not learned["verdict"]
+    size = learned["verdict"] == PRIOR_DRIVEN or (one and bool(np.allclose(apart, before[0], rtol=_SAME)))
     direction = _direction(above, prior_above)
     if size and direction == _AS_PRIOR:
         return {**found, "note": f"{_AS_PRIOR}, in direction and size"}
     how = f"shift {learned['shift']:+.1f} prior sd"
     if learned["verdict"] == DATA_DRIVEN:
         how = f"contraction {learned['contraction']:.2f}, {how}"
-    of_size = _AS_PRIOR if size else f"not {_AS_PRIOR}" + ("" if chance else f" ({how})")
+    of_size = _AS_PRIOR if size else f"not {_AS_PRIOR}" + ("" if chance or one else f" ({how})")
     return {**found, "note": f"direction {direction}, size {of_size}"}
 
 

@@ -14,7 +14,7 @@ from cellsim.posterior.posterior import Posterior
 from cellsim.posterior.variational import VariationalApproximation
 from cellsim.report.products import main_outcome
 from cellsim.report.report_summary import listed, records
-from cellsim.results import number
+from cellsim.results import REACH, TAILS, number
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -97,7 +97,7 @@ def apart_table(fit: Calibration, post: Posterior) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        Columns parameter, unit, prior, laplace, chains (medians with 95 % intervals as text), apart (difference of the
+        Columns parameter, unit, prior, laplace, chains (medians with 90 % intervals as text), apart (difference of the
         means in posterior sd of the chains), narrower (sd by Laplace over that of the chains).
     """
     import pandas as pd
@@ -105,9 +105,8 @@ def apart_table(fit: Calibration, post: Posterior) -> pd.DataFrame:
     sd = post.flat.std(axis=0)
     apart = (fit.mixture.mean - post.flat.mean(axis=0)) / sd
     ratio = np.sqrt(np.diag(fit.mixture.covariance)) / sd
-    middle, low, high = fit.mixture.quantiles([0.5, 0.025, 0.975])
-    drawn = np.quantile(post.flat, [0.5, 0.025, 0.975], axis=0)
-    reach = 1.959963984540054
+    middle, low, high = fit.mixture.quantiles([0.5, *TAILS])
+    drawn = np.quantile(post.flat, [0.5, *TAILS], axis=0)
     rows = []
     for j in np.argsort(-np.abs(apart), kind="stable"):
         prior = post.objective.priors[j]
@@ -121,7 +120,7 @@ def apart_table(fit: Calibration, post: Posterior) -> pd.DataFrame:
             {
                 "parameter": name,
                 "unit": post.case.prior(name).unit,
-                "prior": spread([0.0, -reach, reach]),
+                "prior": spread([0.0, -REACH, REACH]),
                 "laplace": spread([middle[j], low[j], high[j]]),
                 "chains": spread(drawn[:, j].tolist()),
                 "apart": float(apart[j]),

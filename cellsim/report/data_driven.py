@@ -51,7 +51,7 @@ def learned(job: Job) -> tuple[str, str, str]:
         table(groups_table(source), names={"determined": "numbers determined"}),
         job.output.draw(
             "parameters_mechanism",
-            f"Parameters of {listed(mechanism)}: the prior's 95 % interval (pale) and the posterior's by "
+            f"Parameters of {listed(mechanism)}: the prior's 90 % interval (pale) and the posterior's by "
             f"{source.approximation.name}, in prior standard deviations. Grey means that the prior speaks.",
             lambda: plots.parameters(source, mechanism),
             alt="Forest plot of the mechanism's parameters",
@@ -111,7 +111,7 @@ def _chains(job: Job, fit: Calibration, post: Posterior) -> str:
         [
             paragraphs([*chains_words(post), apart_words(apart)]),
             details(
-                "Where chains and Laplace differ most: medians with 95 % intervals",
+                "Where chains and Laplace differ most: medians with 90 % intervals",
                 table(
                     moved,
                     names={

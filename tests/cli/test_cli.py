@@ -197,14 +197,37 @@ def test_compare_writes_petab_select_files_and_reads_them(
 def test_sweep_compares_named_plans(saved: Path, tmp_path: Path, capsys: Captured) -> None:
     plans = tmp_path / "plans.csv"
     plans.write_text("plan,day,product,cells\nearly,0,rfib,1e8\nearly,7,rfib,1e8\nlate,60,rfib,2e8\n")
-    figure = tmp_path / "what-if.png"
+    figure, out = tmp_path / "what-if.png", tmp_path / "what-if.csv"
     words = ["sweep", str(saved), "--plans", str(plans), "--every", "14", "--cells", "5e7", "--doses", "4"]
-    assert main([*words, "--draws", "8", "--until", "90", "--seed", "5", "--figure", str(figure)]) == 0
+    assert (
+        main(
+            [
+                *words,
+                "--draws",
+                "8",
+                "--until",
+                "90",
+                "--seed",
+                "5",
+                "--figure",
+                str(figure),
+                "--out",
+                str(out),
+            ]
+        )
+        == 0
+    )
     seen = capsys.readouterr()
-    result = table(seen.out)
+    result = table(out.read_text(encoding="utf-8"))
     assert list(dict.fromkeys(result["schedule"])) == ["as given", "early", "late", "every 14 days, rfib"]
     assert (
-        "not for treatment decisions" in seen.err and "Numbers rest on Laplace's approximation." in seen.err
+        "not for treatment decisions" in seen.out and "Numbers rest on Laplace's approximation." in seen.out
+    )
+    # what is printed is what a script gets
+    again = cs.Calibration.load(saved)
+    own = cs.sweep(again, {"as given": again.case.schedule}, until=90, draws=8, seed=5).report().splitlines()
+    assert (
+        own[0] == seen.out.splitlines()[0] and "Difference to “as given”: median (90 % interval)" in seen.out
     )
     assert set(result["approximation"]) == {"Laplace's approximation"}
     assert result["doubts"].str.contains("only one start").all()
@@ -472,9 +495,12 @@ def test_sample_passes_on_what_doubts_advise(
     assert "starts = 0" in capsys.readouterr().err
 
 
-def test_sweep_asks_saved_draws(drawn: Path, capsys: Captured) -> None:
-    assert main(["sweep", str(drawn), "--draws", "8", "--until", "90", "--seed", "5"]) == 0
-    seen = table(capsys.readouterr().out)
+def test_sweep_asks_saved_draws(drawn: Path, tmp_path: Path, capsys: Captured) -> None:
+    out = tmp_path / "asked.csv"
+    words = ["sweep", str(drawn), "--draws", "8", "--until", "90", "--seed", "5"]
+    assert main([*words, "--out", str(out)]) == 0
+    capsys.readouterr()
+    seen = table(out.read_text(encoding="utf-8"))
     post = cs.Posterior.load(drawn)
     own = cs.sweep(post, {"as given": post.case.schedule}, until=90, draws=8, seed=5).table()
     assert seen["estimate"].to_numpy() == pytest.approx(own["estimate"].to_numpy(), rel=1e-4, nan_ok=True)

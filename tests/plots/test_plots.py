@@ -258,7 +258,7 @@ def test_the_forest_stands_at_the_estimates(fit: cs.Calibration) -> None:
         assert drawn[name][0] == pytest.approx(place)
         assert drawn[name][1] == table.loc[name, "verdict"]
     [prior] = by_gid(ax, "prior")
-    assert prior.get_segments()[0][:, 0] == pytest.approx([-1.96, 1.96], abs=1e-3)
+    assert prior.get_segments()[0][:, 0] == pytest.approx([-1.645, 1.645], abs=1e-3)
     assert len(plots.parameters(fit, limit=2).get_yticks()) == 2
 
 

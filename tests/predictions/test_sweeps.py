@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from scipy import stats
-from small_cases import tiny_case
+from small_cases import straight_line, tiny_case
 
 import cellsim as cs
 from cellsim.dosing.schedule import Product, Schedule
@@ -11,6 +11,7 @@ from cellsim.errors import CellsimError, ScheduleError
 from cellsim.predictions.bands import bands
 from cellsim.predictions.measures import Area, DaysBelow, InRange, PeakLoad, Value
 from cellsim.predictions.predictions import predictions_named, predictions_of
+from cellsim.predictions.sweeps import beside_prior
 
 
 @pytest.fixture(scope="module")
@@ -271,3 +272,63 @@ def test_one_schedule_needs_no_name_and_a_level_is_a_share(drug: cs.Calibration)
     for level in ("0.9", 0, 1.0, None):
         with pytest.raises(CellsimError, match="a share between 0 and 1"):
             alone.table(level=level)
+
+
+# ---- the answer as text --------------------------------------------------------------------------
+
+
+def test_a_report_says_what_the_draws_say() -> None:
+    """The witness is the draws themselves: quantiles of each plan, and of each plan less the one as given."""
+    case = tiny_case(
+        "x = 0; x' = -k*x; k = 0.3",
+        {"y": ("x + 1", 0.2)},
+        [("y", 1.0, 3.0), ("y", 3.0, 2.0)],
+        {"k": ("log-normal", -1.0, 0.3)},
+        doses=[(0.5, "x", 4.0)],
+    )
+    fit = cs.calibrate(case, starts=1)
+    plans = {
+        "more": cs.Schedule.at([1, 2], cells=3.0, product="x"),
+        "as given": case.schedule,
+        "none": cs.Schedule(),
+    }
+    found = cs.sweep(fit, plans, until=5, measures=[Value((4.0,))], draws=60)
+    lines = found.report(level=0.8).splitlines()
+    draws = found.posterior[:, 0]
+
+    def shown(values: np.ndarray) -> str:
+        low, middle, high = (f"{each:.3g}" for each in np.quantile(values, [0.1, 0.5, 0.9]))
+        return f"{middle} ({low} to {high})"
+
+    row = next(line for line in lines if line.strip().startswith("value y, day 4"))
+    assert [shown(each) in row for each in draws] == [True] * 3
+    apart = {
+        line.split("day 4")[1].split()[0]: line for line in lines[lines.index(row) + 1 :] if "value y" in line
+    }
+    assert apart.keys() == {"more", "none"}
+    for name, k in (("more", 0), ("none", 2)):
+        assert shown(draws[k] - draws[1]) in apart[name]
+        assert f"{100 * np.mean(draws[k] > draws[1]):.0f} %" in apart[name]
+    assert any("80 % interval" in line for line in lines)
+    assert all(each in "\n".join(lines) for each in found.approximation.doubts)
+    assert (found.table(level=0.8)["level"] == 0.8).all() and (found.contrasts()["level"] == 0.9).all()
+
+
+def test_a_page_takes_every_name_for_text() -> None:
+    """Notebooks show HTML: a plan called like a tag stays text, a long table is cut short and says so."""
+    case = straight_line([10.9, 11.4], [1.0, 2.0])
+    plans = {f"<b>{k}</b>": cs.Schedule() for k in range(2)}
+    asked = [Value(tuple(np.linspace(0, 5, 40)))]
+    html = cs.sweep(cs.calibrate(case, starts=1), plans, until=5, measures=asked, draws=5)._repr_html_()
+    assert "&lt;b&gt;0&lt;/b&gt;" in html and "<b>" not in html and "and 10 more rows" in html
+    case = cs.load_case("cytopenia_synthetic")
+    many = cs.Schedule.every(7, cells=1e6, doses=50, product="graft", label="<i>", products=case.products)
+    for page in (case._repr_html_(), many._repr_html_(), case.schedule._repr_html_()):
+        assert "<table" in page and "<i>" not in page and len(page) < 12_000
+    assert "and 20 more rows" in many._repr_html_() and "platelets" in case._repr_html_()
+
+
+def test_a_difference_that_no_draw_changes_is_the_priors_own() -> None:
+    same = np.full(20, -3.0)
+    assert beside_prior(same, same)["note"] == "as the prior says, in direction and size"
+    assert beside_prior(same - 1, same)["note"] == "direction as the prior says, size not as the prior says"

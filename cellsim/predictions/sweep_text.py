@@ -1,0 +1,136 @@
+"""A comparison of schedules in words and tables: what each plan would have done, and how far that is from the plan as given."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from cellsim.dosing.infusions import amounts_text, dose_noun
+from cellsim.results import html_fragment, level_words, number
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from cellsim.predictions.measures import Asked
+    from cellsim.predictions.sweeps import Sweep
+
+__all__ = ["report_html", "report_text"]
+
+GIVEN = "as given"
+
+
+def report_text(result: Sweep, table: pd.DataFrame, differences: pd.DataFrame) -> str:
+    """See :meth:`cellsim.predictions.sweeps.Sweep.report`.
+
+    Parameters
+    ----------
+    result : Sweep
+    table : DataFrame
+        What :meth:`Sweep.table` gives.
+    differences : DataFrame
+        As :meth:`Sweep.contrasts`, every plan less the reference.
+    """
+    import pandas as pd
+
+    title = f"Schedules compared for {result.case.name}" + (
+        f", variant {result.variant}" if result.variant else ""
+    )
+    level = level_words(table)
+    lines = [title, "=" * len(title), result.label, "", *result.approximation.lines, "", *_plans(result), ""]
+    with pd.option_context("display.width", 200, "display.max_colwidth", 60):
+        lines += [
+            f"By day {result.until:g}: median ({level}) of {result.posterior.shape[2]} draws; chances have none",
+            "",
+        ]
+        lines += [_answers(result, table).to_string(index=False), ""]
+        if not differences.empty:
+            first = differences["second"].iloc[0]
+            lines += [f"Difference to “{first}”: median ({level}), the prior's beside it", ""]
+            lines += [_differences(result, differences).to_string(index=False), ""]
+    return "\n".join(lines).rstrip()
+
+
+def report_html(result: Sweep, table: pd.DataFrame) -> str:
+    """A short form for a notebook: the plans and the answers."""
+    said = [result.label, *_plans(result), *result.approximation.lines]
+    caption = f"By day {result.until:g}: median ({level_words(table)})"
+    return html_fragment([*said, caption], _answers(result, table))
+
+
+def _plans(result: Sweep) -> list[str]:
+    """What each plan gives."""
+    out = []
+    for name, plan in result.delivered.items():
+        given = amounts_text(plan, plan.products)
+        count = f"{plan.count} {dose_noun(plan, plan.products)}{'s' * (plan.count != 1)}"
+        out.append(f"{name}: {f'{count}, {given}' if plan.count else 'nothing'}")
+    return out
+
+
+def _order(result: Sweep) -> list[int]:
+    """Questions, those that are outcomes of the case first."""
+    keys = [each.key for each in result.case.outcomes]
+    places = {k: (each.measure, each.quantity) for k, each in enumerate(result.asked)}
+    return sorted(places, key=lambda k: keys.index(places[k]) if places[k] in keys else len(keys))
+
+
+def _question(result: Sweep, asked: Asked) -> str:
+    """What is asked, in the words of the case where it has some."""
+    outcome = next(
+        (each for each in result.case.outcomes if each.key == (asked.measure, asked.quantity)), None
+    )
+    if outcome is not None and outcome.label:
+        return outcome.label
+    when = f", day {asked.day:g}" if asked.day == asked.day else ""
+    unit = f" ({asked.unit})" if asked.unit not in ("", "1") else ""
+    return f"{asked.measure} {asked.quantity}{when}{unit}"
+
+
+def _cell(row: pd.Series, prefix: str, chance: bool, middle: str = "estimate") -> str:
+    """A number with its interval; a chance in per cent."""
+    found = row[f"{prefix}{middle}"]
+    if found != found:
+        return "-"
+    if chance:
+        return f"{round(100 * found) + 0:d} %"  # no minus before a nought
+    return f"{number(found)} ({number(row[f'{prefix}low'])} to {number(row[f'{prefix}high'])})"
+
+
+def _answers(result: Sweep, table: pd.DataFrame) -> pd.DataFrame:
+    """One row a question, one column a plan."""
+    import pandas as pd
+
+    count = len(result.asked)
+    rows = []
+    for k in _order(result):
+        asked = result.asked[k]
+        cells = {
+            name: _cell(table.iloc[i * count + k], "", asked.chance)
+            for i, name in enumerate(result.schedules)
+        }
+        verdicts = [str(table["verdict"].iloc[i * count + k]) for i in range(len(result.schedules))]
+        said = verdicts[0] if len(set(verdicts)) == 1 else " / ".join(each or "-" for each in verdicts)
+        rows.append({"question": _question(result, asked), **cells, "verdict": said})
+    return pd.DataFrame(rows)
+
+
+def _differences(result: Sweep, differences: pd.DataFrame) -> pd.DataFrame:
+    """One row a question and plan."""
+    import pandas as pd
+
+    count = len(result.asked)
+    rows = []
+    for k in _order(result):
+        asked = result.asked[k]
+        for i, name in enumerate(differences["first"].iloc[::count]):
+            row = differences.iloc[i * count + k]
+            rows.append(
+                {
+                    "question": _question(result, asked),
+                    "plan": name,
+                    "difference": _cell(row, "", asked.chance, "difference"),
+                    "larger in": f"{100 * row['above']:.0f} %",
+                    "prior": _cell(row, "prior_", asked.chance, "difference"),
+                    "verdict": row["verdict"],
+                }
+            )
+    return pd.DataFrame(rows)
