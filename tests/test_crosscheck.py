@@ -290,8 +290,16 @@ def test_a_lost_dose_is_noticed() -> None:
 # ---- state by state -------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("drawn", [False, True], ids=["nominal", "drawn from the prior"])
-@pytest.mark.parametrize("solver", ["rodas", "scipy"])
+@pytest.mark.parametrize(
+    ("solver", "drawn"),
+    [
+        pytest.param("rodas", False, id="rodas-nominal"),
+        pytest.param("rodas", True, id="rodas-drawn from the prior"),
+        # where nothing is idle; the nominal values say no more of this solver, and take it twice as long
+        pytest.param("scipy", True, id="scipy-drawn from the prior"),
+        pytest.param("scipy", False, id="scipy-nominal", marks=pytest.mark.slow),
+    ],
+)
 def test_every_state_and_assignment_along_the_timeline(solver: str, drawn: bool) -> None:
     """By both solvers, at and after every dose, over 1,331 days."""
     _, _, values = point(EVERYTHING, drawn)

@@ -18,7 +18,7 @@ from small_cases import decay, straight_line, tiny_case
 
 import cellsim as cs
 from benchmarks.honesty import coverage, ledger, posteriors, preference, ranks, sbc
-from benchmarks.honesty.patients import NOTHING, drives, full
+from benchmarks.honesty.patients import NOTHING, drives, full, reduced
 from cellsim.errors import CalibrationError
 from cellsim.likelihood.formulation import objective_of
 from cellsim.likelihood.objective import Objective
@@ -104,7 +104,7 @@ def test_a_censored_row_stays_censored_as_often_as_its_likelihood_says(side: str
 def test_grades_come_as_often_as_the_ordered_logit_says() -> None:
     """Every row of the case that allows several grades, and every other: by luck once in 10,000, shared among rows."""
     objective = case_objective()
-    theta, n = np.zeros(len(objective.names)), 300
+    theta, n = np.zeros(len(objective.names)), 100
     rows = [k for k, term in enumerate(objective.terms) if term.part == "graded"]
     expected = np.exp(objective.evaluate(theta, rtol=1e-6).log_likelihood)
     made = [replicate(objective, theta, seed=seed).terms for seed in range(n)]
@@ -257,19 +257,18 @@ def test_a_posterior_half_or_twice_as_wide_is_caught(width: float) -> None:
     assert (mean - 1) / error > 4 if width < 1 else (mean - 1) / error < -4
 
 
-@cache
-def chained() -> np.ndarray:
-    """Positions of 20 truths of the line among the draws of a short chain: two parameters and the log-likelihood."""
+@pytest.mark.parametrize("truths", [8, pytest.param(20, marks=pytest.mark.slow)])
+def test_chains_of_the_sampler_pass(truths: int) -> None:
+    """Positions among the draws of a short chain, by the bar that a posterior half or twice as wide misses.
+
+    Two parameters and the log-likelihood, each failing by luck once in 1,000 however many truths there are.
+    """
     chain = {"tune": 60, "draws": 100, "keep": 40}
-    made = [sbc.patient(line(), NOTHING, chain, 1000, 1, k) for k in range(20)]
+    made = [sbc.patient(line(), NOTHING, chain, 1000, 1, k) for k in range(truths)]
     assert not any("failed" in each for each in made)
-    return np.array([each["nuts"] for each in made])
-
-
-def test_chains_of_the_sampler_pass() -> None:
-    """By the bar that a posterior half or twice as wide misses: each of three failing by luck once in 1,000."""
-    assert np.all(ranks.surprise(chained().T) > 1e-3)
-    mean, error = ranks.spread(chained())
+    u = np.array([each["nuts"] for each in made])
+    assert np.all(ranks.surprise(u.T) > 1e-3)
+    mean, error = ranks.spread(u)
     assert abs(mean - 1) < 4 * error
 
 
@@ -278,10 +277,10 @@ def test_chains_of_the_sampler_pass() -> None:
 
 @cache
 def gains(variant: str) -> np.ndarray:
-    """ln evidence of the effect over the null for 24 small patients made by a variant."""
+    """ln evidence of the effect over the null for 12 small patients made by a variant."""
     truth = objective_of(small_patient(), variant=variant)
     out = []
-    for k in range(24):
+    for k in range(12):
         theta = np.random.default_rng([k, 10]).standard_normal(len(truth.names))
         if variant == "V2":
             theta[truth.names.index("e")] = 2.5
@@ -299,7 +298,7 @@ def gains(variant: str) -> np.ndarray:
 def test_an_effect_is_rarely_preferred_where_there_is_none() -> None:
     """Markov: evidence at least 20 (3) times the null's has probability at most 1/20 (1/3) under the null."""
     for times in (3, 20):
-        assert np.sum(gains("V0") > np.log(times)) <= stats.binom.isf(LUCK, 24, 1 / times)
+        assert np.sum(gains("V0") > np.log(times)) <= stats.binom.isf(LUCK, 12, 1 / times)
 
 
 def test_an_effect_is_preferred_more_where_there_is_one() -> None:
@@ -333,7 +332,16 @@ def stored(part: Any, name: str) -> tuple[ledger.Study, list[ledger.Record]]:
 
 
 def test_the_page_was_written_from_what_the_code_says_now() -> None:
-    """One patient of each part made again: the lines behind docs/honesty.md are of this code, not of one before."""
+    """One patient made again: the lines behind docs/honesty.md are of this code, not of one before."""
+    _, lines = stored(sbc, "reduced")
+    assert len(lines) >= 100
+    again = sbc.patient(reduced(), NOTHING, sbc.REDUCED_CHAIN, 0, 2, lines[0]["k"])
+    assert again["laplace"] == pytest.approx(lines[0]["laplace"], abs=0.03)
+
+
+@pytest.mark.slow
+def test_every_part_of_the_page_was_written_from_what_the_code_says_now() -> None:
+    """One patient of each part made again, with its chain."""
     study, lines = stored(sbc, "reduced")
     assert len(lines) >= 100
     again = study.one(lines[0]["k"])
@@ -348,12 +356,15 @@ def test_the_page_was_written_from_what_the_code_says_now() -> None:
     assert again["bias"] == pytest.approx(lines[0]["bias"], abs=0.02)
 
 
-def test_the_evidences_behind_the_page_are_found_again() -> None:
+@pytest.mark.parametrize(
+    "names", [preference.NULLS[:1], pytest.param(preference.NULLS, marks=pytest.mark.slow)], ids=len
+)
+def test_the_evidences_behind_the_page_are_found_again(names: tuple[str, ...]) -> None:
     _, lines = stored(preference, "null")
     k = int(lines[0]["k"])
     made = replicate(full("V0"), preference.drawn_truth(full("V0"), k), seed=k)
-    again = preference.evidence(made, {name: full(name) for name in preference.NULLS}, k)
-    assert again == pytest.approx({name: lines[0]["evidence"][name] for name in preference.NULLS}, abs=0.05)
+    again = preference.evidence(made, {name: full(name) for name in names}, k)
+    assert again == pytest.approx({name: lines[0]["evidence"][name] for name in names}, abs=0.05)
 
 
 def test_what_was_done_is_not_done_again(tmp_path: Path) -> None:

@@ -42,8 +42,7 @@ def fitted(patient: Objective, seed: int, starts: int = 2) -> Mixture:
 
 def log_likelihoods(patient: Objective, thetas: Array) -> Array:
     """Of all rows; -inf where it cannot be simulated."""
-    found = np.array([patient.evaluate(theta).log_likelihood.sum() for theta in thetas])
-    return np.where(np.isfinite(found), found, -np.inf)
+    return patient.log_likelihoods(thetas)
 
 
 def quantities(patient: Objective, thetas: Array, watched: Watched, likelihoods: Array) -> Array:

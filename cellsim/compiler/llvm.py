@@ -382,6 +382,9 @@ def assemble(functions: Sequence[str], externals: Iterable[str]) -> Any:
     return engine
 
 
+_KERNEL = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p)
+
+
 @dataclass
 class CompiledKernels:
     """A compiled group of kernels that share a workspace.
@@ -405,6 +408,7 @@ class CompiledKernels:
     address: dict[str, int]
     fixed: int
     engine: Any = field(repr=False)
+    _entries: dict[str, Callable[[int, int], None]] = field(default_factory=dict, repr=False)
 
     def workspace(self) -> Array:
         """Zeros for every slot, aligned."""
@@ -412,5 +416,7 @@ class CompiledKernels:
 
     def call(self, name: str, w: Array) -> None:
         """Run one kernel from Python (slow path: witnesses and tests)."""
-        kernel = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p)(self.address[name])
-        kernel(w.ctypes.data, w.ctypes.data)
+        if name not in self._entries:
+            self._entries[name] = _KERNEL(self.address[name])
+        place = w.__array_interface__["data"][0]  # what w.ctypes.data is, which a witness asks for too often
+        self._entries[name](place, place)

@@ -196,11 +196,15 @@ def spread_of(case: Case, about: Analyte, fixed: Mapping[str, float] | None = No
         Of the natural logarithm where the analyte is log-normal; nan where a row must tell it.
     """
     known = case.nominal if fixed is None else fixed
-    written = parse_formula(about.noise)
-    formula = written.xreplace(
-        {each: sp.Float(known[each.name]) for each in written.free_symbols if each.name in known}
-    )
+    formula = _with_numbers(parse_formula(about.noise), known)
     return float(formula) if formula.is_number else float("nan")
+
+
+def _with_numbers(formula: sp.Expr, known: Mapping[str, float]) -> sp.Expr:
+    """A formula with the values of those of its symbols that are known."""
+    return formula.xreplace(
+        {each: sp.Float(known[each.name]) for each in formula.free_symbols if each.name in known}
+    )
 
 
 def _day(case: Case, row: Measurement | Censored) -> float:
@@ -237,7 +241,7 @@ def _spread(about: Analyte, row: Measurement | Censored, fixed: Mapping[str, flo
     formula = _filled(
         about.noise, about.noise_placeholders[: len(fillings)], fillings, f"noise of {about.observable}"
     )
-    filled = formula.xreplace({sp.Symbol(name): sp.Float(value) for name, value in fixed.items()})
+    filled = _with_numbers(formula, fixed)
     names = sorted(map(str, filled.free_symbols))
     factor = filled.diff(sp.Symbol(names[0])) if names else filled
     if len(names) > 1 or not factor.is_number or (names and filled.subs(sp.Symbol(names[0]), 0) != 0):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -455,6 +456,12 @@ def load_model(source: str | Path) -> Model:
     text = _text_of(source).removeprefix("\ufeff").encode("utf-8", "replace").decode()
     if not text.strip():
         raise ModelError("The model text is empty. Give a shipped name, a path, or Antimony or SBML text.")
+    return _read(text)
+
+
+@lru_cache(maxsize=32)
+def _read(text: str) -> Model:
+    """The model of a text; frozen, so that whoever asks for the same text again gets the same one."""
     is_xml = text.lstrip().startswith("<")
     document = text.lstrip() if is_xml else antimony.antimony_to_sbml(text)
     return Model(**sbml.read_sbml(document))

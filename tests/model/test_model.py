@@ -263,6 +263,16 @@ def test_unknown_and_unused_names_are_told() -> None:
 # ---------------------------------------------------------------- doors and faces
 
 
+def test_a_text_is_read_once_and_a_file_that_changed_anew(tmp_path: Path) -> None:
+    """What is remembered is the text, not where it stood."""
+    file = tmp_path / "decay.ant"
+    file.write_text("x = 1; x' = -k*x; k = 2")
+    first = load_model(file)
+    assert load_model("x = 1; x' = -k*x; k = 2") is load_model(str(file)) is first
+    file.write_text("x = 1; x' = -k*x; k = 3")
+    assert load_model(file)["k"].value == 3 and first["k"].value == 2
+
+
 def test_load_model_takes_a_name_a_path_or_text(tmp_path: Path) -> None:
     model = load_model("persistence")
     assert model.name == "persistence"

@@ -218,11 +218,15 @@ def test_a_shifted_calendar_shifts_the_answer(solver):
     assert there.peak("blood")[0] == pytest.approx(here.peak("blood")[0] - 931, abs=1e-3)
 
 
-@pytest.mark.parametrize("solver", SOLVERS)
-def test_every_dose_matters(solver):
-    given_doses = Schedule.at(DAYS, cells=[5e7] * 7 + [7.5e7] * 5, product="rfib", products=[RFIB])
+@pytest.mark.parametrize(("solver", "count"), [("rodas", 12), ("scipy", 4)])
+def test_every_dose_matters(solver, count):
+    """All of the case's by the engine, the first ones by the slow solver."""
+    given_doses = Schedule.at(
+        DAYS[:count], cells=([5e7] * 7 + [7.5e7] * 5)[:count], product="rfib", products=[RFIB]
+    )
     whole = run(CHAIN, given_doses, [400], solver).auc("blood")
-    assert whole == pytest.approx(725 / KE, rel=1e-6)  # all cells pass through blood
+    # all cells pass through blood
+    assert whole == pytest.approx({12: 725, 4: 200}[count] / KE, rel=1e-6)
     for dropped in given_doses:
         left = replace(given_doses, infusions=[each for each in given_doses if each != dropped])
         lost = whole - run(CHAIN, left, [400], solver).auc("blood")
