@@ -376,6 +376,43 @@ class Case:
 
         return load_case(added(self, *measurements))
 
+    # ---- out --------------------------------------------------------------------------------------
+
+    def event_table(self) -> pd.DataFrame:
+        """Values and doses as one table in the columns of NONMEM and Monolix, which :func:`cellsim.new_case` reads back.
+
+        Returns
+        -------
+        DataFrame
+            ID, TIME (days), EVID, AMT and RATE (per day; in the unit of the product), CMT, DV, DVID, MDV, CENS (1: below DV, -1:
+            above it). ``attrs`` says what the numbers mean: ``compartments``, ``analytes`` (name and unit) and
+            ``amount_unit`` by product. A sample taken before the dose of its day stands before it. Values stand on the
+            nominal days of their visits; grades, windows of days and reference limits have no place in such a table.
+
+        Examples
+        --------
+        >>> table = load_case("cytopenia_synthetic").event_table()
+        >>> int(table["AMT"].notna().sum()), table.attrs["compartments"]
+        (6, {1: 'anti', 2: 'graft'})
+        """
+        from cellsim.spreadsheets.event_table import event_table
+
+        named = {each.id: f"{each.id} ({each.unit})" if each.unit else each.id for each in self.analytes}
+        visits = {each.id: each for each in self.visits}
+
+        def day(row: Measurement | Censored) -> float:
+            return visits[row.visit].nominal if row.visit in visits else row.day
+
+        values = [(day(row), named[row.analyte], row.value, "") for row in self.rows]
+        values += [(day(row), named[row.analyte], row.limit, row.censoring) for row in self.censored]
+        before = [each.nominal for each in self.visits if each.timing == "predose"]
+        table = event_table(self.timeline, values, before=before)
+        given = table.attrs["compartments"].values()
+        table.attrs["amount_unit"] = {
+            each.name: each.unit or "cells" for each in self.products if each.name in given
+        }
+        return table
+
     # ---- judging ----------------------------------------------------------------------------------
 
     def check(self, model: Model | None = None) -> tuple[Problem, ...]:

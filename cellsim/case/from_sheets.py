@@ -6,10 +6,11 @@ somebody has looked. Nothing is left out without a word.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, datetime
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from cellsim.case.case import Case, load_case
 from cellsim.case.new_tables import NewTables, identifiers
@@ -18,6 +19,7 @@ from cellsim.errors import CaseError, Problem
 from cellsim.files import write_whole
 from cellsim.model.model import Model
 from cellsim.spreadsheets.doses import DoseSheet, dose_sheet
+from cellsim.spreadsheets.event_table import read_event_table
 from cellsim.spreadsheets.lab_values import LabTable, lab_table
 from cellsim.spreadsheets.sheet import sheet_of
 
@@ -28,15 +30,22 @@ __all__ = ["new_case"]
 
 
 def new_case(
-    values: str | PathLike[str] | pd.DataFrame,
+    values: str | PathLike[str] | pd.DataFrame | None = None,
     doses: str | PathLike[str] | pd.DataFrame | None = None,
     *,
+    table: str | PathLike[str] | pd.DataFrame | Iterable[Mapping[str, Any]] | None = None,
+    amount_unit: str | Mapping[str, str] | None = None,
+    time_unit: str = "day",
+    compartments: Mapping[Any, str] | None = None,
+    analytes: Mapping[Any, str] | None = None,
+    product: str | None = None,
+    ignore: Sequence[str] = (),
     model: Model | str | Path | None = None,
     folder: str | PathLike[str] | None = None,
     name: str = "",
     day_zero: date | str | None = None,
 ) -> Case:
-    """Make a case from a sheet of laboratory values and one of doses.
+    """Make a case from a sheet of laboratory values and one of doses, or from one table of both.
 
     Parameters
     ----------
@@ -46,6 +55,21 @@ def new_case(
     doses : path or DataFrame, optional
         Columns date or day, product, and cells or dose with its unit (``dose (mg)``, or a column unit); duration with
         its unit (``duration (h)``).
+    table : path, DataFrame or rows of name and value, optional
+        Values and doses of one patient as NONMEM and Monolix keep them, in place of the two sheets: ``TIME`` (or day, date),
+        ``AMT``, ``RATE``, ``II``, ``ADDL``, ``CMT``, ``EVID`` and what else :meth:`cellsim.Schedule.from_table` reads for doses;
+        ``DV``, ``DVID`` (``CMT`` where there is none), ``MDV``, ``CENS`` (1: below DV, -1: above DV) and ``LIMIT`` for
+        observations. ``SS`` is refused.
+    amount_unit : str or mapping of str to str, optional
+        Of AMT, for all products or by product: ``"mg"``, ``{"graft": "1e6 cells", "drug": "mg"}``. Never guessed.
+    time_unit : {"day", "hour"}
+        Of TIME, II, DUR, and in RATE.
+    compartments, analytes : mapping, optional
+        Product of each number in CMT, ``{1: "drug"}``; analyte of each number in DVID with its unit, ``{1: "CRP (mg/L)"}``.
+    product : str, optional
+        Of doses that name none.
+    ignore : sequence of str
+        Columns of `table` to leave aside, such as covariates.
     model : Model, name or path, optional
         The mechanism, with a quantity of the name of each analyte, and a state of the name of each product. By
         default a small one is written to start from: products are eliminated at first order and drive one response,
@@ -80,6 +104,30 @@ def new_case(
         raise CaseError(
             f"{target} exists and is not empty; name a new folder, so that nothing is overwritten."
         )
+    if (table is None) == (values is None) or (table is not None and doses is not None):
+        raise CaseError("new_case takes a sheet of values (and one of doses), or one table of both.")
+    if table is not None:
+        zero = None if day_zero is None else _as_date(day_zero)
+        read, given = read_event_table(
+            table, amount_unit=amount_unit, time_unit=time_unit, compartments=compartments, analytes=analytes,
+            product=product, day_zero=zero, ignore=ignore,
+        )  # fmt: skip
+    else:
+        zero = None
+        read, given = _sheets(values, doses)
+    title = identifiers([name or (target.name if target is not None else "case")])[0]
+    texts = NewTables(read, given, model, title, zero or _zero(read, given, day_zero)).texts()
+    case = load_case(texts)
+    if target is not None:
+        target.mkdir(parents=True, exist_ok=True)
+        for file, text in texts.items():
+            write_whole(target / file, text)
+        return load_case(target)
+    return case
+
+
+def _sheets(values: Any, doses: Any) -> tuple[LabTable, DoseSheet | None]:
+    """Both sheets, or everything that is wrong with them."""
     problems: list[Problem] = []
     table: LabTable | None = None
     given: DoseSheet | None = None
@@ -94,24 +142,20 @@ def new_case(
             problems += error.problems
     if problems or table is None:
         raise CaseError(problems)
-    title = identifiers([name or (target.name if target is not None else "case")])[0]
-    texts = NewTables(table, given, model, title, _zero(table, given, day_zero)).texts()
-    case = load_case(texts)
-    if target is not None:
-        target.mkdir(parents=True, exist_ok=True)
-        for file, text in texts.items():
-            write_whole(target / file, text)
-        return load_case(target)
-    return case
+    return table, given
+
+
+def _as_date(said: date | str) -> date:
+    try:
+        return as_date(said)
+    except ValueError as error:
+        raise CaseError(f"day_zero: {error}.") from None
 
 
 def _zero(table: LabTable, doses: DoseSheet | None, said: date | str | None) -> date | None:
     """The date of day 0: as said, of the first dose, of the first visit; None where nothing is dated."""
     if said is not None:
-        try:
-            return as_date(said)
-        except ValueError as error:
-            raise CaseError(f"day_zero: {error}.") from None
+        return _as_date(said)
     dated = [each.when.date() for each in doses.doses if isinstance(each.when, datetime)] if doses else []
     dated = dated or [each.when.date() for each in table.visits if isinstance(each.when, datetime)]
     whens = [each.when for each in table.visits] + [each.when for each in (doses.doses if doses else ())]

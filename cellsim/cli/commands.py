@@ -163,9 +163,20 @@ def _new(options: argparse.Namespace) -> None:
     from cellsim.case.from_sheets import new_case
     from cellsim.case.new_tables import READ_WITH_A_DOUBT
 
+    units = _named(options.amount_unit, "--amount-unit") if options.amount_unit else {}
+    alone = [each for each in options.amount_unit or () if "=" not in each]
+    if alone and (units or len(alone) > 1):
+        raise CellsimError("--amount-unit says one unit for all products, or PRODUCT=UNIT for each.")
     case = new_case(
         options.values,
         options.doses,
+        table=options.table,
+        amount_unit=alone[0] if alone else units or None,
+        time_unit=options.time_unit,
+        compartments=_named(options.compartment, "--compartment", every=True),
+        analytes=_named(options.analyte, "--analyte", every=True),
+        product=options.product,
+        ignore=tuple((options.ignore or "").split(",")) if options.ignore else (),
         model=options.model,
         folder=options.folder,
         name=options.name,
@@ -182,6 +193,18 @@ def _new(options: argparse.Namespace) -> None:
     print(
         f"\nNext: cellsim calibrate {options.folder}; cellsim sweep {options.folder}; cellsim report {options.folder}"
     )
+
+
+def _named(given: Sequence[str] | None, option: str, *, every: bool = False) -> dict[str, str]:
+    """What ``NAME=WHAT`` says, by name; `every` refuses one without a name."""
+    found = {}
+    for each in given or ():
+        name, sign, said = each.partition("=")
+        if sign:
+            found[name.strip()] = said.strip()
+        elif every:
+            raise CellsimError(f"{option} {each}: write it as 1=name.")
+    return found
 
 
 def _check(options: argparse.Namespace) -> int:

@@ -29,11 +29,32 @@ def parser_of(doing: Mapping[str, Doing]) -> argparse.ArgumentParser:
     new.add_argument("folder", metavar="FOLDER", help="where the case is written; it must be new or empty")
     new.add_argument(
         "--values",
-        required=True,
         metavar="FILE",
         help="laboratory values: .xlsx (a sheet as FILE.xlsx::SHEET), .csv or .tsv; one row a value, an analyte or a visit",
     )
     new.add_argument("--doses", metavar="FILE", help="doses: date or day, product, and cells or 'dose (mg)'")
+    new.add_argument(
+        "--table",
+        metavar="FILE",
+        help="values and doses in one table, as NONMEM and Monolix keep them (TIME, AMT, DV, DVID, CENS, ...), in place of both",
+    )
+    new.add_argument(
+        "--amount-unit",
+        action="append",
+        metavar="[PRODUCT=]UNIT",
+        help="unit of AMT in the table: mg, '1e6 cells', graft=cells; never guessed",
+    )
+    new.add_argument(
+        "--time-unit", default="day", metavar="UNIT", help="of TIME in the table: day or hour (default: day)"
+    )
+    new.add_argument(
+        "--compartment", action="append", metavar="N=PRODUCT", help="product of a number in CMT: 1=rituximab"
+    )
+    new.add_argument(
+        "--analyte", action="append", metavar="N=NAME", help="what a number in DVID is: '1=CRP (mg/L)'"
+    )
+    new.add_argument("--product", metavar="NAME", help="of doses in the table that name none")
+    new.add_argument("--ignore", metavar="A,B,...", help="columns of the table to leave aside")
     new.add_argument("--model", metavar="FILE", help="an .ant or .xml file (default: a small one is written)")
     new.add_argument("--name", default="", help="of the case (default: the folder's)")
     new.add_argument("--day-zero", metavar="DATE", help="date of day 0 (default: of the first dose)")

@@ -28,7 +28,18 @@ from cellsim.delimited import (
 )
 from cellsim.errors import Problem, ScheduleError, did_you_mean
 
-__all__ = ["AMOUNT_UNITS", "TIME_UNITS", "DoseRow", "TableReading", "TextTable", "read_table", "text_table"]
+__all__ = [
+    "AMOUNT_UNITS",
+    "TIME_UNITS",
+    "DoseRow",
+    "RowReader",
+    "TableReading",
+    "TextTable",
+    "UnreadableError",
+    "is_blank",
+    "read_table",
+    "text_table",
+]
 
 AMOUNT_UNITS = {"cells": 1.0, "1e6 cells": 1e6, "Mcell": 1e6}
 TIME_UNITS = {"day": 1.0, "hour": 24.0}
@@ -52,15 +63,20 @@ class DoseRow(NamedTuple):
 
 @dataclass(frozen=True)
 class TableReading:
-    """What a table says: its doses, the date of day 0 if it tells, and everything wrong with it."""
+    """What a table says: its doses, the date of day 0 if it tells, and everything wrong with it.
+
+    `observed` are the rows that are no dose, as they stand, for `reader` to read.
+    """
 
     rows: tuple[DoseRow, ...]
     day_zero: date | None
     problems: tuple[Problem, ...]
     file: str
+    observed: tuple[tuple[int, Mapping[str, Any]], ...] = ()
+    reader: RowReader | None = None
 
 
-class _UnreadableError(ValueError):
+class UnreadableError(ValueError):
     """A cell of the table that cannot be what its column says; the message is the complaint."""
 
 
@@ -129,7 +145,7 @@ def _between_blanks(header: str) -> str:
 
 def _not_blank(rows: Iterable[tuple[int, dict[str, Any]]]) -> tuple[tuple[int, dict[str, Any]], ...]:
     """The rows in which something stands; spreadsheets leave others behind the last one."""
-    return tuple(each for each in rows if not all(map(_none, each[1].values())))
+    return tuple(each for each in rows if not all(map(is_blank, each[1].values())))
 
 
 def _mappings(source: Any) -> TextTable:
@@ -163,13 +179,13 @@ def _missing(value: object) -> bool:
         return type(value).__name__ == "NAType"
 
 
-def _none(value: object) -> bool:
+def is_blank(value: object) -> bool:
     """Whether a number or a date is not there: missing, a dash, ``NULL``."""
     return _missing(value) or (isinstance(value, str) and value.strip() in _NOTHING)
 
 
 @dataclass
-class _Reader:
+class RowReader:
     """Turns the rows of one table into doses, noting complaints on the way."""
 
     from_text: bool
@@ -183,42 +199,42 @@ class _Reader:
 
     def number(self, row: Mapping[str, Any], column: str, absent: float = 0.0) -> float:
         value = row.get(column)
-        if _none(value):
+        if is_blank(value):
             return absent
         if isinstance(value, str) and self.from_text:
             try:
                 return read_number(value)
             except ValueError as error:
-                raise _UnreadableError(f"{column} {error}. {why_no_number(value)}") from None
+                raise UnreadableError(f"{column} {error}. {why_no_number(value)}") from None
         if isinstance(value, Real | Decimal) and not isinstance(value, bool):
             try:
                 return float(value)
             except OverflowError:
                 return math.inf
-        raise _UnreadableError(f"{column} {value!r} is {type(value).__name__}, not a number.")
+        raise UnreadableError(f"{column} {value!r} is {type(value).__name__}, not a number.")
 
     def day(self, row: Mapping[str, Any]) -> float:
-        dated = not _none(row.get("date"))
-        timed = next((name for name in ("day", "time") if not _none(row.get(name))), "")
+        dated = not is_blank(row.get("date"))
+        timed = next((name for name in ("day", "time") if not is_blank(row.get(name))), "")
         if not dated and not timed:
-            raise _UnreadableError("neither day nor date is given.")
+            raise UnreadableError("neither day nor date is given.")
         day = self.number(row, timed) / (self.hours if timed == "time" else 1.0) if timed else math.nan
         if not dated:
             return day
         try:
             if said := _serial(row["date"]):
-                raise _UnreadableError(said)
+                raise UnreadableError(said)
             if not timed:
                 return day_of(row["date"], self.day_zero)
             written = as_date(row["date"])
             if self.day_zero is None:
                 self.day_zero = written - timedelta(days=math.floor(day))
             if date_of(day, self.day_zero) != written:
-                raise _UnreadableError(
+                raise UnreadableError(
                     f"day {day:g} is {date_of(day, self.day_zero)}, but the date says {written}."
                 )
         except (ValueError, OverflowError) as error:
-            raise _UnreadableError(f"{str(error).rstrip('.')}.") from None
+            raise UnreadableError(f"{str(error).rstrip('.')}.") from None
         return day
 
     def named(self, row: Mapping[str, Any]) -> Any:
@@ -229,7 +245,7 @@ class _Reader:
         compartment = row.get("cmt")
         if _missing(compartment):
             if self.product is None:
-                raise _UnreadableError(
+                raise UnreadableError(
                     "no product is given; name it in a column, or for all rows with product=."
                 )
             return self.product
@@ -242,7 +258,7 @@ class _Reader:
                 if key in self.compartments:
                     return self.compartments[key]
             known = f"compartments={{{numeral}: 'name of the product'}}"
-            raise _UnreadableError(f"CMT {numeral} does not say which product it is; tell with {known}.")
+            raise UnreadableError(f"CMT {numeral} does not say which product it is; tell with {known}.")
         return str(compartment).strip()
 
     def duration(self, row: Mapping[str, Any], amount: float) -> float:
@@ -251,71 +267,69 @@ class _Reader:
         rate = self.number(row, "rate")
         given = self.number(row, "dur") / self.hours
         if rate < 0:
-            raise _UnreadableError(
+            raise UnreadableError(
                 f"RATE {rate:g} asks the model for it, and no model here has a rate or duration."
             )
         if stated and (given or rate):
-            raise _UnreadableError("duration stands beside DUR or RATE; keep one of them.")
+            raise UnreadableError("duration stands beside DUR or RATE; keep one of them.")
         if rate == 0:
             return stated or given
         implied = amount / rate / self.hours
         if given and not math.isclose(given, implied, rel_tol=_SAME):
-            raise _UnreadableError(f"AMT/RATE is {implied:.6g} days, but DUR says {given:.6g} days.")
+            raise UnreadableError(f"AMT/RATE is {implied:.6g} days, but DUR says {given:.6g} days.")
         return given or implied
 
     def is_dose(self, row: Mapping[str, Any]) -> bool:
         """False for an observation; anything that is neither is refused."""
         if self.number(row, "ss"):
-            raise _UnreadableError(
+            raise UnreadableError(
                 "SS asks for a steady state, and no patient starts in one; write the doses out."
             )
         column = "amt" if "amt" in row else "cells"
         amount = self.number(row, column)
-        measured = None if _none(row.get("mdv")) else self.number(row, "mdv") == 0
-        if _none(row.get("evid")):
+        measured = None if is_blank(row.get("mdv")) else self.number(row, "mdv") == 0
+        if is_blank(row.get("evid")):
             if amount:
                 if measured:
-                    raise _UnreadableError(
+                    raise UnreadableError(
                         f"MDV 0 is a measurement, but the row has an amount of {amount:g}; say which with EVID."
                     )
                 return True
             # without an amount: an observation, or an instant of which nothing is told
-            if not _none(row.get("dv")) or measured is False:
+            if not is_blank(row.get("dv")) or measured is False:
                 return False
             if self.has_dv:
-                raise _UnreadableError(
+                raise UnreadableError(
                     f"neither {column} nor DV is given; EVID 0 or MDV 1 would say that none is meant."
                 )
             return True
         event = self.number(row, "evid")
         if event == 0:
             if amount:
-                raise _UnreadableError(f"EVID 0 is an observation, but the row has an amount of {amount:g}.")
+                raise UnreadableError(f"EVID 0 is an observation, but the row has an amount of {amount:g}.")
             return False
         if event != 1:
-            raise _UnreadableError(f"EVID {event:g} is neither a dose (1) nor an observation (0).")
+            raise UnreadableError(f"EVID {event:g} is neither a dose (1) nor an observation (0).")
         return True
 
     def doses(self, number: int, row: Mapping[str, Any]) -> Iterable[DoseRow]:
-        """The doses of one row, those of ADDL and II written out."""
-        if not self.is_dose(row):
-            return
+        """The doses of a row that is one, those of ADDL and II written out."""
         column = "amt" if "amt" in row else "cells"
-        if _none(row.get(column)):
-            raise _UnreadableError(f"{column} is empty.")
+        if is_blank(row.get(column)):
+            raise UnreadableError(f"{column} is empty.")
         amount = self.number(row, column)
         duration = self.duration(row, amount)
         cells = amount * self.amount if column == "amt" else amount
         interval = self.number(row, "ii") / self.hours
         more = self.number(row, "addl")
-        if interval > 0 and _none(row.get("addl")):
-            raise _UnreadableError(
+        if interval > 0 and is_blank(row.get("addl")):
+            raise UnreadableError(
                 f"II {self.number(row, 'ii'):g} without ADDL: how many further doses? Write 0 for none."
             )
         if more not in range(_MOST + 1):
-            raise _UnreadableError(f"ADDL {more:g} is not a count of further doses (0 to {_MOST}).")
+            raise UnreadableError(f"ADDL {more:g} is not a count of further doses (0 to {_MOST}).")
         if interval < 0 or (more and not interval > 0):
-            raise _UnreadableError(f"ADDL {more:g} needs a positive interval II, not {interval:g}.")
+            raise UnreadableError(f"ADDL {more:g} needs a positive interval II, not {interval:g}.")
         label = row.get("label")
         if _missing(label):
             label = ""
@@ -435,7 +449,7 @@ def read_table(
         problems.append(Problem(what=what, file=file))
     if problems:
         return TableReading((), day_zero, tuple(problems), file)
-    reader = _Reader(
+    reader = RowReader(
         from_text=from_text,
         amount=AMOUNT_UNITS.get(amount_unit or "cells", 1.0),
         hours=TIME_UNITS[time_unit],
@@ -445,11 +459,14 @@ def read_table(
         has_dv="dv" in columns,
     )
     doses: list[DoseRow] = []
+    observed: list[tuple[int, Mapping[str, Any]]] = []
     for number, row in rows:
+        read = {name: each for name, each in row.items() if name not in aside}
         try:
-            doses.extend(
-                reader.doses(number, {name: each for name, each in row.items() if name not in aside})
-            )
-        except _UnreadableError as error:
+            if reader.is_dose(read):
+                doses.extend(reader.doses(number, read))
+            else:
+                observed.append((number, read))
+        except UnreadableError as error:
             problems.append(Problem(what=str(error), file=file, row=number))
-    return TableReading(tuple(doses), reader.day_zero, tuple(problems), file)
+    return TableReading(tuple(doses), reader.day_zero, tuple(problems), file, tuple(observed), reader)
