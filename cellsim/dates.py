@@ -14,7 +14,10 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["as_date", "date_of", "day_of", "days_in", "far_away", "serial_date"]
+__all__ = ["ONE_INSTANT", "apart", "as_date", "date_of", "day_of", "days_in", "far_away", "serial_date"]
+
+ONE_INSTANT = 1 / 1440
+"""Days this near each other, a minute, are likely meant as one instant."""
 
 _ISO = re.compile(r"\d{4}-\d{2}-\d{2}([T ].+)?", re.ASCII)
 _SERIAL_ZERO = date(
@@ -236,3 +239,18 @@ def far_away(day: float) -> str:
     meant = serial_date(day)
     guess = f"; as the day of a spreadsheet it would be {meant}" if meant else ""
     return f"day {day:g} is more than a century from day 0{guess}"
+
+
+def apart(day: float, other: float) -> str:
+    """How far a day lies from another that may print as the same number, in words.
+
+    Examples
+    --------
+    >>> apart(0.3, 0.1 + 0.2)
+    '4.8e-12 s before'
+    >>> apart(7.25, 7.0)
+    '0.25 d after'
+    """
+    gap = abs(day - other)
+    far = f"{gap * _SECONDS_PER_DAY:.2g} s" if gap <= ONE_INSTANT else f"{gap:.6g} d"
+    return f"{far} {'before' if day < other else 'after'}"

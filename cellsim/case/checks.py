@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from cellsim.case.grading import scales_checked
 from cellsim.case.records import SCORED, Censored, Measurement, Visit, problem_at
+from cellsim.dates import ONE_INSTANT, apart
 from cellsim.delimited import read_number
 from cellsim.errors import Problem, UnitError, did_you_mean
 from cellsim.units import conversion_factor
@@ -249,12 +250,15 @@ def _timing(case: Case, visit: Visit) -> Iterator[Problem]:
         what = f"visit {visit.id!r} is {visit.timing}, but its day is estimated between {visit.earliest:g} and {visit.latest:g}."
         yield problem_at(visit, what, "Leave timing empty, or state one day.")
     elif not any(each.day == visit.nominal for each in case.timeline):
-        days = sorted(
-            {each.day for each in case.timeline},
-            key=lambda day: abs(day - visit.nominal),
-        )[:1]
+        nearest = min(
+            (each.day for each in case.timeline), key=lambda day: abs(day - visit.nominal), default=None
+        )
         what = f"visit {visit.id!r} is {visit.timing}, but nothing is given on day {visit.nominal:g}."
-        remedy = f"The nearest dose is on day {days[0]:g}." if days else "Nothing is given at all."
+        remedy = "Nothing is given at all."
+        if nearest is not None:
+            remedy = f"The nearest dose is on day {nearest:g}."
+            if abs(nearest - visit.nominal) <= ONE_INSTANT:
+                remedy += f" The sample is {apart(visit.nominal, nearest)} it, and read there: write {nearest!r} for both."
         yield problem_at(visit, what, remedy, "doubt")
 
 

@@ -163,7 +163,7 @@ def export_v1(case: Case, folder: str | PathLike[str], *, fixed: Mapping[str, fl
     texts = {
         "model.xml": sbml,
         "parameters.tsv": table_text(_PARAMETERS, [_parameter(each, held) for each in priors]),
-        "observables.tsv": table_text(_OBSERVABLES, [_observable(each) for each in _measured(case)]),
+        "observables.tsv": table_text(_OBSERVABLES, [_observable(each, case) for each in _measured(case)]),
         "measurements.tsv": table_text(_MEASUREMENTS, [_measurement(each, case) for each in case.rows]),
         "conditions.tsv": table_text(("conditionId",), [{"conditionId": _CONDITION}]),
     }
@@ -191,7 +191,7 @@ def _with_doses(case: Case, model: Model) -> Model:
     A dose over time is a rate that one event switches on and another off. A condition on time inside a rate of change
     would say the same, but solvers step over the hour in which it holds.
     """
-    later = {TIME: TIME + sp.Float(case.start)} if case.start else {}
+    later = _later(case)
     flows, events = _dosing(case, model)
     moved = replace(
         model,
@@ -308,24 +308,29 @@ def _measured(case: Case) -> list[Analyte]:
     return [each for each in case.analytes if each.observable in used]
 
 
-def _observable(about: Analyte) -> dict[str, str]:
+def _later(case: Case) -> dict[sp.Symbol, sp.Expr]:
+    """The clock of the case by that of version 1, which begins at 0."""
+    return {TIME: TIME + sp.Float(case.start)} if case.start else {}
+
+
+def _observable(about: Analyte, case: Case) -> dict[str, str]:
     transformation, noise = _NOISE[about.distribution]
     return {
         "observableId": about.observable,
-        "observableFormula": _numbered(about, about.formula, "observable", about.placeholders),
-        "noiseFormula": _numbered(about, about.noise, "noise", about.noise_placeholders),
+        "observableFormula": _numbered(about, about.formula, "observable", about.placeholders, case),
+        "noiseFormula": _numbered(about, about.noise, "noise", about.noise_placeholders, case),
         "observableTransformation": transformation,
         "noiseDistribution": noise,
     }
 
 
-def _numbered(about: Analyte, formula: str, kind: str, places: tuple[str, ...]) -> str:
-    """A formula with its placeholders called as version 1 does, by number."""
+def _numbered(about: Analyte, formula: str, kind: str, places: tuple[str, ...], case: Case) -> str:
+    """A formula on the clock of version 1, with its placeholders called as there, by number."""
     called = {
         sp.Symbol(place): sp.Symbol(f"{kind}Parameter{k}_{about.observable}")
         for k, place in enumerate(places, start=1)
     }
-    return formula_text(parse_formula(formula, where=about.observable).xreplace(called))
+    return formula_text(parse_formula(formula, where=about.observable).xreplace({**called, **_later(case)}))
 
 
 def _measurement(row: Measurement, case: Case) -> dict[str, str]:

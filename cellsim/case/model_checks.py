@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from cellsim.case.checks import conversion_advice, day_known, is_number
 from cellsim.case.records import Censored, Grade, Measurement, Visit, problem_at
+from cellsim.dates import ONE_INSTANT, apart
 from cellsim.dosing.delivery import cells_per_unit
 from cellsim.errors import ModelError, Problem, did_you_mean
 
@@ -229,12 +230,9 @@ def _asked(case: Case, quantities: Collection[str]) -> Iterator[Problem]:
 
 
 def _at_a_dose(case: Case, model: Model) -> Iterator[Problem]:
-    """Samples on the very instant of a dose that they would notice, where nobody says which came first."""
+    """Samples at the instant of a dose that they would notice, or all but at it, where nobody says which came first."""
     entries = {product.name: product.state for product in case.products}
-    boluses: dict[float, list[Infusion]] = {}
-    for each in case.timeline:
-        if not each.duration:
-            boluses.setdefault(each.day, []).append(each)
+    boluses = [each for each in case.timeline if not each.duration]
     read: list[tuple[Visit | Grade, float, str, str]] = []
     values: tuple[Measurement | Censored, ...] = (*case.rows, *case.censored)
     for visit in case.visits:
@@ -243,22 +241,27 @@ def _at_a_dose(case: Case, model: Model) -> Iterator[Problem]:
                 formula = next((each.formula for each in case.analytes if each.id == name), "")
                 read.append((visit, visit.nominal, name, formula))
     read += [(each, each.day, each.observable, each.quantity) for each in case.grades if each.scored]
-    noticed: dict[tuple[Visit | Grade, Infusion], list[str]] = {}
+    noticed: dict[tuple[Visit | Grade, float, Infusion], list[str]] = {}
     for where, day, name, formula in read:
-        for dose in boluses.get(day, ()):
-            if _moved(model, entries.get(dose.product, dose.product)) & _behind(model, formula):
-                noticed.setdefault((where, dose), []).append(name)
-    for (where, dose), names in noticed.items():
+        for dose in boluses:
+            if abs(day - dose.day) <= ONE_INSTANT and _moved(
+                model, entries.get(dose.product, dose.product)
+            ) & _behind(model, formula):
+                noticed.setdefault((where, day, dose), []).append(name)
+    for (where, day, dose), names in noticed.items():
         about = f"visit {where.id!r}" if isinstance(where, Visit) else f"the grade of {where.observable}"
+        where_at = "at the instant of" if day == dose.day else apart(day, dose.day)
         what = (
-            f"{about} is on day {dose.day:g}, at the instant of the infusion of {dose.product}, which "
-            f"{', '.join(names)} would notice; it is read after it."
+            f"{about} is on day {dose.day:g}, {where_at} the infusion of {dose.product}, which "
+            f"{', '.join(names)} would notice; it is read {'before' if day < dose.day else 'after'} it."
         )
         remedy = (
             "Say predose or postdose in the column timing of visits.tsv, or give the sample another day."
             if isinstance(where, Visit)
             else "Give the finding, or the infusion, a day with its hour (7.25)."
         )
+        if day != dose.day:
+            remedy = f"If both are one instant, write {dose.day!r} for both. {remedy}"
         yield problem_at(where, what, remedy, "doubt")
 
 

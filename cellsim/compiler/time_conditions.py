@@ -17,7 +17,7 @@ from cellsim.compiler.graph import STATE, Graph
 __all__ = ["RELATIONS", "TimeConditions", "Turn", "written"]
 
 RELATIONS = ("lt", "le", "eq", "ne")
-_SINGULAR = ("recip", "log", "pos")
+_SINGULAR = ("recip", "log", "pos", "asin", "acos", "atanh", "acosh")
 _SAME = 4e-16  # two numbers this near, relative to their sizes, are equal as far as rounding can tell
 _CLOCK, _OTHER = 1, 2
 _SIGNS = {"lt": "<", "le": "<=", "eq": "==", "ne": "!=", "and": "&&", "or": "||", "add": "+", "mul": "*"}
@@ -152,8 +152,16 @@ class TimeConditions:
             return
         for each in graph.reachable([gap]):  # where a gap has no value, or another branch, it can turn too
             if graph.ops[each] in _SINGULAR and self.clock in graph.reachable([each]):
-                self._add(Turn(each, graph.args[each][0], self._slope(graph.args[each][0]), False))
+                edge = self._edge(each)
+                self._add(Turn(each, edge, self._slope(edge), False))
         self._add(Turn(node, gap, self._slope(gap), whole))
+
+    def _edge(self, node: int) -> int:
+        """What is zero where the values of a function end."""
+        graph, (inner,) = self.graph, self.graph.args[node]
+        if graph.ops[node] in ("asin", "acos", "atanh"):
+            return graph.sub(graph.one, graph.mul(inner, inner))
+        return graph.sub(inner, graph.one) if graph.ops[node] == "acosh" else inner
 
     def _add(self, turn: Turn) -> None:
         if turn not in self.turns:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cellsim.compiler.graph import FLOOR_OF_BASES, Graph
+from cellsim.compiler.graph import BOOLEAN, FLOOR_OF_BASES, Graph
 
 __all__ = ["MOST", "TooManyError", "enclosures", "steep_days", "values", "zeros"]
 
@@ -48,6 +48,9 @@ _POINT: dict[str, Callable[..., Any]] = {
     "asin": np.arcsin,
     "acos": np.arccos,
     "atan": np.arctan,
+    "asinh": np.arcsinh,
+    "acosh": np.arccosh,
+    "atanh": np.arctanh,
     "min": np.minimum,
     "max": np.maximum,
     "pos": lambda a: np.maximum(a, FLOOR_OF_BASES),
@@ -142,6 +145,13 @@ def _root(a: Interval) -> Interval:
     return _rising(np.sqrt)((np.maximum(a[0], 0.0), a[1]))
 
 
+def _within(
+    low: float, high: float, enclose: Callable[[Interval], Interval]
+) -> Callable[[Interval], Interval]:
+    """A function with values between two arguments only: what reaches beyond them, by rounding too, is cut off."""
+    return lambda a: enclose((np.clip(a[0], low, high), np.clip(a[1], low, high)))
+
+
 def _size(a: Interval) -> Interval:
     low, high = np.abs(a[0]), np.abs(a[1])
     across = (a[0] <= 0) & (a[1] >= 0)
@@ -171,7 +181,7 @@ def _tangent(a: Interval) -> Interval:
 
 def _either(condition: Interval, a: Interval, b: Interval) -> Interval:
     surely, possibly = condition
-    low, high = np.minimum(a[0], b[0]), np.maximum(a[1], b[1])
+    low, high = np.fmin(a[0], b[0]), np.fmax(a[1], b[1])  # what has no value adds none
     return (
         np.where(surely, a[0], np.where(possibly, low, b[0])),
         np.where(surely, a[1], np.where(possibly, high, b[1])),
@@ -195,9 +205,12 @@ _ENCLOSE: dict[str, Callable[..., Interval]] = {
     "sin": lambda a: _wave(a, np.pi / 2),
     "cos": lambda a: _wave(a, 0.0),
     "tan": _tangent,
-    "asin": _rising(np.arcsin),
-    "acos": lambda a: tuple(-each for each in _rising(lambda x: -np.arccos(x))(a))[::-1],
+    "asin": _within(-1.0, 1.0, _rising(np.arcsin)),
+    "acos": _within(-1.0, 1.0, lambda a: tuple(-each for each in _rising(lambda x: -np.arccos(x))(a))[::-1]),
     "atan": _rising(np.arctan),
+    "asinh": _rising(np.arcsinh),
+    "acosh": _within(1.0, np.inf, _rising(np.arccosh)),
+    "atanh": _within(-1.0, 1.0, _rising(np.arctanh)),
     "min": lambda a, b: (np.minimum(a[0], b[0]), np.minimum(a[1], b[1])),
     "max": lambda a, b: (np.maximum(a[0], b[0]), np.maximum(a[1], b[1])),
     "pos": lambda a: (np.maximum(a[0], FLOOR_OF_BASES), np.maximum(a[1], FLOOR_OF_BASES)),
@@ -242,8 +255,15 @@ def enclosures(graph: Graph, nodes: Sequence[int], inputs: Mapping[int, Interval
             if node in found:
                 continue
             op, args = graph.ops[node], graph.args[node]
-            found[node] = (args[0],) * 2 if op == "const" else _ENCLOSE[op](*(found[arg] for arg in args))
+            bounds = (args[0],) * 2 if op == "const" else _ENCLOSE[op](*(found[arg] for arg in args))
+            found[node] = bounds if op in (*BOOLEAN, "const") else _told(*bounds)
     return [found[node] for node in nodes]
+
+
+def _told(low: Any, high: Any) -> Interval:
+    """Bounds, of which one that cannot be computed is infinite; what has no value at all has none here either."""
+    lost, none = (np.isnan(low), np.isnan(high)), np.isnan(low) & np.isnan(high)
+    return np.where(lost[0] & ~none, -np.inf, low), np.where(lost[1] & ~none, np.inf, high)
 
 
 def snapped(times: Array) -> Array:

@@ -133,3 +133,20 @@ def test_timing_needs_one_day_and_a_dose_on_it() -> None:
         weekly("pre")
     [doubt] = weekly("predose", doses=[(0.0, "x", 10.0), (6.5, "x", 10.0)]).check()
     assert "predose, but nothing is given on day 7. The nearest dose is on day 6.5." in str(doubt)
+
+
+@pytest.mark.parametrize(("dosed", "said"), [(0.1 + 0.2, "4.8e-12 s before"), (0.2999, "8.6 s after")])
+def test_a_sample_all_but_at_a_dose_is_doubted_too(dosed: float, said: str) -> None:
+    """0.1 + 0.2 is not 0.3: the row is read before the dose, at 1 or not at 11, and both numbers print as 0.3."""
+    case = tiny_case(
+        "x=1; x'=0*x; k=1", {"y": ("k*x", 0.1)}, [("y", 0.3, 2.0)], {"k": ("log-normal", 0.0, 1.0)},
+        doses=[(dosed, "x", 10.0)],
+    )  # fmt: skip
+    objective = objective_of(case)
+    seen = objective.evaluate(objective.theta({"k": 1.0})).predicted
+    assert seen == pytest.approx([1.0 if dosed > 0.3 else 11.0])
+    [doubt] = [each for each in case.check() if each.file == "visits.tsv"]
+    assert f"{said} the infusion of x" in doubt.what
+    assert f"write {dosed!r} for both" in doubt.remedy
+    [told] = [each for each in timed(case, "predose").check() if each.file == "visits.tsv"]
+    assert said in told.remedy and f"write {dosed!r} for both" in told.remedy

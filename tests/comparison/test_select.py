@@ -129,6 +129,17 @@ def test_a_dose_over_days_is_an_inflow_of_version_1(tmp_path: Path) -> None:
     assert seen == pytest.approx(exact, rel=1e-6)
 
 
+def test_the_clock_of_an_observable_is_moved_with_the_models(tmp_path: Path) -> None:
+    """Witness: A x exp(-0.01 t) on day 3 of a case that starts on day -5, beside libRoadRunner 8 days after the start."""
+    case = tiny_case(
+        "x=10; x'=-0.1*x", {"y": "A*x*exp(-0.01*time)"}, [("y", 3.0, 5.0)], {"A": ("log-normal", 0.0, 1.0)},
+        start=-5.0,
+    )  # fmt: skip
+    problem = petab.Problem.from_yaml(export_v1(case, tmp_path))
+    [seen] = simulated(problem, {"A": 1.0})["simulation"]
+    assert seen == pytest.approx(10 * np.exp(-0.1 * 8 - 0.01 * 3), rel=1e-6)
+
+
 HOUR = 1 / 24
 TIMELINES = {
     "hours, weeks apart": (

@@ -43,6 +43,12 @@ AREAS = {
     "exp(-time) > 0.01": math.log(100),
     "log(time) < 1": math.e,
     "1/(time - 5) > 1": 1.0,
+    "arcsin(time/30) > 1": 30 - 30 * math.sin(1),  # its values end on the last day
+    "arccos(time/30) < 0.5": 30 - 30 * math.cos(0.5),
+    "arcsin(time/10) < 2": 10.0,  # what has no value makes no condition true
+    "arccosh(time + 1) > 1": 31 - math.cosh(1),
+    "arctanh(time/30) > 0.5": 30 - 30 * math.tanh(0.5),
+    "arcsinh(time) > 2": 30 - math.sinh(2),
     "abs(time - 5) < 1": 2.0,
     "max(time - 3, 4 - time) < 1": 1.0,
     "time % 7 < 1": 5.0,
