@@ -23,6 +23,7 @@ from cellsim.delimited import file_text
 from cellsim.dosing.infusions import dose_noun
 from cellsim.dosing.schedule import Product, Schedule
 from cellsim.errors import CaseError, ModelError, Problem, did_you_mean
+from cellsim.petab.plain import completed, with_every_kind
 from cellsim.petab.problem import read_problem_file
 from cellsim.petab.tables import TableReader
 from cellsim.results import html_fragment, label_of
@@ -43,7 +44,9 @@ COMPANIONS = (
     "model_space.tsv",
     "variants.tsv",
 )
-"""Our own tables, which stand beside the PEtab problem and are not named in it; every case has them."""
+"""Our own tables, which stand beside the PEtab problem and are not named in it; every case has them, a plain problem none."""
+
+_YAML = (".yaml", ".yml")
 
 
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)
@@ -505,8 +508,9 @@ def load_case(source: str | PathLike[str] | Mapping[str, str] | Case, *, model: 
     Parameters
     ----------
     source : str, path or mapping
-        Name of a shipped case, a folder (or the ``problem.yaml`` in it), or the texts by file name as
-        ``case.files`` gives them.
+        Name of a shipped case, a folder (or the problem file in it), or the texts by file name as
+        ``case.files`` gives them. A plain PEtab v2 problem, which has none of a case's own tables, is read as PEtab means
+        it: each time is a visit, parameters without a prior are uniform on their bounds.
     model : Model, optional
         Judge the case against this model instead of the one it names.
 
@@ -529,13 +533,19 @@ def load_case(source: str | PathLike[str] | Mapping[str, str] | Case, *, model: 
     if isinstance(source, Mapping):
         folder, reader = None, TableReader({str(file): text for file, text in source.items()})
     else:
-        folder, reader = _folder(source), TableReader({})
+        folder, file = _folder(source)
+        reader = TableReader({})
+        _fetch(reader, folder, file, called="problem.yaml")
         for file in ("problem.yaml", *COMPANIONS, ALTERNATIVES, *ASKED_TABLES):
             _fetch(reader, folder, file)
     if "problem.yaml" not in reader.texts:
         told = any(each.file == "problem.yaml" for each in reader.problems)
         missing = [] if told else [Problem(what="the file is missing.", file="problem.yaml")]
         raise CaseError([*reader.problems, *missing])
+    plain = not any(file in reader.texts for file in COMPANIONS)
+    if plain:
+        reader.texts["problem.yaml"], own = with_every_kind(reader.texts["problem.yaml"])
+        reader.texts |= own
     problem = read_problem_file(reader.texts["problem.yaml"])
     reader.problems += problem.problems
     for file in [name for names in problem.tables.values() for name in names]:
@@ -548,10 +558,13 @@ def load_case(source: str | PathLike[str] | Mapping[str, str] | Case, *, model: 
                 Problem(what=said, remedy="Add it, or remove its name.", file="problem.yaml")
             )
     named = _model_of(reader, folder, problem.model)
+    loaded = _loaded(named) if model is None else model
+    if plain and loaded is not None:
+        values = {each.name: each.value for each in loaded.parameters}
+        reader.texts |= completed(reader.texts, problem.tables, values)
     data = Data(reader, problem.tables)
     priors = read_priors(reader, problem.tables)
     variants = read_variants(reader, priors)
-    loaded = _loaded(named) if model is None else model
     treatment = Treatment(reader, problem.tables, loaded)
     asking = read_asking(reader, data.analytes, treatment.products, priors)
     case = Case(
@@ -599,14 +612,23 @@ def _loaded(named: str) -> Model | None:
         return None
 
 
-def _folder(source: str | PathLike[str]) -> Path:
-    """The folder of a shipped name or of a path."""
+def _folder(source: str | PathLike[str]) -> tuple[Path, str]:
+    """The folder of a shipped name or of a path, and the name of the problem file in it."""
+    usual = "problem.yaml"
     if isinstance(source, str) and source in library.shipped_cases():
-        return library.case_folder(source)
+        return library.case_folder(source), usual
     path = Path(source)
-    path = path.parent if path.name == "problem.yaml" else path
+    if path.suffix in _YAML and (path.is_file() or path.name == usual):
+        return path.parent, path.name
     if path.is_dir():
-        return path
+        found = [each.name for each in sorted(path.iterdir()) if each.suffix in _YAML]
+        if usual in found or not found:
+            return path, usual
+        if len(found) > 1:
+            raise CaseError(
+                f"{path} has {len(found)} YAML files: {', '.join(found)}. Give the path of one of them."
+            )
+        return path, found[0]
     shipped = library.shipped_cases()
     if len(path.parts) == 1:
         raise CaseError(
@@ -615,15 +637,16 @@ def _folder(source: str | PathLike[str]) -> Path:
     raise CaseError(f"There is no folder {str(path)!r}. Shipped cases: {', '.join(shipped)}.")
 
 
-def _fetch(reader: TableReader, folder: Path | None, file: str) -> None:
+def _fetch(reader: TableReader, folder: Path | None, file: str, *, called: str = "") -> None:
     """Put one file on the reader, when it is there; who asks for its table hears when it is not."""
-    told = any(each.file == file for each in reader.problems)
-    if folder is None or file in reader.texts or told or not (folder / file).is_file():
+    called = called or file
+    told = any(each.file == called for each in reader.problems)
+    if folder is None or called in reader.texts or told or not (folder / file).is_file():
         return
     try:
-        reader.texts[file] = file_text(folder / file)
+        reader.texts[called] = file_text(folder / file)
     except (ValueError, OSError) as error:
-        reader.problems.append(Problem(what=f"cannot be read: {error}.", file=file))
+        reader.problems.append(Problem(what=f"cannot be read: {error}.", file=called))
 
 
 def _model_of(reader: TableReader, folder: Path | None, location: str) -> str:

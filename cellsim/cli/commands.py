@@ -1,4 +1,4 @@
-"""The command line: ``cellsim list | check | simulate | calibrate | identify | profile | sample | compare | robustness | sweep | report``.
+"""The command line: ``cellsim list | new | convert | check | simulate | calibrate | identify | profile | sample | compare | robustness | sweep | report``.
 
 Results go to standard output or to ``--out``; complaints and progress bars to standard error. Exit status: 0 when
 done, 1 when something is wrong with what was asked about, 2 when the command was written wrongly, 130 when it was
@@ -136,6 +136,7 @@ def _doing() -> dict[str, Doing]:
     return {
         "list": _list,
         "new": _new,
+        "convert": _convert,
         "check": _check,
         "simulate": _simulate,
         "calibrate": _calibrate,
@@ -205,6 +206,17 @@ def _named(given: Sequence[str] | None, option: str, *, every: bool = False) -> 
         elif every:
             raise CellsimError(f"{option} {each}: write it as 1=name.")
     return found
+
+
+def _convert(options: argparse.Namespace) -> None:
+    from cellsim.library import model_file, shipped_models
+    from cellsim.model.conversion import converted
+
+    sources = [Path(options.model)] if options.model else [model_file(name) for name in shipped_models()]
+    for source in sources:
+        target = Path(options.target) if options.target else None
+        written = converted(source, target)
+        print(f"wrote {written}" if written else f"what {source} says stands there already")
 
 
 def _check(options: argparse.Namespace) -> int:

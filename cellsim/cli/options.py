@@ -59,6 +59,16 @@ def parser_of(doing: Mapping[str, Doing]) -> argparse.ArgumentParser:
     new.add_argument("--name", default="", help="of the case (default: the folder's)")
     new.add_argument("--day-zero", metavar="DATE", help="date of day 0 (default: of the first dose)")
 
+    convert = _add(
+        commands, "convert", doing, "write a model of Antimony as SBML, or one of SBML as Antimony"
+    )
+    convert.add_argument(
+        "model", nargs="?", metavar="MODEL", help="an .ant, .xml or .sbml file (default: every shipped .ant)"
+    )
+    convert.add_argument(
+        "target", nargs="?", metavar="TARGET", help="what is written (default: beside it, .xml or .ant)"
+    )
+
     check = _add(commands, "check", doing, "read a case, say everything that is wrong or doubtful about it")
     check.add_argument("case", help=_CASE)
 

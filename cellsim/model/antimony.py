@@ -1,14 +1,9 @@
-"""Antimony text to SBML through the antimony package, and a model as Antimony text.
-
-``python -m cellsim.model.antimony FILE ...`` writes the ``.xml`` beside each file; without a file, beside every
-shipped ``.ant``.
-"""
+"""Antimony text to SBML through the antimony package, and a model as Antimony text."""
 
 from __future__ import annotations
 
 import re
-import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from html import escape
 from pathlib import Path
 from textwrap import wrap
@@ -17,19 +12,17 @@ from typing import TYPE_CHECKING
 import sympy as sp
 
 from cellsim.errors import ModelError, Problem
-from cellsim.files import write_whole
 from cellsim.library import model_file, shipped_models
 from cellsim.model.formulas import bracketed, formula_text
 from cellsim.model.native import DEEPEST_FORMULA, c_numbers, nesting, too_long
 from cellsim.model.notes import notes_of_text, tidy
 from cellsim.model.sbml_units import KINDS, base_factors
 from cellsim.model.sbml_write import unit_names
-from cellsim.streams import outputs
 
 if TYPE_CHECKING:
     from cellsim.model.model import Model
 
-__all__ = ["antimony_to_sbml", "convert", "write_antimony"]
+__all__ = ["antimony_to_sbml", "outdated", "write_antimony"]
 
 _PIECES = re.compile(
     r"""(?P<comment>//[^\n]*|\#[^\n]*|/\*.*?(?:\*/|\Z))
@@ -282,59 +275,6 @@ def _number(value: float) -> str:
     )
 
 
-def _written_beside(source: Path) -> Path | None:
-    """Write the ``.xml`` beside an Antimony file; None where it says the same already."""
-    target = source.with_suffix(".xml")
-    new = antimony_to_sbml(source.read_text(encoding="utf-8"))
-    if target.exists() and target.read_text(encoding="utf-8") == new:
-        return None
-    write_whole(target, new)
-    return target
-
-
-def convert(files: Sequence[str]) -> int:
-    """Write the SBML beside Antimony files and say so; every file is tried.
-
-    Parameters
-    ----------
-    files : sequence of str
-        Paths of Antimony text; every shipped model when there are none.
-
-    Returns
-    -------
-    int
-        0, or 1 when a file could not be converted: the letter is on standard error.
-
-    Examples
-    --------
-    >>> from tempfile import mkdtemp
-    >>> source = Path(mkdtemp()) / "decay.ant"
-    >>> _ = source.write_text("x = 10; x' = -k*x; k = 0.5")
-    >>> convert([str(source)]), source.with_suffix(".xml").exists()
-    (0, True)
-    """
-    failed = 0
-    for source in map(Path, files) if files else (model_file(name) for name in shipped_models()):
-        try:
-            if source.suffix.lower() in (".xml", ".sbml"):
-                raise ModelError(f"{source} is SBML by its name; this converts Antimony, e.g. model.ant.")
-            written = _written_beside(source)
-        except FileNotFoundError:
-            print(f"There is no file {str(source)!r}.", file=sys.stderr)
-        except OSError as trouble:
-            print(f"{source}: {trouble.strerror}.", file=sys.stderr)
-        except UnicodeDecodeError:
-            print(f"{source} is not a text file in UTF-8.", file=sys.stderr)
-        except ModelError as trouble:
-            print(f"{source}: {trouble}", file=sys.stderr)
-        else:
-            what = f"wrote {written}" if written else f"{source.with_suffix('.xml')} says the same already"
-            print(what, file=sys.stderr)
-            continue
-        failed = 1
-    return failed
-
-
 def outdated() -> list[Path]:
     """Shipped ``.xml`` that do not say what their ``.ant`` says, mathematics, units and words alike."""
     from cellsim.model.sbml_read import read_sbml
@@ -347,9 +287,3 @@ def outdated() -> list[Path]:
         if not target.exists() or read_sbml(target.read_text(encoding="utf-8")) != fresh:
             old.append(target)
     return old
-
-
-if __name__ == "__main__":
-    with outputs():
-        done = convert(sys.argv[1:])
-    sys.exit(done)

@@ -2,8 +2,6 @@
 
 import math
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +12,8 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from scipy.integrate import solve_ivp
 
+import cellsim as cs
+from cellsim.cli.commands import main
 from cellsim.errors import ModelError
 from cellsim.library import model_file
 from cellsim.model.antimony import antimony_to_sbml, outdated
@@ -577,27 +577,45 @@ def test_rates_of_shipped_models_match_roadrunner_on_the_shipped_sbml(name: str)
         ), state.name
 
 
-def test_the_command_converts_the_files_it_is_given(tmp_path: Path) -> None:
-    """Witness: libRoadRunner runs what was written."""
-    good, bad = tmp_path / "decay.ant", tmp_path / "bad.ant"
-    good.write_text("x = 10; x' = -k*x; k = 0.5")
+def test_the_command_converts_there_and_back(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Witness: libRoadRunner runs what was written, and the model that comes back is the one that went."""
+    source, target = tmp_path / "decay.ant", tmp_path / "decay.xml"
+    source.write_text(
+        "x = 10; x' = -k*x + boost*y; y := 1 + sin(time); k = 0.5; boost = 0.2; late: at (time > 2): k = 0.1"
+    )
+    assert main(["convert", str(source), str(target)]) == 0
+    assert capsys.readouterr().out == f"wrote {target}\n"
+    times = np.linspace(0.0, 5.0, 6)
+    theirs = run(target.read_text(), ["x"], times)["x"]
+    assert main(["convert", str(target), str(tmp_path / "back.ant")]) == 0
+    ours = [
+        cs.simulate(load_model(tmp_path / each), cs.Schedule(), times, rtol=1e-10)["x"]
+        for each in ("decay.ant", "back.ant")
+    ]
+    assert np.asarray(ours[0]) == pytest.approx(theirs, rel=1e-6)
+    assert np.asarray(ours[1]) == pytest.approx(theirs, rel=1e-6)
+    assert load_model(tmp_path / "back.ant") == load_model(target)
+    capsys.readouterr()
+    assert main(["convert", str(source)]) == 0 and "stands there already" in capsys.readouterr().out
+
+
+def test_what_cannot_be_converted_is_said_by_its_file(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bad = tmp_path / "bad.ant"
     bad.write_text("x = = 10")
-
-    def run_command(*files: Path) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "cellsim.model.antimony", *map(str, files)]
-        return subprocess.run(command, capture_output=True, text=True, check=False)
-
-    done = run_command(good)
-    assert (done.returncode, done.stderr) == (0, f"wrote {tmp_path / 'decay.xml'}\n")
-    found = run((tmp_path / "decay.xml").read_text(), ["x"], np.array([0.0, 1.0]))
-    assert found["x"][1] == pytest.approx(10 * math.exp(-0.5), rel=1e-8)
-    assert "says the same already" in run_command(good).stderr
-    good.write_text("x = 10; x' = -k*x; k = 0.25")
-    done = run_command(tmp_path / "absent.ant", bad, tmp_path / "decay.xml", good)  # every file is tried
-    assert done.returncode == 1
-    said = done.stderr.splitlines()
-    assert "no file" in said[0] and "absent.ant" in said[0]
-    assert "bad.ant: Line 1" in said[1]
-    assert "is SBML by its name" in said[2]
-    assert said[3] == f"wrote {tmp_path / 'decay.xml'}"
+    for words, said in (
+        ([str(tmp_path / "absent.ant")], "absent.ant cannot be read"),
+        ([str(bad)], "bad.ant"),
+        (
+            [str(bad), str(tmp_path / "other.ant")],
+            "are both Antimony by their names; call the second other.xml",
+        ),
+        (
+            [str(tmp_path / "a.xml"), str(tmp_path / "b.sbml")],
+            "are both SBML by their names; call the second b.ant",
+        ),
+    ):
+        assert main(["convert", *words]) == 1
+        assert said in capsys.readouterr().err
     assert not (tmp_path / "bad.xml").exists()
