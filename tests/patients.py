@@ -8,6 +8,7 @@ from small_cases import tiny_case
 
 import cellsim as cs
 from cellsim.case.case import Case
+from cellsim.posterior.variational import VariationalApproximation
 
 MODEL = """
 model small()
@@ -132,6 +133,12 @@ def _in_units(table: str) -> str:
 def small_fit(variant: str = "V2") -> cs.Calibration:
     """Its calibration."""
     return cs.calibrate(small_patient(), variant=variant, starts=1, seed=1)
+
+
+@lru_cache
+def small_variational(variant: str = "V2") -> VariationalApproximation:
+    """The variational approximation of that."""
+    return small_fit(variant).variational()
 
 
 @lru_cache

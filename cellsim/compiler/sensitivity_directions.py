@@ -122,9 +122,13 @@ def directions_of(
 
 
 def _origins(
-    system: System, direction: Direction, dosed: dict[str, Sequence[int]], given_start: bool
+    system: System,
+    direction: Direction,
+    dosed: dict[str, Sequence[int]],
+    given_start: bool,
+    modes: Sequence[tuple[set[int], set[int]]],
 ) -> set[int]:
-    """Rows that a direction moves at first hand."""
+    """Rows that a direction moves at first hand; `modes` are those of the system."""
     if direction.kind == "initial":
         return {direction.index}
     if direction.kind != "parameter":
@@ -134,7 +138,7 @@ def _origins(
     if any(p in graph.reachable([turn.gap]) for turn in system.turns):  # a jump of rates moves with it
         turning = {system.middle_of}
         rows |= {i for i, node in enumerate(system.rates) if turning & set(graph.reachable([node]))}
-    for turn, moved_rows in _modes(system):
+    for turn, moved_rows in modes:
         if p in turn:
             rows |= moved_rows
     if not given_start:
@@ -198,14 +202,15 @@ def pack(
             read = _read(system, [node for _, node in assignments])
             for cause in _read(system, [system.conditions[event]]):
                 onward.setdefault(cause, set()).update(read)
-    for turn, moved_rows in _modes(system):
+    modes = _modes(system)
+    for turn, moved_rows in modes:
         for cause in turn:
             if cause in state_of:
                 onward.setdefault(state_of[cause], set()).update(moved_rows)
     reach = []
     for direction in directions:
         seen: set[int] = set()
-        stack = list(_origins(system, direction, dosed, given_start))
+        stack = list(_origins(system, direction, dosed, given_start, modes))
         while stack:
             row = stack.pop()
             if row not in seen:

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from patients import small_fit, small_patient
+from patients import small_fit, small_patient, small_variational
 
 import cellsim as cs
 from cellsim.case.case import load_case
+from cellsim.comparison import variants
 from cellsim.comparison.alterations import Alteration
 from cellsim.comparison.comparison import Comparison
 from cellsim.comparison.robustness_table import Robustness
@@ -62,6 +64,11 @@ def test_a_difference_that_moves_a_result_is_told(given: Any, words: str) -> Non
     assert words in unlike(given(), objective_of(small_patient(), variant="V2"))
 
 
+@cache
+def drawn() -> cs.Posterior:
+    return cs.sample(small_fit("V0"), method="nuts", draws=4, tune=40, hierarchy=False)
+
+
 def test_comparisons_refuse_results_filed_under_another_name() -> None:
     fits = {"V2": small_fit("V2"), "V0": small_fit("V0")}
     with pytest.raises(CalibrationError, match=r"given for 'V2' is not of it: it is of variant 'V0'"):
@@ -70,17 +77,16 @@ def test_comparisons_refuse_results_filed_under_another_name() -> None:
         comparison_of({"V2": fits["V2"], "V0": cs.calibrate(other_patient(), variant="V0", starts=1)})
     with pytest.raises(CalibrationError, match="no calibration"):
         comparison_of({})
-    post = cs.sample(fits["V0"], method="nuts", draws=4, tune=40, hierarchy=False)
     with pytest.raises(
         CalibrationError, match="given for 'V2' is not of it: it is of variant 'V0', not 'V2'"
     ):
-        comparison_of(fits, posteriors={"V2": post})
+        comparison_of(fits, posteriors={"V2": drawn()})
 
 
 def test_posteriors_are_looked_at_before_anything_is_fitted(monkeypatch: pytest.MonkeyPatch) -> None:
     import cellsim.comparison.variants as module
 
-    post = cs.sample(small_fit("V0"), method="nuts", draws=4, tune=40, hierarchy=False)
+    post = drawn()
     monkeypatch.setattr(module, "calibrate", lambda *_, **__: pytest.fail("nothing is to be fitted"))
     with pytest.raises(CalibrationError, match="for 'V0': no such variant is compared"):
         cs.compare(small_patient(), variants=["V2"], posteriors={"V0": post})
@@ -170,10 +176,14 @@ def test_a_name_is_no_calibration(call: Any) -> None:
 def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Any, dict[str, Any]]]:
     home = tmp_path_factory.mktemp("saved")
     fits = {"V2": small_fit("V2"), "V0": small_fit("V0")}
+    known = {name: small_variational(name) for name in fits}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(variants, "_TRIED", 0)  # other priors of all groups together, not of each
+        compared = comparison_of(fits, approximations=known, leave_out=False)
     made: dict[str, Any] = {
         "calibration": fits["V2"],
-        "comparison": comparison_of(fits, leave_out=False),
-        "robustness table": cs.robustness(small_patient(), fits=fits, alterations=[]),
+        "comparison": compared,
+        "robustness table": cs.robustness(small_patient(), fits=fits, approximations=known, alterations=[]),
     }
     out = {}
     for name, each in made.items():

@@ -43,7 +43,7 @@ def line() -> Posterior:
 
 @cache
 def fall() -> Posterior:
-    return sample(calibrate(decay(*FALL), starts=2), method="nuts", draws=400, tune=150, seed=2)
+    return sample(calibrate(decay(*FALL), starts=2), method="nuts", draws=200, tune=120, seed=2)
 
 
 def sigmas(draws: np.ndarray, expected: np.ndarray) -> np.ndarray:
@@ -321,7 +321,7 @@ def tutorial() -> Posterior:
         censored=[(*BELOW, LIMIT)],
         start=-2.0,
     )
-    return sample(calibrate(case, starts=2), method="nuts", draws=250, tune=120, seed=2)
+    return sample(calibrate(case, starts=2), method="nuts", draws=150, tune=100, seed=2)
 
 
 def tutorial_courses(kill: np.ndarray, death: np.ndarray, gain: np.ndarray, day: np.ndarray) -> np.ndarray:
@@ -374,8 +374,8 @@ def walked() -> np.ndarray:
     random = np.random.RandomState(5)
     walkers = emcee.EnsembleSampler(100, 5, tutorial_log_posterior, vectorize=True)
     walkers.random_state = random.get_state()
-    walkers.run_mcmc(0.1 * random.standard_normal((100, 5)), 1100, progress=False)
-    return np.asarray(walkers.get_chain(discard=300))
+    walkers.run_mcmc(0.1 * random.standard_normal((100, 5)), 700, progress=False)
+    return np.asarray(walkers.get_chain(discard=200))
 
 
 def apart(weights: np.ndarray | float = 1.0) -> np.ndarray:
@@ -429,7 +429,7 @@ def test_without_data_the_posterior_is_the_prior() -> None:
         [("y", 1.0, 1.0)],
         {"k": ("log-normal", 0.0, 0.5), "A": ("uniform", 1.0, 3.0), "c": ("normal", 0.0, 1.0)},
     )
-    post = sample(calibrate(case, starts=1), method="nuts", draws=400, tune=120, seed=6)
+    post = sample(calibrate(case, starts=1), method="nuts", draws=150, tune=100, seed=6)
     every = int(np.ceil(1.5 * post.flat.shape[0] / min(post.flat.shape[0], post.convergence.ess_bulk.min())))
     for j in range(3):
         assert stats.kstest(post.flat[::every, j], "norm").pvalue > 1e-4
@@ -443,16 +443,16 @@ def test_a_replicate_has_the_scatter_of_its_row() -> None:
 
 
 def test_replicated_grades_are_as_frequent_as_their_likelihood_says() -> None:
-    """At the prior medians: 800 readings, binomial bound of five sigmas; log-normal rows by their scatter."""
+    """At the prior medians: 200 readings, binomial bound of five sigmas; log-normal rows by their scatter."""
     objective = objective_of(load_case("sjogren_rfib"))
-    found = score(objective, np.zeros((800, len(objective.names))), rtol=1e-4, seed=1)
+    found = score(objective, np.zeros((200, len(objective.names))), rtol=1e-4, seed=1)
     for k, term in enumerate(objective.terms):
         if term.part == "graded":
             chance = np.exp(found.log_likelihood[0, k])
             share = np.mean(
                 (found.replicated[:, k] >= term.measured) & (found.replicated[:, k] <= term.upper)
             )
-            assert abs(share - chance) < LUCK * np.sqrt(chance * (1 - chance) / 800) + 1e-9
+            assert abs(share - chance) < LUCK * np.sqrt(chance * (1 - chance) / 200) + 1e-9
 
 
 # ---- the hierarchy -------------------------------------------------------------------------------
@@ -493,11 +493,11 @@ def test_what_is_saved_is_loaded(tmp_path: Path) -> None:
 def test_a_loaded_posterior_continues_as_the_one_saved_would(tmp_path: Path) -> None:
     post, path = line(), tmp_path / "line.nc"
     post.save(path)
-    here, there = post.resume(100, tune=50), Posterior.load(path).resume(100, tune=50)
+    here, there = post.resume(40, tune=40), Posterior.load(path).resume(40, tune=40)
     assert np.array_equal(here.thetas, there.thetas)
-    assert here.thetas.shape == (4, 400, 2) and np.array_equal(here.thetas[:, :300], post.thetas)
-    assert here.run.asked == 400 and here.run.evaluations > post.run.evaluations
-    assert here.groups["posterior"].sizes["draw"] == 400
+    assert here.thetas.shape == (4, 340, 2) and np.array_equal(here.thetas[:, :300], post.thetas)
+    assert here.run.asked == 340 and here.run.evaluations > post.run.evaluations
+    assert here.groups["posterior"].sizes["draw"] == 340
 
 
 def test_files_that_are_not_ours_or_were_edited_are_refused(tmp_path: Path) -> None:
@@ -608,7 +608,12 @@ def test_impossible_numbers_are_refused(name: str, value: float) -> None:
 @pytest.mark.parametrize(("name", "value"), [("draws", 0), ("draws", -3), ("tune", 0)])
 def test_nothing_is_continued_by_nothing(name: str, value: int) -> None:
     with pytest.raises(CalibrationError, match=f"{name} = {value}"):
-        sample(calibrated(), method="nuts", draws=20, tune=40).resume(**{"draws": 10, name: value})
+        few().resume(**{"draws": 10, name: value})
+
+
+@cache
+def few() -> Posterior:
+    return sample(calibrated(), method="nuts", draws=20, tune=40)
 
 
 @pytest.mark.parametrize("shape", [0.3, 0.5, 0.9])
