@@ -76,6 +76,8 @@ class Case:
         What was infused.
     timeline : Schedule
         Everything given.
+    background : tuple of str
+        Products whose doses every plan keeps unless it is told otherwise: what the patient takes anyway.
     priors : tuple of PriorRow
         One for each parameter, fixed ones included.
     variants : tuple of Variant
@@ -117,6 +119,7 @@ class Case:
     priors: tuple[PriorRow, ...]
     variants: tuple[Variant, ...]
     start: float
+    background: tuple[str, ...] = ()
     alternatives: tuple[Alternative, ...] = ()
     outcomes: tuple[Outcome, ...] = ()
     roles: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
@@ -578,6 +581,7 @@ def load_case(source: str | PathLike[str] | Mapping[str, str] | Case, *, model: 
         table1=data.table1,
         products=treatment.products,
         timeline=treatment.timeline,
+        background=treatment.background,
         priors=priors,
         variants=variants,
         alternatives=read_alternatives(reader, treatment.timeline, data.analytes, priors),

@@ -23,7 +23,7 @@ __all__ = ["Treatment"]
 
 _PRODUCTS = (
     ("productId", "source", "state"),
-    ("name", "rate", "unit", "quantity", "cellsPerUnit", "infusions", "cells", *REMARKS),
+    ("name", "rate", "unit", "quantity", "cellsPerUnit", "infusions", "cells", "background", *REMARKS),
 )
 _EXPERIMENT = (
     ("experimentId", "time", "conditionId"),
@@ -53,6 +53,8 @@ class Treatment:
         The day the simulation starts.
     day_zero : datetime.date or None
         The date of day 0, from the column ``date`` of the experiment table.
+    background : tuple of str
+        Products that every plan keeps giving as they were given.
     cells_per_unit : dict
         How much of a product, in its own unit, is one unit of the state it enters.
     product_rows : dict
@@ -71,6 +73,7 @@ class Treatment:
         self._defined = {} if model is None else dict(model.units)
         self.cells_per_unit: dict[str, float] = {}
         self._promised: dict[str, tuple[float | None, float | None, TableRow]] = {}
+        self.background: tuple[str, ...] = ()
         self.products = kept(self._product(line) for line in reader.rows(["products.tsv"], *_PRODUCTS))
         self.product_rows = {name: line.row for name, (_, _, line) in self._promised.items()}
         experiment = reader.rows(tables.get("experiment_files", ()), *_EXPERIMENT)
@@ -103,6 +106,8 @@ class Treatment:
             self.reader.number(line, "cells") if line.of("cells") else None,
             line,
         )
+        if self.reader.truth(line, "background"):
+            self.background += (name,)
         try:
             return Product(
                 name,

@@ -437,7 +437,8 @@ def _sweep(options: argparse.Namespace) -> int:
     last_visits = [visit.latest for visit in case.visits]
     last_doses = [each.end for plan in plans.values() for each in plan.infusions]
     until = options.until if options.until is not None else max([*last_visits, *last_doses, 1.0])
-    result = sweep(source, plans, until=until, draws=options.draws, seed=options.seed)
+    background = None if options.no_background else "case"
+    result = sweep(source, plans, until=until, draws=options.draws, seed=options.seed, background=background)
     if options.out:
         _write(result.table().to_csv(index=False, lineterminator="\n"), options.out)
     if options.figure:

@@ -247,6 +247,11 @@ def parser_of(doing: Mapping[str, Doing]) -> argparse.ArgumentParser:
     sweep.add_argument(
         "--plans", metavar="FILE", help="table of doses with a column 'plan' that names the schedule"
     )
+    sweep.add_argument(
+        "--no-background",
+        action="store_true",
+        help="plans do without the case's background products (default: every plan keeps them)",
+    )
     sweep.add_argument("--every", type=float, metavar="DAYS", help="one plan: equal doses at this interval")
     sweep.add_argument("--cells", type=float, metavar="N", help="cells of each of these doses")
     sweep.add_argument("--doses", type=int, metavar="N", help="how many")

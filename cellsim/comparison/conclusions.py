@@ -294,7 +294,13 @@ def _products(
         plans = {name: approximation.case.schedule.as_product(name) for name in pair}
         until = max(visit.latest for visit in approximation.case.visits)
         found = sweep(
-            approximation, plans, until=until, measures=[Area(asked.quantity)], draws=_DRAWS, seed=seed
+            approximation,
+            plans,
+            until=until,
+            measures=[Area(asked.quantity)],
+            draws=_DRAWS,
+            seed=seed,
+            background=None,
         )
         if found.interrupted:  # a contrast of fewer draws would be another number
             raise KeyboardInterrupt

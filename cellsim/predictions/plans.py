@@ -8,7 +8,7 @@ from os import PathLike
 from typing import TYPE_CHECKING, Any
 
 from cellsim.delimited import is_missing
-from cellsim.dosing.infusions import Product, amounts, dose_noun
+from cellsim.dosing.infusions import Product, amount_text, amounts, dose_noun
 from cellsim.dosing.schedule import Schedule
 from cellsim.dosing.tables import TextTable, text_table
 from cellsim.errors import Problem, ScheduleError, did_you_mean, unusable
@@ -24,9 +24,13 @@ __all__ = [
     "AS_GIVEN",
     "LAST_DAY",
     "Plan",
+    "amounts_by_product",
+    "background_given",
     "delivered",
+    "dropped",
     "history_given",
     "last_day_problems",
+    "on_background",
     "plan_problems",
     "plans_from_table",
     "plans_given",
@@ -234,6 +238,75 @@ def history_given(history: Any, case: Case) -> Schedule:
         shown = repr(history) if isinstance(history, str) else f"a {type(history).__name__}"
         raise ScheduleError(f"history is {shown}; give a Schedule, None, or leave it out for the case's own.")
     return history
+
+
+def background_given(background: Any, case: Case) -> Schedule:
+    """What every plan keeps: a schedule, none for None, that of the case's background products for ``"case"``.
+
+    Raises
+    ------
+    ScheduleError
+        For anything else, and for doses before day 0, which are history.
+    """
+    if isinstance(background, str) and background == "case":
+        kept = tuple(each for each in case.schedule.infusions if each.product in case.background)
+        return Schedule(kept, case.schedule.products, case.day_zero)
+    if background is None:
+        return Schedule()
+    if not isinstance(background, Schedule):
+        shown = repr(background) if isinstance(background, str) else f"a {type(background).__name__}"
+        raise ScheduleError(
+            f"background is {shown}; give a Schedule, None, or leave it out for the case's own."
+        )
+    if early := [each for each in background.infusions if each.day < 0]:
+        raise ScheduleError(
+            f"the background has a dose on day {early[0].day:g}; what came before day 0 belongs into history."
+        )
+    return background
+
+
+def on_background(plans: Mapping[str, Schedule], background: Schedule) -> dict[str, Schedule]:
+    """Every plan with the doses of background products that it does not give itself.
+
+    A plan that has doses of a background product has its own of it.
+    """
+    out = {}
+    for name, plan in plans.items():
+        own = {each.product for each in plan.infusions}
+        more = tuple(each for each in background.infusions if each.product not in own)
+        out[name] = replace(plan, infusions=(*plan.infusions, *more)) if more else plan
+    return out
+
+
+def dropped(plans: Mapping[str, Schedule], background: Schedule, case: Case) -> list[str]:
+    """Products that were given from day 0 on beside others, and that a plan leaves out without saying so.
+
+    `plans` as they were asked for, without the background. A plan of nothing says it, and so does one that gives another product in place of the only one.
+    """
+    given = amounts_by_product(case.schedule)
+    said = []
+    for name, plan in plans.items():
+        own = amounts_by_product(plan)
+        lost = [each for each in given if each not in own | amounts_by_product(background)]
+        if own and lost and len(given) > 1:
+            shown = ", ".join(f"{each} ({amount_text(given[each], _unit_of(case, each))})" for each in lost)
+            said.append(
+                f"{name}: what was also given from day 0 on is left out: {shown}. Add it to the plan, or mark it as background in "
+                "products.tsv, which every plan keeps."
+            )
+    return said
+
+
+def amounts_by_product(plan: Schedule) -> dict[str, float]:
+    """How much of each product a plan gives, in its unit."""
+    out: dict[str, float] = {}
+    for each in plan.infusions:
+        out[each.product] = out.get(each.product, 0.0) + each.cells
+    return out
+
+
+def _unit_of(case: Case, product: str) -> str:
+    return next((each.unit for each in case.products if each.name == product), "cells")
 
 
 def last_day_problems(until: Any) -> list[Problem]:

@@ -63,6 +63,9 @@ def _plans(result: Sweep) -> list[str]:
         given = amounts_text(plan, plan.products)
         count = f"{plan.count} {dose_noun(plan, plan.products)}{'s' * (plan.count != 1)}"
         out.append(f"{name}: {f'{count}, {given}' if plan.count else 'nothing'}")
+    if result.background.count:
+        kept = amounts_text(result.background, result.background.products)
+        out.append(f"Every plan keeps the background unless it gives the same product itself: {kept}.")
     return out
 
 

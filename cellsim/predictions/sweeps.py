@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import combinations
 from typing import TYPE_CHECKING, Protocol
 
@@ -16,7 +16,16 @@ from cellsim.errors import CellsimError, ScheduleError, unusable
 from cellsim.likelihood.compatibility import objective_given
 from cellsim.posterior.approximation import Approximation, approximation_of
 from cellsim.predictions.measures import Asked, Measure, default_measures
-from cellsim.predictions.plans import delivered, history_given, plan_problems, plans_given
+from cellsim.predictions.plans import (
+    amounts_by_product,
+    background_given,
+    delivered,
+    dropped,
+    history_given,
+    on_background,
+    plan_problems,
+    plans_given,
+)
 from cellsim.predictions.predictor import Sample
 from cellsim.results import DATA_DRIVEN, LEVEL, MOVED, PRIOR_DRIVEN, verdict
 
@@ -72,6 +81,8 @@ class Sweep:
         The plans compared, from day 0 on.
     history : Schedule
         What every plan was put after.
+    background : Schedule
+        What every plan keeps unless it gives the same product itself; it stands in :attr:`schedules`.
     until : float
         Last day.
     asked : tuple of Asked
@@ -103,6 +114,7 @@ class Sweep:
     curves: Mapping[str, Array]
     approximation: Approximation
     interrupted: bool = False
+    background: Schedule = field(default_factory=Schedule)
 
     @property
     def label(self) -> str:
@@ -131,7 +143,7 @@ class Sweep:
         -------
         DataFrame
             Columns schedule, infusions and cells (given by :attr:`until`; the amount in its unit of what is no cells, nan where
-            products of several units are given), measure, quantity, day, unit, estimate (median; mean for a chance),
+            products of several units are given), given (each product with its amount), measure, quantity, day, unit, estimate (median; mean for a chance),
             low, high, level (of both intervals), prior_estimate, prior_low, prior_high, contraction, shift (prior sd, both of the draws' places
             among those of the prior), verdict (see :func:`cellsim.identifiability.identification.verdict`), approximation and doubts
             (of the posterior's numbers). Chances have neither interval nor contraction: they are prior-driven when prior
@@ -153,6 +165,7 @@ class Sweep:
                         "schedule": name,
                         "infusions": plan.count,
                         "cells": _amount(plan),
+                        "given": _given(plan),
                         "measure": asked.measure,
                         "quantity": asked.quantity,
                         "day": asked.day,
@@ -307,6 +320,13 @@ def _amount(plan: Schedule) -> float:
     return sum(found.values()) if len(found) < 2 else np.nan
 
 
+def _given(plan: Schedule) -> str:
+    """Each product with its amount."""
+    units = {each.name: each.unit for each in plan.products}
+    each_of = amounts_by_product(plan).items()
+    return "; ".join(f"{name} {amount_text(amount, units.get(name, 'cells'))}" for name, amount in each_of)
+
+
 def _unequal(first: Schedule, second: Schedule) -> str:
     """What two plans give, where that is not the same; empty where it is."""
     one, other = (amounts(each, each.products) for each in (first, second))
@@ -316,7 +336,20 @@ def _unequal(first: Schedule, second: Schedule) -> str:
         if not np.isclose(*pair):
             shown = [f"{each:.3g}" if unit == "cells" else amount_text(each, unit) for each in pair]
             said.append(f"unequal {'cells' if unit == 'cells' else 'amounts'}: {shown[0]} and {shown[1]}")
+            continue
+        # as much in sum: of drugs that says nothing, a milligram of the one is none of the other
+        for product in _of_unit(first, other_plan=second, unit=unit) if unit != "cells" else ():
+            both = [amounts_by_product(each).get(product, 0.0) for each in (first, second)]
+            if not np.isclose(both[0], both[1]):
+                said.append(f"unequal {product}: {' and '.join(amount_text(each, unit) for each in both)}")
     return "; ".join(said)
+
+
+def _of_unit(plan: Schedule, other_plan: Schedule, unit: str) -> list[str]:
+    """Products of one unit that one of two plans gives."""
+    units = {each.name: each.unit for each in (*plan.products, *other_plan.products)}
+    named = dict.fromkeys(each.product for each in (*plan.infusions, *other_plan.infusions))
+    return [name for name in named if units.get(name, "cells") == unit]
 
 
 def _check_level(level: float) -> None:
@@ -436,6 +469,7 @@ def sweep(
     draws: int = 400,
     seed: int = 0,
     history: Schedule | str | None = "case",
+    background: Schedule | str | None = "case",
 ) -> Sweep:
     """Compare dosing schedules under the uncertainty of a calibration or of a sampled posterior.
 
@@ -456,6 +490,10 @@ def sweep(
         Of both.
     history : Schedule, None, or "case"
         What came before day 0: the case's own history by default, nothing when None.
+    background : Schedule, None, or "case"
+        What every plan keeps from day 0 on, unless it has doses of the same product itself: by default what was given of the
+        case's background products (``background`` in ``products.tsv``), nothing when None. A product given beside others
+        that a plan leaves out is told as a doubt, except with None.
 
     Returns
     -------
@@ -493,7 +531,9 @@ def sweep(
     case, approximation = objective.case, approximation_of(source)
     if problems := unusable(counts={"draws": (draws, 1)}, seeds={"seed": seed}):
         raise ScheduleError(problems)
-    plans, before = plans_given(schedules), history_given(history, case)
+    before, kept = history_given(history, case), background_given(background, case)
+    alone = plans_given(schedules)
+    plans = on_background(alone, kept)
     if not isinstance(measures, Sequence | None):
         raise CellsimError(f"measures takes a list of measures, like [{measures!r}].")
     chosen = tuple(measures) if measures is not None else default_measures(objective.model, case=case)
@@ -507,8 +547,8 @@ def sweep(
     random = np.random.default_rng(seed + 1)
     both = (source.draws(draws, seed=seed), random.standard_normal((draws, len(objective.names))))
     simulated, interrupted = sample.all_runs(tuple(plans.values()), both)
-    kept = [np.all([runs.fine for runs in per_plan], axis=0) for per_plan in simulated]
-    if not kept[0].any():
+    fine_everywhere = [np.all([runs.fine for runs in per_plan], axis=0) for per_plan in simulated]
+    if not fine_everywhere[0].any():
         raise CellsimError(f"none of {draws} draws could be simulated: {simulated[0][0].why}")
     numbers = [
         np.array(
@@ -517,10 +557,10 @@ def sweep(
                 for one in per_plan
             ]
         )
-        for per_plan, fine in zip(simulated, kept, strict=True)
+        for per_plan, fine in zip(simulated, fine_everywhere, strict=True)
     ]
-    first = [one.only(kept[0], seed) for one in simulated[0]]
-    lost = tuple(int((~each).sum()) for each in kept)
+    first = [one.only(fine_everywhere[0], seed) for one in simulated[0]]
+    lost = tuple(int((~each).sum()) for each in fine_everywhere)
     return Sweep(
         case=case,
         variant=source.variant,
@@ -538,8 +578,10 @@ def sweep(
             for name in first[0].values
         },
         interrupted=interrupted,
+        background=kept,
         approximation=approximation.also(
             f"interrupted: {numbers[0].shape[2]} of {draws} draws are in." if interrupted else "",
+            *(dropped(alone, kept, case) if background is not None else ()),
             *_improbable(plans, case),
             *_not_reached(plans, until),
             *(

@@ -208,6 +208,8 @@ class Job:
 
         def work() -> Sweep:
             options: dict[str, Any] = {"until": self.until, "draws": self.draws, "seed": self.seed}
+            # these plans say in their names what they leave out
+            options["background"] = None
             try:
                 return sweep(self.source(name), schedules, **options)
             except CalibrationError:

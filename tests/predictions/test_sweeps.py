@@ -332,3 +332,76 @@ def test_a_difference_that_no_draw_changes_is_the_priors_own() -> None:
     same = np.full(20, -3.0)
     assert beside_prior(same, same)["note"] == "as the prior says, in direction and size"
     assert beside_prior(same - 1, same)["note"] == "direction as the prior says, size not as the prior says"
+
+
+# ---- what every plan keeps -----------------------------------------------------------------------
+
+
+def two_drugs(background: str = "") -> cs.Calibration:
+    """Two drugs that decay on their own, a and b, read in sum; the posterior is that of b's rate alone."""
+    tables = {
+        "products.tsv": "productId\tsource\tstate\tunit\tbackground\na\tnone\tA\tmg\t"
+        + background
+        + "\nb\tnone\tB\tmg\t\n"
+    }
+    case = tiny_case(
+        "A = 0; A' = -0.1*A; B = 0; B' = -k*B; k = 0.3; unit mg = 1e-3 gram; A has mg; B has mg",
+        {"y": ("A + B + 1", 0.2)}, [("y", 1.0, 9.0), ("y", 3.0, 6.0)], {"k": ("log-normal", -1.0, 0.3)},
+        doses=[(0.0, "A", 5.0), (0.5, "B", 4.0), (2.0, "A", 3.0)], tables=tables, start=-1.0,
+    )  # fmt: skip
+    return cs.calibrate(case, starts=1)
+
+
+def asked(fit: cs.Calibration, plans: dict, **options) -> tuple:
+    found = cs.sweep(fit, plans, until=6, measures=[Value((6.0,))], draws=40, seed=1, **options)
+    return found, found.posterior[:, 0]
+
+
+def own_drug(fit: cs.Calibration, plan: cs.Schedule, others: list[tuple[float, float]]) -> np.ndarray:
+    """1 + both drugs on day 6 under each draw, in closed form."""
+    k = np.exp(-1.0 + 0.3 * fit.draws(40, seed=1)[:, 0])
+    kept = sum(amount * np.exp(-0.1 * (6 - day)) for day, amount in others)
+    return 1 + kept + sum((each.cells * np.exp(-k * (6 - each.day)) for each in plan), np.zeros(40))
+
+
+def test_every_plan_keeps_the_background_unless_told_otherwise() -> None:
+    fit = two_drugs("true")
+    b, products = [1.0, 4.0], fit.case.products
+    plan = cs.Schedule.at(b, cells=2.0, product="b", products=products)
+    given = [(0.0, 5.0), (2.0, 3.0)]
+    found, values = asked(fit, {"as given": fit.case.schedule, "b later": plan, "nothing": cs.Schedule()})
+    assert values[1] == pytest.approx(own_drug(fit, plan, given), rel=1e-4)
+    assert values[2] == pytest.approx(own_drug(fit, cs.Schedule(), given), rel=1e-4)
+    assert not any("left out" in each for each in found.approximation.doubts)
+    assert "Every plan keeps the background" in found.report()
+    rows = dict(zip(found.table()["schedule"], found.table()["given"], strict=True))
+    assert sorted(rows["b later"].split("; ")) == ["a 8 mg", "b 4 mg"] and rows["nothing"] == "a 8 mg"
+    # doses of its own of that product are all it gets of it
+    more = plan + cs.Schedule.at([3.0], cells=1.0, product="a", products=products)
+    _, values = asked(fit, {"less of a": more})
+    assert values[0] == pytest.approx(own_drug(fit, plan, [(3.0, 1.0)]), rel=1e-4)
+    _, values = asked(fit, {"b alone": plan}, background=None)
+    assert values[0] == pytest.approx(own_drug(fit, plan, []), rel=1e-4)
+    other = cs.Schedule.at([5.0], cells=9.0, product="a", products=products)
+    _, values = asked(fit, {"b": plan}, background=other)
+    assert values[0] == pytest.approx(own_drug(fit, plan, [(5.0, 9.0)]), rel=1e-4)
+    with pytest.raises(ScheduleError, match="belongs into history"):
+        asked(fit, {"b": plan}, background=cs.Schedule.at([-1], cells=1.0, product="a", products=products))
+    with pytest.raises(ScheduleError, match="background is 'a'; give a Schedule"):
+        asked(fit, {"b": plan}, background="a")
+
+
+def test_a_second_drug_is_not_dropped_without_a_word() -> None:
+    fit = two_drugs()
+    plan = cs.Schedule.at([1.0], cells=8.0, product="b", products=fit.case.products)
+    found, values = asked(fit, {"as given": fit.case.schedule, "b alone": plan, "nothing": cs.Schedule()})
+    assert values[1] == pytest.approx(own_drug(fit, plan, []), rel=1e-4)
+    said = [each for each in found.approximation.doubts if "left out" in each]
+    assert len(said) == 1 and said[0].startswith(
+        "b alone: what was also given from day 0 on is left out: a (8 mg)"
+    )
+    # as many milligrams in sum are not the same drugs: contrasts tell them product by product
+    equal = cs.Schedule.at([1.0], cells=12.0, product="b", products=fit.case.products)
+    found, _ = asked(fit, {"as given": fit.case.schedule, "b": equal}, background=None)
+    assert "unequal a: 8 mg and 0 mg; unequal b: 4 mg and 12 mg" in found.contrasts()["note"][0]
+    assert not any("left out" in each for each in found.approximation.doubts)
