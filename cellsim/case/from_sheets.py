@@ -7,6 +7,7 @@ somebody has looked. Nothing is left out without a word.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import date, datetime
 from os import PathLike
 from pathlib import Path
@@ -122,8 +123,9 @@ def new_case(
         target.mkdir(parents=True, exist_ok=True)
         for file, text in texts.items():
             write_whole(target / file, text)
-        return load_case(target)
-    return case
+        case = load_case(target)
+    # no table of the case holds what was guessed about the sheets themselves
+    return replace(case, _noted=(*case._noted, *read.doubts, *(given.doubts if given is not None else ())))
 
 
 def _sheets(values: Any, doses: Any) -> tuple[LabTable, DoseSheet | None]:

@@ -19,7 +19,7 @@ from cellsim.petab.tables import number_text, table_text
 from cellsim.spreadsheets.doses import DoseSheet
 from cellsim.spreadsheets.lab_values import LabTable, LabValue, days_of_visits
 
-__all__ = ["READ_WITH_A_DOUBT", "NewTables", "identifiers"]
+__all__ = ["NewTables", "identifiers"]
 
 _NOISE = 0.3
 _WINDOW = 60.0  # days a first or last visit without date may lie outside of the others
@@ -423,7 +423,7 @@ class NewTables:
     def _readme(self) -> str:
         notes = [*self.table.doubts, *(self.doses.doubts if self.doses is not None else ())]
         told = "\n".join(f"- {each}" for each in notes)
-        return _README.format(name=self.name) + (f"\n{READ_WITH_A_DOUBT}\n\n{told}\n" if notes else "")
+        return _README.format(name=self.name) + (f"\n{_READ_WITH_A_DOUBT}\n\n{told}\n" if notes else "")
 
 
 def _letters(name: str) -> str:
@@ -493,7 +493,7 @@ measurement_files: [measurements.tsv]
 condition_files: [conditions.tsv]
 experiment_files: [experiments.tsv]
 """
-READ_WITH_A_DOUBT = "Guessed while the sheets were read, and told here alone:"
+_READ_WITH_A_DOUBT = "Guessed while the sheets were read, and told here alone:"
 _README = """\
 # {name}
 

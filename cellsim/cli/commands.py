@@ -162,7 +162,6 @@ def _list(_: argparse.Namespace) -> None:
 
 def _new(options: argparse.Namespace) -> None:
     from cellsim.case.from_sheets import new_case
-    from cellsim.case.new_tables import READ_WITH_A_DOUBT
 
     units = _named(options.amount_unit, "--amount-unit") if options.amount_unit else {}
     alone = [each for each in options.amount_unit or () if "=" not in each]
@@ -184,11 +183,6 @@ def _new(options: argparse.Namespace) -> None:
         day_zero=options.day_zero,
     )
     print(f"{case!r}\nis in {options.folder}. Every guess, to be confirmed or corrected:\n")
-    of_reading = (
-        (Path(options.folder) / "README.md").read_text(encoding="utf-8").partition(READ_WITH_A_DOUBT)[2]
-    )
-    if of_reading.strip():
-        print(of_reading.strip())
     for each in case.check():
         print(f"- {each}")
     print(

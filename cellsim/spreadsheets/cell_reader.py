@@ -20,6 +20,7 @@ _BETWEEN = re.compile(r"(.+?)\s*(?:-|\N{EN DASH}|\N{EM DASH}|\bto\b|\.\.)\s*(.+)
 _NOTHING = frozenset(
     {"-", "\N{EN DASH}", "\N{EM DASH}", ".", "n.d.", "nd", "not done", "null", "none", "missing"}
 )
+_PATIENT = re.compile("id|mrn|pid|(patient|subject)(id|no|number|name)?|u?subjid")
 _DAY_NAMED = re.compile(r"(?:study\s*)?(?:day|d|tag)\s*([+-]?\d+(?:\.\d+)?)", re.IGNORECASE)
 _DOTTED = re.compile(r"(\d{1,2})\.(\d{1,2})\.(\d{4})")
 _SLASHED = re.compile(r"(\d{1,2})/(\d{1,2})/(\d{4})")
@@ -63,6 +64,18 @@ class CellReader:
                 if cell.value is not None:
                     remedy = "Give its column a name in the header; a decimal comma needs other separators."
                     self.complain(cell, f"{cell.text[:40]!r} stands under no name.", remedy)
+
+    def one_patient(self, top: Sequence[Cell], body: Sequence[Sequence[Cell]]) -> None:
+        """Complain about a column that tells patients apart: their rows would be read as one's."""
+        for k, cell in enumerate(top):
+            if not _PATIENT.fullmatch(re.sub(r"[^a-z]", "", cell.text.lower())):
+                continue
+            names = list(dict.fromkeys(row[k].text for row in body if row[k].value is not None))
+            if len(names) > 1:
+                what = (
+                    f"{len(names)} values of {cell.text} ({', '.join(names[:5])}): a sheet holds one patient."
+                )
+                self.complain(cell, what, "Give the rows of one patient.")
 
     def number(self, cell: Cell, text: str | None = None) -> float | None:
         """The number of a cell, or of a part of its text; complained about when there is none."""

@@ -184,6 +184,7 @@ def dose_sheet(sheet: Sheet) -> DoseSheet:
         elif top[k].value is not None:
             reader.complain(top[k], f"the column {top[k].text!r} is not read.", severity="doubt")
     reader.nameless(top, body)
+    reader.one_patient(top, body)
     for what, names in (("when", ("date", "day")), ("how much", ("amount",))):
         if not set(names) & at.keys():
             remedy = f"Call a column {' or '.join(names)}." + (

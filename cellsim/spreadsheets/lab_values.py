@@ -228,6 +228,7 @@ def lab_table(sheet: Sheet) -> LabTable:
     # names of analytes may stand under none
     first = 1 if by_analyte and "analyte" not in kinds else 0
     reader.nameless(top[first:], [row[first:] for row in body])
+    reader.one_patient(top, body)
     if "analyte" in kinds and "value" in kinds:
         _long(reader, top, kinds, body)
     elif by_analyte:

@@ -233,6 +233,29 @@ def test_an_analyte_in_two_columns_is_doubted():
     assert "C1: CRP stands in B1 too" in str(found.doubts[0])
 
 
+@pytest.mark.parametrize("column", ["patient", "Subject ID", "USUBJID", "MRN"])
+def test_rows_of_two_patients_are_refused(column):
+    """Pooled, two people's values would be one course of one person."""
+    values = pd.DataFrame(
+        {"day": [0, 28], "analyte": "CRP", "value": [12.0, 6.5], "unit": "mg/L", column: ["p1", "p2"]}
+    )
+    doses = pd.DataFrame({"day": [0, 7], "product": "drug", "dose (mg)": [5.0, 5.0], column: ["p1", "p2"]})
+    with pytest.raises(
+        CaseError, match=rf"2 values of {column} \(p1, p2\): a sheet holds one patient"
+    ) as told:
+        cs.new_case(values, doses)
+    assert len(told.value.problems) == 2
+    # of one patient, it is a column that is not read, and said to be
+    wide = pd.DataFrame({"day": [0, 28], "CRP (mg/L)": [12.0, 6.5], column: [1, 2]})
+    with pytest.raises(CaseError, match=rf"2 values of {column} \(1, 2\)"):
+        cs.new_case(wide)
+    one = [each.assign(**{column: "p1"}) for each in (values, doses)]
+    said = [
+        str(each) for each in cs.new_case(*one).check() if f"the column '{column}' is not read" in str(each)
+    ]
+    assert len(said) == 2
+
+
 def test_every_guess_is_a_doubt_and_work_starts_at_once(tmp_path):
     """A response that is there is found: CRP falls by a factor of e^-1 under a lasting dose, and the other stays."""
     lab = written(tmp_path, "lab.csv", "day,CRP (mg/L),IgG (g/L)\n0,12.5,16\n28,6,15.9\n56,4.6,16.1\n")
