@@ -275,7 +275,7 @@ def test_the_case_names_what_is_only_seen_together(patient):
 def test_chains_say_what_a_calibration_of_a_straight_line_says() -> None:
     """Linear and normal: both covariances are the closed form's, so are contractions of parameters and predictions."""
     fit = calibrate(straight_line(VALUES, DAYS, sd=SD, prior=PRIOR), starts=1)
-    post = cs.sample(fit, method="nuts", draws=500, tune=150, seed=1)
+    post = cs.sample(fit, method="nuts", draws=200, tune=100, seed=1)
     size = len(fit.objective.names)
     sums = {"sum": np.ones(size)}
     here, there = identify(fit, predictions=sums).table(), identify(post, predictions=sums).table()
