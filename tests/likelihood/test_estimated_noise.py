@@ -77,7 +77,7 @@ def test_posterior_and_evidence_are_those_of_quadrature(noise: str, factor: floa
 
 def test_chains_find_the_same() -> None:
     post = cs.sample(
-        cs.calibrate(line(), starts=3), method="nuts", seed=1, draws=500, tune=200, progress=False
+        cs.calibrate(line(), starts=3), method="nuts", seed=1, draws=200, tune=120, progress=False
     )
     _, logs, slope = by_quadrature()
     frame = post.frame()
