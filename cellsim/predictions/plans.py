@@ -265,16 +265,28 @@ def background_given(background: Any, case: Case) -> Schedule:
     return background
 
 
-def on_background(plans: Mapping[str, Schedule], background: Schedule) -> dict[str, Schedule]:
+def on_background(
+    plans: Mapping[str, Schedule], background: Schedule, products: Sequence[Product] = ()
+) -> dict[str, Schedule]:
     """Every plan with the doses of background products that it does not give itself.
 
-    A plan that has doses of a background product has its own of it.
+    A plan that has doses of a background product has its own of it. One made without products counts its doses in the units of
+    `products`, the case's.
     """
+    known = {each.name for each in products}
     out = {}
     for name, plan in plans.items():
         own = {each.product for each in plan.infusions}
         more = tuple(each for each in background.infusions if each.product not in own)
-        out[name] = replace(plan, infusions=(*plan.infusions, *more)) if more else plan
+        told = {each.name for each in plan.products}
+        if not told and own <= known:
+            about = tuple(products)
+        elif told:
+            names = {each.product for each in more} - told
+            about = (*plan.products, *(each for each in products if each.name in names))
+        else:
+            about = ()
+        out[name] = replace(plan, infusions=(*plan.infusions, *more), products=about)
     return out
 
 

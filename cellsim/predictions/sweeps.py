@@ -533,7 +533,7 @@ def sweep(
         raise ScheduleError(problems)
     before, kept = history_given(history, case), background_given(background, case)
     alone = plans_given(schedules)
-    plans = on_background(alone, kept)
+    plans = on_background(alone, kept, case.products)
     if not isinstance(measures, Sequence | None):
         raise CellsimError(f"measures takes a list of measures, like [{measures!r}].")
     chosen = tuple(measures) if measures is not None else default_measures(objective.model, case=case)

@@ -376,6 +376,9 @@ def test_every_plan_keeps_the_background_unless_told_otherwise() -> None:
     assert "Every plan keeps the background" in found.report()
     rows = dict(zip(found.table()["schedule"], found.table()["given"], strict=True))
     assert sorted(rows["b later"].split("; ")) == ["a 8 mg", "b 4 mg"] and rows["nothing"] == "a 8 mg"
+    # a plan made without products counts in the case's units
+    bare = asked(fit, {"bare": cs.Schedule.at(b, cells=2.0, product="b")}, background=None)[0]
+    assert bare.table()["given"].tolist() == ["b 4 mg"]
     # doses of its own of that product are all it gets of it
     more = plan + cs.Schedule.at([3.0], cells=1.0, product="a", products=products)
     _, values = asked(fit, {"less of a": more})
