@@ -64,7 +64,8 @@ def test_a_clone_that_was_never_installed(source: Path) -> None:
 
 def test_a_wheel(source: Path, tmp_path: Path) -> None:
     pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--quiet"]
-    run(*pip, "wheel", "--no-deps", "--wheel-dir", tmp_path / "wheels", source)
+    # with the setuptools at hand; the archive below is built in an environment of its own
+    run(*pip, "wheel", "--no-build-isolation", "--no-deps", "--wheel-dir", tmp_path / "wheels", source)
     (wheel,) = (tmp_path / "wheels").glob("cellsim-*.whl")
     run(*pip, "install", "--no-deps", "--target", tmp_path / "site", wheel)
     is_complete(answer(tmp_path / "site"), tmp_path / "site")

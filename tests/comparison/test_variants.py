@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from patients import small_comparison, small_patient
+from patients import small_comparison, small_patient, small_variational
 from scipy import stats
 from small_cases import decay, decay_log_evidence, straight_line
 
@@ -23,6 +23,7 @@ from cellsim.errors import CalibrationError, CellsimError
 from cellsim.posterior.calibration import Calibration
 from cellsim.posterior.fitting import calibrate, optima
 from cellsim.posterior.posterior import sample
+from cellsim.posterior.variational import VariationalApproximation
 from cellsim.posterior.variational_fitting import variational_approximation
 
 DAYS, VALUES, SD = [0.5, 1.0, 2.0, 3.0], [10.3, 11.9, 12.4, 14.8], 0.5
@@ -71,6 +72,12 @@ def fall() -> Calibration:
 
 
 small = small_comparison
+
+
+@cache
+def known() -> dict[str, VariationalApproximation]:
+    """The variational approximations of the small patient's variants."""
+    return {name: small_variational(name) for name in small().fits}
 
 
 def line_evidence(kept: list[int], *, width: float = 1.0) -> float:
@@ -170,7 +177,7 @@ def test_where_an_approximation_cannot_be_refitted_the_optima_predict(
     assert found.how == "steps"
     assert found.elpd == pytest.approx(line_evidence([0, 1, 2, 3]) - line_evidence([0, 2, 3]), abs=2e-3)
     monkeypatch.setattr(power, "refit", lost)
-    doubts = comparison_of(fits, leave_out=False, progress=False).doubts
+    doubts = comparison_of(fits, approximations=known(), leave_out=False, progress=False).doubts
     assert any(each.startswith("other priors of") and "12 of 12" in each for each in doubts)
 
 
@@ -270,12 +277,14 @@ def test_a_comparison_comes_back_from_its_file(tmp_path: Path) -> None:
 def test_a_posterior_given_checks_its_variant() -> None:
     fit = small().fits["V0"]
     post = sample(fit, method="nuts", draws=150, tune=80, seed=3, hierarchy=False)
-    found = comparison_of({"V0": fit}, posteriors={"V0": post}, progress=False)
+    of_it = {"V0": known()["V0"]}
+    found = comparison_of({"V0": fit}, approximations=of_it, posteriors={"V0": post}, progress=False)
     check = found.checks["V0"]
     assert check.error < 0.2
     assert check.log_evidence == pytest.approx(fit.log_evidence, abs=1.0)
     # draws predict where their weights can be trusted, and then as Laplace does
-    by_laplace = {(each.by, each.group): each.elpd for each in comparison_of({"V0": fit}).left["V0"]}
+    without = comparison_of({"V0": fit}, approximations=of_it).left["V0"]
+    by_laplace = {(each.by, each.group): each.elpd for each in without}
     for each in found.left["V0"]:
         assert (each.how == "draws") == (each.shape <= LARGEST_SHAPE)
         if each.how == "draws":
@@ -324,7 +333,7 @@ def test_an_interrupt_while_rows_are_left_out_keeps_what_is_done(monkeypatch: py
         return real(objective, *args, **options)
 
     monkeypatch.setattr(module, "all_left_out", tired)
-    found = comparison_of({last: fits[last], **fits})
+    found = comparison_of({last: fits[last], **fits}, approximations=known())
     assert set(found.left) == {last} and "interrupted" in found.doubts[0]
     assert f"{found.order[0]} left nothing out" in str(found)
     assert f"predicted best by {last}" in found.verdict

@@ -14,7 +14,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
-from patients import small_fit, small_patient
+from patients import small_fit, small_patient, small_variational
 from small_cases import tiny_case
 
 import cellsim as cs
@@ -56,6 +56,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Report:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("cellsim.comparison.robustness_analysis.alterations_of", few_of)
         patch.setattr("cellsim.report.page.DPI", 40)
+        patch.setattr("cellsim.comparison.variants._TRIED", 1)  # of other priors, one group and all of them
         folder = tmp_path_factory.mktemp("report")
         return write_report(small_patient(), folder, starts=1, draws=10, length=60, seed=1)
 
@@ -71,8 +72,11 @@ def html(made: Report) -> str:
 
 @pytest.fixture
 def plain(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Pages without figures, of calibrations made before: for tests of words."""
+    """Pages without figures, of calibrations and approximations made before: for tests of words."""
     fits = {name: small_fit(name) for name in ("V2", "V0")}
+    made = {name: small_variational(name) for name in fits}
+    monkeypatch.setattr(cs.Calibration, "variational", lambda fit, **_: made[fit.variant])
+    monkeypatch.setattr("cellsim.comparison.variants._TRIED", 0)
     monkeypatch.setattr("cellsim.posterior.fitting.calibrate", lambda *_, variant, **__: fits[variant])
     monkeypatch.setattr("cellsim.report.page.ReportFolder.draw", lambda *_, **__: "")
 
