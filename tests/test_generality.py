@@ -318,7 +318,9 @@ def test_its_page_has_no_sentence_that_does_not_apply(
     )
     case = cs.load_case(SMALL)
     both = tuple(each.id for each in case.variants)
-    job = Job(case, ReportFolder(tmp_path), starts=1, draws=6, length=4, seed=1, variants=both, without=LONG)
+    job = Job(
+        case, ReportFolder(tmp_path), starts=1, draws=6, effective=4, seed=1, variants=both, without=LONG
+    )
     for name in both:
         job.calibrate(name)
         job.ask(name)

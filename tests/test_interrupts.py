@@ -256,7 +256,7 @@ def test_an_interrupt_within_a_step_of_a_report_ends_the_steps(
     case = decay([6.0, 3.7], [1.0, 2.0])
     interrupted_after(monkeypatch, fitting, "_descend", 2)
     job = Job(
-        case, ReportFolder(tmp_path), starts=6, draws=10, length=40, seed=1, variants=("",), without=LONG
+        case, ReportFolder(tmp_path), starts=6, draws=10, effective=40, seed=1, variants=("",), without=LONG
     )
     steps = {step.words: step for step in job.steps()}
     assert not job.run(steps["calibrating "])

@@ -484,16 +484,17 @@ def _plans(options: argparse.Namespace, case: Case) -> dict[str, Schedule]:
 def _report(options: argparse.Namespace) -> int:
     _quiet_figures()
     from cellsim.report.report import write_report
-    from cellsim.report.steps import LONG
+    from cellsim.report.steps import FEWEST_EFFECTIVE, LONG
 
     case = _case(options.case)
+    usual = FEWEST_EFFECTIVE if options.quick else 400
     made = write_report(
         case,
         options.out or f"{file_name(case.name)}-report",
         starts=options.starts,
         draws=options.draws,
         seed=options.seed,
-        length=options.length,
+        effective=usual if options.effective is None else options.effective,
         variants=options.variant,
         without=LONG if options.quick else options.without,
     )

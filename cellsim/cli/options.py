@@ -277,16 +277,19 @@ def parser_of(doing: Mapping[str, Doing]) -> argparse.ArgumentParser:
     _starts(report, 8)
     _draws(report, 200)
     report.add_argument(
-        "--length", type=int, default=400, metavar="N", help="draws of each of four chains (default: 400)"
+        "--effective",
+        type=int,
+        metavar="N",
+        help="effective draws of each posterior (default: 400, of a quick report 100)",
     )
     report.add_argument(
         "--without",
         action="append",
         metavar="STEP",
         default=[],
-        help="leave this out: sample, leave-out or robustness, which take minutes; may be given several times",
+        help="leave this out: leave-out or robustness, which take minutes; may be given both",
     )
-    report.add_argument("--quick", action="store_true", help="leave all of these out")
+    report.add_argument("--quick", action="store_true", help="leave both out, and ask for fewer draws")
     _seed(report)
     _out(report, "FOLDER", "where it is written (default: CASE-report)")
     return parser

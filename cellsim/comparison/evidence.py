@@ -12,11 +12,13 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
+from scipy.special import logsumexp
 
 from cellsim.errors import CalibrationError
 from cellsim.likelihood.objective import Objective
+from cellsim.posterior.approximation import LARGEST_SHAPE
 from cellsim.posterior.calibration import Calibration
-from cellsim.posterior.convergence import converged
+from cellsim.posterior.convergence import converged, smoothed_weights
 from cellsim.posterior.fitting import optima
 from cellsim.posterior.variational import VariationalApproximation, VariationalEvidence
 from cellsim.posterior.variational_fitting import refit
@@ -40,6 +42,7 @@ __all__ = [
     "evidence_slopes",
     "groups_of",
     "with_power",
+    "with_power_by_weights",
 ]
 
 # by what draws tell an evidence; and by either, a variant one, a variant the other
@@ -221,6 +224,37 @@ def evidence_slopes(fit: Calibration, normal: VariationalEvidence | None = None)
     known = {**by_laplace, **(normal.second if normal is not None else {})}
     second = np.array([known[name] for name in fit.objective.names])
     return {group: float(np.sum(1 - second[columns]) / 2) for group, columns in groups_of(fit).items()}
+
+
+def with_power_by_weights(post: Posterior, columns: Iterable[int], alpha: float) -> float:
+    """By how much the log evidence changes when the priors of some parameters are raised to a power, from weighted draws.
+
+    A standard normal prior raised to the power a, and normalised, is N(0, 1/a): every draw counts
+    a^(1/2) exp((1 - a) theta^2/2) times as much for each parameter, and the mean of that is the ratio of the evidences.
+
+    Parameters
+    ----------
+    post : Posterior
+        Weighted draws.
+    columns : iterable of int
+        Of theta.
+    alpha : float
+        Below one: wider priors.
+
+    Returns
+    -------
+    float
+        nan where the new weights cannot be trusted (Pareto k of 0.7 and more), and for chains.
+    """
+    weighted, chosen = post.drawn.weighted, list(columns)
+    if weighted is None:
+        return np.nan
+    bend = 0.5 * (1 - alpha) * (weighted.thetas[:, :, chosen] ** 2).sum(axis=2)
+    new = logsumexp(weighted.log_weights + bend + 0.5 * len(chosen) * np.log(alpha), axis=1)
+    fine = np.isfinite(new)
+    _, shape = smoothed_weights(new[fine])
+    old = logsumexp(weighted.log_weights)
+    return float(logsumexp(new[fine]) - old) if shape < LARGEST_SHAPE else np.nan
 
 
 def with_power(

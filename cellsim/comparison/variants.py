@@ -5,8 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from cellsim.comparison.comparison import Comparison, Power
-from cellsim.comparison.evidence import ALL, POWERS, Bridge, evidence_of, groups_of, with_power
+from cellsim.comparison.evidence import (
+    ALL,
+    POWERS,
+    Bridge,
+    evidence_of,
+    groups_of,
+    with_power,
+    with_power_by_weights,
+)
 from cellsim.comparison.left_out import Left, all_left_out
 from cellsim.comparison.verdicts import VARIATIONAL_OFF
 from cellsim.errors import CalibrationError, Problem
@@ -200,11 +210,13 @@ def comparison_of(
                     )
                     steps.update()
         so_far = Comparison(dict(fits), checks=checks, normals=_normals(found))
-        tried = list(_worth_trying(so_far))
+        tried, near = list(_worth_trying(so_far)), dict(found)
         with progress_bar(total=len(tried), title="other priors", progress=progress) as steps:
             for group, first, second in tried:
                 try:
-                    powers += [_power(so_far, found, group, alpha, first, second) for alpha in POWERS]
+                    powers += [
+                        _power(so_far, posteriors, near, group, alpha, first, second) for alpha in POWERS
+                    ]
                 except CalibrationError as error:
                     doubts.append(f"other priors of {group} could not be tried: {error}")
                 steps.update()
@@ -273,17 +285,26 @@ def _worth_trying(found: Comparison) -> Iterator[tuple[str, str, str]]:
 
 def _power(
     found: Comparison,
-    approximations: Mapping[str, VariationalApproximation],
+    posteriors: Mapping[str, Posterior],
+    approximations: dict[str, VariationalApproximation],
     group: str,
     alpha: float,
     first: str,
     second: str,
 ) -> Power:
-    """The lead by the comparison's own means, and what the other priors add to it by approximations, else by Laplace."""
+    """The lead by the comparison's own means, and what the other priors add to it by weights, else by approximations."""
     before = found.evidences[first] - found.evidences[second]
-    more = [
-        with_power(fit, groups_of(fit).get(group, ()), alpha, approximation=approximation)
-        - (fit.log_evidence if approximation is None else approximation.log_evidence)
-        for fit, approximation in ((found.fits[name], approximations.get(name)) for name in (first, second))
-    ]
+    more = []
+    for name in (first, second):
+        fit, post = found.fits[name], posteriors.get(name)
+        columns = groups_of(fit).get(group, [])
+        change = np.nan if post is None else with_power_by_weights(post, columns, alpha)
+        if np.isnan(change):
+            if post is not None and name not in approximations:
+                approximations[name] = fit.variational()
+            approximation = approximations.get(name)
+            change = with_power(fit, columns, alpha, approximation=approximation) - (
+                fit.log_evidence if approximation is None else approximation.log_evidence
+            )
+        more.append(change)
     return Power(group, alpha, first, second, before, before + more[0] - more[1])

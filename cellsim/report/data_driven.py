@@ -1,11 +1,11 @@
-"""The part of a report that answers which parameters are data-driven, by chains, by profiles and by Laplace."""
+"""The part of a report that answers which parameters are data-driven, by draws and by profiles."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from cellsim.files import file_name
-from cellsim.report.chains import apart_table, apart_words, chains_words, source_words
+from cellsim.report.draws import apart_table, apart_words, draws_words, source_words
 from cellsim.report.page import details, paragraphs, section, table
 from cellsim.report.profiles import predicted, seen
 from cellsim.report.report_summary import (
@@ -42,7 +42,7 @@ def learned(job: Job) -> tuple[str, str, str]:
         return section("learned", title, paragraphs([said]))
     known = set(fit.table()["group"])
     mechanism = [each for each in job.case.mechanism if each in known]
-    said = source_words(source, post, fit, left_out="sample" in job.without)
+    said = source_words(source, fit)
     return section(
         "learned",
         title,
@@ -73,8 +73,8 @@ def learned(job: Job) -> tuple[str, str, str]:
         ),
         "<h3>Where these numbers come from</h3>",
         paragraphs([said]),
-        job.output.said(f"Chains of {name or job.case.name}"),
-        job.output.part("Words on the chains", lambda: _chains(job, fit, post)) if post is not None else "",
+        job.output.said(f"Draws of {name or job.case.name}"),
+        job.output.part("Words on the draws", lambda: _draws(job, fit, post)) if post is not None else "",
         "<h3>Profiles: how much worse the fit becomes elsewhere</h3>",
         job.output.said("Profiles"),
         job.output.part("Words on the profiles", lambda: _profiles(job, source)),
@@ -87,9 +87,7 @@ def learned(job: Job) -> tuple[str, str, str]:
 
 def _kind(source: Approximated) -> str:
     """What the file of its table is called."""
-    return {"laplace": "parameters", "variational": "variational_approximation"}.get(
-        source.approximation.kind, "posterior"
-    )
+    return "parameters" if source.approximation.kind == "laplace" else "posterior"
 
 
 def _all(source: Approximated) -> pd.DataFrame:
@@ -100,49 +98,51 @@ def _all(source: Approximated) -> pd.DataFrame:
     return source.approximation.stamped(shown)
 
 
-def _chains(job: Job, fit: Calibration, post: Posterior) -> str:
-    """Doubts, where Laplace was wrong, and the pictures of the chains."""
+def _draws(job: Job, fit: Calibration, post: Posterior) -> str:
+    """Doubts, where Laplace was wrong, and the pictures of the draws."""
     from cellsim import plots
 
     apart = apart_table(fit, post)
-    file = job.output.csv(f"tables/{file_name(post.variant)}_laplace_and_chains.csv", apart)
+    file = job.output.csv(f"tables/{file_name(post.variant)}_laplace_and_draws.csv", apart)
     moved = apart[apart["apart"].abs() >= 0.1].head(12)
     return "".join(
         [
-            paragraphs([*chains_words(post), apart_words(apart)]),
+            paragraphs([*draws_words(post), apart_words(apart)]),
             details(
-                "Where chains and Laplace differ most: medians with 90 % intervals",
+                "Where draws and Laplace differ most: medians with 90 % intervals",
                 table(
                     moved,
                     names={
                         "laplace": "by Laplace",
-                        "chains": "by chains",
-                        "narrower": "sd by Laplace / chains",
+                        "draws": "by draws",
+                        "narrower": "sd by Laplace / draws",
                     },
                     file=file,
                 ),
             ),
             job.output.draw(
                 "prior_posterior",
-                "Prior (dashed) and posterior by chains of the mechanism's parameters; the number is "
+                "Prior (dashed) and posterior by draws of the mechanism's parameters; the number is "
                 "the contraction.",
                 lambda: plots.prior_posterior(post),
                 alt="Prior and posterior densities of the mechanism's parameters",
             ),
             details(
-                "The chains themselves",
+                "The draws themselves",
                 job.output.draw(
                     "trace",
                     "The six parameters about which the chains agree least: draws in order, and how the ranks of each "
                     "chain fill twenty classes, level when they agree.",
                     lambda: plots.trace(post),
                     alt="Traces and ranks of the chains",
-                ),
+                )
+                if post.method == "nuts"
+                else "",
                 job.output.draw(
                     "pair",
                     "The five parameters of the mechanism about which most was learned, against each other.",
                     lambda: plots.pair(post),
-                    alt="Pairs of parameters under the draws of the chains",
+                    alt="Pairs of parameters under the draws",
                 ),
             ),
         ]

@@ -35,7 +35,7 @@ def fitted(job: Job) -> tuple[str, str, str]:
         predicted += job.output.draw(
             "posterior_predictive",
             "What the laboratory might have printed had the model been true (median, 50 and 90 % of replicas from the "
-            f"chains, noise{' and sample effect' * _sample_effects(case)} included), beside what it printed.",
+            f"draws, noise{' and sample effect' * _sample_effects(case)} included), beside what it printed.",
             lambda: plots.posterior_predictive(post),
             alt="Posterior predictive of every analyte and visit",
         )

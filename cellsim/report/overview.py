@@ -33,7 +33,6 @@ _BRIEF = {
     "again": "Run it again",
 }
 _LEFT_OUT = {
-    "sample": "chains (and with them the check of the evidences by bridge sampling)",
     "leave-out": "prediction of left-out rows of left-out analytes and visits",
     "robustness": "the conclusions under everything that may have been otherwise",
 }
@@ -99,9 +98,10 @@ def _lead(job: Job) -> str:
     )
     said = [what, how, *_missing(job)]
     if job.main is not None:
-        rests_on = job.source(job.main).approximation
+        rests_on, drawn = job.source(job.main).approximation, job.posteriors.get(job.main)
+        worth = f" ({drawn.effective:.0f} effective draws)" if drawn is not None else ""
         said.append(
-            f"Numbers of {job.label(job.main)}, the mechanism shown in detail, come from {rests_on.name}: parameters, "
+            f"Numbers of {job.label(job.main)}, the mechanism shown in detail, come from {rests_on.name}{worth}: parameters, "
             "bands and schedules alike."
             + " They are not beyond doubt: see its reasons."
             * bool(rests_on.doubts)
@@ -205,7 +205,7 @@ def _doubts(job: Job) -> tuple[str, str, str]:
             said.append("Nothing gives reason to doubt the computation.")
         # what stands beside what is used, in places that compare the two
         said += [f"Of the calibration: {each}" for each in fit.approximation.doubts if each not in said]
-        chains = [f"Chains: {each}" for each in post.doubts if each not in said] if post is not None else []
+        drawn = [f"Draws: {each}" for each in post.doubts if each not in said] if post is not None else []
         facts = fit.diagnosis
         gives = (
             f"{facts['starts']['agree']} of {facts['starts']['count']} starts agree, {facts['starts']['failed']} "
@@ -213,7 +213,7 @@ def _doubts(job: Job) -> tuple[str, str, str]:
             + "; ".join(f"{key}: {given_words(job.case, key, each)}" for key, each in facts["doses"].items())
             + "."
         )
-        parts.append(f"<h3>{escape(job.label(name))}</h3>" + paragraphs([*said, *chains, gives]))
+        parts.append(f"<h3>{escape(job.label(name))}</h3>" + paragraphs([*said, *drawn, gives]))
     noted = [str(each) for each in job.case.check() if each.severity == "doubt"]
     about = details(f"Doubts about the case itself ({len(noted)})", paragraphs(noted)) if noted else ""
     return section("doubts", "Reasons to doubt", *parts, about)

@@ -1,4 +1,4 @@
-"""The main job on one case: audit, every variant, profiles, chains, other schedules, robustness, and one page.
+"""The main job on one case: audit, every variant, profiles, other schedules, robustness, and one page.
 
 Each result is written the moment it is ready, so that a later failure loses nothing; a step that fails is said on
 the page where its result would have stood, and an interrupt (Ctrl-C, or the SIGTERM of a cluster) goes straight to
@@ -48,7 +48,7 @@ class Report:
     fits : mapping of str to Calibration
         By variant.
     sweeps : mapping of str to Sweep
-        By variant; from chains where there are any to be used.
+        By variant.
     posteriors : mapping of str to Posterior
         Of the variants that were sampled.
     profiles, predictions, comparison, robustness : Profiles, Profiles, Comparison, Robustness or None
@@ -81,7 +81,7 @@ def write_report(
     *,
     starts: int = 8,
     draws: int = 200,
-    length: int = 400,
+    effective: int = 400,
     seed: int = 1,
     variants: Sequence[str] | None = None,
     without: Sequence[str] = (),
@@ -89,9 +89,8 @@ def write_report(
 ) -> Report:
     """Do everything with a case and write it all down.
 
-    Audit, calibration of every variant, other schedules, profiles of parameters and predictions, chains of the variant
-    shown and of the best null, the variants against each other, every conclusion again under what may have been
-    otherwise, one page.
+    Audit, calibration and draws of every variant, other schedules, profiles of parameters and predictions, the variants
+    against each other, every conclusion again under what may have been otherwise, one page.
 
     Parameters
     ----------
@@ -102,14 +101,14 @@ def write_report(
         Of each calibration.
     draws : int
         Posterior draws of every comparison and band, and as many of the prior.
-    length : int
-        Draws of each of four chains.
+    effective : int
+        Effective draws asked for of each posterior; the first page waits for a hundred of the variant shown.
     seed : int
         Of everything.
     variants : sequence of str, optional
         All of the case's model space by default.
     without : sequence of str
-        What to leave out of what takes minutes: ``"sample"``, ``"leave-out"``, ``"robustness"``. The page says so.
+        What to leave out of what takes minutes: ``"leave-out"``, ``"robustness"``. The page says so.
     progress : bool, optional
         Show what is being done and about how long it still takes; by default only on a terminal.
 
@@ -134,7 +133,11 @@ def write_report(
     'index.html'
     """
     chosen = _chosen(
-        case, variants, without, {"starts": (starts, 1), "draws": (draws, 1), "length": (length, 4)}, seed
+        case,
+        variants,
+        without,
+        {"starts": (starts, 1), "draws": (draws, 1), "effective": (effective, 1)},
+        seed,
     )
     output = ReportFolder(Path(folder))
     output.folder.mkdir(parents=True, exist_ok=True)
@@ -143,7 +146,7 @@ def write_report(
         output,
         starts=starts,
         draws=draws,
-        length=length,
+        effective=effective,
         seed=seed,
         variants=chosen,
         without=without,

@@ -9,13 +9,11 @@ from cellsim.dosing.infusions import amounts_text
 from cellsim.files import file_name, replaced
 from cellsim.posterior.approximation import KINDS
 from cellsim.predictions.plans import AS_GIVEN
-from cellsim.report.chains import plans_apart
 from cellsim.report.page import details, link, paragraphs, section, table
 from cellsim.report.products import (
     across_variants,
     contrast_table,
     contrast_words,
-    main_outcome,
     persists_words,
     plan_table,
     plan_words,
@@ -111,7 +109,7 @@ def _trail(job: Job) -> dict[str, float]:
 
 
 def _drawn_from(job: Job) -> str:
-    """Which mechanisms are drawn from chains, and which are not."""
+    """Which mechanisms have draws, and which have not."""
     by: dict[str, list[str]] = {}
     for name in job.sweeps:
         by.setdefault(job.sweeps[name].approximation.name, []).append(name or job.case.name)
@@ -206,7 +204,6 @@ def what_if(job: Job) -> tuple[str, str, str]:
             ]
         ),
         head,
-        _before_chains(job, name),
         details(
             "Every measure of every schedule",
             table(
@@ -225,21 +222,6 @@ def what_if(job: Job) -> tuple[str, str, str]:
         _across(job),
         f'<p class="quiet">{link(f"tables/{file_name(name)}_contrasts.csv", "Every pair of schedules")}, '
         f"{link(f'tables/{file_name(name)}_draws.csv.gz', 'every draw')}.</p>",
-    )
-
-
-def _before_chains(job: Job, name: str) -> str:
-    """The same days by chains and by what there was before them, where both are there."""
-    if name not in job.before_chains:
-        return ""
-    frame, outcome = plans_apart(job.sweeps[name], job.before_chains[name]), main_outcome(job.sweeps[name])
-    if frame.empty:
-        return ""
-    means = job.before_chains[name].approximation.name
-    file = job.output.csv(f"tables/{file_name(name)}_before_chains.csv", frame)
-    return details(
-        f"The same by {means}, beside the chains: {outcome.label if outcome is not None else ''}",
-        table(frame, names={"other": f"by {means}", "chains": "by chains"}, file=file),
     )
 
 

@@ -24,15 +24,18 @@ if TYPE_CHECKING:
     from cellsim.identifiability.profiles import Profiles
     from cellsim.posterior.calibration import Calibration
     from cellsim.posterior.posterior import Posterior
-    from cellsim.posterior.variational import VariationalApproximation
     from cellsim.predictions.sweeps import Sweep
 
-__all__ = ["LONG", "Job", "ReportStep"]
+__all__ = ["FEWEST_EFFECTIVE", "LONG", "Job", "ReportStep"]
 
-LONG = ("sample", "leave-out", "robustness")
+LONG = ("leave-out", "robustness")
 """What takes minutes and can be left out."""
 
-_TUNE = 400
+FEWEST_EFFECTIVE = 100
+"""Effective draws that the first page waits for, and all that a quick report asks for."""
+
+# draws that are handed out (of each chain, where nothing is nearly linear), and those dropped before
+_DRAWS, _TUNE = 400, 400
 # with fewer draws in half the chains than this many a parameter no bridge can be built
 _BRIDGE = 4
 
@@ -68,8 +71,8 @@ class Job:
     ----------
     case : Case
     output : ReportFolder
-    starts, draws, length, seed : int
-        Of calibrations; of comparisons and bands; of each of four chains; of everything.
+    starts, draws, effective, seed : int
+        Of calibrations; of comparisons and bands; effective draws of each posterior; of everything.
     variants : tuple of str
     without : collection of str
         Which of :data:`LONG` are left out.
@@ -84,19 +87,17 @@ class Job:
         *,
         starts: int,
         draws: int,
-        length: int,
+        effective: int,
         seed: int,
         variants: tuple[str, ...],
         without: Collection[str] = (),
         progress: bool | None = None,
     ) -> None:
         self.case, self.output, self.progress = case, output, progress
-        self.starts, self.draws, self.length, self.seed = starts, draws, length, seed
+        self.starts, self.draws, self.effective, self.seed = starts, draws, effective, seed
         self.variants, self.without = variants, tuple(each for each in LONG if each in without)
         self.fits: dict[str, Calibration] = {}
         self.sweeps: dict[str, Sweep] = {}
-        self.approximations: dict[str, VariationalApproximation] = {}
-        self.before_chains: dict[str, Sweep] = {}
         self.posteriors: dict[str, Posterior] = {}
         self.profiles: Profiles | None = None
         self.predictions: Profiles | None = None
@@ -115,39 +116,40 @@ class Job:
 
     def steps(self) -> list[ReportStep]:
         """Everything but the page; costs are seconds of a case with a hundred parameters on two cores, for their proportions."""
-        sampled, left_out = "sample" not in self.without, "leave-out" not in self.without
+        left_out = "leave-out" not in self.without
         shown = self.case.default_variant
         first = [shown] if shown in self.variants else list(self.variants)
         others = [name for name in self.variants if name not in first]
-        out = [ReportStep("case", 1, self.inputs), *self._of_variants(first)]
+        early = min(self.effective, FEWEST_EFFECTIVE)
+        out = [ReportStep("case", 1, self.inputs), *self._of_variants(first, early)]
         # what a reader waits for: the fit and the schedules of the mechanism that is shown
         out[-1] = replace(out[-1], page=True)
-        out += self._of_variants(others)
+        if early < self.effective:
+            out += self._of_variants(first, self.effective, fitted=True)
+        out += self._of_variants(others, self.effective)
         out += [ReportStep("profiles", 3, self.profile), ReportStep("predictions", 10, self.predict)]
-        if sampled:
-            out[-1] = replace(out[-1], page=True)
-            out += [
-                ReportStep("chains of the mechanism shown", 400, lambda: self.sample(self.main), page=True)
-            ]
-            out += [ReportStep("chains of the null", 350, lambda: self.sample(self.null))]
         out += [
             ReportStep(
-                "variants held against each other", 560 if left_out else 40, self.compare, page=left_out
+                "variants held against each other", 400 if left_out else 2, self.compare, page=left_out
             )
         ]
         if "robustness" not in self.without:
             out += [ReportStep("robustness", 600, self.robustness_step)]
         return out
 
-    def _of_variants(self, names: Sequence[str]) -> list[ReportStep]:
-        kinds = (
+    def _of_variants(self, names: Sequence[str], effective: int, *, fitted: bool = False) -> list[ReportStep]:
+        kinds: list[tuple[str, float, Callable[[str], None]]] = [
             ("calibrating", 6, self.calibrate),
-            ("variational approximation of", 10, self.near),
-            ("schedules under", 7, self.ask),
-        )
+            (
+                f"{effective} effective draws of",
+                10 + effective / 8,
+                partial(self.sample, effective=effective),
+            ),
+            ("schedules under", 5, self.ask),
+        ]
         return [
             ReportStep(f"{words} {name}", cost, partial(work, name), one_variant=True)
-            for words, cost, work in kinds
+            for words, cost, work in kinds[fitted:]
             for name in names
         ]
 
@@ -186,20 +188,8 @@ class Job:
         self.fits[name] = fit
         self._tables(name, {"parameters": fit.table, "rows": fit.rows})
 
-    def near(self, name: str) -> None:
-        """The Gaussian variational approximation of the posterior of one variant."""
-        fit = self.fits.get(name)
-        if fit is None:
-            return
-        approximation = self.output.attempt(
-            f"Variational approximation of {name or self.case.name}", fit.variational
-        )
-        if approximation is not None:
-            self.approximations[name] = approximation
-            self._tables(name, {"variational_approximation": approximation.table})
-
     def ask(self, name: str) -> None:
-        """The schedules under one variant, written at once; from its chains when they can be used."""
+        """The schedules under one variant, written at once."""
         from cellsim.predictions.sweeps import sweep
 
         if not self.plans or name not in self.fits:
@@ -207,6 +197,7 @@ class Job:
         schedules = {each.name: each.schedule for each in self.plans}
 
         def work() -> Sweep:
+<<<<<<< HEAD
             options: dict[str, Any] = {"until": self.until, "draws": self.draws, "seed": self.seed}
             # these plans say in their names what they leave out
             options["background"] = None
@@ -217,6 +208,9 @@ class Job:
                 if self.approximations.pop(name, None) is None:
                     raise
                 return sweep(self.source(name), schedules, **options)
+=======
+            return sweep(self.source(name), schedules, until=self.until, draws=self.draws, seed=self.seed)
+>>>>>>> 7ae3540 (A report rests on weighted draws of every mechanism: the first page on a hundred effective ones, evidences and other priors on the same draws; chains walk only where nothing is nearly linear)
 
         result = self.output.attempt(f"Schedules under {name}", work)
         if result is None:
@@ -267,49 +261,52 @@ class Job:
         self.seen = self.output.attempt("What the rows can see", lambda: identify(fit, seed=self.seed))
         self.predictions = self.output.attempt("Predictions", work)
 
-    def sample(self, name: str | None) -> None:
-        """Chains of one variant, saved at once, and the schedules asked again of them.
+    def sample(self, name: str, *, effective: int) -> None:
+        """Draws of one variant, saved at once.
 
-        Spreads of hierarchies are held as in a calibration, so that one run also gives the evidence by bridge.
+        Spreads of hierarchies are held as in a calibration, so that all evidences are of the same priors. Chains walk
+        where nothing is nearly linear.
         """
         from cellsim.posterior.posterior import sample
 
-        if name is None or not self.fits[name].objective.names:
+        fit = self.fits.get(name)
+        if fit is None or not fit.objective.names:
             return
+
+        def drawn() -> Posterior:
+            options: dict[str, Any] = {
+                "draws": max(_DRAWS, self.draws),
+                "seed": self.seed,
+                "hierarchy": False,
+                "progress": self.progress,
+            }
+            try:
+                return sample(fit, method="collapsed", effective=effective, **options)
+            except CutShortError:
+                raise
+            except CalibrationError:
+                return sample(fit, method="nuts", tune=_TUNE, **options)
 
         def work() -> Posterior | None:
             try:
-                post = sample(
-                    self.fits[name],
-                    method="nuts",
-                    draws=self.length,
-                    tune=min(_TUNE, max(40, self.length)),
-                    seed=self.seed,
-                    hierarchy=False,
-                    progress=self.progress,
-                )
+                post = drawn()
             except CutShortError:
-                self.stopped = f"chains of {name}"
+                self.stopped = f"draws of {name}"
                 return None
             self._folder("posteriors")
             post.save(self.output.folder / f"posteriors/{file_name(name)}.nc")
             if post.interrupted:
-                self.stopped = f"chains of {name}"
+                self.stopped = f"draws of {name}"
             return post
 
-        post = self.output.attempt(f"Chains of {name or self.case.name}", work)
-        if post is None:
-            return
-        self.posteriors[name] = post
-        self._tables(name, {"posterior": post.table})
-        if self.source(name) is post and name in self.sweeps:
-            before = self.sweeps[name]
-            self.ask(name)
-            if self.sweeps[name] is not before:
-                self.before_chains[name] = before
+        post = self.output.attempt(f"Draws of {name or self.case.name}", work)
+        before = self.posteriors.get(name)
+        if post is not None and (before is None or post.effective >= before.effective):
+            self.posteriors[name] = post
+            self._tables(name, {"posterior": post.table})
 
     def compare(self) -> None:
-        """The variants against each other: bridge, left-out rows, other priors."""
+        """The variants against each other: evidence, left-out rows, other priors."""
         from cellsim.comparison.variants import comparison_of
 
         if not self.fits:
@@ -320,14 +317,15 @@ class Job:
             long = {
                 name: post
                 for name, post in self.posteriors.items()
-                if self.source(name) is post
-                and post.thetas.shape[0] * (post.thetas.shape[1] // 2) >= _BRIDGE * post.thetas.shape[2]
+                if post.method == "collapsed"
+                or post.thetas.shape[0] * (post.thetas.shape[1] // 2) >= _BRIDGE * post.thetas.shape[2]
             }
+            left_out = "leave-out" not in self.without
             found = comparison_of(
                 dict(sorted(self.fits.items(), key=lambda item: item[0] != self.main)),
                 posteriors=long,
-                approximations=self.approximations,
-                leave_out="leave-out" not in self.without,
+                leave_out=left_out,
+                nearest=left_out or len(long) < len(self.fits),
                 progress=self.progress,
             )
             if found.interrupted:
@@ -352,7 +350,6 @@ class Job:
                 if self.case.variants and len(self.fits) < len(self.case.variants)
                 else None,
                 fits=self.fits,
-                approximations=self.approximations,
                 starts=self.starts,
                 seed=self.seed,
                 progress=self.progress,
@@ -391,11 +388,11 @@ class Job:
 
         if self.comparison is not None:
             return self.comparison
+        from cellsim.comparison.evidence import evidence_of
+
         shown_first = dict(sorted(self.fits.items(), key=lambda item: item[0] != self.main))
-        return Comparison(
-            shown_first,
-            normals={name: approximation.evidence for name, approximation in self.approximations.items()},
-        )
+        weighted = {name: post for name, post in self.posteriors.items() if post.method == "collapsed"}
+        return Comparison(shown_first, checks={name: evidence_of(post) for name, post in weighted.items()})
 
     @property
     def null(self) -> str | None:
@@ -406,15 +403,12 @@ class Job:
         others = [name for name in found.order if name in found.roles.nulls and name != self.main]
         return next(iter(others), None)
 
-    def source(self, name: str) -> Calibration | VariationalApproximation | Posterior:
+    def source(self, name: str) -> Calibration | Posterior:
         """What every posterior number of a variant is drawn from, its schedules, bands and tables alike.
 
-        Its chains when they can be used, or else the variational approximation, or the Laplace approximations when there is none.
+        Its draws with every doubt about them, or the Laplace approximations when there are none.
         """
-        from cellsim.report.chains import usable
-
-        post = self.posteriors.get(name)
-        return post if post is not None and usable(post) else self.approximations.get(name, self.fits[name])
+        return self.posteriors.get(name, self.fits[name])
 
     def label(self, name: str) -> str:
         """A variant with its name, for a sentence."""
@@ -425,7 +419,8 @@ class Job:
     def command(self) -> str:
         """What makes this report again, from its own folder."""
         words = ["cellsim", "report", self.home or self.case.name, "--out", "again", "--seed", str(self.seed)]
-        words += ["--starts", str(self.starts), "--draws", str(self.draws), "--length", str(self.length)]
+        words += ["--starts", str(self.starts), "--draws", str(self.draws)]
+        words += ["--effective", str(self.effective)]
         if self.without == LONG:
             words += ["--quick"]
         else:
@@ -445,7 +440,7 @@ class Job:
             "seed": self.seed,
             "starts": self.starts,
             "draws": self.draws,
-            "length": self.length,
+            "effective": self.effective,
             "without": self.without,
             "variants": list(self.variants),
             "shown_in_detail": self.main,

@@ -223,7 +223,7 @@ def test_report_starts_on_what_check_passes(tmp_path: Path) -> None:
         tmp_path,
         starts=1,
         draws=4,
-        length=4,
+        effective=4,
         without=("sample", "leave-out", "robustness"),
         progress=False,
     )

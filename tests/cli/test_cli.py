@@ -288,14 +288,15 @@ def test_report_writes_its_page(
     assert "Calibration of V0 failed. no." in seen.err
     assert asked == {
         "case": "small", "out": str(tmp_path / "out"), "variants": ["V2"], "starts": 1, "draws": 4, "seed": 3,
-        "length": 400, "without": [],
+        "effective": 400, "without": [],
     }  # fmt: skip
     assert main(["report", str(folder), "--starts", "9"]) == 1  # nothing could be calibrated
     assert asked["out"] == "small-report"
     assert main(["report", str(folder), "--quick"]) == 130  # interrupted, and the page is there all the same
     assert asked["without"] == LONG and "what was ready is written" in capsys.readouterr().err
-    main([*words, "--without", "sample", "--without", "robustness"])
-    assert asked["without"] == ["sample", "robustness"]
+    assert asked["effective"] == FEWEST_EFFECTIVE
+    main([*words, "--without", "leave-out", "--effective", "50"])
+    assert asked["without"] == ["leave-out"] and asked["effective"] == 50
 
 
 def test_sample_draws_and_an_interrupt_keeps_the_draws(

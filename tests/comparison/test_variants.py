@@ -15,7 +15,15 @@ from small_cases import decay, decay_log_evidence, straight_line
 
 import cellsim as cs
 from cellsim.comparison.comparison import Comparison, Power
-from cellsim.comparison.evidence import ALL, Bridge, bridge, evidence_slopes, groups_of, with_power
+from cellsim.comparison.evidence import (
+    ALL,
+    Bridge,
+    bridge,
+    evidence_slopes,
+    groups_of,
+    with_power,
+    with_power_by_weights,
+)
 from cellsim.comparison.left_out import LARGEST_SHAPE, groups_of_rows, left_out, smoothed, stacking
 from cellsim.comparison.variants import compare, comparison_of
 from cellsim.comparison.verdicts import LAPLACE_OFF, laplace_off, nulls_words
@@ -25,6 +33,7 @@ from cellsim.posterior.fitting import calibrate, optima
 from cellsim.posterior.posterior import sample
 from cellsim.posterior.variational import VariationalApproximation
 from cellsim.posterior.variational_fitting import variational_approximation
+from cellsim.posterior.weighted_draws import Weighted
 
 DAYS, VALUES, SD = [0.5, 1.0, 2.0, 3.0], [10.3, 11.9, 12.4, 14.8], 0.5
 FALL = ([1.4, 1.1, 0.45], [0.2, 1.0, 2.5])
@@ -208,6 +217,20 @@ def test_evidence_under_another_power_is_that_of_a_wider_normal_prior(alpha: flo
     assert with_power(line(), groups_of(line())[ALL], alpha, approximation=approximation) == pytest.approx(
         exact, abs=2e-3
     )
+
+
+@pytest.mark.parametrize("alpha", [0.8, 2.0])
+def test_weighted_draws_tell_the_evidence_under_another_power(alpha: float) -> None:
+    """Witness: the closed form of the line. Of a posterior that is its prior, far wider priors are not seen."""
+    post = cs.sample(line(), method="collapsed", effective=400, hierarchy=False, seed=1)
+    change = with_power_by_weights(post, groups_of(line())[ALL], alpha)
+    exact = line_evidence([0, 1, 2, 3], width=alpha**-0.5) - line_evidence([0, 1, 2, 3], width=1.0)
+    assert change == pytest.approx(exact, abs=0.05)
+    nothing_learned = Weighted(
+        np.random.default_rng(1).standard_normal((400, 1, 4)), np.zeros((400, 1)), (), 0.0, 400, 400
+    )
+    blind = replace(post, drawn=replace(post.drawn, weighted=nothing_learned))
+    assert np.isnan(with_power_by_weights(blind, range(4), 0.1))
 
 
 def test_the_slope_is_the_derivative_of_the_closed_form() -> None:

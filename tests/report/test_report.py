@@ -23,7 +23,7 @@ from cellsim.errors import CellsimError, CutShortError, ScheduleError
 from cellsim.plots.style import figure_of
 from cellsim.predictions.plans import plans_from_table, plans_of, plans_table
 from cellsim.report import report_summary as words
-from cellsim.report.chains import apart_table, apart_words, plans_apart, usable
+from cellsim.report.draws import apart_table, apart_words
 from cellsim.report.overview import page_of
 from cellsim.report.page import ReportFolder, copy_case, figure, page, table
 from cellsim.report.products import contrast_words, persists_words
@@ -39,7 +39,6 @@ FIGURES = (
         "parameters_mechanism",
         "parameters",
         "prior_posterior",
-        "trace",
         "pair",
         "profile",
         "predictions",
@@ -52,13 +51,13 @@ FIGURES = (
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Report:
-    """One start, ten draws, two variants, short chains of both, and two alterations."""
+    """One start, ten draws, two variants, sixty effective draws of both, and two alterations."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("cellsim.comparison.robustness_analysis.alterations_of", few_of)
         patch.setattr("cellsim.report.page.DPI", 40)
         patch.setattr("cellsim.comparison.variants._TRIED", 1)  # of other priors, one group and all of them
         folder = tmp_path_factory.mktemp("report")
-        return write_report(small_patient(), folder, starts=1, draws=10, length=60, seed=1)
+        return write_report(small_patient(), folder, starts=1, draws=10, effective=120, seed=1)
 
 
 def few_of(case: cs.Case) -> list[Alteration]:
@@ -136,7 +135,7 @@ def test_the_command_makes_it_again_from_its_own_folder(made: Report, html: str)
     assert copy.files["measurements.tsv"] == small_patient().files["measurements.tsv"]
     assert (copy.timeline, copy.priors) == (small_patient().timeline, small_patient().priors)
     assert options[:2] == ["--out", "again"]
-    assert options[2:] == ["--seed", "1", "--starts", "1", "--draws", "10", "--length", "60"]
+    assert options[2:] == ["--seed", "1", "--starts", "1", "--draws", "10", "--effective", "120"]
     assert how["command"] in text_of(html) and how["seed"] == 1 and how["versions"]["numpy"] == np.__version__
 
 
@@ -218,8 +217,8 @@ def test_what_cannot_be_is_refused_before_anything_is_computed(tmp_path: Path) -
         ({"variants": ["V22"]}, "V2"),
         ({"starts": 0}, "starts = 0"),
         ({"draws": 0}, "draws = 0"),
-        ({"length": 3}, "length = 3"),
-        ({"without": ["sampling"]}, "sample"),
+        ({"effective": 0}, "effective = 0"),
+        ({"without": ["robust"]}, "robustness"),
         ({"variants": []}, "no variant"),
     ):
         with pytest.raises(CellsimError, match=meant):
@@ -290,10 +289,14 @@ def test_a_contrast_says_what_was_assumed_and_what_was_learned() -> None:
 # ---- chains, robustness, interrupts -----------------------------------------------------------------------
 
 
-def test_numbers_come_from_chains_where_these_can_be_used(made: Report, html: str) -> None:
+def test_all_numbers_of_a_mechanism_come_from_its_draws(made: Report, html: str) -> None:
     text, post = text_of(html), made.posteriors["V2"]
-    assert usable(post) and set(made.posteriors) == {"V2", "V0"}
-    assert "come from chains of the No-U-Turn sampler (4 x 60 draws" in text
+    assert post.usable and post.effective >= 120 and set(made.posteriors) == {"V2", "V0"}
+    count = len(post.drawn.weighted.thetas)
+    assert (
+        f"come from {count} weighted draws of the collapsed sampler, worth {post.effective:.0f} independent ones"
+        in text
+    )
     # so do the schedules: the sweep of the same draws says the same
     plans = {each.name: each.schedule for each in plans_of(post.case)}
     again = cs.sweep(post, plans, until=made.sweeps["V2"].until, draws=10, seed=1)
@@ -302,8 +305,6 @@ def test_numbers_come_from_chains_where_these_can_be_used(made: Report, html: st
     for doubt in post.doubts:
         assert re.sub(r"\s+", " ", doubt) in text
     assert cs.Posterior.load(made.folder / "posteriors/V2.nc").thetas == pytest.approx(post.thetas)
-    short = cs.Posterior(post.objective, replace(post.drawn, thetas=post.thetas[:, :20]))
-    assert not usable(short)
 
 
 def test_where_laplace_was_put_elsewhere_is_told(made: Report) -> None:
@@ -316,9 +317,6 @@ def test_where_laplace_was_put_elsewhere_is_told(made: Report) -> None:
     before = apart_table(fit, post).set_index("parameter")["apart"]["kappa"]
     assert table["parameter"][0] == "kappa" and table["apart"][0] == pytest.approx(before - 3, abs=1e-9)
     assert "kappa (-" in apart_words(table)
-    one = made.sweeps["V2"]
-    days = plans_apart(one, one)
-    assert list(days["plan"]) == list(one.schedules) and (days["chains"] == days["other"]).all()
 
 
 def test_what_was_learned_of_the_mechanism_is_named(made: Report, html: str) -> None:
@@ -396,14 +394,12 @@ def test_what_is_left_out_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert (
         not list(tmp_path.glob("failures.json")) or json.loads((tmp_path / "failures.json").read_text()) == {}
     )
-    assert not made.posteriors and made.robustness is None and not made.failures
+    assert set(made.posteriors) == {"V2", "V0"} and made.robustness is None and not made.failures
     assert made.comparison is not None and not made.comparison.left
-    assert (
-        "Left out as asked: chains" in text
-        and "come from the variational approximation, because chains" in text
-    )
-    assert "come from the variational approximation: parameters, bands and schedules alike" in text
-    assert "Draws of V2 and V0 are from the variational approximation: good for a direction" in text
+    assert "Left out as asked: prediction of left-out rows" in text
+    worth = f"{made.posteriors['V2'].effective:.0f} effective draws"
+    assert f"come from the collapsed sampler ({worth}): parameters, bands and schedules alike" in text
+    assert "Draws of V2 and V0 are from the collapsed sampler." in text
     assert "--quick" in json.loads((tmp_path / "report.json").read_text())["command"]
 
 
@@ -411,7 +407,7 @@ def test_what_is_left_out_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 def test_one_approximation_draws_everything_of_a_report(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Without chains the variational approximation: a course drawn in two figures is one course, to the solver's tolerance."""
+    """A course drawn in two figures is one course, to the solver's tolerance."""
     shown: dict[str, Any] = {}
 
     def kept(_: ReportFolder, name: str, caption: str, make: Callable[[], Any], **__: object) -> str:
@@ -425,19 +421,17 @@ def test_one_approximation_draws_everything_of_a_report(
     assert not made.failures and len(shown) == 6
     for axes in shown.values():
         foot = " ".join(" ".join(text.get_text() for text in figure_of(axes).texts).split())
-        assert "Numbers rest on the variational approximation" in foot and "Laplace" not in foot
+        assert "Numbers rest on the collapsed sampler" in foot and "Laplace" not in foot
     days = np.arange(1.0, 100.0)
     drawn = []
     for name, gid in (("drives", "D"), ("what_if", "course-as given")):
         line = next(line for axes in shown[name] for line in axes.lines if line.get_gid() == gid)
         drawn.append(np.interp(days, *line.get_data()))
     assert drawn[0] == pytest.approx(drawn[1], rel=1e-4)
-    for file in ("V2_what_if", "V2_contrasts", "V2_variational_approximation"):
-        assert set(pd.read_csv(tmp_path / f"tables/{file}.csv")["approximation"]) == {
-            "the variational approximation"
-        }
+    for file in ("V2_what_if", "V2_contrasts", "V2_posterior"):
+        assert set(pd.read_csv(tmp_path / f"tables/{file}.csv")["approximation"]) == {"the collapsed sampler"}
     told = json.loads((tmp_path / "report.json").read_text())["approximations"]
-    assert {name: each["kind"] for name, each in told.items()} == {"V2": "variational", "V0": "variational"}
+    assert {name: each["kind"] for name, each in told.items()} == {"V2": "collapsed", "V0": "collapsed"}
     plt.close("all")
 
 
@@ -458,15 +452,15 @@ def test_an_interrupt_keeps_what_is_done_and_writes_the_page(
     assert (tmp_path / "one/calibrations/V2.json").is_file()
     assert json.loads((tmp_path / "one/report.json").read_text())["interrupted"] == "calibrating V0"
 
-    # in the middle of sampling: nothing to keep of the chains, and nothing is begun after them
+    # in the middle of sampling: nothing to keep of the draws, and nothing is begun after them
     def early(*_: object, **__: object) -> cs.Posterior:
-        raise CutShortError("interrupted before every chain had left its warm-up; nothing to keep.")
+        raise CutShortError("interrupted before any draw was weighted; nothing to keep.")
 
     monkeypatch.setattr("cellsim.posterior.fitting.calibrate", lambda *_, variant, **__: small_fit(variant))
     monkeypatch.setattr("cellsim.posterior.posterior.sample", early)
     second = write_report(small_patient(), tmp_path / "two", starts=1, draws=3)
-    assert second.interrupted == "chains of V2" and second.comparison is None and not second.failures
-    assert second.profiles is not None and set(second.sweeps) == {"V2", "V0"}
+    assert second.interrupted == "draws of V2" and second.comparison is None and not second.failures
+    assert second.profiles is None and not second.sweeps and set(second.fits) == {"V2"}
 
 
 def test_what_a_model_does_not_have_is_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -481,7 +475,7 @@ def test_what_a_model_does_not_have_is_left_out(tmp_path: Path, monkeypatch: pyt
         {"y": "x"}, [("y", 1.0, 1.0), ("y", 10.0, 9.0)], {"k": ("log-normal", -2.3, 0.5)}, doses=[(2.0, "bag", 50.0)],
     )  # fmt: skip
     job = Job(
-        case, ReportFolder(tmp_path), starts=1, draws=10, length=4, seed=1, variants=("",), without=LONG
+        case, ReportFolder(tmp_path), starts=1, draws=10, effective=4, seed=1, variants=("",), without=LONG
     )
     job.calibrate("")
     job.ask("")
