@@ -224,7 +224,7 @@ def test_report_starts_on_what_check_passes(tmp_path: Path) -> None:
         starts=1,
         draws=4,
         effective=4,
-        without=("sample", "leave-out", "robustness"),
+        without=("leave-out", "robustness"),
         progress=False,
     )
     # figures of named quantities are missing in a model without them; nothing else is
