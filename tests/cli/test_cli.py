@@ -28,7 +28,7 @@ from cellsim.errors import CellsimError
 from cellsim.identifiability import profile_search, profiles
 from cellsim.library import case_folder
 from cellsim.posterior import sampler as sampling
-from cellsim.report.steps import LONG
+from cellsim.report.steps import FEWEST_EFFECTIVE, LONG
 
 Captured = pytest.CaptureFixture[str]
 
