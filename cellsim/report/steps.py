@@ -197,20 +197,9 @@ class Job:
         schedules = {each.name: each.schedule for each in self.plans}
 
         def work() -> Sweep:
-<<<<<<< HEAD
-            options: dict[str, Any] = {"until": self.until, "draws": self.draws, "seed": self.seed}
             # these plans say in their names what they leave out
-            options["background"] = None
-            try:
-                return sweep(self.source(name), schedules, **options)
-            except CalibrationError:
-                # an approximation too many of whose draws cannot be simulated is none to ask
-                if self.approximations.pop(name, None) is None:
-                    raise
-                return sweep(self.source(name), schedules, **options)
-=======
-            return sweep(self.source(name), schedules, until=self.until, draws=self.draws, seed=self.seed)
->>>>>>> 7ae3540 (A report rests on weighted draws of every mechanism: the first page on a hundred effective ones, evidences and other priors on the same draws; chains walk only where nothing is nearly linear)
+            options: dict[str, Any] = {"until": self.until, "draws": self.draws, "seed": self.seed}
+            return sweep(self.source(name), schedules, background=None, **options)
 
         result = self.output.attempt(f"Schedules under {name}", work)
         if result is None:
