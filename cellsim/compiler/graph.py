@@ -278,19 +278,24 @@ class Graph:
             return [self._unrolled(base, int(n))]
         if self.ops[base] == "exp":
             return [self.call("exp", self.mul(exponent, self.args[base][0]))]
-        signed = n is not None or exponent in self.whole
-        sign = self._sign(base, exponent, slack) if signed else self.one
-        if not signed:  # no number beyond the slack, and zero within it
-            least = self.select(  # what zero counts as: a negative power of it is infinite
-                self.relation("lt", exponent, self.zero), self.zero, self.const(FLOOR_OF_BASES)
-            )
-            positive = self.select(self.relation("lt", base, self.const(FLOOR_OF_BASES)), least, base)
-            size = self.select(self.relation("lt", base, self.neg(slack)), self.const(math.nan), positive)
-        else:
-            size = self._pos(self.call("abs", base))
+        if n is None and exponent not in self.whole:
+            return [self.call("exp", self.mul(exponent, self._log_of_base(base, exponent, slack)))]
+        sign = self._sign(base, exponent, slack)
+        size = self._pos(self.call("abs", base))
         if n is not None and 2 * n == int(2 * n) and abs(n) <= _LARGEST_UNROLLED_POWER:
             return [self.mul(self._unrolled(size, math.floor(n)), self.call("sqrt", size)), sign]
         return [self.call("exp", self.mul(exponent, self.call("log", size))), sign]
+
+    def _log_of_base(self, base: int, exponent: int, slack: int) -> int:
+        """Logarithm of a base, one for all powers of it: no number beyond the slack, and that of zero within it.
+
+        What zero counts as is the floor where the exponent is not negative; a negative power of it is infinite.
+        """
+        size = self.select(self.relation("lt", base, self.const(FLOOR_OF_BASES)), self.zero, base)
+        size = self.select(self.relation("lt", base, self.neg(slack)), self.const(math.nan), size)
+        negative = self.relation("lt", exponent, self.zero)
+        least = self.select(negative, self.const(-math.inf), self.const(math.log(FLOOR_OF_BASES)))
+        return self.node("max", least, self.call("log", size))  # in this order not-a-number passes through
 
     def _pos(self, a: int) -> int:
         value = self.value(a)

@@ -117,6 +117,26 @@ def test_slopes_of_a_power_are_those_of_the_closed_form() -> None:
             assert np.isnan(found[0, 0, 0, 1])
 
 
+def test_powers_of_one_base_share_its_logarithm() -> None:
+    """Rates are c_i x^p_i: one logarithm for all, and at zero each is what mpmath says of its own exponent."""
+    exponents = (-0.5, 0.0, 0.3, 2.7)
+    names = [f"p{i}" for i in range(len(exponents))]
+    text = "x = a; a = 2; x' = 0;" + "".join(
+        f"{name} = {value}; y{name} = 0; y{name}' = x^{name};"
+        for name, value in zip(names, exponents, strict=True)
+    )
+    kernels = compile_equations(equations_of(cs.load_model(text), ("x",)))
+    system = kernels.system
+    assert [system.graph.ops[node] for node in system.graph.reachable(system.rates)].count("log") == 1
+    p = [{"a": 2.0, **dict(zip(names, exponents, strict=True))}[name] for name in kernels.equations.parameters]
+    for x in (2.0, 1e-200, 0.0):
+        right = [float(mpmath.power(x, e)) if x or e >= 0 else np.inf for e in exponents]
+        found = kernels.rhs(0.0, [x, 0.0, 0.0, 0.0, 0.0], p)[1:]
+        if 0 < x < 1e-140:  # zero for a base, whose negative power is infinite
+            right[0] = np.inf
+        assert found == pytest.approx(right, rel=1e-12, abs=1e-40)
+
+
 @pytest.mark.parametrize(
     ("formula", "right"),
     [
