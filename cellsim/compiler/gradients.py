@@ -36,7 +36,8 @@ def gradient(graph: Graph, node: int, wrt: Collection[int]) -> dict[int, int]:
         for inner, slope in slopes(graph, each, wrt):
             if inner in touched:
                 share = graph.mul(weight, slope)
-                if graph.unbounded[slope]:
+                # a weight constant in time that is 0 leaves no number in the value either: nothing to keep flat
+                if graph.unbounded[slope] and not graph.fixed(weight):
                     share = graph.select(graph.relation("eq", weight, graph.zero), graph.zero, share)
                 adjoint[inner] = graph.add(adjoint.get(inner, graph.zero), share)
     return {key: value for key, value in result.items() if value != graph.zero}

@@ -16,7 +16,6 @@ from cellsim.solver.loop_arrays import (
     N_CLOCK,
     N_FIXED,
     N_LANES,
-    N_MIDDLE,
     N_MODES,
     N_PADDED,
     N_STATES,
@@ -187,28 +186,50 @@ def follow_scales(G, source):  # type: ignore[no-untyped-def]
     long to follow a growth damps it. Its first stage does: g z/(1 - g z) of the state, with h times its own rate z and a
     constant g, lies between -1 and 0 where the state decays, and nowhere else.
     """
-    off, w, W, rtol, risen = G.off, G.w, G.off[N_LANES], G.opt[RTOL], False
+    off, w, rtol, risen = G.off, G.w, G.opt[RTOL], False
     low, least, jumped = G.low, G.least, source == off[S_Y]
-    for s in range(off[N_STATES] - off[N_MODES]):
-        if s == off[N_CLOCK] or s == off[N_MIDDLE]:
-            continue
-        for i in range(s * W, s * W + W):
-            value, share = abs(w[source + i]), G.share[i] * rtol
-            if value > w[off[S_PEAK] + i]:
-                w[off[S_PEAK] + i] = value
-                if share > 0.0:
-                    w[off[S_ATOL] + i] = max(share * value, _LEAST)
-            if value < _UNRESOLVED * share * w[off[S_PEAK] + i]:
-                if low[i] == 0 or jumped:
-                    low[i], least[i] = 1, value
-                    continue
-                least[i] = min(least[i], value)
-                y, first = w[off[S_Y] + i], w[off[S_K] + i]
-                if value > _RISEN * least[i] or first * y > _GROWTH * y * y or abs(first) > 1.001 * abs(y):
-                    low[i], risen = _RISING, True
-            elif low[i] != 0:
-                low[i] = 0 if jumped else _RISING
-                risen = risen or not jumped
+    # states of the model come first; the clock, the middle and modes have no error
+    size = (off[N_CLOCK] if off[N_CLOCK] >= 0 else off[N_STATES]) * off[N_LANES]
+    atol, peak, larger, below = off[S_ATOL], off[S_PEAK], np.int64(0), np.int64(0)
+    for i in range(size):  # no branch in the loops that every step runs: several states at a time
+        larger |= np.int64(abs(w[source + i]) > w[peak + i])
+    for i in range(size if larger else 0):
+        value, share = abs(w[source + i]), G.share[i] * rtol
+        if value > w[peak + i]:
+            w[peak + i] = value
+            if share > 0.0:
+                w[atol + i] = max(share * value, _LEAST)
+    for i in range(size):
+        below |= low[i] | np.int64(abs(w[source + i]) < _UNRESOLVED * (G.share[i] * rtol) * w[peak + i])
+    if below == 0:
+        return False
+    Y, K, changed = off[S_Y], off[S_K], np.int64(jumped)
+    for i in range(size):
+        value = abs(w[source + i])
+        least[i] = value if value < least[i] else least[i]
+    for i in range(size):
+        value, y, first = abs(w[source + i]), w[Y + i], w[K + i]
+        here = np.int64(value < _UNRESOLVED * (G.share[i] * rtol) * w[peak + i])
+        rises = (
+            np.int64(value > _RISEN * least[i])
+            | np.int64(first * y > _GROWTH * y * y)
+            | np.int64(abs(first) > 1.001 * abs(y))
+        )
+        changed |= (here ^ np.int64(low[i] != 0)) | (here & rises)
+    if changed == 0:
+        return False
+    for i in range(size):
+        value = abs(w[source + i])
+        if value < _UNRESOLVED * (G.share[i] * rtol) * w[peak + i]:
+            if low[i] == 0 or jumped:
+                low[i], least[i] = 1, value
+                continue
+            y, first = w[Y + i], w[K + i]
+            if value > _RISEN * least[i] or first * y > _GROWTH * y * y or abs(first) > 1.001 * abs(y):
+                low[i], risen = _RISING, True
+        elif low[i] != 0:
+            low[i] = 0 if jumped else _RISING
+            risen = risen or not jumped
     return risen
 
 
