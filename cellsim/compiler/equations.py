@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any
 
 import sympy as sp
@@ -126,6 +126,12 @@ class Equations:
         return System(self)
 
 
+@lru_cache(maxsize=8192)
+def _exponents(formula: sp.Expr) -> frozenset[str]:
+    """Names in exponents; kept, because every simulation asks again for the same formulas."""
+    return frozenset(str(name) for power in formula.atoms(sp.Pow) for name in power.exp.free_symbols)
+
+
 def equations_of(
     model: Model,
     outputs: Mapping[str, sp.Expr] | Sequence[str] = (),
@@ -161,9 +167,7 @@ def equations_of(
             )
         outputs = {name: sp.Symbol(name) for name in outputs}
     formulas = [*(formula for _, formula in model.formulas()), *outputs.values()]
-    exponents = {
-        str(name) for each in formulas for power in each.atoms(sp.Pow) for name in power.exp.free_symbols
-    }
+    exponents = frozenset().union(*map(_exponents, formulas))
     return Equations(
         states=states,
         parameters=parameters,
