@@ -66,6 +66,9 @@ _LEAST = 1e-290  # absolute tolerance: below it rounding is no share of the valu
 _RISEN = 10.0  # times the least it has been since: then it is asked why it rises
 _GROWTH = 0.25  # of it in the first stage of a step: the same
 _RISING = 3  # what `low` says of it until that is known
+_BLOCK = (
+    32  # values compared together; only where one of them has changed sides are they looked at one by one
+)
 _ROUGH = 2e-4  # of its range in a piece of a step: what a polynomial must not leave of an output that may be greatest
 BETWEEN = 0.618  # of a piece: where a polynomial through five points is compared with what it stands for, at no regular distance from its points
 _FINEST = 1e-5  # of a step: no piece is shorter
@@ -203,33 +206,33 @@ def follow_scales(G, source):  # type: ignore[no-untyped-def]
         below |= low[i] | np.int64(abs(w[source + i]) < _UNRESOLVED * (G.share[i] * rtol) * w[peak + i])
     if below == 0:
         return False
-    Y, K, changed = off[S_Y], off[S_K], np.int64(jumped)
-    for i in range(size):
-        value = abs(w[source + i])
-        least[i] = value if value < least[i] else least[i]
-    for i in range(size):
-        value, y, first = abs(w[source + i]), w[Y + i], w[K + i]
-        here = np.int64(value < _UNRESOLVED * (G.share[i] * rtol) * w[peak + i])
-        rises = (
-            np.int64(value > _RISEN * least[i])
-            | np.int64(first * y > _GROWTH * y * y)
-            | np.int64(abs(first) > 1.001 * abs(y))
-        )
-        changed |= (here ^ np.int64(low[i] != 0)) | (here & rises)
-    if changed == 0:
-        return False
-    for i in range(size):
-        value = abs(w[source + i])
-        if value < _UNRESOLVED * (G.share[i] * rtol) * w[peak + i]:
-            if low[i] == 0 or jumped:
-                low[i], least[i] = 1, value
-                continue
-            y, first = w[Y + i], w[K + i]
-            if value > _RISEN * least[i] or first * y > _GROWTH * y * y or abs(first) > 1.001 * abs(y):
-                low[i], risen = _RISING, True
-        elif low[i] != 0:
-            low[i] = 0 if jumped else _RISING
-            risen = risen or not jumped
+    Y, K = off[S_Y], off[S_K]
+    for begin in range(0, size, _BLOCK):
+        end, changed = min(begin + _BLOCK, size), np.int64(jumped)
+        for i in range(begin, end):
+            value = abs(w[source + i])
+            least[i] = value if value < least[i] else least[i]
+        for i in range(begin, end):
+            value, y, first = abs(w[source + i]), w[Y + i], w[K + i]
+            here = np.int64(value < _UNRESOLVED * (G.share[i] * rtol) * w[peak + i])
+            rises = (
+                np.int64(value > _RISEN * least[i])
+                | np.int64(first * y > _GROWTH * y * y)
+                | np.int64(abs(first) > 1.001 * abs(y))
+            )
+            changed |= (here ^ np.int64(low[i] != 0)) | (here & rises)
+        for i in range(begin, end if changed else begin):
+            value = abs(w[source + i])
+            if value < _UNRESOLVED * (G.share[i] * rtol) * w[peak + i]:
+                if low[i] == 0 or jumped:
+                    low[i], least[i] = 1, value
+                    continue
+                y, first = w[Y + i], w[K + i]
+                if value > _RISEN * least[i] or first * y > _GROWTH * y * y or abs(first) > 1.001 * abs(y):
+                    low[i], risen = _RISING, True
+            elif low[i] != 0:
+                low[i] = 0 if jumped else _RISING
+                risen = risen or not jumped
     return risen
 
 
@@ -253,12 +256,16 @@ def leave_unresolved(G, base, t):  # type: ignore[no-untyped-def]
         for i in range(size):
             w[ys + i] = w[Y + i] * (1.0 + flow[size + i])
         call_kernel(addr[RHS_AT_SAMPLE], base, base)
-        left = False
-        for i in range(n * W):
-            if flow[size + i] != 0.0:
-                own = w[f + i] - flow[i] if w[Y + i] > 0.0 else flow[i] - w[f + i]
-                if not own > 0.5 * abs(flow[i]):
-                    flow[size + i], left = 0.0, True
+        dropped, asked = np.int64(0), np.int64(0)
+        for i in range(n * W):  # no branch in here
+            own = w[f + i] - flow[i] if w[Y + i] > 0.0 else flow[i] - w[f + i]
+            before = flow[size + i]
+            after = before if own > 0.5 * abs(flow[i]) else 0.0
+            flow[size + i] = after
+            dropped |= np.int64(after != before)
+            asked |= np.int64(after != 0.0) & np.int64(low[i] == _RISING)
+        # none comes back: where no state that rises is left there is no more to ask
+        left = dropped != 0 and asked != 0
     some = False
     for i in range(n * W):
         if low[i] == _RISING:

@@ -128,7 +128,9 @@ def test_powers_of_one_base_share_its_logarithm() -> None:
     kernels = compile_equations(equations_of(cs.load_model(text), ("x",)))
     system = kernels.system
     assert [system.graph.ops[node] for node in system.graph.reachable(system.rates)].count("log") == 1
-    p = [{"a": 2.0, **dict(zip(names, exponents, strict=True))}[name] for name in kernels.equations.parameters]
+    p = [
+        {"a": 2.0, **dict(zip(names, exponents, strict=True))}[name] for name in kernels.equations.parameters
+    ]
     for x in (2.0, 1e-200, 0.0):
         right = [float(mpmath.power(x, e)) if x or e >= 0 else np.inf for e in exponents]
         found = kernels.rhs(0.0, [x, 0.0, 0.0, 0.0, 0.0], p)[1:]
