@@ -297,8 +297,12 @@ def _held(objective: Objective, theta: Array, column: int) -> tuple[str, ...]:
     ]
     at_limit = [j for j in range(theta.size) if j != column and abs(theta[j]) >= _LIMIT["likelihood"] - 1e-3]
     if near:
-        jacobian = objective.evaluate(theta, gradient=True).jacobian
+        there, count = objective.evaluate(theta, gradient=True), len(objective.terms)
+        jacobian = there.jacobian
         assert jacobian is not None
+        # the search may end before the floor's weak pull has balanced that of the likelihood, which is then told by itself
+        outwards = -np.sign(theta) * (jacobian[:count].T @ there.residuals[:count])
+        slope = np.maximum(slope, outwards / density)
         rows = (
             np.delete(jacobian[: len(objective.terms)], column, axis=1)
             if column >= 0

@@ -485,3 +485,13 @@ def test_a_parameter_that_comes_to_its_box_is_no_other_mode(other):
     reach, ends = Z95 * 0.1 / np.sqrt(2), curve.interval(0.95)
     assert (ends.low, ends.high) == pytest.approx((1.05 - reach - 2, 1.05 + reach), rel=2e-3)
     assert curve.kinks == () and "mode" not in curve.sentence()
+
+
+def test_both_ends_that_a_box_puts_are_said_to_be_its() -> None:
+    """Rows tell the product k q alone, near 1: k ends near 0.1 and near 10 because q is between 10 and 0.1, on both sides."""
+    rows = [("y", 0.5, 6.0), ("y", 1.0, 3.7), ("y", 2.0, 1.4)]
+    beliefs = {"k": ("log-normal", -0.7, 1.0), "q": ("log-uniform", 0.1, 10.0)}
+    case = tiny_case("x = 10; x' = -k*q*x; k = 0.5; q = 1", {"y": "x"}, rows, beliefs)
+    found = profile(calibrate(case, starts=2, seed=1), ["k"], kind="likelihood")["k"].interval(0.95)
+    assert (found.low, found.high) == (pytest.approx(0.1, rel=0.2), pytest.approx(10, rel=0.2))
+    assert found.holders == (("q",), ("q",))
