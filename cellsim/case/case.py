@@ -20,9 +20,11 @@ from cellsim.case.plausibility import implausible
 from cellsim.case.records import Analyte, Censored, Grade, Measurement, PrintedCell, PriorRow, Variant, Visit
 from cellsim.case.treatment import Treatment
 from cellsim.delimited import file_text
+from cellsim.dosing.body import Body
 from cellsim.dosing.infusions import dose_noun
 from cellsim.dosing.schedule import Product, Schedule
-from cellsim.errors import CaseError, ModelError, Problem, did_you_mean
+from cellsim.dosing.tables import AMOUNT_UNITS
+from cellsim.errors import CaseError, ModelError, Problem, ScheduleError, did_you_mean
 from cellsim.petab.plain import completed, with_every_kind
 from cellsim.petab.problem import read_problem_file
 from cellsim.petab.tables import TableReader
@@ -102,6 +104,8 @@ class Case:
         How much of a product, in its own unit, is one unit of the state it enters.
     experiment : str
         Name of the one experiment in the PEtab problem.
+    body : Body
+        Weight and height of the patient, from ``extensions: patient`` in ``problem.yaml``.
     product_rows, targets : mapping
         Where products, and what the conditions change, stand in their tables.
     """
@@ -130,6 +134,7 @@ class Case:
     day_zero: date | None = None
     cells_per_unit: Mapping[str, float] = field(default_factory=dict)
     experiment: str = ""
+    body: Body = field(default_factory=Body)
     product_rows: Mapping[str, int | None] = field(default_factory=dict)
     targets: Mapping[str, tuple[str, int | None]] = field(default_factory=dict)
     _texts: tuple[tuple[str, str], ...] = ()
@@ -168,6 +173,42 @@ class Case:
         ('alloimmunity',)
         """
         return tuple(group for group, own in self.roles.items() if set(own) & set(roles))
+
+    def amount(self, dose: float, unit: str) -> float:
+        """What a dose per kg or per m^2 comes to for this patient.
+
+        Parameters
+        ----------
+        dose : float
+        unit : str
+            ``"mg/kg"`` or ``"mg/m^2"`` and the like; the surface is Mosteller's, sqrt(height x weight / 3600).
+
+        Returns
+        -------
+        float
+            In the unit before the last slash (mg); of cells, in cells.
+
+        Raises
+        ------
+        CaseError
+            Where ``problem.yaml`` does not say the weight or the height.
+
+        Examples
+        --------
+        >>> files = load_case("cytopenia_synthetic").files
+        >>> patient = "extensions: {patient: {version: 1.0.0, required: false, weight: 80 kg, height: 180 cm}}"
+        >>> case = load_case({**files, "problem.yaml": files["problem.yaml"] + patient})
+        >>> case.amount(375, "mg/m^2"), case.amount(10, "mg/kg")
+        (750.0, 800.0)
+        """
+        try:
+            found, plain = self.body.amount(dose, unit)
+        except ScheduleError as error:
+            remedy = (
+                "Write it under 'extensions: patient:' in problem.yaml: 'weight: 70 kg', 'height: 172 cm'."
+            )
+            raise CaseError([Problem(what=str(error), remedy=remedy, file="problem.yaml")]) from None
+        return found * AMOUNT_UNITS.get(plain, 1.0)
 
     # ---- looking things up ------------------------------------------------------------------------
 
@@ -595,6 +636,7 @@ def load_case(source: str | PathLike[str] | Mapping[str, str] | Case, *, model: 
         day_zero=treatment.day_zero,
         cells_per_unit=treatment.cells_per_unit,
         experiment=next(iter(treatment.experiments), ""),
+        body=problem.body,
         product_rows=treatment.product_rows,
         targets={target: (line.file, line.row) for target, line in treatment.targets.items()},
         _texts=tuple(sorted(reader.texts.items())),

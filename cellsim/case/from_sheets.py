@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any
 from cellsim.case.case import Case, load_case
 from cellsim.case.new_tables import NewTables, identifiers
 from cellsim.dates import as_date
-from cellsim.errors import CaseError, Problem
+from cellsim.dosing.body import Body
+from cellsim.errors import CaseError, Problem, ScheduleError
 from cellsim.files import write_whole
 from cellsim.model.model import Model
 from cellsim.spreadsheets.doses import DoseSheet, dose_sheet
@@ -41,6 +42,8 @@ def new_case(
     analytes: Mapping[Any, str] | None = None,
     product: str | None = None,
     ignore: Sequence[str] = (),
+    weight: float | None = None,
+    height: float | None = None,
     model: Model | str | Path | None = None,
     folder: str | PathLike[str] | None = None,
     name: str = "",
@@ -71,6 +74,8 @@ def new_case(
         Of doses that name none.
     ignore : sequence of str
         Columns of `table` to leave aside, such as covariates.
+    weight, height : float, optional
+        Of the patient, in kg and cm: for doses per kg and per m^2 (surface by Mosteller), and kept in ``problem.yaml``.
     model : Model, name or path, optional
         The mechanism, with a quantity of the name of each analyte, and a state of the name of each product. By
         default a small one is written to start from: products are eliminated at first order and drive one response,
@@ -107,6 +112,10 @@ def new_case(
         )
     if (table is None) == (values is None) or (table is not None and doses is not None):
         raise CaseError("new_case takes a sheet of values (and one of doses), or one table of both.")
+    try:
+        body = Body(weight, height)
+    except ScheduleError as error:
+        raise CaseError(error.problems) from None
     if table is not None:
         zero = None if day_zero is None else _as_date(day_zero)
         read, given = read_event_table(
@@ -115,9 +124,16 @@ def new_case(
         )  # fmt: skip
     else:
         zero = None
-        read, given = _sheets(values, doses)
+        read, given = _sheets(values, doses, body)
     title = identifiers([name or (target.name if target is not None else "case")])[0]
     texts = NewTables(read, given, model, title, zero or _zero(read, given, day_zero)).texts()
+    if said := [
+        f"{name}: {size:g} {unit}"
+        for name, size, unit in (("weight", weight, "kg"), ("height", height, "cm"))
+        if size is not None
+    ]:
+        patient = ", ".join(["version: 1.0.0", "required: false", *said])
+        texts["problem.yaml"] += f"extensions: {{patient: {{{patient}}}}}\n"
     case = load_case(texts)
     if target is not None:
         target.mkdir(parents=True, exist_ok=True)
@@ -128,7 +144,7 @@ def new_case(
     return replace(case, _noted=(*case._noted, *read.doubts, *(given.doubts if given is not None else ())))
 
 
-def _sheets(values: Any, doses: Any) -> tuple[LabTable, DoseSheet | None]:
+def _sheets(values: Any, doses: Any, body: Body) -> tuple[LabTable, DoseSheet | None]:
     """Both sheets, or everything that is wrong with them."""
     problems: list[Problem] = []
     table: LabTable | None = None
@@ -139,7 +155,7 @@ def _sheets(values: Any, doses: Any) -> tuple[LabTable, DoseSheet | None]:
         problems += error.problems
     if doses is not None:
         try:
-            given = dose_sheet(sheet_of(doses))
+            given = dose_sheet(sheet_of(doses), body)
         except CaseError as error:
             problems += error.problems
     if problems or table is None:

@@ -154,9 +154,15 @@ def _units(case: Case, model: Model) -> Iterator[Problem]:
     compared = [(each, each.quantity, each.unit) for each in case.analytes]
     beliefs = [(each, each.id, each.unit) for each in case.priors if each.standard]
     for where, name, unit in (*compared, *beliefs):
-        theirs = units.get(name, "")
-        theirs = defined.get(theirs, theirs)
-        if unit and theirs and (remedy := conversion_advice(unit, theirs)):
+        own = units.get(name, "")
+        theirs = defined.get(own, own)
+        # SBML has no base for international units: a model defines IU as a pure number of that name
+        if (
+            unit
+            and theirs
+            and not (unit == own and theirs == "dimensionless")
+            and (remedy := conversion_advice(unit, theirs))
+        ):
             yield problem_at(where, f"{name} is in {theirs!r} in the model, and in {unit!r} here.", remedy)
 
 

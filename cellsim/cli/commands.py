@@ -171,6 +171,8 @@ def _new(options: argparse.Namespace) -> None:
         options.values,
         options.doses,
         table=options.table,
+        weight=options.weight,
+        height=options.height,
         amount_unit=alone[0] if alone else units or None,
         time_unit=options.time_unit,
         compartments=_named(options.compartment, "--compartment", every=True),

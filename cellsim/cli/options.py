@@ -53,6 +53,10 @@ def parser_of(doing: Mapping[str, Doing]) -> argparse.ArgumentParser:
     new.add_argument(
         "--analyte", action="append", metavar="N=NAME", help="what a number in DVID is: '1=CRP (mg/L)'"
     )
+    new.add_argument(
+        "--weight", type=float, metavar="KG", help="of the patient, for doses per kg and per m^2"
+    )
+    new.add_argument("--height", type=float, metavar="CM", help="of the patient, for doses per m^2")
     new.add_argument("--product", metavar="NAME", help="of doses in the table that name none")
     new.add_argument("--ignore", metavar="A,B,...", help="columns of the table to leave aside")
     new.add_argument("--model", metavar="FILE", help="an .ant or .xml file (default: a small one is written)")

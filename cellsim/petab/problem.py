@@ -10,7 +10,10 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
-from cellsim.errors import CaseError, Problem, did_you_mean
+from cellsim.delimited import read_number
+from cellsim.dosing.body import Body
+from cellsim.errors import CaseError, CellsimError, Problem, did_you_mean
+from cellsim.units import conversion_factor
 
 __all__ = [
     "STANDARD",
@@ -31,6 +34,7 @@ _OF_MODEL = ("location", "language")
 LANGUAGES = ("sbml", "antimony")
 """What a model may be written in: PEtab's own, and ours for models that people edit; an export writes SBML."""
 _DEEPEST_YAML = 20
+_PATIENT = "patient"
 
 
 @dataclass
@@ -47,6 +51,8 @@ class ProblemFile:
         Where the model stands, as written; empty when that cannot be read.
     unread : tuple of str
         Names of files that the problem has beside these, and that are not read.
+    body : Body
+        Weight and height of the patient, which stand under ``extensions: patient``.
     problems : list of Problem
     """
 
@@ -54,6 +60,7 @@ class ProblemFile:
     tables: dict[str, tuple[str, ...]] = field(default_factory=dict)
     model: str = ""
     unread: tuple[str, ...] = ()
+    body: Body = field(default_factory=Body)
     problems: list[Problem] = field(default_factory=list)
 
 
@@ -161,7 +168,18 @@ def read_problem_file(text: str, *, file: str = "problem.yaml") -> ProblemFile:
     for key, remedy, severity in _unknown(content, _KNOWN):
         say(f"{key!r} is no key of a problem file, and is not read.", remedy, _row(text, key), severity)
     for key in _LEFT_ASIDE:
-        if names := content.get(key):
+        names = content.get(key)
+        if key == "extensions" and isinstance(names, dict) and _PATIENT in names:
+            try:
+                found.body = _body(names[_PATIENT])
+            except CellsimError as error:
+                say(
+                    f"{_PATIENT}: {error}",
+                    "Write 'weight: 70 kg' and 'height: 172 cm'.",
+                    _row(text, _PATIENT) or _row(text, key),
+                )
+            names = {name: each for name, each in names.items() if name != _PATIENT}
+        if names:
             said = f"{key} is not read: {', '.join(_words(names))}."
             remedy, severity = "Names and numbers are taken as the other tables have them.", "doubt"
             if key == "extensions" and any(_required(each) for each in _inner(names)):
@@ -200,6 +218,21 @@ def read_problem_file(text: str, *, file: str = "problem.yaml") -> ProblemFile:
         for key, remedy, severity in _unknown(entries[0], _OF_MODEL):
             say(f"{key!r} says nothing about a model, and is not read.", remedy, _row(text, key), severity)
     return found
+
+
+def _body(content: Any) -> Body:
+    """Weight and height as the extension ``patient`` says them, with or without their unit."""
+    sizes: dict[str, float] = {}
+    for name, unit in (("weight", "kg"), ("height", "cm")):
+        if text := content.get(name, "") if isinstance(content, dict) else "":
+            size, _, own = str(text).strip().partition(" ")
+            try:
+                sizes[name] = read_number(size) * (
+                    conversion_factor(own.strip(), unit) if own.strip() else 1.0
+                )
+            except ValueError as error:
+                raise CaseError(f"{name} {error}.") from None
+    return Body(**sizes)
 
 
 def _unknown(content: dict[str, Any], known: Collection[str]) -> Iterable[tuple[str, str, str]]:

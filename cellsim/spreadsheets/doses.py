@@ -8,9 +8,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, time, timedelta
 
+from cellsim.dosing.body import Body
 from cellsim.dosing.schedule import Infusion, Product, Schedule
 from cellsim.dosing.tables import AMOUNT_UNITS
-from cellsim.errors import CaseError, Problem
+from cellsim.errors import CaseError, Problem, ScheduleError
 from cellsim.spreadsheets.cell_reader import CellReader
 from cellsim.spreadsheets.sheet import Cell, Sheet
 from cellsim.units import parse_unit
@@ -144,7 +145,7 @@ def _kind(cell: Cell) -> tuple[str, str]:
     return _KINDS.get(word, ""), unit
 
 
-def dose_sheet(sheet: Sheet) -> DoseSheet:
+def dose_sheet(sheet: Sheet, body: Body | None = None) -> DoseSheet:
     """Read a sheet of doses.
 
     Parameters
@@ -152,6 +153,8 @@ def dose_sheet(sheet: Sheet) -> DoseSheet:
     sheet : Sheet
         With a header: date or day, product, and cells or dose, whose unit stands in brackets or in a column unit; duration
         with its unit in brackets, label, and source (autologous or allogeneic) where there are any.
+    body : Body, optional
+        Weight and height, for doses per kg and per m^2; what they come to is a doubt of the cell.
 
     Returns
     -------
@@ -171,7 +174,7 @@ def dose_sheet(sheet: Sheet) -> DoseSheet:
     ({'rituximab': 'mg'}, [1000.0, 500.0])
     """
     reader = CellReader.of(sheet)
-    top, body = sheet.rows[0], sheet.rows[1:]
+    top, rows = sheet.rows[0], sheet.rows[1:]
     kinds = [_kind(cell) for cell in top]
     at: dict[str, int] = {}
     for k, (kind, _) in enumerate(kinds):
@@ -183,8 +186,8 @@ def dose_sheet(sheet: Sheet) -> DoseSheet:
             at[kind] = k
         elif top[k].value is not None:
             reader.complain(top[k], f"the column {top[k].text!r} is not read.", severity="doubt")
-    reader.nameless(top, body)
-    reader.one_patient(top, body)
+    reader.nameless(top, rows)
+    reader.one_patient(top, rows)
     for what, names in (("when", ("date", "day")), ("how much", ("amount",))):
         if not set(names) & at.keys():
             remedy = f"Call a column {' or '.join(names)}." + (
@@ -193,14 +196,16 @@ def dose_sheet(sheet: Sheet) -> DoseSheet:
             reader.complain(top[0], f"no column says {what}.", remedy)
     if any(each.severity == "error" for each in reader.problems):
         raise CaseError([each for each in reader.problems if each.severity == "error"])
-    return _Doses(reader, at, {kind: unit for kind, unit in kinds if unit}).read(body)
+    return _Doses(reader, at, {kind: unit for kind, unit in kinds if unit}, body or Body()).read(rows)
 
 
 class _Doses:
     """The rows of one sheet while they are read."""
 
-    def __init__(self, reader: CellReader, at: Mapping[str, int], units: Mapping[str, str]) -> None:
-        self.reader, self.at, self.in_header = reader, at, units
+    def __init__(
+        self, reader: CellReader, at: Mapping[str, int], units: Mapping[str, str], body: Body
+    ) -> None:
+        self.reader, self.at, self.in_header, self.body = reader, at, units, body
         self.ids: dict[str, str] = {}
         self.units: dict[str, str] = {}
         self.sources: dict[str, str] = {}
@@ -305,17 +310,22 @@ class _Doses:
         if _BARE.fullmatch(unit):
             self.reader.complain(cell, f"the unit {unit!r} is a number.", "Write of what: '1e6 cells', 'mg'.")
             return None
+        if "/" in unit:
+            try:
+                amount, plain = self.body.amount(value, unit)
+            except ScheduleError as error:
+                remedy = "Say it (weight in kg, height in cm), or write the amount given."
+                self.reader.complain(cell, str(error), remedy)
+                return None
+            said = f"{value:g} {unit} come to {amount:.4g} {plain} for {self.body}"
+            self.reader.complain(cell, f"{said}.", severity="doubt")
+            self.doubts_of.setdefault(product, f"{cell.place}: {said}")
+            value, unit = amount, plain
         counted = unit.lower() in _COUNTS
         if not counted and "cell" in unit.lower():
             self.reader.complain(
                 cell, f"{unit!r} is no unit of cells that is known.", "Write cells, or 1e6 cells."
             )
-            return None
-        if "/" in unit:
-            self.reader.complain(
-                cell, f"the dose is in {unit}, for each {unit.split('/', 1)[1]}.",
-                "Multiply it by the patient's weight or surface, and write the amount given.",
-            )  # fmt: skip
             return None
         if not counted:
             try:
