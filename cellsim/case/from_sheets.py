@@ -69,7 +69,7 @@ def new_case(
     time_unit : {"day", "hour"}
         Of TIME, II, DUR, and in RATE.
     compartments, analytes : mapping, optional
-        Product of each number in CMT, ``{1: "drug"}``; analyte of each number in DVID with its unit, ``{1: "CRP (mg/L)"}``.
+        Product of each number in CMT, ``{1: "drug"}``; analyte of each number in DVID with its unit, ``{1: "urea (mmol/L)"}``.
     product : str, optional
         Of doses that name none.
     ignore : sequence of str

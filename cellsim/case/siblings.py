@@ -365,7 +365,7 @@ def added(case: Case, *measurements: Given) -> dict[str, str]:
     """The tables of a case with more values; see :meth:`Case.add`."""
     given = [row for each in measurements for row in _rows_of(each)]
     if not given:
-        raise CaseError('nothing to add: give a value, add({"analyte": "CRP", "day": 28, "value": 3.1}).')
+        raise CaseError('nothing to add: give a value, add({"analyte": "urea", "day": 28, "value": 3.1}).')
     problems: list[Problem] = []
     made = _Additions(case, problems)
     for k, row in enumerate(given):

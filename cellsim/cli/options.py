@@ -51,7 +51,7 @@ def parser_of(doing: Mapping[str, Doing]) -> argparse.ArgumentParser:
         "--compartment", action="append", metavar="N=PRODUCT", help="product of a number in CMT: 1=rituximab"
     )
     new.add_argument(
-        "--analyte", action="append", metavar="N=NAME", help="what a number in DVID is: '1=CRP (mg/L)'"
+        "--analyte", action="append", metavar="N=NAME", help="what a number in DVID is: '1=urea (mmol/L)'"
     )
     new.add_argument(
         "--weight", type=float, metavar="KG", help="of the patient, for doses per kg and per m^2"

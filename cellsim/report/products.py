@@ -332,8 +332,8 @@ def plan_table(result: Sweep) -> pd.DataFrame:
     chosen = [pair in watched(result.case) for pair in pairs]
     kept = (table[chosen] if any(chosen) else table).reset_index(drop=True)
     given = {name: amounts_text(plan, plan.products) or "0" for name, plan in result.delivered.items()}
-    kept = kept.assign(cells=[given[each] for each in kept["schedule"]])
-    return kept.rename(columns={"infusions": "doses", "cells": "given"})
+    kept = kept.assign(given=[given[each] for each in kept["schedule"]])
+    return kept.drop(columns="cells").rename(columns={"infusions": "doses"})
 
 
 def plan_words(result: Sweep) -> list[str]:
