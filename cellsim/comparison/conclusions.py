@@ -10,10 +10,9 @@ from itertools import pairwise
 import numpy as np
 
 from cellsim.case.outcomes import QUESTIONS, ReportQuestion
+from cellsim.comparison.reweighting import Reweighted
 from cellsim.comparison.variant_roles import VariantRoles
-from cellsim.comparison.verdicts import VARIATIONAL_OFF
 from cellsim.likelihood.objective import Objective
-from cellsim.posterior.variational import VariationalApproximation
 from cellsim.predictions.measures import Area
 from cellsim.predictions.sweeps import sweep
 
@@ -72,10 +71,10 @@ class Conclusion:
 
 @dataclass(frozen=True)
 class Question:
-    """A conclusion, and how its number is found from the approximations of the variants' posteriors."""
+    """A conclusion, and how its number is found from draws of the variants' posteriors."""
 
     conclusion: Conclusion
-    ask: Callable[[Mapping[str, VariationalApproximation]], float]
+    ask: Callable[[Mapping[str, Reweighted]], float]
 
 
 _STRONG = float(np.log(20))
@@ -90,7 +89,7 @@ _DRAWS = 200
 
 
 def questions(
-    objectives: Mapping[str, Objective], roles: VariantRoles, *, seed: int
+    objectives: Mapping[str, Objective], roles: VariantRoles, *, margin: float, seed: int
 ) -> tuple[list[Question], list[str]]:
     """Everything that can be asked of a case, and why the rest cannot.
 
@@ -99,6 +98,8 @@ def questions(
     objectives : mapping of str to Objective
         Of the variants compared, for the case as it stands.
     roles : VariantRoles
+    margin : float
+        Of leads of evidence, nats: nearer to its threshold than this a lead says nothing.
     seed : int
         Of the draws behind simulated contrasts.
 
@@ -115,8 +116,8 @@ def questions(
         for kind in QUESTIONS
     }
     for found in (
-        _null_lead(objectives, roles),
-        *(_removal(roles, each) for each in own["removal"]),
+        _null_lead(objectives, roles, margin),
+        *(_removal(roles, each, margin) for each in own["removal"]),
         _dynamic(objectives, roles),
         _strain(objectives, roles),
         *(found for each in own["after dose"] for found in _after_doses(objectives, roles, each)),
@@ -133,17 +134,15 @@ def questions(
 # ---- evidence -------------------------------------------------------------------------------------
 
 
-def _best(approximations: Mapping[str, VariationalApproximation], names: Sequence[str]) -> float:
-    return max(
-        (approximations[name].log_evidence for name in names if name in approximations), default=np.nan
-    )
+def _best(posteriors: Mapping[str, Reweighted], names: Sequence[str]) -> float:
+    return max((posteriors[name].log_evidence for name in names if name in posteriors), default=np.nan)
 
 
 def _listed(names: Sequence[str]) -> str:
     return " or ".join(names)
 
 
-def _null_lead(objectives: Mapping[str, Objective], roles: VariantRoles) -> Question | str:
+def _null_lead(objectives: Mapping[str, Objective], roles: VariantRoles, margin: float) -> Question | str:
     acting = [name for name in roles.acting if name in objectives]
     if not roles.nulls or not acting:
         return "Whether doing nothing explains as much cannot be asked: that takes a null variant and another one."
@@ -155,13 +154,13 @@ def _null_lead(objectives: Mapping[str, Objective], roles: VariantRoles) -> Ques
             threshold=0.0,
             above="a null leads",
             below="an effect of the treatment leads",
-            margin=VARIATIONAL_OFF,
+            margin=margin,
         ),
-        lambda approximations: _best(approximations, roles.nulls) - _best(approximations, acting),
+        lambda posteriors: _best(posteriors, roles.nulls) - _best(posteriors, acting),
     )
 
 
-def _removal(roles: VariantRoles, asked: ReportQuestion) -> Question | str:
+def _removal(roles: VariantRoles, asked: ReportQuestion, margin: float) -> Question | str:
     if not roles.neutral:
         return f"Whether {asked.claim} is needed cannot be asked: no variant holds it at nothing."
     return Question(
@@ -173,9 +172,9 @@ def _removal(roles: VariantRoles, asked: ReportQuestion) -> Question | str:
             threshold=_STRONG,
             above=f"{asked.above} (20 to 1 or more)",
             below=asked.below,
-            margin=VARIATIONAL_OFF,
+            margin=margin,
         ),
-        lambda approximations: _best(approximations, [roles.default]) - _best(approximations, roles.neutral),
+        lambda posteriors: _best(posteriors, [roles.default]) - _best(posteriors, roles.neutral),
     )
 
 
@@ -189,9 +188,13 @@ def _dynamic(objectives: Mapping[str, Objective], roles: VariantRoles) -> Questi
     if not dynamic:
         return "How much of the dynamics was learned cannot be asked: no parameter that is estimated says how the treatment acts."
 
-    def learned(approximations: Mapping[str, VariationalApproximation]) -> float:
-        approximation = approximations[roles.default]
-        return sum(1 - approximation.moments(name)[1] for name in approximation.names if name in dynamic)
+    def learned(posteriors: Mapping[str, Reweighted]) -> float:
+        post = posteriors[roles.default]
+        return sum(
+            1 - post.moments(name)[1]
+            for name in post.objective.names
+            if name in dynamic and np.isfinite(post.moments(name)[1])
+        )
 
     return Question(
         Conclusion(
@@ -221,11 +224,11 @@ def _strain(objectives: Mapping[str, Objective], roles: VariantRoles) -> Questio
             above="the null needs a change that its prior calls rare",
             below="the null needs nothing unusual",
         ),
-        lambda approximations: max(
+        lambda posteriors: max(
             (
-                abs(approximations[null].moments(name)[0])
+                abs(posteriors[null].moments(name)[0])
                 for name in own[null]
-                if name in approximations[null].names
+                if name in posteriors[null].objective.names
             ),
             default=np.nan,
         ),
@@ -250,14 +253,14 @@ def _after_doses(
 def _after_dose(visit: str, name: str, variant: str, asked: ReportQuestion, within: float) -> Question:
     parameter = f"day_{visit}"
 
-    def chance(approximations: Mapping[str, VariationalApproximation]) -> float:
-        approximation = approximations[variant]
-        scored = any(term.visit == visit for term in approximation.objective.terms)
-        if parameter not in approximation.objective.names or not scored:
+    def chance(posteriors: Mapping[str, Reweighted]) -> float:
+        post = posteriors[variant]
+        scored = any(term.visit == visit for term in post.objective.terms)
+        if parameter not in post.objective.names or not scored:
             return np.nan
-        given = sorted({each.day for each in approximation.case.timeline})
+        given = sorted({each.day for each in post.case.timeline})
         stretches = [(first, min(first + within, later)) for first, later in pairwise([*given, np.inf])]
-        return approximation.chance(parameter, np.array(stretches))
+        return post.chance(parameter, np.array(stretches))
 
     return Question(
         Conclusion(
@@ -290,11 +293,11 @@ def _products(
 
     # two questions, one simulation
     @lru_cache(maxsize=1)
-    def chances(approximation: VariationalApproximation) -> tuple[float, float]:
-        plans = {name: approximation.case.schedule.as_product(name) for name in pair}
-        until = max(visit.latest for visit in approximation.case.visits)
+    def chances(post: Reweighted) -> tuple[float, float]:
+        plans = {name: post.case.schedule.as_product(name) for name in pair}
+        until = max(visit.latest for visit in post.case.visits)
         found = sweep(
-            approximation,
+            post,
             plans,
             until=until,
             measures=[Area(asked.quantity)],
@@ -324,7 +327,7 @@ def _products(
                 above=asked.above,
                 below=asked.below,
             ),
-            lambda approximations: chances(approximations[roles.default])[0],
+            lambda posteriors: chances(posteriors[roles.default])[0],
         ),
         Question(
             Conclusion(
@@ -336,7 +339,7 @@ def _products(
                 above=f"the data moved the chance that {asked.above}",
                 below=f"the chance that {asked.above} is what the prior says",
             ),
-            lambda approximations: abs(float(np.subtract(*chances(approximations[roles.default])))),
+            lambda posteriors: abs(float(np.subtract(*chances(posteriors[roles.default])))),
         ),
     ]
 
@@ -352,8 +355,8 @@ def _limits(objectives: Mapping[str, Objective], roles: VariantRoles) -> list[Qu
 
 
 def _limit(analyte: str, name: str, variant: str) -> Question:
-    def most(approximations: Mapping[str, VariationalApproximation]) -> float:
-        objective = approximations[variant].objective
+    def most(posteriors: Mapping[str, Reweighted]) -> float:
+        objective = posteriors[variant].objective
         upper = objective.case.analyte(analyte).upper
         seen = [
             term.measured for term in objective.terms if term.analyte == analyte and term.part == "standard"

@@ -7,14 +7,16 @@ Fruehwirth-Schnatter (2004, Econom J 7:143), with autocorrelation counted throug
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy.special import logsumexp
 
-from cellsim.errors import CalibrationError
+from cellsim.comparison.reweighting import Exact, Reweighting
+from cellsim.errors import CalibrationError, CutShortError
+from cellsim.likelihood.marginal_days import WithoutDays
 from cellsim.likelihood.objective import Objective
 from cellsim.posterior.approximation import LARGEST_SHAPE
 from cellsim.posterior.calibration import Calibration
@@ -38,6 +40,7 @@ __all__ = [
     "POWERS",
     "Bridge",
     "bridge",
+    "evidence_and_draws",
     "evidence_of",
     "evidence_slopes",
     "groups_of",
@@ -48,6 +51,8 @@ __all__ = [
 # by what draws tell an evidence; and by either, a variant one, a variant the other
 BRIDGE, COLLAPSED, EITHER = "bridge sampling", "the collapsed sampler", "sampling"
 _ENOUGH = 1e-8
+# of simulations, as in the sampler
+_RTOL = 1e-3
 _LOST = 0.01
 _MOST_ROUNDS = 1000
 
@@ -96,6 +101,61 @@ def evidence_of(post: Posterior) -> Bridge:
         rows = post.drawn.scored.log_likelihood.sum(axis=-1)
         found = bridge(post.objective, post.drawn.thetas, rows, seed=post.run.seed)
     return replace(found, doubts=tuple(post.doubts))
+
+
+def evidence_and_draws(
+    fit: Calibration,
+    post: Posterior | None = None,
+    *,
+    days: Sequence[float] = (),
+    **options: Any,
+) -> tuple[Bridge, Reweighting | Exact]:
+    """The evidence of a variant, and draws of its posterior to be weighted for others.
+
+    Parameters
+    ----------
+    fit : Calibration
+    post : Posterior, optional
+        Drawn already; the collapsed sampler draws else, or chains where nothing is nearly linear.
+    days : sequence of float
+        Days on which samples will be held.
+    **options
+        Of :func:`cellsim.sample`.
+
+    Returns
+    -------
+    evidence : Bridge
+    weighted : Reweighting or Exact
+    """
+    if not WithoutDays(fit.objective, _RTOL).columns.size:
+        exact = Exact(fit.objective)
+        return Bridge(exact.log_evidence, 0.0, means=COLLAPSED), exact
+    if post is None:
+        post = posterior_of(fit, **options)
+        if post.interrupted:
+            raise KeyboardInterrupt
+    found = evidence_of(post)
+    return found, Reweighting(post, log_evidence=found.log_evidence, days=days, seed=post.run.seed)
+
+
+def posterior_of(fit: Calibration, *, effective: int = 400, draws: int = 400, **options: Any) -> Posterior:
+    """Weighted draws, or chains where nothing is nearly linear; spreads of hierarchies held as in the calibration."""
+    from cellsim.posterior.posterior import sample
+
+    try:
+        return sample(
+            fit,
+            method="collapsed",
+            effective=effective,
+            budget=max(50, 10 * effective),
+            draws=draws,
+            hierarchy=False,
+            **options,
+        )
+    except CutShortError:
+        raise
+    except CalibrationError:
+        return sample(fit, method="nuts", draws=max(effective, 4), hierarchy=False, **options)
 
 
 def bridge(objective: Objective, thetas: Array, log_likelihood: Array, *, seed: int) -> Bridge:

@@ -6,23 +6,27 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from cellsim.comparison.alterations import Alteration, alterations_of
 from cellsim.comparison.conclusions import Question, questions
+from cellsim.comparison.evidence import evidence_and_draws
+from cellsim.comparison.reweighting import Exact, Reweighted, Reweighting
 from cellsim.comparison.robustness_table import BASE, ConclusionRow, Robustness
 from cellsim.comparison.variant_roles import variant_roles
+from cellsim.comparison.verdicts import LEAST_OFF
 from cellsim.errors import CalibrationError, CellsimError, Problem, unusable
 from cellsim.likelihood.compatibility import case_given, foreign, variants_chosen
 from cellsim.likelihood.formulation import objective_of
 from cellsim.posterior.approximation import together
 from cellsim.posterior.calibration import Calibration, versions
 from cellsim.posterior.fitting import calibrate
-from cellsim.posterior.variational import VariationalApproximation
-from cellsim.posterior.variational_fitting import refit
 from cellsim.streams import progress_bar
 
 if TYPE_CHECKING:
     from cellsim.case.case import Case
     from cellsim.model.model import Model
+    from cellsim.posterior.posterior import Posterior
 
 __all__ = ["robustness"]
 
@@ -34,7 +38,7 @@ def robustness(
     variants: Sequence[str] | str | None = None,
     alterations: Sequence[Alteration] | None = None,
     fits: Mapping[str, Calibration] | None = None,
-    approximations: Mapping[str, VariationalApproximation] | None = None,
+    posteriors: Mapping[str, Posterior] | None = None,
     starts: int = 10,
     seed: int = 0,
     progress: bool | None = None,
@@ -42,8 +46,8 @@ def robustness(
     """Draw the conclusions of a case again under everything plausible that may have been otherwise.
 
     Each alteration changes one thing: a sampling day, days of infusion, a reference limit, the width of a prior, the
-    noise, an analyte or a visit left out. The Gaussian variational approximation of each variant's posterior
-    (:mod:`cellsim.posterior.variational_fitting`, unknown sampling days integrated out) is found again, and every conclusion asked again.
+    noise, an analyte or a visit left out. Draws of each variant's posterior are weighted for it, or moved and then weighted
+    (:mod:`cellsim.comparison.reweighting`), and every conclusion is asked again; every number carries its Pareto k.
 
     Parameters
     ----------
@@ -57,8 +61,8 @@ def robustness(
         What to alter; see :func:`cellsim.comparison.alterations.alterations_of` for the default.
     fits : mapping of str to Calibration, optional
         Variants of this case and model that are calibrated already; the others are calibrated first.
-    approximations : mapping of str to VariationalApproximation, optional
-        Variational approximations that are known already.
+    posteriors : mapping of str to Posterior, optional
+        Draws of variants that are sampled already (with ``hierarchy=False``); the others are sampled first.
     starts : int
         Of each fit of the case as it stands.
     seed : int
@@ -74,9 +78,8 @@ def robustness(
     Raises
     ------
     CalibrationError
-        For unknown variants, if calibrations given are not of this case, model and variant, an alteration names what the case does not
-        have, or the variational approximation of the case as it stands
-        cannot be found. An alteration that cannot be fitted is told in its row.
+        For unknown variants, if calibrations given are not of this case, model and variant, or an alteration names what the case does not
+        have. An alteration that cannot be weighed is told in its row.
 
     Examples
     --------
@@ -91,15 +94,8 @@ def robustness(
     planned = tuple(alterations_of(case) if alterations is None else alterations)
     # calibrations of variants that nobody asked about are not looked at
     known = {name: fit for name, fit in (fits or {}).items() if name in every or not _has(case, name)}
-    known_approximations = {
-        name: approximation
-        for name, approximation in (approximations or {}).items()
-        if name in every or not _has(case, name)
-    }
-    problems = [
-        *foreign(known, every, "calibration"),
-        *foreign(known_approximations, every, "normal approximation"),
-    ]
+    drawn = {name: post for name, post in (posteriors or {}).items() if name in every or not _has(case, name)}
+    problems = [*foreign(known, every, "calibration"), *foreign(drawn, every, "posterior")]
     problems += [Problem(what=each) for alteration in planned for each in alteration.unknown_to(case)]
     problems += unusable(counts={"starts": (starts, 1)}, seeds={"seed": seed})
     if problems:
@@ -107,7 +103,6 @@ def robustness(
     default = case.default_variant if case.default_variant in every else next(iter(every))
     roles = variant_roles(every, default)
     chosen = every if variants is not None else {name: every[name] for name in roles.names}
-    asked, left_out = questions(chosen, roles, seed=seed)
     fits = {
         name: known.get(name)
         or calibrate(case, model, variant=name or None, starts=starts, seed=seed, progress=progress)
@@ -115,9 +110,18 @@ def robustness(
     }
     if any(fit.interrupted and fit not in known.values() for fit in fits.values()):
         raise KeyboardInterrupt
-    approximations = {name: known_approximations.get(name) or fit.variational() for name, fit in fits.items()}
-    rows = [_row(BASE, "", "the case as it stands", approximations, asked)]
-    rows += _altered(planned, approximations, asked, progress)
+    held = [day for each in planned for name, day in each.held.items() if name.startswith("day_")]
+    both = {
+        name: evidence_and_draws(fit, drawn.get(name), days=held, seed=seed, progress=progress)
+        for name, fit in fits.items()
+    }
+    error = max(evidence.error for evidence, _ in both.values())
+    weighted = {name: each for name, (_, each) in both.items()}
+    margin = max(LEAST_OFF, 2 * float(np.sqrt(2)) * error)
+    asked, left_out = questions(chosen, roles, margin=margin, seed=seed)
+    base = {name: each.unaltered() for name, each in weighted.items()}
+    rows = [_row(BASE, "", "the case as it stands", base, asked)]
+    rows += _altered(planned, weighted, asked, progress)
     return Robustness(
         case=case,
         roles=roles,
@@ -130,9 +134,7 @@ def robustness(
         starts=starts,
         seconds=time.perf_counter() - began,
         versions=versions(),
-        approximation=together(
-            {name: approximation.approximation for name, approximation in approximations.items()}
-        ),
+        approximation=together({name: each.approximation for name, each in base.items()}),
     )
 
 
@@ -142,7 +144,7 @@ def _has(case: Case, variant: str) -> bool:
 
 def _altered(
     planned: Sequence[Alteration],
-    approximations: Mapping[str, VariationalApproximation],
+    weighted: Mapping[str, Reweighting | Exact],
     asked: Sequence[Question],
     progress: bool | None,
 ) -> list[ConclusionRow]:
@@ -154,9 +156,7 @@ def _altered(
             bar.set_postfix_str(alteration.name)
             about = (alteration.id, alteration.group, alteration.name)
             try:
-                found = {
-                    name: _again(approximation, alteration) for name, approximation in approximations.items()
-                }
+                found = {name: _again(each, alteration) for name, each in weighted.items()}
                 rows.append(_row(*about, found, asked))
             except CellsimError as error:
                 rows.append(ConclusionRow(id=about[0], group=about[1], name=about[2], failure=str(error)))
@@ -165,33 +165,27 @@ def _altered(
     return rows
 
 
-def _again(approximation: VariationalApproximation, alteration: Alteration) -> VariationalApproximation:
-    """A variant's approximation under an alteration, from the one without it."""
-    altered = alteration.of(approximation.objective)
-    return refit(
-        approximation, altered, alteration.carried(approximation.objective, approximation.theta, altered)
-    )
+def _again(weighted: Reweighting | Exact, alteration: Alteration) -> Reweighted:
+    """A variant's posterior under an alteration."""
+    return weighted.of(alteration.of(weighted.objective))
 
 
 def _row(
-    name: str,
-    group: str,
-    words: str,
-    approximations: Mapping[str, VariationalApproximation],
-    asked: Sequence[Question],
+    name: str, group: str, words: str, posteriors: Mapping[str, Reweighted], asked: Sequence[Question]
 ) -> ConclusionRow:
     return ConclusionRow(
         id=name,
         group=group,
         name=words,
-        values={each.conclusion.id: _answer(each, approximations) for each in asked},
-        evidence={variant: approximation.log_evidence for variant, approximation in approximations.items()},
+        values={each.conclusion.id: _answer(each, posteriors) for each in asked},
+        evidence={variant: post.log_evidence for variant, post in posteriors.items()},
+        shapes={variant: post.pareto_k for variant, post in posteriors.items()},
     )
 
 
-def _answer(question: Question, approximations: Mapping[str, VariationalApproximation]) -> float:
+def _answer(question: Question, posteriors: Mapping[str, Reweighted]) -> float:
     """The number of a conclusion; nan, which says that it cannot be asked, where its draws cannot be simulated."""
     try:
-        return float(question.ask(approximations))
+        return float(question.ask(posteriors))
     except CellsimError:
         return float("nan")

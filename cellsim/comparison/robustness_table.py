@@ -16,7 +16,7 @@ from cellsim.comparison.conclusions import Conclusion
 from cellsim.comparison.variant_roles import VariantRoles
 from cellsim.files import write_whole
 from cellsim.likelihood.compatibility import saved_case
-from cellsim.posterior.approximation import Approximation
+from cellsim.posterior.approximation import LARGEST_SHAPE, Approximation
 from cellsim.results import number, read_saved, whole
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = ["BASE", "ConclusionRow", "Robustness", "html", "sentences", "text", "verdict"]
 
-FORMAT = "cellsim robustness 4"
+FORMAT = "cellsim robustness 5"
 BASE = "as it stands"
 _FLIPS = (
     "conclusion", "alteration", "group", "name", "unit", "threshold", "base", "value", "change", "words"
@@ -42,7 +42,9 @@ class ConclusionRow:
     values : mapping of str to float
         The number of every conclusion, nan where it cannot be asked.
     evidence : mapping of str to float
-        ln evidence of every variant, by the Gaussian variational approximation of its posterior.
+        ln evidence of every variant.
+    shapes : mapping of str to float
+        Pareto k of the weights of every variant's draws: above 0.7 its numbers are not to be trusted.
     failure : str
         Why there are no numbers; empty when there are.
     """
@@ -52,6 +54,7 @@ class ConclusionRow:
     name: str
     values: Mapping[str, float] = field(default_factory=dict)
     evidence: Mapping[str, float] = field(default_factory=dict)
+    shapes: Mapping[str, float] = field(default_factory=dict)
     failure: str = ""
 
 
@@ -124,7 +127,7 @@ class Robustness:
         DataFrame
             Columns alteration, group, name; for every conclusion its number, ``"id [unit]"``, and ``"id flips"``,
             whether it concludes something else than the case as it stands (flips, becomes open, or is settled); for
-            every variant ``"ln evidence ID"``; failure, approximation, doubts.
+            every variant ``"ln evidence ID"`` and ``"k ID"``, the Pareto k of its weights; failure, approximation, doubts.
         """
         import pandas as pd
 
@@ -135,6 +138,7 @@ class Robustness:
                 cells[f"{each.id} [{each.unit}]"] = row.values.get(each.id, np.nan)
                 cells[f"{each.id} flips"] = bool(self.change(each, row))
             cells |= {f"ln evidence {name}": row.evidence.get(name, np.nan) for name in self.variants}
+            cells |= {f"k {name}": row.shapes.get(name, np.nan) for name in self.variants}
             rows.append({**cells, "failure": row.failure})
         return self.approximation.stamped(pd.DataFrame(rows))
 
@@ -230,7 +234,7 @@ class Robustness:
             "conclusions": [asdict(each) for each in self.conclusions],
             "left_out": self.left_out,
             "rows": [
-                asdict(row) | {name: _plain(getattr(row, name)) for name in ("values", "evidence")}
+                asdict(row) | {name: _plain(getattr(row, name)) for name in ("values", "evidence", "shapes")}
                 for row in self.rows
             ],
             "planned": self.planned,
@@ -263,7 +267,9 @@ class Robustness:
                 conclusions=tuple(Conclusion(**each) for each in content["conclusions"]),
                 left_out=tuple(content["left_out"]),
                 rows=tuple(
-                    ConclusionRow(**row | {name: _numbers(row[name]) for name in ("values", "evidence")})
+                    ConclusionRow(
+                        **row | {name: _numbers(row[name]) for name in ("values", "evidence", "shapes")}
+                    )
                     for row in content["rows"]
                 ),
                 planned=content["planned"],
@@ -324,7 +330,12 @@ def sentences(found: Robustness) -> list[str]:
     said += found.left_out
     if failed := [row for row in found.rows if row.failure]:
         said.append(
-            "Could not be fitted: " + "; ".join(f"{row.name} ({row.failure})" for row in failed) + "."
+            "Could not be weighed: " + "; ".join(f"{row.name} ({row.failure})" for row in failed) + "."
+        )
+    uneven = [row.name for row in found.rows[1:] if any(k > LARGEST_SHAPE for k in row.shapes.values())]
+    if uneven:
+        said.append(
+            f"Weights are too uneven to be trusted (Pareto k above {LARGEST_SHAPE:g} in some variant) under {'; '.join(uneven)}."
         )
     if len(found.rows) - 1 < found.planned:
         said.append(f"Interrupted after {len(found.rows) - 1} of {found.planned} alterations.")

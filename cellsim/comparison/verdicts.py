@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "LAPLACE_OFF",
+    "LEAST_OFF",
     "SEPARATES",
     "VARIATIONAL_OFF",
     "by_words",
@@ -39,6 +40,8 @@ LAPLACE_OFF = 15.0
 _LEAST_OFF = 1.0
 # the same of the variational approximation, whose worst was 2.2
 VARIATIONAL_OFF = 2.5
+# nats: nearer than this two evidences are not told apart, however small their standard errors
+LEAST_OFF = 0.5
 # a Pareto shape of weights above which their mean mostly lies too low
 _HEAVY = 0.7
 

@@ -6,7 +6,7 @@ from math import isnan
 from typing import TYPE_CHECKING
 
 from cellsim.comparison.robustness_table import sentences
-from cellsim.comparison.verdicts import VARIATIONAL_OFF, by_words, nulls_words, verdict_sentences
+from cellsim.comparison.verdicts import by_words, nulls_words, verdict_sentences
 from cellsim.report.page import details, paragraphs, section, table
 from cellsim.report.report_summary import listed, records, variants_table
 
@@ -159,7 +159,7 @@ def sample_effect_words(found: Robustness | None) -> list[str]:
         else "None of these changes what is concluded."
     )
     return [
-        "Lead of the best mechanism in which the treatment acts over the best null, in nats by the variational approximation, as the sample effect "
+        "Lead of the best mechanism in which the treatment acts over the best null, in nats, as the sample effect "
         f"varies: as it stands {-found.base.values['null_lead']:+.1f}; {told}. {verdict}"
     ]
 
@@ -189,9 +189,9 @@ def changes(job: Job) -> tuple[str, str, str]:
         paragraphs(
             [
                 f"Every conclusion was drawn again under {len(found.rows) - 1} alterations, each of one thing that is not "
-                f"known or might have been otherwise: for each of {listed(list(found.variants))} the Gaussian variational approximation of its "
-                "posterior was found again, with unknown sampling days integrated out. Its evidences were seen to be up to "
-                f"{VARIATIONAL_OFF:g} nats off; what lies nearer to its threshold than that is called open. "
+                f"known or might have been otherwise: draws of the posterior of each of {listed(list(found.variants))} were weighted for "
+                "it, or moved and then weighted, with unknown sampling days integrated out; each evidence carries the Pareto k of its "
+                "weights in the table's file. "
                 "Leads of two lines that differ by a few tenths of a nat are the same.",
                 *change_words(found),
             ]

@@ -134,7 +134,7 @@ class Job:
             )
         ]
         if "robustness" not in self.without:
-            out += [ReportStep("robustness", 600, self.robustness_step)]
+            out += [ReportStep("robustness", 120, self.robustness_step)]
         return out
 
     def _of_variants(self, names: Sequence[str], effective: int, *, fitted: bool = False) -> list[ReportStep]:
@@ -339,6 +339,7 @@ class Job:
                 if self.case.variants and len(self.fits) < len(self.case.variants)
                 else None,
                 fits=self.fits,
+                posteriors=self.posteriors,
                 starts=self.starts,
                 seed=self.seed,
                 progress=self.progress,
