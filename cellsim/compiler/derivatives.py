@@ -60,7 +60,9 @@ class System:
     mode_turns : list of int
         The same with the modes inside them held.
     courses : list of (int, int)
-        Smooth functions of time alone in rates and outputs, each with its slope in time.
+        Smooth functions of time alone in rates, each with its slope in time.
+    output_courses : list of (int, int)
+        The same in outputs alone, which matter where an output is looked at between samples.
     gaps : list of int
         What crosses zero where a condition on states, or a floor of them in rates, turns; first those in rates, `switches` in number.
     """
@@ -200,12 +202,14 @@ class System:
             self.turns = time_conditions.turns
             self.timed = [e for e, node in enumerate(self.conditions) if time_conditions.alone(node)]
         self.located = [e for e in range(len(self.conditions)) if e not in self.timed]
-        self.courses = self._find_courses()
+        self.courses = self._find_courses(self.rates)
+        known = {node for node, _ in self.courses}
+        self.output_courses = [each for each in self._find_courses(self.outputs) if each[0] not in known]
         told = graph.reachable(
             [
                 *(turn.gap for turn in self.turns),
                 *(self.conditions[e] for e in self.timed),
-                *(node for node, _ in self.courses),
+                *(node for node, _ in (*self.courses, *self.output_courses)),
             ]
         )
         self.told_by = tuple(j for j, node in enumerate(self.p) if node in set(told))
@@ -223,10 +227,10 @@ class System:
         if problems:
             raise ModelError(problems)
 
-    def _find_courses(self) -> list[tuple[int, int]]:
-        """What in rates and outputs, as large as it goes, is a function of time alone and not linear, with its slope in time."""
+    def _find_courses(self, of: list[int]) -> list[tuple[int, int]]:
+        """What in rates or outputs, as large as it goes, is a function of time alone and not linear, with its slope in time."""
         graph, alone = self.graph, dict[int, bool]()
-        order = graph.reachable([*self.rates, *self.outputs])
+        order = graph.reachable(of)
         for node in order:
             op, args = graph.ops[node], graph.args[node]
             if op in INPUTS:
@@ -236,7 +240,7 @@ class System:
         mixed = [node for node in order if not alone[node] and graph.ops[node] not in INPUTS]
         whole = [arg for node in mixed for arg in graph.args[node]]
         found = []
-        for node in dict.fromkeys([*self.rates, *self.outputs, *whole]):
+        for node in dict.fromkeys([*of, *whole]):
             if alone[node]:
                 slope = gradient(graph, node, {self.time}).get(self.time)
                 if slope is not None and self.time in graph.reachable([slope]):

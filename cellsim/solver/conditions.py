@@ -133,7 +133,9 @@ def _inputs(system: System, parameters: Sequence[float], clock: Any, middle: Any
     return {**largest, **told, system.time: clock, system.middle_of: middle}
 
 
-def turnings(system: System, parameters: Sequence[float], start: float, end: float) -> Turnings:
+def turnings(
+    system: System, parameters: Sequence[float], start: float, end: float, *, between: bool = False
+) -> Turnings:
     """Everything that time alone decides between two days, both included, for one set of parameters.
 
     Parameters
@@ -142,6 +144,8 @@ def turnings(system: System, parameters: Sequence[float], start: float, end: flo
     parameters : sequence of float
     start, end : float
         `start` is the day of the initial values.
+    between : bool
+        Whether outputs are looked at between samples too, where a narrow rise of one must not be passed over.
 
     Raises
     ------
@@ -156,16 +160,18 @@ def turnings(system: System, parameters: Sequence[float], start: float, end: flo
     >>> turnings(equations_of(weekly).system, [0.5], 0.0, 15.0).days
     (0.5, 7.0, 7.5, 14.0, 14.5)
     """
-    if not (system.turns or system.timed or system.courses):
+    if not (system.turns or system.timed or system.courses or (between and system.output_courses)):
         return Turnings(system, ())
     known = tuple(float(parameters[j]) for j in system.told_by)
     if not np.isfinite(known).all():
         return Turnings(system, known)  # nothing of this run is finite, and the engine says so
-    return _turnings(system, known, start, end)
+    return _turnings(system, known, start, end, between)
 
 
 @lru_cache(maxsize=512)
-def _turnings(system: System, parameters: tuple[float, ...], start: float, end: float) -> Turnings:
+def _turnings(
+    system: System, parameters: tuple[float, ...], start: float, end: float, between: bool
+) -> Turnings:
     found: dict[float, list[Cause]] = {}
     for turn in system.turns:
         edges = np.unique([start, *(day for day in found if start < day < end), end])
@@ -195,25 +201,26 @@ def _turnings(system: System, parameters: tuple[float, ...], start: float, end: 
         tuple(inner),
         tuple(tuple(found[day]) for day in inner),
         tuple(_firings(system, parameters, start, end, inner, found)),
-        *_steep(system, parameters, start, end, inner),
+        *_steep(system, parameters, start, end, inner, between),
     )
 
 
 def _steep(
-    system: System, parameters: tuple[float, ...], start: float, end: float, days: list[float]
+    system: System, parameters: tuple[float, ...], start: float, end: float, days: list[float], between: bool
 ) -> tuple[tuple[float, ...], tuple[int, ...]]:
     """Where a step has to look, lest it pass over what is narrow, and what no step can follow and no rate reads."""
     edges = np.unique([start, *days, end])
     found: set[float] = set()
     unfollowed: list[int] = []
-    for node, slope in system.courses if len(edges) > 1 else ():
+    courses = [*system.courses, *(system.output_courses if between else ())]
+    for node, slope in courses if len(edges) > 1 else ():
         inputs = _inputs(system, parameters, np.nan, np.nan)
         try:
             found |= set(
                 steep_days(system.graph, node, slope, system.time, inputs, edges, system.middle_of).tolist()
             )
         except TooManyError:
-            if node in system.graph.reachable(system.rates):
+            if (node, slope) in system.courses:
                 raise too_fast(system, node, start, end) from None
             unfollowed.append(node)
     return tuple(sorted(day for day in found if start < day < end)), tuple(unfollowed)

@@ -309,7 +309,7 @@ def integrate(
         lead = filled[0]  # the other rows differ from it in their doses alone
         sample_times = np.ascontiguousarray(t2[lead].T)
         last = max(float(sample_times.max()) if sample_times.size else start, start if end is None else end)
-        turned = [turnings(system, p[i], start, last) for i in lead]
+        turned = [turnings(system, p[i], start, last, between=dense or bool(peaks)) for i in lead]
         for node in behind_peaks & {node for each in turned for node in each.unfollowed}:
             raise too_fast(system, node, start, last)
         fired = tuple(each.firings for each in turned)

@@ -306,7 +306,7 @@ class _Run:
         for name, value in self.values.items():
             if name in of_parameter:
                 self.p[of_parameter[name]] = value
-        self.turned = turnings(self.kernels.system, self.p.tolist(), self.begin, self.end)
+        self.turned = turnings(self.kernels.system, self.p.tolist(), self.begin, self.end, between=True)
         self.y0 = self.kernels.initial(self.p, self.begin)
         for name, value in self.values.items():
             if name in self.place:
