@@ -373,25 +373,18 @@ class Job:
 
     @property
     def compared(self) -> Comparison:
-        """The comparison; of what is known from the calibrations alone when there is none."""
+        """The comparison; where there is none, of the variants that have draws, or of the calibrations alone."""
         from cellsim.comparison.comparison import Comparison
 
         if self.comparison is not None:
             return self.comparison
         from cellsim.comparison.evidence import evidence_of
 
-        shown_first = dict(sorted(self.fits.items(), key=lambda item: item[0] != self.main))
         weighted = {name: post for name, post in self.posteriors.items() if post.method == "collapsed"}
+        # after an interrupt: variants without draws would turn the order into Laplace's for all
+        known = {name: fit for name, fit in self.fits.items() if name in weighted} or self.fits
+        shown_first = dict(sorted(known.items(), key=lambda item: item[0] != self.main))
         return Comparison(shown_first, checks={name: evidence_of(post) for name, post in weighted.items()})
-
-    @property
-    def null(self) -> str | None:
-        """The best variant under which infusions do nothing, when that is not the one shown."""
-        if self.main is None:
-            return None
-        found = self.compared
-        others = [name for name in found.order if name in found.roles.nulls and name != self.main]
-        return next(iter(others), None)
 
     def source(self, name: str) -> Calibration | Posterior:
         """What every posterior number of a variant is drawn from, its schedules, bands and tables alike.

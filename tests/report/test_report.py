@@ -463,6 +463,17 @@ def test_an_interrupt_keeps_what_is_done_and_writes_the_page(
     assert second.profiles is None and not second.sweeps and set(second.fits) == {"V2"}
 
 
+def test_before_all_variants_are_sampled_those_that_are_stand_for_themselves(tmp_path: Path) -> None:
+    """Of a variant without draws only Laplace's evidence is known, which is not held against that of draws."""
+    options = {"starts": 1, "draws": 6, "effective": 50, "seed": 1}
+    job = Job(small_patient(), ReportFolder(tmp_path), **options, variants=("V2", "V0"), without=LONG)
+    job.fits |= {name: small_fit(name) for name in ("V2", "V0")}
+    assert set(job.compared.fits) == {"V2", "V0"} and not job.compared.checks
+    job.sample("V2", effective=50)
+    assert set(job.compared.fits) == {"V2"} and set(job.compared.checks) == {"V2"}
+    assert job.compared.evidences["V2"] == job.posteriors["V2"].log_evidence
+
+
 def test_what_a_model_does_not_have_is_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Witness: the model's own names. None is a disease drive, an effector or a viable cell, and the case has one product at most."""
     drawn: dict[str, str] = {}
