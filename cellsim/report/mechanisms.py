@@ -66,11 +66,11 @@ def variants_compared(job: Job) -> tuple[str, str, str]:
         job.output.part(
             "Words on the sample effect", lambda: paragraphs(sample_effect_words(job.robustness))
         ),
-        table(shown, names=_COLUMNS, file=file),
+        table(shown, names={**_COLUMNS, "checked": f"by {found.checked_by}"}, file=file),
         job.output.draw(
             "evidence",
             f"Natural log evidence less that of the best by {by_words(found)}: hollow by Laplace, diamonds by the nearest normal "
-            f"approximation, filled by bridge sampling{'; squares are nulls' * bool(nulls)}. Within the dark band a ratio is "
+            f"approximation, filled by {found.checked_by}{'; squares are nulls' * bool(nulls)}. Within the dark band a ratio is "
             "below 20, within the pale "
             "one nothing is decided, as far as evidences may be off."
             + (

@@ -51,7 +51,7 @@ FIGURES = (
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Report:
-    """One start, ten draws, two variants, sixty effective draws of both, and two alterations."""
+    """One start, ten draws, two variants, 120 effective draws of both, and two alterations."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("cellsim.comparison.robustness_analysis.alterations_of", few_of)
         patch.setattr("cellsim.report.page.DPI", 40)
