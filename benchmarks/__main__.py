@@ -1,29 +1,24 @@
-"""``python -m benchmarks [start] [simulation] [gradient] [floor] [growth] [stiff] [inference] [--write]``."""
+"""``python -m benchmarks [start] [simulation] [gradient] [floor] [growth] [stiff] [inference] [--write]``; ``conformance``."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
 from datetime import date
+from importlib import import_module
 from pathlib import Path
 
-from benchmarks.case import simulation
 from benchmarks.clock import machine
-from benchmarks.floor import floor
-from benchmarks.gradient import gradient
-from benchmarks.growth import growth
-from benchmarks.inference import inference
-from benchmarks.start import start
-from benchmarks.stiff import stiff
 
+# title, and the module that has the part
 PARTS = {
-    "start": ("Import, compile, first result", start),
-    "simulation": ("One simulation and a batch of the case model", simulation),
-    "gradient": ("Gradient of the case model", gradient),
-    "floor": ("Distance from the floor", floor),
-    "growth": ("How cost grows", growth),
-    "stiff": ("Classical stiff problems", stiff),
-    "inference": ("Calibration and profiles", inference),
+    "start": ("Import, compile, first result", "start"),
+    "simulation": ("One simulation and a batch of the case model", "case"),
+    "gradient": ("Gradient of the case model", "gradient"),
+    "floor": ("Distance from the floor", "floor"),
+    "growth": ("How cost grows", "growth"),
+    "stiff": ("Classical stiff problems", "stiff"),
+    "inference": ("Calibration and profiles", "inference"),
 }
 
 
@@ -38,19 +33,27 @@ about ten minutes) and prints each that changed the posterior without being refu
 `python -m benchmarks.mutations [word ...]` makes mistakes in the sources themselves, each in a copy of the tree, and prints which
 test catches it, or that none does (all of them in about a quarter of an hour; words choose).
 
+`python -m benchmarks conformance --suites FOLDER` runs checkouts of public test suites (PEtab 1 and 2, its benchmark problems), each
+case in a process of its own with ten seconds of processor time, and prints how many are right, refused and why, wrong, crashed or slow.
+
 `python -m benchmarks.collapsed [variant] [seed ...]` draws from a variant of the shipped case by the collapsed sampler (two minutes of
 processor time a seed) and prints evidence, effective draws and cost; docs/answers.md has what it found.
 """
 
 
 def main(arguments: list[str]) -> int:
+    if arguments[:1] == ["conformance"]:
+        from benchmarks import conformance
+
+        return conformance.main(arguments[1:])
     wanted = [name for name in arguments if not name.startswith("-")] or list(PARTS)
     if unknown := [name for name in wanted if name not in PARTS]:
         print(f"No benchmark {', '.join(unknown)}. There are: {', '.join(PARTS)}.")
         return 2
     measured = {}
     for name in wanted:
-        title, part = PARTS[name]
+        title, home = PARTS[name]
+        part = getattr(import_module(f"benchmarks.{home}"), name)
         measured[title] = f"{date.today()}: {machine()}.\n\n{part()}"
         print(f"## {title}\n\n{measured[title]}\n", flush=True)
     if "--write" in arguments:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from cellsim import errors, plots
-    from cellsim.case.case import Case, load_case
+    from cellsim.case.case import Case
     from cellsim.case.from_sheets import new_case
     from cellsim.comparison.comparison import Comparison
     from cellsim.comparison.readiness import check
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from cellsim.comparison.robustness_table import Robustness
     from cellsim.comparison.variants import compare
     from cellsim.dosing.schedule import Schedule
+    from cellsim.estimation.opening import load_case
+    from cellsim.estimation.problem import EstimationProblem
     from cellsim.identifiability.identification import identify
     from cellsim.identifiability.profiles import Profiles, profile
     from cellsim.model.model import Model, load_model
@@ -32,6 +34,7 @@ _HOME_OF = {
     "Calibration": "posterior.calibration",
     "Case": "case.case",
     "Comparison": "comparison.comparison",
+    "EstimationProblem": "estimation.problem",
     "Model": "model.model",
     "Posterior": "posterior.posterior",
     "Profiles": "identifiability.profiles",
@@ -43,7 +46,7 @@ _HOME_OF = {
     "check": "comparison.readiness",
     "compare": "comparison.variants",
     "identify": "identifiability.identification",
-    "load_case": "case.case",
+    "load_case": "estimation.opening",
     "load_model": "model.model",
     "new_case": "case.from_sheets",
     "profile": "identifiability.profiles",
@@ -58,6 +61,7 @@ __all__ = [
     "Calibration",
     "Case",
     "Comparison",
+    "EstimationProblem",
     "Model",
     "Posterior",
     "Profiles",

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from importlib import import_module
 from typing import Any
 
-__all__ = ["lazy_names"]
+__all__ = ["lazy_names", "upstairs"]
 
 
 def lazy_names(
@@ -42,3 +42,21 @@ def lazy_names(
         return sorted(homes)
 
     return get, names
+
+
+def upstairs(module: str) -> Any:
+    """A module of a folder above, for a method whose answer is worked out there.
+
+    An object of a lower folder knows only the name of the method; this is the one way up.
+
+    Parameters
+    ----------
+    module : str
+        Without ``cellsim.`` before it.
+
+    Examples
+    --------
+    >>> upstairs("likelihood.answers").__name__
+    'cellsim.likelihood.answers'
+    """
+    return import_module(f"cellsim.{module}")

@@ -17,6 +17,7 @@ LEVELS = (
     ("petab", "solver", "spreadsheets"),
     ("case",),
     ("likelihood",),
+    ("estimation",),
     ("posterior",),
     ("predictions",),
     ("identifiability",),

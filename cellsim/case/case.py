@@ -25,10 +25,12 @@ from cellsim.dosing.infusions import dose_noun
 from cellsim.dosing.schedule import Product, Schedule
 from cellsim.dosing.tables import AMOUNT_UNITS
 from cellsim.errors import CaseError, ModelError, Problem, ScheduleError, did_you_mean
+from cellsim.petab.folder import YAML, outside, problem_file_in
 from cellsim.petab.plain import completed, with_every_kind
 from cellsim.petab.problem import read_problem_file
 from cellsim.petab.tables import TableReader
 from cellsim.results import html_fragment, label_of
+from cellsim.scores import Scores
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -48,11 +50,9 @@ COMPANIONS = (
 )
 """Our own tables, which stand beside the PEtab problem and are not named in it; every case has them, a plain problem none."""
 
-_YAML = (".yaml", ".yml")
-
 
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)
-class Case:
+class Case(Scores):
     """One patient: what was given, what was measured, what is believed beforehand. Made by :func:`load_case`.
 
     Parameters
@@ -664,17 +664,10 @@ def _folder(source: str | PathLike[str]) -> tuple[Path, str]:
     if isinstance(source, str) and source in library.shipped_cases():
         return library.case_folder(source), usual
     path = Path(source)
-    if path.suffix in _YAML and (path.is_file() or path.name == usual):
+    if path.suffix in YAML and (path.is_file() or path.name == usual):
         return path.parent, path.name
     if path.is_dir():
-        found = [each.name for each in sorted(path.iterdir()) if each.suffix in _YAML]
-        if usual in found or not found:
-            return path, usual
-        if len(found) > 1:
-            raise CaseError(
-                f"{path} has {len(found)} YAML files: {', '.join(found)}. Give the path of one of them."
-            )
-        return path, found[0]
+        return path, problem_file_in(path)
     shipped = library.shipped_cases()
     if len(path.parts) == 1:
         raise CaseError(
@@ -689,10 +682,20 @@ def _fetch(reader: TableReader, folder: Path | None, file: str, *, called: str =
     told = any(each.file == called for each in reader.problems)
     if folder is None or called in reader.texts or told or not (folder / file).is_file():
         return
+    if (said := outside(file, folder)) and not _is_shipped_model(folder / file):
+        reader.problems.append(Problem(what=said, remedy="Put it into the folder of the case.", file=called))
+        return
     try:
         reader.texts[called] = file_text(folder / file)
     except (ValueError, OSError) as error:
         reader.problems.append(Problem(what=f"cannot be read: {error}.", file=called))
+
+
+def _is_shipped_model(path: Path) -> bool:
+    """Shipped cases name their model where it stands beside them; no other file outside a folder is read."""
+    return path.resolve() in {
+        library.model_file(each).with_suffix(".xml").resolve() for each in library.shipped_models()
+    }
 
 
 def _model_of(reader: TableReader, folder: Path | None, location: str) -> str:

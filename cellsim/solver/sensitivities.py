@@ -226,8 +226,11 @@ def _course(
         for d in by_state.get(j, ())
     ]
     pairs_p = [(e, o * size + d) for e, (o, j) in enumerate(made.output_parameters) for d in along.get(j, ())]
+    # where the start is given, parameters that the model's own start values depend on do not move it
     initials = [
-        (e, place(d, i, 0)) for e, (i, j) in enumerate(made.initial_entries) for d in along.get(j, ())
+        (e, place(d, i, 0))
+        for e, (i, j) in enumerate(() if given_start else made.initial_entries)
+        for d in along.get(j, ())
     ]
     sizes = (
         1, len(groups), system.n, len(pairs_y), len(pairs_p), len(initials), size, len(atoms),
