@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from cellsim.comparison.robustness_analysis import robustness
     from cellsim.comparison.robustness_table import Robustness
     from cellsim.comparison.variants import compare
+    from cellsim.design.next_visit import plan_visits
+    from cellsim.design.visit_table import VisitPlan
     from cellsim.dosing.schedule import Schedule
     from cellsim.estimation.opening import load_case
     from cellsim.estimation.problem import EstimationProblem
@@ -42,6 +44,7 @@ _HOME_OF = {
     "Schedule": "dosing.schedule",
     "Sweep": "predictions.sweeps",
     "Trajectory": "solver.trajectory",
+    "VisitPlan": "design.visit_table",
     "calibrate": "posterior.fitting",
     "check": "comparison.readiness",
     "compare": "comparison.variants",
@@ -49,6 +52,7 @@ _HOME_OF = {
     "load_case": "estimation.opening",
     "load_model": "model.model",
     "new_case": "case.from_sheets",
+    "plan_visits": "design.next_visit",
     "profile": "identifiability.profiles",
     "robustness": "comparison.robustness_analysis",
     "sample": "posterior.posterior",
@@ -69,6 +73,7 @@ __all__ = [
     "Schedule",
     "Sweep",
     "Trajectory",
+    "VisitPlan",
     "calibrate",
     "check",
     "compare",
@@ -77,6 +82,7 @@ __all__ = [
     "load_case",
     "load_model",
     "new_case",
+    "plan_visits",
     "plots",
     "profile",
     "robustness",

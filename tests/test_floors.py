@@ -22,6 +22,7 @@ LEVELS = (
     ("predictions",),
     ("identifiability",),
     ("comparison",),
+    ("design",),
     ("plots",),
     ("report",),
     ("cli",),

@@ -1,4 +1,4 @@
-"""The command line: ``cellsim list | new | convert | check | simulate | calibrate | identify | profile | sample | compare | robustness | sweep | report``.
+"""The command line: ``cellsim list | new | convert | check | simulate | calibrate | identify | profile | sample | compare | robustness | sweep | plan | report``.
 
 Results go to standard output or to ``--out``; complaints and progress bars to standard error. Exit status: 0 when
 done, 1 when something is wrong with what was asked about, 2 when the command was written wrongly, 130 when it was
@@ -146,6 +146,7 @@ def _doing() -> dict[str, Doing]:
         "compare": _compare,
         "robustness": _robustness,
         "sweep": _sweep,
+        "plan": _plan_visits,
         "report": _report,
     }
 
@@ -441,6 +442,21 @@ def _sweep(options: argparse.Namespace) -> int:
         _draw("sweep", result, options.figure)
     print(result.report())
     return _status(result)
+
+
+def _plan_visits(options: argparse.Namespace) -> None:
+    from cellsim.cli.next_visit import planned
+
+    def source_of(name: str) -> Calibration | Posterior:
+        options.source = name
+        return _source(options)
+
+    result = planned(options, tuple(options.source), source_of)
+    if options.out:
+        _write(result.table().to_csv(index=False, lineterminator="\n"), options.out)
+    if options.figure:
+        _draw("next_visit", result, options.figure)
+    print(result.report())
 
 
 def _plans(options: argparse.Namespace, case: Case) -> dict[str, Schedule]:

@@ -275,6 +275,57 @@ def parser_of(doing: Mapping[str, Doing]) -> argparse.ArgumentParser:
     sweep.add_argument("--figure", metavar="FILE", help="draw the comparison too (.png, .svg, .pdf)")
     _out(sweep, "FILE", "the numbers as CSV too")
 
+    plan = _add(
+        commands,
+        "plan",
+        doing,
+        "say which visit still to come, on which day and with which panel, tells most",
+    )
+    plan.add_argument(
+        "source",
+        nargs="+",
+        help=f"a posterior saved as .nc; a calibration saved as JSON; or {_CASE}, which is calibrated first; several are averaged by evidence",
+    )
+    plan.add_argument(
+        "--days", required=True, metavar="DAYS", help="on which it may be: 280,308,364, or first:last:step"
+    )
+    plan.add_argument(
+        "--panel",
+        action="append",
+        metavar="NAME",
+        help="panel or analyte that may be measured; may be given several times (default: every panel)",
+    )
+    plan.add_argument(
+        "--question",
+        action="append",
+        metavar="NAME",
+        help="plan, variant, parameter, prediction or everything; may be given several times (default: plan)",
+    )
+    plan.add_argument("--parameter", metavar="NAME", help="for the question of that name")
+    plan.add_argument("--prediction", metavar="ANALYTE@DAY", help="for the question of that name")
+    plan.add_argument(
+        "--outcome", metavar="NAME", help="of the case, by which plans are judged (default: its first)"
+    )
+    plan.add_argument(
+        "--visits", type=int, default=1, metavar="N", help="how many, one after the other (default: 1)"
+    )
+    plan.add_argument(
+        "--day-error",
+        type=float,
+        default=0.0,
+        metavar="DAYS",
+        help="a sample is taken so much earlier or later",
+    )
+    plan.add_argument(
+        "--cost", action="append", metavar="PANEL=N", help="of a visit with that panel, in a unit of your own"
+    )
+    plan.add_argument("--variant", help="for a case: row of its model space (default: the case's default)")
+    _starts(plan, 8)
+    _draws(plan, 500)
+    _seed(plan)
+    plan.add_argument("--figure", metavar="FILE", help="draw it too (.png, .svg, .pdf)")
+    _out(plan, "FILE", "the numbers as CSV too")
+
     report = _add(commands, "report", doing, "the main job: audit, every variant, other schedules, one page")
     report.add_argument("case", help=_CASE)
     report.add_argument("--variant", action="append", help="only this variant; may be given several times")

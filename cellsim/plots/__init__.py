@@ -17,6 +17,7 @@ from cellsim.lazy import lazy_names
 
 if TYPE_CHECKING:
     from cellsim.plots.comparisons import evidence, robustness, variants
+    from cellsim.plots.design import next_visit
     from cellsim.plots.draws import pair, posterior_predictive, prior_posterior, trace
     from cellsim.plots.estimates import parameters, profile
     from cellsim.plots.fits import fit, prior_predictive, residuals
@@ -31,6 +32,7 @@ __all__ = [
     "drives",
     "evidence",
     "fit",
+    "next_visit",
     "pair",
     "parameters",
     "persistence",
@@ -53,6 +55,7 @@ __getattr__, __dir__ = lazy_names(
         "drives": "plots.states",
         "evidence": "plots.comparisons",
         "fit": "plots.fits",
+        "next_visit": "plots.design",
         "pair": "plots.draws",
         "parameters": "plots.estimates",
         "persistence": "plots.states",

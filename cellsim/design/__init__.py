@@ -1,0 +1,18 @@
+"""What to do next: the visit that tells most, and the plan that is best under a clinic's rules."""
+
+from typing import TYPE_CHECKING
+
+from cellsim.lazy import lazy_names
+
+if TYPE_CHECKING:
+    from cellsim.design.next_visit import plan_visits
+    from cellsim.design.visit_table import VisitPlan
+
+__all__ = ["VisitPlan", "plan_visits"]
+__getattr__, __dir__ = lazy_names(
+    __name__,
+    {
+        "VisitPlan": "design.visit_table",
+        "plan_visits": "design.next_visit",
+    },
+)
