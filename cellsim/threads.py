@@ -11,10 +11,13 @@ from typing import TypeVar
 
 from cellsim.streams import progress_bar
 
-__all__ = ["StoppedError", "as_they_end", "finished_in_threads", "in_threads"]
+__all__ = ["CORES", "StoppedError", "as_they_end", "finished_in_threads", "in_threads"]
 
 Thing = TypeVar("Thing")
 Done = TypeVar("Done")
+
+CORES = os.cpu_count() or 1
+"""How many threads are of use."""
 
 _LOOK = 0.2  # seconds between two looks whether an interrupt has come
 
@@ -85,7 +88,7 @@ def finished_in_threads(
     ([1, 2], False)
     """
     stop, interrupted = Event(), False
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    with ThreadPoolExecutor(CORES) as pool:
         tasks: list[Future[Done]] = []
         shown = False if len(things) < 2 else progress
         try:

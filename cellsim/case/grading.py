@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -39,12 +39,20 @@ class Grading:
     scale: Linear
     cuts: tuple[Linear, ...]
 
-    def spread(self, values: Mapping[str, float]) -> float:
-        """The logistic spread under given parameters."""
+    def spread(self, values: Mapping[str, Any]) -> Any:
+        """The logistic spread under given parameters, a number or an array as these are."""
         return _value(self.scale, values)
 
-    def levels(self, values: Mapping[str, float]) -> Array:
+    def levels(self, values: Mapping[str, Any]) -> Array:
         """The cut-points under given parameters, with an open end on either side.
+
+        Parameters
+        ----------
+        values : mapping of str to float, or to array of shape (n_sets,)
+
+        Returns
+        -------
+        array, shape (n_cuts + 2,) or (n_sets, n_cuts + 2)
 
         Examples
         --------
@@ -52,7 +60,10 @@ class Grading:
         >>> two.levels({"c": 1.0, "gap": 0.25, "s": 0.3}).tolist()
         [-inf, 0.75, 1.0, inf]
         """
-        return np.array([-np.inf, *(_value(each, values) for each in self.cuts), np.inf])
+        cuts = [_value(each, values) for each in self.cuts]
+        shape = np.shape(sum(cuts))
+        ends = [-np.inf, *cuts, np.inf]
+        return np.stack([np.broadcast_to(each, shape) for each in ends], axis=-1) if shape else np.array(ends)
 
     def slopes(self, cut: int) -> tuple[tuple[str, float], ...]:
         """How the cut-point under a grade moves with the parameters; nothing where the scale is open."""
@@ -105,7 +116,7 @@ def linear_form(text: str) -> Linear:
     return float(rest), tuple((str(name), float(each)) for name, each in zip(names, factors, strict=True))
 
 
-def _value(form: Linear, values: Mapping[str, float]) -> float:
+def _value(form: Linear, values: Mapping[str, Any]) -> Any:
     return form[0] + sum(factor * values[name] for name, factor in form[1])
 
 

@@ -24,6 +24,7 @@ from cellsim.posterior.convergence import converged, smoothed_weights
 from cellsim.posterior.fitting import optima
 from cellsim.posterior.variational import VariationalApproximation, VariationalEvidence
 from cellsim.posterior.variational_fitting import refit
+from cellsim.threads import CORES
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -205,11 +206,11 @@ def bridge(objective: Objective, thetas: Array, log_likelihood: Array, *, seed: 
     root: Array = np.linalg.cholesky(np.cov(fitted.T) + 1e-9 * np.eye(size)).astype(float)
     fresh = np.random.default_rng(seed).standard_normal((used.shape[0] * used.shape[1], size))
     proposed = centre + fresh @ root.T
-    scored = [each.log_likelihood.sum() for each in objective.evaluate_all(proposed)]
+    scored = objective.log_likelihoods(proposed, threads=CORES)
     at_draws = (
         log_likelihood[:, half:] + _normal(used, np.zeros(size), np.eye(size)) - _normal(used, centre, root)
     )
-    at_fresh = np.nan_to_num(np.array(scored), nan=-np.inf) + _normal(proposed, np.zeros(size), np.eye(size))
+    at_fresh = scored + _normal(proposed, np.zeros(size), np.eye(size))
     at_fresh = at_fresh - _normal(proposed, centre, root)
     known = np.isfinite(at_draws)
     # a few gaps, filled so that the order of the others still tells how they hang together

@@ -33,6 +33,7 @@ from cellsim.posterior.approximation import LARGEST_SHAPE, Approximation
 from cellsim.posterior.collapsed_proposal import systematic
 from cellsim.posterior.convergence import smoothed_weights
 from cellsim.posterior.variational import on_all_cores
+from cellsim.threads import CORES
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -575,9 +576,7 @@ def _joint(objective: Objective, thetas: Array) -> Array:
     """ln of the posterior at draws with days of their own, all constants of the prior included; -inf where there is none."""
     out = np.full(len(thetas), -np.inf)
     fine = np.flatnonzero(np.isfinite(thetas).all(axis=1))
-    parts = np.array_split(fine, max(1, fine.size // 8))
-    found = on_all_cores(lambda part: objective.log_likelihoods(thetas[part], rtol=_RTOL), parts)
-    out[fine] = np.concatenate(found)
+    out[fine] = objective.log_likelihoods(thetas[fine], rtol=_RTOL, threads=CORES)
     return out - 0.5 * (thetas**2).sum(axis=1) - 0.5 * thetas.shape[1] * _LOG_TWO_PI
 
 

@@ -24,7 +24,7 @@ import numpy as np
 
 from cellsim.likelihood.day_quadrature import Nodes, nodes_of
 from cellsim.likelihood.objective import Objective
-from cellsim.likelihood.observations import Rows, Scores, score_rows
+from cellsim.likelihood.observations import Rows, Scores, score_rows, score_sets
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -41,6 +41,8 @@ __all__ = ["Density", "UnknownDay", "WithoutDays"]
 _NEGLIGIBLE = 1e-4
 # of a curvature, where the prior alone has one: integrating over a day can leave a direction less than nothing
 _LEAST = 0.1
+# sets of parameters of one thread, and side by side
+_TOGETHER = 8
 _LOG_ROOT_TWO_PI = 0.5 * np.log(2 * np.pi)
 
 
@@ -173,7 +175,7 @@ class WithoutDays:
             predicted = solution.outputs[0, times, rows.output]
             if rows.unscorable(predicted).any():
                 return -np.inf
-            values = objective.values(theta) if rows.by_values else {}
+            values = objective.asked_by(rows, theta)
             scored = float(score_rows(rows, predicted, values, objective.degrees).log_likelihood.sum())
         return scored + sum(float(np.logaddexp.reduce(each)) for each in by_visit) - 0.5 * float(eta @ eta)
 
@@ -238,24 +240,40 @@ class WithoutDays:
         values, vectors = np.linalg.eigh(out)
         return here, np.asarray((vectors * np.maximum(values, _LEAST)) @ vectors.T)
 
-    def drawn(self, eta: Array, random: np.random.Generator) -> tuple[Array, float]:
-        """Days drawn from their density given all else.
+    def drawn_all(self, etas: Array, *, seed: int) -> tuple[Array, Array]:
+        """Days drawn from their density given all else, for every row of `etas`, on all cores, in order.
 
         Parameters
         ----------
-        eta : array, shape (n_left,)
-        random : Generator
+        etas : array, shape (n, n_left)
+        seed : int
 
         Returns
         -------
-        theta : array, shape (n_parameters,)
+        thetas : array, shape (n, n_parameters)
             All parameters of the objective; nan where the simulation fails.
-        more : float
+        more : array, shape (n,)
             What the days add to the log density: with it, that of eta becomes that of theta (a unit normal less
             its constant, and the rows).
         """
+        randoms = [np.random.default_rng(each) for each in np.random.SeedSequence(seed).spawn(len(etas))]
+        # copies of one draw differ in their days alone
+        unique, which = np.unique(etas, axis=0, return_inverse=True)
+        found = self.by_node_all(unique)
+        made = [
+            self._drawn(eta, found[k], random)
+            for eta, k, random in zip(etas, which.ravel().tolist(), randoms, strict=True)
+        ]
+        return np.array([theta for theta, _ in made]), np.array([more for _, more in made])
+
+    def drawn(self, eta: Array, random: np.random.Generator) -> tuple[Array, float]:
+        """The same for one place, shape (n_left,)."""
+        return self._drawn(eta, self._integrated(self.theta(eta)), random)
+
+    def _drawn(
+        self, eta: Array, by_visit: list[Array] | str, random: np.random.Generator
+    ) -> tuple[Array, float]:
         theta, more = self.theta(eta), 0.0
-        by_visit = self._integrated(theta)
         if isinstance(by_visit, str):
             return np.full(theta.size, np.nan), np.nan
         for visit, held in zip(self.visits, by_visit, strict=True):
@@ -263,22 +281,27 @@ class WithoutDays:
             more += log_density + _LOG_ROOT_TWO_PI
         return theta, more
 
-    def drawn_all(self, etas: Array, *, seed: int) -> tuple[Array, Array]:
-        """:meth:`drawn` for every row of `etas`, on all cores, in order; shapes (n, n_parameters) and (n,)."""
-        randoms = [np.random.default_rng(each) for each in np.random.SeedSequence(seed).spawn(len(etas))]
-        with ThreadPoolExecutor(os.cpu_count()) as pool:
-            made = list(pool.map(self.drawn, etas, randoms))
-        return np.array([theta for theta, _ in made]), np.array([more for _, more in made])
+    def by_node_all(self, etas: Array) -> list[list[Array] | str]:
+        """For each row of `etas` and each of :attr:`visits`, ln (weight times likelihood of its rows) of its nodes.
 
-    def by_node(self, eta: Array) -> list[Array] | None:
-        """For each of :attr:`visits`, ln (weight times likelihood of its rows) of its nodes; None where the simulation fails."""
-        found = self._integrated(self.theta(eta))
-        return None if isinstance(found, str) else found
+        On all cores, side by side; a string where the simulation fails, which says why.
+        """
+        parts = [
+            np.stack([self.theta(eta) for eta in etas[k : k + _TOGETHER]])
+            for k in range(0, len(etas), _TOGETHER)
+        ]
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            return [each for part in pool.map(self._integrated_sets, parts) for each in part]
+
+    def by_node(self, etas: Array) -> list[list[Array] | str]:
+        """The same in this thread alone, for few."""
+        return self._integrated_sets(np.stack([self.theta(eta) for eta in etas]))
 
     def with_likely_days(self, eta: Array) -> Array | None:
         """All parameters, each unknown day at its most probable node; None where the simulation fails."""
-        found, theta = self.by_node(eta), self.theta(eta)
-        if found is None:
+        theta = self.theta(eta)
+        found = self._integrated(theta)
+        if isinstance(found, str):
             return None
         for visit, held in zip(self.visits, found, strict=True):
             theta[visit.column] = visit.nodes.thetas[int(np.argmax(held))]
@@ -342,21 +365,31 @@ class WithoutDays:
 
     def _integrated(self, theta: Array) -> list[Array] | str:
         """For each visit, ln (weight times likelihood) of its nodes; what went wrong if none has any."""
+        return self._integrated_sets(theta[None])[0]
+
+    def _integrated_sets(self, thetas: Array) -> list[list[Array] | str]:
+        """The same for every row of `thetas`, simulated side by side."""
         if not self.visits:
-            return []
-        reading = self._everywhere
-        solution = self.objective.solved(theta, reading.days, rtol=self.rtol)
-        if solution.status[0]:
-            return str(solution.messages[0])
-        predicted = solution.outputs[0, reading.times, reading.rows.output]
-        found = np.full(predicted.size, -np.inf)
-        fine = np.flatnonzero(~reading.rows.unscorable(predicted))
-        rows = reading.rows if fine.size == predicted.size else reading.rows.taken(fine)
-        values = self.objective.values(theta) if rows.by_values else {}
-        found[fine] = score_rows(rows, predicted[fine], values, self.objective.degrees).log_likelihood
+            return [[] for _ in thetas]
+        reading, objective = self._everywhere, self.objective
+        solution = objective.solved(thetas, reading.days, rtol=self.rtol)
+        done = np.flatnonzero(solution.status == 0)
+        predicted = solution.outputs[done[:, None], reading.times, reading.rows.output]
+        lost = reading.rows.unscorable(predicted)
+        values = objective.asked_by(reading.rows, thetas[done])
+        # what has no density is read as if it had, and forgotten
+        found, _ = score_sets(reading.rows, np.where(lost, 1.0, predicted), values, objective.degrees)
+        found[lost] = -np.inf
+        out: list[list[Array] | str] = list(solution.messages)
+        for k, each in zip(done.tolist(), found, strict=True):
+            out[k] = self._by_visit(each)
+        return out
+
+    def _by_visit(self, found: Array) -> list[Array] | str:
+        """ln likelihood of rows on nodes, by visit and node, weights added; what is wrong where a visit has none."""
         out = []
         for k, visit in enumerate(self.visits):
-            by_node = found[reading.visits == k].reshape(visit.nodes.days.size, -1).sum(axis=1)
+            by_node = found[self._everywhere.visits == k].reshape(visit.nodes.days.size, -1).sum(axis=1)
             if np.all(np.isneginf(by_node)):
                 return f"no day of {self.objective.names[visit.column]} can be scored."
             out.append(by_node + visit.nodes.log_weights)
@@ -387,5 +420,5 @@ class WithoutDays:
         predicted = solution.outputs[0, reading.times, rows.output]
         if rows.unscorable(predicted).any():
             return "a row is predicted as a value that cannot be scored."
-        values = objective.values(theta) if rows.by_values else {}
+        values = objective.asked_by(rows, theta)
         return solution, score_rows(rows, predicted, values, objective.degrees)

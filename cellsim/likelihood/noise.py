@@ -205,7 +205,7 @@ def _tail(z: Array, degrees: float) -> tuple[Array, Array]:
 
 
 def graded(
-    level: Array, below: Array, above: NDArray[np.bool_], scale: float
+    level: Array, below: Array, above: Array, scale: float | Array
 ) -> tuple[Array, Array, Array, Array, Array]:
     """Ordered logit: probability that a latent `level`, read with logistic error, falls between two cut-points.
 
@@ -218,7 +218,7 @@ def graded(
         which is certain to be graded lowest.
     below, above : array
         Cut-points under the lowest and over the highest grade allowed; -inf and inf where there is none.
-    scale : float
+    scale : float or array
         Logistic spread, in the unit of `level`.
 
     Returns

@@ -12,18 +12,17 @@ Blood samples of one visit share one latent day; a sample is read wherever that 
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from cellsim.errors import CalibrationError, Problem, did_you_mean
-from cellsim.likelihood.observations import Rows, Term, score_rows
+from cellsim.likelihood.observations import Rows, Term, score_rows, score_sets
 from cellsim.likelihood.priors import Coordinates, Prior
+from cellsim.likelihood.set_scores import SetScores
 from cellsim.solver.simulation import Values
 
 if TYPE_CHECKING:
@@ -47,6 +46,8 @@ _FAILED = 1e100
 # a dose after many half-lives is then not followed to its last digit. With it predictions of the case are good to 1e-7
 # at the default tolerance, in two thirds of the time
 _PEAK_SHARE = 0.1
+# of it at most, whatever the relative tolerance: with more, what is rough would not know its small states at all
+_PEAK_ERROR = 1e-4
 # logarithm of how far below its prior median an estimated spread may fall
 _SMALLEST_SPREAD = 20.0
 
@@ -170,6 +171,11 @@ class Objective:
         return Coordinates(self.priors)
 
     @cached_property
+    def _column(self) -> dict[str, int]:
+        """Column of each estimated parameter in theta."""
+        return {name: k for k, name in enumerate(self.names)}
+
+    @cached_property
     def _slots(self) -> NDArray[np.intp]:
         """Column of each estimated parameter among the kernels' parameters, -1 where it is none."""
         column = {name: k for k, name in enumerate(self.kernels.equations.parameters)}
@@ -189,8 +195,7 @@ class Objective:
 
     def vector_of(self, theta: Array, names: Sequence[str]) -> Array:
         """Values of some parameters at `theta` (shape (n,) or (n_sets, n)), shape (..., n_names)."""
-        free = self._coordinates.values(theta)
-        column = {name: k for k, name in enumerate(self.names)}
+        free, column = self._coordinates.values(theta), self._column
         out = np.empty((*free.shape[:-1], len(names)))
         for k, name in enumerate(names):
             out[..., k] = free[..., column[name]] if name in column else self.fixed[name]
@@ -209,7 +214,7 @@ class Objective:
         return kernels_for(self.model if model is None else model, outputs)
 
     def days(self, theta: Array) -> Array:
-        """The day of each sampling occasion."""
+        """The day of each sampling occasion, shape (..., n_occasions) at `theta` of shape (..., n_parameters)."""
         return self._days(self._coordinates.values(theta))
 
     def read_at(self, days: Array) -> Array:
@@ -224,14 +229,15 @@ class Objective:
     @cached_property
     def _known_days(self) -> tuple[Array, NDArray[np.intp]]:
         """Each occasion's day where it is known, and the column of theta where it is estimated, -1 where not."""
-        column = {name: k for k, name in enumerate(self.names)}
         named = [(f"day_{visit}", day) for visit, day in self.occasions]
         known = np.array([self.fixed.get(name, day) for name, day in named])
-        return known, np.array([column.get(name, -1) for name, _ in named], dtype=np.intp)
+        return known, np.array([self._column.get(name, -1) for name, _ in named], dtype=np.intp)
 
     def _days(self, free: Array) -> Array:
         known, column = self._known_days
-        return np.where(column >= 0, free[column], known) if free.size else known
+        if not free.shape[-1]:
+            return np.broadcast_to(known, (*free.shape[:-1], known.size))
+        return np.where(column >= 0, free[..., column], known)
 
     @cached_property
     def rows(self) -> Rows:
@@ -264,9 +270,11 @@ class Objective:
         return float(self._coordinates.slopes(theta)[column] / self._coordinates.values(theta)[column])
 
     def _of_spreads(self, theta: Array) -> Array:
-        """Residuals of estimated spreads, nan where one is too small."""
+        """Residuals of estimated spreads, shape (..., n_spreads), nan where one is too small."""
         names = list(self.spreads)
-        here, middle = (self.vector_of(at, names) for at in (theta, np.zeros(theta.size)))
+        if not names:
+            return np.zeros((*theta.shape[:-1], 0))
+        here, middle = (self.vector_of(at, names) for at in (theta, np.zeros(len(self.names))))
         with np.errstate(invalid="ignore", divide="ignore"):
             fallen = np.log(here / middle) + _SMALLEST_SPREAD
             return np.sqrt(2 * np.array([self.spreads[name] for name in names]) * fallen)
@@ -326,7 +334,7 @@ class Objective:
             With `failure` set and very large residuals where the simulation did not reach its end.
         """
         theta = np.asarray(theta, float)
-        count, rows, free = len(self.terms), self.rows, self._coordinates.values(theta)
+        rows, free = self.rows, self._coordinates.values(theta)
         days = self.read_at(self._days(free))
         order = np.argsort(days, kind="stable")
         solution = self.solved(theta, days[order], gradient=gradient, rtol=rtol, along=along)
@@ -341,14 +349,8 @@ class Objective:
                 if unscorable >= 0
                 else self._words_on_spreads(of_spreads)
             )
-            data = self.residual_count
-            jacobian = np.vstack([np.zeros((data, theta.size)), np.eye(theta.size)]) if gradient else None
-            if jacobian is not None and along is not None:
-                jacobian = jacobian[:, along]
-            lost = np.full(count, np.nan)
-            residuals = np.append(np.full(data, _FAILED), theta)
-            return Evaluation(residuals, jacobian, lost, lost, failure, unscorable)
-        scores = score_rows(rows, predicted, self.values(theta) if rows.by_values else {}, self.degrees)
+            return self._failed(theta, failure, gradient, along, unscorable)
+        scores = score_rows(rows, predicted, self.asked_by(rows, theta), self.degrees)
         jacobian = None
         if solution.sensitivities is not None and solution.output_rates is not None:
             slopes = self.slopes(theta, solution, by_occasion, rows, along)
@@ -359,63 +361,84 @@ class Objective:
             jacobian = np.vstack(
                 [self.residual_slopes(theta, scores, slopes), self.spread_slopes(theta), np.eye(theta.size)]
             )
+            if not np.isfinite(jacobian).all():
+                return self._failed(
+                    theta, "a row is predicted as so much that it has no slope.", gradient, along
+                )
             if along is not None:
                 jacobian = jacobian[:, along]
         return Evaluation(
             np.concatenate([scores.residual, of_spreads, theta]), jacobian, scores.log_likelihood, predicted
         )
 
-    def evaluate_all(
-        self, thetas: Array, *, gradient: bool = False, rtol: float | None = None
-    ) -> list[Evaluation]:
-        """:meth:`evaluate` for every row of `thetas` (shape (n, n_parameters)), on all cores, in order."""
-        for theta in thetas[:1]:
-            self.evaluate(theta, gradient=gradient, rtol=rtol)  # compiles, before threads ask for it
-        with ThreadPoolExecutor(os.cpu_count()) as pool:
-            return list(
-                pool.map(lambda theta: self.evaluate(theta, gradient=gradient, rtol=rtol), np.asarray(thetas))
-            )
+    def _failed(
+        self,
+        theta: Array,
+        failure: str,
+        gradient: bool,
+        along: NDArray[np.intp] | None,
+        unscorable: int = -1,
+    ) -> Evaluation:
+        """What a set of parameters is worth that could not be simulated or scored."""
+        data, lost = self.residual_count, np.full(len(self.terms), np.nan)
+        jacobian = np.vstack([np.zeros((data, theta.size)), np.eye(theta.size)]) if gradient else None
+        if jacobian is not None and along is not None:
+            jacobian = jacobian[:, along]
+        residuals = np.append(np.full(data, _FAILED), theta)
+        return Evaluation(residuals, jacobian, lost, lost, failure, unscorable)
 
-    def log_likelihoods(self, thetas: Array, *, rtol: float | None = None) -> Array:
-        """ln likelihood of all rows at places near to one another, simulated side by side; -inf where one cannot be.
+    def evaluate_sets(self, thetas: Array, *, rtol: float | None = None, threads: int = 1) -> SetScores:
+        """:meth:`evaluate` without gradient for every row of `thetas`, simulated side by side.
 
         Parameters
         ----------
         thetas : array, shape (n, n_parameters)
         rtol : float, optional
             As for :meth:`evaluate`.
+        threads : int
+            Groups of sets that are simulated at the same time.
 
         Returns
         -------
-        array, shape (n,)
+        SetScores
+            The same as one by one to the tolerance of the solver.
         """
         thetas = np.asarray(thetas, float)
         rows, count = self.rows, len(thetas)
-        days = np.array([self.read_at(self.days(theta)) for theta in thetas])
+        days = self.read_at(self.days(thetas))
         order = np.argsort(days, axis=1, kind="stable")
-        solution = self.solved(thetas, np.take_along_axis(days, order, axis=1), rtol=rtol)
+        solution = self.solved(thetas, np.take_along_axis(days, order, axis=1), rtol=rtol, threads=threads)
         by_occasion = np.argsort(order, axis=1)[:, rows.occasion]
         predicted = solution.outputs[np.arange(count)[:, None], by_occasion, rows.output]
-        fine = (solution.status == 0) & ~np.array([rows.unscorable(each).any() for each in predicted])
-        out = np.full(count, -np.inf)
-        # cut-points of grades go with the parameters, all else is one table
-        plain, graded = np.flatnonzero(~rows.graded), np.flatnonzero(rows.graded)
-        kept = np.flatnonzero(fine)
-        if kept.size:
-            many = rows.taken(np.tile(plain, kept.size))
-            if names := sorted({name for name in rows.scale[plain].tolist() if name}):
-                sizes = self.vector_of(thetas[kept], names)
-                sd = [rows.taken(plain).spreads(dict(zip(names, each, strict=True))) for each in sizes]
-                many = replace(many, sd=np.concatenate(sd), scale=np.full(many.scale.shape, "", object))
-            scores = score_rows(many, predicted[np.ix_(kept, plain)].ravel(), {}, self.degrees)
-            out[kept] = scores.log_likelihood.reshape(kept.size, -1).sum(axis=1)
-        if graded.size:
-            few = rows.taken(graded)
-            for k in kept:
-                out[k] += score_rows(
-                    few, predicted[k, graded], self.values(thetas[k]), self.degrees
-                ).log_likelihood.sum()
-        return out
+        of_spreads = self._of_spreads(thetas)
+        lost = np.asarray(rows.unscorable(predicted).any(axis=1))
+        failures = list(solution.messages)
+        fine = (solution.status == 0) & ~lost & np.isfinite(of_spreads).all(axis=1)
+        for k in np.flatnonzero(~fine & (solution.status == 0)):
+            failures[k] = (
+                self._words_on(self._unscorable(predicted[k]), predicted[k])
+                if lost[k]
+                else self._words_on_spreads(of_spreads[k])
+            )
+        by_row, residuals = (np.full((count, rows.sd.size), np.nan) for _ in range(2))
+        by_row[fine], residuals[fine] = score_sets(
+            rows, predicted[fine], self.asked_by(rows, thetas[fine]), self.degrees
+        )
+        predicted[~fine] = np.nan
+        return SetScores(np.hstack([residuals, of_spreads, thetas]), by_row, predicted, tuple(failures))
+
+    def asked_by(self, rows: Rows, theta: Array) -> dict[str, Array]:
+        """Values of the parameters that rows ask for beside predictions, each of the shape of `theta` but its last axis."""
+        if not rows.asked:
+            return {}
+        return dict(zip(rows.asked, np.moveaxis(self.vector_of(theta, rows.asked), -1, 0), strict=True))
+
+    def log_likelihoods(self, thetas: Array, *, rtol: float | None = None, threads: int = 1) -> Array:
+        """ln likelihood of all rows for every row of `thetas`, shape (n,); -inf where one cannot be simulated or scored.
+
+        See :meth:`evaluate_sets`.
+        """
+        return self.evaluate_sets(thetas, rtol=rtol, threads=threads).log_likelihoods
 
     def _unscorable(self, predicted: Array) -> int:
         """The first prediction without density: not finite, or without a logarithm where one is taken; -1 if none."""
@@ -447,6 +470,7 @@ class Objective:
         gradient: bool = False,
         rtol: float | None = None,
         along: NDArray[np.intp] | None = None,
+        threads: int = 1,
     ) -> Solution:
         """Every output on given days.
 
@@ -457,6 +481,8 @@ class Objective:
             In order; those that `theta` has for samples play no part.
         gradient, rtol, along
             As for :meth:`evaluate`.
+        threads : int
+            As for :func:`cellsim.solver.integration.integrate`.
 
         Returns
         -------
@@ -472,8 +498,9 @@ class Objective:
             days,
             start=self.case.start,
             rtol=rtol,
-            peak_share=_PEAK_SHARE,
+            peak_share=min(_PEAK_SHARE, _PEAK_ERROR / rtol),
             output_rates=gradient,
+            threads=threads,
             **({"directions": self._directions(along)} if gradient else {}),  # type: ignore[arg-type]
         )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
     Array = NDArray[np.float64]
 
-__all__ = ["Rows", "Scores", "Term", "prediction_of", "score_rows", "spread_of", "terms_of"]
+__all__ = ["Rows", "Scores", "Term", "prediction_of", "score_rows", "score_sets", "spread_of", "terms_of"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -320,16 +321,20 @@ class Rows:
         """Some of them, or some several times."""
         return Rows(**{each.name: getattr(self, each.name)[which] for each in fields(self)})
 
-    @property
-    def by_values(self) -> bool:
-        """Whether parameters must be known to score them, beside the predictions: those of grades and of spreads."""
-        return bool(self.graded.any() or (self.scale != "").any())
+    @cached_property
+    def asked(self) -> tuple[str, ...]:
+        """The parameters that must be known to score them, beside the predictions."""
+        forms = [
+            form for each in dict.fromkeys(self.grading[self.graded]) for form in (each.scale, *each.cuts)
+        ]
+        of_grades = [name for _, terms in forms for name, _ in terms]
+        return tuple(dict.fromkeys([*self.scale[self.scale != ""].tolist(), *of_grades]))
 
-    def spreads(self, values: Mapping[str, float]) -> Array:
-        """The spread of every row under given parameters."""
-        out = self.sd.copy()
+    def spreads(self, values: Mapping[str, float] | Mapping[str, Array]) -> Array:
+        """The spread of every row under given parameters, shape (..., n) for values of shape (...)."""
+        out = self.sd
         for name in dict.fromkeys(self.scale[self.scale != ""].tolist()):
-            out[self.scale == name] *= values[name]
+            out = out * np.where(self.scale == name, np.asarray(values[name])[..., None], 1.0)
         return out
 
     def unscorable(self, predicted: Array) -> NDArray[np.bool_]:
@@ -367,7 +372,7 @@ class Scores:
     by_name: list[tuple[int, str, float]]
 
 
-def score_rows(rows: Rows, predicted: Array, values: Mapping[str, float], degrees: float) -> Scores:
+def score_rows(rows: Rows, predicted: Array, values: Mapping[str, Any], degrees: float) -> Scores:
     """Score every row.
 
     Parameters
@@ -393,32 +398,10 @@ def score_rows(rows: Rows, predicted: Array, values: Mapping[str, float], degree
     >>> score_rows(values, values.measured, {}, np.inf).residual.tolist()
     [0.0, 0.0]
     """
-    log_likelihood, residual, turn = (np.empty(len(predicted)) for _ in range(3))
-    by_name: list[tuple[int, str, float]] = []
-    plain, short, grade = rows.plain, rows.short, rows.graded
     nothing = rows.settled(predicted)
     predicted = np.where(nothing, 0.0, predicted)
-    sd = rows.spreads(values)
-    given = rows.measured[plain], predicted[plain], sd[plain]
-    log_likelihood[plain], residual[plain], turn[plain] = (
-        gaussian(*given, logged=rows.logged[plain])
-        if np.isinf(degrees)
-        else student(*given, degrees=degrees, logged=rows.logged[plain])
-    )
-    if short.any():
-        log_likelihood[short], residual[short], turn[short] = censored(
-            rows.measured[short],
-            predicted[short],
-            sd[short],
-            above=rows.above[short],
-            logged=rows.logged[short],
-            degrees=degrees,
-        )
-    for grading in dict.fromkeys(rows.grading[grade]):
-        mine = np.flatnonzero(grade & (rows.grading == grading))
-        found = _read_grades(grading, rows, mine, predicted[mine], values)
-        log_likelihood[mine], residual[mine], turn[mine] = found[:3]
-        by_name += found[3]
+    log_likelihood, residual, turn, by_cut = _scored(rows, predicted, values, degrees)
+    by_name = [each for read in by_cut for each in _slopes_of_grades(*read, rows, predicted, values)]
     for k in np.flatnonzero((rows.scale != "") & ~nothing).tolist():
         # z = (prediction - measured) / spread, or minus that, falls as the spread grows
         apart = rows.measured[k] - predicted[k]
@@ -433,21 +416,91 @@ def score_rows(rows: Rows, predicted: Array, values: Mapping[str, float], degree
     return Scores(log_likelihood, residual, turn * inner, by_name)
 
 
-def _read_grades(
-    grading: Grading, rows: Rows, mine: NDArray[np.intp], predicted: Array, values: Mapping[str, float]
-) -> tuple[Array, Array, Array, list[tuple[int, str, float]]]:
-    """Grades of one scale: log-likelihood, residual, its slope by the logarithm of the prediction, and by parameters."""
+def score_sets(
+    rows: Rows, predicted: Array, values: Mapping[str, Array], degrees: float
+) -> tuple[Array, Array]:
+    """:func:`score_rows` for many sets of parameters at once, without slopes.
+
+    Parameters
+    ----------
+    rows : Rows
+    predicted : array, shape (n_sets, n_rows)
+        None may be unscorable.
+    values : mapping of str to array, shape (n_sets,)
+        Those of grades and of spreads.
+    degrees : float
+
+    Returns
+    -------
+    log_likelihood, residual : array, shape (n_sets, n_rows)
+    """
+    predicted = np.where(rows.settled(predicted), 0.0, predicted)
+    return _scored(rows, predicted, values, degrees)[:2]
+
+
+_ByCut = tuple[Any, Any, Any, Any]  # grading, its rows, slopes by their lower and upper cut-points
+
+
+def _scored(
+    rows: Rows, predicted: Array, values: Mapping[str, Any], degrees: float
+) -> tuple[Array, Array, Array, list[_ByCut]]:
+    """Log-likelihood, residual and its slope, shape (..., n_rows); of each scale of grades its rows and slopes by cut-points."""
+    log_likelihood, residual, turn = (np.empty(predicted.shape) for _ in range(3))
+    plain, short, grade = rows.plain, rows.short, rows.graded
+    sd = rows.spreads(values)
+    given = rows.measured[plain], predicted[..., plain], sd[..., plain]
+    log_likelihood[..., plain], residual[..., plain], turn[..., plain] = (
+        gaussian(*given, logged=rows.logged[plain])
+        if np.isinf(degrees)
+        else student(*given, degrees=degrees, logged=rows.logged[plain])
+    )
+    if short.any():
+        log_likelihood[..., short], residual[..., short], turn[..., short] = censored(
+            rows.measured[short],
+            predicted[..., short],
+            sd[..., short],
+            above=rows.above[short],
+            logged=rows.logged[short],
+            degrees=degrees,
+        )
+    by_cut: list[_ByCut] = []
+    for grading in dict.fromkeys(rows.grading[grade]):
+        mine = np.flatnonzero(grade & (rows.grading == grading))
+        cuts, spread = (
+            grading.levels(values),
+            np.asarray(grading.spread(values))[..., None],
+        )
+        low, high = rows.measured[mine].astype(int), rows.upper[mine].astype(int) + 1
+        with np.errstate(divide="ignore"):
+            level = np.log(predicted[..., mine])
+        found = graded(level, cuts[..., low], cuts[..., high], spread)
+        log_likelihood[..., mine], residual[..., mine], turn[..., mine] = found[:3]
+        by_cut.append((grading, mine, *found[3:]))
+    return log_likelihood, residual, turn, by_cut
+
+
+def _slopes_of_grades(
+    grading: Grading,
+    mine: NDArray[np.intp],
+    by_low: Array,
+    by_high: Array,
+    rows: Rows,
+    predicted: Array,
+    values: Mapping[str, float],
+) -> list[tuple[int, str, float]]:
+    """Slopes of residuals of grades by the parameters of their scale."""
     cuts, spread = grading.levels(values), grading.spread(values)
-    low, high = rows.measured[mine].astype(int), rows.upper[mine].astype(int) + 1
     with np.errstate(divide="ignore"):
-        level = np.log(predicted)
-    log_likelihood, residual, turn, *by_cut = graded(level, cuts[low], cuts[high], spread)
+        level = np.log(predicted[mine])
     by_name: list[tuple[int, str, float]] = []
     for k, row in enumerate(mine.tolist()):
         by_spread = 0.0
-        for cut, weight in ((int(low[k]), by_cut[0][k]), (int(high[k]), by_cut[1][k])):
+        for cut, weight in (
+            (int(rows.measured[row]), by_low[k]),
+            (int(rows.upper[row]) + 1, by_high[k]),
+        ):
             if slopes := grading.slopes(cut):
                 by_name += [(row, name, factor * weight) for name, factor in slopes]
                 by_spread -= weight * (cuts[cut] - level[k]) / spread if np.isfinite(level[k]) else 0.0
         by_name += [(row, name, factor * by_spread) for name, factor in grading.scale[1]]
-    return log_likelihood, residual, turn, by_name
+    return by_name

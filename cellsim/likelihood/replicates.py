@@ -10,6 +10,7 @@ import numpy as np
 from cellsim.errors import CalibrationError
 from cellsim.likelihood.objective import Objective
 from cellsim.likelihood.observations import Term
+from cellsim.threads import CORES
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -57,29 +58,30 @@ def score(objective: Objective, thetas: Array, *, rtol: float, seed: int) -> Sco
     Scored
     """
     flat = thetas.reshape(-1, thetas.shape[-1])
-    found = objective.evaluate_all(flat, rtol=rtol)
+    found = objective.evaluate_sets(flat, rtol=rtol, threads=CORES)
     shape = (*thetas.shape[:-1], len(objective.terms))
-    predicted = np.array([each.predicted for each in found]).reshape(len(flat), -1)
-    replicated = _replicate(objective, flat, predicted, np.random.default_rng(seed))
-    likelihood = np.array([each.log_likelihood for each in found])
-    return Scored(likelihood.reshape(shape), predicted.reshape(shape), replicated.reshape(shape))
+    replicated = _replicate(objective, flat, found.predicted, np.random.default_rng(seed))
+    return Scored(
+        found.by_row.reshape(shape),
+        found.predicted.reshape(shape),
+        replicated.reshape(shape),
+    )
 
 
 def _replicate(objective: Objective, thetas: Array, predicted: Array, random: np.random.Generator) -> Array:
     """New measurements, shape of `predicted`: the noise of every row, and the reading of a grade."""
     out = np.empty(predicted.shape)
+    values = objective.asked_by(objective.rows, thetas)
     for k, term in enumerate(objective.terms):
         here = predicted[:, k]
         if term.grading is not None:
             with np.errstate(divide="ignore"):
                 level = np.log(here)
             noise = random.logistic(size=here.size)
-            for i, theta in enumerate(thetas):
-                values = objective.values(theta)
-                cuts = term.grading.levels(values)[1:-1]
-                out[i, k] = np.sum(level[i] + term.grading.spread(values) * noise[i] > cuts)
+            read = level + term.grading.spread(values) * noise
+            out[:, k] = np.sum(read[:, None] > term.grading.levels(values)[..., 1:-1], axis=1)
             continue
-        sizes = objective.vector_of(thetas, [term.scale])[:, 0] if term.scale else 1.0
+        sizes = values[term.scale] if term.scale else 1.0
         noise = (
             term.sd
             * sizes

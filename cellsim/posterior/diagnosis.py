@@ -15,6 +15,7 @@ from cellsim.posterior.convergence import pareto_shape
 from cellsim.posterior.curvature import spread_by_slopes
 from cellsim.posterior.laplace import Mixture, Mode
 from cellsim.results import difference
+from cellsim.threads import CORES
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -174,8 +175,11 @@ def _shape(objective: Objective, mixture: Mixture) -> float:
     Yao et al. (2018) Proc ICML 80:5581: what tells, without sampling, whether an approximation can be trusted.
     """
     draws = mixture.draws(_TRIED, seed=0)
-    log_likelihood = np.array([each.log_likelihood.sum() for each in objective.evaluate_all(draws)])
-    weights = log_likelihood - 0.5 * (draws**2).sum(axis=1) - mixture.log_density(draws)
+    weights = (
+        objective.log_likelihoods(draws, threads=CORES)
+        - 0.5 * (draws**2).sum(axis=1)
+        - mixture.log_density(draws)
+    )
     fine = weights[np.isfinite(weights)]
     return pareto_shape(fine)
 

@@ -194,9 +194,9 @@ def weighed(
         return thetas, weights[None], score(objective, thetas, rtol=run.rtol * CLOSER, seed=rescore)
 
     (thetas, weights, scored), interrupted = brought_home(completed, weighted.interrupted)
-    again = objective.evaluate_all(thetas[0][:FRAME_POINTS], rtol=run.rtol)
-    rough = np.array([each.log_likelihood.sum() for each in again])
+    rough = objective.log_likelihoods(thetas[0][:FRAME_POINTS], rtol=run.rtol)
     closer = scored.log_likelihood.sum(axis=-1)
+    error = np.abs(rough - closer[0][:FRAME_POINTS])
     return Drawn(
         thetas=thetas,
         statistics={"lp": closer - 0.5 * (thetas**2).sum(axis=-1), "weight": weights},
@@ -206,7 +206,7 @@ def weighed(
             rejected=weighted.lost,
             why=weighted.why,
             seconds=time.perf_counter() - begun,
-            tolerance_error=float(np.nanmax(np.abs(rough - closer[0][:FRAME_POINTS]), initial=0.0)),
+            tolerance_error=float(error[np.isfinite(error)].max(initial=0.0)),
         ),
         weighted=replace(weighted, interrupted=interrupted),
     )

@@ -74,13 +74,13 @@ class Turnings:
     unfollowed: tuple[int, ...] = ()
 
     @cached_property
-    def _slopes(self) -> dict[tuple[int, int], int]:
-        """Derivatives of gaps by parameters, by (gap, parameter)."""
+    def _slopes(self) -> dict[int, dict[int, int]]:
+        """Derivatives of each gap by the parameters that move it."""
         system = self.system
         place = {node: j for j, node in enumerate(system.p)}
         gaps = {cause.turn.gap for each in self.causes for cause in each}
         return {
-            (gap, place[by]): d for gap in gaps for by, d in gradient(system.graph, gap, place.keys()).items()
+            gap: {place[by]: d for by, d in gradient(system.graph, gap, place.keys()).items()} for gap in gaps
         }
 
     def speeds(self, wanted: Iterable[int]) -> list[tuple[int, int, float]]:
@@ -95,8 +95,10 @@ class Turnings:
         system, asked, found = self.system, set(wanted), []
         for number, (day, causes) in enumerate(zip(self.days, self.causes, strict=True)):
             moved: dict[int, list[float]] = {}
+            if all(asked.isdisjoint(self._slopes[cause.turn.gap]) for cause in causes):
+                continue
             for cause in causes:
-                by = {j: d for (gap, j), d in self._slopes.items() if gap == cause.turn.gap and j in asked}
+                by = {j: d for j, d in self._slopes[cause.turn.gap].items() if j in asked}
                 nodes = [cause.turn.slope, *by.values()]
                 inputs = _inputs(system, self.parameters, day, cause.middle)
                 steep, *along = (float(each) for each in values(system.graph, nodes, inputs))

@@ -204,6 +204,9 @@ def test_new_measurements_scatter_by_the_spread_of_their_draw() -> None:
         expected = {"y": np.exp(-0.5), "z": 0.5 * np.exp(-0.5), "w": 0.55}[term.analyte]
         scatter = np.log(found.replicated[:, k] / found.predicted[:, k]).std()
         assert scatter == pytest.approx(expected, rel=LUCK / np.sqrt(2 * 4000))
+    few = np.random.default_rng(3).standard_normal((3, len(objective.names)))
+    together = objective.evaluate_sets(few).residuals
+    assert together == pytest.approx(np.array([objective.evaluate(each).residuals for each in few]), abs=1e-4)
     patient = replicate(objective, theta[0], seed=2)
     assert np.isfinite(patient.evaluate(theta[0]).log_likelihood).all()
 

@@ -395,6 +395,18 @@ def test_the_order_of_analytes_and_rows_is_irrelevant(seed):
     assert row_by_row[1] == pytest.approx(row_by_row[0], rel=1e-8, abs=1e-8)
 
 
+def test_sets_side_by_side_are_scored_row_by_row_as_one_by_one():
+    """The scalar path is the witness, grades and limits included; what shares its steps agrees to the tolerance."""
+    of, few_sets = objective_of_default(), np.array([drawn(seed, spread=0.7) for seed in range(11)])
+    found = of.evaluate_sets(few_sets, rtol=1e-8, threads=2)
+    for k, theta in enumerate(few_sets):
+        alone = of.evaluate(theta, rtol=1e-8)
+        assert found.by_row[k] == pytest.approx(alone.log_likelihood, rel=1e-5, abs=1e-5)
+        assert found.residuals[k] == pytest.approx(alone.residuals, rel=1e-5, abs=1e-5)
+        assert found.predicted[k] == pytest.approx(alone.predicted, rel=1e-5)
+    assert found.objectives == pytest.approx((found.residuals**2).sum(axis=1)) and not any(found.failures)
+
+
 # ---- failure is data ------------------------------------------------------------------------------------
 
 
@@ -410,18 +422,24 @@ def test_a_simulation_that_fails_loses_and_says_why():
         if gradient:
             assert np.isfinite(here.gradient).all()
     assert not objective().evaluate(theta).failure
+    few_sets = of.evaluate_sets(np.tile(theta, (3, 1)))
+    assert all(few_sets.failures) and np.all(few_sets.log_likelihoods == -np.inf)
+    assert np.all(few_sets.objectives == np.inf) and np.isnan(few_sets.predicted).all()
 
 
 def test_a_prediction_without_a_logarithm_is_a_failure_too():
     """A model that goes below zero reaches its end, and still cannot be scored."""
     below = load_model("sjogren_rfib").with_rate("value_IL6", "IL6 - 1000")
-    here = objective_of(CASE, below, variant="V5").evaluate(np.zeros(len(objective().names)), gradient=True)
+    of, middle = objective_of(CASE, below, variant="V5"), np.zeros(len(objective().names))
+    here = of.evaluate(middle, gradient=True)
     assert "IL6" in here.failure and np.isfinite(here.residuals).all() and np.isfinite(here.gradient).all()
+    assert of.evaluate_sets(middle[None]).failures == (here.failure,)
 
 
 @settings(max_examples=40)
 @given(seed=st.integers(0, 10**6), spread=st.floats(2, 12))
 @example(seed=4516, spread=5.0)
+@example(seed=3601, spread=6.5625)
 def test_residuals_are_never_nan_however_far_the_search_goes(seed, spread):
     here = objective_of_default().evaluate(drawn(seed, spread=spread), gradient=True)
     assert np.isfinite(here.residuals).all(), here.failure

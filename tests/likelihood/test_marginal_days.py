@@ -103,6 +103,18 @@ def test_draws_for_many_do_not_depend_on_threads() -> None:
     assert len({*first[0][:, without.objective.names.index("day_v0")]}) == 12
 
 
+def test_nodes_of_many_places_are_those_of_each() -> None:
+    """The scalar path is the witness; a place that cannot be simulated takes nothing from its neighbours."""
+    without = WithoutDays(pulses(0.1), 1e-7)
+    etas = np.array([[0.3], [np.nan], [-0.8]])
+    found = without.by_node(etas)
+    assert isinstance(found[1], str)
+    for k in (0, 2):
+        assert found[k][0] == pytest.approx(without.by_node(etas[k : k + 1])[0][0], abs=1e-4)
+    twice = without.drawn_all(np.tile(etas[:1], (5, 1)), seed=1)[0][:, without.visits[0].column]
+    assert len({*twice.tolist()}) == 5
+
+
 def test_a_simulation_that_fails_has_no_density() -> None:
     without = WithoutDays(pulses(0.1), 1e-6)
     lost = np.array([np.nan])

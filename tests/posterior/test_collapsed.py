@@ -274,23 +274,24 @@ def test_an_interrupt_keeps_what_was_weighed(monkeypatch: pytest.MonkeyPatch) ->
     """They are the first of those that are made without an interrupt, and weigh the same."""
     fit, real, calls = calibrate(decay(*FALL), starts=1), collapsed._Rounds._drawn, []
     options = {"method": "collapsed", "draws": 20, "seed": 3, "progress": False, "effective": 10**6}
-    whole = sample(fit, budget=300, **options).drawn.weighted  # type: ignore[arg-type]
+    whole = sample(fit, budget=collapsed._ROUND, **options).drawn.weighted  # type: ignore[arg-type]
 
     def impatient(self: object, *given: object) -> object:
         calls.append(1)
-        if len(calls) == 3:
+        if len(calls) == 2:
             raise KeyboardInterrupt
         return real(self, *given)
 
     monkeypatch.setattr(collapsed._Rounds, "_drawn", impatient)
-    post = sample(fit, budget=300, **options)  # type: ignore[arg-type]
-    assert post.interrupted and len(post.drawn.weighted.thetas) == 100
-    assert np.array_equal(post.drawn.weighted.thetas, whole.thetas[:100])
-    assert post.drawn.weighted.log_weights == pytest.approx(whole.log_weights[:100], abs=1e-12)
+    post = sample(fit, budget=collapsed._ROUND, **options)  # type: ignore[arg-type]
+    kept = collapsed._BLOCK
+    assert post.interrupted and len(post.drawn.weighted.thetas) == kept
+    assert np.array_equal(post.drawn.weighted.thetas, whole.thetas[:kept])
+    assert post.drawn.weighted.log_weights == pytest.approx(whole.log_weights[:kept], abs=1e-12)
     assert any(each.startswith("interrupted") for each in post.doubts)
-    calls[:] = [1, 1]
+    calls[:] = [1]
     with pytest.raises(CutShortError):
-        sample(fit, budget=300, **options)  # type: ignore[arg-type]
+        sample(fit, budget=collapsed._ROUND, **options)  # type: ignore[arg-type]
 
 
 # ---- proposals -----------------------------------------------------------------------------------
