@@ -14,7 +14,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
-from patients import small_fit, small_patient, small_variational
+from patients import small_fit, small_patient
 from small_cases import tiny_case
 
 import cellsim as cs
@@ -47,6 +47,7 @@ FIGURES = (
     *("variants", "contrast", "robustness", "what_if", "what_if_load", "fit", "posterior_predictive"),
     *("residuals", "drives", "persistence", "persistence_first"),
 )
+DRAW = ReportFolder.draw
 
 
 @pytest.fixture(scope="module")
@@ -56,6 +57,9 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Report:
         patch.setattr("cellsim.comparison.robustness_analysis.alterations_of", few_of)
         patch.setattr("cellsim.report.page.DPI", 40)
         patch.setattr("cellsim.comparison.variants._TRIED", 1)  # of other priors, one group and all of them
+        # its figures are drawn once, on the last page; `quick` below has the first one
+        steps = Job.steps
+        patch.setattr(Job, "steps", lambda job: [replace(each, page=False) for each in steps(job)])
         folder = tmp_path_factory.mktemp("report")
         return write_report(small_patient(), folder, starts=1, draws=10, effective=120, seed=1)
 
@@ -69,15 +73,49 @@ def html(made: Report) -> str:
     return made.index.read_text(encoding="utf-8")
 
 
+def known(made: Report, patch: pytest.MonkeyPatch) -> None:
+    """Calibrations and draws are those of `made`."""
+    patch.setattr("cellsim.comparison.variants._TRIED", 0)
+    patch.setattr("cellsim.posterior.fitting.calibrate", lambda *_, variant, **__: made.fits[variant])
+    patch.setattr("cellsim.posterior.posterior.sample", lambda fit, **_: made.posteriors[fit.variant])
+
+
 @pytest.fixture
-def plain(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Pages without figures, of calibrations and approximations made before: for tests of words."""
-    fits = {name: small_fit(name) for name in ("V2", "V0")}
-    made = {name: small_variational(name) for name in fits}
-    monkeypatch.setattr(cs.Calibration, "variational", lambda fit, **_: made[fit.variant])
-    monkeypatch.setattr("cellsim.comparison.variants._TRIED", 0)
-    monkeypatch.setattr("cellsim.posterior.fitting.calibrate", lambda *_, variant, **__: fits[variant])
-    monkeypatch.setattr("cellsim.report.page.ReportFolder.draw", lambda *_, **__: "")
+def plain(made: Report, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pages without figures, of calibrations and draws made before: for tests of words."""
+    known(made, monkeypatch)
+    monkeypatch.setattr(ReportFolder, "draw", lambda *_, **__: "")
+
+
+@pytest.fixture(scope="module")
+def quick(made: Report, tmp_path_factory: pytest.TempPathFactory) -> tuple[Report, list[str], dict[str, Any]]:
+    """A quick report of calibrations and draws made before: with each of its pages, and the axes of six figures."""
+    pages: list[str] = []
+    shown: dict[str, Any] = {}
+    put = ReportFolder.put
+
+    def seen(output: ReportFolder, name: str, content: str | bytes) -> str:
+        if name == "index.html":
+            pages.append(str(content))
+        return put(output, name, content)
+
+    def kept(_: ReportFolder, name: str, caption: str, make: Callable[[], Any], **__: object) -> str:
+        if name in ("drives", "what_if", "fit", "persistence", "parameters_mechanism", "contrast"):
+            # once all of it is there
+            if len(pages) == 1:
+                shown[name] = make()
+            assert "Laplace" not in caption
+        return ""
+
+    with pytest.MonkeyPatch.context() as patch:
+        known(made, patch)
+        patch.setattr(ReportFolder, "put", seen)
+        patch.setattr(ReportFolder, "draw", kept)
+        found = write_report(
+            small_patient(), tmp_path_factory.mktemp("quick"), starts=1, draws=20, seed=1, without=LONG
+        )
+    plt.close("all")
+    return found, pages, shown
 
 
 def text_of(html: str) -> str:
@@ -184,6 +222,7 @@ def test_the_source_contrast_stands_beside_every_variant(made: Report) -> None:
     assert (null["difference"] == 0).all() and (null["above"] == 0.5).all()
 
 
+@pytest.mark.usefixtures("plain")
 def test_a_failed_variant_is_reported_and_costs_nothing_else(
     tmp_path: Path, made: Report, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -195,7 +234,12 @@ def test_a_failed_variant_is_reported_and_costs_nothing_else(
     monkeypatch.setattr("cellsim.posterior.fitting.calibrate", broken)
     monkeypatch.setattr("cellsim.predictions.sweeps.sweep", lambda *_, **__: made.sweeps["V2"])
     monkeypatch.setattr("cellsim.plots.drives", lambda *_, **__: 1 / 0)
-    monkeypatch.setattr("cellsim.report.page.DPI", 40)
+    # of all figures the one that fails is drawn
+    monkeypatch.setattr(
+        ReportFolder,
+        "draw",
+        lambda self, name, *a, **k: DRAW(self, name, *a, **k) if name == "drives" else "",
+    )
     second = write_report(small_patient(), tmp_path / "new", starts=1, draws=3, without=LONG)
     assert set(second.fits) == {"V2"}
     assert set(second.failures) == {"Calibration of V0", "Figure drives"}
@@ -373,17 +417,8 @@ def test_the_comparison_and_robustness_are_told(made: Report, html: str) -> None
     assert shaken.rows[0].evidence["V2"] == pytest.approx(compared.checks["V2"].log_evidence, abs=0.05)
 
 
-@pytest.mark.usefixtures("plain")
-def test_what_is_left_out_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    pages, put = [], ReportFolder.put
-
-    def seen(output: ReportFolder, name: str, content: str | bytes) -> str:
-        if name == "index.html":
-            pages.append(str(content))
-        return put(output, name, content)
-
-    monkeypatch.setattr("cellsim.report.page.ReportFolder.put", seen)
-    made = write_report(small_patient(), tmp_path, starts=1, draws=4, without=LONG)
+def test_what_is_left_out_is_said(quick: tuple[Report, list[str], dict[str, Any]]) -> None:
+    made, pages, _ = quick
     text = text_of(made.index.read_text())
     # the first page has the mechanism shown and its schedules, and says what it lacks; the last lacks nothing
     first = text_of(pages[0])
@@ -391,33 +426,22 @@ def test_what_is_left_out_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert "not finished" in first and "Still to come: the other mechanisms, profiles" in first
     assert "refresh" in pages[0] and "refresh" not in pages[1] and "not finished" not in text
     assert "what_if" in pages[0] or "Other schedules" in first
-    assert (
-        not list(tmp_path.glob("failures.json")) or json.loads((tmp_path / "failures.json").read_text()) == {}
-    )
+    failures = made.folder / "failures.json"
+    assert not failures.exists() or json.loads(failures.read_text()) == {}
     assert set(made.posteriors) == {"V2", "V0"} and made.robustness is None and not made.failures
     assert made.comparison is not None and not made.comparison.left
     assert "Left out as asked: prediction of left-out rows" in text
     worth = f"{made.posteriors['V2'].effective:.0f} effective draws"
     assert f"come from the collapsed sampler ({worth}): parameters, bands and schedules alike" in text
     assert "Draws of V2 and V0 are from the collapsed sampler." in text
-    assert "--quick" in json.loads((tmp_path / "report.json").read_text())["command"]
+    assert "--quick" in json.loads((made.folder / "report.json").read_text())["command"]
 
 
-@pytest.mark.usefixtures("plain")
 def test_one_approximation_draws_everything_of_a_report(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    quick: tuple[Report, list[str], dict[str, Any]],
 ) -> None:
     """A course drawn in two figures is one course, to the solver's tolerance."""
-    shown: dict[str, Any] = {}
-
-    def kept(_: ReportFolder, name: str, caption: str, make: Callable[[], Any], **__: object) -> str:
-        if name in ("drives", "what_if", "fit", "persistence", "parameters_mechanism", "contrast"):
-            shown[name] = make()
-            assert "Laplace" not in caption
-        return ""
-
-    monkeypatch.setattr("cellsim.report.page.ReportFolder.draw", kept)
-    made = write_report(small_patient(), tmp_path, starts=1, draws=20, seed=1, without=LONG)
+    made, _, shown = quick
     assert not made.failures and len(shown) == 6
     for axes in shown.values():
         foot = " ".join(" ".join(text.get_text() for text in figure_of(axes).texts).split())
@@ -429,25 +453,26 @@ def test_one_approximation_draws_everything_of_a_report(
         drawn.append(np.interp(days, *line.get_data()))
     assert drawn[0] == pytest.approx(drawn[1], rel=1e-4)
     for file in ("V2_what_if", "V2_contrasts", "V2_posterior"):
-        assert set(pd.read_csv(tmp_path / f"tables/{file}.csv")["approximation"]) == {"the collapsed sampler"}
-    told = json.loads((tmp_path / "report.json").read_text())["approximations"]
+        assert set(pd.read_csv(made.folder / f"tables/{file}.csv")["approximation"]) == {
+            "the collapsed sampler"
+        }
+    told = json.loads((made.folder / "report.json").read_text())["approximations"]
     assert {name: each["kind"] for name, each in told.items()} == {"V2": "collapsed", "V0": "collapsed"}
-    plt.close("all")
 
 
 @pytest.mark.usefixtures("plain")
 def test_an_interrupt_keeps_what_is_done_and_writes_the_page(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, made: Report, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def tired(case: cs.Case, *, variant: str, **_: object) -> cs.Calibration:
         if variant == "V0":
             raise KeyboardInterrupt
-        return small_fit(variant)
+        return made.fits[variant]
 
     monkeypatch.setattr("cellsim.posterior.fitting.calibrate", tired)
-    made = write_report(small_patient(), tmp_path / "one", starts=1, draws=3)
-    assert set(made.fits) == {"V2"} and made.interrupted == "calibrating V0" and not made.failures
-    text = text_of(made.index.read_text())
+    first = write_report(small_patient(), tmp_path / "one", starts=1, draws=3)
+    assert set(first.fits) == {"V2"} and first.interrupted == "calibrating V0" and not first.failures
+    text = text_of(first.index.read_text())
     assert "Interrupted during “calibrating V0”" in text
     assert (tmp_path / "one/calibrations/V2.json").is_file()
     assert json.loads((tmp_path / "one/report.json").read_text())["interrupted"] == "calibrating V0"
@@ -456,18 +481,21 @@ def test_an_interrupt_keeps_what_is_done_and_writes_the_page(
     def early(*_: object, **__: object) -> cs.Posterior:
         raise CutShortError("interrupted before any draw was weighted; nothing to keep.")
 
-    monkeypatch.setattr("cellsim.posterior.fitting.calibrate", lambda *_, variant, **__: small_fit(variant))
+    monkeypatch.setattr("cellsim.posterior.fitting.calibrate", lambda *_, variant, **__: made.fits[variant])
     monkeypatch.setattr("cellsim.posterior.posterior.sample", early)
     second = write_report(small_patient(), tmp_path / "two", starts=1, draws=3)
     assert second.interrupted == "draws of V2" and second.comparison is None and not second.failures
     assert second.profiles is None and not second.sweeps and set(second.fits) == {"V2"}
 
 
-def test_before_all_variants_are_sampled_those_that_are_stand_for_themselves(tmp_path: Path) -> None:
+@pytest.mark.usefixtures("plain")
+def test_before_all_variants_are_sampled_those_that_are_stand_for_themselves(
+    tmp_path: Path, made: Report
+) -> None:
     """Of a variant without draws only Laplace's evidence is known, which is not held against that of draws."""
     options = {"starts": 1, "draws": 6, "effective": 50, "seed": 1}
     job = Job(small_patient(), ReportFolder(tmp_path), **options, variants=("V2", "V0"), without=LONG)
-    job.fits |= {name: small_fit(name) for name in ("V2", "V0")}
+    job.fits |= made.fits
     assert set(job.compared.fits) == {"V2", "V0"} and not job.compared.checks
     job.sample("V2", effective=50)
     assert set(job.compared.fits) == {"V2"} and set(job.compared.checks) == {"V2"}
