@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from cellsim.dosing.schedule import Schedule
     from cellsim.estimation.opening import load_case
     from cellsim.estimation.problem import EstimationProblem
+    from cellsim.explorer.page import Explorer, explore
     from cellsim.identifiability.identification import identify
     from cellsim.identifiability.profiles import Profiles, profile
     from cellsim.model.model import Model, load_model
@@ -37,6 +38,7 @@ _HOME_OF = {
     "Case": "case.case",
     "Comparison": "comparison.comparison",
     "EstimationProblem": "estimation.problem",
+    "Explorer": "explorer.page",
     "Model": "model.model",
     "Posterior": "posterior.posterior",
     "Profiles": "identifiability.profiles",
@@ -48,6 +50,7 @@ _HOME_OF = {
     "calibrate": "posterior.fitting",
     "check": "comparison.readiness",
     "compare": "comparison.variants",
+    "explore": "explorer.page",
     "identify": "identifiability.identification",
     "load_case": "estimation.opening",
     "load_model": "model.model",
@@ -66,6 +69,7 @@ __all__ = [
     "Case",
     "Comparison",
     "EstimationProblem",
+    "Explorer",
     "Model",
     "Posterior",
     "Profiles",
@@ -78,6 +82,7 @@ __all__ = [
     "check",
     "compare",
     "errors",
+    "explore",
     "identify",
     "load_case",
     "load_model",

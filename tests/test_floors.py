@@ -24,6 +24,7 @@ LEVELS = (
     ("comparison",),
     ("design",),
     ("plots",),
+    ("explorer",),
     ("report",),
     ("cli",),
 )

@@ -147,6 +147,7 @@ def _doing() -> dict[str, Doing]:
         "robustness": _robustness,
         "sweep": _sweep,
         "plan": _plan_visits,
+        "explore": _explore,
         "report": _report,
     }
 
@@ -457,6 +458,22 @@ def _plan_visits(options: argparse.Namespace) -> None:
     if options.figure:
         _draw("next_visit", result, options.figure)
     print(result.report())
+
+
+def _explore(options: argparse.Namespace) -> int:
+    from cellsim.explorer.page import explore
+
+    source = _source(options)
+    usual = 40 if options.quick else 100
+    made = explore(
+        source,
+        options.out or f"{file_name(source.case.name)}-whatif.html",
+        until=options.until,
+        draws=usual if options.draws is None else options.draws,
+        seed=options.seed,
+    )
+    print(made)
+    return _status(source)
 
 
 def _plans(options: argparse.Namespace, case: Case) -> dict[str, Schedule]:

@@ -326,6 +326,25 @@ def parser_of(doing: Mapping[str, Doing]) -> argparse.ArgumentParser:
     plan.add_argument("--figure", metavar="FILE", help="draw it too (.png, .svg, .pdf)")
     _out(plan, "FILE", "the numbers as CSV too")
 
+    explore = _add(
+        commands, "explore", doing, "write a page on which doses can be moved, one file that computes"
+    )
+    explore.add_argument(
+        "source",
+        help=f"a posterior saved as .nc; a calibration saved as JSON; or {_CASE}, which is calibrated first",
+    )
+    explore.add_argument(
+        "--until", type=float, metavar="DAY", help="last day looked at (default: the last visit or dose)"
+    )
+    explore.add_argument("--variant", help="for a case: row of its model space (default: the case's default)")
+    _starts(explore, 8)
+    explore.add_argument(
+        "--draws", type=int, metavar="N", help="draws of the posterior (default: 100, of a quick page 40)"
+    )
+    explore.add_argument("--quick", action="store_true", help="fewer draws")
+    _seed(explore)
+    _out(explore, "FILE", "the page (default: CASE-whatif.html)")
+
     report = _add(commands, "report", doing, "the main job: audit, every variant, other schedules, one page")
     report.add_argument("case", help=_CASE)
     report.add_argument("--variant", action="append", help="only this variant; may be given several times")

@@ -1,0 +1,152 @@
+// Draws of parameters under a plan: doses become breaks (cellsim.solver.breakpoints), groups of W draws are carried through
+// them by step_loop.js, and what a plan has in common with the one before it is not computed again.
+"use strict";
+
+const SMALLER_SHARES = [1e-12, 1e-30, 1e-80, 1e-200]; // as in cellsim.solver.integration
+
+// How closely steps are taken: at rest as Python does; while something is moved, to the width of a line.
+const tolerances = (machine) => ({
+  exact: { rtol: machine.rtol, share: machine.peakShare, points: 1 },
+  moving: { rtol: 1e-3, share: 0.1, points: 2 },
+});
+
+// Doses as { day, state, amount, duration } in the unit of the state, as operations at breaks.
+function breakTable(doses, turned, start, end) {
+  const operations = [];
+  for (const { day, state, amount, duration } of doses) {
+    const off = day + duration, length = off - day;
+    if (length > 0) {
+      operations.push({ time: day, kind: OP_RATE, index: state, amount: amount / length });
+      operations.push({ time: off, kind: OP_RATE, index: state, amount: -amount / length });
+    } else operations.push({ time: day, kind: OP_JUMP, index: state, amount });
+  }
+  for (const { day, event, lanes } of turned.firings) operations.push({ time: day, kind: OP_EVENT, index: event, lanes });
+  const reached = operations.filter((each) => each.time <= end);
+  reached.sort((one, other) => one.time - other.time || one.kind - other.kind || one.index - other.index);
+  const days = [start, end, ...turned.days.filter((day) => day <= end), ...reached.map((each) => each.time)];
+  const breaks = [...new Set(days)].sort((one, other) => one - other);
+  const place = new Map(breaks.map((day, b) => [day, b])), at = breaks.map(() => []);
+  for (const each of reached) at[place.get(each.time)].push(each);
+  const middles = breaks.map((day, b) => (b + 1 < breaks.length ? 0.5 * (day + breaks[b + 1]) : nextUp(day)));
+  return { breaks, middles, operations: at };
+}
+
+// the next double above, or with -1 below
+function nextUp(value, direction = 1) {
+  if (value === 0) return direction * Number.MIN_VALUE;
+  const bits = new BigInt64Array(new Float64Array([value]).buffer);
+  bits[0] += BigInt(value > 0 ? direction : -direction);
+  return new Float64Array(bits.buffer)[0];
+}
+
+// The first break at which two tables are no longer the same, what happens at it included.
+function parting(one, other) {
+  const alike = (a, b) => a.time === b.time && a.kind === b.kind && a.index === b.index && a.amount === b.amount;
+  let b = 0;
+  for (; b + 1 < one.breaks.length && b + 1 < other.breaks.length; b++) {
+    const here = one.operations[b], there = other.operations[b];
+    if (one.breaks[b] !== other.breaks[b] || one.breaks[b + 1] !== other.breaks[b + 1]) break;
+    if (here.length !== there.length || !here.every((each, k) => alike(each, there[k]))) break;
+  }
+  return b;
+}
+
+class Draws {
+  // `vectors`: parameters of all draws, row by row; `turned`: of each draw, what time alone turns
+  constructor(model, kernels, memory, address, vectors, turned) {
+    const { machine } = model, W = machine.width, count = vectors.length / machine.parameters;
+    this.model = model;
+    this.count = count;
+    this.groups = [];
+    for (let first = 0; first < count; first += W) {
+      const rows = Array.from({ length: W }, (_, l) => Math.min(first + l, count - 1));
+      const parameters = Array.from({ length: machine.parameters }, (_, j) => rows.map((d) => vectors[d * machine.parameters + j]));
+      const group = new Group(machine, kernels, memory, address + this.groups.length * machine.size * 8, parameters);
+      this.groups.push({ group, rows, turned: together(rows.map((d) => turned[d])), runs: {}, shares: null, history: null });
+    }
+  }
+
+  static bytes(machine, count) { return Math.ceil(count / machine.width) * machine.size * 8; }
+
+  // An empty result for a plan, to be filled group by group.
+  result(plan, how) {
+    const { model, count } = this, { machine } = model, times = sampleTimes(plan, model, how);
+    return { plan, how, times, count, done: 0, fine: new Uint8Array(count), values: new Float64Array(machine.outputs * times.length * count),
+      greatest: machine.watched.slice(0, machine.peaks).map(() => new Float64Array(count)), below: machine.levels.map(() => new Float64Array(count)) };
+  }
+
+  // Carry one group through the plan of a result.
+  fill(result, place) {
+    const each = this.groups[place], { machine, history } = this.model, W = machine.width;
+    const table = breakTable([...history, ...result.plan], each.turned, this.model.start, this.model.until);
+    each.shares ??= new Float64Array(machine.states * W).fill(machine.peakShare);
+    const wanted = tolerances(machine)[result.how];
+    this.carry(each, table, result, wanted);
+    for (let again = 0; again < SMALLER_SHARES.length && each.group.status.includes(UNRESOLVED); again++) {
+      for (let i = 0; i < each.shares.length; i++)
+        if (each.group.grown[i]) each.shares[i] = SMALLER_SHARES.find((share) => share < each.shares[i]) ?? each.shares[i];
+      each.history = null;
+      each.runs = {};
+      this.carry(each, table, result, wanted);
+    }
+    each.rows.forEach((d, l) => {
+      result.fine[d] = each.group.status[l] === OK ? 1 : 0;
+      result.greatest.forEach((column, k) => (column[d] = each.group.greatest[k * W + l]));
+      result.below.forEach((column, k) => (column[d] = each.group.below[k * W + l]));
+    });
+    result.done = Math.max(result.done, each.rows[W - 1] + 1);
+  }
+
+  carry(each, table, result, { rtol, share }) {
+    const { machine } = this.model, { group, rows } = each, W = machine.width, { times, values, count, how } = result;
+    const before = each.runs[how], run = { table, times, values, count, marks: [] };
+    const shares = how === "exact" ? each.shares : each.shares.map((own) => (own < machine.peakShare ? own : share));
+    let first = 0, pointer = 0;
+    const common = before ? parting(before.table, table) : 0, mark = before && before.marks.findLast((m) => m.b <= common);
+    if (mark && times.slice(0, mark.pointer).every((day, s) => day === before.times[s])) {
+      ({ b: first, pointer } = mark);
+      run.marks = before.marks.filter((m) => m.b <= first);
+      group.back(mark.kept, rtol, shares);
+      for (let o = 0; o < machine.outputs; o++) for (let s = 0; s < pointer; s++) for (const d of rows)
+        values[(o * times.length + s) * count + d] = before.values[(o * before.times.length + s) * count + d];
+    } else if (each.history && parting(each.history.table, table) >= each.history.b) {
+      first = each.history.b;
+      group.back(each.history.kept, rtol, shares);
+    } else group.begin(this.model.start, rtol, shares);
+    each.runs[how] = run;
+    for (let o = 0; o < machine.outputs; o++) for (let s = pointer; s < times.length; s++) for (const d of rows)
+      values[(o * times.length + s) * count + d] = NaN;
+    group.run(table, first, times, pointer, (s) => {
+      group.k.observe(group.base, group.base);
+      for (let o = 0; o < machine.outputs; o++) for (let l = 0; l < W; l++)
+        if (group.source[l] === l) values[(o * times.length + s) * count + rows[l]] = group.w[machine.off.g + o * W + l];
+    }, (b, at) => {
+      // the last break of the history, from which every plan goes on, is kept as Python's tolerance left it
+      const last = table.breaks[b] < 0 && table.breaks[b + 1] >= 0;
+      if (table.breaks[b] < 0 && !last) return;
+      const kept = { b, pointer: at, kept: group.kept() };
+      run.marks.push(kept);
+      if (last && how === "exact") each.history = { table, ...kept };
+    });
+  }
+}
+
+// what time alone turns in any of the draws of a group: days of all, events of each
+function together(turned) {
+  const firings = new Map();
+  turned.forEach((each, l) => each.firings.forEach(([day, event]) => {
+    const key = `${day} ${event}`;
+    if (!firings.has(key)) firings.set(key, { day, event, lanes: turned.map(() => false) });
+    firings.get(key).lanes[l] = true;
+  }));
+  return { days: turned.flatMap((each) => each.days), firings: [...firings.values()] };
+}
+
+// Days at which everything is read: a grid, and both sides of every dose with the day after it.
+function sampleTimes(plan, { until, grid }, how) {
+  const step = (until / grid) * (how === "exact" ? 1 : 2), days = [0, until];
+  for (let k = 1; k * step < until; k++) days.push(k * step);
+  for (const { day, duration } of plan)
+    for (const each of duration > 0 ? [day, day + duration] : [day]) days.push(nextUp(each, -1), each, each + 0.25, each + 1);
+  return [...new Set(days.filter((day) => day >= 0 && day <= until))].sort((one, other) => one - other);
+}

@@ -1,0 +1,373 @@
+// What a person sees and moves. While something is moved the posterior is drawn at once, to the width of a line; at rest
+// posterior and prior are computed as Python does.
+"use strict";
+
+const $ = (id) => document.getElementById(id);
+const LONGEST_FRAME = 120, SLICE = 24; // milliseconds: of a picture with fewer draws, and between pauses at rest
+
+const bytesOf = (id) => Uint8Array.from(atob($(id).textContent), (each) => each.charCodeAt(0));
+
+async function unpacked(id) {
+  const stream = new Blob([bytesOf(id)]).stream().pipeThrough(new DecompressionStream("deflate"));
+  return new Uint8Array(await new Response(stream).arrayBuffer());
+}
+
+// The model, its kernels and its draws, at their places in one memory.
+async function opened() {
+  if (typeof WebAssembly !== "object" || typeof DecompressionStream !== "function") throw new Error("it is too old, or WebAssembly is off");
+  const model = JSON.parse(new TextDecoder().decode(await unpacked("model"))), { machine, draws, varying, fixed } = model;
+  const first = 1024, sizes = draws.map((count) => Draws.bytes(machine, count));
+  const memory = new WebAssembly.Memory({ initial: Math.ceil((first + sizes[0] + sizes[1]) / 65536) + 1 });
+  const env = { __linear_memory: memory };
+  for (const name of machine.imports) env[name] = Math[name];
+  const { instance } = await WebAssembly.instantiate(await unpacked("kernels"), { env });
+  const packed = new Float64Array(bytesOf("vectors").buffer), vectors = draws.map((count) => new Float64Array(count * machine.parameters));
+  let at = 0;
+  vectors.forEach((all, k) => {
+    for (let d = 0; d < draws[k]; d++) {
+      all.set(fixed, d * machine.parameters);
+      for (const j of varying) all[d * machine.parameters + j] = packed[at++];
+    }
+  });
+  const [posterior, prior] = vectors.map((all, k) => new Draws(model, instance.exports, memory, first + (k ? sizes[0] : 0), all, model.turned[k]));
+  return { model, posterior, prior };
+}
+
+const pause = () => new Promise((go) => {
+  const channel = new MessageChannel();
+  channel.port1.onmessage = go;
+  channel.port2.postMessage(null);
+});
+
+// All draws of a plan at once, by the tolerance of Python.
+function solved(draws, doses) {
+  const result = draws.result(resolved(inOrder(doses), draws.model), "exact");
+  for (let place = 0; place < draws.groups.length; place++) draws.fill(result, place);
+  return result;
+}
+
+class Page {
+  constructor({ model, posterior, prior }) {
+    Object.assign(this, { model, posterior, prior });
+    this.rows = rowsOf(model.given, model);
+    if (!this.rows.length) this.rows = [this.newRow()];
+    this.chosen = 0;
+    this.turn = 0;
+    this.given = null;
+    this.latest = { posterior: null, prior: null };
+    this.figures = [];
+    this.inputs();
+    this.panels();
+    $("add").onclick = () => {
+      this.rows.push({ ...(this.rows[this.chosen] ?? this.newRow()) });
+      this.chosen = this.rows.length - 1;
+      this.renew();
+    };
+    $("given").onclick = () => {
+      this.rows = rowsOf(model.given, model);
+      this.chosen = 0;
+      this.renew();
+    };
+    $("nothing").onclick = () => {
+      this.rows = [];
+      this.chosen = 0;
+      this.renew();
+    };
+  }
+
+  newRow() {
+    const product = this.model.products[0], known = this.model.familiar.amounts[product?.name];
+    return { product: product?.name, start: 0, interval: 28, number: 1, amount: known ? known[1] : 1, hours: 0, stop: this.model.until };
+  }
+
+  // ---- the plan ----
+
+  fields() {
+    const { until, products, familiar } = this.model, all = Object.values(familiar.amounts).flat();
+    const row = this.rows[this.chosen], own = familiar.amounts[row?.product] ?? (all.length ? all : [1, 1]);
+    const unit = products.find((each) => each.name === row?.product)?.unit ?? "";
+    return [
+      { key: "start", head: "start (day)", min: 0, max: until, step: 1 },
+      { key: "interval", head: "interval (days)", min: 1, max: 84, step: 1, least: 0.01, most: 36500 },
+      { key: "number", head: "number", min: 0, max: 40, step: 1, most: 1000 },
+      { key: "amount", head: `amount (${unit})`, min: Math.log10(own[0] / 10), max: Math.log10(own[1] * 10), step: 0.01, log: true, least: 0 },
+      { key: "hours", head: "over (h)", min: 0, max: 24, step: 0.5, table: true, least: 0, most: 24 * 365 },
+      { key: "stop", head: "stop (day)", min: 0, max: until, step: 1 },
+    ];
+  }
+
+  inputs() {
+    const heads = $("row-heads"), body = $("rows"), sliders = $("sliders");
+    heads.replaceChildren(element("tr", {}, ["", "product", "start (day)", "interval (days)", "number", "amount", "over (h)", "stop (day)", ""].map((each) => element("th", { scope: "col" }, [each]))));
+    body.replaceChildren(...this.rows.map((row, r) => {
+      const cells = this.fields().map(({ key, head, least = 0, most = null, min, max, log }) => {
+        const input = element("input", { type: "number", step: "any", min: least, value: row[key], "aria-label": `${log ? "amount" : head} of row ${r + 1}`, className: key });
+        if (key === "start" || key === "stop") input.max = max;
+        if (most !== null) input.max = most;
+        if (key === "number") input.step = 1;
+        input.oninput = () => this.typed(r, key, input);
+        return element("td", {}, [input]);
+      });
+      const choose = element("input", { type: "radio", name: "chosen", checked: r === this.chosen, "aria-label": `move row ${r + 1} with the sliders` });
+      choose.onchange = () => {
+        this.chosen = r;
+        this.inputs();
+        $("rows").children[r].querySelector("input").focus();
+      };
+      const drop = element("button", { type: "button", "aria-label": `remove row ${r + 1}` }, ["remove"]);
+      drop.onclick = () => {
+        this.rows.splice(r, 1);
+        this.chosen = Math.max(0, Math.min(this.chosen, this.rows.length - 1));
+        this.renew();
+      };
+      const line = element("tr", { className: r === this.chosen ? "chosen" : "" }, [
+        element("td", {}, [choose]), element("td", {}, [this.products(r, `product of row ${r + 1}`)]), ...cells, element("td", {}, [drop])]);
+      return line;
+    }));
+    sliders.replaceChildren();
+    if (!this.rows.length) return;
+    sliders.append(element("label", {}, ["product ", this.products(this.chosen, null)]));
+    for (const { key, head, min, max, step, log, table } of this.fields()) {
+      if (table) continue;
+      const value = this.rows[this.chosen][key], shown = element("output", {}, [short(value)]);
+      const input = element("input", { type: "range", min, max, step, value: log ? Math.log10(value) : value });
+      const said = () => input.setAttribute("aria-valuetext", `${shown.textContent} ${head}`);
+      input.oninput = () => {
+        const moved = log ? Number((10 ** Number(input.value)).toPrecision(3)) : Number(input.value);
+        this.rows[this.chosen][key] = moved;
+        shown.textContent = short(moved);
+        said();
+        const cell = $("rows").children[this.chosen].querySelector(`input.${key}`);
+        cell.value = moved;
+        this.changed();
+      };
+      said();
+      input.dataset.key = key;
+      sliders.append(element("label", {}, [`${head}: `, shown, input]));
+    }
+  }
+
+  products(r, label) {
+    const select = element("select", label ? { "aria-label": label } : {}, this.model.products.map((each) =>
+      element("option", { value: each.name, selected: each.name === this.rows[r].product }, [each.name])));
+    select.onchange = () => {
+      this.rows[r].product = select.value;
+      const known = this.model.familiar.amounts[select.value];
+      if (known) this.rows[r].amount = known[1];
+      this.renew();
+    };
+    return select;
+  }
+
+  typed(r, key, input) {
+    if (input.value === "" || !input.validity.valid) return;
+    this.rows[r][key] = Number(input.value);
+    if (r === this.chosen) {
+      const slider = $("sliders").querySelector(`[data-key=${key}]`);
+      if (slider) {
+        slider.value = key === "amount" ? Math.log10(this.rows[r][key]) : this.rows[r][key];
+        slider.previousSibling.textContent = short(this.rows[r][key]);
+      }
+    }
+    this.changed();
+  }
+
+  renew() {
+    this.inputs();
+    this.changed();
+  }
+
+  // ---- computing ----
+
+  // Both results of a plan, in slices; null where another plan has come in between.
+  async atRest(doses, turn) {
+    const plan = resolved(doses, this.model), found = {};
+    let since = performance.now();
+    for (const which of ["posterior", "prior"]) {
+      const draws = this[which], result = (found[which] = draws.result(plan, "exact"));
+      for (let place = 0; place < draws.groups.length; place++) {
+        draws.fill(result, place);
+        if (performance.now() - since < SLICE) continue;
+        if (turn === 0) say(`Computing ${which}: ${result.done} of ${result.count} draws.`);
+        await pause();
+        since = performance.now();
+        if (turn !== this.turn) return null;
+      }
+      result.done = result.count;
+    }
+    return found;
+  }
+
+  async start() {
+    const doses = inOrder([...this.model.given, ...this.model.background]);
+    this.given = await this.atRest(doses, 0);
+    this.givenNumbers = { posterior: numbersOf(this.given.posterior, this.model), prior: numbersOf(this.given.prior, this.model) };
+    this.check();
+    $("computed").hidden = false;
+    $("stills").hidden = true;
+    this.latest = { ...this.given };
+    this.words();
+    this.show(true);
+  }
+
+  // what Python found for the plan as given, and what this page finds
+  check() {
+    const { posterior } = this.given, last = posterior.times.length - 1;
+    let worst = 0;
+    this.model.witness.outputs.forEach((row, d) => row.forEach((value, o) => {
+      const here = posterior.values[(o * posterior.times.length + last) * posterior.count + d];
+      if (value !== null) worst = Math.max(worst, Math.abs(here - value) / (Math.abs(value) + 1e-9));
+    }));
+    $("check").textContent = `On the last day of the plan as given this page and Python differ by ${short(worst)} of a value at most.`;
+    if (!(worst < 1e-5)) {
+      $("check").className = "warn";
+      $("check").textContent += " That is more than their tolerance: do not use the numbers of this page.";
+    }
+    this.worst = worst;
+  }
+
+  words() {
+    this.doses = dosesOf(this.rows, this.model);
+    this.beyond = beyondFamiliar(this.doses.filter((each) => each.day <= this.model.until), this.model);
+    $("total").textContent = `In all ${totalText(this.doses, this.model)}`;
+    $("beyond").hidden = !this.beyond.length;
+    $("beyond").className = "warn";
+    $("beyond").textContent = this.beyond.length ? `Extrapolation beyond what was given: ${this.beyond.join("; ")}.` : "";
+  }
+
+  changed() {
+    const turn = ++this.turn;
+    this.words();
+    requestAnimationFrame(() => {
+      if (turn !== this.turn) return;
+      const begun = performance.now(), result = this.moved(LONGEST_FRAME);
+      this.latest.posterior = result;
+      this.show(false);
+      this.frame = performance.now() - begun;
+      say(`${result.done} of ${result.count} draws in ${Math.round(this.frame)} ms.`);
+      this.settle(turn);
+    });
+  }
+
+  // The posterior while something is moved; where time runs out, of the draws so far.
+  moved(budget) {
+    const begun = performance.now(), draws = this.posterior, result = draws.result(resolved(this.doses, this.model), "moving");
+    for (let place = 0; place < draws.groups.length && performance.now() - begun < budget; place++) draws.fill(result, place);
+    return result;
+  }
+
+  async settle(turn) {
+    const begun = performance.now();
+    await new Promise((go) => setTimeout(go, 60));
+    if (turn !== this.turn) return;
+    const found = await this.atRest(this.doses, turn);
+    if (!found || turn !== this.turn) return;
+    this.latest = found;
+    this.show(true);
+    say(`At rest: ${found.posterior.count} draws of posterior and prior, to Python's tolerance, in ${Math.round(performance.now() - begun)} ms.`);
+  }
+
+  // ---- showing ----
+
+  panels() {
+    const seen = new IntersectionObserver((entries) => entries.forEach((entry) => {
+      const figure = this.figures.find((each) => each.node === entry.target);
+      figure.seen = entry.isIntersecting;
+      if (figure.seen && figure.stale) this.drawFigure(figure);
+    }), { rootMargin: "120px" });
+    const kinds = [...new Set(this.model.curves.map((each) => each.panel))];
+    for (const kind of kinds) {
+      const panel = element("div", { className: "panel" }, []);
+      $("curves").append(element("h3", {}, [kind]), panel);
+      for (const curve of this.model.curves.filter((each) => each.panel === kind)) {
+        const figure = new Figure(curve, this.model, panel);
+        this.figures.push(figure);
+        seen.observe(figure.node);
+      }
+    }
+    new ResizeObserver(() => this.figures.forEach((each) => each.resize())).observe($("curves"));
+  }
+
+  drawFigure(figure) {
+    if (!this.latest.posterior) return;
+    figure.stale = false;
+    figure.draw(this.latest.posterior, this.latest.prior, this.given.posterior, this.beyond.length > 0);
+  }
+
+  show(all) {
+    for (const figure of this.figures) {
+      figure.stale = true;
+      if (figure.seen) this.drawFigure(figure);
+    }
+    const numbers = numbersOf(this.latest.posterior, this.model), prior = all ? numbersOf(this.latest.prior, this.model) : null;
+    this.outcomes(numbers, prior);
+    if (all) this.table(numbers, prior);
+  }
+
+  // one card for each outcome; while something is moved, with what is known of the posterior
+  outcomes(numbers, prior) {
+    const { model, givenNumbers } = this;
+    $("outcomes").replaceChildren(...model.outcomes.map(({ asked: k, better, label, unit }) => {
+      const { chance, day } = model.asked[k], now = summary(numbers[k], chance), before = summary(givenNumbers.posterior[k], chance);
+      const gaps = apart(numbers[k], givenNumbers.posterior[k]), sign = better === "lower" ? -1 : 1;
+      const share = above(gaps.map((each) => sign * each));
+      const lines = [element("h3", {}, [label + (day === null ? "" : `, day ${short(day)}`)])];
+      if (better) lines.push(element("p", { className: "chance" }, [`P(better than as given) ${share.toFixed(2)}`]));
+      lines.push(element("p", {}, [`plan ${interval(now, unit)}; as given ${interval(before, unit)}`]));
+      if (prior) {
+        const priorGaps = apart(prior[k], givenNumbers.prior[k]), priorShare = above(priorGaps.map((each) => sign * each));
+        const size = verdict(gaps, priorGaps, chance), same = gaps.every((each) => !(each !== 0));
+        if (same) lines.push(element("p", {}, ["No difference from the plan as given."]));
+        else {
+          const words = better ? `prior ${priorShare.toFixed(2)}; direction ${direction(share, priorShare)}. Size of the difference ` : "Size of the difference ";
+          lines.push(element("p", {}, [words, tag(size)]));
+        }
+        lines.push(element("p", {}, [`prior ${interval(summary(prior[k], chance), unit)} `, tag(verdict(numbers[k], prior[k], chance))]));
+      }
+      return element("article", { className: this.beyond.length ? "beyond" : "" }, [...lines, ...(this.beyond.length ? [element("p", {}, ["Extrapolation."])] : [])]);
+    }));
+  }
+
+  table(numbers, prior) {
+    const { model, givenNumbers } = this, heads = ["measure", "quantity", "unit", "plan", "as given", "prior", "P(above as given)", "the number is"];
+    const rows = model.asked.map((asked, k) => {
+      const cells = [asked.measure, asked.quantity, asked.unit === "1" ? "" : asked.unit, interval(summary(numbers[k], asked.chance)),
+        interval(summary(givenNumbers.posterior[k], asked.chance)), interval(summary(prior[k], asked.chance)),
+        above(apart(numbers[k], givenNumbers.posterior[k])).toFixed(2)];
+      return element("tr", {}, [...cells.map((each, c) => element("td", { className: c > 2 ? "n" : "" }, [each])), element("td", {}, [tag(verdict(numbers[k], prior[k], asked.chance))])]);
+    });
+    $("numbers").replaceChildren(element("thead", {}, [element("tr", {}, heads.map((each) => element("th", { scope: "col" }, [each])))]), element("tbody", {}, rows));
+  }
+}
+
+function element(name, attributes, children = []) {
+  const node = document.createElement(name);
+  for (const [key, value] of Object.entries(attributes))
+    if (key === "className" || key === "checked" || key === "selected") node[key] = value;
+    else node.setAttribute(key, value);
+  node.append(...children);
+  return node;
+}
+
+const interval = ({ estimate, low, high }, unit = "") =>
+  `${short(estimate)}${low === low ? ` (${short(low)} to ${short(high)})` : ""} ${unit}`.trim();
+
+function tag(words) {
+  const kind = words === DATA_DRIVEN ? "data" : words === PRIOR_DRIVEN ? "prior" : "moved";
+  return words ? element("span", { className: `tag ${kind}` }, [words]) : "";
+}
+
+const say = (words) => { $("status").textContent = words; };
+
+const ready = opened().then(async (content) => {
+  const page = new Page(content);
+  await page.start();
+  say(`${content.posterior.count} draws of posterior and prior are in. Move a slider, or type into the table.`);
+  return page;
+});
+// for those who ask by script: the page when it is ready, and all draws under doses of their own
+window.cellsim = { ready, solved, numbersOf };
+ready.catch((error) => {
+  $("status").className = "warn";
+  say(`This browser cannot compute the page (${error.message}); here is the plan as given, as still pictures.`);
+});
