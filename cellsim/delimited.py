@@ -104,11 +104,23 @@ def why_no_number(text: str) -> str:
     --------
     >>> why_no_number("\\N{MINUS SIGN}2")
     "Write it with plain characters: '−' is MINUS SIGN."
+    >>> why_no_number("56,2"), why_no_number("1,234")
+    ('Write 56.2, with a decimal point.', 'Write 1.234 or 1234, with a decimal point.')
     """
     strange = next((each for each in text.strip() if not " " <= each <= "~"), None)
     if strange is not None:
         name = unicodedata.name(strange, f"character {ord(strange)}")
         return f"Write it with plain characters: {strange!r} is {name}."
+    plain = text.strip()
+    if re.fullmatch(r"[+-]?\d*,\d+", plain):
+        thousands = f" or {plain.replace(',', '')}" if re.fullmatch(r"[+-]?[1-9]\d{0,2},\d{3}", plain) else ""
+        return f"Write {plain.replace(',', '.')}{thousands}, with a decimal point."
+    if re.fullmatch(r"[+-]?\d{1,3}([ _'.,]\d{3})+", plain):
+        return f"Write {re.sub(r'[^0-9+-]', '', plain)}, without separators of thousands."
+    if found := re.fullmatch(r"[+-]?(\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?\s*([A-Za-z%\N{MICRO SIGN}].*)", plain):
+        return f"Write {plain.removesuffix(found[2]).strip()} alone; a unit has a column of its own."
+    if re.match("[<>]", plain):
+        return "Write a number; a value below or above a limit is a censored one (extended.tsv)."
     return "Write 12.5, not '12,5', '1 000', '1_000' or '12.5 pg/mL'."
 
 

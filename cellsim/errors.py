@@ -42,6 +42,8 @@ class Problem:
         The file (or table) it stands in; empty for something made in a script.
     row : int or None
         The line of that file as an editor counts it (the header is line 1).
+    column : str
+        The column of the table, by its name in the header; empty where no single one is at fault.
     severity : str
         ``"error"`` (refused) or ``"doubt"`` (accepted, and said aloud).
     """
@@ -50,10 +52,16 @@ class Problem:
     remedy: str = ""
     file: str = ""
     row: int | None = None
+    column: str = ""
     severity: str = "error"
 
     def __str__(self) -> str:
-        place = self.file + (f", row {self.row}" if self.row is not None else "")
+        told = [
+            self.file,
+            f"row {self.row}" if self.row is not None else "",
+            f"column {self.column}" if self.column else "",
+        ]
+        place = ", ".join(filter(None, told)) if self.file or self.row is not None else ""
         return (f"{place}: " if place else "") + self.what + (f" {self.remedy}" if self.remedy else "")
 
 

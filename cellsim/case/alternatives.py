@@ -98,7 +98,8 @@ def read_alternatives(
     for line in reader.rows([ALTERNATIVES], *_COLUMNS):
         name = reader.text(line, "alternativeId")
         if name in seen:
-            reader.complain(line, f"alternative {name!r} stands already above.", "Give it a name of its own.")
+            what = f"alternative {name!r} stands already above."
+            reader.complain(line, what, "Give it a name of its own.", column="alternativeId")
         seen.add(name)
         out.append(_alternative(reader, line, given, {each.id for each in analytes}, free))
     return kept(out)
@@ -125,7 +126,8 @@ def _alternative(
     if subject not in about:
         # where a whole table cannot be read, that was said once
         if about:
-            reader.complain(line, f"no {kinds[0]} {subject!r} to alter.", did_you_mean(subject, about))
+            what = f"no {kinds[0]} {subject!r} to alter."
+            reader.complain(line, what, did_you_mean(subject, about), column=kinds[0])
         return None
     made = Alternative(id=line.of("alternativeId"), name=reader.text(line, "name"), source=line.of("source"))
     if kinds[0] == "product":
@@ -136,13 +138,13 @@ def _alternative(
             reader.number(line, column) if line.of(column) else None for column in _KINDS["analyte"]
         )
         if lower is not None and upper is not None and not lower < upper:
-            reader.complain(line, f"the reference range {lower:g} to {upper:g} is empty.")
+            what = f"the reference range {lower:g} to {upper:g} is empty."
+            reader.complain(line, what, "The lower limit comes first.", column=_KINDS["analyte"][0])
         return replace(made, analyte=subject, lower=lower, upper=upper)
     spread = reader.number(line, "spread")
     if spread is None or not spread > 0:
-        reader.complain(
-            line, f"a prior {line.of('spread')} times as wide is none.", "Write a factor above zero."
-        )
+        what = f"a prior {line.of('spread')} times as wide is none."
+        reader.complain(line, what, "Write a factor above zero.", column="spread")
         return None
     return replace(made, parameter=subject, spread=spread)
 
@@ -152,14 +154,15 @@ def _days(reader: TableReader, line: TableRow, given: list[float]) -> tuple[floa
     try:
         days = tuple(read_number(each) for each in listed(line.of("days")))
     except ValueError:
-        reader.complain(line, f"days {line.of('days')!r} are not numbers.", "Separate them with a semicolon.")
+        what = f"days {line.of('days')!r} are not numbers."
+        reader.complain(line, what, "Separate them with a semicolon.", column="days")
         return None
     if not all(-1e6 < day < 1e6 for day in days) or any(later < earlier for earlier, later in pairwise(days)):
-        reader.complain(line, "the days are not in the order of time.")
+        what = "the days are not in the order of time."
+        reader.complain(line, what, "Write them from the first to the last.", column="days")
         return None
     if len(days) != len(given):
-        reader.complain(
-            line, f"{len(days)} days for {len(given)} infusions.", "Every infusion needs its day."
-        )
+        what = f"{len(days)} days for {len(given)} infusions."
+        reader.complain(line, what, "Every infusion needs its day.", column="days")
         return None
     return days

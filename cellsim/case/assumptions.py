@@ -81,11 +81,11 @@ def _prior(reader: TableReader, line: TableRow, standard: bool) -> PriorRow | No
             line,
             f"the bounds of {identity}, {lower:g} to {upper:g}, leave it no room.",
             "Set estimate to false to hold it at one value, or give an upper bound above the lower one.",
+            column="upperBound",
         )
     elif estimate and not lower <= nominal <= upper:
-        reader.complain(
-            line, f"nominal {identity} = {nominal:g} is outside of its bounds {lower:g} to {upper:g}."
-        )
+        what = f"nominal {identity} = {nominal:g} is outside of its bounds {lower:g} to {upper:g}."
+        reader.complain(line, what, "Correct the value, or a bound.", column="nominalValue")
     elif (
         family
         and (possible := _excluded(nominal, family, numbers))
@@ -98,6 +98,7 @@ def _prior(reader: TableReader, line: TableRow, standard: bool) -> PriorRow | No
             line,
             f"nominal {identity} = {nominal:g} is impossible under its {family} prior, which allows {possible}.",
             "Correct the one or the other: simulations use the nominal value.",
+            column="nominalValue",
             severity="error" if estimate else "doubt",
         )
     return PriorRow(
@@ -134,12 +135,12 @@ def _family(reader: TableReader, line: TableRow, identity: str) -> tuple[str, tu
     """The prior of an estimated parameter: every one has its own, and it is a distribution."""
     family = line.of("priorDistribution")
     if not family:
-        reader.complain(
-            line, f"{identity} is estimated and has no prior.", "Give it one, or set estimate to false."
-        )
+        what = f"{identity} is estimated and has no prior."
+        reader.complain(line, what, "Give it one, or set estimate to false.", column="priorDistribution")
         return "", ()
     if family not in FAMILIES:
-        reader.complain(line, f"no prior family {family!r}.", did_you_mean(family, FAMILIES))
+        what, remedy = f"no prior family {family!r}.", did_you_mean(family, FAMILIES)
+        reader.complain(line, what, remedy, column="priorDistribution")
         return "", ()
     wanted = FAMILIES[family]
     try:
@@ -152,19 +153,20 @@ def _family(reader: TableReader, line: TableRow, identity: str) -> tuple[str, tu
             f"the {family} prior of {identity} takes {len(wanted)} finite numbers ({', '.join(wanted)}), "
             f"seen {line.of('priorParameters')!r}.",
             "Separate them with a semicolon.",
+            column="priorParameters",
         )
         return "", ()
     for name, value in zip(wanted, numbers):
         if name in _POSITIVE and not value > 0:
-            reader.complain(
-                line, f"the {name} of the prior of {identity} is {value:g}; it must be above zero."
-            )
+            what = f"the {name} of the prior of {identity} is {value:g}; it must be above zero."
+            remedy = "Widen it, or hold the parameter at its nominal value: set estimate to false."
+            reader.complain(line, what, remedy, column="priorParameters")
     if wanted == ("lower", "upper") and not numbers[0] < numbers[1]:
-        reader.complain(
-            line, f"the {family} prior of {identity} from {numbers[0]:g} to {numbers[1]:g} is empty."
-        )
+        what = f"the {family} prior of {identity} from {numbers[0]:g} to {numbers[1]:g} is empty."
+        reader.complain(line, what, "The lower end comes first.", column="priorParameters")
     elif family == "log-uniform" and not numbers[0] > 0:
-        reader.complain(line, f"the log-uniform prior of {identity} must begin above zero.")
+        what = f"the log-uniform prior of {identity} must begin above zero."
+        reader.complain(line, what, "Write a lower end above zero.", column="priorParameters")
     return family, numbers
 
 
@@ -187,7 +189,7 @@ def read_variants(reader: TableReader, priors: Iterable[PriorRow]) -> tuple[Vari
     lines = reader.rows(["model_space.tsv"], _SUBSPACE, _Anything())
     for name in sorted(set(lines[0] if lines else ()) - {*_SUBSPACE, *parameters}) if parameters else ():
         header = TableRow({}, file="model_space.tsv", row=1)
-        reader.complain(header, f"no parameter {name!r}.", did_you_mean(name, parameters))
+        reader.complain(header, f"no parameter {name!r}.", did_you_mean(name, parameters), column=name)
     made = [
         _variant(reader, line, named.get(line.of("model_subspace_id"), TableRow({})), parameters)
         for line in lines
@@ -200,10 +202,12 @@ def read_variants(reader: TableReader, priors: Iterable[PriorRow]) -> tuple[Vari
     known = [each.id for each in made]
     for name, line in named.items():
         if name not in known:
-            reader.complain(line, f"no variant {name!r} in the model space.", did_you_mean(name, known))
+            what, remedy = f"no variant {name!r} in the model space.", did_you_mean(name, known)
+            reader.complain(line, what, remedy, column="variantId")
     if made and sum(each.default for each in made) != 1:
         what = "one variant is the default one, no more and no less."
-        reader.problems.append(Problem(what=what, file="variants.tsv"))
+        remedy = "Write true into the column default of one row, and false into the others."
+        reader.problems.append(Problem(what=what, remedy=remedy, file="variants.tsv", column="default"))
     return tuple(made)
 
 
@@ -222,7 +226,8 @@ def _variant(reader: TableReader, line: TableRow, told: TableRow, known: Mapping
             reader.complain(
                 line,
                 f"{line.of('model_subspace_id')} estimates {name}, which has no prior.",
-                "Give it one.",
+                "Give it one in parameters.tsv, with estimate true, or write the value it is held at.",
+                column=name,
             )
     return Variant(
         id=reader.text(line, "model_subspace_id"),

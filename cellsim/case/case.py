@@ -26,9 +26,10 @@ from cellsim.dosing.schedule import Product, Schedule
 from cellsim.dosing.tables import AMOUNT_UNITS
 from cellsim.errors import CaseError, ModelError, Problem, ScheduleError, did_you_mean
 from cellsim.petab.folder import YAML, outside, problem_file_in
-from cellsim.petab.plain import completed, with_every_kind
+from cellsim.petab.origins import with_origins
+from cellsim.petab.plain import HEADERS, completed, with_every_kind
 from cellsim.petab.problem import read_problem_file
-from cellsim.petab.tables import TableReader
+from cellsim.petab.tables import TableReader, table_text
 from cellsim.results import html_fragment, label_of
 from cellsim.scores import Scores
 
@@ -49,6 +50,14 @@ COMPANIONS = (
     "variants.tsv",
 )
 """Our own tables, which stand beside the PEtab problem and are not named in it; every case has them, a plain problem none."""
+
+_MAY_BE_MISSING = (
+    ("table1.tsv",),
+    ("extended.tsv",),
+    ("parameters_extended.tsv",),
+    ("model_space.tsv", "variants.tsv"),
+)
+"""Those of them that count as empty where they are missing, doubted: the last two together or not at all."""
 
 
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)
@@ -491,7 +500,7 @@ class Case(Scores):
                 found += against_model(self, load_model(self.model) if model is None else model)
         except ModelError as error:
             found += [Problem(what=f"the model cannot be read: {error}", file="problem.yaml")]
-        found = list(dict.fromkeys(found))
+        found = list(dict.fromkeys(with_origins(found, self.files)))
         return tuple(sorted(found, key=lambda each: each.severity != "error"))
 
     def audit(self) -> str:
@@ -590,6 +599,7 @@ def load_case(source: str | PathLike[str] | Mapping[str, str] | Case, *, model: 
     if plain:
         reader.texts["problem.yaml"], own = with_every_kind(reader.texts["problem.yaml"])
         reader.texts |= own
+    empty = () if plain else _count_as_empty(reader)
     problem = read_problem_file(reader.texts["problem.yaml"])
     reader.problems += problem.problems
     for file in [name for names in problem.tables.values() for name in names]:
@@ -644,8 +654,25 @@ def load_case(source: str | PathLike[str] | Mapping[str, str] | Case, *, model: 
     )
     wrong = [problem for problem in case.check(loaded) if problem.severity == "error"]
     if wrong:
-        raise CaseError(wrong)
+        # what is missing may be why
+        raise CaseError([*wrong, *empty])
     return case
+
+
+def _count_as_empty(reader: TableReader) -> tuple[Problem, ...]:
+    """Give a case the optional tables it lacks, with their header line alone, and doubt that they are meant to be."""
+    told = {each.file for each in reader.problems}
+    found: list[Problem] = []
+    for group in _MAY_BE_MISSING:
+        if any(file in reader.texts or file in told for file in group):
+            continue
+        for file in group:
+            reader.texts[file] = table_text(HEADERS[file], [])
+            remedy = "Restore it if it had rows; else write its header line alone."
+            what = "the file is missing, and counts as empty."
+            found.append(Problem(what=what, remedy=remedy, file=file, severity="doubt"))
+    reader.problems += found
+    return tuple(found)
 
 
 def _loaded(named: str) -> Model | None:

@@ -12,6 +12,7 @@ from cellsim.case.records import SCORED, Censored, Measurement, Visit, problem_a
 from cellsim.dates import ONE_INSTANT, apart
 from cellsim.delimited import read_number
 from cellsim.errors import Problem, UnitError, did_you_mean
+from cellsim.petab.tables import number_text
 from cellsim.units import conversion_factor
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ def of_tables(case: Case) -> Iterator[Problem]:
                 analyte,
                 f"no value of {analyte.observable} is scored.",
                 "Remove it, or add its rows.",
+                column="observableId",
             )
 
 
@@ -69,32 +71,35 @@ def _scored(case: Case) -> Iterator[Problem]:
         if row.scored and not row.quantity:
             yield problem_at(
                 row, f"the grade of {row.observable} is scored, but no quantity predicts it.",
-                "Name the model's quantity in the column quantity, or set scored to false.",
+                "Name the model's quantity in the column quantity, or set scored to false.", column="quantity",
             )  # fmt: skip
         if row.scored and row.earliest < case.start:
             what = f"the grade of {row.observable} on day {row.earliest:g} is before the simulation starts on day {case.start:g}."
-            yield problem_at(row, what, "Start the experiment earlier, or set scored to false.")
+            remedy = "Start the experiment earlier, or set scored to false."
+            yield problem_at(row, what, remedy, column="day")
 
 
 def _twice(case: Case) -> Iterator[Problem]:
     """Every name once, every value once."""
     values: tuple[Measurement | Censored, ...] = (*case.rows, *case.censored)
-    groups: tuple[tuple[str, Iterable[tuple[object, object]]], ...] = (
-        ("observable", ((each.observable, each) for each in case.analytes)),
-        ("visit", ((each.id, each) for each in case.visits)),
-        ("parameter", ((each.id, each) for each in case.priors)),
-        ("variant", ((each.id, each) for each in case.variants)),
-        ("value of", ((_assay(each), each) for each in values)),
+    groups: tuple[tuple[str, str, Iterable[tuple[object, object]]], ...] = (
+        ("observable", "observableId", ((each.observable, each) for each in case.analytes)),
+        ("visit", "visitId", ((each.id, each) for each in case.visits)),
+        ("parameter", "parameterId", ((each.id, each) for each in case.priors)),
+        ("variant", "model_subspace_id", ((each.id, each) for each in case.variants)),
+        ("value of", "observableId", ((_assay(each), each) for each in values)),
         (
             "printed cell",
+            "analyte",
             (((each.analyte, each.visit, each.value), each) for each in case.table1),
         ),
         (
             "grade of",
+            "observableId",
             (((each.observable, each.day, each.calendar), each) for each in case.grades),
         ),
     )
-    for kind, group in groups:
+    for kind, column, group in groups:
         seen: dict[object, object] = {}
         for name, where in group:
             if name in seen:
@@ -108,6 +113,7 @@ def _twice(case: Case) -> Iterator[Problem]:
                     "column replicateId."
                     if kind == "value of"
                     else "A duplicated row counts twice: remove one.",
+                    column=column,
                 )
             seen.setdefault(name, where)
 
@@ -151,7 +157,17 @@ def _contradictions(case: Case) -> Iterator[Problem]:
                 )
                 said += "both cannot be." if apart else "both are scored, and one sample counts twice."
                 remedy = "Keep one of them, or, of two assays, number them in a column replicateId."
-                yield problem_at(row, said, remedy, "doubt")
+                yield problem_at(row, said, remedy, "doubt", column=_value_column(row))
+
+
+def _value_column(row: Measurement | Censored) -> str:
+    """The column a scored row has its number in."""
+    return "measurement" if isinstance(row, Measurement) else "limit"
+
+
+def _day_column(row: Measurement | Censored) -> str:
+    """The column a scored row has its day in."""
+    return "time" if isinstance(row, Measurement) else "day"
 
 
 def _reach(row: Measurement | Censored) -> tuple[float, float]:
@@ -173,13 +189,13 @@ def _visits(case: Case) -> Iterator[Problem]:
             what = (
                 f"visit {after.id!r} (day {after.nominal:g}) is not after {before.id!r} ({before.nominal:g})."
             )
-            yield problem_at(after, what, "Each visit has a day of its own.")
+            yield problem_at(after, what, "Each visit has a day of its own.", column="nominal")
         elif after.earliest < before.latest:
             what = (
                 f"the windows of {before.id!r} (to day {before.latest:g}) "
                 f"and {after.id!r} (from day {after.earliest:g}) overlap."
             )
-            yield problem_at(after, what, "Each visit has days of its own.")
+            yield problem_at(after, what, "Each visit has days of its own.", column="earliest")
     beside = {each.id: each for each in case.priors if not each.standard}
     graded, found = scales_checked(case)
     yield from found
@@ -190,6 +206,7 @@ def _visits(case: Case) -> Iterator[Problem]:
                 each,
                 f"nothing reads {each.id!r}, which is neither the day of a visit nor a cut-point of grades.",
                 did_you_mean(each.id, read) + " What the model uses stands in parameters.tsv.",
+                column="parameterId",
             )
     values: tuple[Measurement | Censored, ...] = (*case.rows, *case.censored)
     for visit in case.visits:
@@ -199,6 +216,7 @@ def _visits(case: Case) -> Iterator[Problem]:
                 visit,
                 what,
                 "Let the experiment start earlier: its first row has no condition.",
+                column="earliest",
             )
         yield from _timing(case, visit)
         yield from _days(visit, [row for row in values if row.visit == visit.id])
@@ -207,17 +225,18 @@ def _visits(case: Case) -> Iterator[Problem]:
             what = (
                 f"the day of visit {visit.id!r} is uncertain; parameters_extended.tsv has no day_{visit.id}."
             )
-            yield problem_at(visit, what, "Add it, uniform on the window.")
+            remedy = "Add it, uniform on the window; or make earliest and latest the nominal day."
+            yield problem_at(visit, what, remedy, column="earliest")
         elif prior is not None and prior.nominal != visit.nominal:
             what = f"nominal {prior.id} = {prior.nominal:g}, but visits.tsv has day {visit.nominal:g}."
-            yield problem_at(prior, what)
+            yield problem_at(prior, what, "Write one day in both.", column="nominalValue")
         elif prior is not None and prior.estimate and prior.family == "uniform":
             window = (visit.earliest, visit.latest)
             if prior.parameters != window or (prior.lower, prior.upper) != window:
-                what = (
-                    f"{prior.id} is not uniform on {visit.earliest:g} to {visit.latest:g}, as in visits.tsv."
-                )
-                yield problem_at(prior, what)
+                lowest, highest = number_text(visit.earliest), number_text(visit.latest)
+                what = f"{prior.id} is not uniform on {lowest} to {highest}, as in visits.tsv."
+                remedy = f"Write {lowest};{highest}, and the same bounds, or correct the window."
+                yield problem_at(prior, what, remedy, column="priorParameters")
 
 
 def _unseen(case: Case) -> Iterator[Problem]:
@@ -233,6 +252,7 @@ def _unseen(case: Case) -> Iterator[Problem]:
             what=what,
             remedy="Is a day or a date wrong?",
             file=_file_of(case),
+            column="time",
             severity="doubt",
         )
 
@@ -248,7 +268,7 @@ def _timing(case: Case, visit: Visit) -> Iterator[Problem]:
         return
     if not day_known(case, visit):
         what = f"visit {visit.id!r} is {visit.timing}, but its day is estimated between {visit.earliest:g} and {visit.latest:g}."
-        yield problem_at(visit, what, "Leave timing empty, or state one day.")
+        yield problem_at(visit, what, "Leave timing empty, or state one day.", column="timing")
     elif not any(each.day == visit.nominal for each in case.timeline):
         nearest = min(
             (each.day for each in case.timeline), key=lambda day: abs(day - visit.nominal), default=None
@@ -259,7 +279,7 @@ def _timing(case: Case, visit: Visit) -> Iterator[Problem]:
             remedy = f"The nearest dose is on day {nearest:g}."
             if abs(nearest - visit.nominal) <= ONE_INSTANT:
                 remedy += f" The sample is {apart(visit.nominal, nearest)} it, and read there: write {nearest!r} for both."
-        yield problem_at(visit, what, remedy, "doubt")
+        yield problem_at(visit, what, remedy, "doubt", column="timing")
 
 
 def day_known(case: Case, visit: Visit) -> bool:
@@ -279,19 +299,19 @@ def _days(visit: Visit, rows: list[Measurement | Censored]) -> Iterator[Problem]
             f"visit {visit.id!r} is nominally on day {visit.nominal:g}, "
             f"but {len(off)} of its {len(rows)} rows in {files} are on day {days}."
         )
-        yield problem_at(visit, what, "Correct the visit, or its rows.")
+        yield problem_at(visit, what, "Correct the visit, or its rows.", column="nominal")
         return
     for row in off:
         if visit.earliest <= row.day <= visit.latest:
             what = (
                 f"day {row.day:g}, but visit {visit.id!r} is nominally on day {visit.nominal:g} (visits.tsv)."
             )
-            yield problem_at(row, what, "One visit has one day.")
+            yield problem_at(row, what, "One visit has one day.", column=_day_column(row))
         else:
             what = (
                 f"day {row.day:g} is outside of visit {visit.id!r} ({visit.earliest:g} to {visit.latest:g})."
             )
-            yield problem_at(row, what, "Correct the day, or the visit.")
+            yield problem_at(row, what, "Correct the day, or the visit.", column=_day_column(row))
 
 
 def _row(case: Case, row: Measurement | Censored) -> Iterator[Problem]:
@@ -301,11 +321,11 @@ def _row(case: Case, row: Measurement | Censored) -> Iterator[Problem]:
     if analyte is not None and analyte.distribution.startswith("log") and value <= 0:
         what = f"{row.observable} = {value:g} {row.unit}: with {analyte.distribution} noise a value is above zero."
         remedy = "Is a sign wrong, or is the value below a limit of detection? Changes and balances have normal noise."
-        yield problem_at(row, what, remedy)
+        yield problem_at(row, what, remedy, column=_value_column(row))
     if analyte is not None:
         if row.unit and analyte.unit and (remedy := conversion_advice(row.unit, analyte.unit)):
             what = f"{row.observable} in {row.unit!r}, but {analyte.observable} is in {analyte.unit!r}."
-            yield problem_at(row, what, remedy)
+            yield problem_at(row, what, remedy, column="unit")
         for kind, given, wanted in (
             ("observableParameters", row.parameters, analyte.placeholders),
             (
@@ -319,6 +339,8 @@ def _row(case: Case, row: Measurement | Censored) -> Iterator[Problem]:
                 yield problem_at(
                     row,
                     f"{len(given)} {kind}, but {row.observable} takes {len(wanted)}{names}.",
+                    "Write one for each, joined by ';'." if wanted else "Empty the cell.",
+                    column=kind,
                 )
             known = {each.id for each in case.priors if each.standard}
             for name in given:
@@ -327,20 +349,25 @@ def _row(case: Case, row: Measurement | Censored) -> Iterator[Problem]:
                         row,
                         f"{kind}: no parameter {name!r}.",
                         did_you_mean(name, known),
+                        column=kind,
                     )
     known_visits = [each.id for each in case.visits]
     if row.visit and row.visit not in known_visits and not unread(case, "visits.tsv"):
-        yield problem_at(row, f"no visit {row.visit!r}.", did_you_mean(row.visit, known_visits))
+        remedy = did_you_mean(row.visit, known_visits)
+        yield problem_at(row, f"no visit {row.visit!r}.", remedy, column="visitId")
     if isinstance(row, Measurement) and case.experiment not in ("", row.experiment):
         yield problem_at(
             row,
             f"no experiment {row.experiment!r}.",
             did_you_mean(row.experiment, [case.experiment]),
+            column="experimentId",
         )
     if case.experiment and row.day < case.start:
         yield problem_at(
             row,
             f"day {row.day:g} is before the simulation starts on day {case.start:g}.",
+            "Correct the day, or let the experiment start earlier: its first row has no condition.",
+            column=_day_column(row),
         )
 
 
@@ -367,7 +394,8 @@ def _printed(case: Case) -> Iterator[Problem]:
                 yield problem_at(
                     row,
                     what,
-                    cell.doubt and f"{cell.doubt[0].upper()}{cell.doubt[1:]}.",
+                    f"Remove one of them.{f' {cell.doubt[0].upper()}{cell.doubt[1:]}.' if cell.doubt else ''}",
+                    column="measurement",
                 )
             below = short.get((cell.analyte, cell.visit))
             if cell.status == "censored" and (below is None or not below.scored):
@@ -375,11 +403,14 @@ def _printed(case: Case) -> Iterator[Problem]:
                     cell,
                     f"{named} is censored, and no scored row of extended.tsv has it.",
                     "Was it lost?",
+                    column="status",
                 )
             elif cell.status == "censored" and below is not None and below.limit != cell.value:
                 yield problem_at(
                     below,
                     f"limit {below.limit:g}, but {cell.file}, row {cell.row} has {cell.value:g}.",
+                    "Correct one of them.",
+                    column="limit",
                 )
             continue
         if row is None:
@@ -388,6 +419,7 @@ def _printed(case: Case) -> Iterator[Problem]:
                     cell,
                     f"{named} is {cell.status}, and no row of the measurements has it.",
                     "Was it lost?",
+                    column="analyte",
                 )
             continue
         analyte = next((each for each in case.analytes if each.id == cell.analyte), None)
@@ -396,21 +428,24 @@ def _printed(case: Case) -> Iterator[Problem]:
         if row.value != cell.value or (conversion_advice(row.unit, cell.unit) and not unit_told):
             place = f"{cell.file}, row {cell.row}"
             what = f"{named} is {row.value:g} {row.unit}, but {place} has {cell.value:g} {cell.unit}."
-            yield problem_at(row, what)
+            yield problem_at(row, what, "Correct one of them.", column="measurement")
         if analyte is not None and (analyte.lower, analyte.upper) != (
             cell.lower,
             cell.upper,
         ):
             limits = " to ".join("none" if each is None else f"{each:g}" for each in (cell.lower, cell.upper))
             what = f"reference limits {limits}, but {analyte.observable} has {analyte.range_text or 'none'}."
-            yield problem_at(cell, what)
+            yield problem_at(cell, what, "Correct one of them.", column="referenceLower")
     for row in case.rows:
         if case.table1 and not any((c.analyte, c.visit) == (row.analyte, row.visit) for c in case.table1):
             what = f"{row.analyte} at {row.visit} stands in no row of table1.tsv."
             yield problem_at(
                 row,
                 what,
-                did_you_mean(row.analyte, names) if row.analyte not in names else "",
+                did_you_mean(row.analyte, names)
+                if row.analyte not in names
+                else "Add it there, or empty table1.tsv.",
+                column="observableId",
             )
 
 
@@ -433,6 +468,8 @@ def _placeholders(case: Case) -> Iterator[Problem]:
                 yield problem_at(
                     analyte,
                     f"placeholder {name!r} belongs to another observable already.",
+                    "Give it a name of its own.",
+                    column="observablePlaceholders" if name in analyte.placeholders else "noisePlaceholders",
                 )
             seen.add(name)
 

@@ -136,17 +136,18 @@ def scales_checked(case: Case) -> tuple[set[str], list[Problem]]:
             )
             what = f"the grade of {row.observable} is scored, and nothing says its {lost}."
             remedy = "Name the parameters in the columns scale and cutPoints of extended.tsv, or set scored to false."
-            found.append(problem_at(row, what, remedy))
+            found.append(problem_at(row, what, remedy, column="scale" if not row.scale else "cutPoints"))
             continue
         if not row.cuts:
             continue
         before = first.setdefault(row.observable, row)
         if (row.scale, row.cuts) != (before.scale, before.cuts):
             what = f"{row.observable} is graded on another scale than in row {before.row}."
-            found.append(problem_at(row, what, "One finding has one scale: scale and cutPoints are the same in all its rows."))  # fmt: skip
+            remedy = "One finding has one scale: scale and cutPoints are the same in all its rows."
+            found.append(problem_at(row, what, remedy, column="cutPoints"))
         if row.upper > len(row.cuts):
             what = f"grade {row.upper} of {row.observable}, but {len(row.cuts)} cut-points make grades 0 to {len(row.cuts)}."
-            found.append(problem_at(row, what, "Correct the grade, or add a cut-point."))
+            found.append(problem_at(row, what, "Correct the grade, or add a cut-point.", column="upper"))
         if before is row:
             names, problems = _scale_of(row, known)
             read |= names
@@ -159,7 +160,7 @@ def _scale_of(row: Grade, known: Mapping[str, PriorRow]) -> tuple[set[str], list
     try:
         grading = grading_of(row.scale, row.cuts)
     except (CaseError, ModelError) as error:
-        return set(), [problem_at(row, each.what, each.remedy) for each in error.problems]
+        return set(), [problem_at(row, each.what, each.remedy, column="cutPoints") for each in error.problems]
     names = {name for _, terms in (grading.scale, *grading.cuts) for name, _ in terms}
     if lost := sorted(names - set(known)):
         return names, [
@@ -167,6 +168,7 @@ def _scale_of(row: Grade, known: Mapping[str, PriorRow]) -> tuple[set[str], list
                 row,
                 f"the scale of {row.observable} is made of {name!r}, which is in no table of parameters.",
                 did_you_mean(name, known) + " Add its prior or its value to parameters_extended.tsv.",
+                column="cutPoints",
             )
             for name in lost
         ]
@@ -175,8 +177,9 @@ def _scale_of(row: Grade, known: Mapping[str, PriorRow]) -> tuple[set[str], list
     found = []
     if any(later <= earlier for earlier, later in pairwise(levels)):
         what = f"the cut-points of {row.observable} do not rise: {', '.join(f'{each:g}' for each in levels)}."
-        found.append(problem_at(row, what, "They stand from the lowest to the highest, at nominal values."))
+        remedy = "They stand from the lowest to the highest, at nominal values."
+        found.append(problem_at(row, what, remedy, column="cutPoints"))
     if not grading.spread(values) > 0:
         what = f"the scale of {row.observable} is {grading.spread(values):g}; a spread is above zero."
-        found.append(problem_at(row, what))
+        found.append(problem_at(row, what, "Correct its nominal value.", column="scale"))
     return names, found

@@ -61,7 +61,9 @@ class Data:
             for column in ("referenceLower", "referenceUpper")
         ]
         if None not in found and not found[0] < found[1]:  # type: ignore[operator]
-            self.reader.complain(line, f"the reference range {found[0]:g} to {found[1]:g} is empty.")
+            what = f"the reference range {found[0]:g} to {found[1]:g} is empty."
+            remedy = "The lower limit comes first: exchange them, or correct one."
+            self.reader.complain(line, what, remedy, column="referenceLower")
         return found[0], found[1]
 
     def _analyte(self, line: TableRow) -> Analyte | None:
@@ -72,24 +74,28 @@ class Data:
         lower, upper = self._limits(line)
         if not line.of("noiseDistribution"):
             said = f"{observable} has no noiseDistribution; normal is taken."
-            self.reader.complain(line, said, "Write normal or log-normal.", severity="doubt")
+            remedy = "Write normal or log-normal."
+            self.reader.complain(line, said, remedy, column="noiseDistribution", severity="doubt")
         short = line.of("analyte") or observable.removeprefix("obs_")
         if not short.strip("\"'") or not (short + observable).isprintable():
             self.reader.complain(
                 line,
                 f"{observable!r} is an observable of the analyte {short!r}, which is no name.",
                 "Write a short name in the column analyte.",
+                column="analyte" if line.of("analyte") else "observableId",
             )
         if is_number(noise) and not float(noise) > 0:
             self.reader.complain(
                 line,
                 f"noiseFormula of {observable} is {noise}; a spread is above zero.",
                 "Write the standard deviation, of the natural logarithm for log-normal values.",
+                column="noiseFormula",
             )
         name = line.of("observableName") or short
         if line.of("referenceDoubt"):
             said = f"{name}: the reference limit is doubtful ({line.of('referenceDoubt')})."
-            self.reader.complain(line, said, severity="doubt")
+            remedy = "Empty the cell when it is settled."
+            self.reader.complain(line, said, remedy, column="referenceDoubt", severity="doubt")
         return Analyte(
             id=short,
             observable=observable,
@@ -117,13 +123,13 @@ class Data:
             return None
         nominal, earliest, latest = [day for day in days if day is not None]
         if said := far_away(nominal):
-            self.reader.complain(line, f"{said}.", severity="doubt")
-        if not earliest <= nominal <= latest:
-            self.reader.complain(
-                line,
-                f"nominal day {nominal:g} of visit {identity!r} is outside of its window, "
-                f"{earliest:g} to {latest:g}.",
-            )
+            self.reader.complain(line, f"{said}.", "Is it right?", column="nominal", severity="doubt")
+        if not earliest <= latest:
+            what = f"the window of visit {identity!r} ends on day {latest:g}, before it begins on day {earliest:g}."
+            self.reader.complain(line, what, "Exchange earliest and latest.", column="earliest")
+        elif not earliest <= nominal <= latest:
+            what = f"nominal day {nominal:g} of visit {identity!r} is outside of its window, {earliest:g} to {latest:g}."
+            self.reader.complain(line, what, "Correct the day, or widen the window.", column="nominal")
         return Visit(
             id=identity,
             name=line.of("name") or identity,
@@ -141,9 +147,8 @@ class Data:
         """The analyte of a row that names an observable."""
         observable = self.reader.text(line, "observableId")
         if observable and observable not in self._observables and self._observables:
-            self.reader.complain(
-                line, f"no observable {observable!r}.", did_you_mean(observable, self._observables)
-            )
+            remedy = did_you_mean(observable, self._observables)
+            self.reader.complain(line, f"no observable {observable!r}.", remedy, column="observableId")
         known = self._observables.get(observable)
         return known.id if known else line.of("analyte") or observable.removeprefix("obs_")
 
@@ -180,11 +185,11 @@ class Data:
         if not analyte or not visit or not status or (value is None and status != "missing"):
             return None
         if status == "missing" and line.of("value"):
-            self.reader.complain(
-                line, f"a missing cell with the value {line.of('value')}.", "Give it another status."
-            )
+            what = f"a missing cell with the value {line.of('value')}."
+            self.reader.complain(line, what, "Give it another status.", column="status")
         elif status == "ocr_corrected" and not line.of("doubt"):
-            self.reader.complain(line, f"{analyte} at {visit}: corrected, and no doubt says why.")
+            what = f"{analyte} at {visit}: corrected, and no doubt says why."
+            self.reader.complain(line, what, "Write the reason into the column doubt.", column="doubt")
         return PrintedCell(
             analyte=analyte,
             visit=visit,
@@ -215,7 +220,10 @@ class Data:
         )
         if lost := [column for column in needed if column not in line]:
             self.reader.complain(
-                line, f"a {kind} row needs the column {' and '.join(lost)}.", "Add it to the header."
+                line,
+                f"a {kind} row needs the column {' and '.join(lost)}.",
+                "Add it to the header.",
+                column="kind",
             )
             return None
         if not kind or day is None:
@@ -253,11 +261,11 @@ class Data:
         if lower is None or upper is None or earliest is None or latest is None:
             return None
         if lower > upper:
-            self.reader.complain(line, f"grades {lower} to {upper} are the wrong way round.")
+            what = f"grades {lower} to {upper} are the wrong way round."
+            self.reader.complain(line, what, "Exchange lower and upper.", column="lower")
         if not earliest <= day <= latest:
-            self.reader.complain(
-                line, f"day {day:g} is outside of its own window {earliest:g} to {latest:g}."
-            )
+            what = f"day {day:g} is outside of its own window {earliest:g} to {latest:g}."
+            self.reader.complain(line, what, "Correct the day, or widen the window.", column="day")
         return Grade(
             observable=self.reader.text(line, "observableId"),
             day=day,
@@ -278,7 +286,8 @@ class Data:
     def _grade(self, line: TableRow, column: str) -> int | None:
         value = self.reader.number(line, column)
         if value is not None and (value != int(value) or value < 0):
-            self.reader.complain(line, f"{column} {value:g} is not a grade: 0, 1, 2, ...")
+            what = f"{column} {value:g} is not a grade: 0, 1, 2, ..."
+            self.reader.complain(line, what, "Write a whole number from 0 on.", column=column)
             return None
         return None if value is None else int(value)
 

@@ -39,17 +39,20 @@ def against_model(case: Case, model: Model) -> Iterator[Problem]:
             try:
                 names = _names(formula, f"{column} of {analyte.observable}")
             except ModelError as error:
-                yield from (problem_at(analyte, each.what, each.remedy) for each in error.problems)
+                for each in error.problems:
+                    yield problem_at(analyte, each.what, each.remedy, column=column)
                 continue
             in_formulas |= names
             for name in sorted(names - own - quantities - set(parameters) - set(standard) - {"time"}):
                 known = {*quantities, *parameters, *standard, *own}
-                yield problem_at(analyte, f"{column}: no quantity {name!r}.", did_you_mean(name, known))
+                what = f"{column}: no quantity {name!r}."
+                yield problem_at(analyte, what, did_you_mean(name, known), column=column)
         if analyte.quantity and analyte.quantity not in quantities:
             yield problem_at(
                 analyte,
                 f"quantity: the model has no {analyte.quantity!r}.",
                 did_you_mean(analyte.quantity, quantities),
+                column="quantity",
             )
     for grade in case.grades:
         if grade.quantity and grade.quantity not in quantities:
@@ -57,28 +60,29 @@ def against_model(case: Case, model: Model) -> Iterator[Problem]:
                 grade,
                 f"quantity: the model has no {grade.quantity!r}.",
                 did_you_mean(grade.quantity, quantities),
+                column="quantity",
             )
     placeholders = {name for each in case.analytes for name in (*each.placeholders, *each.noise_placeholders)}
     used = set(parameters) | (in_formulas - placeholders) | {name for name in filled if not is_number(name)}
     for prior in standard.values():
         if prior.id in case.targets:
-            yield problem_at(
-                prior, f"{prior.id} is changed by a condition, so it must not be a parameter of the case."
-            )
+            what = f"{prior.id} is changed by a condition, so it must not be a parameter of the case."
+            yield problem_at(prior, what, "Remove the row.", column="parameterId")
         elif claimed := _claimed(case, model, prior.id, placeholders):
-            yield problem_at(prior, *claimed)
+            yield problem_at(prior, *claimed, column="parameterId")
         elif prior.id not in used:
             yield problem_at(
                 prior,
                 f"no parameter {prior.id!r} in the model, its observables or their rows.",
                 did_you_mean(prior.id, used),
+                column="parameterId",
             )
     yield from overridden(case, model)
     files = sorted({each.file for each in standard.values()}) or ["parameters.tsv"]
     for name in sorted(set(parameters) - set(standard) - rates - set(case.targets)) if standard else ():
         what = f"the model's parameter {name!r} has neither a prior nor a fixed value here."
         remedy = "Add a row with a prior, or with estimate false and its value."
-        yield Problem(what=what, remedy=remedy, file=files[0])
+        yield Problem(what=what, remedy=remedy, file=files[0], column="parameterId")
     yield from _days_of_visits(case, {*quantities, *parameters})
     yield from _units(case, model)
     yield from _doses_arrive(case, model)
@@ -97,7 +101,7 @@ def overridden(case: Case, model: Model) -> Iterator[Problem]:
                 if prior.estimate
                 else "The case's value is used."
             )
-            yield problem_at(prior, what, remedy, "doubt")
+            yield problem_at(prior, what, remedy, "doubt", column="nominalValue")
 
 
 def _days_of_visits(case: Case, own: set[str]) -> Iterator[Problem]:
@@ -163,7 +167,8 @@ def _units(case: Case, model: Model) -> Iterator[Problem]:
             and not (unit == own and theirs == "dimensionless")
             and (remedy := conversion_advice(unit, theirs))
         ):
-            yield problem_at(where, f"{name} is in {theirs!r} in the model, and in {unit!r} here.", remedy)
+            what = f"{name} is in {theirs!r} in the model, and in {unit!r} here."
+            yield problem_at(where, what, remedy, column="unit")
 
 
 def _doses_arrive(case: Case, model: Model) -> Iterator[Problem]:
@@ -176,51 +181,57 @@ def _doses_arrive(case: Case, model: Model) -> Iterator[Problem]:
         say = partial(Problem, file="products.tsv", row=row)
         if product.state not in states:
             what = f"product {product.name!r} enters {product.state!r}, which is no state of the model."
-            yield say(what=what, remedy=did_you_mean(product.state, states))
+            yield say(what=what, remedy=did_you_mean(product.state, states), column="state")
             continue
         scale = cells_per_unit(states[product.state], defined) or 1.0
         stated = case.cells_per_unit.get(product.state, scale)
         if not math.isclose(scale, stated, rel_tol=1e-9):
-            yield say(what=f"cellsPerUnit is {stated:g}, but the model counts {product.state} in {scale:g}.")
+            what = f"cellsPerUnit is {stated:g}, but the model counts {product.state} in {scale:g}."
+            yield say(what=what, remedy="Leave it to the model: empty the cell.", column="cellsPerUnit")
         own = defined.get(states[product.state], states[product.state])
         counts = cells_per_unit(states[product.state], defined) is not None
         if counts and product.unit != "cells":
             what = f"product {product.name!r} is in {product.unit!r}, but the model counts cells in {product.state}."
-            yield say(what=what, remedy="Write cells into the column unit, or leave it empty.")
+            yield say(what=what, remedy="Write cells into the column unit, or leave it empty.", column="unit")
         elif (
             not counts
             and product.unit not in ("", "cells", states[product.state])
             and (advice := own and conversion_advice(product.unit, own))
         ):
             what = f"product {product.name!r} is in {product.unit!r}, but {product.state} in {own!r} in the model."
-            yield say(what=what, remedy=f"Doses stand in the unit of the state they enter. {advice}")
+            remedy = f"Doses stand in the unit of the state they enter. {advice}"
+            yield say(what=what, remedy=remedy, column="unit")
         if product.rate and product.rate not in parameters:
             what = (
                 f"product {product.name!r} has the rate {product.rate!r}, which is no parameter of the model."
             )
-            yield say(what=what, remedy=did_you_mean(product.rate, parameters))
+            yield say(what=what, remedy=did_you_mean(product.rate, parameters), column="rate")
     entries = {product.state for product in case.products} | {product.rate for product in case.products}
     for target, (file, row) in case.targets.items():
         if target in entries:
             continue
         if target not in states:
             what = f"a dose into {target!r}, which is no state of the model."
-            yield Problem(what=what, remedy=did_you_mean(target, states), file=file, row=row)
+            yield Problem(
+                what=what, remedy=did_you_mean(target, states), file=file, row=row, column="targetId"
+            )
         elif cells_per_unit(states[target], defined) not in (None, 1):
             what = f"a dose into {target!r}, which counts cells, but no product enters it."
-            yield Problem(what=what, remedy="Name a product for it in products.tsv.", file=file, row=row)
+            remedy = "Name a product for it in products.tsv."
+            yield Problem(what=what, remedy=remedy, file=file, row=row, column="targetId")
 
 
 def _asked(case: Case, quantities: Collection[str]) -> Iterator[Problem]:
     """What outcomes, figures, questions and products speak of is in the model."""
-    named: list[tuple[object, str]] = [
-        (each, each.quantity) for each in case.outcomes if each.measure in ("days below", "area")
+    named: list[tuple[object, str, str]] = [
+        (each, each.quantity, "quantity") for each in case.outcomes if each.measure in ("days below", "area")
     ]
-    named += [(each, each.quantity) for each in case.shown]
-    named += [(each, each.quantity) for each in case.questions]
-    for where, name in named:
+    named += [(each, each.quantity, "quantityId") for each in case.shown]
+    named += [(each, each.quantity, "quantity") for each in case.questions]
+    for where, name, column in named:
         if name and name not in quantities:
-            yield problem_at(where, f"the model has no {name!r}.", did_you_mean(name, quantities))
+            what = f"the model has no {name!r}."
+            yield problem_at(where, what, did_you_mean(name, quantities), column=column)
     for product in case.products:
         if product.quantity and product.quantity not in quantities:
             what = f"quantity of {product.name}: the model has no {product.quantity!r}."
@@ -229,10 +240,12 @@ def _asked(case: Case, quantities: Collection[str]) -> Iterator[Problem]:
                 remedy=did_you_mean(product.quantity, quantities),
                 file="products.tsv",
                 row=case.product_rows.get(product.name),
+                column="quantity",
             )
     if case.ledger and case.ledger not in quantities:
         what = f"ledger: the model has no {case.ledger!r}."
-        yield Problem(what=what, remedy=did_you_mean(case.ledger, quantities), file="study.tsv")
+        remedy = did_you_mean(case.ledger, quantities)
+        yield Problem(what=what, remedy=remedy, file="study.tsv", column="value")
 
 
 def _at_a_dose(case: Case, model: Model) -> Iterator[Problem]:
@@ -268,7 +281,8 @@ def _at_a_dose(case: Case, model: Model) -> Iterator[Problem]:
         )
         if day != dose.day:
             remedy = f"If both are one instant, write {dose.day!r} for both. {remedy}"
-        yield problem_at(where, what, remedy, "doubt")
+        column = ("timing" if day == dose.day else "nominal") if isinstance(where, Visit) else "day"
+        yield problem_at(where, what, remedy, "doubt", column=column)
 
 
 def _moved(model: Model, state: str) -> set[str]:

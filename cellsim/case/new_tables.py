@@ -15,6 +15,7 @@ from cellsim.model.content import Assignment, State
 from cellsim.model.model import Model, load_model
 from cellsim.model.starting_model import effect_names, starting_model
 from cellsim.petab.doses_write import experiment_from_schedule
+from cellsim.petab.origins import cell_of
 from cellsim.petab.tables import number_text, table_text
 from cellsim.spreadsheets.doses import DoseSheet
 from cellsim.spreadsheets.lab_values import LabTable, LabValue, days_of_visits
@@ -104,7 +105,10 @@ class NewTables:
             else:
                 what = f"the model has no state that doses of {product!r} enter."
                 remedy = f"Call the product after its state. {did_you_mean(product, states)}"
-                problems.append(Problem(what=what, remedy=remedy, file=doses.file))
+                at = doses.cells.get(product)
+                place = f"{at.place}: " if at is not None else ""
+                row = None if at is None else at.row
+                problems.append(Problem(what=place + what, remedy=remedy, file=doses.file, row=row))
         if problems:
             raise CaseError(problems)
         return found
@@ -139,7 +143,10 @@ class NewTables:
                     f"{self.table.file}, {visit.cell.place}: visit {visit.name} has no date, and its neighbours leave "
                     f"no room (days {low:g} to {high:g}). Write its date, or put visits in the order of time."
                 )
-            doubt = f"no date is given, so its day lies anywhere between {low:g} and {high:g}"
+            doubt = (
+                f"no date is given, so its day lies anywhere between {low:g} and {high:g}; write it into nominal, earliest and "
+                "latest if it is known"
+            )
             out.append(_Place(names[k], visit.name, (low + high) / 2, low, high, doubt, visit.cell.place))
         return out
 
@@ -206,7 +213,7 @@ class NewTables:
             "parameters.tsv": (_PARAMETERS, self._parameters()),
             "parameters_extended.tsv": (_PARAMETERS, [self._visit_day(each) for each in self.places if each.doubt]),
             "visits.tsv": (_VISITS, [self._visit(each) for each in self.places]),
-            "experiments.tsv": (("experimentId", "time", "conditionId", "date", "product", "cells", "duration", "label"), experiment),
+            "experiments.tsv": (("experimentId", "time", "conditionId", "date", "product", "cells", "duration", "label", "source"), experiment),
             "conditions.tsv": (("conditionId", "targetId", "targetValue"), conditions),
             "products.tsv": (_PRODUCTS, self._products()),
             "table1.tsv": (("analyte", "visitId", "value", "unit", "status"), []),
@@ -270,25 +277,51 @@ class NewTables:
             assert self.doses is not None
             scale = {each.state: self.doses.per_unit(each.name) for each in self.schedule.products}
             rows = experiment_from_schedule(self.schedule, start=self.start, cells_per_unit=scale)
+        for row in rows[0]:
+            cells = self._given_at(row)
+            if cells:
+                row["source"] = self._from(" and ".join(cells), self.doses)
         if self.zero is not None:
             rows[0][0]["date"] = str(self.zero + timedelta(days=math.floor(self.start)))
         return rows
+
+    def _from(self, place: str, sheet: LabTable | DoseSheet | None) -> str:
+        """The cell of a sheet that a row is made from."""
+        return "" if sheet is None or not place else cell_of(place, Path(sheet.file).name)
+
+    def _given_at(self, row: Mapping[str, str]) -> list[str]:
+        """The cells of the doses that a row of the experiment begins."""
+        if self.doses is None or not row.get("cells"):
+            return []
+        names, day = set(row.get("product", "").split(";")), float(row["time"])
+        given = zip(self.doses.doses, self.doses.days(self.zero), strict=True)
+        return [each.cell.place for each, when in given if when == day and each.product in names]
 
     def _observable(self, k: int) -> dict[str, str]:
         about = self.table.analytes[k]
         doubts = []
         if not about.unit:
-            doubts.append("no unit is given, and none is taken")
-        where = f"{about.cell.place} of {Path(self.table.file).name}"
+            doubts.append(
+                f"no unit is given, and none is taken: write it in the sheet, as in '{about.name} (mg/L)', or in the column unit"
+            )
+        where = self._from(about.cell.place, self.table)
         if self.positive[k]:
             spread = _NOISE
             doubts.append(
-                f"its spread is a guess: {spread:g} of the natural logarithm, about {100 * spread:.0f} %"
+                f"its spread is a guess: {spread:g} of the natural logarithm, about {100 * spread:.0f} %; write the "
+                "assay's own into noiseFormula"
             )
         else:
             spread = max(0.15 * self._size(k), (self._width(k) or 0.0) / 4) or 1.0
+            low = next(e for e in self.table.values if e.analyte == k and not e.value > 0)
+            remedy = (
+                "write <0.5, with the limit of the assay, if it was below it"
+                if low.value == 0
+                else "correct it if its sign is wrong"
+            )
             doubts.append(
-                f"a value is not above zero, so noise is normal; its spread {spread:.3g} is a guess"
+                f"{self._from(low.cell.place, self.table)} is {low.value:g}, not above zero ({remedy}), so noise is normal; "
+                f"its spread {spread:.3g} is a guess"
             )
         return {
             "observableId": f"obs_{self.ids[k]}", "observableFormula": self.quantities[k],
@@ -323,7 +356,7 @@ class NewTables:
         place = self._place(value)
         return {
             "observableId": f"obs_{self.ids[value.analyte]}", "visitId": place.id, "unit": about.unit or "1",
-            "replicateId": self._repeats(value), "source": f"{value.cell.place} of {Path(self.table.file).name}",
+            "replicateId": self._repeats(value), "source": self._from(value.cell.place, self.table),
             "analyte": self.ids[value.analyte], "status": "printed",
         }  # fmt: skip
 
@@ -374,15 +407,16 @@ class NewTables:
         if guess is None:
             return _prior(name, value, None, unit, "", label, "")
         (family, numbers), group = guess
-        doubt = "a guess of the starting model; replace it by what is known"
+        doubt, source = "a guess of the starting model; replace it by what is known", ""
         if kind == "baseline":
             k = next(k for k, each in self.ids.items() if each == of)
-            doubt = f"its prior is centred on {self._centre(k)[1]}"
+            doubt = f"its prior is centred on {self._centre(k)[1]}; replace it by what is known"
+            source = self._from(self.table.analytes[k].cell.place, self.table)
             if not self.positive[k]:
                 family, numbers = "normal", (value, self._scale(k))
         if kind == "strength" and of == self.schedule.products[0].name:
             return _prior(name, value, None, unit, group, label, "")
-        return _prior(name, value, (family, numbers), unit, group, label, doubt)
+        return _prior(name, value, (family, numbers), unit, group, label, doubt) | {"source": source}
 
     def _visit_day(self, place: _Place) -> dict[str, str]:
         return _prior(
@@ -396,15 +430,20 @@ class NewTables:
             "visitId": place.id, "name": place.name, "nominal": number_text(place.nominal),
             "earliest": number_text(place.earliest), "latest": number_text(place.latest),
             "timing": "predose" if before else "",
-            "doubt": place.doubt or (f"it is the day of a dose ({before[0]}), and taken to be before it" if before else ""),
-            "source": f"{place.cell} of {Path(self.table.file).name}",
+            "doubt": place.doubt or (
+                f"it is the day of a dose ({before[0]}), and taken to be before it; write postdose into timing if it was after" if before else ""
+            ),
+            "source": self._from(place.cell, self.table),
         }  # fmt: skip
 
     def _unit_doubt(self, product: str, state: str) -> str:
         """That nothing says in which unit a state of somebody's own model stands."""
         if self.own is None or self.doses is None or self.own[state].unit:
             return ""
-        return f"the model gives {state} no unit, and doses enter it in {self.doses.units[product]}"
+        return (
+            f"the model gives {state} no unit, and doses enter it in {self.doses.units[product]}; write the unit of {state} "
+            "into the model, or check that it is meant"
+        )
 
     def _products(self) -> list[dict[str, str]]:
         if self.doses is None:
@@ -416,6 +455,7 @@ class NewTables:
                 "unit": "cells" if self.doses.units[each.name] == "Mcell" else self.doses.units[each.name],
                 "quantity": each.state if self.own is None else "",
                 "doubt": "; ".join(filter(None, [self.doses.doubts_of.get(each.name, ""), self._unit_doubt(each.name, each.state)])),
+                "note": self._from(self.doses.cells[each.name].place if each.name in self.doses.cells else "", self.doses),
             }
             for each in self.schedule.products
         ]  # fmt: skip
@@ -442,10 +482,9 @@ def _subspace(name: str, values: Mapping[str, str]) -> dict[str, str]:
 def _own_prior(name: str, value: float, unit: str, label: str) -> dict[str, str]:
     """A prior around a value of somebody's own model: a factor either way above zero, held where it is zero or below."""
     if not value > 0:
-        return _prior(
-            name, value, None, unit, "", label, "held at the model's value, which is not above zero"
-        )
-    doubt = "a guess: the model's value, within a factor of 2.7 either way"
+        doubt = "held at the model's value, which is not above zero; give it a prior if it is to be estimated"
+        return _prior(name, value, None, unit, "", label, doubt)
+    doubt = "a guess: the model's value, within a factor of 2.7 either way; replace it by what is known"
     return _prior(name, value, ("log-normal", (math.log(value), _FACTOR)), unit, "", label, doubt)
 
 
@@ -475,10 +514,21 @@ _MEASUREMENTS = (
 )  # fmt: skip
 _PARAMETERS = (
     "parameterId", "lowerBound", "upperBound", "nominalValue", "estimate", "priorDistribution", "priorParameters",
-    "unit", "group", "mark", "meaning", "doubt",
+    "unit", "group", "mark", "meaning", "doubt", "source",
 )  # fmt: skip
 _VISITS = ("visitId", "name", "nominal", "earliest", "latest", "timing", "doubt", "source")
-_PRODUCTS = ("productId", "name", "source", "state", "rate", "unit", "cellsPerUnit", "quantity", "doubt")
+_PRODUCTS = (
+    "productId",
+    "name",
+    "source",
+    "state",
+    "rate",
+    "unit",
+    "cellsPerUnit",
+    "quantity",
+    "doubt",
+    "note",
+)
 _EXTENDED = (
     "observableId", "kind", "visitId", "day", "censoring", "limit", "lower", "upper", "unit", "analyte", "scored",
     "status", "replicateId", "source",

@@ -264,9 +264,8 @@ class _AskingTables:
         for line in self.reader.rows([file], *_COLUMNS[file]):
             key = (self.reader.text(line, name), line.of("figure"))
             if key in seen:
-                self.reader.complain(
-                    line, f"{name} {key[0]!r} stands already above.", "Remove one of the two."
-                )
+                what = f"{name} {key[0]!r} stands already above."
+                self.reader.complain(line, what, "Remove one of the two.", column=name)
             seen.add(key)
             found.append(line)
         return found
@@ -278,7 +277,8 @@ class _AskingTables:
         name = line.of(column) if empty else self.reader.text(line, column)
         # where a whole table cannot be read, that was said once
         if name and known and name not in known:
-            self.reader.complain(line, f"{column}: no {what} {name!r}.", did_you_mean(name, known))
+            said = f"{column}: no {what} {name!r}."
+            self.reader.complain(line, said, did_you_mean(name, known), column=column)
         return name
 
     def outcome(self, line: TableRow) -> Outcome | None:
@@ -287,15 +287,19 @@ class _AskingTables:
         if measure in _OF_PANEL:
             self.known(line, "quantity", self.panels, "panel")
             if not self.panels and self.analytes:
-                self.reader.complain(line, f"{measure} is of a panel, and no analyte is in one.")
+                what = f"{measure} is of a panel, and no analyte is in one."
+                remedy = "Fill the column panel of observables.tsv, or choose another measure."
+                self.reader.complain(line, what, remedy, column="measure")
         elif measure in ("value", "in range"):
             self.known(line, "quantity", self.analytes, "analyte")
         level = self.reader.number(line, "level") if line.of("level") else None
         if measure in _LEVELLED and level is None:
-            self.reader.complain(line, f"{measure} takes a level.", "Write it into the column level.")
+            what = f"{measure} takes a level."
+            self.reader.complain(line, what, "Write it into the column level.", column="level")
             return None
         if measure not in _LEVELLED and level is not None:
-            self.reader.complain(line, f"{measure} takes no level.", "Leave the column level empty.")
+            what = f"{measure} takes no level."
+            self.reader.complain(line, what, "Leave the column level empty.", column="level")
         better = self.reader.choice(line, "better", _BETTER) if line.of("better") else ""
         if not measure or not quantity:
             return None
@@ -315,11 +319,10 @@ class _AskingTables:
         group = self.known(line, "group", self.groups, "group of parameters", empty=False)
         roles = listed(line.of("role"))
         for role in (each for each in roles if each not in ROLES):
-            self.reader.complain(line, f"no role {role!r}.", did_you_mean(role, ROLES))
+            self.reader.complain(line, f"no role {role!r}.", did_you_mean(role, ROLES), column="role")
         if not roles:
-            self.reader.complain(
-                line, "no role.", f"Roles are {', '.join(ROLES)}; several are joined by ';'."
-            )
+            remedy = f"Roles are {', '.join(ROLES)}; several are joined by ';'."
+            self.reader.complain(line, "no role.", remedy, column="role")
         kept_roles = tuple(each for each in roles if each in ROLES)
         return GroupRoles(group=group, roles=kept_roles, file=line.file, row=line.row) if group else None
 
@@ -349,15 +352,16 @@ class _AskingTables:
             "removal": ("claim",),
         }.get(kind, ())
         for column in (each for each in needed if not line.of(each)):
-            self.reader.complain(line, f"a question of the kind {kind!r} needs {column}.", f"Fill the column {column}.")  # fmt: skip
+            what = f"a question of the kind {kind!r} needs {column}."
+            self.reader.complain(line, what, f"Fill the column {column}.", column=column)
         first, second = (self.known(line, each, self.products, "product") for each in ("first", "second"))
         if first and first == second:
-            self.reader.complain(line, f"{first} is compared with itself.", "Name another product as second.")
+            what = f"{first} is compared with itself."
+            self.reader.complain(line, what, "Name another product as second.", column="second")
         within = self.reader.number(line, "within", unit="days") if line.of("within") else None
         if within is not None and not within > 0:
-            self.reader.complain(
-                line, f"within {within:g} days is no time after a dose.", "Write days above 0."
-            )
+            what = f"within {within:g} days is no time after a dose."
+            self.reader.complain(line, what, "Write days above 0.", column="within")
         if not kind or any(not line.of(each) for each in needed):
             return None
         claim = line.of("claim")

@@ -77,6 +77,7 @@ def _values(analyte: Analyte, rows: list[Measurement | Censored]) -> Iterator[Pr
     for row, value in told:
         if not value > 0:
             continue
+        column = "limit" if hasattr(row, "limit") else "measurement"
         others = [each for where, each in told if where is not row and each > 0]
         far = [each for each in others if not 1 / LARGEST_RATIO < value / each < LARGEST_RATIO]
         if others and len(far) == len(others) and (len(others) > 1 or not _inside(analyte, value)):
@@ -85,10 +86,11 @@ def _values(analyte: Analyte, rows: list[Measurement | Censored]) -> Iterator[Pr
                 f"{row.observable} = {value:g} {row.unit} at {row.visit or f'day {row.day:g}'} is {_times(value / near)} of what it is at "
                 f"any other time (nearest: {near:g})."
             )
-            yield problem_at(row, what, "Is a unit or a decimal point wrong?", "doubt")
+            yield problem_at(row, what, "Is a unit or a decimal point wrong?", "doubt", column=column)
         elif reason := _off_limits(analyte, value):
             what = f"{row.observable} = {value:g} {row.unit} at {row.visit or f'day {row.day:g}'}: {reason}."
-            yield problem_at(row, what, "Is a unit or a decimal point wrong, here or in the limits?", "doubt")
+            remedy = "Is a unit or a decimal point wrong, here or in the limits?"
+            yield problem_at(row, what, remedy, "doubt", column=column)
 
 
 def _inside(analyte: Analyte, value: float) -> bool:
@@ -128,16 +130,17 @@ def _spread(analyte: Analyte, rows: list[Measurement | Censored]) -> Iterator[Pr
             return
         if spread > 3 * max(sizes):
             what = f"noiseFormula of {analyte.observable} is {spread:g} {analyte.unit}, and its largest value {max(sizes):g}."
-            yield problem_at(analyte, what, "A normal spread is in the unit of the values.", "doubt")
+            remedy = "A normal spread is in the unit of the values."
+            yield problem_at(analyte, what, remedy, "doubt", column="noiseFormula")
     elif spread > _WIDEST:
         factor = math.exp(1.96 * min(spread, 100.0))
         what = f"noiseFormula of {analyte.observable} is {spread:g}: 95 % of its values lie within a factor of {factor:.3g}."
-        yield problem_at(
-            analyte, what, "It is the sd of the natural logarithm, about the relative error.", "doubt"
-        )
+        remedy = "It is the sd of the natural logarithm, about the relative error."
+        yield problem_at(analyte, what, remedy, "doubt", column="noiseFormula")
     if 0 < spread <= _NARROWEST * size:
         what = f"noiseFormula of {analyte.observable} is {spread:g}, {spread / size:.2%} of its values."
-        yield problem_at(analyte, what, "Hardly any laboratory is as exact; is it in per cent?", "doubt")
+        remedy = "Hardly any laboratory is as exact; is it in per cent?"
+        yield problem_at(analyte, what, remedy, "doubt", column="noiseFormula")
 
 
 def _prior(prior: PriorRow) -> Iterator[Problem]:
@@ -155,7 +158,8 @@ def _prior(prior: PriorRow) -> Iterator[Problem]:
         advice += f": for a median of {meant:g} write {math.log(meant):.4g}." if meant > 0 else "."
         if second > _WIDEST_PRIOR:
             what = f"{means} and covers a factor of exp({1.96 * second:.3g}) either way."
-            yield problem_at(prior, what, "Its second parameter is the sd of the natural logarithm.", "doubt")
+            remedy = "Its second parameter is the sd of the natural logarithm."
+            yield problem_at(prior, what, remedy, "doubt", column="priorParameters")
             return
         apart = (math.log(prior.nominal) - first) / second if prior.nominal > 0 else 0.0
         taken = math.isclose(prior.nominal, first, rel_tol=1e-6) and not math.isclose(
@@ -163,11 +167,11 @@ def _prior(prior: PriorRow) -> Iterator[Problem]:
         )
         if abs(apart) > _FAR or taken:
             what = f"{means}, and its nominal value is {prior.nominal:g}."
-            yield problem_at(prior, what, advice, "doubt")
+            yield problem_at(prior, what, advice, "doubt", column="priorParameters")
         return
     if abs(prior.nominal - first) > _FAR * second:
         what = f"{means} has its middle {abs(prior.nominal - first) / second:.3g} sd from the nominal value {prior.nominal:g}."
-        yield problem_at(prior, what, "Is one of them in another unit?", "doubt")
+        yield problem_at(prior, what, "Is one of them in another unit?", "doubt", column="priorParameters")
 
 
 def _lead(case: Case) -> Iterator[Problem]:
@@ -180,6 +184,5 @@ def _lead(case: Case) -> Iterator[Problem]:
     if span > 0 and lead > _LONGEST_LEAD * span:
         what = f"the simulation starts on day {case.start:g}, {lead:g} days before anything happens; all that happens takes {span:g}."
         file = next((name for name in case.files if name.startswith("experiment")), "")
-        yield Problem(
-            what=what, remedy="Is the first time of the experiment right?", file=file, row=2, severity="doubt"
-        )
+        remedy = "Is the first time of the experiment right?"
+        yield Problem(what=what, remedy=remedy, file=file, row=2, column="time", severity="doubt")

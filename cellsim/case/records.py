@@ -343,7 +343,9 @@ class Variant(Placed):
     default: bool = False
 
 
-def problem_at(where: object, what: str, remedy: str = "", severity: str = "error") -> Problem:
-    """A complaint about a record that knows its file and row."""
+def problem_at(
+    where: object, what: str, remedy: str = "", severity: str = "error", *, column: str = ""
+) -> Problem:
+    """A complaint about a record that knows its file and row, and the column of it."""
     file, row = getattr(where, "file", ""), getattr(where, "row", None)
-    return Problem(what=what, remedy=remedy, file=file, row=row, severity=severity)
+    return Problem(what=what, remedy=remedy, file=file, row=row, column=column, severity=severity)

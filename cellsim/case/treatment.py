@@ -96,7 +96,11 @@ class Treatment:
         counted = cells_per_unit(self._units.get(state, ""), self._defined)
         scale = self.reader.number(line, "cellsPerUnit", default=counted or 1.0)
         if scale is not None and not scale > 0:
-            self.reader.complain(line, f"cellsPerUnit {scale:g} must be above zero.")
+            what, remedy = (
+                f"cellsPerUnit {scale:g} must be above zero.",
+                "Correct it, or leave it to the model.",
+            )
+            self.reader.complain(line, what, remedy, column="cellsPerUnit")
             scale = None
         self.cells_per_unit[state] = counted or 1.0 if scale is None else scale
         own = self._units.get(state, "cells")
@@ -120,18 +124,20 @@ class Treatment:
             )
         except ScheduleError as error:
             for each in error.problems:
-                self.reader.complain(line, each.what, each.remedy)
+                at = "productId" if not name else "state" if not state else "source"
+                self.reader.complain(line, each.what, each.remedy, column=at)
             return None
 
     def _start(self, timed: Sequence[tuple[float, TableRow]]) -> float | None:
         for time, line in timed:
             if said := far_away(time):
-                self.reader.complain(line, f"{said}.", severity="doubt")
+                self.reader.complain(line, f"{said}.", "Is it right?", column="time", severity="doubt")
             if line.of("experimentId") not in self.experiments:
                 what = (
                     f"a second experiment {line.of('experimentId')!r}: a case is one patient on one timeline."
                 )
-                self.reader.complain(line, what, f"Its name is {self.experiments[0]!r}.")
+                remedy = f"Its name is {self.experiments[0]!r}."
+                self.reader.complain(line, what, remedy, column="experimentId")
         if not timed:
             return None
         start = min(time for time, _ in timed)
@@ -141,6 +147,7 @@ class Treatment:
                     line,
                     f"the first period, on day {start:g}, changes something.",
                     "Put a row without condition before it: that is where the simulation starts.",
+                    column="conditionId",
                 )
         return start
 
@@ -151,12 +158,13 @@ class Treatment:
             if not line.of("conditionId") and not line.of("cells"):
                 said = f"the row of day {line.of('time')} has no condition, and does nothing."
                 remedy = "Only the first row has none: was its conditionId lost?"
-                self.reader.complain(line, said, remedy, severity="doubt")
+                self.reader.complain(line, said, remedy, column="conditionId", severity="doubt")
         used = {line.of("conditionId") for line in experiment}
         for name, line in {each.of("conditionId"): each for each in reversed(conditions)}.items():
             if name and name not in used and experiment:
                 said = f"no row of the experiment has condition {name!r}, which is never applied."
-                self.reader.complain(line, said, "Was a row of the experiment lost?", severity="doubt")
+                remedy = "Was a row of the experiment lost?"
+                self.reader.complain(line, said, remedy, column="conditionId", severity="doubt")
 
     def _day_zero(self, timed: Sequence[tuple[float, TableRow]]) -> date | None:
         found: date | None = None
@@ -166,15 +174,16 @@ class Treatment:
             try:
                 zero = as_date(line.of("date")) - timedelta(days=time // 1)
             except OverflowError:
-                self.reader.complain(line, f"day {time:g} is beyond the calendar.")
+                what = f"day {time:g} is beyond the calendar."
+                self.reader.complain(line, what, "Correct the day, or leave date empty.", column="time")
                 continue
             except ValueError as error:
-                self.reader.complain(line, f"{error}.")
+                self.reader.complain(line, f"{error}.", "Write it as 2023-10-06.", column="date")
                 continue
             found = found or zero
             if zero != found:
                 what = f"day {time:g} on {line.of('date')} makes {zero} day 0; the rows above say {found}."
-                self.reader.complain(line, what)
+                self.reader.complain(line, what, "Correct the day or the date.", column="date")
         return found
 
     def _timeline(
@@ -218,7 +227,9 @@ class Treatment:
                 ]
                 said = f"the infusion of {each.product} on day {each.day:g}: {why}."
                 remedy = "Is the amount in another unit?"
-                self.reader.complain(at[0] if at else TableRow({}), said, remedy, severity="doubt")
+                where = at[0] if at else TableRow({})
+                column = "cells" if where.of("cells") else "conditionId" if at else ""
+                self.reader.complain(where, said, remedy, column=column, severity="doubt")
 
     def _keep_promise(self, product: Product, timeline: Schedule) -> None:
         """What the source says was given in total must be what the timeline gives."""
@@ -230,9 +241,9 @@ class Treatment:
                 f"{count:g} {dose_noun(given, self.products)}s of {product.name} are stated, and {len(given)} stand in the "
                 "timeline."
             )
-            self.reader.complain(line, what, "Was a row lost or doubled?")
+            self.reader.complain(line, what, "Was a row lost or doubled?", column="infusions")
         if cells is not None and abs(cells - total) > 1e-6 * cells:
             what = (
                 f"{cells:g} {product.unit} of {product.name} are stated, and {total:g} stand in the timeline."
             )
-            self.reader.complain(line, what)
+            self.reader.complain(line, what, "Is a dose wrong, or the total?", column="cells")

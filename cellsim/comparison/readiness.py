@@ -19,6 +19,7 @@ from cellsim.case.case import Case, load_case
 from cellsim.errors import CellsimError, Problem
 from cellsim.likelihood.formulation import objective_of
 from cellsim.likelihood.priors import Prior
+from cellsim.petab.origins import with_origins
 
 if TYPE_CHECKING:
     from cellsim.likelihood.objective import Objective
@@ -68,7 +69,8 @@ def check(
             found += _of_variant(case, model, variant)
         found += _alternatives(case)
         found += _held(case)
-    return tuple(sorted(dict.fromkeys(found), key=lambda each: each.severity != "error"))
+    told = dict.fromkeys(with_origins(found, case.files))
+    return tuple(sorted(told, key=lambda each: each.severity != "error"))
 
 
 def _of_variant(case: Case, model: Model | None, variant: str) -> Iterator[Problem]:
@@ -88,6 +90,7 @@ def _of_variant(case: Case, model: Model | None, variant: str) -> Iterator[Probl
             remedy="Give a parameter a prior and estimate true, unless that is meant.",
             file=where.file if where else next((each.file for each in case.priors), ""),
             row=where.row if where else None,
+            column="" if where else "estimate",
             severity="doubt",
         )
     for theta, words in _first_points(objective):
@@ -112,6 +115,7 @@ def _held(case: Case) -> Iterator[Problem]:
                     remedy="Is a decimal point wrong?",
                     file=variant.file,
                     row=variant.row,
+                    column=name,
                     severity="doubt",
                 )
 

@@ -129,12 +129,16 @@ def _refuse_spreads(case: Case, priors: Mapping[str, Prior], terms: Sequence[Ter
                 f"the noise of {about.observable} is {about.noise!r}, and {name} is no parameter of the case."
             )
             remedy = "Its spread is a positive number, or a number times one parameter of parameters.tsv."
-            problems.append(Problem(what=what, remedy=remedy, file=about.file, row=about.row))
+            problems.append(
+                Problem(what=what, remedy=remedy, file=about.file, row=about.row, column="noiseFormula")
+            )
         elif not prior.lowest >= 0:
             row = case.prior(name)
             what = f"{name} is the spread of {about.observable}, and its {prior.family} prior allows values below zero."
             remedy = "Give it a log-normal prior, or a lowerBound of 0."
-            problems.append(Problem(what=what, remedy=remedy, file=row.file, row=row.row))
+            problems.append(
+                Problem(what=what, remedy=remedy, file=row.file, row=row.row, column="priorDistribution")
+            )
     if problems:
         raise CalibrationError(problems)
 
@@ -148,7 +152,13 @@ def _priors_of(rows: Sequence[PriorRow]) -> tuple[Prior, ...]:
             made.append(Prior(row.family or "uniform", numbers, row.lower, row.upper))
         except CaseError as error:
             problems += [
-                replace(problem, what=f"{row.id}: {problem.what}", file=row.file, row=row.row)
+                replace(
+                    problem,
+                    what=f"{row.id}: {problem.what}",
+                    file=row.file,
+                    row=row.row,
+                    column="priorParameters",
+                )
                 for problem in error.problems
             ]
     if problems:

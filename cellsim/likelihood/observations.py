@@ -235,9 +235,10 @@ def _spread(about: Analyte, row: Measurement | Censored, fixed: Mapping[str, flo
         The parameter; empty without any.
     """
     if about.distribution not in ("normal", "log-normal"):
-        raise CalibrationError(
+        what = (
             f"{about.observable} is {about.distribution}; normal and log-normal measurements can be scored."
         )
+        raise CalibrationError([Problem(what=what, remedy="Write one of these.", column="noiseDistribution")])
     fillings = row.noise_parameters if isinstance(row, Measurement) else ()
     formula = _filled(
         about.noise, about.noise_placeholders[: len(fillings)], fillings, f"noise of {about.observable}"
@@ -247,14 +248,14 @@ def _spread(about: Analyte, row: Measurement | Censored, fixed: Mapping[str, flo
     factor = filled.diff(sp.Symbol(names[0])) if names else filled
     if len(names) > 1 or not factor.is_number or (names and filled.subs(sp.Symbol(names[0]), 0) != 0):
         of = f" ({', '.join(names)} of which are estimated or the model's)" if len(names) > 1 else ""
-        raise CalibrationError(
+        what = (
             f"the noise of {about.observable} is {about.noise!r}{of}; a positive number, or a number times one estimated "
             "parameter, can be scored."
         )
+        raise CalibrationError([Problem(what=what, column="noiseFormula")])
     if not (factor.is_real and 0 < float(factor) < float("inf")):
-        raise CalibrationError(
-            f"the noise of {about.observable} is {about.noise!r}; it must be a finite number above zero."
-        )
+        what = f"the noise of {about.observable} is {about.noise!r}; it must be a finite number above zero."
+        raise CalibrationError([Problem(what=what, column="noiseFormula")])
     return float(factor), names[0] if names else ""
 
 

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from datetime import date
 from itertools import pairwise
 
-from cellsim.delimited import read_number
+from cellsim.delimited import read_number, why_no_number
 from cellsim.dosing.schedule import Infusion, Product, Schedule
 from cellsim.errors import Problem, ScheduleError, did_you_mean
 from cellsim.petab.doses_write import Scale, rate_levels, scale_of
@@ -99,17 +99,19 @@ class _DoseReading:
             except ValueError:
                 time = math.nan
             if not math.isfinite(time):
-                self.complain(line, f"time {line.of('time')!r} is not a finite number of days.")
+                what = f"time {line.of('time')!r} is not a finite number of days."
+                self.complain(line, what, "Write days from day 0.", column="time")
                 continue
             name = line.of("conditionId")
             if name and name not in changes:
-                self.complain(line, f"no condition {name!r}.", did_you_mean(name, changes))
+                remedy = did_you_mean(name, changes)
+                self.complain(line, f"no condition {name!r}.", remedy, column="conditionId")
             elif name:
                 self.deliver(time, line, changes[name])
             self.declare(time, line)
 
-    def complain(self, line: TableRow, what: str, remedy: str = "") -> None:
-        self.problems.append(line.problem(what, remedy))
+    def complain(self, line: TableRow, what: str, remedy: str, *, column: str) -> None:
+        self.problems.append(line.problem(what, remedy, column=column))
 
     def scale(self, state: str) -> float:
         return scale_of(state, list(self.products.values()), self.cells_per_unit)
@@ -121,11 +123,11 @@ class _DoseReading:
             if target in self.rates and _LEVEL.fullmatch(value):
                 level = read_number(value.replace(" ", ""))
                 if level < 0:
-                    self.complain(change, f"a negative rate of input, {level:g}, into {target}.")
+                    what = f"a negative rate of input, {level:g}, into {target}."
+                    self.complain(change, what, "Write it from 0 on.", column="targetValue")
                 elif time in self.levels[target]:
-                    self.complain(
-                        line, f"{target} is set twice at day {time:g}.", "Add the rates up in one row."
-                    )
+                    what = f"{target} is set twice at day {time:g}."
+                    self.complain(line, what, "Add the rates up in one row.", column="conditionId")
                 else:
                     self.levels[target][time] = (level, line)
                 continue
@@ -135,13 +137,15 @@ class _DoseReading:
                     change,
                     f"{target} := {value!r} is neither a dose nor a rate of input.",
                     f"A dose is written '{target or 'state'} + 50'; a rate is a number.",
+                    column="targetValue",
                 )
             elif not amount > 0:
-                self.complain(change, f"a dose of {amount:g} into {target}: cells cannot be taken out.")
+                what = f"a dose of {amount:g} into {target}: cells cannot be taken out."
+                remedy = f"Write '{target} + {abs(amount):g}', or remove it." if amount else "Remove it."
+                self.complain(change, what, remedy, column="targetValue")
             elif (time, target) in self.jumps:
-                self.complain(
-                    line, f"two conditions dose {target} at day {time:g}.", "Add them up in one condition."
-                )
+                what = f"two conditions dose {target} at day {time:g}."
+                self.complain(line, what, "Add them up in one condition.", column="conditionId")
             else:
                 self.jumps[time, target] = (amount, line)
 
@@ -155,22 +159,33 @@ class _DoseReading:
             if values == [""]:
                 columns[name] = values * count
             elif len(values) != count:
-                self.complain(line, f"{count} values of cells, but {len(values)} of {name}.")
+                what = f"{count} values of cells, but {len(values)} of {name}."
+                self.complain(line, what, "Write one for each, joined by ';'.", column=name)
                 return
         for cells, product, duration, label in zip(*columns.values(), strict=True):
             try:
                 amount, lasting = read_number(cells), read_number(duration or "0")
             except ValueError:
-                self.complain(line, f"cells {cells!r} over {duration!r} days are not numbers.")
+                what = f"cells {cells!r} over {duration!r} days are not numbers."
+                self.complain(line, what, why_no_number(cells), column="cells")
                 continue
             named = product.strip() or self.only_product(line)
             if named and self.products and named not in self.products and (time, named) not in self.jumps:
-                self.complain(line, f"no product {named!r}.", did_you_mean(named, self.products))
+                what, remedy = f"no product {named!r}.", did_you_mean(named, self.products)
+                self.complain(line, what, remedy, column="product")
                 continue
             try:
                 self.declared.append((Infusion(time, named or "", amount, lasting, label), line))
             except ScheduleError as error:
-                self.problems += [line.problem(each.what, each.remedy) for each in error.problems]
+                # what is said of a dose begins with the name of its number
+                self.problems += [
+                    line.problem(
+                        each.what,
+                        each.remedy or "Correct it, or remove the row.",
+                        column=next((name for name in columns if each.what.startswith(name)), "cells"),
+                    )
+                    for each in error.problems
+                ]
 
     def only_product(self, line: TableRow) -> str | None:
         """The product of a row that names none: the one that enters the state its condition doses."""
@@ -203,17 +218,17 @@ class _DoseReading:
                 place = (infusion.day, self.target(infusion))
                 told[place].append(infusion)
                 if place not in self.jumps:
+                    what = f"{infusion.cells:g} cells of {infusion.product}, but no condition gives them."
                     self.complain(
-                        line, f"{infusion.cells:g} cells of {infusion.product}, but no condition gives them."
+                        line, what, "Name the condition that does, or empty cells.", column="conditionId"
                     )
         for (day, target), (amount, line) in self.jumps.items():
             scale = self.scale(target)
             if (day, target) not in told:
                 names = [name for name, product in self.products.items() if product.state == target]
                 if len(names) > 1:
-                    self.complain(
-                        line, f"{' and '.join(names)} both enter {target}.", "Say which in column 'product'."
-                    )
+                    what = f"{' and '.join(names)} both enter {target}."
+                    self.complain(line, what, "Say which in column 'product'.", column="product")
                 told[day, target].append(Infusion(day, names[0] if names else target, amount * scale))
                 continue
             stated = math.fsum(each.cells for each in told[day, target])
@@ -222,6 +237,8 @@ class _DoseReading:
                     line,
                     f"{stated:g} cells are written here, "
                     f"but condition {line.of('conditionId')!r} gives {amount * scale:g}.",
+                    "Correct the one or the other.",
+                    column="cells",
                 )
         return [each for doses in told.values() for each in doses]
 
@@ -238,9 +255,8 @@ class _DoseReading:
             ]
             steps = dict(sorted(self.levels.get(rate, {}).items()))
             if steps and (last := list(steps.values())[-1])[0] > 0:
-                self.complain(
-                    last[1], f"{rate} is never set back to 0.", "Add the row that ends the infusion."
-                )
+                what = f"{rate} is never set back to 0."
+                self.complain(last[1], what, "Add the row that ends the infusion.", column="conditionId")
                 continue
             if told:
                 found += [each for each, _ in told]
@@ -257,6 +273,7 @@ class _DoseReading:
                 line,
                 f"{infusion.product} takes {infusion.duration:g} days, but no rate parameter of it is set.",
                 "Name it in column 'rate' of the products, and write its rows on and off.",
+                column="duration",
             )
         return found
 
@@ -282,6 +299,8 @@ class _DoseReading:
                     line,
                     f"from day {instant:g} the infusions written here need "
                     f"{rate} = {level(stated, instant):g}, but it is {level(delivered, instant):g}.",
+                    "Correct cells and duration, or the condition and the row that ends it.",
+                    column="conditionId" if instant in given else "cells",
                 )
                 return
 

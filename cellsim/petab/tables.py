@@ -75,9 +75,11 @@ class TableRow(dict[str, str]):
         cell = self.get(column, "").strip()
         return "" if is_missing(cell) and not (column.endswith("Id") or column == "analyte") else cell
 
-    def problem(self, what: str, remedy: str = "", *, severity: str = "error") -> Problem:
-        """A complaint about this row."""
-        return Problem(what=what, remedy=remedy, file=self.file, row=self.row, severity=severity)
+    def problem(self, what: str, remedy: str = "", *, column: str = "", severity: str = "error") -> Problem:
+        """A complaint about this row, and the column of it."""
+        return Problem(
+            what=what, remedy=remedy, file=self.file, row=self.row, column=column, severity=severity
+        )
 
 
 def number_text(value: float) -> str:
@@ -121,9 +123,11 @@ class TableReader:
         self.texts = dict(texts)
         self.problems = list(problems)
 
-    def complain(self, line: TableRow, what: str, remedy: str = "", *, severity: str = "error") -> None:
-        """Add a complaint about a row."""
-        self.problems.append(line.problem(what, remedy, severity=severity))
+    def complain(
+        self, line: TableRow, what: str, remedy: str = "", *, column: str = "", severity: str = "error"
+    ) -> None:
+        """Add a complaint about a row, and the column of it."""
+        self.problems.append(line.problem(what, remedy, column=column, severity=severity))
 
     def table(self, file: str, required: Sequence[str], optional: Sequence[str] = ()) -> list[TableRow]:
         """Read one table; an absent file, column or cell is complained about, and what is there is returned.
@@ -144,7 +148,10 @@ class TableReader:
         if file not in self.texts:
             if any(each.file == file for each in self.problems):  # it is there, but cannot be read
                 return []
-            remedy = "Every case has it; a table with nothing to say has its header line only."
+            remedy = (
+                "Restore it, or remove its name from problem.yaml where it stands there; a table with nothing to say has "
+                "its header line only."
+            )
             self.problems.append(Problem(what="the file is missing.", remedy=remedy, file=file))
             return []
         table = read_table_text(self.texts[file], "\t")
@@ -172,7 +179,7 @@ class TableReader:
             and all(line.of(header[-1]) for line in lines if line is not short[0])
         ):
             what = f"the row ends before the column {header[-1]!r}, which every other row fills."
-            self.complain(short[0], what, "Was a tab lost?", severity="doubt")
+            self.complain(short[0], what, "Was a tab lost?", column=header[-1], severity="doubt")
 
     def rows(
         self, names: Iterable[str], required: Sequence[str], optional: Sequence[str] = ()
@@ -181,14 +188,15 @@ class TableReader:
         lines = [line for name in names for line in self.table(name, required, optional)]
         for line in lines:
             if line.of("doubt"):
-                self.complain(line, f"{_topic(line)}: {line.of('doubt')}.", severity="doubt")
+                self.complain(line, f"{_topic(line)}: {line.of('doubt')}.", column="doubt", severity="doubt")
         return lines
 
     def _judge_header(
         self, file: str, header: list[str], required: Sequence[str], optional: Sequence[str]
     ) -> None:
-        def say(what: str, remedy: str = "", severity: str = "error") -> None:
-            self.problems.append(Problem(what=what, remedy=remedy, file=file, row=1, severity=severity))
+        def say(column: str, what: str, remedy: str = "", severity: str = "error") -> None:
+            header = TableRow({}, file=file, row=1)
+            self.complain(header, what, remedy, column=column, severity=severity)
 
         absent = [column for column in (*required, *optional) if column not in header]
         taken = set()
@@ -197,25 +205,29 @@ class TableReader:
             if column in required or column in optional:
                 continue
             if column in _VERSION_1:
-                say(f"column {column!r} is one of PEtab version 1.", _VERSION_1[column])
+                say(column, f"column {column!r} is one of PEtab version 1.", _VERSION_1[column])
                 continue
             close = get_close_matches(column.lower(), [each.lower() for each in absent], n=1, cutoff=0.75)
             if close:
                 meant = next(each for each in absent if each.lower() == close[0])
                 taken.add(meant)
-                say(f"unknown column {column!r}.", f"Did you mean {meant!r}?")
+                say(column, f"unknown column {column!r}.", f"Did you mean {meant!r}?")
             elif meant := _kin(column, told):
                 # a column of one's own says nothing here, but this one may be that one under another name
-                say(f"column {column!r} is not read; is it meant for {meant!r}?", severity="doubt")
+                what, remedy = (
+                    f"column {column!r} is not read; is it meant for {meant!r}?",
+                    f"Call it {meant!r} then.",
+                )
+                say(column, what, remedy, "doubt")
         for column in required:
             if column in absent and column not in taken:
-                say(f"no column {column!r}.", f"Columns here: {', '.join(header) or 'none'}.")
+                say(column, f"no column {column!r}.", f"Add it; columns here: {', '.join(header) or 'none'}.")
 
     def text(self, line: TableRow, column: str) -> str:
         """A cell that must not be empty."""
         value = line.of(column)
         if not value and column in line:
-            self.complain(line, f"no {column}.")
+            self.complain(line, f"no {column}.", "Fill the cell.", column=column)
         return value
 
     def number(
@@ -237,15 +249,21 @@ class TableReader:
         text = line.of(column)
         if not text:
             if default is None and column in line:
-                self.complain(line, f"no {column}.", f"Write a number{f' in {unit}' if unit else ''}.")
+                self.complain(
+                    line, f"no {column}.", f"Write a number{f' in {unit}' if unit else ''}.", column=column
+                )
             return default
         try:
             value = read_number(text)
         except ValueError as error:
-            self.complain(line, f"{column} {error}.", why_no_number(text) if repr(text) in str(error) else "")
+            remedy = why_no_number(text) if repr(text) in str(error) else "Is the power of ten right?"
+            self.complain(line, f"{column} {error}.", remedy, column=column)
             return None
         if math.isinf(value) and not infinite:
-            self.complain(line, f"{column} {text} is not a finite number.")
+            remedy = (
+                "Leave the cell empty where there is none." if default is not None else "Write the number."
+            )
+            self.complain(line, f"{column} {text} is not a finite number.", remedy, column=column)
             return None
         return value
 
@@ -256,9 +274,8 @@ class TableReader:
             return default
         if text not in known:
             if column in line:
-                self.complain(
-                    line, f"{column} {text!r} is not one of the words used here.", did_you_mean(text, known)
-                )
+                what = f"{column} {text!r} is not one of the words used here."
+                self.complain(line, what, did_you_mean(text, known), column=column)
             return default
         return text
 

@@ -14,6 +14,7 @@ from cellsim.dosing.tables import AMOUNT_UNITS
 from cellsim.errors import CaseError, Problem, ScheduleError
 from cellsim.spreadsheets.cell_reader import CellReader
 from cellsim.spreadsheets.sheet import Cell, Sheet
+from cellsim.spreadsheets.slips import meant, misspelt, out_of_order
 from cellsim.units import parse_unit
 
 __all__ = ["DoseSheet", "SheetDose", "dose_sheet"]
@@ -87,6 +88,8 @@ class DoseSheet:
     doubts : tuple of Problem
     doubts_of : dict of str to str
         What was guessed about a product.
+    cells : dict of str to Cell
+        Where each product is named first.
     """
 
     file: str
@@ -96,6 +99,7 @@ class DoseSheet:
     sources: Mapping[str, str]
     doubts: tuple[Problem, ...] = ()
     doubts_of: Mapping[str, str] = field(default_factory=dict)
+    cells: Mapping[str, Cell] = field(default_factory=dict)
 
     @property
     def products(self) -> tuple[str, ...]:
@@ -105,6 +109,10 @@ class DoseSheet:
     def per_unit(self, product: str) -> float:
         """How much of what a dose counts is one unit of the product's state: a million for cells, else one."""
         return _MCELL if self.units[product] == "Mcell" else 1.0
+
+    def days(self, zero: date | None) -> list[float]:
+        """The study day of every dose, dates counted from `zero`."""
+        return [_day(each.when, zero) for each in self.doses]
 
     def schedule(self, zero: date | None, states: Mapping[str, str]) -> Schedule:
         """The doses as infusions, dates counted from `zero`; `states` says which state each product enters."""
@@ -118,8 +126,8 @@ class DoseSheet:
         )  # fmt: skip
         return Schedule(
             tuple(
-                Infusion(_day(each.when, zero), each.product, each.amount, each.duration, each.label)
-                for each in self.doses
+                Infusion(day, each.product, each.amount, each.duration, each.label)
+                for each, day in zip(self.doses, self.days(zero), strict=True)
             ),
             products,
             zero,
@@ -174,7 +182,13 @@ def dose_sheet(sheet: Sheet, body: Body | None = None) -> DoseSheet:
     ({'rituximab': 'mg'}, [1000.0, 500.0])
     """
     reader = CellReader.of(sheet)
-    top, rows = sheet.rows[0], sheet.rows[1:]
+    header = next(
+        (k for k, row in enumerate(sheet.rows) if sum(cell.value is not None for cell in row) > 1), 0
+    )
+    for cell in (each for row in sheet.rows[:header] for each in row if each.value is not None):
+        what = f"{cell.text[:40]!r} stands above the header and is not read."
+        reader.complain(cell, what, "Delete it if nothing is lost.", severity="doubt")
+    top, rows = sheet.rows[header], sheet.rows[header + 1 :]
     kinds = [_kind(cell) for cell in top]
     at: dict[str, int] = {}
     for k, (kind, _) in enumerate(kinds):
@@ -185,7 +199,11 @@ def dose_sheet(sheet: Sheet, body: Body | None = None) -> DoseSheet:
         elif kind:
             at[kind] = k
         elif top[k].value is not None:
-            reader.complain(top[k], f"the column {top[k].text!r} is not read.", severity="doubt")
+            found = meant(top[k].text, _KINDS)
+            remedy = (
+                f"Did you mean {found!r}?" if found else "Delete it, or leave it if it says nothing of doses."
+            )
+            reader.complain(top[k], f"the column {top[k].text!r} is not read.", remedy, severity="doubt")
     reader.nameless(top, rows)
     reader.one_patient(top, rows)
     for what, names in (("when", ("date", "day")), ("how much", ("amount",))):
@@ -193,19 +211,33 @@ def dose_sheet(sheet: Sheet, body: Body | None = None) -> DoseSheet:
             remedy = f"Call a column {' or '.join(names)}." + (
                 " Name its unit: 'dose (mg)'." if what == "how much" else ""
             )
+            near = [
+                f"{cell.text!r} ({cell.place}) for {found!r}"
+                for cell, (kind, _) in zip(top, kinds, strict=True)
+                if not kind and (found := meant(cell.text, _KINDS)) and _KINDS[found] in names
+            ]
+            remedy += f" Is {' and '.join(near)} meant?" if near else ""
             reader.complain(top[0], f"no column says {what}.", remedy)
     if any(each.severity == "error" for each in reader.problems):
         raise CaseError([each for each in reader.problems if each.severity == "error"])
-    return _Doses(reader, at, {kind: unit for kind, unit in kinds if unit}, body or Body()).read(rows)
+    in_header = {kind: unit for kind, unit in kinds if unit}
+    return _Doses(reader, at, in_header, body or Body(), top).read(rows)
 
 
 class _Doses:
     """The rows of one sheet while they are read."""
 
     def __init__(
-        self, reader: CellReader, at: Mapping[str, int], units: Mapping[str, str], body: Body
+        self,
+        reader: CellReader,
+        at: Mapping[str, int],
+        units: Mapping[str, str],
+        body: Body,
+        top: Sequence[Cell],
     ) -> None:
-        self.reader, self.at, self.in_header, self.body = reader, at, units, body
+        self.reader, self.at, self.in_header, self.body, self.top = reader, at, units, body, top
+        self.named: dict[str, list[Cell]] = {}
+        self.unitless: dict[str, list[tuple[Cell, float]]] = {}
         self.ids: dict[str, str] = {}
         self.units: dict[str, str] = {}
         self.sources: dict[str, str] = {}
@@ -214,6 +246,7 @@ class _Doses:
     def read(self, body: Sequence[Sequence[Cell]]) -> DoseSheet:
         """Every dose, or every complaint."""
         made = [each for row in body if (each := self._dose(row)) is not None]
+        self._tell_unitless(sum(row[self.at["amount"]].value is not None for row in body))
         if not made and not any(each.severity == "error" for each in self.reader.problems):
             self.reader.complain(
                 self.reader.sheet.rows[0][0], "no dose stands in this sheet.", "Is it another sheet?"
@@ -221,11 +254,46 @@ class _Doses:
         wrong = [each for each in self.reader.problems if each.severity == "error"]
         if wrong:
             raise CaseError(wrong)
+        self._doubt_slips(made)
         names = {identity: name for name, identity in self.ids.items()}
+        first = {self.ids[name]: cells[0] for name, cells in self.named.items() if name in self.ids}
         return DoseSheet(
             self.reader.sheet.file, tuple(made), self.units, names, self.sources,
-            tuple(self.reader.problems), self.doubts_of,
+            tuple(self.reader.all_told()), self.doubts_of, first,
         )  # fmt: skip
+
+    def _tell_unitless(self, doses: int) -> None:
+        """Complain about amounts without unit: in the header where that is missing for all of them, else by cell."""
+        for kind, remedy in (
+            ("dose", "Write it in the header, 'dose (mg)' or 'cells', or in a column unit."),
+            ("duration", "Write 'duration (h)' or 'duration (days)' in the header."),
+        ):
+            lacking = self.unitless.get(kind, [])
+            unit = "unit" if kind == "dose" else "unit of time"
+            head = self.top[self.at["amount" if kind == "dose" else "duration"]] if lacking else None
+            if head is not None and len(lacking) == doses and doses > 1:
+                first, value = lacking[0]
+                what = f"the column {head.text!r} has no {unit}, as of {value:g} in {first.place}."
+                self.reader.complain(head, what, remedy)
+                continue
+            for cell, value in lacking:
+                self.reader.complain(cell, f"the {kind} {value:g} has no {unit}.", remedy)
+
+    def _doubt_slips(self, made: Sequence[SheetDose]) -> None:
+        """Doubt products that are all but another one, and doses that stand twice."""
+        for cell, what, remedy in misspelt(self.named, lambda one, other: False):
+            self.reader.complain(cell, f"{what}.", remedy, severity="doubt")
+        seen: dict[tuple[object, ...], Cell] = {}
+        for each in made:
+            same = (each.when, each.product, each.amount, each.duration)
+            if same in seen:
+                what = f"the dose of {seen[same].place} stands here again; both are read as given"
+                self.reader.guess("twice", each.cell, what, "Delete one if it is a copy.")
+            seen.setdefault(same, each.cell)
+        for product in dict.fromkeys(each.product for each in made):
+            times = [(each.when, each.cell) for each in made if each.product == product]
+            for cell, what, remedy in out_of_order(times):
+                self.reader.complain(cell, f"{what}.", remedy, severity="doubt")
 
     def _cell(self, row: Sequence[Cell], kind: str) -> Cell | None:
         return row[self.at[kind]] if kind in self.at and row[self.at[kind]].value is not None else None
@@ -273,6 +341,8 @@ class _Doses:
             self.ids[name] = identity
             known = name
         identity = self.ids[known]
+        if cell is not None:
+            self.named.setdefault(known, []).append(cell)
         source = self._cell(row, "source")
         word = source.text.lower() if source else ""
         if word not in _SOURCES:
@@ -301,11 +371,7 @@ class _Doses:
             )
             return None
         if not unit:
-            self.reader.complain(
-                cell,
-                f"the dose {value:g} has no unit.",
-                "Write it in the header, 'dose (mg)' or 'cells', or in a column unit.",
-            )
+            self.unitless.setdefault("dose", []).append((cell, value))
             return None
         if _BARE.fullmatch(unit):
             self.reader.complain(cell, f"the unit {unit!r} is a number.", "Write of what: '1e6 cells', 'mg'.")
@@ -318,7 +384,7 @@ class _Doses:
                 self.reader.complain(cell, str(error), remedy)
                 return None
             said = f"{value:g} {unit} come to {amount:.4g} {plain} for {self.body}"
-            self.reader.complain(cell, f"{said}.", severity="doubt")
+            self.reader.complain(cell, f"{said}.", "Check it, or write the amount given.", severity="doubt")
             self.doubts_of.setdefault(product, f"{cell.place}: {said}")
             value, unit = amount, plain
         counted = unit.lower() in _COUNTS
@@ -363,11 +429,7 @@ class _Doses:
         if value is None:
             return None
         if unit.lower() not in _TIMES:
-            self.reader.complain(
-                cell,
-                f"the duration {value:g} has no unit of time.",
-                "Write 'duration (h)' or 'duration (days)' in the header.",
-            )
+            self.unitless.setdefault("duration", []).append((cell, value))
             return None
         if value < 0 or not math.isfinite(value):
             self.reader.complain(

@@ -8,13 +8,15 @@ cell, all of it at once.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 
 from cellsim.errors import CaseError, Problem
-from cellsim.spreadsheets.cell_reader import CellReader
+from cellsim.spreadsheets.lab_reader import LabAnalyte, LabReader, LabValue, LabVisit, bare_unit
 from cellsim.spreadsheets.sheet import Cell, Sheet
+from cellsim.spreadsheets.slips import meant
+from cellsim.units import parse_unit
 
 __all__ = ["LabAnalyte", "LabTable", "LabValue", "LabVisit", "days_of_visits", "lab_table"]
 
@@ -31,40 +33,8 @@ _WORDS = {
     "panel": "panel group category",
 }
 _KINDS = {word: kind for kind, words in _WORDS.items() for word in words.split()}
-_BRACKETED = re.compile(r"(.+?)\s*[\[(]([^\[\]()]+)[\])]\s*")
+_OF_DOSES = ("product", "drug", "dose", "dosemg", "cells")
 _SECONDS = 86400.0
-
-
-@dataclass(frozen=True)
-class LabAnalyte:
-    """One laboratory quantity: its name as written, unit, reference limits and panel, and the cell of its name."""
-
-    name: str
-    unit: str
-    low: float | None
-    high: float | None
-    panel: str
-    cell: Cell
-
-
-@dataclass(frozen=True)
-class LabVisit:
-    """One sampling occasion: its name, its date, its day or neither, and the cell that says so."""
-
-    name: str
-    when: datetime | float | None
-    cell: Cell
-
-
-@dataclass(frozen=True)
-class LabValue:
-    """One value: number, ``"left"`` or ``"right"`` where it is only a limit, analyte and visit by position."""
-
-    analyte: int
-    visit: int
-    value: float
-    censoring: str
-    cell: Cell
 
 
 @dataclass(frozen=True)
@@ -87,88 +57,13 @@ class LabTable:
     doubts: tuple[Problem, ...]
 
 
-@dataclass
-class _LabReader(CellReader):
-    """One laboratory sheet while it is read: what was found, and what is wrong."""
-
-    analytes: list[LabAnalyte] = field(default_factory=list)
-    visits: list[LabVisit] = field(default_factory=list)
-    values: list[LabValue] = field(default_factory=list)
-
-    def analyte(
-        self,
-        cell: Cell,
-        unit: str = "",
-        limits: tuple[float | None, float | None] = (None, None),
-        panel: str = "",
-    ) -> int:
-        """The position of an analyte by its name; limits and unit of a later row must not differ."""
-        name = cell.text
-        if not unit and (found := _BRACKETED.fullmatch(name)):
-            name, unit = found[1], found[2].strip()
-        low, high = limits
-        for k, known in enumerate(self.analytes):
-            if known.name.casefold() != name.casefold():
-                continue
-            for what, one, other in (
-                ("unit", known.unit, unit), ("lower limit", known.low, low), ("upper limit", known.high, high)
-            ):  # fmt: skip
-                if one not in ("", None) and other not in ("", None) and one != other:
-                    self.complain(
-                        cell,
-                        f"{name} has the {what} {other} here, and {one} in {known.cell.place}.",
-                        f"Use one {what} for all values of an analyte.",
-                    )
-            self.analytes[k] = replace(
-                known,
-                unit=known.unit or unit,
-                low=known.low if known.low is not None else low,
-                high=known.high if known.high is not None else high,
-            )
-            return k
-        self.analytes.append(LabAnalyte(name, unit, low, high, panel, cell))
-        return len(self.analytes) - 1
-
-    def visit(self, name: str, when: datetime | float | None, cell: Cell) -> int:
-        """The position of a visit: one name is one visit, and so is one date without names."""
-        for k, known in enumerate(self.visits):
-            same_name = bool(name) and known.name.casefold() == name.casefold()
-            if same_name and when is not None and known.when is not None and known.when != when:
-                self.complain(
-                    cell,
-                    f"visit {name} is on {_said(when)} here, and on {_said(known.when)} in {known.cell.place}.",
-                    "One visit has one date; name the second otherwise.",
-                )
-                return k
-            if same_name or (not name and not known.name and when is not None and known.when == when):
-                if known.when is None:
-                    self.visits[k] = replace(known, when=when)
-                return k
-        self.visits.append(LabVisit(name, when, cell))
-        return len(self.visits) - 1
-
-    def doubt_twice(self, cell: Cell, read: Sequence[int]) -> None:
-        """Doubt the last of the analytes read when it was there before."""
-        if read[-1] in read[:-1]:
-            about = self.analytes[read[-1]]
-            said = (
-                f"{about.name} stands in {about.cell.place} too; both are read as assays of the same samples."
-            )
-            self.complain(cell, said, "Name one otherwise if it is another quantity.", severity="doubt")
-
-    def add(self, analyte: int, visit: int, cell: Cell) -> None:
-        """The value in a cell, when there is one."""
-        if found := self.value(cell, self.analytes[analyte].unit):
-            self.values.append(LabValue(analyte, visit, *found, cell))
-
-
-def _said(when: datetime | float) -> str:
-    return f"day {when:g}" if isinstance(when, float) else str(when.date())
+def _letters(cell: Cell) -> str:
+    return re.sub(r"[^a-z]", "", cell.text.lower()) if isinstance(cell.value, str) else ""
 
 
 def _kind(cell: Cell) -> str:
     """What a column is called after: date, day, visit, analyte, value, unit, range, low, high; '' for another word."""
-    return _KINDS.get(re.sub(r"[^a-z]", "", cell.text.lower()), "") if isinstance(cell.value, str) else ""
+    return _KINDS.get(_letters(cell), "")
 
 
 def lab_table(sheet: Sheet) -> LabTable:
@@ -208,28 +103,34 @@ def lab_table(sheet: Sheet) -> LabTable:
             f"{sheet.file} has no row with two cells, so there is no table of values in it. "
             "The header names the analyte, the value and the date."
         )
-    reader = _LabReader.of(sheet)
+    reader = LabReader.of(sheet)
     for row in sheet.rows[:header]:
         for cell in row:
             if cell.value is not None:
-                reader.complain(
-                    cell, f"{cell.text[:40]!r} stands above the header and is not read.", severity="doubt"
-                )
+                what = f"{cell.text[:40]!r} stands above the header and is not read."
+                reader.complain(cell, what, "Delete it if nothing is lost.", severity="doubt")
     kinds = [_kind(cell) for cell in sheet.rows[header]]
     body = sheet.rows[header + 1 :]
     top = sheet.rows[header]
-    for kind in ("analyte", "value", "unit", "range", "low", "high"):
-        if kinds.count(kind) > 1:
-            at = [cell for cell, each in zip(top, kinds, strict=True) if each == kind]
-            reader.complain(
-                at[1], f"{at[1].text!r} and {at[0].text!r} ({at[0].place}) both say the {kind}.", "Keep one."
-            )
+    for kind in dict.fromkeys(filter(None, kinds)):
+        at = [cell for cell, each in zip(top, kinds, strict=True) if each == kind]
+        for more in at[1:]:
+            said = f"{more.text!r} and {at[0].text!r} ({at[0].place}) both say the {kind}"
+            if kind in ("analyte", "value", "unit", "range", "low", "high"):
+                reader.complain(more, f"{said}.", "Keep one.")
+            else:
+                reader.complain(more, f"{said}; the first is read.", "Keep one.", severity="doubt")
     by_analyte = "analyte" in kinds or (not {"date", "day", "visit"} & set(kinds) and top[0].value is None)
     # names of analytes may stand under none
     first = 1 if by_analyte and "analyte" not in kinds else 0
     reader.nameless(top[first:], [row[first:] for row in body])
     reader.one_patient(top, body)
-    if "analyte" in kinds and "value" in kinds:
+    if given := next((cell for cell in top if _letters(cell) in _OF_DOSES), None):
+        what = f"{given.text!r} is a column of doses, and this is read as the sheet of laboratory values."
+        reader.complain(
+            given, what, "Are the two sheets exchanged? Values come first (--values), then doses."
+        )
+    elif "analyte" in kinds and "value" in kinds:
         _long(reader, top, kinds, body)
     elif by_analyte:
         _row_an_analyte(reader, top, kinds if "analyte" in kinds else ["analyte", *kinds[1:]], body)
@@ -240,54 +141,87 @@ def lab_table(sheet: Sheet) -> LabTable:
         reader.complain(
             top[0],
             f"the header ({names[:80]}) names neither an analyte nor a date, day or visit.",
-            "Call the columns analyte, value, unit and date; or date and one column for each analyte.",
+            "Call the columns analyte, value, unit and date; or date and one column for each analyte."
+            + _meant_for(top, kinds),
         )
     _judge(reader)
     return LabTable(
-        sheet.file, tuple(reader.analytes), tuple(reader.visits), tuple(reader.values), tuple(reader.problems)
+        sheet.file,
+        tuple(reader.analytes),
+        tuple(reader.visits),
+        tuple(reader.values),
+        tuple(reader.all_told()),
     )
 
 
-def _judge(reader: _LabReader) -> None:
+def _judge(reader: LabReader) -> None:
     if not reader.values and not any(each.severity == "error" for each in reader.problems):
         reader.complain(reader.sheet.rows[0][0], "no value stands in this sheet.", "Is it another sheet?")
     wrong = [each for each in reader.problems if each.severity == "error"]
     if wrong:
         raise CaseError(wrong)
+    reader.doubt_slips()
 
 
 def _columns(top: Sequence[Cell], kinds: Sequence[str]) -> dict[str, int]:
     return {kind: k for k, kind in reversed(list(enumerate(kinds))) if kind and top[k].value is not None}
 
 
-def _limits(reader: _LabReader, at: dict[str, int], row: Sequence[Cell]) -> tuple[float | None, float | None]:
-    low, high = reader.limits(row[at["range"]]) if "range" in at else (None, None)
-    if "low" in at and row[at["low"]].value is not None:
-        low = reader.number(row[at["low"]])
-    if "high" in at and row[at["high"]].value is not None:
-        high = reader.number(row[at["high"]])
-    return low, high
+def _limits(
+    reader: LabReader, cells: Mapping[str, Cell], unit: str
+) -> tuple[tuple[float | None, float | None], Cell | None]:
+    """Both reference limits of an analyte from the cells of its range, low and high; and the cell of the first."""
+    low, high = reader.limits(cells["range"], unit) if "range" in cells else (None, None)
+    if "low" in cells and cells["low"].value is not None:
+        low = reader.number(cells["low"])
+    if "high" in cells and cells["high"].value is not None:
+        high = reader.number(cells["high"])
+    at = next((cells[kind] for kind in ("low", "high", "range") if kind in cells and cells[kind].text), None)
+    if at is not None and low is not None and high is not None and not low < high:
+        what = f"the lower limit {low:g} is not below the upper one, {high:g}."
+        reader.complain(at, what, "Exchange them if they stand in each other's place.")
+        return (None, None), at
+    return (low, high), at
+
+
+def _about(at: Mapping[str, int], row: Sequence[Cell]) -> dict[str, Cell]:
+    """The cells of a row that say something of its analyte."""
+    return {kind: row[at[kind]] for kind in ("unit", "range", "low", "high") if kind in at}
+
+
+def _meant_for(top: Sequence[Cell], kinds: Sequence[str]) -> str:
+    """Which of the headers that no column has is all but a word for one; as the end of a remedy."""
+    near = [
+        f"{cell.text!r} ({cell.place}) for {found!r}"
+        for cell, kind in zip(top, kinds, strict=True)
+        if not kind and (found := meant(cell.text, _KINDS))
+    ]
+    return f" Is {' and '.join(near)} meant?" if near else ""
 
 
 def _text_at(at: dict[str, int], kind: str, row: Sequence[Cell]) -> str:
     return row[at[kind]].text if kind in at else ""
 
 
-def _ignored(reader: _LabReader, cells: Iterator[Cell]) -> None:
+def _ignored(reader: LabReader, cells: Iterator[Cell]) -> None:
     for cell in cells:
-        reader.complain(cell, f"the column {cell.text!r} is not read.", severity="doubt")
+        found = meant(cell.text, _KINDS)
+        remedy = f"Did you mean {found!r}?" if found else "Delete it, or leave it if it holds no values."
+        reader.complain(cell, f"the column {cell.text!r} is not read.", remedy, severity="doubt")
 
 
 def _long(
-    reader: _LabReader, top: Sequence[Cell], kinds: Sequence[str], body: Sequence[Sequence[Cell]]
+    reader: LabReader, top: Sequence[Cell], kinds: Sequence[str], body: Sequence[Sequence[Cell]]
 ) -> None:
     at = _columns(top, kinds)
     if not {"date", "day", "visit"} & at.keys():
-        reader.complain(top[0], "no column says when a value was taken.", "Add a column date, day or visit.")
+        remedy = f"Add a column date, day or visit.{_meant_for(top, kinds)}"
+        reader.complain(top[0], "no column says when a value was taken.", remedy)
         return
     _ignored(
         reader, (cell for cell, kind in zip(top, kinds, strict=True) if not kind and cell.value is not None)
     )
+    seen: dict[tuple[int, int], Cell] = {}
     for row in body:
         if row[at["analyte"]].value is None:
             if row[at["value"]].value is not None:
@@ -295,30 +229,41 @@ def _long(
                     row[at["value"]], f"{row[at['value']].text} has no analyte beside it.", "Name it."
                 )
             continue
-        when, cell, name = None, row[at["analyte"]], _text_at(at, "visit", row)
-        for kind in ("date", "day"):
-            if kind in at and row[at[kind]].value is not None and when is None:
-                cell = row[at[kind]]
-                when = reader.when(cell, day=kind == "day")
-                if when is None:
-                    break
+        name = _text_at(at, "visit", row)
+        when, told = reader.when_of(at, row)
+        cell = told or row[at["analyte"]]
         if when is None and not name:
-            if cell is row[at["analyte"]]:
+            if told is None:
                 reader.complain(
                     cell, f"nothing says when {cell.text} was taken.", "Write its date, day or visit."
                 )
             continue
+        about = _about(at, row)
+        limits, limits_cell = _limits(reader, about, about["unit"].text if "unit" in about else "")
         analyte = reader.analyte(
-            row[at["analyte"]],
-            _text_at(at, "unit", row),
-            _limits(reader, at, row),
-            _text_at(at, "panel", row),
+            row[at["analyte"]], about.get("unit"), limits, _text_at(at, "panel", row), limits_cell=limits_cell
         )
-        reader.add(analyte, reader.visit(name, when, cell), row[at["value"]])
+        reader.named.setdefault(reader.analytes[analyte].name, []).append(row[at["analyte"]])
+        visit = reader.visit(name, when, cell, name_cell=row[at["visit"]] if name else None)
+        count = len(reader.values)
+        reader.add(analyte, visit, row[at["value"]])
+        if len(reader.values) > count:
+            _doubt_assay(reader, seen, (analyte, visit), row[at["value"]])
+
+
+def _doubt_assay(
+    reader: LabReader, seen: dict[tuple[int, int], Cell], assay: tuple[int, int], cell: Cell
+) -> None:
+    """Doubt a second value of an analyte at a visit: another assay, or a row that was copied."""
+    if assay in seen:
+        name = reader.analytes[assay[0]].name
+        what = f"{name} has a value of this visit in {seen[assay].place} too; both are read as assays of one sample"
+        reader.guess("assays", cell, what, "Delete one if it is a copy, or correct its date.")
+    seen.setdefault(assay, cell)
 
 
 def _row_an_analyte(
-    reader: _LabReader, top: Sequence[Cell], kinds: Sequence[str], body: Sequence[Sequence[Cell]]
+    reader: LabReader, top: Sequence[Cell], kinds: Sequence[str], body: Sequence[Sequence[Cell]]
 ) -> None:
     at = _columns(top, kinds)
     at["analyte"] = kinds.index("analyte")
@@ -329,6 +274,7 @@ def _row_an_analyte(
     ]
     dates = next((row for row in body if _kind(row[at["analyte"]]) in ("date", "day")), None)
     visits: dict[int, int] = {}
+    columns_of: dict[int, Cell] = {}
     read: list[int] = []
     for k in columns:
         cell, name = top[k], ""
@@ -339,6 +285,7 @@ def _row_an_analyte(
             when = reader.when(dates[k], day=_kind(dates[at["analyte"]]) == "day")
         if name or when is not None:
             visits[k] = reader.visit(name, when, cell)
+            reader.doubt_repeat(cell, visits[k], columns_of)
     for row in body:
         cell = row[at["analyte"]]
         if row is dates:
@@ -346,8 +293,10 @@ def _row_an_analyte(
         if cell.value is None:
             _nameless(reader, row)
             continue
+        about = _about(at, row)
+        limits, limits_cell = _limits(reader, about, about["unit"].text if "unit" in about else "")
         analyte = reader.analyte(
-            cell, _text_at(at, "unit", row), _limits(reader, at, row), _text_at(at, "panel", row)
+            cell, about.get("unit"), limits, _text_at(at, "panel", row), limits_cell=limits_cell
         )
         read.append(analyte)
         reader.doubt_twice(cell, read)
@@ -355,7 +304,7 @@ def _row_an_analyte(
             reader.add(analyte, visit, row[k])
 
 
-def _nameless(reader: _LabReader, row: Sequence[Cell]) -> None:
+def _nameless(reader: LabReader, row: Sequence[Cell]) -> None:
     for cell in row:
         if cell.value is not None:
             reader.complain(cell, f"{cell.text!r} stands in a row without a name.", "Name the row.")
@@ -363,7 +312,7 @@ def _nameless(reader: _LabReader, row: Sequence[Cell]) -> None:
 
 
 def _row_a_visit(
-    reader: _LabReader, top: Sequence[Cell], kinds: Sequence[str], body: Sequence[Sequence[Cell]]
+    reader: LabReader, top: Sequence[Cell], kinds: Sequence[str], body: Sequence[Sequence[Cell]]
 ) -> None:
     at = _columns(top, kinds)
     first = min(at[kind] for kind in ("date", "day", "visit") if kind in at)
@@ -372,32 +321,24 @@ def _row_a_visit(
         for k, (cell, kind) in enumerate(zip(top, kinds, strict=True))
         if not kind and cell.value is not None
     ]
-    about = {_kind(row[first]): row for row in body if _kind(row[first]) in ("unit", "range", "low", "high")}
+    about = {kind: row for row in body if (kind := _kind(row[first])) in ("unit", "range", "low", "high")}
+    if "unit" not in about and body and _is_row_of_units(at, columns, body[0]):
+        about["unit"] = body[0]
+        cell = next(body[0][k] for k in columns if body[0][k].value is not None)
+        what = f"the row of {cell.text!r} is read as the units of its columns"
+        reader.guess("row of units", cell, what, "Write unit into its first cell if that is right.")
     positions: dict[int, int] = {}
     for k in columns:
-        limits = reader.limits(about["range"][k]) if "range" in about else (None, None)
-        low = (
-            reader.number(about["low"][k])
-            if "low" in about and about["low"][k].value is not None
-            else limits[0]
-        )
-        high = (
-            reader.number(about["high"][k])
-            if "high" in about and about["high"][k].value is not None
-            else limits[1]
-        )
-        unit = about["unit"][k].text if "unit" in about else ""
-        positions[k] = reader.analyte(top[k], unit, (low, high))
+        cells = {kind: row[k] for kind, row in about.items()}
+        limits, limits_cell = _limits(reader, cells, cells["unit"].text if "unit" in cells else "")
+        positions[k] = reader.analyte(top[k], cells.get("unit"), limits, limits_cell=limits_cell)
         reader.doubt_twice(top[k], list(positions.values()))
+    rows_of: dict[int, Cell] = {}
     for number, row in enumerate(body):
         if any(row is each for each in about.values()):
             continue
-        when, cell = None, row[first]
-        for kind in ("date", "day"):
-            if kind in at and row[at[kind]].value is not None and when is None:
-                cell = row[at[kind]]
-                when = reader.when(cell, day=kind == "day")
-        name = _text_at(at, "visit", row)
+        when, told = reader.when_of(at, row)
+        cell, name = told or row[first], _text_at(at, "visit", row)
         if when is None and not name:
             if any(row[k].value is not None for k in columns):
                 said = (
@@ -407,9 +348,24 @@ def _row_a_visit(
                 name = f"visit {number + 1}"
             else:
                 continue
-        visit = reader.visit(name, when, cell)
+        named = row[at["visit"]] if _text_at(at, "visit", row) else None
+        visit = reader.visit(name, when, cell, name_cell=named)
+        reader.doubt_repeat(named or cell, visit, rows_of)
         for k, analyte in positions.items():
             reader.add(analyte, visit, row[k])
+
+
+def _is_row_of_units(at: Mapping[str, int], columns: Sequence[int], row: Sequence[Cell]) -> bool:
+    """Whether a row says nothing of a visit, and a unit in each of its cells."""
+    filled = [row[k] for k in columns if row[k].value is not None]
+    if not filled or any(row[at[kind]].value is not None for kind in ("date", "day", "visit") if kind in at):
+        return False
+    for cell in filled:
+        try:
+            parse_unit(bare_unit(cell))
+        except Exception:  # no unit, so no row of units
+            return False
+    return all(isinstance(cell.value, str) for cell in filled)
 
 
 def days_of_visits(table: LabTable, zero: date | None) -> list[float | None]:

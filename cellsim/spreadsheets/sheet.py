@@ -184,7 +184,8 @@ def _plain(value: Any) -> Value:
         return None
     if isinstance(value, str):
         text = value.strip().replace("\N{NO-BREAK SPACE}", " ").strip()
-        return None if is_missing(text) else text
+        # a formula of the spreadsheet that found nothing is no empty cell
+        return None if is_missing(text) and not text.startswith("#") else text
     if isinstance(value, bool):
         return str(value)
     if hasattr(value, "to_pydatetime"):
@@ -221,7 +222,7 @@ def _sheet(
         if any(cell.value is not None for cell in row)
     )
     if not rows:
-        raise CaseError(f"{file} is empty.")
+        raise CaseError(f"{file} is empty. Is it another file, or another sheet (FILE.xlsx::SHEET)?")
     return Sheet(file, rows, problems, decimal_comma)
 
 
@@ -239,7 +240,10 @@ def _workbook(path: Path, wanted: str) -> Sheet:
     if wanted and wanted not in filled:
         raise CaseError(f"{path} has no sheet {wanted!r} with cells in it. {did_you_mean(wanted, filled)}")
     if not filled:
-        raise CaseError(f"{path} is empty.")
+        titles = ", ".join(each.title for each in book.worksheets)
+        raise CaseError(
+            f"{path} is empty: no sheet has cells in it ({titles}). Is it another file? FILE.xlsx::SHEET names one of several sheets."
+        )
     if not wanted and len(filled) > 1:
         raise CaseError(
             f"{path} has {len(filled)} sheets with cells in them: {', '.join(filled)}. "
@@ -247,9 +251,16 @@ def _workbook(path: Path, wanted: str) -> Sheet:
         )
     page = filled[wanted or next(iter(filled))]
     file = str(path) if len(filled) == 1 else f"{path}, sheet {page.title}"
-    values = page.iter_rows(min_row=1, min_col=1, values_only=True)
-    grid = list(enumerate(([_plain(each) for each in row] for row in values), start=1))
+    rows = page.iter_rows(min_row=1, min_col=1)
+    grid = list(enumerate(([_plain(_shown(each)) for each in row] for row in rows), start=1))
     return _sheet(file, grid, tuple(_doubts_of(book, path, page, file)))
+
+
+def _shown(cell: Any) -> Any:
+    """What a cell of a workbook holds; per cents as it shows them, for it holds the hundredth part."""
+    if isinstance(cell.value, int | float) and "%" in str(cell.number_format):
+        return f"{100 * cell.value:.12g} %"
+    return cell.value
 
 
 def _holds_something(page: Any) -> bool:
@@ -264,9 +275,12 @@ def _doubts_of(book: Any, path: Path, page: Any, file: str) -> Iterator[Problem]
         return Problem(what=what, remedy=remedy, file=file, row=row, severity="doubt")
 
     if book.epoch.year == 1904:
-        yield doubt(
-            "the workbook counts days from 1904, as old Macs did.", "Compare its dates with the source."
-        )
+        dated = (cell for row in page.iter_rows() for cell in row if isinstance(cell.value, date))
+        first = next(dated, None)
+        read = "" if first is None else f"; {first.coordinate} is read as {_plain(first.value)}"
+        what = f"the workbook counts days from 1904, as old Macs did{read}."
+        remedy = "Compare its dates with the source: copied from another workbook they are four years off."
+        yield doubt(what, remedy, None if first is None else first.row)
     if page.sheet_state != "visible":
         yield doubt(f"the sheet {page.title} is hidden.", "Is it the one that is meant?")
     for merged in page.merged_cells.ranges:
@@ -274,14 +288,11 @@ def _doubts_of(book: Any, path: Path, page: Any, file: str) -> Iterator[Problem]
         yield doubt(what, "Unmerge them and write the value in each cell it holds for.", merged.min_row)
     hidden = [number for number, about in page.row_dimensions.items() if about.hidden]
     hidden_columns = [letters for letters, about in page.column_dimensions.items() if about.hidden]
-    if hidden:
-        yield doubt(
-            f"rows {_listed(hidden)} are hidden; they are read.", "Delete those not meant.", hidden[0]
-        )
-    if hidden_columns:
-        yield doubt(
-            f"columns {_listed(hidden_columns)} are hidden; they are read.", "Delete those not meant."
-        )
+    for kind, names in (("row", hidden), ("column", hidden_columns)):
+        if names:
+            several = len(names) > 1
+            what = f"{kind}{'s' * several} {_listed(names)} {'are' if several else 'is'} hidden, and read all the same."
+            yield doubt(what, "Delete those not meant.", hidden[0] if kind == "row" else None)
     formulas = openpyxl.load_workbook(path)[page.title]
     for row in formulas.iter_rows():
         for cell in row:

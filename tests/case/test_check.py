@@ -158,7 +158,10 @@ def test_command_ends_with_one_when_a_variant_cannot_start(tmp_path: Path, capsy
         (tmp_path / name).write_text(text, encoding="utf-8")
     assert cs.load_case(tmp_path).check() == ()
     assert main(["check", str(tmp_path)]) == 1
-    assert "observables.tsv, row 2: the noise of obs_y is 'k - 2'" in capsys.readouterr().out
+    assert (
+        "observables.tsv, row 2, column noiseFormula: the noise of obs_y is 'k - 2'"
+        in capsys.readouterr().out
+    )
 
 
 def test_doses_no_sample_can_notice_are_doubted() -> None:

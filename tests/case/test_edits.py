@@ -75,7 +75,7 @@ def test_dose_of_fifty_cells_is_doubted() -> None:
     found = changed(*cells)
     assert len(found) == 1, found
     assert found[0].startswith(
-        "experiments.tsv, row 4: the infusion of rfib on day 7: 50 cells are 1e+06 times less"
+        "experiments.tsv, row 4, column cells: the infusion of rfib on day 7: 50 cells are 1e+06 times less"
     )
     assert dose_doubt(50.0, [], counted=True) and not dose_doubt(50.0, [], counted=False)
     assert not dose_doubt(5e7, [2.5e7, 1e8], counted=True)

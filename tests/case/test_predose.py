@@ -126,10 +126,13 @@ def test_doubt_names_visit_and_dose_where_it_matters(options: dict, named: str) 
 
 def test_timing_needs_one_day_and_a_dose_on_it() -> None:
     with pytest.raises(
-        CaseError, match=r"visits.tsv, row 2: visit 'v0' is predose, but its day is estimated between 5 and 9"
+        CaseError,
+        match=r"visits.tsv, row 2, column timing: visit 'v0' is predose, but its day is estimated between 5 and 9",
     ):
         weekly("predose", windows={7.0: (5.0, 9.0)})
-    with pytest.raises(CaseError, match=r"visits.tsv, row 2: timing 'pre' .* Did you mean 'predose'"):
+    with pytest.raises(
+        CaseError, match=r"visits.tsv, row 2, column timing: timing 'pre' .* Did you mean 'predose'"
+    ):
         weekly("pre")
     [doubt] = weekly("predose", doses=[(0.0, "x", 10.0), (6.5, "x", 10.0)]).check()
     assert "predose, but nothing is given on day 7. The nearest dose is on day 6.5." in str(doubt)

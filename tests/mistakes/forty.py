@@ -8,6 +8,7 @@ there is no such thing (a deleted table has no rows). `remedy` are words of whic
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import date
 
 
 @dataclass(frozen=True)
@@ -73,46 +74,227 @@ LAB, TREATMENT = "lab.xlsx", "treatment.xlsx"
 IN_SHEETS = [
     Mistake("a unit is missing", "wide", Place(LAB, 1, "F"), ("(mg/L)", "unit in"), {"F1": "CRP"}),
     Mistake("a unit is misspelt", "wide", Place(LAB, 1, "F"), ("mg/L", "did you mean"), {"F1": "CRP (mgl)"}),
-    Mistake("one analyte in two units", "long", Place(LAB, 7, "E"), ("check", "write", "correct"), {"E7": "mg/dL", "D7": 0.127}),
-    Mistake("a limit without its number", "wide", Place(LAB, 3, "F"), ("<0.6", "<0.5", "limit"), {"F3": "<LOD"}),
-    Mistake("a decimal comma among points", "wide", Place(LAB, 4, "C"), ("56.2", "check", "write"), {"C4": "56,2"}),
-    Mistake("day and month may be exchanged", "wide", Place(LAB, 4, "B"), ("2023-", "YYYY-MM-DD"), {"B4": "03/04/2023"}),
-    Mistake("dates counted from 1904", "wide", Place(LAB, None, "B"), ("check", "1904"), done=("1904",)),
-    Mistake("cells are merged", "wide", Place(LAB, 4, "B"), ("merge", "check", "write"), done=("merge B3:B4",)),
+    Mistake(
+        "one analyte in two units",
+        "long",
+        Place(LAB, 7, "E"),
+        ("check", "write", "correct"),
+        {"E7": "mg/dL", "D7": 0.127},
+    ),
+    Mistake(
+        "a limit without its number", "wide", Place(LAB, 3, "F"), ("<0.6", "<0.5", "limit"), {"F3": "<LOD"}
+    ),
+    Mistake(
+        "a decimal comma among points", "wide", Place(LAB, 4, "C"), ("56.2", "check", "write"), {"C4": "56,2"}
+    ),
+    Mistake(
+        "day and month may be exchanged",
+        "wide",
+        Place(LAB, 4, "B"),
+        ("2023-", "YYYY-MM-DD"),
+        {"B4": "03/04/2023"},
+    ),
+    Mistake(
+        "dates counted from 1904",
+        "wide",
+        Place(LAB, None, "B"),
+        ("check", "1904"),
+        {f"B{row}": date(2023, row, 1) for row in (3, 4, 5, 6)},
+        done=("1904",),
+    ),
+    Mistake(
+        "cells are merged", "wide", Place(LAB, 4, "B"), ("merge", "check", "write"), done=("merge B3:B4",)
+    ),
     Mistake("a row is hidden", "wide", Place(LAB, 5, None), ("delete", "unhide", "show"), done=("hide 5",)),
-    Mistake("a visit stands twice", "wide", Place(LAB, 5, "A"), ("rename", "another name", "repeat", "check"), {"A5": "week 4"}),
-    Mistake("a sample on the day of a dose", "wide", Place(LAB, 4, "B"), ("predose", "postdose", "before the dose"), {"B4": "2023-03-02"}),
-    Mistake("a dose without its unit", "doses", Place(TREATMENT, 1, "C"), ("dose (mg)", "cells"), {"C1": "dose"}),
-    Mistake("a negative value", "wide", Place(LAB, 4, "F"), ("check", "write", "correct", "empty"), {"F4": -1.27}),
+    Mistake(
+        "a visit stands twice",
+        "wide",
+        Place(LAB, 5, "A"),
+        ("rename", "another name", "repeat", "check"),
+        {"A5": "week 4"},
+    ),
+    Mistake(
+        "a sample on the day of a dose",
+        "wide",
+        Place(LAB, 4, "B"),
+        ("predose", "postdose", "before the dose"),
+        {"B4": "2023-03-02"},
+    ),
+    Mistake(
+        "a dose without its unit", "doses", Place(TREATMENT, 1, "C"), ("dose (mg)", "cells"), {"C1": "dose"}
+    ),
+    Mistake(
+        "a negative value", "wide", Place(LAB, 4, "F"), ("check", "write", "correct", "empty"), {"F4": -1.27}
+    ),
     Mistake("a fraction among percent", "long", Place(LAB, 6, "D"), ("check", "%", "correct"), {"D6": 0.28}),
-    Mistake("limits exchanged", "wide", Place(LAB, 2, "C"), ("150 to 400", "exchange", "lower"), {"C2": "400 to 150"}),
-    Mistake("two columns of one name", "wide", Place(LAB, 1, "F"), ("rename", "delete", "one of"), {"E1": "CRP (mg/L)"}),
+    Mistake(
+        "limits exchanged",
+        "wide",
+        Place(LAB, 2, "C"),
+        ("150 to 400", "exchange", "lower"),
+        {"C2": "400 to 150"},
+    ),
+    Mistake(
+        "two columns of one name",
+        "wide",
+        Place(LAB, 1, "F"),
+        ("rename", "delete", "one of"),
+        {"E1": "CRP (mg/L)"},
+    ),
     Mistake("the sheet is empty", "wide", Place(LAB, None, None), ("::", "another sheet"), done=("empty",)),
     Mistake("a month for a date", "wide", Place(LAB, 4, "B"), ("2023-", "YYYY-MM-DD"), {"B4": "March 2023"}),
-    Mistake("an analyte is misspelt", "long", Place(LAB, 5, "C"), ("haemoglobin", "did you mean"), {"C5": "haemoglobn"}),
-    Mistake("a product is misspelt", "doses", Place(TREATMENT, 3, "B"), ("did you mean", "graft"), {"B3": "graff"}),
+    Mistake(
+        "an analyte is misspelt",
+        "long",
+        Place(LAB, 5, "C"),
+        ("haemoglobin", "did you mean"),
+        {"C5": "haemoglobn"},
+    ),
+    Mistake(
+        "a product is misspelt", "doses", Place(TREATMENT, 3, "B"), ("did you mean", "graft"), {"B3": "graff"}
+    ),
 ]
 
 #: In a copy of `cytopenia_synthetic`; `typed` is by row and column of the table.
 IN_FOLDER = [
-    Mistake("a column is misspelt", "measurements.tsv", Place("measurements.tsv", 1, "measurment"), ("measurement",), {(1, "measurement"): "measurment"}),
-    Mistake("a table is deleted", "observables.tsv", Place("observables.tsv", None, None), ("restore", "write", "problem.yaml", "copy"), done=("delete",)),
-    Mistake("a parameter the model does not have", "parameters.tsv", Place("parameters.tsv", 2, "parameterId"), ("did you mean", "CL"), {(2, "parameterId"): "CLL"}),
-    Mistake("a prior without width", "parameters.tsv", Place("parameters.tsv", 2, "priorParameters"), ("positive", "above 0", "estimate"), {(2, "priorParameters"): "-1.427;0"}),
-    Mistake("a wrong word for the noise", "observables.tsv", Place("observables.tsv", 2, "noiseDistribution"), ("log-normal",), {(2, "noiseDistribution"): "lognormal"}),
-    Mistake("a visit that does not exist", "measurements.tsv", Place("measurements.tsv", 3, "visitId"), ("week4", "did you mean"), {(3, "visitId"): "week5"}),
-    Mistake("an observable that does not exist", "measurements.tsv", Place("measurements.tsv", 4, "observableId"), ("obs_PLT",), {(4, "observableId"): "obs_PLTT"}),
-    Mistake("a measurement with a comma", "measurements.tsv", Place("measurements.tsv", 3, "measurement"), ("56.2", "point"), {(3, "measurement"): "56,2"}),
-    Mistake("a negative value of a log-normal", "measurements.tsv", Place("measurements.tsv", 3, "measurement"), ("normal", "positive", "above 0"), {(3, "measurement"): "-56.2"}),
-    Mistake("a prior family is misspelt", "parameters.tsv", Place("parameters.tsv", 2, "priorDistribution"), ("log-normal",), {(2, "priorDistribution"): "lognormall"}),
-    Mistake("one number for a prior of two", "parameters.tsv", Place("parameters.tsv", 2, "priorParameters"), ("two", "2 ", "mean"), {(2, "priorParameters"): "-1.427"}),
-    Mistake("a fixed parameter without value", "parameters.tsv", Place("parameters.tsv", 3, "nominalValue"), ("value", "number"), {(3, "nominalValue"): ""}),
-    Mistake("a value outside its bounds", "parameters.tsv", Place("parameters.tsv", 2, "nominalValue"), ("bound", "between"), {(2, "lowerBound"): "1"}),
-    Mistake("a value in the wrong unit", "measurements.tsv", Place("measurements.tsv", 3, "unit"), ("Gcell/L",), {(3, "unit"): "mg/L"}),
-    Mistake("a condition that does not exist", "experiments.tsv", Place("experiments.tsv", 3, "conditionId"), ("did you mean", "anti_rate_3600"), {(3, "conditionId"): "anti_rate_360"}),
-    Mistake("a product that does not exist", "experiments.tsv", Place("experiments.tsv", 11, "product"), ("did you mean", "graft"), {(11, "product"): "graf"}),
-    Mistake("a window that ends before it begins", "visits.tsv", Place("visits.tsv", 4, "earliest"), ("latest", "exchange"), {(4, "earliest"): "91", (4, "latest"): "77"}),
-    Mistake("a wrong word for a limit", "extended.tsv", Place("extended.tsv", 2, "censoring"), ("left",), {(2, "censoring"): "below"}),
-    Mistake("a variant of no parameter", "model_space.tsv", Place("model_space.tsv", 1, "w_cell"), ("w_cells", "did you mean"), {(1, "w_cells"): "w_cell"}),
-    Mistake("a measure that does not exist", "outcomes.tsv", Place("outcomes.tsv", 2, "measure"), ("days below",), {(2, "measure"): "days bellow"}),
+    Mistake(
+        "a column is misspelt",
+        "measurements.tsv",
+        Place("measurements.tsv", 1, "measurment"),
+        ("measurement",),
+        {(1, "measurement"): "measurment"},
+    ),
+    Mistake(
+        "a table is deleted",
+        "observables.tsv",
+        Place("observables.tsv", None, None),
+        ("restore", "write", "problem.yaml", "copy"),
+        done=("delete",),
+    ),
+    Mistake(
+        "a parameter the model does not have",
+        "parameters.tsv",
+        Place("parameters.tsv", 2, "parameterId"),
+        ("did you mean", "CL"),
+        {(2, "parameterId"): "CLL"},
+    ),
+    Mistake(
+        "a prior without width",
+        "parameters.tsv",
+        Place("parameters.tsv", 2, "priorParameters"),
+        ("positive", "above 0", "estimate"),
+        {(2, "priorParameters"): "-1.427;0"},
+    ),
+    Mistake(
+        "a wrong word for the noise",
+        "observables.tsv",
+        Place("observables.tsv", 2, "noiseDistribution"),
+        ("log-normal",),
+        {(2, "noiseDistribution"): "lognormal"},
+    ),
+    Mistake(
+        "a visit that does not exist",
+        "measurements.tsv",
+        Place("measurements.tsv", 3, "visitId"),
+        ("week4", "did you mean"),
+        {(3, "visitId"): "week5"},
+    ),
+    Mistake(
+        "an observable that does not exist",
+        "measurements.tsv",
+        Place("measurements.tsv", 4, "observableId"),
+        ("obs_PLT",),
+        {(4, "observableId"): "obs_PLTT"},
+    ),
+    Mistake(
+        "a measurement with a comma",
+        "measurements.tsv",
+        Place("measurements.tsv", 3, "measurement"),
+        ("56.2", "point"),
+        {(3, "measurement"): "56,2"},
+    ),
+    Mistake(
+        "a negative value of a log-normal",
+        "measurements.tsv",
+        Place("measurements.tsv", 3, "measurement"),
+        ("normal", "positive", "above 0"),
+        {(3, "measurement"): "-56.2"},
+    ),
+    Mistake(
+        "a prior family is misspelt",
+        "parameters.tsv",
+        Place("parameters.tsv", 2, "priorDistribution"),
+        ("log-normal",),
+        {(2, "priorDistribution"): "lognormall"},
+    ),
+    Mistake(
+        "one number for a prior of two",
+        "parameters.tsv",
+        Place("parameters.tsv", 2, "priorParameters"),
+        ("two", "2 ", "mean"),
+        {(2, "priorParameters"): "-1.427"},
+    ),
+    Mistake(
+        "a fixed parameter without value",
+        "parameters.tsv",
+        Place("parameters.tsv", 3, "nominalValue"),
+        ("value", "number"),
+        {(3, "nominalValue"): ""},
+    ),
+    Mistake(
+        "a value outside its bounds",
+        "parameters.tsv",
+        Place("parameters.tsv", 2, "nominalValue"),
+        ("bound", "between"),
+        {(2, "lowerBound"): "1"},
+    ),
+    Mistake(
+        "a value in the wrong unit",
+        "measurements.tsv",
+        Place("measurements.tsv", 3, "unit"),
+        ("Gcell/L",),
+        {(3, "unit"): "mg/L"},
+    ),
+    Mistake(
+        "a condition that does not exist",
+        "experiments.tsv",
+        Place("experiments.tsv", 3, "conditionId"),
+        ("did you mean", "anti_rate_3600"),
+        {(3, "conditionId"): "anti_rate_360"},
+    ),
+    Mistake(
+        "a product that does not exist",
+        "experiments.tsv",
+        Place("experiments.tsv", 11, "product"),
+        ("did you mean", "graft"),
+        {(11, "product"): "graf"},
+    ),
+    Mistake(
+        "a window that ends before it begins",
+        "visits.tsv",
+        Place("visits.tsv", 4, "earliest"),
+        ("latest", "exchange"),
+        {(4, "earliest"): "91", (4, "latest"): "77"},
+    ),
+    Mistake(
+        "a wrong word for a limit",
+        "extended.tsv",
+        Place("extended.tsv", 2, "censoring"),
+        ("left",),
+        {(2, "censoring"): "below"},
+    ),
+    Mistake(
+        "a variant of no parameter",
+        "model_space.tsv",
+        Place("model_space.tsv", 1, "w_cell"),
+        ("w_cells", "did you mean"),
+        {(1, "w_cells"): "w_cell"},
+    ),
+    Mistake(
+        "a measure that does not exist",
+        "outcomes.tsv",
+        Place("outcomes.tsv", 2, "measure"),
+        ("days below",),
+        {(2, "measure"): "days bellow"},
+    ),
 ]

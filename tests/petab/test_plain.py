@@ -112,7 +112,9 @@ def test_what_is_not_there_or_cannot_be_meant_is_said(tmp_path: Path) -> None:
     unbounded = TABLES["_parameters.tsv"].replace("k1\t0\t10", "k1\t0\tinf")
     (tmp_path / "_parameters.tsv").write_text(unbounded)
     # PEtab lets a parameter be estimated without a prior and without bounds; a case does not
-    with pytest.raises(CaseError, match=r"_parameters.tsv, row 4: k1 is estimated and has no prior"):
+    with pytest.raises(
+        CaseError, match=r"_parameters.tsv, row 4, column priorDistribution: k1 is estimated and has no prior"
+    ):
         load_case(tmp_path / "other.yaml")
     assert isinstance(cs.load_case(tmp_path / "other.yaml"), cs.EstimationProblem)
     (tmp_path / "_parameters.tsv").write_text(TABLES["_parameters.tsv"].replace("k1\t", "k_1\t"))

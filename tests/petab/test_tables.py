@@ -208,10 +208,20 @@ def test_a_harmless_edit_draws_no_doubt_and_changes_no_posterior(edit):
 @pytest.mark.parametrize(
     ("file", "old", "new", "said"),
     [
-        ("measurements.tsv", "\t1.5\t", "\tNA\t", "row 2: no measurement"),
-        ("measurements.tsv", "\t1.5\t", "\t1_5\t", "row 2: measurement '1_5' is not a number"),
+        ("measurements.tsv", "\t1.5\t", "\tNA\t", "row 2, column measurement: no measurement"),
+        (
+            "measurements.tsv",
+            "\t1.5\t",
+            "\t1_5\t",
+            "row 2, column measurement: measurement '1_5' is not a number",
+        ),
         ("measurements.tsv", "\t1.5\t", "\t\u22121.5\t", "MINUS SIGN"),
-        ("measurements.tsv", "\t1.5\t", "\t1e400\t", "row 2: measurement 1e400 is not a finite number"),
+        (
+            "measurements.tsv",
+            "\t1.5\t",
+            "\t1e400\t",
+            "row 2, column measurement: measurement 1e400 is not a finite number",
+        ),
         ("conditions.tsv", "bag + 50.0", "bag + 5_0", "neither a dose nor a rate"),
         ("parameters.tsv", "0.0;0.75", "0_0;0.75", "takes 2 finite numbers"),
     ],
@@ -288,7 +298,10 @@ def test_negative_values_with_normal_noise_are_scored():
 @pytest.mark.parametrize("value", [-1.0, 0.0])
 def test_what_has_no_logarithm_is_refused_with_its_place(value):
     found = refusals(lambda: tiny_case("x = 3; x' = 0*x", {"y": "x"}, [("y", 1.0, value)], {}))
-    assert found[0].startswith("measurements.tsv, row 2: obs_y = ") and "log-normal" in found[0]
+    assert (
+        found[0].startswith("measurements.tsv, row 2, column measurement: obs_y = ")
+        and "log-normal" in found[0]
+    )
 
 
 def test_two_assays_at_one_visit_are_both_scored():
@@ -309,7 +322,7 @@ def test_a_row_that_stands_twice_is_refused_unless_it_is_numbered():
     make = ("x = 3; x' = 0*x; k = 1", {"y": ("k*x", 0.1)}, rows, {"k": ("log-normal", 0.0, 1.0)})
     (said,) = refusals(lambda: tiny_case(*make))
     assert (
-        said.startswith("measurements.tsv, row 3: value of obs_y at v0 stands already")
+        said.startswith("measurements.tsv, row 3, column observableId: value of obs_y at v0 stands already")
         and "replicateId" in said
     )
     one = tiny_case(*make[:2], rows[:1], make[3])

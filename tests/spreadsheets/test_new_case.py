@@ -118,8 +118,8 @@ def test_what_excel_hides_is_doubted_by_its_row(tmp_path):
     for words in (
         "1904",
         "A3:A4 are merged",
-        "rows 2 are hidden",
-        "columns B are hidden",
+        "row 2 is hidden",
+        "column B is hidden",
         "B4 holds the formula",
     ):
         assert any(words in each for each in said), (words, said)
@@ -137,7 +137,7 @@ def test_what_excel_hides_is_doubted_by_its_row(tmp_path):
         ("date,CRP (mg/L)\n05/06/2023,1\n", "may begin with the day or with the month"),
         ("date,CRP (mg/L)\n31.02.2023,1\n", "no date that exists"),
         ("date,CRP (mg/L)\n45205,1\n", "A2: 45205 is no date; as a spreadsheet's number of a day it is 2023-10-06"),
-        ("test,result,unit,day\nCRP,1,mg/L,0\nCRP,2,mg/dL,7\n", "row 3: A3: CRP has the unit mg/dL here, and mg/L in A2"),
+        ("test,result,unit,day\nCRP,1,mg/L,0\nCRP,2,mg/dL,7\n", "row 3: C3: CRP has the unit mg/dL here, and mg/L in C2. Multiply the value by 10"),
         ("test,result,unit\nCRP,1,mg/L\n", "no column says when a value was taken"),
         ("test,result,unit,day\nCRP,1,mg/L,\n", "nothing says when CRP was taken"),
         ("test,result,unit,day\n,1,mg/L,0\n", "B2: 1 has no analyte beside it"),
