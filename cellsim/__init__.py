@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     from cellsim.posterior.calibration import Calibration
     from cellsim.posterior.fitting import calibrate
     from cellsim.posterior.posterior import Posterior, sample
-    from cellsim.predictions.sweeps import Sweep, sweep
+    from cellsim.predictions.sweep_result import Sweep
+    from cellsim.predictions.sweeps import sweep
     from cellsim.solver.simulation import simulate
     from cellsim.solver.trajectory import Trajectory
 
@@ -44,7 +45,7 @@ _HOME_OF = {
     "Profiles": "identifiability.profiles",
     "Robustness": "comparison.robustness_table",
     "Schedule": "dosing.schedule",
-    "Sweep": "predictions.sweeps",
+    "Sweep": "predictions.sweep_result",
     "Trajectory": "solver.trajectory",
     "VisitPlan": "design.visit_table",
     "calibrate": "posterior.fitting",

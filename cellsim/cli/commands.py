@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from cellsim.model.model import Model
     from cellsim.posterior.calibration import Calibration
     from cellsim.posterior.posterior import Posterior
-    from cellsim.predictions.sweeps import Sweep
+    from cellsim.predictions.sweep_result import Sweep
 
 __all__ = ["main"]
 
@@ -479,7 +479,7 @@ def _explore(options: argparse.Namespace) -> int:
 def _plans(options: argparse.Namespace, case: Case) -> dict[str, Schedule]:
     """The plans asked for, from a table or from the simple options."""
     from cellsim.dosing.schedule import Schedule
-    from cellsim.predictions.plans import plans_from_table
+    from cellsim.predictions.plan_tables import plans_from_table
 
     found = {}
     if options.plans:

@@ -16,6 +16,7 @@ from os import PathLike
 from typing import TYPE_CHECKING, Any, Literal
 
 from cellsim.dates import as_date, date_of, day_of
+from cellsim.dosing.families import Family, grid
 from cellsim.dosing.infusions import Infusion, Product, amounts_text, describe, dose_noun, number_complaints
 from cellsim.dosing.table_rows import infusions_of, spread
 from cellsim.dosing.tables import TextTable, read_table
@@ -179,6 +180,54 @@ class Schedule:
         if problems:
             raise ScheduleError(problems)
         return made
+
+    @classmethod
+    def grid(
+        cls,
+        *,
+        interval: float | Iterable[float],
+        cells: float | Iterable[float],
+        doses: int | Iterable[int],
+        product: str | Iterable[str],
+        start: float | date | str | Iterable[float | date | str] = 0.0,
+        duration: float | Iterable[float] = 0.0,
+        products: Iterable[Product] = (),
+        day_zero: date | str | None = None,
+    ) -> Family:
+        """A family of schedules: :meth:`every` for each combination of levels, for ``cs.sweep`` to compare in one call.
+
+        Parameters
+        ----------
+        interval, cells, doses, product, start, duration
+            As for :meth:`every`, each one level or several.
+        products, day_zero
+            As for :class:`Schedule`, the same for all.
+
+        Returns
+        -------
+        Family
+            Schedules by a name that says the levels of each factor that has several; ``family.table()`` lists them.
+
+        Raises
+        ------
+        ScheduleError
+            All problems at once.
+
+        Examples
+        --------
+        >>> family = Schedule.grid(interval=[7, 14, 28], cells=[5e7, 7.5e7], doses=range(4, 13), product="rfib")
+        >>> len(family), list(family)[0]
+        (54, 'every 7 d, 5.0e7 cells, 4 doses')
+        """
+        levels = {
+            "interval": interval,
+            "cells": cells,
+            "doses": doses,
+            "product": product,
+            "start": start,
+            "duration": duration,
+        }
+        return grid(cls.every, levels, {"products": tuple(products), "day_zero": day_zero})
 
     @classmethod
     def at(

@@ -116,8 +116,8 @@ class Approximation:
         table.attrs["approximation"] = self.label
         return table
 
-    def warn(self, asked: str) -> None:
-        """Warn where nothing should be quoted; `asked` is what was called.
+    def warn(self, asked: str, *, inside: int = 0) -> None:
+        """Warn where nothing should be quoted; `asked` is what was called, `inside` how many calls further in this is.
 
         Warns
         -----
@@ -125,7 +125,7 @@ class Approximation:
             With what to do instead.
         """
         if self.unfit:
-            warnings.warn(f"{asked}: {self.unfit}", ApproximationWarning, stacklevel=3)
+            warnings.warn(f"{asked}: {self.unfit}", ApproximationWarning, stacklevel=3 + inside)
 
     # ---- files ------------------------------------------------------------------------------------
 

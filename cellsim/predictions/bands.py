@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from cellsim.dosing.schedule import Schedule
     from cellsim.posterior.calibration import Calibration
-    from cellsim.predictions.sweeps import Source
+    from cellsim.predictions.sweep_running import Source
 
     Array = NDArray[np.float64]
 
@@ -258,4 +258,4 @@ def _run(
         status.append(solution.status)
         why = why or next((message for message in solution.messages if message), "")
     outputs = np.concatenate(pieces)
-    return {name: outputs[:, :, k] for k, name in enumerate(formulas)}, np.concatenate(status) == 0, why
+    return ({name: outputs[:, :, k] for k, name in enumerate(formulas)}, np.concatenate(status) == 0, why)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -11,15 +11,25 @@ import sympy as sp
 
 from cellsim.dates import days_in
 from cellsim.errors import CellsimError, Problem, did_you_mean
-from cellsim.likelihood.observations import prediction_of, spread_of
+from cellsim.likelihood.observations import prediction_of
 from cellsim.model.formulas import parse_formula
+from cellsim.predictions.chances import (
+    in_range,
+    joint_in_range,
+    sampled,
+    spread_at,
+    spread_name,
+    unknown_spread,
+)
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from cellsim.case.case import Analyte, Case
     from cellsim.case.outcomes import Outcome
+    from cellsim.dosing.schedule import Schedule
     from cellsim.model.model import Model
+    from cellsim.solver.trajectory import Trajectory
 
     Array = NDArray[np.float64]
 
@@ -76,6 +86,10 @@ class Runs:
         Greatest value of a quantity from day 0 on, by the solver's own steps.
     random : numpy.random.Generator
         For measures that add a future sample's own noise; the same for every schedule.
+    plan : Schedule, optional
+        What was given, until then, from day 0 on; there in a sweep only.
+    trajectory : callable, optional
+        The simulation of one draw, by its number, as :func:`cellsim.simulate` gives it; there in a sweep only.
     """
 
     times: Array
@@ -83,10 +97,20 @@ class Runs:
     areas: Mapping[str, Array]
     peaks: Mapping[str, Array]
     random: np.random.Generator
+    plan: Schedule | None = None
+    trajectory: Callable[[int], Trajectory] | None = None
 
     def at(self, name: str, day: float) -> Array:
         """A quantity on a day that is one of `times`, shape (n_draws,)."""
         return self.values[name][:, int(np.searchsorted(self.times, day))]
+
+    def given(self, asked: str) -> Schedule:
+        """The plan; refused where there is none, and draws are not compared plan by plan."""
+        if self.plan is None:
+            raise CellsimError(
+                f"{asked} is asked of a sweep alone (cs.sweep), not of a prediction at one place."
+            )
+        return self.plan
 
     def area(self, name: str, until: float) -> Array:
         """An integral from day 0 to `until`, shape (n_draws,)."""
@@ -147,40 +171,14 @@ def _analytes(case: Case, chosen: Sequence[str] | None) -> list[Analyte]:
     )
 
 
-def _shared_spread(case: Case, analyte: str) -> float:
-    """Prior sd of the log-shift that a new sample of this analyte's panel would bring along; 0 without one."""
-    row = next((row for row in case.rows if row.analyte == analyte), None)
-    priors = {each.id: each for each in case.priors}
-    shifts = [priors[name] for name in (row.parameters if row else ()) if name in priors]
-    return float(np.sqrt(sum(each.parameters[1] ** 2 for each in shifts if each.family == "normal")))
+def _spreads(chosen: Sequence[Analyte]) -> dict[str, sp.Expr]:
+    """What must be recorded to know the spread of a new sample where it is estimated."""
+    return {spread_name(each): parse_formula(each.noise) for each in chosen if unknown_spread(each)}
 
 
-def _unknown_spread(analyte: Analyte) -> bool:
-    """Whether the spread of a new sample is a formula that draws tell, and no number that a row or the table does."""
-    return not analyte.noise_placeholders and bool(parse_formula(analyte.noise).free_symbols)
-
-
-def _spread_name(analyte: Analyte) -> str:
-    return f"spread of {analyte.id}"
-
-
-def _beyond(case: Case, analyte: Analyte, value: Array, edge: float, spread: Array | float) -> Array:
-    """How many spreads of a new sample an edge lies above a value, on the scale on which the analyte is normal."""
-    if np.isinf(edge):
-        return np.full(value.shape, edge)
-    shared = _shared_spread(case, analyte.id)
-    if not analyte.distribution.startswith("log"):
-        # a factor common to the sample moves a value by so much of itself
-        return np.asarray((edge - value) / np.hypot(spread, shared * value))
-    if edge <= 0:
-        return np.full(value.shape, -np.inf)
-    with np.errstate(divide="ignore"):
-        return np.asarray((np.log(edge) - np.log(value)) / np.hypot(spread, shared))
-
-
-def _range(analyte: Analyte) -> tuple[float, float]:
-    low = -np.inf if analyte.lower is None else analyte.lower
-    return low, (np.inf if analyte.upper is None else analyte.upper)
+def _spread(runs: Runs, case: Case, analyte: Analyte, day: float) -> Array | float:
+    name = spread_name(analyte)
+    return spread_at(case, analyte, {name: runs.at(name, day)} if unknown_spread(analyte) else {})
 
 
 def new_sample(case: Case, analyte: Analyte) -> dict[str, float | bool | str | None]:
@@ -203,7 +201,7 @@ def new_sample(case: Case, analyte: Analyte) -> dict[str, float | bool | str | N
 
 
 @dataclass(frozen=True)
-class _Plain:
+class Plain:
     """Defaults of measures that need nothing special."""
 
     def formulas(self, case: Case) -> dict[str, sp.Expr]:
@@ -220,8 +218,8 @@ class _Plain:
 
 
 @dataclass(frozen=True)
-class Value(_Plain):
-    """Predicted value of analytes on given days, without a future sample's noise.
+class Value(Plain):
+    """Predicted value of analytes on given days.
 
     Parameters
     ----------
@@ -229,30 +227,45 @@ class Value(_Plain):
         Days; the last day by default.
     analytes : tuple of str, optional
         All by default.
+    noise : bool
+        Whether the value is that of a sample taken then, with the analyte's own spread and the effect its panel shares; the
+        same noise under every schedule. Otherwise it is without noise.
     """
 
     on: tuple[float, ...] = ()
     analytes: tuple[str, ...] | None = None
+    noise: bool = False
 
     def formulas(self, case: Case) -> dict[str, sp.Expr]:
-        return {each.id: prediction_of(each) for each in _analytes(case, self.analytes)}
+        chosen = _analytes(case, self.analytes)
+        return {each.id: prediction_of(each) for each in chosen} | (_spreads(chosen) if self.noise else {})
 
     def days(self, until: float) -> tuple[float, ...]:
         return self.on or (until,)
 
     def asked(self, case: Case, model: Model, until: float) -> tuple[Asked, ...]:
+        name = "value, as sampled" if self.noise else "value"
         return tuple(
-            Asked("value", each.id, each.unit, day)
+            Asked(name, each.id, each.unit, day)
             for each in _analytes(case, self.analytes)
             for day in self.days(until)
         )
 
     def of(self, runs: Runs, case: Case, until: float) -> Array:
-        return np.array([runs.at(one.quantity, one.day) for one in self.asked(case, None, until)])  # type: ignore[arg-type]
+        out = []
+        for each in _analytes(case, self.analytes):
+            for day in self.days(until):
+                value = runs.at(each.id, day)
+                if self.noise:
+                    runs.given("a value as sampled")
+                    random = runs.random.standard_normal(value.shape)
+                    value = sampled(case, each, value, _spread(runs, case, each, day), random)
+                out.append(value)
+        return np.array(out)
 
 
 @dataclass(frozen=True)
-class InRange(_Plain):
+class InRange(Plain):
     """Chance that an analyte lies in its reference range on given days.
 
     Parameters
@@ -272,8 +285,7 @@ class InRange(_Plain):
 
     def formulas(self, case: Case) -> dict[str, sp.Expr]:
         chosen = _analytes(case, self.analytes)
-        spreads = {_spread_name(each): parse_formula(each.noise) for each in chosen if _unknown_spread(each)}
-        return {each.id: prediction_of(each) for each in chosen} | (spreads if self.noise else {})
+        return {each.id: prediction_of(each) for each in chosen} | (_spreads(chosen) if self.noise else {})
 
     def days(self, until: float) -> tuple[float, ...]:
         return self.on or (until,)
@@ -287,26 +299,20 @@ class InRange(_Plain):
         )
 
     def of(self, runs: Runs, case: Case, until: float) -> Array:
-        from scipy.special import ndtr
-
-        out: list[Array] = []
-        for each in _analytes(case, self.analytes):
-            low, high = _range(each)
-            for day in self.days(until):
-                value = runs.at(each.id, day)
-                if not self.noise:
-                    out.append(((value >= low) & (value <= high)).astype(float))
-                    continue
-                known = not _unknown_spread(each)
-                spread = spread_of(case, each) if known else runs.at(_spread_name(each), day)
-                under, over = (_beyond(case, each, value, edge, spread) for edge in (low, high))
-                out.append(np.asarray(ndtr(over) - ndtr(under)))
-        return np.array(out)
+        return np.array(
+            [
+                in_range(
+                    case, each, runs.at(each.id, day), _spread(runs, case, each, day) if self.noise else None
+                )
+                for each in _analytes(case, self.analytes)
+                for day in self.days(until)
+            ]
+        )
 
 
 @dataclass(frozen=True)
-class AllInRange(_Plain):
-    """Chance that every analyte of a panel lies in its reference range at once, without noise.
+class AllInRange(Plain):
+    """Chance that every analyte of a panel lies in its reference range at once.
 
     Parameters
     ----------
@@ -314,10 +320,14 @@ class AllInRange(_Plain):
         As in the case's observables.
     on : tuple of float
         Days; the last day by default.
+    noise : bool
+        Whether one sample taken then is judged, in which every analyte has its own spread and a panel its shared effect;
+        otherwise the values without noise.
     """
 
     panel: str
     on: tuple[float, ...] = ()
+    noise: bool = False
 
     def _members(self, case: Case) -> list[Analyte]:
         members = [each for each in case.analytes if each.panel == self.panel]
@@ -327,28 +337,31 @@ class AllInRange(_Plain):
         return members
 
     def formulas(self, case: Case) -> dict[str, sp.Expr]:
-        return {each.id: prediction_of(each) for each in self._members(case)}
+        members = self._members(case)
+        return {each.id: prediction_of(each) for each in members} | (_spreads(members) if self.noise else {})
 
     def days(self, until: float) -> tuple[float, ...]:
         return self.on or (until,)
 
     def asked(self, case: Case, model: Model, until: float) -> tuple[Asked, ...]:
-        return tuple(Asked("all in range", self.panel, "1", day, chance=True) for day in self.days(until))
+        name = "all in range, as sampled" if self.noise else "all in range"
+        return tuple(Asked(name, self.panel, "1", day, chance=True) for day in self.days(until))
 
     def of(self, runs: Runs, case: Case, until: float) -> Array:
-        out = []
+        members, out = self._members(case), []
         for day in self.days(until):
-            inside = [
-                (runs.at(each.id, day) >= low) & (runs.at(each.id, day) <= high)
-                for each in self._members(case)
-                for low, high in [_range(each)]
-            ]
-            out.append(np.all(inside, axis=0).astype(float))
+            values = [runs.at(each.id, day) for each in members]
+            if self.noise:
+                spreads = [_spread(runs, case, each, day) for each in members]
+                out.append(joint_in_range(case, members, values, spreads))
+                continue
+            inside = [in_range(case, each, value, None) for each, value in zip(members, values, strict=True)]
+            out.append(np.prod(inside, axis=0))
         return np.array(out)
 
 
 @dataclass(frozen=True)
-class Area(_Plain):
+class Area(Plain):
     """Area under a quantity of the model from day 0 on, integrated by the solver itself.
 
     Parameters
@@ -372,7 +385,7 @@ class Area(_Plain):
 
 
 @dataclass(frozen=True)
-class DaysBelow(_Plain):
+class DaysBelow(Plain):
     """Days, from day 0 on, that a quantity spends below a level.
 
     The solver integrates 1 while the quantity is below the level and 0 otherwise, and meets every crossing where it is: as
@@ -412,7 +425,7 @@ class DaysBelow(_Plain):
 
 
 @dataclass(frozen=True)
-class PeakLoad(_Plain):
+class PeakLoad(Plain):
     """Greatest load of a panel from day 0 on: the geometric mean of value over upper reference limit.
 
     The solver looks for it along its own steps: as exact as the simulation, wherever between recorded days it lies.

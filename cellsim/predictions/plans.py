@@ -1,22 +1,17 @@
-"""Schedules to compare: as a question gives them, as a report makes them, and by name from a table."""
+"""Schedules to compare: those a report makes of what was given, what stands before and beside them, and what is wrong with them."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from os import PathLike
 from typing import TYPE_CHECKING, Any
 
-from cellsim.delimited import is_missing
 from cellsim.dosing.infusions import Product, amount_text, amounts, dose_noun
 from cellsim.dosing.schedule import Schedule
-from cellsim.dosing.tables import TextTable, text_table
 from cellsim.errors import Problem, ScheduleError, did_you_mean, unusable
 from cellsim.predictions.measures import refuse_days
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from cellsim.case.case import Case
     from cellsim.predictions.measures import Measure
 
@@ -32,10 +27,7 @@ __all__ = [
     "last_day_problems",
     "on_background",
     "plan_problems",
-    "plans_from_table",
-    "plans_given",
     "plans_of",
-    "plans_table",
 ]
 
 AS_GIVEN = "as given"
@@ -179,47 +171,6 @@ def _spread_out(given: Schedule, case: Case, product: str) -> list[Plan]:
     words = f"The same {what} in {given.count} equal doses on {given.count} consecutive days from day 0."
     found.append(Plan(f"block of {given.count} days, same {what}", spread(1.0, given.count), words))
     return found
-
-
-def plans_given(schedules: Any) -> dict[str, Schedule]:
-    """Schedules by name, from what was given as such: one schedule, or a mapping.
-
-    Raises
-    ------
-    ScheduleError
-        For anything else, for names that are one when written, and for what is no schedule, all at once.
-
-    Examples
-    --------
-    >>> list(plans_given(Schedule())), list(plans_given({7: Schedule()}))
-    (['schedule'], ['7'])
-    """
-    if isinstance(schedules, Schedule):
-        return {"schedule": schedules}
-    if not isinstance(schedules, Mapping):
-        raise ScheduleError(
-            f"a schedule is needed, or schedules by name like {{'weekly': ...}}, not a {type(schedules).__name__}."
-        )
-    plans: dict[str, Schedule] = {}
-    problems = []
-    for key, plan in schedules.items():
-        name = str(key)
-        if not isinstance(plan, Schedule):
-            remedy = (
-                "Make one: Schedule.every(...), Schedule.at(...), or Schedule.from_table(...) of a table."
-            )
-            if plan is None:
-                remedy = "Schedule() is one without doses."
-            what = f"{name!r} is a {type(plan).__name__}, and no schedule."
-            problems.append(Problem(what=what, remedy=remedy))
-        if name in plans:
-            problems.append(
-                Problem(what=f"two schedules are called {name!r}.", remedy="Give each a name of its own.")
-            )
-        plans[name] = plan
-    if problems:
-        raise ScheduleError(problems)
-    return plans
 
 
 def history_given(history: Any, case: Case) -> Schedule:
@@ -380,66 +331,3 @@ def delivered(plan: Schedule, until: float) -> Schedule:
             share = (until - each.day) / each.duration
             given.append(replace(each, cells=each.cells * share, duration=until - each.day))
     return replace(plan, infusions=tuple(given))
-
-
-def plans_table(plans: tuple[Plan, ...]) -> pd.DataFrame:
-    """All doses of all plans; :func:`plans_from_table` reads a CSV file of it (plans without doses aside)."""
-    import pandas as pd
-
-    frames = [each.schedule.to_frame().assign(plan=each.name) for each in plans if each.schedule.count]
-    if not frames:
-        return pd.DataFrame(columns=["plan", "day", "product", "cells", "duration", "label"])
-    table = pd.concat(frames, ignore_index=True)
-    return table[["plan", *(name for name in table.columns if name != "plan")]]
-
-
-def plans_from_table(
-    source: str | PathLike[str], case: Case, *, amount_unit: str | None = None, **options: Any
-) -> dict[str, Schedule]:
-    """Schedules by name from a table with a column ``plan`` beside those of :meth:`Schedule.from_table`.
-
-    Parameters
-    ----------
-    source : path
-        Comma, tab or semicolon separated text with a header.
-    case : Case
-        Whose products and day 0 are meant.
-    amount_unit, **options
-        What :meth:`Schedule.from_table` takes: ``time_unit``, ``product``, ``compartments``, ``ignore``.
-
-    Returns
-    -------
-    dict of str to Schedule
-        In the order in which they appear.
-
-    Raises
-    ------
-    ScheduleError
-        All problems at once.
-    """
-    table = text_table(source)
-    problems = list(table.problems)
-    if "plan" not in table.columns:
-        what = "no column 'plan', which names the schedule of each dose."
-        raise ScheduleError([*problems, Problem(what=what, file=table.file)])
-    columns = tuple(name for name in table.columns if name != "plan")
-    named: dict[str, list[tuple[int, dict[str, Any]]]] = {}
-    for number, row in table.rows:
-        if is_missing(name := row["plan"].strip()):
-            problems.append(Problem(what="no plan is named.", file=table.file, row=number))
-        named.setdefault(name, []).append((number, {each: row[each] for each in columns}))
-    plans: dict[str, Schedule] = {}
-    for name, rows in named.items():
-        try:
-            plans[name] = Schedule.from_table(
-                TextTable(table.file, columns, tuple(rows)),
-                products=case.products,
-                day_zero=case.day_zero,
-                amount_unit=amount_unit,
-                **options,
-            )
-        except ScheduleError as error:
-            problems += [each for each in error.problems if each not in problems]
-    if problems:
-        raise ScheduleError(problems)
-    return plans

@@ -19,7 +19,8 @@ from cellsim.likelihood.compatibility import objective_given
 from cellsim.likelihood.objective import Objective
 from cellsim.likelihood.priors import Coordinates
 from cellsim.predictions.measures import Area, Asked, Measure, Runs, Value
-from cellsim.predictions.plans import LAST_DAY, history_given, plan_problems, plans_given
+from cellsim.predictions.plan_tables import plans_given
+from cellsim.predictions.plans import LAST_DAY, history_given, plan_problems
 from cellsim.predictions.predictor import with_areas
 
 if TYPE_CHECKING:

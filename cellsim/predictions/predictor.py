@@ -21,12 +21,17 @@ if TYPE_CHECKING:
 
     Array = NDArray[np.float64]
 
-__all__ = ["Sample", "Simulated", "with_areas"]
+__all__ = ["Sample", "Simulated", "draws_at_once", "with_areas"]
 
 # hours after a dose that a daily grid would miss: where what follows it at once has its top
 _AFTER_DOSE = np.array([1.0, 2.0, 4.0, 6.0, 9.0, 12.0, 18.0, 36.0]) / 24
 # how many draws are carried at once by each thread: two groups of the widest lanes, so that memory stays small
 _DRAWS_A_THREAD = 16
+
+
+def draws_at_once() -> int:
+    """How many draws are simulated together on this machine."""
+    return _DRAWS_A_THREAD * (os.cpu_count() or 1)
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,21 +59,8 @@ class Simulated:
     fine: NDArray[np.bool_]
     why: str
 
-    @classmethod
-    def joined(cls, parts: Sequence[Simulated]) -> Simulated:
-        """The draws of several parts, one after the other."""
-        first = parts[0]
-        return cls(
-            first.times,
-            {name: np.concatenate([each.values[name] for each in parts]) for name in first.values},
-            {name: np.concatenate([each.areas[name] for each in parts]) for name in first.areas},
-            {name: np.concatenate([each.peaks[name] for each in parts]) for name in first.peaks},
-            np.concatenate([each.fine for each in parts]),
-            next((each.why for each in parts if each.why), ""),
-        )
-
-    def only(self, fine: NDArray[np.bool_], seed: int) -> Runs:
-        """The draws wanted, as measures take them."""
+    def only(self, fine: NDArray[np.bool_] | NDArray[np.intp], seed: int) -> Runs:
+        """The draws wanted, by a mask or by their places, as measures take them."""
         return Runs(
             self.times,
             {name: each[fine] for name, each in self.values.items()},
@@ -134,29 +126,6 @@ class Sample:
         before = np.nextafter(days, -np.inf)
         more = np.concatenate([hours, before, days])
         self.times = np.unique([*self.times, *more[(more > 0) & (more < self.until)]])
-
-    def all_runs(
-        self, plans: Sequence[Schedule], several: Sequence[Array]
-    ) -> tuple[list[list[Simulated]], bool]:
-        """:meth:`runs` of equally many draws from several approximations, and whether an interrupt came before all were done.
-
-        The approximations go side by side, so that what is done of each is as many draws.
-        """
-        size = _DRAWS_A_THREAD * (os.cpu_count() or 1)
-        parts: list[list[list[Simulated]]] = []
-        interrupted = False
-        for begin in range(0, len(several[0]), size):
-            try:
-                parts.append([self.runs(plans, thetas[begin : begin + size]) for thetas in several])
-            except KeyboardInterrupt:
-                if not parts:
-                    raise
-                interrupted = True
-                break
-        return [
-            [Simulated.joined([part[approximation][plan] for part in parts]) for plan in range(len(plans))]
-            for approximation in range(len(several))
-        ], interrupted
 
     def runs(self, plans: Sequence[Schedule], thetas: Array) -> list[Simulated]:
         """All draws of every plan; what the plans have in common is integrated once."""

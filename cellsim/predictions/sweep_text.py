@@ -5,53 +5,93 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from cellsim.dosing.infusions import amounts_text, dose_noun
+from cellsim.errors import CellsimError
 from cellsim.results import html_fragment, level_words, number
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from cellsim.predictions.measures import Asked
-    from cellsim.predictions.sweeps import Sweep
+    from cellsim.predictions.sweep_result import Sweep
 
 __all__ = ["report_html", "report_text"]
 
 GIVEN = "as given"
+# plans that stand beside one another as columns, and lines of a list
+_COLUMNS, _LINES = 8, 12
 
 
-def report_text(result: Sweep, table: pd.DataFrame, differences: pd.DataFrame) -> str:
-    """See :meth:`cellsim.predictions.sweeps.Sweep.report`.
+def report_text(result: Sweep, level: float) -> str:
+    """See :meth:`cellsim.Sweep.report`.
 
     Parameters
     ----------
     result : Sweep
-    table : DataFrame
-        What :meth:`Sweep.table` gives.
-    differences : DataFrame
-        As :meth:`Sweep.contrasts`, every plan less the reference.
+    level : float
+        Of the intervals.
     """
     import pandas as pd
 
-    title = f"Schedules compared for {result.case.name}" + (
-        f", variant {result.variant}" if result.variant else ""
-    )
-    level = level_words(table)
+    if len(result.schedules) > _COLUMNS:
+        return _ranked(result)
+    names = list(result.schedules)
+    own = [
+        name for name, plan in result.schedules.items() if plan.infusions == result.case.schedule.infusions
+    ]
+    reference = next(each for each in (GIVEN, *own, *names) if each in names)
+    table, differences = result.table(level=level), result.contrasts(level=level, reference=reference)
+
+    title = _title(result)
+    words = level_words(table)
     lines = [title, "=" * len(title), result.label, "", *result.approximation.lines, "", *_plans(result), ""]
     with pd.option_context("display.width", 200, "display.max_colwidth", 60):
         lines += [
-            f"By day {result.until:g}: median ({level}) of {result.posterior.shape[2]} draws; chances have none",
+            f"By day {result.until:g}: median ({words}) of {result.posterior.shape[2]} draws; chances have none",
             "",
         ]
         lines += [_answers(result, table).to_string(index=False), ""]
         if not differences.empty:
             first = differences["second"].iloc[0]
-            lines += [f"Difference to “{first}”: median ({level}), the prior's beside it", ""]
+            lines += [f"Difference to “{first}”: median ({words}), the prior's beside it", ""]
             lines += [_differences(result, differences).to_string(index=False), ""]
     return "\n".join(lines).rstrip()
+
+
+def _title(result: Sweep) -> str:
+    return f"Schedules compared for {result.case.name}" + (
+        f", variant {result.variant}" if result.variant else ""
+    )
+
+
+def _ranked(result: Sweep) -> str:
+    """Many plans: the first of the ranking by what the case is asked first; all numbers stand in the tables."""
+    import pandas as pd
+
+    title = _title(result)
+    lines = [title, "=" * len(title), result.label, "", *result.approximation.lines, "", *_plans(result), ""]
+    try:
+        ranking = result.ranking()
+    except CellsimError as error:
+        return "\n".join([*lines, f"No ranking: {error}"])
+    ties = int(ranking["tie"].sum())
+    lines += [
+        f"By day {result.until:g}, by {ranking.attrs['measure']}, from {result.posterior.shape[2]} draws; "
+        f"{ties} of {len(ranking)} plans cannot be told from the first:",
+        "",
+    ]
+    shown = ranking.head(_LINES)[
+        ["schedule", "mean", "mean_error", "best", "regret", "beaten", "tie", "extrapolation"]
+    ]
+    with pd.option_context("display.width", 200, "display.max_colwidth", 60):
+        lines.append(shown.to_string(index=False, float_format=number))
+    return "\n".join(lines)
 
 
 def report_html(result: Sweep, table: pd.DataFrame) -> str:
     """A short form for a notebook: the plans and the answers."""
     said = [result.label, *_plans(result), *result.approximation.lines]
+    if len(result.schedules) > _COLUMNS:
+        return html_fragment(said, table)
     caption = f"By day {result.until:g}: median ({level_words(table)})"
     return html_fragment([*said, caption], _answers(result, table))
 
@@ -59,10 +99,14 @@ def report_html(result: Sweep, table: pd.DataFrame) -> str:
 def _plans(result: Sweep) -> list[str]:
     """What each plan gives."""
     out = []
-    for name, plan in result.delivered.items():
+    for name, plan in list(result.delivered.items())[:_LINES]:
         given = amounts_text(plan, plan.products)
         count = f"{plan.count} {dose_noun(plan, plan.products)}{'s' * (plan.count != 1)}"
         out.append(f"{name}: {f'{count}, {given}' if plan.count else 'nothing'}")
+        if beyond := result.beyond.get(name):
+            out.append(f"  outside what was given: {'; '.join(str(each) for each in beyond)}")
+    if (more := len(result.schedules) - _LINES) > 0:
+        out.append(f"and {more} more plans, {len(result.beyond)} of all outside what was given")
     if result.background.count:
         kept = amounts_text(result.background, result.background.products)
         out.append(f"Every plan keeps the background unless it gives the same product itself: {kept}.")

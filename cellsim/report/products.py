@@ -10,7 +10,7 @@ import numpy as np
 
 from cellsim.dosing.infusions import amounts_text
 from cellsim.plots.style import unit_text
-from cellsim.predictions.sweeps import beside_prior
+from cellsim.predictions.learned import beside_prior
 from cellsim.report.report_summary import listed, records, signed
 from cellsim.results import DATA_DRIVEN, PRIOR_DRIVEN, UNTOUCHED, verdict
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from cellsim.case.case import Case
     from cellsim.case.outcomes import Outcome, ReportQuestion
-    from cellsim.predictions.sweeps import Sweep
+    from cellsim.predictions.sweep_result import Sweep
     from cellsim.report.report_summary import Approximated
 
 __all__ = [

@@ -23,7 +23,7 @@ from cellsim.report.report_summary import listed, standing
 
 if TYPE_CHECKING:
     from cellsim.case.outcomes import ReportQuestion
-    from cellsim.predictions.sweeps import Sweep
+    from cellsim.predictions.sweep_result import Sweep
     from cellsim.report.steps import Job
 
 __all__ = ["contrast", "days_answer", "persists_answer", "products_compared", "what_if"]

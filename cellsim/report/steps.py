@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from cellsim.errors import CalibrationError, CutShortError
 from cellsim.files import file_name
-from cellsim.predictions.plans import Plan, plans_of, plans_table
+from cellsim.predictions.plan_tables import plans_table
+from cellsim.predictions.plans import Plan, plans_of
 from cellsim.report.page import ReportFolder, copy_case
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from cellsim.identifiability.profiles import Profiles
     from cellsim.posterior.calibration import Calibration
     from cellsim.posterior.posterior import Posterior
-    from cellsim.predictions.sweeps import Sweep
+    from cellsim.predictions.sweep_result import Sweep
 
 __all__ = ["FEWEST_EFFECTIVE", "LONG", "Job", "ReportStep"]
 

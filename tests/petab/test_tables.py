@@ -23,7 +23,7 @@ from cellsim.delimited import file_text, read_number, read_table_text
 from cellsim.dosing.schedule import Schedule
 from cellsim.errors import CellsimError
 from cellsim.likelihood.formulation import objective_of
-from cellsim.predictions.plans import plans_from_table
+from cellsim.predictions.plan_tables import plans_from_table
 
 
 def decay():

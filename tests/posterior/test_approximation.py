@@ -28,9 +28,9 @@ from cellsim.errors import ApproximationWarning, CalibrationError, CellsimError
 from cellsim.posterior.approximation import Approximation, together
 from cellsim.posterior.tables import parameter_table
 from cellsim.predictions.bands import bands
+from cellsim.predictions.learned import beside_prior
 from cellsim.predictions.measures import Area, DaysBelow, Value
 from cellsim.predictions.predictions import predictions_of
-from cellsim.predictions.sweeps import beside_prior
 from cellsim.results import difference
 
 mpl.use("Agg")

@@ -9,9 +9,9 @@ import cellsim as cs
 from cellsim.dosing.schedule import Product, Schedule
 from cellsim.errors import CellsimError, ScheduleError
 from cellsim.predictions.bands import bands
+from cellsim.predictions.learned import beside_prior
 from cellsim.predictions.measures import Area, DaysBelow, InRange, PeakLoad, Value
 from cellsim.predictions.predictions import predictions_named, predictions_of
-from cellsim.predictions.sweeps import beside_prior
 
 
 @pytest.fixture(scope="module")
@@ -223,7 +223,7 @@ def test_only_what_is_given_by_the_last_day_is_counted(drug: cs.Calibration) -> 
     ("schedules", "options", "said"),
     [
         ({1: plan(0), "1": plan(7)}, {}, "two schedules are called '1'"),
-        ([plan(0)], {}, "not a list"),
+        ([plan(0), 3], {}, "number 2. is a int"),
         ({"a": None}, {}, "'a' is a NoneType, and no schedule"),
         ({"a": plan(0).to_frame()}, {}, "'a' is a DataFrame.*from_table"),
         (plan(0), {"history": plan(-7, 38)}, "history has a dose on day 38"),

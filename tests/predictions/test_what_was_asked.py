@@ -52,8 +52,11 @@ def test_one_schedule_is_swept_as_one_of_several() -> None:
     fit, plan = fitted(), cs.Schedule.at([0.0], cells=5.0, product="x")
     alone, named = (cs.sweep(fit, each, until=5.0, draws=3) for each in (plan, {"schedule": plan}))
     assert alone.table().equals(named.table())
+    unnamed = cs.sweep(fit, [plan], until=5.0, draws=3)
+    assert list(unnamed.schedules) == ["5 cells x once, 1 dose"]
+    assert np.array_equal(unnamed.posterior, alone.posterior)
     with pytest.raises(CellsimError, match="schedules by name"):
-        cs.sweep(fit, [plan], until=5.0)  # type: ignore[arg-type]
+        cs.sweep(fit, 5, until=5.0)  # type: ignore[call-overload]
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,8 @@ import cellsim as cs
 from cellsim.comparison.alterations import Alteration, alterations_of
 from cellsim.errors import CellsimError, CutShortError, ScheduleError
 from cellsim.plots.style import figure_of
-from cellsim.predictions.plans import plans_from_table, plans_of, plans_table
+from cellsim.predictions.plan_tables import plans_from_table, plans_table
+from cellsim.predictions.plans import plans_of
 from cellsim.report import report_summary as words
 from cellsim.report.draws import apart_table, apart_words
 from cellsim.report.overview import page_of

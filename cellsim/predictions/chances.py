@@ -1,0 +1,142 @@
+"""Chances that a sample taken on some day lies in its reference range: of one analyte, and of a whole panel at once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from cellsim.likelihood.observations import spread_of
+from cellsim.model.formulas import parse_formula
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from cellsim.case.case import Analyte, Case
+
+    Array = NDArray[np.float64]
+
+__all__ = [
+    "beyond",
+    "in_range",
+    "joint_in_range",
+    "limits_of",
+    "sampled",
+    "shared_spread",
+    "spread_at",
+    "spread_name",
+    "unknown_spread",
+]
+
+# nodes for the effect that one sample's values share
+_NODES = 61
+
+
+def shared_spread(case: Case, analyte: str) -> float:
+    """Prior sd of the log-shift that a new sample of this analyte's panel would bring along; 0 without one."""
+    row = next((row for row in case.rows if row.analyte == analyte), None)
+    priors = {each.id: each for each in case.priors}
+    shifts = [priors[name] for name in (row.parameters if row else ()) if name in priors]
+    return float(np.sqrt(sum(each.parameters[1] ** 2 for each in shifts if each.family == "normal")))
+
+
+def unknown_spread(analyte: Analyte) -> bool:
+    """Whether the spread of a new sample is a formula that draws tell, and no number that a row or the table does."""
+    return not analyte.noise_placeholders and bool(parse_formula(analyte.noise).free_symbols)
+
+
+def spread_name(analyte: Analyte) -> str:
+    """The name by which an estimated spread is recorded."""
+    return f"spread of {analyte.id}"
+
+
+def beyond(case: Case, analyte: Analyte, value: Array, edge: float, spread: Array | float) -> Array:
+    """How many spreads of a new sample an edge lies above a value, on the scale on which the analyte is normal."""
+    if np.isinf(edge):
+        return np.full(value.shape, edge)
+    shared = shared_spread(case, analyte.id)
+    if not analyte.distribution.startswith("log"):
+        # a factor common to the sample moves a value by so much of itself
+        return np.asarray((edge - value) / np.hypot(spread, shared * value))
+    if edge <= 0:
+        return np.full(value.shape, -np.inf)
+    with np.errstate(divide="ignore"):
+        return np.asarray((np.log(edge) - np.log(value)) / np.hypot(spread, shared))
+
+
+def limits_of(analyte: Analyte) -> tuple[float, float]:
+    """The reference range, infinite where it has no limit."""
+    low = -np.inf if analyte.lower is None else analyte.lower
+    return low, (np.inf if analyte.upper is None else analyte.upper)
+
+
+def spread_at(case: Case, analyte: Analyte, spreads: Mapping[str, Array]) -> Array | float:
+    """The spread of a new sample: a number, or one a draw where it is estimated (``spreads`` by :func:`spread_name`)."""
+    return spreads[spread_name(analyte)] if unknown_spread(analyte) else spread_of(case, analyte)
+
+
+def in_range(case: Case, analyte: Analyte, value: Array, spread: Array | float | None) -> Array:
+    """Chance of lying in the reference range; 0 or 1 of a value without noise (``spread=None``)."""
+    from scipy.special import ndtr
+
+    low, high = limits_of(analyte)
+    if spread is None:
+        return ((value >= low) & (value <= high)).astype(float)
+    under, over = (beyond(case, analyte, value, edge, spread) for edge in (low, high))
+    return np.asarray(ndtr(over) - ndtr(under))
+
+
+def _effects(case: Case, analyte: Analyte) -> tuple[str, ...]:
+    """What a row of an analyte shares with other rows of its sample."""
+    row = next((row for row in case.rows if row.analyte == analyte.id), None)
+    normal = {each.id for each in case.priors if each.family == "normal"}
+    return tuple(name for name in (row.parameters if row else ()) if name in normal)
+
+
+def joint_in_range(
+    case: Case, members: Sequence[Analyte], values: Sequence[Array], spreads: Sequence[Array | float]
+) -> Array:
+    """Chance that all of several analytes lie in their ranges in one sample, shape (n_draws,).
+
+    Given the sample's shared effect the noises are independent, so the chance is the product of the members' own; it is
+    averaged over the effect, N(0, shared_spread^2), by Gauss-Hermite quadrature with 61 nodes. Members of other effects are
+    independent of these.
+    """
+    from scipy.special import ndtr
+
+    nodes, weights = np.polynomial.hermite_e.hermegauss(_NODES)
+    weights = weights / weights.sum()
+    groups: dict[tuple[str, ...], list[int]] = {}
+    for k, each in enumerate(members):
+        groups.setdefault(_effects(case, each), []).append(k)
+    chance = np.ones_like(values[0])
+    for places in groups.values():
+        given = np.ones((_NODES, chance.size))
+        for k in places:
+            about, value, spread = members[k], values[k], spreads[k]
+            shared = shared_spread(case, about.id)
+            log = about.distribution.startswith("log")
+            # a factor common to the sample, of which a normal value moves by so much of itself
+            shift = nodes[:, None] * shared * (1.0 if log else value)
+            edges = []
+            for edge in limits_of(about):
+                if np.isinf(edge):
+                    edges.append(np.full(given.shape, edge))
+                elif log:
+                    with np.errstate(divide="ignore"):
+                        place = np.log(edge) if edge > 0 else -np.inf
+                        edges.append((place - np.log(value) - shift) / spread)
+                else:
+                    edges.append((edge - value - shift) / spread)
+            given *= ndtr(edges[1]) - ndtr(edges[0])
+        chance = chance * (weights @ given)
+    return np.asarray(chance)
+
+
+def sampled(case: Case, analyte: Analyte, value: Array, spread: Array | float, random: Array) -> Array:
+    """Values with the noise of a new sample, from standard normal numbers of the same shape."""
+    shared = shared_spread(case, analyte.id)
+    if analyte.distribution.startswith("log"):
+        return np.asarray(value * np.exp(np.hypot(spread, shared) * random))
+    return np.asarray(value + np.hypot(spread, shared * value) * random)

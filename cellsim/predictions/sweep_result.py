@@ -1,0 +1,414 @@
+"""Answers to a dosing question: plans by measures, as tables, pairs and a ranking, with the prior's answer beside the posterior's."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from itertools import combinations
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from cellsim.dosing.infusions import amount_text, amounts
+from cellsim.dosing.schedule import Schedule
+from cellsim.errors import CellsimError, did_you_mean
+from cellsim.posterior.approximation import Approximation
+from cellsim.predictions.decisions import SURE, beats, place_of, rank, ranking_frame, told_apart
+from cellsim.predictions.learned import beside_prior, check_level, difference, learned_of, summary
+from cellsim.predictions.measures import Asked
+from cellsim.predictions.monte_carlo import mean_error, median_error
+from cellsim.predictions.plans import amounts_by_product, delivered
+from cellsim.predictions.trust_region import Beyond
+from cellsim.results import LEVEL
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from numpy.typing import NDArray
+
+    from cellsim.case.case import Case
+
+    Array = NDArray[np.float64]
+
+__all__ = ["BANDS", "Sweep"]
+
+BANDS = (0.05, 0.25, 0.5, 0.75, 0.95)
+
+
+@dataclass(frozen=True, eq=False)
+class Sweep:
+    """Answers to a dosing question.
+
+    Made by :func:`cellsim.sweep`.
+
+    Attributes
+    ----------
+    case, variant, seed
+        Whose draws these are.
+    schedules : mapping of str to Schedule
+        The plans compared, from day 0 on.
+    history : Schedule
+        What every plan was put after.
+    background : Schedule
+        What every plan keeps unless it gives the same product itself; it stands in :attr:`schedules`.
+    until : float
+        Last day.
+    asked : tuple of Asked
+        What each number is.
+    posterior, prior : array, shape (n_schedules, n_asked, n_draws)
+        The numbers; draws are paired across schedules.
+    lost : tuple of int
+        How many posterior and prior draws could not be simulated and were left out everywhere.
+    times : array, shape (n_times,)
+    curves : mapping of str to array, shape (n_schedules, 5, n_times)
+        Posterior quantiles 5, 25, 50, 75, 95 % of every recorded quantity.
+    interrupted : bool
+        Whether these are fewer draws than asked for because an interrupt came.
+    approximation : Approximation
+        What the posterior draws rest on, with every doubt about them; lost draws and an interrupt are among these.
+    effective : float
+        How many independent draws the posterior's are worth: what Monte Carlo errors are told from.
+    levels : mapping of str to mapping
+        By schedule, the level of each factor of the family it comes from; empty without one.
+    beyond : mapping of str to tuple of Beyond
+        By schedule, every respect in which it lies outside what was given.
+    """
+
+    case: Case
+    variant: str
+    seed: int
+    schedules: Mapping[str, Schedule]
+    history: Schedule
+    until: float
+    asked: tuple[Asked, ...]
+    posterior: Array
+    prior: Array
+    lost: tuple[int, int]
+    times: Array
+    curves: Mapping[str, Array]
+    approximation: Approximation
+    interrupted: bool = False
+    background: Schedule = field(default_factory=Schedule)
+    effective: float = np.inf
+    levels: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    beyond: Mapping[str, tuple[Beyond, ...]] = field(default_factory=dict)
+
+    @property
+    def label(self) -> str:
+        """What must stand beside every number of a sweep."""
+        short = (
+            f" Interrupted: {self.posterior.shape[2]} draws, fewer than asked for."
+            if self.interrupted
+            else ""
+        )
+        return self.case.label + short
+
+    @property
+    def delivered(self) -> dict[str, Schedule]:
+        """What of each plan is given by :attr:`until`: of an infusion that then still runs, its part so far."""
+        return {name: delivered(plan, self.until) for name, plan in self.schedules.items()}
+
+    def table(self, *, level: float = LEVEL) -> pd.DataFrame:
+        """One row a schedule and question.
+
+        Parameters
+        ----------
+        level : float
+            Of the intervals.
+
+        Returns
+        -------
+        DataFrame
+            Columns schedule, infusions and cells (given by :attr:`until`; the amount in its unit of what is no cells, nan where
+            products of several units are given), given (each product with its amount), extrapolation (in what it lies outside what the
+            patient was given), the level of each factor of a family, measure, quantity, day, unit, estimate (median; mean for a chance), error
+            (Monte Carlo standard error of the estimate), low, high, level (of both intervals), prior_estimate, prior_low, prior_high, contraction, shift (prior sd, both of the draws' places
+            among those of the prior), verdict (see :func:`cellsim.identifiability.identification.verdict`), approximation and doubts
+            (of the posterior's numbers). Chances have neither interval nor contraction: they are prior-driven when prior
+            and posterior give the same to a tenth.
+
+        Raises
+        ------
+        CellsimError
+            For a level that is not between 0 and 1.
+        """
+        check_level(level)
+        import pandas as pd
+
+        rows = []
+        for i, (name, plan) in enumerate(self.delivered.items()):
+            for k, asked in enumerate(self.asked):
+                rows.append(
+                    {
+                        "schedule": name,
+                        "infusions": plan.count,
+                        "cells": _amount(plan),
+                        "given": _given(plan),
+                        "extrapolation": "; ".join(str(each) for each in self.beyond.get(name, ())),
+                        **self._factors(name),
+                        "measure": asked.measure,
+                        "quantity": asked.quantity,
+                        "day": asked.day,
+                        "unit": asked.unit,
+                        **_with_error(self.posterior[i, k], asked, level, self._worth),
+                        "level": level,
+                        **summary(self.prior[i, k], asked, level, "prior_"),
+                        **learned_of(self.posterior[i, k], self.prior[i, k], asked.chance),
+                    }
+                )
+        table = self.approximation.stamped(pd.DataFrame(rows))
+        table.attrs["label"] = self.label
+        return table
+
+    def contrasts(
+        self, *, level: float = LEVEL, reference: str | None = None, sure: float = SURE
+    ) -> pd.DataFrame:
+        """Every pair of schedules, draw by draw: how far apart, and how often the first is above the second.
+
+        Parameters
+        ----------
+        level : float
+            Of the intervals.
+        reference : str, optional
+            A schedule: every other one less this one, instead of all pairs.
+        sure : float
+            The chance from which one schedule is said to be larger.
+
+        Returns
+        -------
+        DataFrame
+            Columns first, second, measure, quantity, day, unit, difference (median of first - second, mean for a
+            chance), difference_error (Monte Carlo), low, high, level, above (share of posterior draws in which the first is larger, ties
+            count half), above_error (Monte Carlo), larger (``first``, ``second``, or ``tie`` where the draws cannot tell: the share is not
+            `sure`, or one half lies within two of its Monte Carlo errors),
+            prior_difference, prior_low, prior_high, prior_above, contraction, shift, verdict (of the difference, as in
+            :meth:`table`), note (says when the two give unequal amounts, and of direction and of size
+            whether they are the prior's, see :func:`beside_prior`), approximation, doubts.
+
+        Raises
+        ------
+        CellsimError
+            For a level or a `sure` that is not between 0 and 1, and a reference that is no schedule here.
+        """
+        count = len(self.schedules)
+        if reference is None:
+            return self._contrasted(combinations(range(count), 2), level, sure)
+        place = self._place(reference)
+        return self._contrasted(((i, place) for i in range(count) if i != place), level, sure)
+
+    def _place(self, name: str) -> int:
+        names = list(self.schedules)
+        if name not in names:
+            raise CellsimError(f"no schedule {name!r} in this sweep. {did_you_mean(name, names)}")
+        return names.index(name)
+
+    def _contrasted(self, pairs: Iterable[tuple[int, int]], level: float, sure: float = SURE) -> pd.DataFrame:
+        """The table of :meth:`contrasts` for some pairs of schedules, by their places."""
+        check_level(level)
+        check_level(sure)
+        import pandas as pd
+
+        rows = []
+        names, given = list(self.schedules), self.delivered
+        for i, j in pairs:
+            unequal = _unequal(given[names[i]], given[names[j]])
+            for k, asked in enumerate(self.asked):
+                apart, before = (
+                    difference(draws[i, k], draws[j, k]) for draws in (self.posterior, self.prior)
+                )
+                found = _with_error(apart, asked, level, self._worth)
+                prior = summary(before, asked, level, "prior_")
+                learned = beside_prior(apart, before, chance=asked.chance)
+                share, error = beats(self.posterior[i, k], self.posterior[j, k], self._worth)
+                rows.append(
+                    {
+                        "first": names[i],
+                        "second": names[j],
+                        "measure": asked.measure,
+                        "quantity": asked.quantity,
+                        "day": asked.day,
+                        "unit": asked.unit,
+                        "difference": found["estimate"],
+                        "difference_error": found["error"],
+                        "low": found["low"],
+                        "high": found["high"],
+                        "level": level,
+                        "above": learned["above"],
+                        "above_error": float(error),
+                        "larger": told_apart(float(share), float(error), sure),
+                        "prior_difference": prior["prior_estimate"],
+                        "prior_low": prior["prior_low"],
+                        "prior_high": prior["prior_high"],
+                        **{name: each for name, each in learned.items() if name not in ("above", "note")},
+                        "note": "; ".join(filter(None, (unequal, str(learned["note"])))),
+                    }
+                )
+        table = self.approximation.stamped(pd.DataFrame(rows))
+        table.attrs["label"] = self.label
+        return table
+
+    def ranking(
+        self,
+        measure: str | None = None,
+        quantity: str | None = None,
+        *,
+        day: float | None = None,
+        better: str | None = None,
+        sure: float = SURE,
+    ) -> pd.DataFrame:
+        """Schedules from the best to the worst by one measure, draw by draw.
+
+        Parameters
+        ----------
+        measure, quantity : str, optional
+            As in :meth:`table`; by default the first outcome of the case that says which direction is better and was asked.
+        day : float, optional
+            Of a measure that was asked on several days; the first by default.
+        better : {"higher", "lower"}, optional
+            Which direction is better; the case's word for its outcomes.
+        sure : float
+            The chance from which one schedule is said to beat another.
+
+        Returns
+        -------
+        DataFrame
+            Columns schedule, rank, mean, mean_error, best (chance to be the best of all; equals share it), best_error, regret (expected, in the
+            unit of the measure), regret_error, beaten (chance that the first of the ranking beats it), beaten_error,
+            tie (it cannot be told from the first), dominated_by (schedules at least as good in every draw and better
+            in one, three at most), extrapolation. ``attrs`` has the measure and the label. All errors are Monte Carlo standard errors.
+
+        Raises
+        ------
+        CellsimError
+            For a measure that was not asked, or of which nobody says what is better.
+        """
+        check_level(sure)
+        place, sign = place_of(self.asked, self.case, measure, quantity, day, better)
+        utility = sign * self.posterior[:, place]
+        found = rank(utility, self._worth, sure=sure)
+        table = ranking_frame(list(self.schedules), utility, found, sign, self._worth)
+        table["extrapolation"] = [
+            "; ".join(str(each) for each in self.beyond.get(name, ())) for name in table["schedule"]
+        ]
+        table = self.approximation.stamped(table)
+        asked = self.asked[place]
+        table.attrs |= {"label": self.label, "measure": f"{asked.measure} {asked.quantity}"}
+        return table
+
+    @property
+    def _worth(self) -> float:
+        return min(self.effective, float(self.posterior.shape[2]))
+
+    def _factors(self, name: str) -> dict[str, Any]:
+        """Levels of a schedule's factors, under names that no other column has."""
+        return {f"{factor} (factor)": each for factor, each in self.levels.get(name, {}).items()}
+
+    def report(self, *, level: float = LEVEL) -> str:
+        """The whole answer as text: plan by question, the difference of each plan to the one as given, verdicts, doubts.
+
+        The plan as given is the one of that name, else the one that is the case's own schedule, else the first.
+
+        Parameters
+        ----------
+        level : float
+            Of the intervals.
+
+        Returns
+        -------
+        str
+
+        Raises
+        ------
+        CellsimError
+            For a level that is not between 0 and 1.
+
+        Examples
+        --------
+        >>> import cellsim as cs
+        >>> case = cs.load_case("sjogren_rfib")
+        >>> fit = cs.calibrate(case, starts=1)
+        >>> result = cs.sweep(fit, {"as given": case.schedule, "nothing": cs.Schedule()}, until=90, draws=20)
+        >>> print(result.report().splitlines()[0])
+        Schedules compared for sjogren_rfib, variant V2
+        """
+        from cellsim.predictions.sweep_text import report_text
+
+        check_level(level)
+        return report_text(self, level)
+
+    def _repr_html_(self) -> str:
+        from cellsim.predictions.sweep_text import report_html
+
+        return report_html(self, self.table())
+
+    def draws(self) -> pd.DataFrame:
+        """All posterior draws, long: schedule, measure, quantity, day, unit, draw, value, approximation, doubts."""
+        import pandas as pd
+
+        n_draws = self.posterior.shape[2]
+        rows = [
+            pd.DataFrame(
+                {
+                    "schedule": name,
+                    "measure": asked.measure,
+                    "quantity": asked.quantity,
+                    "day": asked.day,
+                    "unit": asked.unit,
+                    "draw": np.arange(n_draws),
+                    "value": self.posterior[i, k],
+                }
+            )
+            for i, name in enumerate(self.schedules)
+            for k, asked in enumerate(self.asked)
+        ]
+        return self.approximation.stamped(pd.concat(rows, ignore_index=True))
+
+    def __repr__(self) -> str:
+        return (
+            f"<Sweep of {self.case.name}, variant {self.variant}: {len(self.schedules)} schedules, "
+            f"{self.posterior.shape[2]} draws of {self.approximation.label}, {len(self.asked)} questions. {self.label}>"
+        )
+
+
+def _amount(plan: Schedule) -> float:
+    """All that a plan gives; nan where that is in several units."""
+    found = amounts(plan, plan.products)
+    return sum(found.values()) if len(found) < 2 else np.nan
+
+
+def _given(plan: Schedule) -> str:
+    """Each product with its amount."""
+    units = {each.name: each.unit for each in plan.products}
+    each_of = amounts_by_product(plan).items()
+    return "; ".join(f"{name} {amount_text(amount, units.get(name, 'cells'))}" for name, amount in each_of)
+
+
+def _unequal(first: Schedule, second: Schedule) -> str:
+    """What two plans give, where that is not the same; empty where it is."""
+    one, other = (amounts(each, each.products) for each in (first, second))
+    said = []
+    for unit in dict.fromkeys((*one, *other)):
+        pair = one.get(unit, 0.0), other.get(unit, 0.0)
+        if not np.isclose(*pair):
+            shown = [f"{each:.3g}" if unit == "cells" else amount_text(each, unit) for each in pair]
+            said.append(f"unequal {'cells' if unit == 'cells' else 'amounts'}: {shown[0]} and {shown[1]}")
+            continue
+        # as much in sum: of drugs that says nothing, a milligram of the one is none of the other
+        for product in _of_unit(first, other_plan=second, unit=unit) if unit != "cells" else ():
+            both = [amounts_by_product(each).get(product, 0.0) for each in (first, second)]
+            if not np.isclose(both[0], both[1]):
+                said.append(f"unequal {product}: {' and '.join(amount_text(each, unit) for each in both)}")
+    return "; ".join(said)
+
+
+def _of_unit(plan: Schedule, other_plan: Schedule, unit: str) -> list[str]:
+    """Products of one unit that one of two plans gives."""
+    units = {each.name: each.unit for each in (*plan.products, *other_plan.products)}
+    named = dict.fromkeys(each.product for each in (*plan.infusions, *other_plan.infusions))
+    return [name for name in named if units.get(name, "cells") == unit]
+
+
+def _with_error(draws: Array, asked: Asked, level: float, effective: float) -> dict[str, float]:
+    """An estimate with its Monte Carlo error beside it."""
+    found = summary(draws, asked, level, "")
+    error = (mean_error if asked.chance else median_error)(draws, effective) if draws.size else np.nan
+    return {"estimate": found["estimate"], "error": float(error), "low": found["low"], "high": found["high"]}

@@ -1,0 +1,436 @@
+"""How a sweep is carried out: plans in blocks that fit into memory, draws batch by batch until there are enough."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+
+from cellsim.case.plausibility import dose_doubt
+from cellsim.dosing.infusions import amounts_text, dose_noun
+from cellsim.dosing.schedule import Schedule
+from cellsim.errors import CellsimError, Problem, ScheduleError, is_finite_number, unusable
+from cellsim.likelihood.compatibility import objective_given
+from cellsim.posterior.approximation import approximation_of
+from cellsim.predictions.decisions import beats
+from cellsim.predictions.measures import Measure, default_measures
+from cellsim.predictions.monte_carlo import effective_draws, mean_error
+from cellsim.predictions.own_measures import measures_given
+from cellsim.predictions.plan_tables import plans_given
+from cellsim.predictions.plans import (
+    background_given,
+    delivered,
+    dropped,
+    history_given,
+    on_background,
+    plan_problems,
+)
+from cellsim.predictions.predictor import Sample, Simulated, draws_at_once
+from cellsim.predictions.sweep_result import BANDS, Sweep
+from cellsim.predictions.trust_region import Beyond, beyond_given
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from cellsim.case.case import Case
+    from cellsim.likelihood.objective import Objective
+    from cellsim.solver.trajectory import Trajectory
+
+    Array = NDArray[np.float64]
+
+__all__ = ["Asking", "Source", "ask", "measured", "settled"]
+
+# numbers held at once while a block of plans is simulated, and of courses until their bands are known
+_MOST_AT_ONCE, _MOST_KEPT = 2**25, 2**26
+# plans up to which the hours after every dose are recorded beside every day
+_FEW_PLANS = 24
+# pairs of plans whose chance to beat one another is followed until it is known to the error asked
+_FOLLOWED = 500
+# draws allowed for an error that is asked for, as a multiple of the first ones
+_BUDGET = 20
+
+
+class Source(Protocol):
+    """What a sweep asks of the thing it draws from; a Calibration, a VariationalApproximation and a Posterior answer."""
+
+    @property
+    def case(self) -> Case:
+        """Whose doses and reference ranges."""
+
+    @property
+    def objective(self) -> Objective:
+        """What the draws are parameters of."""
+
+    @property
+    def variant(self) -> str:
+        """The mechanism's id."""
+
+    def draws(self, n: int, *, seed: int) -> Array:
+        """Prior-whitened parameters, shape (n, n_parameters)."""
+
+
+@dataclass(frozen=True)
+class Asking:
+    """The settings of a sweep; see :func:`cellsim.sweep`."""
+
+    until: Any
+    measures: Any = None
+    draws: Any = 400
+    seed: Any = 0
+    history: Any = "case"
+    background: Any = "case"
+    strict: bool = False
+    error: Any = None
+    budget: Any = None
+
+    def problems(self) -> list[Problem]:
+        """What is wrong with them, apart from plans."""
+        counts: dict[str, tuple[object, int]] = {"draws": (self.draws, 1)}
+        if self.budget is not None:
+            counts["budget"] = (self.budget, 1)
+        found = unusable(counts=counts, seeds={"seed": self.seed})
+        if self.error is not None and not (is_finite_number(self.error) and 0 < self.error < 0.5):
+            found.append(
+                Problem(
+                    what=f"error = {self.error!r}: the Monte Carlo error of a chance is asked for, 0.01 say; a number above 0 and below "
+                    "0.5 is needed."
+                )
+            )
+        return found
+
+    @property
+    def most_draws(self) -> int:
+        """How many draws may be taken."""
+        if self.error is None:
+            return int(self.draws)
+        return max(int(self.draws), int(_BUDGET * self.draws if self.budget is None else self.budget))
+
+
+@dataclass(frozen=True)
+class Settled:
+    """A question about plans in which nothing is wrong."""
+
+    plans: dict[str, Schedule]
+    alone: dict[str, Schedule]
+    before: Schedule
+    kept: Schedule
+    measures: tuple[Measure, ...]
+    until: float
+    levels: Mapping[str, Mapping[str, Any]]
+    beyond: dict[str, tuple[Beyond, ...]]
+
+
+def settled(objective: Objective, schedules: Any, asking: Asking) -> Settled:
+    """Plans and measures as they will be simulated.
+
+    Raises
+    ------
+    ScheduleError
+        All problems at once.
+    """
+    case = objective.case
+    if problems := asking.problems():
+        raise ScheduleError(problems)
+    before, kept = (history_given(asking.history, case), background_given(asking.background, case))
+    alone = plans_given(schedules, case)
+    plans = on_background(alone, kept, case.products)
+    chosen = (
+        default_measures(objective.model, case=case)
+        if asking.measures is None
+        else measures_given(asking.measures)
+    )
+    if problems := plan_problems(plans, before, case, asking.until, chosen):
+        raise ScheduleError(problems)
+    until = float(asking.until)
+    beyond = {
+        name: found
+        for name, plan in plans.items()
+        if (found := beyond_given(delivered(plan, until), before, case, until))
+    }
+    if asking.strict and beyond:
+        raise ScheduleError(
+            [
+                Problem(
+                    what=f"{name!r} lies outside what was given: {'; '.join(str(each) for each in found)}.",
+                    remedy="Ask without strict=True to see what the model says there all the same.",
+                )
+                for name, found in beyond.items()
+            ]
+        )
+    return Settled(plans, alone, before, kept, chosen, until, getattr(schedules, "levels", {}), beyond)
+
+
+def ask(source: Source, schedules: Any, asking: Asking) -> Sweep:
+    """One sweep of one mechanism; see :func:`cellsim.sweep`."""
+    objective = objective_given(source, "sweep")
+    if not hasattr(source, "draws"):
+        raise CellsimError(
+            "sweep draws from a calibration, its variational approximation, or chains; an objective has none. Make one: "
+            "cs.calibrate(case)."
+        )
+    case, approximation = objective.case, approximation_of(source)
+    question = settled(objective, schedules, asking)
+    plans, until = question.plans, question.until
+    asked = tuple(
+        each for measure in question.measures for each in measure.asked(case, objective.model, until)
+    )
+    approximation.warn("sweep", inside=1)
+    drawn = _Drawn(objective, question, asking)
+    random = np.random.default_rng(asking.seed + 1)
+
+    def more(count: int, seed: int) -> tuple[Array, Array]:
+        return source.draws(count, seed=seed), random.standard_normal((count, len(objective.names)))
+
+    drawn.add(more(asking.draws, asking.seed))
+    chances = [k for k, each in enumerate(asked) if each.chance]
+    reached = _error(drawn, chances, source) if asking.error is not None else 0.0
+    step = 0
+    while asking.error is not None and reached > asking.error and not drawn.interrupted:
+        worth, step = effective_draws(source, drawn.count), step + 1
+        needed = int(np.ceil(worth * (reached / asking.error) ** 2 * 1.05))
+        extra = min(max(needed - drawn.count, draws_at_once()), asking.most_draws - drawn.count)
+        # draws of a posterior that are drawn again say nothing new
+        if extra <= 0 or worth < drawn.count:
+            break
+        drawn.add(more(extra, asking.seed + 7919 * step))
+        reached = _error(drawn, chances, source)
+    posterior, prior, lost = drawn.numbers()
+    return Sweep(
+        case=case,
+        variant=source.variant,
+        seed=asking.seed,
+        schedules=plans,
+        history=question.before,
+        until=until,
+        asked=asked,
+        posterior=posterior,
+        prior=prior,
+        lost=lost,
+        times=drawn.sample.times,
+        curves=drawn.curves(),
+        interrupted=drawn.interrupted,
+        background=question.kept,
+        effective=effective_draws(source, posterior.shape[2]),
+        levels=question.levels,
+        beyond=question.beyond,
+        approximation=approximation.also(
+            f"interrupted: {posterior.shape[2]} of {asking.draws} draws are in." if drawn.interrupted else "",
+            f"the Monte Carlo error of chances is {reached:.2g} where {asking.error:g} was asked: {drawn.count} draws, worth "
+            f"{effective_draws(source, drawn.count):.0f}, were taken."
+            if asking.error is not None and reached > asking.error
+            else "",
+            *(dropped(question.alone, question.kept, case) if asking.background is not None else ()),
+            *_improbable(plans, case),
+            *_not_reached(plans, until),
+            *(
+                f"{count} of {drawn.count} {which} draws could not be simulated and are left out: {why}"
+                for count, which, why in zip(lost, ("posterior", "prior"), drawn.why, strict=True)
+                if count
+            ),
+        ),
+    )
+
+
+def _error(drawn: _Drawn, chances: Sequence[int], source: Source) -> float:
+    """The greatest Monte Carlo error of a chance: of those asked, and of one plan to beat another."""
+    posterior, _, _ = drawn.numbers()
+    worth = effective_draws(source, posterior.shape[2])
+    found = [0.0, *np.ravel(mean_error(posterior[:, chances], worth)).tolist()]
+    plans = range(len(posterior))
+    pairs = [(i, j) for i in plans for j in plans if i < j][:_FOLLOWED]
+    found += [float(np.max(beats(posterior[i], posterior[j], worth)[1])) for i, j in pairs]
+    return float(np.nanmax(found))
+
+
+class _Drawn:
+    """Numbers of all draws made so far."""
+
+    def __init__(self, objective: Objective, question: Settled, asking: Asking) -> None:
+        self.question, self.seed = question, int(asking.seed)
+        self.plans = tuple(question.plans.values())
+        self.sample = Sample(objective, question.measures, question.before, question.until)
+        if len(self.plans) <= _FEW_PLANS:
+            self.sample.see_doses(self.plans)
+        self.shown = self._courses(asking.most_draws)
+        self.parts: list[tuple[_Batch, _Batch]] = []
+        self.interrupted = False
+        self.why = ["", ""]
+
+    def _courses(self, draws: int) -> tuple[str, ...]:
+        """What is kept to be drawn over time: everything recorded, or, where that is too much, what outcomes are of."""
+        names = tuple(self.sample.formulas)
+        each = draws * len(self.plans) * len(self.sample.times)
+        if each * len(names) <= _MOST_KEPT:
+            return names
+        first = [outcome.course for outcome in self.sample.objective.case.outcomes if outcome.course in names]
+        return tuple(dict.fromkeys([*first, *names]))[: max(_MOST_KEPT // each, 1)]
+
+    @property
+    def count(self) -> int:
+        """How many draws there are, those that could not be simulated among them."""
+        return sum(first.fine.shape[1] for first, _ in self.parts)
+
+    def add(self, both: Sequence[Array]) -> None:
+        """Simulate more draws, posterior and prior; an interrupt keeps the batches that are whole."""
+        size = draws_at_once()
+        for begin in range(0, len(both[0]), size):
+            try:
+                first, second = (
+                    measured(
+                        self.sample,
+                        self.question,
+                        thetas[begin : begin + size],
+                        self.seed,
+                        len(self.parts),
+                        shown,
+                    )
+                    for thetas, shown in zip(both, (self.shown, ()), strict=True)
+                )
+            except KeyboardInterrupt:
+                if not self.parts:
+                    raise
+                self.interrupted = True
+                return
+            self.parts.append((first, second))
+            self.why = [old or new.why for old, new in zip(self.why, (first, second), strict=True)]
+
+    def fine(self) -> list[NDArray[np.bool_]]:
+        """Draws that could be simulated under every plan, posterior and prior."""
+        return [np.concatenate([part[which].fine.all(axis=0) for part in self.parts]) for which in (0, 1)]
+
+    def numbers(self) -> tuple[Array, Array, tuple[int, int]]:
+        """Posterior and prior numbers, (n_plans, n_asked, n_draws), and how many draws of each are left out."""
+        fine = self.fine()
+        if not fine[0].any():
+            raise CellsimError(f"none of {self.count} draws could be simulated: {self.why[0]}")
+        found = [
+            np.concatenate([part[which].numbers for part in self.parts], axis=2)[:, :, fine[which]]
+            for which in (0, 1)
+        ]
+        lost = [int((~each).sum()) for each in fine]
+        return found[0], found[1], (lost[0], lost[1])
+
+    def curves(self) -> dict[str, Array]:
+        """Posterior bands of what is kept."""
+        fine = self.fine()[0]
+        out = {}
+        for name in self.shown:
+            whole = [
+                np.concatenate([part[0].courses[name][k] for part in self.parts])[fine]
+                for k in range(len(self.plans))
+            ]
+            out[name] = np.array([np.quantile(each, BANDS, axis=0) for each in whole])
+        return out
+
+
+@dataclass(frozen=True, eq=False)
+class _Batch:
+    """Some draws under every plan: numbers (n_plans, n_asked, n_draws), fine (n_plans, n_draws), courses a plan."""
+
+    numbers: Array
+    fine: NDArray[np.bool_]
+    courses: dict[str, list[Array]]
+    why: str
+
+
+def measured(
+    sample: Sample, question: Settled, thetas: Array, seed: int, batch: int = 0, shown: Sequence[str] = ()
+) -> _Batch:
+    """Measures of draws under every plan, in blocks of plans that fit into memory.
+
+    Parameters
+    ----------
+    sample : Sample
+    question : Settled
+    thetas : array, shape (n_draws, n_parameters)
+    seed, batch : int
+        Of what measures add at random: the same for every plan.
+    shown : sequence of str
+        Quantities whose courses are kept.
+    """
+    case = sample.objective.case
+    plans = tuple(question.plans.values())
+    width = len(thetas) * len(sample.times) * max(len(sample.formulas) + len(sample.areas), 1)
+    block = max(_MOST_AT_ONCE // width, 1)
+    numbers: list[Array] = []
+    fine: list[NDArray[np.bool_]] = []
+    courses: dict[str, list[Array]] = {name: [] for name in shown}
+    why = ""
+    for begin in range(0, len(plans), block):
+        some = plans[begin : begin + block]
+        own = list(question.alone.values())[begin : begin + block]
+        for plan, alone, simulated in zip(some, own, sample.runs(some, thetas), strict=True):
+            # a draw that was lost is measured as another one, and left out later, so that draws stay paired
+            places = np.arange(len(thetas))
+            if not simulated.fine.all() and simulated.fine.any():
+                places[~simulated.fine] = int(np.argmax(simulated.fine))
+            runs = replace(
+                simulated.only(places, seed + 104_729 * batch),
+                plan=delivered(alone, question.until),
+                trajectory=_trajectory(sample, question, plan, thetas[places]),
+            )
+            numbers.append(
+                np.concatenate([measure.of(runs, case, question.until) for measure in question.measures])
+                if simulated.fine.any()
+                else _nothing(sample, question, simulated)
+            )
+            fine.append(simulated.fine)
+            why = why or simulated.why
+            for name in shown:
+                courses[name].append(simulated.values[name])
+    return _Batch(np.array(numbers), np.array(fine), courses, why)
+
+
+def _nothing(sample: Sample, question: Settled, simulated: Simulated) -> Array:
+    case, model = sample.objective.case, sample.objective.model
+    count = sum(len(each.asked(case, model, question.until)) for each in question.measures)
+    return np.full((count, len(simulated.fine)), np.nan)
+
+
+def _trajectory(
+    sample: Sample, question: Settled, plan: Schedule, thetas: Array
+) -> Callable[[int], Trajectory]:
+    """The simulation of one draw, made when a measure asks for it."""
+
+    def made(draw: int) -> Trajectory:
+        from cellsim.solver.simulation import simulate
+
+        objective = sample.objective
+        timeline = Schedule((), objective.case.products) + question.before + plan
+        days = np.unique([0.0, *np.arange(0.0, question.until), question.until])
+        start = min([objective.case.start, *(each.day for each in timeline)])
+        return simulate(objective.model, timeline, days, values=objective.values(thetas[draw]), start=start)
+
+    return made
+
+
+def _not_reached(plans: Mapping[str, Schedule], until: float) -> list[str]:
+    """Doses of a plan that `until` cuts off."""
+    said = []
+    for name, plan in plans.items():
+        given = delivered(plan, until)
+        if given.infusions != plan.infusions:
+            said.append(
+                f"{name}: only {given.count} of {plan.count} {dose_noun(plan, plan.products)}s "
+                f"({amounts_text(given, given.products) or 'nothing'} of {amounts_text(plan, plan.products)}) are given by day "
+                f"{until:g}: the numbers are those of what was given."
+            )
+    return said
+
+
+def _improbable(plans: Mapping[str, Schedule], case: Case) -> list[str]:
+    """Doses of a plan a thousandfold off those that the patient was given of the same product."""
+    said = []
+    for name, plan in plans.items():
+        for product in dict.fromkeys(each.product for each in plan.infusions):
+            about = next((each for each in case.products if each.name == product), None)
+            unit = about.unit if about is not None else ""
+            given = [each.cells for each in case.timeline if each.product == product]
+            sizes = dict.fromkeys(each.cells for each in plan.infusions if each.product == product)
+            whys = [
+                why for size in sizes if (why := dose_doubt(size, given, counted=unit == "cells", unit=unit))
+            ]
+            said += [f"{name}, {product}: {why}" for why in whys[:1]]
+    return said
