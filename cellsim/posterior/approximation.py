@@ -31,6 +31,7 @@ KINDS = {
     "prior": "the prior",
     "profile": "profiles from the optima",
     "curvature": "the curvature at one point",
+    "values": "the values of the model",
     "unknown": "an approximation that is not known",
 }
 """What numbers can rest on, by the word that files keep."""

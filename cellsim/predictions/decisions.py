@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     Array = NDArray[np.float64]
 
-__all__ = ["SURE", "Ranking", "beats", "place_of", "rank", "ranking_frame", "told_apart"]
+__all__ = ["SURE", "Ranking", "beats", "place_asked", "place_of", "rank", "ranking_frame", "told_apart"]
 
 SURE = 0.9
 """The chance from which one plan is said to beat another, unless told."""
@@ -191,23 +191,33 @@ def place_of(
                 f"asked: {', '.join(known[:6])}."
             )
         return 0, 1.0 if better == "higher" else -1.0
-    places = [
-        k
-        for k, each in enumerate(asked)
-        if measure in (None, each.measure) and quantity in (None, each.quantity) and day in (None, each.day)
-    ]
-    if not places:
-        wanted = f"{measure or 'any measure'} of {quantity or 'any quantity'}" + (
-            f" on day {day:g}" if day is not None else ""
-        )
-        raise CellsimError(f"no {wanted} in this sweep. {did_you_mean(wanted, known)}")
-    found = asked[places[0]]
+    place = place_asked(asked, measure, quantity, day)
+    found = asked[place]
     direction = better or words.get((found.measure, found.quantity), "higher" if found.chance else "")
     if not direction:
         raise CellsimError(
             f"whether more or less of {found.measure} of {found.quantity} is better is not known: give better='higher' or 'lower'."
         )
-    return places[0], 1.0 if direction == "higher" else -1.0
+    return place, 1.0 if direction == "higher" else -1.0
+
+
+def place_asked(
+    asked: tuple[Asked, ...], measure: str | None, quantity: str | None, day: float | None
+) -> int:
+    """Where a measure stands; the first that fits what is given.
+
+    Raises
+    ------
+    CellsimError
+        For a measure that was not asked.
+    """
+    for k, each in enumerate(asked):
+        if measure in (None, each.measure) and quantity in (None, each.quantity) and day in (None, each.day):
+            return k
+    known = [f"{each.measure} of {each.quantity}" for each in asked]
+    when = f" on day {day:g}" if day is not None else ""
+    wanted = f"{measure or 'any measure'} of {quantity or 'any quantity'}{when}"
+    raise CellsimError(f"no {wanted} in this sweep. {did_you_mean(wanted, known)}")
 
 
 def ranking_frame(

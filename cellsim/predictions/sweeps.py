@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, overload
 
+from cellsim.errors import CellsimError
+from cellsim.model.model import Model
+from cellsim.predictions.averaged_sweep import AveragedSweep, weighting_of
+from cellsim.predictions.parameter_sweeps import ask_parameters
 from cellsim.predictions.sweep_running import Asking, Source, ask
 
 if TYPE_CHECKING:
@@ -14,17 +18,40 @@ if TYPE_CHECKING:
 
     from cellsim.dosing.schedule import Schedule
     from cellsim.predictions.own_measures import AnyMeasure
+    from cellsim.predictions.parameter_tables import ParameterSweep
     from cellsim.predictions.sweep_result import Sweep
+
+    Schedules = Mapping[str, Schedule] | Schedule | Iterable[Schedule] | pd.DataFrame | str | PathLike[str]
+    Measures = Sequence[AnyMeasure] | Mapping[str, AnyMeasure]
+    Levels = Mapping[str, float | Sequence[float]]
 
 __all__ = ["sweep"]
 
 
+@overload
 def sweep(
     source: Source,
-    schedules: Mapping[str, Schedule] | Schedule | Iterable[Schedule] | pd.DataFrame | str | PathLike[str],
+    schedules: Schedules,
     *,
     until: float,
-    measures: Sequence[AnyMeasure] | Mapping[str, AnyMeasure] | None = None,
+    parameters: None = None,
+    **options: Any,
+) -> Sweep: ...
+@overload
+def sweep(source: Sequence[Any], schedules: Schedules, *, until: float, **options: Any) -> AveragedSweep: ...
+@overload
+def sweep(
+    source: Source | Model, schedules: Schedules, *, until: float, parameters: Levels, **options: Any
+) -> ParameterSweep: ...
+def sweep(
+    source: Any,
+    schedules: Schedules,
+    *,
+    until: float,
+    parameters: Levels | None = None,
+    design: str = "grid",
+    points: int = 64,
+    measures: Measures | None = None,
     draws: int = 400,
     seed: int = 0,
     history: Schedule | str | None = "case",
@@ -32,20 +59,30 @@ def sweep(
     strict: bool = False,
     error: float | None = None,
     budget: int | None = None,
-) -> Sweep:
+) -> Sweep | AveragedSweep | ParameterSweep:
     """Compare dosing schedules under the uncertainty of a calibration or of a sampled posterior.
 
     Parameters
     ----------
     source : Calibration, VariationalApproximation or Posterior
         Draws come from its posterior (Laplace, nearest normal, or sampled: the result says which); the same number
-        comes from its prior, for comparison.
+        comes from its prior, for comparison. Several mechanisms are a list of these, weighted by their evidence, or of pairs
+        (posterior, weight): the answer is then averaged, each mechanism beside the average. With `parameters`, a
+        :class:`cellsim.Model` alone too.
     schedules : Schedule, mapping of str to Schedule, iterable of Schedule, DataFrame, or path
         Plans from day 0 on; doses before day 0 belong into `history`. A family of ``cs.Schedule.grid`` is a mapping; schedules
         without names are called after what they give; a table has a column ``plan`` beside those of
         ``cs.Schedule.from_table``. Of more than 24 plans courses are recorded once a day.
     until : float
         Last day looked at; doses after it are not given, and a doubt names them.
+    parameters : mapping of str to float or sequence of float, optional
+        Values of model parameters, crossed with the schedules. The others keep what each draw says: this is the model changed, and no
+        posterior given the value.
+    design : {"grid", "one at a time", "sobol", "morris"}
+        Every combination of the values; one parameter at a time beside the draws' own values (a tornado); or the points of a sensitivity
+        analysis by SALib, for which each parameter has its least and its greatest value.
+    points : int
+        Of the last two: base points of Sobol's scheme, a power of two, or trajectories of Morris.
     measures : sequence or mapping, optional
         By default the usual ones on day `until`. Each is one of :mod:`cellsim.predictions.measures` and
         :mod:`cellsim.predictions.own_measures`; a formula text such as ``"area(x)/peak(x)"`` (see
@@ -72,7 +109,8 @@ def sweep(
 
     Returns
     -------
-    Sweep
+    Sweep, AveragedSweep or ParameterSweep
+        Of one mechanism, of several, and of parameters.
 
     Raises
     ------
@@ -98,4 +136,19 @@ def sweep(
     True
     """
     asking = Asking(until, measures, draws, seed, history, background, strict, error, budget)
+    if isinstance(schedules, Iterable) and not hasattr(schedules, "__len__"):
+        schedules = list(schedules)
+    if isinstance(source, list | tuple):
+        if parameters is not None:
+            raise CellsimError("parameters are crossed with the schedules of one mechanism at a time.")
+        weighting = weighting_of(source)
+        return AveragedSweep(
+            {name: ask(each, schedules, asking) for name, each in weighting.sources.items()}, weighting
+        )
+    if parameters is not None:
+        return ask_parameters(source, schedules, asking, parameters, design, points)
+    if isinstance(source, Model):
+        raise CellsimError(
+            "a model alone has no draws: give parameters={'k': [...]} to sweep, or simulate it (cs.simulate)."
+        )
     return ask(source, schedules, asking)
