@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from cellsim.dosing.schedule import Schedule
     from cellsim.likelihood.objective import Objective
     from cellsim.predictions.measures import Runs
-    from cellsim.predictions.sweeps import Source
+    from cellsim.predictions.sweep_running import Source
 
     Array = NDArray[np.float64]
 

@@ -18,13 +18,13 @@ from cellsim.errors import (
     unusable,
 )
 from cellsim.predictions.measures import InRange, Measure, Value, default_measures
+from cellsim.predictions.plan_tables import plans_given
 from cellsim.predictions.plans import (
     AS_GIVEN,
     background_given,
     history_given,
     on_background,
     plan_problems,
-    plans_given,
     plans_of,
 )
 

@@ -13,8 +13,7 @@ import numpy as np
 from cellsim.errors import CellsimError, Problem, is_finite_number
 from cellsim.posterior.approximation import Approximation, together
 from cellsim.predictions.decisions import SURE, beats, place_of, rank, told_apart
-from cellsim.predictions.learned import check_level
-from cellsim.predictions.monte_carlo import mean_error
+from cellsim.predictions.learned import check_level, mean_error
 from cellsim.results import LEVEL, number
 
 if TYPE_CHECKING:

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from cellsim.errors import CellsimError, did_you_mean
-from cellsim.predictions.learned import difference
-from cellsim.predictions.monte_carlo import mean_error
+from cellsim.predictions.learned import difference, mean_error
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -59,6 +59,19 @@ class Simulated:
     fine: NDArray[np.bool_]
     why: str
 
+    @classmethod
+    def joined(cls, parts: Sequence[Simulated]) -> Simulated:
+        """The draws of several parts, one after the other."""
+        first = parts[0]
+        return cls(
+            first.times,
+            {name: np.concatenate([each.values[name] for each in parts]) for name in first.values},
+            {name: np.concatenate([each.areas[name] for each in parts]) for name in first.areas},
+            {name: np.concatenate([each.peaks[name] for each in parts]) for name in first.peaks},
+            np.concatenate([each.fine for each in parts]),
+            next((each.why for each in parts if each.why), ""),
+        )
+
     def only(self, fine: NDArray[np.bool_] | NDArray[np.intp], seed: int) -> Runs:
         """The draws wanted, by a mask or by their places, as measures take them."""
         return Runs(
@@ -127,11 +140,34 @@ class Sample:
         more = np.concatenate([hours, before, days])
         self.times = np.unique([*self.times, *more[(more > 0) & (more < self.until)]])
 
+    def all_runs(
+        self, plans: Sequence[Schedule], several: Sequence[Array]
+    ) -> tuple[list[list[Simulated]], bool]:
+        """:meth:`runs` of equally many draws from several approximations, and whether an interrupt came before all were done.
+
+        The approximations go side by side, so that what is done of each is as many draws.
+        """
+        size = draws_at_once()
+        parts: list[list[list[Simulated]]] = []
+        interrupted = False
+        for begin in range(0, len(several[0]), size):
+            try:
+                parts.append([self.runs(plans, thetas[begin : begin + size]) for thetas in several])
+            except KeyboardInterrupt:
+                if not parts:
+                    raise
+                interrupted = True
+                break
+        return [
+            [Simulated.joined([part[approximation][plan] for part in parts]) for plan in range(len(plans))]
+            for approximation in range(len(several))
+        ], interrupted
+
     def runs(self, plans: Sequence[Schedule], thetas: Array) -> list[Simulated]:
         """All draws of every plan; what the plans have in common is integrated once."""
         from cellsim.dosing.delivery import deliver
-        from cellsim.predictions.streaming import stream
         from cellsim.solver.integration import Doses
+        from cellsim.solver.streaming import stream
 
         case, threads = self.objective.case, os.cpu_count() or 1
         timelines = [Schedule((), case.products) + self.history + plan for plan in plans]

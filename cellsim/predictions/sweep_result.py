@@ -14,9 +14,16 @@ from cellsim.dosing.schedule import Schedule
 from cellsim.errors import CellsimError, did_you_mean
 from cellsim.posterior.approximation import Approximation
 from cellsim.predictions.decisions import SURE, beats, place_of, rank, ranking_frame, told_apart
-from cellsim.predictions.learned import beside_prior, check_level, difference, learned_of, summary
+from cellsim.predictions.learned import (
+    beside_prior,
+    check_level,
+    difference,
+    learned_of,
+    mean_error,
+    median_error,
+    summary,
+)
 from cellsim.predictions.measures import Asked
-from cellsim.predictions.monte_carlo import mean_error, median_error
 from cellsim.predictions.plans import amounts_by_product, delivered
 from cellsim.predictions.trust_region import Beyond
 from cellsim.results import LEVEL

@@ -15,8 +15,8 @@ from cellsim.errors import CellsimError, Problem, ScheduleError, is_finite_numbe
 from cellsim.likelihood.compatibility import objective_given
 from cellsim.posterior.approximation import approximation_of
 from cellsim.predictions.decisions import beats
+from cellsim.predictions.learned import effective_draws, mean_error
 from cellsim.predictions.measures import Measure, default_measures
-from cellsim.predictions.monte_carlo import effective_draws, mean_error
 from cellsim.predictions.own_measures import measures_given
 from cellsim.predictions.plan_tables import plans_given
 from cellsim.predictions.plans import (

@@ -35,13 +35,48 @@ def sweep(
     *,
     until: float,
     parameters: None = None,
-    **options: Any,
+    measures: Measures | None = None,
+    draws: int = 400,
+    seed: int = 0,
+    history: Schedule | str | None = "case",
+    background: Schedule | str | None = "case",
+    strict: bool = False,
+    error: float | None = None,
+    budget: int | None = None,
 ) -> Sweep: ...
 @overload
-def sweep(source: Sequence[Any], schedules: Schedules, *, until: float, **options: Any) -> AveragedSweep: ...
+def sweep(
+    source: Sequence[Any],
+    schedules: Schedules,
+    *,
+    until: float,
+    parameters: None = None,
+    measures: Measures | None = None,
+    draws: int = 400,
+    seed: int = 0,
+    history: Schedule | str | None = "case",
+    background: Schedule | str | None = "case",
+    strict: bool = False,
+    error: float | None = None,
+    budget: int | None = None,
+) -> AveragedSweep: ...
 @overload
 def sweep(
-    source: Source | Model, schedules: Schedules, *, until: float, parameters: Levels, **options: Any
+    source: Source | Model,
+    schedules: Schedules,
+    *,
+    until: float,
+    parameters: Levels,
+    design: str = "grid",
+    points: int = 64,
+    measures: Measures | None = None,
+    draws: int = 400,
+    seed: int = 0,
+    history: Schedule | str | None = "case",
+    background: Schedule | str | None = "case",
+    strict: bool = False,
+    error: float | None = None,
+    budget: int | None = None,
 ) -> ParameterSweep: ...
 def sweep(
     source: Any,
