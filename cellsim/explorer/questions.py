@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import sympy as sp
 
 from cellsim.errors import CellsimError, Problem
+from cellsim.predictions.chances import new_sample
 from cellsim.predictions.measures import (
     AllInRange,
     Area,
@@ -21,7 +22,6 @@ from cellsim.predictions.measures import (
     Measure,
     PeakLoad,
     Value,
-    new_sample,
 )
 
 if TYPE_CHECKING:

@@ -22,6 +22,7 @@ __all__ = [
     "in_range",
     "joint_in_range",
     "limits_of",
+    "new_sample",
     "sampled",
     "shared_spread",
     "spread_at",
@@ -140,3 +141,22 @@ def sampled(case: Case, analyte: Analyte, value: Array, spread: Array | float, r
     if analyte.distribution.startswith("log"):
         return np.asarray(value * np.exp(np.hypot(spread, shared) * random))
     return np.asarray(value + np.hypot(spread, shared * value) * random)
+
+
+def new_sample(case: Case, analyte: Analyte) -> dict[str, float | bool | str | None]:
+    """What decides whether a new sample of an analyte lies in its range, for those that compute it elsewhere.
+
+    Returns
+    -------
+    dict
+        ``low`` and ``high`` (None where there is no limit), ``log`` (whether it is normal on the logarithm), ``shared`` (sd of the
+        log-shift of its sample) and ``spread``: its own sd, or the name of what draws tell it by, as in the formulas of `InRange`.
+    """
+    low, high = limits_of(analyte)
+    return {
+        "low": low if np.isfinite(low) else None,
+        "high": high if np.isfinite(high) else None,
+        "log": analyte.distribution.startswith("log"),
+        "shared": shared_spread(case, analyte.id),
+        "spread": spread_name(analyte) if unknown_spread(analyte) else spread_of(case, analyte),
+    }

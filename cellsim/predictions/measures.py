@@ -44,7 +44,6 @@ __all__ = [
     "Runs",
     "Value",
     "default_measures",
-    "new_sample",
     "refuse_days",
 ]
 
@@ -179,25 +178,6 @@ def _spreads(chosen: Sequence[Analyte]) -> dict[str, sp.Expr]:
 def _spread(runs: Runs, case: Case, analyte: Analyte, day: float) -> Array | float:
     name = spread_name(analyte)
     return spread_at(case, analyte, {name: runs.at(name, day)} if unknown_spread(analyte) else {})
-
-
-def new_sample(case: Case, analyte: Analyte) -> dict[str, float | bool | str | None]:
-    """What decides whether a new sample of an analyte lies in its range, for those that compute it elsewhere.
-
-    Returns
-    -------
-    dict
-        ``low`` and ``high`` (None where there is no limit), ``log`` (whether it is normal on the logarithm), ``shared`` (sd of the
-        log-shift of its sample) and ``spread``: its own sd, or the name of what draws tell it by, as in the formulas of `InRange`.
-    """
-    low, high = _range(analyte)
-    return {
-        "low": low if np.isfinite(low) else None,
-        "high": high if np.isfinite(high) else None,
-        "log": analyte.distribution.startswith("log"),
-        "shared": _shared_spread(case, analyte.id),
-        "spread": _spread_name(analyte) if _unknown_spread(analyte) else spread_of(case, analyte),
-    }
 
 
 @dataclass(frozen=True)
