@@ -45,9 +45,9 @@ def lazy_names(
 
 
 def upstairs(module: str) -> Any:
-    """A module of a folder above, for a method whose answer is worked out there.
+    """A module that stands above, for a method whose answer is worked out there.
 
-    An object of a lower folder knows only the name of the method; this is the one way up.
+    An object of a lower module knows only the name of the method; this is the one way up.
 
     Parameters
     ----------

@@ -17,6 +17,7 @@ from cellsim.case.alteration import altered
 from cellsim.case.alternatives import ALTERNATIVES
 from cellsim.case.case import Case, load_case
 from cellsim.errors import CellsimError, Problem
+from cellsim.likelihood.compatibility import other_problem
 from cellsim.likelihood.formulation import objective_of
 from cellsim.likelihood.priors import Prior
 from cellsim.petab.origins import with_origins
@@ -44,7 +45,8 @@ def check(
     Parameters
     ----------
     source : str, path, mapping or Case
-        What :func:`cellsim.load_case` takes; a case that cannot be read is told, not raised.
+        A case, or where one stands; a case that cannot be read is told, not raised. Of an estimation problem of several conditions,
+        which is refused when it is loaded, the doubts.
     model : Model, optional
         Judge against this model instead of the one the case names.
 
@@ -59,6 +61,9 @@ def check(
     >>> {problem.severity for problem in cs.check("sjogren_rfib")}
     {'doubt'}
     """
+    if (other := other_problem(source)) is not None:
+        doubts: tuple[Problem, ...] = other.check()
+        return doubts
     try:
         case = load_case(source, model=model)
     except CellsimError as error:

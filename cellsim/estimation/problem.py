@@ -16,17 +16,19 @@ from cellsim.estimation.courses import followed
 from cellsim.estimation.prepared import PreparedModel, prepared
 from cellsim.estimation.scoring import Observed, Scored, observed_by, score
 from cellsim.estimation.slopes import Sloped, constant
+from cellsim.lazy import upstairs
 from cellsim.likelihood.priors import Prior
 from cellsim.petab.problem_tables import read_problem
 from cellsim.petab.records import ParameterRow, ProblemTables, SubProblem
 
 if TYPE_CHECKING:
     import pandas as pd
-    from numpy.typing import NDArray
 
-    Array = NDArray[np.float64]
+    from cellsim.estimation.fitting import ProblemFit
+    from cellsim.estimation.profiling import ProblemProfiles
+    from cellsim.estimation.sampling import ProblemDraws
 
-__all__ = ["EstimationProblem", "load_problem"]
+__all__ = ["EstimationProblem", "load_problem", "refuse_options", "why_not"]
 
 _RTOL = 1e-8
 
@@ -181,6 +183,36 @@ class EstimationProblem:
         columns = ["modelId", "observableId", "experimentId", "time", "measurement", "simulation", "spread"]
         return pd.DataFrame([each[1:] for each in sorted(rows, key=lambda each: each[0])], columns=columns)
 
+    # ---- verbs ------------------------------------------------------------------------------------
+
+    def calibrated(
+        self,
+        *,
+        starts: int,
+        seed: int,
+        fixed: Mapping[str, float] | None,
+        asked: Mapping[str, Any] | None = None,
+    ) -> ProblemFit:
+        """What :func:`cellsim.calibrate` gives for it; `asked` are options that it does not have, None where they are not used."""
+        refuse_options("calibrate", asked)
+        made: ProblemFit = upstairs("estimation.fitting").fitted(self, starts=starts, seed=seed, fixed=fixed)
+        return made
+
+    def sampled(self, *, seed: int, **options: Any) -> ProblemDraws:
+        """What :func:`cellsim.sample` gives for it: it is fitted first."""
+        return self.calibrated(starts=20, seed=seed, fixed=None).sampled(seed=seed, **options)
+
+    def profiled(self, names: Any, **options: Any) -> ProblemProfiles:
+        """It has to be fitted first."""
+        raise CalibrationError(
+            f"profile takes a fit, and {self!r} is none; make one first: cs.calibrate(problem)."
+        )
+
+    @staticmethod
+    def why_not(asked: str) -> str:
+        """Why a verb is not to be had."""
+        return why_not(asked)
+
     # ---- how --------------------------------------------------------------------------------------
 
     def values(self, given: Mapping[str, float] | None = None) -> dict[str, float]:
@@ -255,6 +287,41 @@ class EstimationProblem:
         return (
             f"<EstimationProblem {self.name}: {len(self.names)} estimated parameters, {rows} measurements, "
             f"{experiments} experiment{'s' * (experiments != 1)}, {models} model{'s' * (models != 1)}>"
+        )
+
+
+_MISSING = {
+    "sweep": "plans are schedules of one patient's doses, and a problem of several conditions has none",
+    "compare": "variants are rows of a case's model space; fit problems with PEtab Select's models one by one",
+    "robustness": "it alters visits, doses and variants, which only a case has",
+    "identify": "it tells analytes and visits apart, which only a case has; profile the fit instead",
+}
+
+
+def why_not(asked: str) -> str:
+    """Why a verb that takes a case does not take an estimation problem.
+
+    Examples
+    --------
+    >>> print(why_not("identify"))
+    identify takes a case: it tells analytes and visits apart, which only a case has; profile the fit instead.
+    """
+    told = _MISSING.get(asked, "this is an estimation problem of several conditions, experiments or models")
+    return f"{asked} takes a case: {told}."
+
+
+def refuse_options(verb: str, asked: Mapping[str, Any] | None) -> None:
+    """Refuse options that an estimation problem does not have.
+
+    Raises
+    ------
+    CalibrationError
+        Naming all that are used.
+    """
+    used = [name for name, value in (asked or {}).items() if value is not None]
+    if used:
+        raise CalibrationError(
+            f"{verb} of an estimation problem does not have: {', '.join(used)}. Leave them out."
         )
 
 

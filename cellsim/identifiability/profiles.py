@@ -30,7 +30,7 @@ from cellsim.identifiability.profile_search import (
     parameters_of_rows,
     starting_modes,
 )
-from cellsim.likelihood.compatibility import objective_given
+from cellsim.likelihood.compatibility import objective_given, other_problem
 from cellsim.likelihood.objective import Objective
 from cellsim.posterior.approximation import Approximation
 from cellsim.predictions.predictions import Prediction, prediction_from
@@ -161,7 +161,8 @@ def profile(
     Parameters
     ----------
     source : Calibration or Objective
-        Profiles start from every optimum a calibration found; from an objective, from the prior medians.
+        Profiles start from every optimum a calibration found; from an objective, from the prior medians. The fit of an
+        estimation problem of several conditions gives :class:`cellsim.estimation.profiling.ProblemProfiles`.
     names : str or sequence of str, optional
         Parameters, or groups of parameters. By default the groups of the mechanism (:attr:`Case.mechanism`), or all
         parameters when there are none in them; none when `predictions` are given.
@@ -202,6 +203,10 @@ def profile(
     >>> profile(fit, "kappa")["kappa"].verdict
     'prior-driven'
     """
+    if (other := other_problem(source)) is not None:
+        asked = {"predictions": predictions or None, "kind": None if kind == "posterior" else kind}
+        walks: Profiles = other.profiled(names, levels=levels, asked=asked)
+        return walks
     objective = objective_given(source, "profile")
     if hasattr(source, "drawn"):
         raise CalibrationError("profile takes a calibration: it walks from optima, and draws have none.")

@@ -12,7 +12,23 @@ from cellsim.case.case import Case, load_case
 from cellsim.errors import CalibrationError, CaseError, Problem, did_you_mean
 from cellsim.likelihood.objective import Objective
 
-__all__ = ["case_given", "foreign", "objective_given", "saved_case", "unlike", "variants_chosen"]
+__all__ = [
+    "case_given",
+    "foreign",
+    "objective_given",
+    "other_problem",
+    "saved_case",
+    "unlike",
+    "variants_chosen",
+]
+
+
+def other_problem(given: Any) -> Any:
+    """What is no case and answers some verbs by itself (an estimation problem of many conditions, its fit); None for all else.
+
+    It says of a verb why it does not answer it: ``given.why_not("sweep")``.
+    """
+    return given if callable(getattr(given, "why_not", None)) else None
 
 
 def case_given(given: Any, asked: str) -> Case:
@@ -25,6 +41,8 @@ def case_given(given: Any, asked: str) -> Case:
     """
     if isinstance(given, Case):
         return given
+    if (other := other_problem(given)) is not None:
+        raise CalibrationError(other.why_not(asked))
     shown = repr(given) if isinstance(given, str) else f"a {type(given).__name__}"
     source = repr(given) if isinstance(given, str) else "..."
     raise CalibrationError(
@@ -75,6 +93,8 @@ def objective_given(given: Any, asked: str) -> Objective:
     CalibrationError
         If there is none.
     """
+    if (other := other_problem(given)) is not None:
+        raise CalibrationError(other.why_not(asked))
     objective = given if isinstance(given, Objective) else getattr(given, "objective", None)
     if not isinstance(objective, Objective):
         shown = repr(given) if isinstance(given, str | Case) else f"a {type(given).__name__}"

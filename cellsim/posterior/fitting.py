@@ -21,7 +21,7 @@ from cellsim.case.model_checks import overridden
 from cellsim.case.siblings import fixed as held
 from cellsim.errors import CalibrationError, did_you_mean, unusable
 from cellsim.interrupts import brought_home
-from cellsim.likelihood.compatibility import case_given
+from cellsim.likelihood.compatibility import case_given, other_problem
 from cellsim.likelihood.formulation import objective_of
 from cellsim.likelihood.objective import Evaluation, Objective
 from cellsim.likelihood.petab_density import at_bounds, petab_mode
@@ -83,7 +83,8 @@ def calibrate(
     Parameters
     ----------
     case : Case
-        Data, schedule and priors.
+        Data, schedule and priors. An estimation problem of several conditions is fitted by least squares within its bounds,
+        each parameter on its scale, and gives a :class:`cellsim.estimation.fitting.ProblemFit`.
     model : Model, optional
         The mechanism; the case's own by default. Values that the case holds or estimates are the case's, and a doubt
         names each that differs.
@@ -127,9 +128,16 @@ def calibrate(
     >>> fit.variant
     'V2'
     """
-    case_given(case, "calibrate")
+    other = other_problem(case)
+    if other is None:
+        case_given(case, "calibrate")
     if problems := unusable(counts={"starts": (starts, 1)}, seeds={"seed": seed}):
         raise CalibrationError(problems)
+    if other is not None:
+        asked = {"model": model, "variant": variant, "degrees": None if np.isinf(degrees) else degrees}
+        asked["density"] = None if density == "whitened" else density
+        made: Calibration = other.calibrated(starts=starts, seed=seed, fixed=fixed, asked=asked)
+        return made
     if density not in DENSITIES:
         raise CalibrationError(f"no density {density!r}. {did_you_mean(density, DENSITIES)}")
     if fixed:

@@ -12,7 +12,7 @@ import numpy as np
 
 from cellsim.case.case import Case
 from cellsim.errors import CalibrationError, CutShortError, did_you_mean, is_finite_number, unusable
-from cellsim.likelihood.compatibility import objective_given
+from cellsim.likelihood.compatibility import objective_given, other_problem
 from cellsim.likelihood.formulation import objective_of
 from cellsim.likelihood.marginal_days import WithoutDays
 from cellsim.likelihood.objective import Objective
@@ -416,7 +416,8 @@ def sample(
     Parameters
     ----------
     source : Calibration or Case
-        Where to start from; a case is calibrated first, with its own model and default variant.
+        Where to start from; a case is calibrated first, with its own model and default variant. An estimation problem of several
+        conditions, or its fit, is drawn from by chains, and gives :class:`cellsim.estimation.sampling.ProblemDraws`.
     method : {"auto", "collapsed", "nuts"}
         Which of the two; ``"auto"`` is the first one where it can be trusted and else the second, which its doubts then say.
     draws : int
@@ -479,6 +480,12 @@ def sample(
         )
     if method not in METHODS:
         raise CalibrationError(f"method = {method!r}: {did_you_mean(str(method), METHODS)}")
+    if (other := other_problem(source)) is not None:
+        chains_of: Posterior = other.sampled(
+            draws=draws, tune=tune, chains=chains, seed=seed, rtol=rtol, target_accept=target_accept, max_depth=max_depth,
+            progress=progress, collapsed=method == "collapsed",
+        )  # fmt: skip
+        return chains_of
     fit = calibrate(source, seed=seed, progress=progress) if isinstance(source, Case) else source
     if fit is not source and fit.interrupted:
         raise KeyboardInterrupt
