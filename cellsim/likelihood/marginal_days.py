@@ -41,6 +41,8 @@ __all__ = ["Density", "UnknownDay", "WithoutDays"]
 _NEGLIGIBLE = 1e-4
 # of a curvature, where the prior alone has one: integrating over a day can leave a direction less than nothing
 _LEAST = 0.1
+# relative tolerance of simulations of which only a proposal is made: its weights make good what it is off
+_ROUGH = 1e-2
 # sets of parameters of one thread, and side by side
 _TOGETHER = 8
 _LOG_ROOT_TWO_PI = 0.5 * np.log(2 * np.pi)
@@ -111,6 +113,11 @@ class WithoutDays:
 
     objective: Objective
     rtol: float
+
+    @cached_property
+    def rough(self) -> WithoutDays:
+        """The same, simulated no better than a proposal needs it."""
+        return self if self.rtol >= _ROUGH else WithoutDays(self.objective, _ROUGH)
 
     @cached_property
     def columns(self) -> Whole:

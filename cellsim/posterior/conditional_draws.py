@@ -28,8 +28,6 @@ __all__ = ["PAIRS", "Conditional", "Draw", "Guess"]
 
 # inner draws of one u: four and their mirror images, whose odd errors cancel; side by side they cost three simulations
 PAIRS = 4
-# relative tolerance of simulations that a proposal is made of
-_ROUGH = 1e-2
 # days: how far their conditional density is trusted at a place that is not yet the mode, and the prior's part
 _TRUST, _PRIOR_SHARE = 0.4, 0.15
 # Gauss and Newton: Jacobians of one draw, and how often a step is halved. A step this short ends it without a second one by
@@ -140,11 +138,6 @@ class Conditional:
     parts: tuple[Normal, ...]
 
     @cached_property
-    def rough(self) -> WithoutDays:
-        """What proposals are made of."""
-        return WithoutDays(self.density.objective, max(self.density.rtol, _ROUGH))
-
-    @cached_property
     def columns(self) -> NDArray[np.intp]:
         """Inner parameters among those of the objective."""
         return self.density.columns[self.split.inner]
@@ -201,7 +194,7 @@ class Conditional:
         out: list[Draw | str] = ["days could not be simulated."] * len(places)
         panels: list[tuple[int, ...]] = [()] * len(places)
         logs, left = np.zeros(len(places)), []
-        for k, held in enumerate(self.rough.by_node(etas)):
+        for k, held in enumerate(self.density.rough.by_node(etas)):
             if not isinstance(held, str):
                 panels[k], logs[k] = self._days(thetas[k], held, randoms[k])
                 ws[k] = ws[k] if guess is None else guess(places[k], panels[k])
@@ -254,7 +247,7 @@ class Conditional:
 
     def _modes(self, thetas: Array, ws: Array) -> list[tuple[Array, Array] | str]:
         """The modes of the inner parameters given all others, nearly, from `ws` on; and J'J at a place near each."""
-        objective, rtol, columns = self.density.objective, self.rough.rtol, self.columns
+        objective, rtol, columns = self.density.objective, self.density.rough.rtol, self.columns
         ws, out = ws.copy(), ["" for _ in thetas]
         found: dict[int, tuple[Array, Array]] = {}
         left = list(range(len(thetas)))

@@ -39,7 +39,9 @@ __all__ = ["LARGEST_MISMATCH", "Bend", "Split", "bends_at", "split_by", "split_o
 # what is as good as linear
 LARGEST_MISMATCH, _WORTH, _LINEAR = 1.5, 0.25, 0.15
 # at how many places of the posterior the rows are bent; draws of each at which the approximation is held against them
-_POINTS, _DRAWS = 5, 40
+_POINTS, _DRAWS = 4, 30
+# of a residual, from one standard deviation of one parameter on top of one of another: what bends less is straight
+_STRAIGHT = 0.02
 # standard deviations between modes from which they are modes of that parameter
 _APART = 4.0
 # of what Laplace's approximation is off at one draw: what is further off counts as this far
@@ -109,11 +111,15 @@ def split_of(
 
 
 def bends_at(density: WithoutDays, mean: Array, covariance: Array, *, seed: int) -> list[Bend]:
-    """The rows to second order at some draws of a normal approximation, each with its most likely days; see :func:`split_of`."""
-    objective, columns = density.objective, density.columns
+    """The rows to second order at some draws of a normal approximation, each with its most likely days; see :func:`split_of`.
+
+    At the first of them every parameter is moved, at the others those that bent anything there.
+    """
+    density, objective, columns = density.rough, density.objective, density.columns
     random = np.random.default_rng([seed, 0])
     root, sd = np.linalg.cholesky(covariance), np.sqrt(np.diag(covariance))
     count, why, out = objective.residual_count, "", []
+    bending: Whole = np.arange(mean.size)
 
     def slopes(theta: Array) -> Array | None:
         found = objective.evaluate(theta, gradient=True, rtol=density.rtol)
@@ -130,8 +136,14 @@ def bends_at(density: WithoutDays, mean: Array, covariance: Array, *, seed: int)
         first = here.jacobian[:count, columns]
 
         turned = partial(_turned, slopes, theta, first, columns, sd)
-        made = np.array(on_all_cores(turned, range(mean.size))).transpose(1, 0, 2)
-        out.append(Bend(here.residuals[:count], first, 0.5 * (made + made.transpose(0, 2, 1))))
+        made = np.zeros((count, mean.size, mean.size))
+        if bending.size:
+            made[:, bending] = np.array(on_all_cores(turned, bending.tolist())).transpose(1, 0, 2)
+        made = 0.5 * (made + made.transpose(0, 2, 1))
+        bending = bending[(np.abs(made) * np.outer(sd, sd) > _STRAIGHT).any(axis=(0, 2))[bending]]
+        made[:, np.setdiff1d(np.arange(mean.size), bending)] = 0.0
+        made[:, :, np.setdiff1d(np.arange(mean.size), bending)] = 0.0
+        out.append(Bend(here.residuals[:count], first, made))
         if len(out) == _POINTS:
             break
     if not out:
@@ -172,39 +184,41 @@ def split_by(
     """
     size = bends[0].slopes.shape[1]
     random = np.random.default_rng([seed, 1])
+    bending = np.any([(bend.second != 0).any(axis=(0, 1)) for bend in bends], axis=0)
     outer = list(first)
     while True:
         # fresh ones every time: what is best for the same few draws is not best for others
         half = random.standard_normal((_DRAWS, size))
         normals = np.concatenate([half, -half])
         inner = np.setdiff1d(np.arange(size), outer)
-        off = [_off(bend, inner, normals) for bend in bends]
+        bent = np.flatnonzero(bending[inner])
+        off = [_off(bend, inner, bent, normals) for bend in bends]
         mismatch = float(np.median([now for now, _ in off]))
         then = np.median([each for _, each in off], axis=0)
         gain = mismatch - float(then.min(initial=mismatch))
         if not inner.size or mismatch <= _LINEAR or (mismatch <= most and gain < _WORTH):
             return Split(np.sort(np.array(outer, np.intp)), inner, mismatch)
-        outer.append(int(inner[np.argmin(then)]))
+        outer.append(int(inner[bent[np.argmin(then)]]))
 
 
-def _off(bend: Bend, inner: Whole, normals: Array) -> tuple[float, Array]:
-    """The mismatch, and what would be left of it without each of the inner parameters, shape (n_inner,)."""
-    if not inner.size:
+def _off(bend: Bend, inner: Whole, bent: Whole, normals: Array) -> tuple[float, Array]:
+    """The mismatch, and what would be left of it without each of those inner parameters that bend, shape (n_bent,)."""
+    if not bent.size:
         return 0.0, np.empty(0)
-    slopes, second = bend.slopes[:, inner], bend.second[:, inner[:, None], inner]
+    slopes, second = bend.slopes[:, inner], bend.second[:, inner[bent][:, None], inner[bent]]
     covariance = np.linalg.inv(slopes.T @ slopes + np.eye(inner.size))
     draws = normals[:, inner] @ np.linalg.cholesky(covariance).T
-    along = np.matmul(second, draws.T).transpose(2, 0, 1)
-    bent = 0.5 * np.einsum("kri,ki->kr", along, draws)
-    straight = draws @ slopes.T
-    now = (bent * (bend.residuals + straight) + 0.5 * bent**2).sum(axis=1)
+    straight, moved = draws @ slopes.T, draws[:, bent]
+    along = np.matmul(second, moved.T).transpose(2, 0, 1)
+    curved = 0.5 * np.einsum("kri,ki->kr", along, moved)
+    now = (curved * (bend.residuals + straight) + 0.5 * curved**2).sum(axis=1)
     # all others follow a parameter that is set back
-    follow = covariance / np.diag(covariance)
-    twice = np.einsum("rij,ij->rj", second @ follow, follow)
-    back = draws[:, None, :]
-    bent_then = bent[:, :, None] - back * (along @ follow) + 0.5 * back**2 * twice
+    follow = (covariance / np.diag(covariance))[:, bent]
+    twice = np.einsum("rij,ij->rj", second @ follow[bent], follow[bent])
+    back = moved[:, None, :]
+    curved_then = curved[:, :, None] - back * (along @ follow[bent]) + 0.5 * back**2 * twice
     straight_then = straight[:, :, None] - back * (slopes @ follow)
-    then = (bent_then * (bend.residuals[:, None] + straight_then) + 0.5 * bent_then**2).sum(axis=1)
+    then = (curved_then * (bend.residuals[:, None] + straight_then) + 0.5 * curved_then**2).sum(axis=1)
     return float(_spread(now)), np.asarray(_spread(then))
 
 

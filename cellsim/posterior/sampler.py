@@ -169,7 +169,7 @@ def weighed(
     modes = [
         (np.append(each.theta, np.zeros(size - each.theta.size)), each.covariance) for each in mixture.modes
     ]
-    mean, precision = normal_near(density, modes[0][0], seed=first)
+    mean, precision = normal_near(density.rough, modes[0][0], seed=first)
     columns = density.columns
     around = []
     for theta, covariance in modes:

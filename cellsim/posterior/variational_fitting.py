@@ -100,7 +100,7 @@ def variational_approximation(
 
 
 def normal_near(
-    density: WithoutDays, theta: Array, *, seed: int, rounds: int = 10, points: int = 16
+    density: WithoutDays, theta: Array, *, seed: int, rounds: int = 6, points: int = 12
 ) -> tuple[Array, Array]:
     """Mean and precision of the variational approximation alone, to start from.
 

@@ -11,6 +11,7 @@ from small_cases import decay, straight_line, tiny_case
 
 from cellsim.case.case import Case
 from cellsim.errors import CalibrationError, CutShortError
+from cellsim.likelihood.formulation import objective_of
 from cellsim.likelihood.marginal_days import WithoutDays
 from cellsim.posterior import collapsed
 from cellsim.posterior.collapsed_proposal import (
@@ -24,7 +25,7 @@ from cellsim.posterior.collapsed_proposal import (
 )
 from cellsim.posterior.convergence import arviz
 from cellsim.posterior.fitting import calibrate
-from cellsim.posterior.inner_parameters import Bend, split_by
+from cellsim.posterior.inner_parameters import Bend, bends_at, split_by
 from cellsim.posterior.posterior import Posterior, sample
 from cellsim.posterior.weighted_draws import Weighted
 
@@ -204,6 +205,25 @@ def test_parameters_that_bend_only_together_lose_one_of_them() -> None:
     assert found.outer.tolist() in ([1], [2]) and found.mismatch == 0
     nothing = split_by([Bend(np.ones(4), slopes, np.zeros((4, 4, 4)))], seed=1)
     assert nothing.outer.size == 0 and nothing.inner.size == 4
+
+
+def test_rows_to_second_order_are_their_closed_form() -> None:
+    """y = 10 + a + 2 b c + x, sd 0.5: only b and c bend, together, by 2 / 0.5; what does not bend is nought at every place."""
+    case = tiny_case(
+        "x = 0; x' = 1",
+        {"y": ("10 + a + 2*b*c + x", 0.5, "normal")},
+        [("y", 0.0, 11.0), ("y", 1.0, 11.3)],
+        {name: ("normal", 0.0, 1.0) for name in "abc"},
+    )
+    density = WithoutDays(objective_of(case), 1e-6)
+    bends = bends_at(density, np.zeros(3), 0.5 * np.eye(3), seed=1)
+    names = [density.objective.names.index(name) for name in "abc"]
+    for bend in bends:
+        closed = np.zeros((3, 3))
+        closed[1, 2] = closed[2, 1] = 4.0
+        assert bend.second[:, names][:, :, names] == pytest.approx(np.stack([closed, closed]), abs=1e-3)
+        assert np.all(bend.second[:, names[0]] == 0) and np.all(bend.second[:, :, names[0]] == 0)
+    assert split_by(bends, seed=1).outer.tolist() in ([names[1]], [names[2]])
 
 
 def test_where_nothing_is_inner_chains_are_made_and_say_so() -> None:
