@@ -51,8 +51,9 @@ class Suite:
 
 def _suites() -> Sequence[Suite]:
     from benchmarks import conformance_petab as petab
+    from benchmarks import conformance_sbml as sbml
 
-    return (Suite(petab.cases, petab.judged, petab.warm),)
+    return Suite(petab.cases, petab.judged, petab.warm), Suite(sbml.cases, sbml.judged, sbml.warm)
 
 
 def _child(

@@ -34,6 +34,9 @@ _NUMBERS: dict[str, Callable[..., float]] = {
     "asin": math.asin,
     "acos": math.acos,
     "atan": math.atan,
+    "asinh": math.asinh,
+    "acosh": math.acosh,
+    "atanh": math.atanh,
     "recip": lambda x: 1.0 / x,
 }
 _LARGEST_UNROLLED_POWER = 64

@@ -29,8 +29,10 @@ __all__ = [
     "bracketed",
     "formula_text",
     "from_ast",
+    "is_rate_symbol",
     "literal",
     "parse_formula",
+    "rate_symbol",
     "to_ast",
 ]
 
@@ -413,6 +415,7 @@ def from_ast(
     where: str = "",
     functions: Functions | None = None,
     local: Mapping[str, sp.Basic] | None = None,
+    rates: bool = False,
 ) -> sp.Basic:
     """Turn libsbml's tree into a sympy expression.
 
@@ -426,6 +429,8 @@ def from_ast(
         Function definitions to be inlined, by name: (argument names, libsbml's tree of the body).
     local : mapping of str to sympy.Basic
         Names that stand for something else in this formula (local parameters of a reaction).
+    rates : bool
+        Whether rates of change may stand in it, as :func:`rate_symbol`, for whoever reads a whole model to replace.
 
     Returns
     -------
@@ -436,7 +441,7 @@ def from_ast(
     ------
     ModelError
         A function that does not exist, or with the wrong number of arguments, or that has no
-        counterpart in an ordinary differential equation (delay, rateOf).
+        counterpart in an ordinary differential equation (delay; rateOf outside a model).
     """
     place = f" of {where}" if where else ""
     try:
@@ -452,6 +457,8 @@ def from_ast(
             f"A condition in the formula{place} compares more than {_MOST_PIECES} combinations of pieces. "
             "Give piecewise terms, abs and % inside it names of their own (a := abs(x - 5)), and compare these."
         ) from None
+    if not rates and any(is_rate_symbol(each) for each in value.free_symbols):
+        raise _no_counterpart(place, "rateOf", "")
     if too_large:
         raise ModelError(f"The formula{place} comes to too large a number for any computer.")
     if unreal:
@@ -469,6 +476,10 @@ def _height(value: sp.Basic) -> int:
 
 
 def _convert(node: Any, place: str, functions: Functions, local: Mapping[str, sp.Basic]) -> sp.Basic:
+    if _is_rate_of(node):
+        of = local.get(node.getChild(0).getName(), sp.Symbol(node.getChild(0).getName()))
+        if isinstance(of, sp.Symbol):
+            return rate_symbol(of.name)
     leaf = _leaf(node, place)
     if leaf is not None:
         return local.get(leaf.name, leaf) if isinstance(leaf, sp.Symbol) and leaf is not TIME else leaf
@@ -487,12 +498,7 @@ def _convert(node: Any, place: str, functions: Functions, local: Mapping[str, sp
     if node.getType() != libsbml.AST_FUNCTION:
         symbols = {libsbml.AST_FUNCTION_DELAY: "delay", libsbml.AST_FUNCTION_RATE_OF: "rateOf"}
         symbol = symbols.get(node.getType(), name or libsbml.formulaToL3String(node))
-        # SBML lets any text stand inside such a symbol
-        written = f", written as {name!r}," if name not in ("", symbol) else ","
-        raise ModelError(
-            f"The formula{place} uses {symbol!r}{written} which an ordinary differential equation cannot hold "
-            "here. Rewrite the formula without it."
-        )
+        raise _no_counterpart(place, symbol, name)
     if name not in functions:
         raise ModelError(
             f"The formula{place} calls a function {name!r} that does not exist. "
@@ -514,6 +520,42 @@ def _convert(node: Any, place: str, functions: Functions, local: Mapping[str, sp
             "Give its parts names of their own (a := f(x)) and use these."
         )
     return whole
+
+
+def rate_symbol(name: str) -> sp.Symbol:
+    """What stands for the rate of change of a quantity until the equations are known; no quantity has a blank in its name.
+
+    Examples
+    --------
+    >>> rate_symbol("x")
+    rateOf x
+    """
+    return sp.Symbol(f"rateOf {name}")
+
+
+def is_rate_symbol(symbol: sp.Basic) -> bool:
+    """Whether a symbol is one of :func:`rate_symbol`."""
+    return isinstance(symbol, sp.Symbol) and symbol.name.startswith("rateOf ")
+
+
+def _no_counterpart(place: str, symbol: str, name: str) -> ModelError:
+    # SBML lets any text stand inside such a symbol
+    written = f", written as {name!r}," if name not in ("", symbol) else ","
+    return ModelError(
+        f"The formula{place} uses {symbol!r}{written} which an ordinary differential equation cannot hold "
+        "here. Rewrite the formula without it."
+    )
+
+
+def _is_rate_of(node: Any) -> bool:
+    """Whether a node is the rate of change of one quantity."""
+    import libsbml
+
+    return (
+        node.getType() == libsbml.AST_FUNCTION_RATE_OF
+        and node.getNumChildren() == 1
+        and node.getChild(0).getType() == libsbml.AST_NAME
+    )
 
 
 def _is_larger(value: sp.Basic, most: int) -> bool:

@@ -7,8 +7,8 @@ from typing import Any
 import sympy as sp
 
 from cellsim.errors import CellsimError, ModelError, Problem
-from cellsim.model.content import Event
 from cellsim.model.formulas import as_condition, as_number, from_ast
+from cellsim.model.sbml_events import SbmlEvent
 from cellsim.model.sbml_units import KINDS, text_of_definition
 
 __all__ = ["SbmlFormulas"]
@@ -32,7 +32,7 @@ class SbmlFormulas:
         self.rates: dict[str, sp.Expr] = {}
         self.rules: dict[str, sp.Expr] = {}
         self.starts: dict[str, sp.Expr] = {}
-        self.events: list[Event] = []
+        self.events: list[SbmlEvent] = []
 
     def refuse(self, what: str, remedy: str = "") -> None:
         """Note something that cannot be carried over."""
@@ -86,7 +86,11 @@ class SbmlFormulas:
             return sp.Integer(0)
         try:
             return from_ast(
-                node, where=where, functions=self.functions, local={**self.constants, **(local or {})}
+                node,
+                where=where,
+                functions=self.functions,
+                local={**self.constants, **(local or {})},
+                rates=True,
             )
         except ModelError as trouble:
             self.problems.extend(trouble.problems)
@@ -132,12 +136,6 @@ class SbmlFormulas:
     def _read_events(self) -> None:
         for i, event in enumerate(self.model.getListOfEvents()):
             name = event.getId() or f"event_{i + 1}"
-            if event.isSetDelay():
-                self.refuse(
-                    f"Event {name} is delayed, which is not supported.", "Write its instant into the trigger."
-                )
-            if event.isSetPriority():
-                self.refuse(f"Event {name} has a priority, which is not supported.")
             trigger = event.getTrigger()
             if trigger is None or trigger.getMath() is None:
                 self.refuse(f"Event {name} has no trigger.")
@@ -148,30 +146,23 @@ class SbmlFormulas:
                 (each.getVariable(), self.number(each.getMath(), f"event {name}"))
                 for each in event.getListOfEventAssignments()
             )
-            initially = bool(trigger.getInitialValue()) if trigger.isSetInitialValue() else True
-            self.events.append(Event(name, condition, assignments, initially))
-            others = [
-                each
-                for each in self.model.getListOfEvents()
-                if each is not event and each.getId() != event.getId()
-            ]
-            set_by_others = {one.getVariable() for each in others for one in each.getListOfEventAssignments()}
-            read = self._names_behind(*(value for _, value in assignments))
-            if not event.getUseValuesFromTriggerTime() and read & set_by_others:
-                self.refuse(
-                    f"Event {name} computes its new values only after other events of its instant, which set "
-                    f"{', '.join(sorted(read & set_by_others))}; that is not supported.",
-                    "All events of one instant start from the same values (useValuesFromTriggerTime is true).",
+            delay, priority = event.getDelay(), event.getPriority()
+            self.events.append(
+                SbmlEvent(
+                    name,
+                    condition,
+                    assignments,
+                    bool(trigger.getInitialValue()) if trigger.isSetInitialValue() else True,
+                    self.number(delay.getMath(), f"delay of event {name}") if delay is not None else None,
+                    self.number(priority.getMath(), f"priority of event {name}")
+                    if priority is not None
+                    else None,
+                    bool(trigger.getPersistent()) if trigger.isSetPersistent() else True,
+                    bool(event.getUseValuesFromTriggerTime()),
                 )
-            waits_for = self._names_behind(condition) & set_by_others
-            if trigger.isSetPersistent() and not trigger.getPersistent() and waits_for:
-                self.refuse(
-                    f"Event {name} is called off if another event of its instant undoes its trigger (it is not "
-                    f"persistent, and others set {', '.join(sorted(waits_for))}); that is not supported.",
-                    "Make its trigger persistent.",
-                )
+            )
 
-    def _names_behind(self, *formulas: sp.Basic) -> set[str]:
+    def names_behind(self, *formulas: sp.Basic) -> set[str]:
         """Names that formulas read, those of the rules they read included."""
         found: set[str] = set()
         waiting = {symbol.name for each in formulas for symbol in each.free_symbols}

@@ -6,15 +6,17 @@ What cannot be carried over exactly is refused by name, all of it at once; nothi
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import sympy as sp
 
 from cellsim.errors import ModelError, Problem, did_you_mean
 from cellsim.model.content import TIME, Assignment, Parameter, State, in_order_of_use, settle_starts
-from cellsim.model.formulas import RESERVED, literal
+from cellsim.model.formulas import RESERVED, is_rate_symbol, literal
 from cellsim.model.native import c_numbers, refuse_hostile_xml
 from cellsim.model.notes import text_of_notes
+from cellsim.model.sbml_events import SbmlEvent, plain_events
 from cellsim.model.sbml_formulas import SbmlFormulas
 from cellsim.model.sbml_units import definition_text, identifier
 
@@ -90,6 +92,9 @@ class _SbmlReading(SbmlFormulas):
         self.parameters: list[Parameter] = []
         self.states: list[State] = []
         self.assignments: list[Assignment] = []
+        self.amounts: dict[
+            str, tuple[str, sp.Symbol]
+        ] = {}  # species to the state of its amount, and its compartment
 
     def _changed_by_events(self) -> set[str]:
         return {name for event in self.events for name, _ in event.assignments}
@@ -124,9 +129,7 @@ class _SbmlReading(SbmlFormulas):
             sides += [(1, each) for each in reaction.getListOfProducts()]
             for sign, each in sides:
                 species = self.model.getSpecies(each.getSpecies())
-                count = self.constants.get(each.getId()) if each.getId() else None
-                if count is None:
-                    count = self._stoichiometry(each, name)
+                count = self._stoichiometry(each, name)
                 if species is None or species.getBoundaryCondition() or count is None:
                     continue
                 factor = species.getConversionFactor() or overall
@@ -135,29 +138,36 @@ class _SbmlReading(SbmlFormulas):
         return changes
 
     def _read_stoichiometries(self) -> None:
+        """Numbers of molecules: plain ones stand in formulas as numbers, those that something sets are quantities."""
         for reaction in self.model.getListOfReactions():
             for each in (*reaction.getListOfReactants(), *reaction.getListOfProducts()):
-                count = self._stoichiometry(each, reaction.getId())
-                if each.getId() and count is not None:
-                    self.constants[each.getId()] = count
+                name = each.getId()
+                if name and not self._is_set(name) and math.isfinite(each.getStoichiometry()):
+                    self.constants[name] = _count(each.getStoichiometry())
+
+    def _is_set(self, name: str) -> bool:
+        """Whether a rule, an initial assignment or an event gives a quantity its value."""
+        return (
+            self.model.getInitialAssignment(name) is not None
+            or self.model.getRule(name) is not None
+            or any(each.getEventAssignment(name) is not None for each in self.model.getListOfEvents())
+        )
 
     def _stoichiometry(self, reference: Any, reaction: str) -> sp.Expr | None:
-        name, species = reference.getId(), reference.getSpecies()
-        fixed = (
-            self.model.getInitialAssignment(name) is None and self.model.getRule(name) is None
-            if name
-            else True
-        )
-        changing = name and any(
-            each.getEventAssignment(name) is not None for each in self.model.getListOfEvents()
-        )
-        value = reference.getStoichiometry()
-        if not fixed or changing or reference.isSetStoichiometryMath() or not math.isfinite(value):
-            said = f"In reaction {reaction} the number of {species} is not fixed, which is not supported."
-            if not any(problem.what == said for problem in self.problems):
-                self.refuse(said)
+        name = reference.getId()
+        if name and name in self.constants:
+            return self.constants[name]
+        if name and self._is_set(name):
+            value = _value(reference.getStoichiometry(), reference.isSetStoichiometry())
+            self._quantity(name, reference, value, "dimensionless", None)
+            return sp.Symbol(name)
+        if not math.isfinite(reference.getStoichiometry()):
+            self.refuse(
+                f"In reaction {reaction} the number of {reference.getSpecies()} has no value.",
+                "Give it a stoichiometry.",
+            )
             return None
-        return sp.Integer(int(value)) if float(value).is_integer() else sp.Float(value)
+        return _count(reference.getStoichiometry())
 
     def _fresh(self, name: str) -> str:
         while self.model.getElementBySId(name) is not None or name in self.local_names:
@@ -200,17 +210,8 @@ class _SbmlReading(SbmlFormulas):
             self.frozen.add(name)
 
     def _read_quantities(self, changes: dict[str, sp.Expr]) -> None:
-        moving = self.rates.keys() | self.rules.keys() | self._changed_by_events()
         for box in self.model.getListOfCompartments():
             name = box.getId()
-            if name in moving and any(
-                each.getCompartment() == name and not _is_amount(each, box)
-                for each in self.model.getListOfSpecies()
-            ):
-                self.refuse(
-                    f"Compartment {name} changes its size while species in it are concentrations.",
-                    "Write these species as amounts (substanceOnly species).",
-                )
             sized = box.isSetSize() or name in self.starts or name in self.rules
             if not sized and _dimensions(box) == 0:
                 continue
@@ -242,10 +243,38 @@ class _SbmlReading(SbmlFormulas):
         unit = substance
         if not amount:
             unit = self.quotient(substance, self.unit(box.getUnits() or self._default_size_unit(box)))
-        rate = None
+        change = None
         if not species.getBoundaryCondition() and not species.getConstant() and name in changes:
-            rate = changes[name] / (1 if amount else size)
+            change = changes[name]
+        moving = self.rates.keys() | self.rules.keys() | self._changed_by_events()
+        if not amount and box.getId() in moving and name not in self.rates.keys() | self.rules.keys():
+            self._read_amount(species, value, change, substance, unit)
+            return
+        rate = change / (1 if amount else size) if change is not None else None
         self._quantity(name, species, value, unit, rate)
+
+    def _read_amount(
+        self, species: Any, value: sp.Expr | None, change: sp.Expr | None, substance: str, unit: str
+    ) -> None:
+        """A species in a compartment that changes its size: its amount is what reactions change, its concentration follows."""
+        name = species.getId()
+        size = sp.Symbol(species.getCompartment())
+        amount = self._fresh(f"amount_of_{name}")
+        start = self.starts.get(name, value)
+        if start is None:
+            self.refuse(f"{name} has no value.", f"Give it one: {name} = ...")
+            return
+        self.states.append(
+            State(
+                amount,
+                start * size,
+                change if change is not None else sp.Integer(0),
+                substance,
+                *_words(species),
+            )
+        )
+        self.assignments.append(Assignment(name, sp.Symbol(amount) / size, unit, *_words(species)))
+        self.amounts[name] = (amount, size)
 
     # -------------------------------------------------------------- the whole
 
@@ -253,6 +282,10 @@ class _SbmlReading(SbmlFormulas):
         self._read_stoichiometries()
         self.read_formulas()
         self._read_quantities(self._read_reactions())
+        self.events = [self._on_amounts(each) for each in self.events]
+        self._replace_rates()
+        events, remembered = plain_events(self.events, self.names_behind, self._fresh)
+        self.states += remembered
         self._refuse_bad_names()
         if self.problems:
             raise ModelError(self.problems)
@@ -267,13 +300,80 @@ class _SbmlReading(SbmlFormulas):
             "states": states,
             "parameters": tuple(self.parameters),
             "assignments": in_order_of_use(assignments),
-            "events": tuple(self.events),
+            "events": events,
             "units": tuple(
                 (name, text if text != name else definition_text(text)) for name, text in units.items()
             ),
             "time_unit": self.unit(self.model.getTimeUnits()),
             "note": text_of_notes(self.model.getNotesString()),
         }
+
+    def _on_amounts(self, event: SbmlEvent) -> SbmlEvent:
+        """An event that sets a concentration in a compartment of changing size sets the amount there."""
+        sizes = {
+            name: value
+            for name, value in event.assignments
+            if name in {str(size) for _, size in self.amounts.values()}
+        }
+        assignments = []
+        for name, value in event.assignments:
+            if name in self.amounts:
+                amount, size = self.amounts[name]
+                # the concentration that is set is that in the size which the same event may set
+                assignments.append((amount, value * sizes.get(size.name, size)))
+            else:
+                assignments.append((name, value))
+        return replace(event, assignments=tuple(assignments))
+
+    def _replace_rates(self) -> None:
+        """Put the rates of change themselves where formulas ask for them."""
+        known = {each.name: each.rate for each in self.states}
+        known |= {each.name: sp.Integer(0) for each in self.parameters}
+        formulas = {each.name: each.formula for each in self.assignments}
+        for name, (amount, size) in self.amounts.items():
+            if size.name in known:
+                known[name] = (known[amount] - sp.Symbol(name) * known[size.name]) / size
+
+        def replaced(where: str, formula: Any, inside: tuple[str, ...] = ()) -> Any:
+            found = {}
+            for symbol in (each for each in formula.free_symbols if is_rate_symbol(each)):
+                name = symbol.name.removeprefix("rateOf ")
+                if name in self.frozen:
+                    found[symbol] = sp.Integer(0)
+                elif name in inside:
+                    self.refuse(
+                        f"The rates of change {' -> '.join((*inside, name))} are asked of each other in a circle."
+                    )
+                    found[symbol] = sp.Integer(0)
+                elif name in known:
+                    found[symbol] = replaced(where, known[name], (*inside, name))
+                else:
+                    what = "which a rule sets" if name in formulas else "which the model does not have"
+                    self.refuse(
+                        f"{where} asks for the rate of change of {name!r}, {what}.", "Write the rate itself."
+                    )
+                    found[symbol] = sp.Integer(0)
+            return formula.xreplace(found) if found else formula
+
+        self.states = [
+            replace(each, initial=replaced(each.name, each.initial), rate=replaced(each.name, each.rate))
+            for each in self.states
+        ]
+        self.assignments = [
+            replace(each, formula=replaced(each.name, each.formula)) for each in self.assignments
+        ]
+        self.events = [
+            replace(
+                each,
+                trigger=replaced(f"event {each.name}", each.trigger),
+                assignments=tuple(
+                    (name, replaced(f"event {each.name}", value)) for name, value in each.assignments
+                ),
+                delay=None if each.delay is None else replaced(f"event {each.name}", each.delay),
+                priority=None if each.priority is None else replaced(f"event {each.name}", each.priority),
+            )
+            for each in self.events
+        ]
 
     def _refuse_bad_names(self) -> None:
         known = {s.name for s in self.states} | {p.name for p in self.parameters}
@@ -311,6 +411,10 @@ def _is_amount(species: Any, box: Any) -> bool:
 
 def _dimensions(box: Any) -> float:
     return float(box.getSpatialDimensionsAsDouble()) if box.isSetSpatialDimensions() else 3.0
+
+
+def _count(value: float) -> sp.Expr:
+    return sp.Integer(int(value)) if float(value).is_integer() else sp.Float(value)
 
 
 def _value(value: float, known: bool) -> sp.Expr | None:
