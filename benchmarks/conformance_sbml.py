@@ -100,7 +100,9 @@ def _factors(text: str, wanted: dict[str, str], found: Any) -> dict[str, Any]:
     for each in (model.getSpecies(k) for k in range(model.getNumSpecies())):
         box = model.getCompartment(each.getCompartment())
         # where a compartment has no size, the symbol is the amount
-        sized = box is not None and not (box.isSetSpatialDimensions() and box.getSpatialDimensionsAsDouble() == 0)
+        sized = box is not None and not (
+            box.isSetSpatialDimensions() and box.getSpatialDimensionsAsDouble() == 0
+        )
         own = each.getHasOnlySubstanceUnits() or not sized
         name = each.getId()
         if (name in amounts) == own or box is None or not (name in amounts or name in concentrations):

@@ -26,7 +26,7 @@ __all__ = ["SbmlEvent", "plain_events"]
 _PLACES = 4
 # an instant that no clock reaches, and what is taken for it
 _NEVER, _LATE = sp.Float(1e18), sp.Float(1e17)
-_HALF = sp.Rational(1, 2)
+_NOUGHT, _HALF = sp.Integer(0), sp.Rational(1, 2)
 _LOWEST = sp.Float(-1e300)
 
 
@@ -118,7 +118,7 @@ class _Plain:
         self.states: list[State] = []
         self.kept: dict[str, dict[str, sp.Symbol]] = {}  # by event: target to the value kept for it
 
-    def remember(self, name: str, start: sp.Expr = sp.Integer(0)) -> sp.Symbol:
+    def remember(self, name: str, start: sp.Expr = _NOUGHT) -> sp.Symbol:
         """A state that only events change."""
         own = self.fresh(name)
         self.states.append(State(own, start, sp.Integer(0)))
@@ -187,7 +187,7 @@ class _Plain:
             self.events.append(
                 Event(
                     self.fresh(f"{event.name}_due_{k + 1}"),
-                    TIME >= due,
+                    sp.Ge(TIME, due),
                     (*self._acts(event, wait, kept[k]), (due.name, _NEVER)),
                 )
             )

@@ -85,7 +85,9 @@ def test_a_species_in_a_growing_box_thins_as_the_closed_form_says() -> None:
 
 def test_a_concentration_and_its_box_set_together_are_both_what_was_set() -> None:
     """Witness: the assignments themselves (libRoadRunner keeps the amount that was set for the old size)."""
-    text = "compartment c = 1; species A in c = 2; species B in c = 0; A -> B; 0; at (time >= 3): A = 5, c = 4"
+    text = (
+        "compartment c = 1; species A in c = 2; species B in c = 0; A -> B; 0; at (time >= 3): A = 5, c = 4"
+    )
     found = cs.simulate(cs.load_model(text), cs.Schedule(), [2.0, 4.0])
     assert found["A"] == pytest.approx([2.0, 5.0])
     assert found["c"] == pytest.approx([1.0, 4.0])
