@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from cellsim.case.grading import scales_checked
 from cellsim.case.records import SCORED, Censored, Measurement, Visit, problem_at
 from cellsim.dates import ONE_INSTANT, apart
-from cellsim.delimited import read_number
+from cellsim.delimited import read_number, read_table_text
 from cellsim.errors import Problem, UnitError, did_you_mean
 from cellsim.petab.tables import number_text
 from cellsim.units import conversion_factor
@@ -252,6 +252,7 @@ def _unseen(case: Case) -> Iterator[Problem]:
             what=what,
             remedy="Is a day or a date wrong?",
             file=_file_of(case),
+            row=_row_of(case, late[0].day),
             column="time",
             severity="doubt",
         )
@@ -260,6 +261,12 @@ def _unseen(case: Case) -> Iterator[Problem]:
 def _file_of(case: Case) -> str:
     """Where the infusions stand."""
     return next((name for name in case.files if name.startswith("experiment")), "")
+
+
+def _row_of(case: Case, day: float) -> int | None:
+    """The row of the infusions of a day."""
+    rows = read_table_text(case.files.get(_file_of(case), ""), "\t").rows
+    return next((row for row, cells in rows if cells.get("time", "").strip() == number_text(day)), None)
 
 
 def _timing(case: Case, visit: Visit) -> Iterator[Problem]:

@@ -24,6 +24,8 @@ LARGEST_RATIO = 300.0
 
 # cells a person is given: fewer are taken for millions
 _FEWEST_CELLS = 1e4
+# values beside one that may be a slip of a decimal point, how far it then lies from them, and a share that is no fraction
+_ENOUGH, _TENFOLD, _SMALL_PERCENT = 2, 5.0, 1.5
 # of a logarithm, and relative: a factor of ten either way, and better than any laboratory
 _WIDEST, _NARROWEST = 1.2, 2e-3
 # standard deviations of its prior that a nominal value lies off, and of a logarithm that a prior may have
@@ -87,7 +89,7 @@ def _values(analyte: Analyte, rows: list[Measurement | Censored]) -> Iterator[Pr
                 f"any other time (nearest: {near:g})."
             )
             yield problem_at(row, what, "Is a unit or a decimal point wrong?", "doubt", column=column)
-        elif reason := _off_limits(analyte, value):
+        elif reason := _off_limits(analyte, value) or _off_others(analyte, value, others):
             what = f"{row.observable} = {value:g} {row.unit} at {row.visit or f'day {row.day:g}'}: {reason}."
             remedy = "Is a unit or a decimal point wrong, here or in the limits?"
             yield problem_at(row, what, remedy, "doubt", column=column)
@@ -111,6 +113,28 @@ def _off_limits(analyte: Analyte, value: float) -> str:
             apart = lower / value if factor > 1 else value / upper
             if apart > 10 and lower / 2 <= value * factor <= 2 * upper:
                 return f"{factor:g} times it lies by the reference range ({limits}); {words}?"
+    return ""
+
+
+def _off_others(analyte: Analyte, value: float, others: list[float]) -> str:
+    """How far a value is from all others and from the reference range, where these lie together; empty where they do not."""
+    if len(others) < _ENOUGH:
+        return ""
+    percent = analyte.unit.strip() == "%"
+    if (
+        percent
+        and value <= 1
+        and min(others) > _SMALL_PERCENT
+        and min(others) / 2 <= 100 * value <= 2 * max(others)
+    ):
+        return "100 times it lies by the other values; a fraction among per cents?"
+    if not analyte.lower or not analyte.upper or analyte.lower < 0:
+        return ""
+    lowest, highest = min(*others, analyte.lower), max(*others, analyte.upper)
+    far = max(_TENFOLD, 2 * highest / lowest)
+    if value > far * highest or value < lowest / far:
+        apart = value / highest if value > highest else value / lowest
+        return f"{_times(apart)} of what it is at any other time and in the reference range ({analyte.range_text})"
     return ""
 
 

@@ -257,6 +257,7 @@ class _DoseReading:
             if steps and (last := list(steps.values())[-1])[0] > 0:
                 what = f"{rate} is never set back to 0."
                 self.complain(last[1], what, "Add the row that ends the infusion.", column="conditionId")
+                found += [each for each, _ in told]  # which are no doses without a rate
                 continue
             if told:
                 found += [each for each, _ in told]

@@ -13,7 +13,7 @@ from cellsim.errors import Problem
 from cellsim.spreadsheets.date_forms import is_date_text, numeric_date, plain_date
 from cellsim.spreadsheets.sheet import Cell, Sheet
 
-__all__ = ["CellReader"]
+__all__ = ["CellReader", "plain_power"]
 
 _NUMBER = re.compile(r"[+-]?(\d+([.,]\d*)?|[.,]\d+)([eE][+-]?\d+)?", re.ASCII)
 _SIGNED = re.compile(r"(<=?|>=?|\N{LESS-THAN OR EQUAL TO}|\N{GREATER-THAN OR EQUAL TO})\s*(.+)")
@@ -36,7 +36,7 @@ _PERHAPS_NOTHING = {
 """What is taken for an empty cell, and what else it may say."""
 _NO_LIMIT = re.compile(
     r"(<|\N{LESS-THAN OR EQUAL TO})\s*(l?lo[dq]|dl|mdl|[a-z ]*limit[a-z ]*)|l?lo[dq]|bl[lodq]+|bdl|bld|undetect\w*|"
-    r"not detect\w*|non[- ]?detect\w*|below .*|neg\.?|negative?|traces?|nachweisgrenze|n\.?n\.?",
+    r"not detect\w*|non[- ]?detect\w*|below [^0-9]*|neg\.?|negative?|traces?|nachweisgrenze|n\.?n\.?",
     re.IGNORECASE,
 )
 _FLAGGED = re.compile(
@@ -129,7 +129,7 @@ class CellReader:
         """The number of a cell, or of a part of its text; complained about when there is none."""
         if text is None and isinstance(cell.value, float):
             return cell.value
-        plain = (cell.text if text is None else text).strip()
+        plain = plain_power((cell.text if text is None else text).strip())
         if not _NUMBER.fullmatch(plain):
             self.complain(cell, f"{plain!r} is not a number.", _instead(plain))
             return None
@@ -312,6 +312,19 @@ class CellReader:
                     what,
                     "Compare it with the source, and write all dates as 2023-10-06.",
                 )
+
+
+def plain_power(text: str) -> str:
+    """A text with a power of ten that is written out, 1.2 x 10^8, as computers write it.
+
+    Examples
+    --------
+    >>> plain_power("1.2 x 10^8 cells")
+    '1.2e8 cells'
+    """
+    return re.sub(
+        r"(?<=\d)\s*[x*\N{MULTIPLICATION SIGN}\N{MIDDLE DOT}]\s*10\s*(?:\^|\*\*)\s*(\d{1,2})", r"e\1", text
+    )
 
 
 def _signed(text: str) -> tuple[str, str] | None:

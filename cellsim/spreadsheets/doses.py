@@ -12,7 +12,7 @@ from cellsim.dosing.body import Body
 from cellsim.dosing.schedule import Infusion, Product, Schedule
 from cellsim.dosing.tables import AMOUNT_UNITS
 from cellsim.errors import CaseError, Problem, ScheduleError
-from cellsim.spreadsheets.cell_reader import CellReader
+from cellsim.spreadsheets.cell_reader import CellReader, plain_power
 from cellsim.spreadsheets.sheet import Cell, Sheet
 from cellsim.spreadsheets.slips import meant, misspelt, out_of_order
 from cellsim.units import parse_unit
@@ -32,6 +32,7 @@ _WORDS = {
 _KINDS = {word: kind for kind, words in _WORDS.items() for word in words.split()}
 _BRACKETED = re.compile(r"(.+?)\s*[\[(]([^\[\]()]+)[\])]\s*")
 _WITH_UNIT = re.compile(r"([+-]?[\d.,]+(?:[eE][+-]?\d+)?)\s*([A-Za-z\N{MICRO SIGN}].*)")
+_TIMES_TEN = re.compile(r"[x*\N{MULTIPLICATION SIGN}]\s*10")
 _EXPONENT = re.compile(r"[eE]\d+")
 _COUNTS = {
     **{name.lower(): count for name, count in AMOUNT_UNITS.items()},
@@ -71,6 +72,7 @@ class SheetDose:
     duration: float
     label: str
     cell: Cell
+    when_cell: Cell | None = None
 
 
 @dataclass(frozen=True)
@@ -217,7 +219,8 @@ def dose_sheet(sheet: Sheet, body: Body | None = None) -> DoseSheet:
                 if not kind and (found := meant(cell.text, _KINDS)) and _KINDS[found] in names
             ]
             remedy += f" Is {' and '.join(near)} meant?" if near else ""
-            reader.complain(top[0], f"no column says {what}.", remedy)
+            at_fault = next((cell for cell in top if near and near[0].startswith(repr(cell.text))), top[0])
+            reader.complain(at_fault, f"no column says {what}.", remedy)
     if any(each.severity == "error" for each in reader.problems):
         raise CaseError([each for each in reader.problems if each.severity == "error"])
     in_header = {kind: unit for kind, unit in kinds if unit}
@@ -291,7 +294,7 @@ class _Doses:
                 self.reader.guess("twice", each.cell, what, "Delete one if it is a copy.")
             seen.setdefault(same, each.cell)
         for product in dict.fromkeys(each.product for each in made):
-            times = [(each.when, each.cell) for each in made if each.product == product]
+            times = [(each.when, each.when_cell or each.cell) for each in made if each.product == product]
             for cell, what, remedy in out_of_order(times):
                 self.reader.complain(cell, f"{what}.", remedy, severity="doubt")
 
@@ -301,17 +304,15 @@ class _Doses:
     def _dose(self, row: Sequence[Cell]) -> SheetDose | None:
         amount_cell = self._cell(row, "amount")
         if amount_cell is None:
-            filled = next((cell for cell in row if cell.value is not None), None)
-            if filled is not None:
-                self.reader.complain(
-                    filled, "a row without a dose.", "Write how much was given, or delete the row."
-                )
+            if any(cell.value is not None for cell in row):
+                remedy = "Write how much was given, or delete the row."
+                self.reader.complain(row[self.at["amount"]], "a row without a dose.", remedy)
             return None
         date_cell, day_cell = self._cell(row, "date"), self._cell(row, "day")
         if date_cell is None and day_cell is None:
-            self.reader.complain(
-                amount_cell, "nothing says when this dose was given.", "Write its date or day."
-            )
+            remedy = "Write its date or day; a total is no dose: delete its row."
+            empty = next((row[self.at[kind]] for kind in ("date", "day") if kind in self.at), amount_cell)
+            self.reader.complain(empty, "nothing says when this dose was given.", remedy)
             return None
         when = (
             self.reader.when(date_cell, day=False)
@@ -324,12 +325,13 @@ class _Doses:
         label = self._cell(row, "label")
         if when is None or amount is None or duration is None or not product:
             return None
-        return SheetDose(when, product, amount, duration, label.text if label else "", amount_cell)
+        named = label.text if label else ""
+        return SheetDose(when, product, amount, duration, named, amount_cell, date_cell or day_cell)
 
     def _product(self, row: Sequence[Cell], beside: Cell) -> str:
         cell = self._cell(row, "product")
         if cell is None and "product" in self.at:
-            self.reader.complain(beside, "no product stands beside this dose.", "Name it.")
+            self.reader.complain(row[self.at["product"]], "no product stands beside this dose.", "Name it.")
             return ""
         name = cell.text if cell else "product"
         known = next((each for each in self.ids if each.casefold() == name.casefold()), None)
@@ -358,9 +360,9 @@ class _Doses:
     def _amount(self, row: Sequence[Cell], cell: Cell, product: str) -> float | None:
         unit_cell = self._cell(row, "unit")
         unit = unit_cell.text if unit_cell else self.in_header.get("amount", "")
-        text = cell.text
+        text = plain_power(cell.text)
         own = _WITH_UNIT.fullmatch(text) if isinstance(cell.value, str) else None
-        if own and not _EXPONENT.fullmatch(own[2]):
+        if own and not _EXPONENT.fullmatch(own[2]) and not _TIMES_TEN.match(own[2]):
             text, unit = own[1], own[2].strip() or unit
         value = self.reader.number(cell, text if isinstance(cell.value, str) else None)
         if value is None:

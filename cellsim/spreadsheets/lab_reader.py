@@ -76,6 +76,8 @@ class LabReader(CellReader):
         Where each analyte is named, one row a value.
     days : list of (date, day, cell)
         Study days that stand beside a date.
+    unitless : dict of str to list of Cell
+        Empty cells of the unit of each analyte.
     """
 
     analytes: list[LabAnalyte] = field(default_factory=list)
@@ -83,6 +85,7 @@ class LabReader(CellReader):
     values: list[LabValue] = field(default_factory=list)
     named: dict[str, list[Cell]] = field(default_factory=dict)
     days: list[tuple[datetime, float, Cell]] = field(default_factory=list)
+    unitless: dict[str, list[Cell]] = field(default_factory=dict)
 
     def analyte(
         self,
@@ -98,6 +101,8 @@ class LabReader(CellReader):
         if not unit:
             name, unit = self._name_and_unit(cell)
         at = unit_cell if unit_cell is not None and unit_cell.value is not None else cell
+        if unit_cell is not None and unit_cell.value is None:
+            self.unitless.setdefault(name.casefold(), []).append(unit_cell)
         low, high = limits
         for k, known in enumerate(self.analytes):
             if known.name.casefold() != name.casefold():
@@ -239,6 +244,15 @@ class LabReader(CellReader):
 
     def doubt_slips(self) -> None:
         """Doubt what was read and is probably a slip."""
+        valued = {each.analyte for each in self.values}
+        for k, about in enumerate(self.analytes):
+            if k not in valued:
+                what = f"no value of {about.name} stands in the sheet, and it is left out"
+                self.guess("no value", about.cell, what, "Delete it if nothing is lost.")
+            elif about.unit_cell is not None:
+                for cell in self.unitless.get(about.name.casefold(), ()):
+                    what = f"{about.name} has no unit here, and is taken to be in {about.unit} as in {about.unit_cell.place}"
+                    self.guess("unit of other rows", cell, what, "Write the unit.")
         occasions: dict[str, set[int]] = {}
         at_visit: dict[str, set[int]] = {}
         places: dict[str, list[Cell]] = {}

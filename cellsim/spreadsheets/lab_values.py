@@ -63,7 +63,8 @@ def _letters(cell: Cell) -> str:
 
 def _kind(cell: Cell) -> str:
     """What a column is called after: date, day, visit, analyte, value, unit, range, low, high; '' for another word."""
-    return _KINDS.get(_letters(cell), "")
+    # day 28 and visit 2 are one of several columns of a kind
+    return "" if re.search(r"\d", cell.text) else _KINDS.get(_letters(cell), "")
 
 
 def lab_table(sheet: Sheet) -> LabTable:
@@ -130,6 +131,9 @@ def lab_table(sheet: Sheet) -> LabTable:
         reader.complain(
             given, what, "Are the two sheets exchanged? Values come first (--values), then doses."
         )
+    elif lacking := _lacking(top, kinds):
+        remedy = f"Call a column {lacking[0]}.{_meant_for(top, kinds)}"
+        reader.complain(_at_fault(top, kinds, lacking[0]), f"no column {lacking[1]}.", remedy)
     elif "analyte" in kinds and "value" in kinds:
         _long(reader, top, kinds, body)
     elif by_analyte:
@@ -189,6 +193,25 @@ def _about(at: Mapping[str, int], row: Sequence[Cell]) -> dict[str, Cell]:
     return {kind: row[at[kind]] for kind in ("unit", "range", "low", "high") if kind in at}
 
 
+def _lacking(top: Sequence[Cell], kinds: Sequence[str]) -> tuple[str, str] | None:
+    """The kind of column that one row a value lacks although others of its columns are there, and what that is for."""
+    if "value" in kinds and "analyte" not in kinds:
+        return "analyte", "names the analyte of a value"
+    if "analyte" in kinds and "value" not in kinds and {"date", "day", "visit"} & set(kinds):
+        return "value", "holds the values"
+    return None
+
+
+def _at_fault(top: Sequence[Cell], kinds: Sequence[str], *wanted: str) -> Cell:
+    """The header that is all but a word for one of the wanted columns; the first where none is."""
+    near = (
+        cell
+        for cell, kind in zip(top, kinds, strict=True)
+        if not kind and _KINDS.get(meant(cell.text, _KINDS)) in wanted
+    )
+    return next(near, top[0])
+
+
 def _meant_for(top: Sequence[Cell], kinds: Sequence[str]) -> str:
     """Which of the headers that no column has is all but a word for one; as the end of a remedy."""
     near = [
@@ -216,7 +239,8 @@ def _long(
     at = _columns(top, kinds)
     if not {"date", "day", "visit"} & at.keys():
         remedy = f"Add a column date, day or visit.{_meant_for(top, kinds)}"
-        reader.complain(top[0], "no column says when a value was taken.", remedy)
+        at_fault = _at_fault(top, kinds, "date", "day", "visit")
+        reader.complain(at_fault, "no column says when a value was taken.", remedy)
         return
     _ignored(
         reader, (cell for cell, kind in zip(top, kinds, strict=True) if not kind and cell.value is not None)
@@ -338,16 +362,15 @@ def _row_a_visit(
         if any(row is each for each in about.values()):
             continue
         when, told = reader.when_of(at, row)
-        cell, name = told or row[first], _text_at(at, "visit", row)
+        cell, name = told or row[at.get("date", at.get("day", first))], _text_at(at, "visit", row)
+        if all(row[k].value is None for k in positions):
+            what = f"no value stands in the row of {row[first].text!r}, which is not read"
+            reader.guess("empty row", row[first], what, "Delete it if nothing is lost.")
+            continue
         if when is None and not name:
-            if any(row[k].value is not None for k in columns):
-                said = (
-                    f"visit {number + 1} has neither a date nor a day; it is placed between its neighbours."
-                )
-                reader.complain(cell, said, "Write the date if it is known.", severity="doubt")
-                name = f"visit {number + 1}"
-            else:
-                continue
+            said = f"visit {number + 1} has neither a date nor a day; it is placed between its neighbours."
+            reader.complain(cell, said, "Write the date if it is known.", severity="doubt")
+            name = f"visit {number + 1}"
         named = row[at["visit"]] if _text_at(at, "visit", row) else None
         visit = reader.visit(name, when, cell, name_cell=named)
         reader.doubt_repeat(named or cell, visit, rows_of)

@@ -82,15 +82,26 @@ def out_of_order(visits: Sequence[tuple[datetime | float, Cell]]) -> Iterator[Sl
     for way in (1, -1):
         if all(_after(*pair, way) for pair in pairwise(each for each, _ in visits)):
             return
-    for k, (when, cell) in enumerate(visits):
+    odd: list[tuple[float, int]] = []
+    for k in range(len(visits)):
         rest = [each for i, (each, _) in enumerate(visits) if i != k]
         # of three, any two stand in one order or the other
         ways = (1, -1) if len(rest) > 2 else (1,)
         if len(rest) > 1 and any(all(_after(*pair, way) for pair in pairwise(rest)) for way in ways):
-            said = f"day {when:g}" if isinstance(when, float) else str(when.date())
-            what = f"{said} is out of the order of time, in which all others stand"
-            yield cell, what, "Is its year or its month right? Correct it, or leave it."
-            return
+            odd.append((_apart(rest[0], rest[-1]), k))
+    if odd:
+        # of two that may be the odd one out, the one that leaves the others nearer to each other
+        when, cell = visits[min(odd)[1]]
+        said = f"day {when:g}" if isinstance(when, float) else str(when.date())
+        what = f"{said} is out of the order of time, in which all others stand"
+        yield cell, what, "Is its year or its month right? Correct it, or leave it."
+
+
+def _apart(one: datetime | float, other: datetime | float) -> float:
+    """Days between two visits; nothing where one has a day and the other a date."""
+    if isinstance(one, float) or isinstance(other, float):
+        return abs(one - other) if isinstance(one, float) and isinstance(other, float) else 0.0
+    return abs((one - other).total_seconds()) / 86400.0
 
 
 def _after(one: datetime | float, other: datetime | float, way: int) -> bool:
@@ -140,10 +151,12 @@ def meant(header: str, known: Mapping[str, str]) -> str:
 
     Examples
     --------
-    >>> meant("analyt", {"analyte": "analyte"}), meant("CRP", {"cap": "cap"})
-    ('analyte', '')
+    >>> meant("analyt", {"analyte": "analyte"}), meant("unti", {"unit": "unit"}), meant("CRP", {"cap": "cap"})
+    ('analyte', 'unit', '')
     """
     plain = re.sub(r"[^a-z]", "", header.lower())
-    close = get_close_matches(plain, known, n=1, cutoff=0.8)
+    turned = next((each for each in known if len(plain) > 2 and sorted(each) == sorted(plain)), "")
+    close = [turned] if turned else get_close_matches(plain, known, n=1, cutoff=0.8)
     # a short word is near to many: dat is date, and CRP is nothing
-    return close[0] if close and (len(plain) >= _LETTERS or close[0].startswith(plain)) else ""
+    near = close and (turned or len(close[0]) >= _LETTERS or close[0].startswith(plain))
+    return close[0] if near else ""

@@ -45,6 +45,8 @@ def _workbook(path: Path, title: str, rows: list[list[Any]], made: Mistake | Non
                 page.merge_cells(where)
             elif what == "hide":
                 page.row_dimensions[int(where)].hidden = True
+            elif what == "hidecol":
+                page.column_dimensions[where].hidden = True
             elif what == "1904":
                 book.epoch = openpyxl.utils.datetime.CALENDAR_MAC_1904
     book.save(path)
