@@ -8,7 +8,7 @@ from small_cases import tiny_case
 
 import cellsim as cs
 from cellsim.case.case import Case
-from cellsim.posterior.variational import VariationalApproximation
+from cellsim.comparison.variants import comparison_of
 
 MODEL = """
 model small()
@@ -136,12 +136,25 @@ def small_fit(variant: str = "V2") -> cs.Calibration:
 
 
 @lru_cache
-def small_variational(variant: str = "V2") -> VariationalApproximation:
-    """The variational approximation of that."""
-    return small_fit(variant).variational()
+def small_posterior(variant: str = "V2") -> cs.Posterior:
+    """Draws of it by the collapsed sampler."""
+    return cs.sample(
+        small_fit(variant),
+        method="collapsed",
+        draws=100,
+        effective=150,
+        hierarchy=False,
+        seed=1,
+        progress=False,
+    )
 
 
 @lru_cache
 def small_comparison() -> cs.Comparison:
     """Both variants, compared."""
-    return cs.compare(small_patient(), starts=1, seed=1, progress=False)
+    names = ("V2", "V0")
+    return comparison_of(
+        {name: small_fit(name) for name in names},
+        posteriors={name: small_posterior(name) for name in names},
+        progress=False,
+    )

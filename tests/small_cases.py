@@ -290,8 +290,10 @@ def pulses(scatter: float = 0.1) -> Case:
     )
 
 
-def pulses_log_density(factor: np.ndarray, day: np.ndarray, scatter: float) -> np.ndarray:
-    """ln of prior and likelihood of :func:`pulses` at whitened A and day, without any simulation; any shapes that fit."""
+def pulses_log_density(
+    factor: np.ndarray, day: np.ndarray, scatter: float, *, without: int | None = None
+) -> np.ndarray:
+    """ln of prior and likelihood of :func:`pulses` at whitened A and day, without any simulation and one of its rows; any shapes that fit."""
     course = [
         1
         + 20
@@ -299,7 +301,9 @@ def pulses_log_density(factor: np.ndarray, day: np.ndarray, scatter: float) -> n
         for at in (PULSES["box"][1] * ndtr(day), np.array(20.0))
     ]
     found = -0.5 * (factor**2 + day**2) - np.log(2 * np.pi)
-    for value, x in zip(PULSES["values"].values(), course, strict=True):
+    for k, (value, x) in enumerate(zip(PULSES["values"].values(), course, strict=True)):
+        if k == without:
+            continue
         z = (np.log(value / x) - 0.8 * factor) / scatter
         found = found - 0.5 * z**2 - np.log(scatter * np.sqrt(2 * np.pi)) - np.log(value)
     return found

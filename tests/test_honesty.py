@@ -347,9 +347,6 @@ def test_every_part_of_the_page_was_written_from_what_the_code_says_now() -> Non
     again = study.one(lines[0]["k"])
     assert again["laplace"] == pytest.approx(lines[0]["laplace"], abs=0.03)
     assert len(again["nuts"]) == len(lines[0]["laplace"]) and 0 < min(again["nuts"]) < max(again["nuts"]) < 1
-    study, lines = stored(sbc, f"reduced{sbc.VARIATIONAL}")
-    assert len(lines) >= 20
-    assert study.one(lines[0]["k"])["nearest"] == pytest.approx(lines[0]["nearest"], abs=0.03)
     study, lines = stored(coverage, "null")
     again = study.one(lines[0]["k"])
     assert again["u"] == pytest.approx(lines[0]["u"], abs=0.05)

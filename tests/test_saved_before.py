@@ -57,3 +57,13 @@ def test_grades_of_0_1_are_refused_naming_the_version_that_reads_them(tmp_path: 
     path = saved_as_before(fit, tmp_path / "old.json", lost=("scale", "cutPoints"))
     with pytest.raises(CalibrationError, match=rf"(?s)cellsim {OLD}.*scale and cutPoints.*CHANGELOG"):
         cs.Calibration.load(path)
+
+
+@pytest.mark.parametrize("number", [2, 3, 4])
+def test_a_comparison_of_before_is_refused_in_words(number: int, tmp_path: Path) -> None:
+    """Its evidences came by an approximation that is no longer made."""
+    path = tmp_path / "old.json"
+    path.write_text(json.dumps({"format": f"cellsim comparison {number}", "fits": {}, "normals": {}}))
+    said = rf"comparison of another version of cellsim \(format 'cellsim comparison {number}'.*Make it again from its case"
+    with pytest.raises(CalibrationError, match=said):
+        cs.Comparison.load(path)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import date
-from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +21,6 @@ DOCS = Path(__file__).resolve().parents[2] / "docs"
 POSTERIORS = {
     "laplace": "Laplace mixture",
     "psis": "Laplace, importance weights",
-    "nearest": "variational approximation",
     "nuts": "NUTS, one chain",
 }
 WATCHED = (
@@ -52,7 +50,7 @@ def _calibration(path: Path) -> tuple[list[str], list[str]]:
     """Two tables and a list of what was lost; the figure beside them."""
     rows, closer, panels, went = [], [], [], []
     studies = sbc.studies()
-    for study in (each for each in studies if not each.name.endswith(sbc.VARIATIONAL)):
+    for study in studies:
         objective, watched = sbc.judged()[study.name]
         names, lines, size = sbc.names(objective, watched), _done(study, path), len(objective.names)
         lost = len(records(study, path)) - len(lines)
@@ -62,7 +60,6 @@ def _calibration(path: Path) -> tuple[list[str], list[str]]:
             f"{np.median(k_hat):.2f}, {np.quantile(k_hat, 0.9):.2f}"
             + _chains([line for line in lines if "ess" in line])
         )
-        lines = [*lines, *_done(_study(studies, f"{study.name}{sbc.VARIATIONAL}"), path)]
         for key, title in POSTERIORS.items():
             u = np.array([line[key] for line in lines if key in line])
             if len(u) < 5:
@@ -235,15 +232,15 @@ def _preference(path: Path) -> tuple[str, str]:
         ):
             rows.append((meaning, title, *(str(Rate(int((gain > line).sum()), gain.size)) for line in LINES)))
         apart.append(found[:, 2] - found[:, 3])
-    for name, how in product(("null", "V2"), ("closer", "variational approximation")):
-        found = _evidence(_study(preference.studies(), f"{name}, {how}"), path, ("V0", "V2"))
+    for name in ("null", "V2"):
+        found = _evidence(_study(preference.studies(), f"{name}, closer"), path, ("V0", "V2"))
         if len(found):
-            gain, means = found[:, 1] - found[:, 0], "quadrature" if how == "closer" else how
-            drawn[f"{kinds[name]}, {means}"] = gain
+            gain = found[:, 1] - found[:, 0]
+            drawn[f"{kinds[name]}, quadrature"] = gain
             rows.append(
                 (
                     kinds[name],
-                    f"V2 over V0, by {means}",
+                    "V2 over V0, by quadrature",
                     *(str(Rate(int((gain > line).sum()), gain.size)) for line in LINES),
                 )
             )

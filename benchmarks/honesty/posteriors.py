@@ -15,7 +15,6 @@ from cellsim.posterior.convergence import converged, smoothed_weights
 from cellsim.posterior.fitting import optima
 from cellsim.posterior.laplace import Mixture
 from cellsim.posterior.sampler import Run, explored
-from cellsim.posterior.variational_fitting import variational_approximation
 
 Array = NDArray[np.float64]
 # kept beside every chain's positions: a line without it is of a sampler before this one
@@ -53,13 +52,6 @@ def quantities(patient: Objective, thetas: Array, watched: Watched, likelihoods:
 def laplace(patient: Objective, mixture: Mixture, watched: Watched, *, n: int, seed: int) -> Draws:
     """Independent draws of the mixture."""
     thetas = mixture.draws(n, seed=seed)
-    likelihoods = log_likelihoods(patient, thetas)
-    return Draws(thetas, quantities(patient, thetas, watched, likelihoods), np.full(n, 1 / n))
-
-
-def nearest(patient: Objective, mixture: Mixture, watched: Watched, *, n: int, seed: int) -> Draws:
-    """Independent draws of the variational approximation, sampling days drawn given all else."""
-    thetas = variational_approximation(patient, mixture, seed=seed).draws(n, seed=seed)
     likelihoods = log_likelihoods(patient, thetas)
     return Draws(thetas, quantities(patient, thetas, watched, likelihoods), np.full(n, 1 / n))
 

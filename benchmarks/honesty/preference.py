@@ -14,7 +14,6 @@ from benchmarks.honesty.posteriors import fitted, integrated
 from cellsim.errors import CellsimError
 from cellsim.likelihood.objective import Objective
 from cellsim.likelihood.replicates import replicate
-from cellsim.posterior.variational_fitting import variational_approximation
 
 VARIANTS = ("V0", "V0b", "V2", "V4")
 NULLS, EFFECTS = ("V0", "V0b"), ("V2", "V4")
@@ -84,22 +83,6 @@ def closer(kind: str, k: int) -> Record:
     return {**out, "seconds": round(time.perf_counter() - begun, 1)}
 
 
-def by_variational(kind: str, k: int) -> Record:
-    """The same patient as :func:`patient` makes, its evidence by the variational approximation."""
-    begun = time.perf_counter()
-    out: Record = {"evidence": {}, "shape": {}}
-    try:
-        made = made_of(kind, k)
-        for name in ("V0", "V2"):
-            sibling = replace(full(name), terms=made.terms)
-            found = variational_approximation(sibling, fitted(sibling, k), seed=k).evidence
-            out["evidence"][name] = round(found.log_evidence, 3)
-            out["shape"][name] = round(found.shape, 2)
-    except (CellsimError, np.linalg.LinAlgError) as error:
-        out = {"failed": str(error)[:200]}
-    return {**out, "seconds": round(time.perf_counter() - begun, 1)}
-
-
 def published(k: int) -> Record:
     """The case itself under one variant, both ways."""
     begun = time.perf_counter()
@@ -130,7 +113,5 @@ def studies() -> list[Study]:
         Study("preference", "V4", stamp, 24, 1, partial(patient, "V4")),
         Study("preference", "null, closer", stamp, 12, 0, partial(closer, "null")),
         Study("preference", "V2, closer", stamp, 5, 0, partial(closer, "V2")),
-        Study("preference", "null, variational approximation", stamp, 24, 0, partial(by_variational, "null")),
-        Study("preference", "V2, variational approximation", stamp, 10, 0, partial(by_variational, "V2")),
         Study("preference", "published", stamp, 3, 0, published),
     ]

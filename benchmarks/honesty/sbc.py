@@ -14,7 +14,6 @@ from benchmarks.honesty.posteriors import (
     fitted,
     laplace,
     log_likelihoods,
-    nearest,
     positions,
     quantities,
     reweighted,
@@ -26,8 +25,6 @@ from cellsim.likelihood.replicates import replicate
 
 # of the sampler: warm-up, draws, and how many are kept so that they are nearly independent
 REDUCED_CHAIN = {"tune": 200, "draws": 400, "keep": 100}
-# of a study by the variational approximation, after what it is a study of
-VARIATIONAL = ", variational approximation"
 FULL_CHAIN = {"tune": 100, "draws": 150, "keep": 50}
 
 
@@ -58,20 +55,6 @@ def patient(
     return {**out, "seconds": round(time.perf_counter() - begun, 1)}
 
 
-def by_variational(objective: Objective, watched: Watched, starts: int, k: int) -> Record:
-    """The same truth and patient as :func:`patient` makes, by the variational approximation."""
-    begun = time.perf_counter()
-    theta = np.random.default_rng([k, 1]).standard_normal(len(objective.names))
-    try:
-        made = replicate(objective, theta, seed=k)
-        truth = quantities(made, theta[None], watched, log_likelihoods(made, theta[None]))[0]
-        draws = nearest(made, fitted(made, k, starts), watched, n=200, seed=k)
-        out: Record = {"nearest": positions(draws, theta, truth, np.random.default_rng([k, 2]))}
-    except (CellsimError, np.linalg.LinAlgError) as error:
-        out = {"failed": str(error)[:200]}
-    return {**out, "seconds": round(time.perf_counter() - begun, 1)}
-
-
 def names(objective: Objective, watched: Watched) -> Sequence[str]:
     """Of the numbers in every list of positions."""
     return (*objective.names, "log-likelihood", *watched.names)
@@ -87,22 +70,17 @@ def judged() -> dict[str, tuple[Objective, Watched]]:
 
 
 def studies() -> list[Study]:
-    """Reduced, full, and the null; and some of each by the variational approximation."""
+    """Reduced, full, and the null."""
     settings = {
-        "reduced": (200, 20, REDUCED_CHAIN, 200, 100),
-        "V2": (100, 2, FULL_CHAIN, 30, 40),
-        "V0": (60, 2, FULL_CHAIN, 0, 20),
+        "reduced": (200, 20, REDUCED_CHAIN, 200),
+        "V2": (100, 2, FULL_CHAIN, 30),
+        "V0": (60, 2, FULL_CHAIN, 0),
     }
     out = []
     for name, (objective, watched) in judged().items():
-        patients, quick, chain, chained, variational_patients = settings[name]
+        patients, quick, chain, chained = settings[name]
         one = partial(patient, objective, watched, chain, chained, 2)
         out.append(
             Study("sbc", name, stamp_of(objective, settings=(chain, watched.names)), patients, quick, one)
         )
-        stamp, law = (
-            stamp_of(objective, settings=watched.names),
-            partial(by_variational, objective, watched, 2),
-        )
-        out.append(Study("sbc", f"{name}{VARIATIONAL}", stamp, variational_patients, min(quick, 2), law))
     return out

@@ -397,7 +397,7 @@ def _compare(options: argparse.Namespace) -> int:
         variants=options.variant,
         posteriors=posteriors,
         leave_out=not options.no_left_out,
-        nearest=not options.laplace_only,
+        effective=options.effective,
         starts=options.starts,
         seed=options.seed,
     )

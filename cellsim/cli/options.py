@@ -204,18 +204,14 @@ def parser_of(doing: Mapping[str, Doing]) -> argparse.ArgumentParser:
         "--posterior",
         action="append",
         metavar="FILE",
-        help="draws (.nc) of a variant, to check its evidence by; may be given several times",
+        help="draws (.nc) of a variant, which is then not sampled; may be given several times",
     )
     compare.add_argument(
         "--no-left-out",
         action="store_true",
         help="evidences only: do not predict every analyte and visit from the others, which takes most of the time",
     )
-    compare.add_argument(
-        "--laplace-only",
-        action="store_true",
-        help="do not find the Gaussian variational approximation of each posterior: order, left-out rows and other priors are then Laplace's",
-    )
+    _effective(compare)
     _starts(compare, 8)
     _seed(compare)
     compare.add_argument(
@@ -421,6 +417,16 @@ def _starts(command: argparse.ArgumentParser, default: int) -> None:
 def _draws(command: argparse.ArgumentParser, default: int) -> None:
     command.add_argument(
         "--draws", type=int, default=default, metavar="N", help=f"draws of the posterior (default: {default})"
+    )
+
+
+def _effective(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--effective",
+        type=int,
+        default=400,
+        metavar="N",
+        help="effective draws asked of each posterior (default: 400)",
     )
 
 

@@ -12,15 +12,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from cellsim.comparison.evidence import BRIDGE, COLLAPSED, EITHER, POWERS, Bridge, evidence_slopes
+from cellsim.comparison.evidence import BRIDGE, EITHER, POWERS, QUADRATURE, Evidence, evidence_slopes
 from cellsim.comparison.left_out import Left, stacking
 from cellsim.comparison.variant_roles import VariantRoles, variant_roles
-from cellsim.comparison.verdicts import means_of, verdict_of
+from cellsim.comparison.verdicts import verdict_of
 from cellsim.errors import CalibrationError, did_you_mean
 from cellsim.files import write_whole
 from cellsim.posterior.approximation import Approximation, together
 from cellsim.posterior.calibration import Calibration
-from cellsim.posterior.variational import VariationalEvidence
 from cellsim.results import read_saved, whole
 
 if TYPE_CHECKING:
@@ -28,7 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Comparison", "Power"]
 
-FORMAT = "cellsim comparison 4"
+FORMAT = "cellsim comparison 5"
 _LEFT_BY = ("analyte", "visit")
 
 
@@ -46,6 +45,8 @@ class Power:
         Variants; the first leads under the case's own priors.
     before, after : float
         ln evidence of the first less that of the second.
+    shape : float
+        The larger Pareto k of the weights behind the second number, trusted below 0.7.
     """
 
     group: str
@@ -54,6 +55,7 @@ class Power:
     second: str
     before: float
     after: float
+    shape: float
 
     @property
     def flips(self) -> bool:
@@ -73,10 +75,8 @@ class Comparison:
         By variant.
     left : mapping of str to tuple of Left
         What each variant predicts of analytes and visits it was not shown; empty when not asked for.
-    checks : mapping of str to Bridge
-        Log evidences by bridge sampling or the collapsed sampler, of the variants whose posteriors were given.
-    normals : mapping of str to VariationalEvidence
-        Evidence by the Gaussian variational approximation of each posterior, unknown sampling days integrated out, and its lower bound.
+    known : mapping of str to Evidence
+        The evidence of every variant, from draws of its posterior.
     powers : tuple of Power
         What other priors do to the lead, where that was predicted to matter most.
     doubts : tuple of str
@@ -85,9 +85,8 @@ class Comparison:
     """
 
     fits: Mapping[str, Calibration]
+    known: Mapping[str, Evidence]
     left: Mapping[str, tuple[Left, ...]] = field(default_factory=dict)
-    checks: Mapping[str, Bridge] = field(default_factory=dict)
-    normals: Mapping[str, VariationalEvidence] = field(default_factory=dict)
     powers: tuple[Power, ...] = ()
     doubts: tuple[str, ...] = ()
     interrupted: bool = False
@@ -98,62 +97,50 @@ class Comparison:
         return variant_roles({name: fit.objective for name, fit in self.fits.items()}, next(iter(self.fits)))
 
     @property
-    def sampled(self) -> bool:
-        """Whether the evidence of every variant is known from draws of its posterior."""
-        return all(name in self.checks for name in self.fits)
-
-    @property
-    def checked_by(self) -> str:
-        """How draws told the evidences that they told: ``"bridge sampling"``, ``"the collapsed sampler"`` or ``"sampling"``, some by
-        one and some by the other."""
-        means = {each.means for each in self.checks.values()} or {BRIDGE}
+    def by(self) -> str:
+        """By what the evidences are known: ``"the collapsed sampler"``, or of chains ``"bridge sampling"``; ``"sampling"`` where some
+        are known by one and some by the other; ``"quadrature"`` where only sampling days are estimated in all."""
+        means = {each.means for each in self.known.values()} - {QUADRATURE} or {QUADRATURE}
         return means.pop() if len(means) == 1 else EITHER
 
     @property
-    def by(self) -> str:
-        """The best means by which every variant's evidence is known.
-
-        :attr:`checked_by`, else ``"variational approximation"``, else ``"Laplace"``.
-        """
-        if self.sampled:
-            return self.checked_by
-        return "variational approximation" if all(name in self.normals for name in self.fits) else "Laplace"
-
-    @property
     def approximation(self) -> Approximation:
-        """What the evidences that make the order rest on, with every doubt about them, each by its variant."""
-        kind = {
-            BRIDGE: "chains",
-            EITHER: "chains",
-            COLLAPSED: "collapsed",
-            "variational approximation": "variational",
-        }.get(self.by, "laplace")
-        found = together({name: self._approximated(name, kind) for name in self.fits})
+        """What the evidences rest on, with every doubt about them, each by its variant."""
+        kind = {BRIDGE: "chains", EITHER: "draws"}.get(self.by, "collapsed")
+        found = together({name: Approximation(kind, each.doubts) for name, each in self.known.items()})
         return Approximation(kind, (*self.doubts, *found.doubts))
-
-    def _approximated(self, name: str, kind: str) -> Approximation:
-        """One variant by one approximation, with what is doubted of it."""
-        fit, check, normal = self.fits[name], self.checks.get(name), self.normals.get(name)
-        if self.sampled:
-            return Approximation(kind, () if check is None else check.doubts)
-        if kind == "variational":
-            return Approximation(kind, (*fit.at_optimum.doubts, *(() if normal is None else normal.doubts)))
-        return fit.approximation
 
     @property
     def evidences(self) -> dict[str, float]:
-        """ln evidence of every variant by these means."""
-        if self.sampled:
-            return {name: self.checks[name].log_evidence for name in self.fits}
-        if self.by == "variational approximation":
-            return {name: self.normals[name].log_evidence for name in self.fits}
-        return {name: fit.log_evidence for name, fit in self.fits.items()}
+        """ln evidence of every variant."""
+        return {name: self.known[name].log_evidence for name in self.fits}
 
     @property
     def order(self) -> tuple[str, ...]:
         """Variants by evidence, the greatest first."""
         evidences = self.evidences
         return tuple(sorted(self.fits, key=lambda name: -evidences[name]))
+
+    def predicted(self, by: str) -> dict[str, dict[str, float]]:
+        """Log predictive density by variant and group, of those groups that every variant predicted.
+
+        Parameters
+        ----------
+        by : {"analyte", "visit"}
+
+        Raises
+        ------
+        CalibrationError
+            For anything else.
+        """
+        if by not in _LEFT_BY:
+            raise CalibrationError(f"no prediction by {by!r}. {did_you_mean(by, _LEFT_BY)}")
+        found = {
+            name: {each.group: each.elpd for each in left if each.by == by}
+            for name, left in self.left.items()
+        }
+        groups = set.intersection(*(set(each) for each in found.values())) if found else set()
+        return {name: {group: each[group] for group in sorted(groups)} for name, each in found.items()}
 
     def weights(self, by: str) -> dict[str, float]:
         """Stacking weights over ``"analyte"`` or ``"visit"``; empty when nothing was left out.
@@ -163,15 +150,8 @@ class Comparison:
         CalibrationError
             For anything else.
         """
-        if by not in _LEFT_BY:
-            raise CalibrationError(f"no weights by {by!r}. {did_you_mean(by, _LEFT_BY)}")
-        found = {
-            name: {each.group: each.elpd for each in self.left[name] if each.by == by} for name in self.left
-        }
-        groups = set.intersection(*(set(each) for each in found.values())) if found else set()
-        if not groups:
-            return {}
-        return stacking({name: [each[group] for group in sorted(groups)] for name, each in found.items()})
+        found = {name: list(each.values()) for name, each in self.predicted(by).items()}
+        return stacking(found) if any(found.values()) else {}
 
     def table(self) -> pd.DataFrame:
         """One row a variant, the greatest evidence first.
@@ -179,12 +159,10 @@ class Comparison:
         Returns
         -------
         DataFrame
-            Columns variant, name, ln_evidence, by (see :attr:`by`), less_the_best, probability (at equal odds before),
-            laplace (ln evidence by Laplace's approximation), nearest, nearest_error, nearest_shape, bound (by the nearest
-            normal approximation, the Pareto shape of its weights, and its lower bound), checked, check_error (by bridge sampling; nan
-            where not made), how_left_out (by which of ``"draws"``, ``"variational approximation"``, ``"Laplace"``; empty when nothing was), elpd_analytes, elpd_visits, weight_analytes,
-            weight_visits (stacking), worst_shape (largest Pareto k among the sums taken from draws), refitted (groups),
-            effective_parameters, agree (starts), starts, approximation and doubts (of the evidences that make the order).
+            Columns variant, name, ln_evidence, error, pareto_k, effective (draws), by (see :attr:`by`), less_the_best, probability (at
+            equal odds before), laplace (ln evidence by Laplace's approximation), elpd_analytes, elpd_visits, weight_analytes,
+            weight_visits (stacking), worst_shape (largest Pareto k among the groups left out), effective_parameters, agree (starts),
+            starts, approximation and doubts. What is left out is summed over the groups that all variants predicted.
         """
         import pandas as pd
 
@@ -192,31 +170,32 @@ class Comparison:
         best = max(evidences.values())
         relative = {name: np.exp(each - best) for name, each in evidences.items()}
         by_analyte, by_visit = self.weights("analyte"), self.weights("visit")
+        of_analytes, of_visits = (
+            {name: sum(each.values()) for name, each in self.predicted(by).items() if each} for by in _LEFT_BY
+        )
         none = float("nan")
         rows = []
         for name in self.order:
             fit, left = self.fits[name], self.left.get(name, ())
             about = next((each for each in fit.case.variants if each.id == fit.variant), None)
-            check = self.checks.get(name)
+            known = self.known[name]
             rows.append(
                 {
                     "variant": name,
                     "name": about.name if about else "",
                     "ln_evidence": evidences[name],
-                    "by": self.by,
+                    "error": known.error,
+                    "pareto_k": known.pareto_k,
+                    "effective": known.effective,
+                    "by": known.means,
                     "less_the_best": evidences[name] - best,
                     "probability": relative[name] / sum(relative.values()),
                     "laplace": fit.log_evidence,
-                    **_of_normal(self.normals.get(name)),
-                    "checked": check.log_evidence if check else none,
-                    "check_error": check.error if check else none,
-                    "how_left_out": ", ".join(sorted({means_of(each) for each in left}, reverse=True)),
-                    "elpd_analytes": sum(x.elpd for x in left if x.by == "analyte") if left else none,
-                    "elpd_visits": sum(x.elpd for x in left if x.by == "visit") if left else none,
+                    "elpd_analytes": of_analytes.get(name, none),
+                    "elpd_visits": of_visits.get(name, none),
                     "weight_analytes": by_analyte.get(name, none),
                     "weight_visits": by_visit.get(name, none),
-                    "worst_shape": max((x.shape for x in left if x.how == "draws"), default=none),
-                    "refitted": sum(x.how == "refit" for x in left),
+                    "worst_shape": max((x.shape for x in left), default=none),
                     "effective_parameters": fit.effective_parameters,
                     "agree": fit.diagnosis["starts"]["agree"],
                     "starts": fit.diagnosis["starts"]["count"],
@@ -230,18 +209,14 @@ class Comparison:
         Returns
         -------
         DataFrame
-            Columns variant, by, group, rows, elpd, how (draws, variational, steps, refit), shape (Pareto k), approximation, doubts.
+            Columns variant, by, group, rows, elpd, how, shape (Pareto k), error, see
+            :class:`cellsim.comparison.left_out.Left`; approximation, doubts.
         """
         import pandas as pd
 
-        kinds = {"draws": "chains", "variational": "variational"}
-        rows = []
-        for name, left in self.left.items():
-            for each in left:
-                of = self._approximated(name, kinds.get(each.how, "laplace"))
-                rows.append({"variant": name, **asdict(each), "approximation": of.name, "doubts": of.brief})
-        columns = ["variant", "by", "group", "rows", "elpd", "how", "shape", "approximation", "doubts"]
-        return pd.DataFrame(rows, columns=columns)
+        rows = [{"variant": name, **asdict(each)} for name, left in self.left.items() for each in left]
+        columns = ["variant", "by", "group", "rows", "elpd", "how", "shape", "error"]
+        return self.approximation.stamped(pd.DataFrame(rows, columns=columns))
 
     def slopes(self, name: str) -> dict[str, float]:
         """How the evidence of one variant answers to stronger priors of each group, see :meth:`sensitivity`.
@@ -253,7 +228,7 @@ class Comparison:
         """
         if name not in self.fits:
             raise CalibrationError(f"no variant {name!r} was compared. {did_you_mean(name, self.fits)}")
-        return evidence_slopes(self.fits[name], self.normals.get(name))
+        return evidence_slopes(self.fits[name], self.known[name])
 
     def sensitivity(self) -> pd.DataFrame:
         """How evidences answer to stronger priors.
@@ -278,7 +253,7 @@ class Comparison:
         DataFrame
             One row a pair and group of priors, columns first, second, lead (ln evidence of the first less that of the
             second), group, half, twice (the lead with the group's priors raised to these powers, by
-            :meth:`sensitivity`), turns (whether either changes the order), approximation, doubts. What matters most for the null was fitted
+            :meth:`sensitivity`), turns (whether either changes the order), approximation, doubts. What matters most for the null was asked
             again, see :attr:`powers`.
         """
         import pandas as pd
@@ -359,8 +334,7 @@ class Comparison:
             "format": FORMAT,
             "fits": {name: fit.content() for name, fit in self.fits.items()},
             "left": {name: [asdict(each) for each in left] for name, left in self.left.items()},
-            "checks": {name: asdict(each) for name, each in self.checks.items()},
-            "normals": {name: asdict(each) for name, each in self.normals.items()},
+            "known": {name: asdict(each) for name, each in self.known.items()},
             "powers": [asdict(each) for each in self.powers],
             "doubts": list(self.doubts),
             "interrupted": self.interrupted,
@@ -381,24 +355,11 @@ class Comparison:
             return cls(
                 fits={name: Calibration.of_content(each, path) for name, each in content["fits"].items()},
                 left={name: tuple(Left(**each) for each in left) for name, left in content["left"].items()},
-                checks={
-                    name: Bridge(**each | {"doubts": tuple(each["doubts"])})
-                    for name, each in content["checks"].items()
+                known={
+                    name: Evidence(**each | {"doubts": tuple(each["doubts"])})
+                    for name, each in content["known"].items()
                 },
-                normals={name: VariationalEvidence(**each) for name, each in content["normals"].items()},
                 powers=tuple(Power(**each) for each in content["powers"]),
                 doubts=tuple(content["doubts"]),
                 interrupted=content["interrupted"],
             )
-
-
-def _of_normal(found: VariationalEvidence | None) -> dict[str, float]:
-    """Its columns in a table; nan without one."""
-    if found is None:
-        return dict.fromkeys(("nearest", "nearest_error", "nearest_shape", "bound"), float("nan"))
-    return {
-        "nearest": found.log_evidence,
-        "nearest_error": found.error,
-        "nearest_shape": found.shape,
-        "bound": found.bound,
-    }

@@ -1,4 +1,4 @@
-"""The evidence of a variant from draws of its posterior: a check on Laplace's approximation.
+"""The evidence of a variant from draws of its posterior: their own where they were weighted, else by bridge sampling.
 
 Bridge sampling (Meng and Wong 1996, Statistica Sinica 6:831; iterated as in Gronau et al. 2017, J Math Psychol
 81:80): a normal distribution fitted to one half of the draws is the bridge's other end for the other half. Its error is that of
@@ -7,23 +7,21 @@ Fruehwirth-Schnatter (2004, Econom J 7:143), with autocorrelation counted throug
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from scipy.special import logsumexp
 
+from cellsim.comparison.draw_maps import carried
+from cellsim.comparison.reweighted import RTOL
 from cellsim.comparison.reweighting import Exact, Reweighting
 from cellsim.errors import CalibrationError, CutShortError
 from cellsim.likelihood.marginal_days import WithoutDays
 from cellsim.likelihood.objective import Objective
-from cellsim.posterior.approximation import LARGEST_SHAPE
 from cellsim.posterior.calibration import Calibration
-from cellsim.posterior.convergence import converged, smoothed_weights
+from cellsim.posterior.convergence import converged
 from cellsim.posterior.fitting import optima
-from cellsim.posterior.variational import VariationalApproximation, VariationalEvidence
-from cellsim.posterior.variational_fitting import refit
 from cellsim.threads import CORES
 
 if TYPE_CHECKING:
@@ -39,28 +37,31 @@ __all__ = [
     "COLLAPSED",
     "EITHER",
     "POWERS",
-    "Bridge",
+    "QUADRATURE",
+    "Change",
+    "Evidence",
     "bridge",
+    "change_of",
     "evidence_and_draws",
     "evidence_of",
     "evidence_slopes",
     "groups_of",
+    "posterior_of",
     "with_power",
-    "with_power_by_weights",
 ]
 
-# by what draws tell an evidence; and by either, a variant one, a variant the other
-BRIDGE, COLLAPSED, EITHER = "bridge sampling", "the collapsed sampler", "sampling"
+# by what an evidence is known; and by either, a variant one, a variant the other
+BRIDGE, COLLAPSED, EITHER, QUADRATURE = ("bridge sampling", "the collapsed sampler", "sampling", "quadrature")
 _ENOUGH = 1e-8
-# of simulations, as in the sampler
-_RTOL = 1e-3
 _LOST = 0.01
 _MOST_ROUNDS = 1000
+# effective draws of an altered posterior, sampled by itself
+_AGAIN = 100
 
 
 @dataclass(frozen=True)
-class Bridge:
-    """A log evidence by bridge sampling.
+class Evidence:
+    """A log evidence from draws.
 
     Attributes
     ----------
@@ -73,7 +74,12 @@ class Bridge:
     doubts : tuple of str
         About the draws it was taken from.
     means : str
-        ``"bridge sampling"`` of chains, or ``"the collapsed sampler"`` where the draws brought it with them.
+        ``"bridge sampling"`` of chains, ``"the collapsed sampler"`` where the draws brought it with them, or ``"quadrature"`` where
+        only sampling days are estimated.
+    pareto_k, effective : float
+        Shape of the weights, nan of chains, and effective draws.
+    second : mapping of str to float
+        Mean square of every parameter, prior-whitened.
     """
 
     log_evidence: float
@@ -81,9 +87,12 @@ class Bridge:
     lost: int = 0
     doubts: tuple[str, ...] = ()
     means: str = BRIDGE
+    pareto_k: float = float("nan")
+    effective: float = float("nan")
+    second: Mapping[str, float] = field(default_factory=dict)
 
 
-def evidence_of(post: Posterior) -> Bridge:
+def evidence_of(post: Posterior) -> Evidence:
     """The log evidence that draws of a posterior give: their own where they were weighted, else by bridge sampling.
 
     Parameters
@@ -97,20 +106,23 @@ def evidence_of(post: Posterior) -> Bridge:
         As :func:`bridge` does.
     """
     if post.drawn.weighted is not None:
-        found = Bridge(post.log_evidence, post.log_evidence_error, means=COLLAPSED)
+        found = Evidence(post.log_evidence, post.log_evidence_error, means=COLLAPSED, pareto_k=post.pareto_k)
     else:
         rows = post.drawn.scored.log_likelihood.sum(axis=-1)
         found = bridge(post.objective, post.drawn.thetas, rows, seed=post.run.seed)
-    return replace(found, doubts=tuple(post.doubts))
+    thetas, weights = post.weighted
+    second = weights @ thetas**2 / weights.sum()
+    return replace(
+        found,
+        doubts=tuple(post.doubts),
+        effective=post.effective,
+        second=dict(zip(post.objective.names, second.tolist(), strict=True)),
+    )
 
 
 def evidence_and_draws(
-    fit: Calibration,
-    post: Posterior | None = None,
-    *,
-    days: Sequence[float] = (),
-    **options: Any,
-) -> tuple[Bridge, Reweighting | Exact]:
+    fit: Calibration, post: Posterior | None = None, *, days: Sequence[float] = (), **options: Any
+) -> tuple[Evidence, Reweighting | Exact]:
     """The evidence of a variant, and draws of its posterior to be weighted for others.
 
     Parameters
@@ -125,12 +137,12 @@ def evidence_and_draws(
 
     Returns
     -------
-    evidence : Bridge
+    evidence : Evidence
     weighted : Reweighting or Exact
     """
-    if not WithoutDays(fit.objective, _RTOL).columns.size:
+    if not WithoutDays(fit.objective, RTOL).columns.size:
         exact = Exact(fit.objective)
-        return Bridge(exact.log_evidence, 0.0, means=COLLAPSED), exact
+        return Evidence(exact.log_evidence, 0.0, means=QUADRATURE, pareto_k=0.0, second=exact.second), exact
     if post is None:
         post = posterior_of(fit, **options)
         if post.interrupted:
@@ -159,7 +171,7 @@ def posterior_of(fit: Calibration, *, effective: int = 400, draws: int = 400, **
         return sample(fit, method="nuts", draws=max(effective, 4), hierarchy=False, **options)
 
 
-def bridge(objective: Objective, thetas: Array, log_likelihood: Array, *, seed: int) -> Bridge:
+def bridge(objective: Objective, thetas: Array, log_likelihood: Array, *, seed: int) -> Evidence:
     """Estimate ln p(data) from draws of the posterior.
 
     Parameters
@@ -174,7 +186,7 @@ def bridge(objective: Objective, thetas: Array, log_likelihood: Array, *, seed: 
 
     Returns
     -------
-    Bridge
+    Evidence
 
     Raises
     ------
@@ -227,7 +239,7 @@ def _normal(theta: Array, centre: Array, root: Array) -> Array:
     return np.asarray(out.reshape(theta.shape[:-1]))
 
 
-def _between(at_draws: Array, at_fresh: Array, effective: float) -> Bridge:
+def _between(at_draws: Array, at_fresh: Array, effective: float) -> Evidence:
     """Iterate the optimal bridge; inputs are ln(posterior unnormalised / normal) at draws of either."""
     middle = float(np.median(at_draws))
     one, other = np.exp(at_draws - middle), np.exp(np.minimum(at_fresh - middle, 700.0))
@@ -243,7 +255,7 @@ def _between(at_draws: Array, at_fresh: Array, effective: float) -> Bridge:
     f_draws = 1 / (share * one + rest * ratio)
     squared = np.var(f_fresh) / np.mean(f_fresh) ** 2 / other.size
     squared += np.var(f_draws) / np.mean(f_draws) ** 2 / effective
-    return Bridge(middle + float(np.log(ratio)), float(np.sqrt(squared)))
+    return Evidence(middle + float(np.log(ratio)), float(np.sqrt(squared)))
 
 
 ALL = "all priors"
@@ -259,44 +271,29 @@ def groups_of(fit: Calibration) -> dict[str, list[int]]:
     return {**found, ALL: list(range(len(fit.objective.names)))}
 
 
-def evidence_slopes(fit: Calibration, normal: VariationalEvidence | None = None) -> dict[str, float]:
+def evidence_slopes(fit: Calibration, evidence: Evidence) -> dict[str, float]:
     """d ln evidence / d ln alpha of every group's priors.
 
     Parameters
     ----------
     fit : Calibration
-    normal : VariationalEvidence, optional
-        Its moments go before those of Laplace's mixture; unknown sampling days have only the latter.
+    evidence : Evidence
+        Of its posterior: the mean squares of its parameters say.
 
     Returns
     -------
     dict of str to float
-
-    Examples
-    --------
-    >>> import cellsim as cs
-    >>> fit = cs.calibrate(cs.load_case("sjogren_rfib"), variant="V0", starts=1)
-    >>> -60 < evidence_slopes(fit)["all priors"] < 60
-    True
     """
-    by_laplace = dict(
-        zip(fit.objective.names, np.diag(fit.mixture.covariance) + fit.mixture.mean**2, strict=True)
-    )
-    known = {**by_laplace, **(normal.second if normal is not None else {})}
-    second = np.array([known[name] for name in fit.objective.names])
+    second = np.array([evidence.second[name] for name in fit.objective.names])
     return {group: float(np.sum(1 - second[columns]) / 2) for group, columns in groups_of(fit).items()}
 
 
-def with_power_by_weights(post: Posterior, columns: Iterable[int], alpha: float) -> float:
-    """By how much the log evidence changes when the priors of some parameters are raised to a power, from weighted draws.
-
-    A standard normal prior raised to the power a, and normalised, is N(0, 1/a): every draw counts
-    a^(1/2) exp((1 - a) theta^2/2) times as much for each parameter, and the mean of that is the ratio of the evidences.
+def with_power(objective: Objective, columns: Iterable[int], alpha: float) -> Objective:
+    """An objective with the priors of some parameters raised to a power.
 
     Parameters
     ----------
-    post : Posterior
-        Weighted draws.
+    objective : Objective
     columns : iterable of int
         Of theta.
     alpha : float
@@ -304,54 +301,96 @@ def with_power_by_weights(post: Posterior, columns: Iterable[int], alpha: float)
 
     Returns
     -------
-    float
-        nan where the new weights cannot be trusted (Pareto k of 0.7 and more), and for chains.
+    Objective
     """
-    weighted, chosen = post.drawn.weighted, list(columns)
-    if weighted is None:
-        return np.nan
-    bend = 0.5 * (1 - alpha) * (weighted.thetas[:, :, chosen] ** 2).sum(axis=2)
-    new = logsumexp(weighted.log_weights + bend + 0.5 * len(chosen) * np.log(alpha), axis=1)
-    fine = np.isfinite(new)
-    _, shape = smoothed_weights(new[fine])
-    old = logsumexp(weighted.log_weights)
-    return float(logsumexp(new[fine]) - old) if shape < LARGEST_SHAPE else np.nan
+    chosen = set(columns)
+    priors = (
+        prior.widened(alpha**-0.5) if j in chosen else prior for j, prior in enumerate(objective.priors)
+    )
+    return replace(objective, priors=tuple(priors))
 
 
-def with_power(
-    fit: Calibration,
-    columns: Iterable[int],
-    alpha: float,
-    *,
-    approximation: VariationalApproximation | None = None,
-) -> float:
-    """The log evidence when the priors of some parameters are raised to a power.
+@dataclass(frozen=True)
+class Change:
+    """What other rows or priors make of a log evidence.
+
+    Attributes
+    ----------
+    value, error : float
+        ln evidence with them less that of the posterior as it stands, and its standard error as far as weights tell.
+    shape : float
+        Pareto k of the weights, trusted below 0.7; nan of chains.
+    how : str
+        By ``"draws"`` as they stand, ``"moved draws"``, ``"fresh draws"`` of the altered posterior, or ``"quadrature"`` where only
+        sampling days are estimated.
+    """
+
+    value: float
+    error: float
+    shape: float
+    how: str
+
+
+def change_of(
+    fit: Calibration, known: Evidence, weighted: Reweighting | Exact, objective: Objective, *, seed: int
+) -> Change:
+    """By how much the ln evidence changes when rows or priors are others.
+
+    The draws are weighted, moved before where that can be (:mod:`cellsim.comparison.reweighting`). Where Pareto's k is too large
+    for so few draws (:attr:`cellsim.comparison.reweighted.Reweighted.reliable`), the altered posterior is sampled by itself; the number of
+    smaller k is told.
 
     Parameters
     ----------
     fit : Calibration
-    columns : iterable of int
-        Of theta.
-    alpha : float
-        Below one: wider priors.
-    approximation : VariationalApproximation, optional
-        The one nearest to the posterior: the evidence is then that of the approximation nearest to the new posterior. By default
-        Laplace's, fitted anew from the known optima.
+        Of the posterior as it stands.
+    known : Evidence
+        Its evidence.
+    weighted : Reweighting or Exact
+        Its draws.
+    objective : Objective
+        With other rows or priors.
+    seed : int
+        Of fresh draws.
 
     Returns
     -------
-    float
+    Change
+
+    Raises
+    ------
+    CalibrationError
+        If neither its draws nor fresh ones tell it.
     """
-    chosen = set(columns)
-    objective = replace(
-        fit.objective,
-        priors=tuple(
-            prior.widened(alpha**-0.5) if j in chosen else prior
-            for j, prior in enumerate(fit.objective.priors)
-        ),
-    )
-    # the same parameter values, in the coordinate of the new prior
-    scale = np.array([alpha**0.5 if j in chosen else 1.0 for j in range(len(objective.names))])
-    if approximation is None:
-        return optima(objective, [mode.theta * scale for mode in fit.mixture.modes]).mixture.log_evidence
-    return refit(approximation, objective, approximation.theta * scale).log_evidence
+    found, problem = None, None
+    try:
+        again = weighted.of(objective)
+        how = "quadrature" if isinstance(weighted, Exact) else "moved draws" if again.moved else "draws"
+        found = Change(again.log_evidence - weighted.log_evidence, again.error, again.pareto_k, how)
+        if again.reliable:
+            return found
+    except CalibrationError as error:
+        problem = error
+    try:
+        places = np.array([mode.theta for mode in fit.mixture.modes])
+        firsts = list(carried(fit.objective, objective, places)[0])
+        mixture = optima(objective, firsts).mixture
+        fresh = evidence_of(
+            posterior_of(
+                replace(fit, objective=objective, mixture=mixture, point=None),
+                effective=_AGAIN,
+                draws=_AGAIN,
+                seed=seed,
+                progress=False,
+            )
+        )
+    except CutShortError:
+        raise KeyboardInterrupt from None
+    except CalibrationError as error:
+        if found is None:
+            raise (problem or error) from None
+        return found
+    if found is not None and fresh.pareto_k >= found.shape:
+        return found
+    both = float(np.hypot(fresh.error, known.error))
+    return Change(fresh.log_evidence - known.log_evidence, both, fresh.pareto_k, "fresh draws")

@@ -14,31 +14,31 @@ takes the one to the other, and
     weight = w p'(u, w') |dw'/dw| / p(u, w)
 
 is exact whatever the map is, as m, P, m' and P' depend on u alone; parameters that are held leave with their density given all others.
+Where these weights have no variance, the outer parameters are moved, too: each to the mean and the scale that the weights say it has
+(Paananen et al. 2021, Stat Comput 31:16), m' and P' being those there.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy.special import logsumexp
 
+from cellsim.comparison.draw_maps import Line, carried, joint, mapped
+from cellsim.comparison.reweighted import FINITE, RTOL, Reweighted
 from cellsim.errors import CalibrationError
 from cellsim.likelihood.marginal_days import WithoutDays
 from cellsim.likelihood.observations import score_rows
-from cellsim.posterior.approximation import LARGEST_SHAPE, Approximation
 from cellsim.posterior.collapsed_proposal import systematic
 from cellsim.posterior.convergence import smoothed_weights
-from cellsim.posterior.variational import on_all_cores
-from cellsim.threads import CORES
+from cellsim.threads import on_all_cores
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from cellsim.case.case import Case
     from cellsim.likelihood.objective import Objective
     from cellsim.likelihood.observations import Rows
     from cellsim.posterior.posterior import Posterior
@@ -46,129 +46,18 @@ if TYPE_CHECKING:
     Array = NDArray[np.float64]
     Whole = NDArray[np.intp]
 
-__all__ = ["Exact", "Reweighted", "Reweighting"]
+__all__ = ["Exact", "Reweighting"]
 
 # draws that are weighted, and those of them that are moved
 _DRAWS, _MOVED = 400, 200
 # they are taken by weights raised to this power: tails of one posterior are the middle of another
 _TEMPER = 0.5
-# of the simulations, as in the sampler
-_RTOL = 1e-3
 # prior standard deviations beyond which a held value is taken for that far
 _FAR = 3.0
 # penalty of the regression of inner parameters on outer ones
 _RIDGE = 5.0
-_LOG_TWO_PI = float(np.log(2 * np.pi))
-
-
-@dataclass(frozen=True, eq=False)
-class Reweighted:
-    """A posterior known by weighted draws.
-
-    Attributes
-    ----------
-    objective : Objective
-        Whose posterior.
-    thetas : array, shape (n, n_parameters)
-        Prior-whitened; unknown sampling days play no part.
-    log_weights : array, shape (n,)
-        Smoothed, summing to one.
-    log_evidence, error : float
-        And its standard error beside that of the posterior the draws are of.
-    pareto_k : float
-        Shape of the weights, trusted below 0.7.
-    moved : bool
-        Whether the draws were moved before they were weighted.
-    kind : str
-        Of the approximation.
-    known : tuple of str
-        What is doubted of the posterior they are draws of.
-    days : mapping of int to array, shape (n, n_nodes)
-        Of each unknown day, by its column: ln (weight times likelihood) of its nodes, where known.
-    """
-
-    objective: Objective
-    thetas: Array
-    log_weights: Array
-    log_evidence: float
-    error: float
-    pareto_k: float
-    moved: bool
-    kind: str
-    known: tuple[str, ...] = ()
-    days: Mapping[int, Array] = field(default_factory=dict)
-
-    @property
-    def case(self) -> Case:
-        """The case, altered or not."""
-        return self.objective.case
-
-    @property
-    def variant(self) -> str:
-        """The variant's id."""
-        return self.objective.variant
-
-    @property
-    def effective(self) -> float:
-        """Independent draws these are worth."""
-        return float(1 / np.exp(2 * self.log_weights).sum())
-
-    @property
-    def trusted(self) -> bool:
-        """Whether the weights can be trusted."""
-        return self.pareto_k < LARGEST_SHAPE
-
-    @property
-    def approximation(self) -> Approximation:
-        """What its numbers rest on."""
-        own = () if self.trusted else (f"weights of these draws are uneven (Pareto k {self.pareto_k:.2f})",)
-        return Approximation(self.kind, (*self.known, *own))
-
-    def __repr__(self) -> str:
-        return (
-            f"<Draws of {self.case.name}, variant {self.variant}: {self.effective:.0f} effective, Pareto k {self.pareto_k:.2f}, ln "
-            f"evidence {self.log_evidence:.2f}>"
-        )
-
-    def moments(self, name: str) -> tuple[float, float]:
-        """Mean and variance of a parameter, prior-whitened; nan of one that is held or an unknown sampling day."""
-        unknown = {each.column for each in WithoutDays(self.objective, _RTOL).visits}
-        if name not in self.objective.names or (k := self.objective.names.index(name)) in unknown:
-            return np.nan, np.nan
-        weights = np.exp(self.log_weights)
-        mean = float(weights @ self.thetas[:, k])
-        return mean, float(weights @ (self.thetas[:, k] - mean) ** 2)
-
-    def chance(self, day: str, stretches: Array) -> float:
-        """How likely an estimated sampling day lies in one of some stretches, shape (n, 2)."""
-        column, weights = self.objective.names.index(day), np.exp(self.log_weights)
-        density = WithoutDays(self.objective, _RTOL)
-        nodes = next((each.nodes for each in density.visits if each.column == column), None)
-        if nodes is None:
-            days = self.objective.priors[column].value(self.thetas[:, column])[:, None]
-            inside = ((days > stretches[:, 0]) & (days < stretches[:, 1])).any(axis=1)
-            return float(weights @ inside)
-        if column in self.days:
-            chances = [nodes.chance(each - nodes.log_weights, stretches) for each in self.days[column]]
-        else:
-            etas = self.thetas[:, density.columns]
-            chances = on_all_cores(lambda eta: density.chance(eta, day, stretches), etas)
-        fine = np.isfinite(chances)
-        return float(weights[fine] @ np.array(chances)[fine] / weights[fine].sum())
-
-    def draws(self, n: int, *, seed: int) -> Array:
-        """Draws that count alike, prior-whitened, shape (n, n_parameters)."""
-        random = np.random.default_rng(seed)
-        return np.asarray(self.thetas[random.permutation(systematic(self.log_weights, n, random))])
-
-
-@dataclass(frozen=True, eq=False)
-class _Line:
-    """The rows around one place of the outer parameters: inner parameters there, residuals and slopes, of rows alone."""
-
-    place: Array
-    residuals: Array
-    slopes: Array
+# draws without a weight leave the others to tell it all; fewer than this tell nothing
+_FEWEST = 10
 
 
 class Reweighting:
@@ -186,15 +75,10 @@ class Reweighting:
     """
 
     def __init__(
-        self,
-        post: Posterior,
-        *,
-        log_evidence: float | None = None,
-        days: Sequence[float] = (),
-        seed: int = 0,
+        self, post: Posterior, *, log_evidence: float | None = None, days: Sequence[float] = (), seed: int = 0
     ) -> None:
         self.objective, weighted = post.objective, post.drawn.weighted
-        self.density = WithoutDays(self.objective, _RTOL)
+        self.density = WithoutDays(self.objective, RTOL)
         self.log_evidence = post.log_evidence if log_evidence is None else log_evidence
         self.kind, self.known = post.approximation.kind, post.approximation.doubts
         self.more_days = tuple(days)
@@ -227,7 +111,7 @@ class Reweighting:
         """Of every draw on these days, shape (n, n_times, n_outputs); nan where one cannot be simulated."""
 
         def read(theta: Array) -> Array:
-            solution = self.objective.solved(theta, self.times, rtol=_RTOL)
+            solution = self.objective.solved(theta, self.times, rtol=RTOL)
             return np.asarray(solution.outputs[0] if not solution.status[0] else solution.outputs[0] * np.nan)
 
         read(self.thetas[0])
@@ -240,7 +124,7 @@ class Reweighting:
 
     def _scored(self, objective: Objective) -> tuple[Array, dict[int, Array]]:
         """The same of an objective that differs in rows, noise, priors or held days."""
-        density, rows = WithoutDays(objective, _RTOL), objective.rows
+        density, rows = WithoutDays(objective, RTOL), objective.rows
         at = np.searchsorted(self.times, objective.read_at(objective.days(np.zeros(len(objective.names)))))
         known = np.ones(len(objective.terms), bool)
         by_day = {}
@@ -296,7 +180,7 @@ class Reweighting:
 
     def _held(self, objective: Objective, nodes: Mapping[int, Array]) -> dict[int, Array]:
         """ln (weight times likelihood) of the nodes of every unknown day, shape (n, n_nodes)."""
-        visits = WithoutDays(objective, _RTOL).visits
+        visits = WithoutDays(objective, RTOL).visits
         return {each.column: nodes[each.column].sum(axis=2) + each.nodes.log_weights for each in visits}
 
     @staticmethod
@@ -310,7 +194,7 @@ class Reweighting:
     @staticmethod
     def _simulated(objective: Objective, thetas: Array) -> Array:
         """ln of the posterior, each simulated."""
-        density = WithoutDays(objective, _RTOL)
+        density = WithoutDays(objective, RTOL)
         fine = np.isfinite(thetas[:, density.columns]).all(axis=1)
         out = np.full(len(thetas), -np.inf)
         etas = thetas[fine][:, density.columns]
@@ -333,8 +217,8 @@ class Reweighting:
         Returns
         -------
         Reweighted
-            By draws moved where rows, or priors of inner parameters, are other ones, and else as they stand. Where k says no to moved ones,
-            by whichever has the smaller k.
+            By draws moved where rows, or priors of inner parameters, are other ones, and else as they stand. Where weights of moved
+            ones have no variance (k above one half), by whichever has the smaller k.
 
         Raises
         ------
@@ -361,7 +245,7 @@ class Reweighting:
         if not gone and not altered:
             return self._standing(objective)
         moved = self._moved(objective, gone)
-        if moved.trusted or gone:
+        if moved.pareto_k <= FINITE or gone:
             return moved
         standing = self._standing(objective)
         return standing if standing.pareto_k < moved.pareto_k else moved
@@ -370,10 +254,10 @@ class Reweighting:
         """By draws as they stand."""
         before = self.objective
         held: dict[int, Array] = {}
-        thetas, stretch = _carried(before, objective, self.thetas)
+        thetas, stretch = carried(before, objective, self.thetas)
         if objective.case is before.case and self._one_course:
             rows, held = self._rows_of(objective)
-            columns = WithoutDays(objective, _RTOL).columns
+            columns = WithoutDays(objective, RTOL).columns
             after = self._summed(rows, held) - 0.5 * (thetas[:, columns] ** 2).sum(axis=1)
         else:
             after = self._simulated(objective, thetas)
@@ -384,7 +268,7 @@ class Reweighting:
         place = {term: k for k, term in enumerate(self.objective.terms)}
         same = objective.degrees == self.objective.degrees and all(each in place for each in objective.terms)
         days = {each.column for each in self.density.visits}
-        theirs = WithoutDays(objective, _RTOL).visits
+        theirs = WithoutDays(objective, RTOL).visits
         if not same or objective.names != self.objective.names or {each.column for each in theirs} != days:
             rows, nodes = self._scored(objective)
             return rows, self._held(objective, nodes)
@@ -453,13 +337,16 @@ class Reweighting:
         if kept.size > _MOVED:
             kept, logs = systematic(0.5 * logs, _MOVED, random), 0.5 * logs
         thetas = self.thetas[kept]
-        return thetas, logs[kept], _joint(self.objective, thetas)
+        return thetas, logs[kept], joint(self.objective, thetas)
 
     @cached_property
-    def _lines(self) -> list[_Line | None]:
-        """The rows around each of them, at what their outer parameters and days let one expect of the inner ones."""
+    def _lines(self) -> list[Line | None]:
+        """The rows around each of them."""
+        return self._lines_at(self._chosen[0])
+
+    def _lines_at(self, thetas: Array) -> list[Line | None]:
+        """The rows around each place, at what its outer parameters and days let one expect of the inner ones."""
         objective, inner, count = self.objective, self.inner, len(self.objective.terms)
-        thetas = self._chosen[0]
         outer = np.setdiff1d(np.arange(len(objective.names)), inner)
         shares = np.exp(self.log_weights - logsumexp(self.log_weights))
         middle, centre = shares @ self.thetas[:, outer], shares @ self.thetas[:, inner]
@@ -470,19 +357,56 @@ class Reweighting:
         )
         places = centre + (thetas[:, outer] - middle) @ slope
 
-        def line(k: int) -> _Line | None:
+        def line(k: int) -> Line | None:
             theta = thetas[k].copy()
             theta[inner] = places[k]
-            found = objective.evaluate(theta, gradient=True, rtol=_RTOL, along=inner)
+            found = objective.evaluate(theta, gradient=True, rtol=RTOL, along=inner)
             if found.failure or found.jacobian is None:
                 return None
-            return _Line(places[k], found.residuals[:count], found.jacobian[:count])
+            return Line(places[k], found.residuals[:count], found.jacobian[:count])
 
         line(0)
         return on_all_cores(line, range(len(thetas)))
 
     def _moved(self, objective: Objective, gone: Sequence[str]) -> Reweighted:
-        """By draws moved."""
+        """By draws moved: inner parameters, and where the weights then have no variance outer ones as well."""
+        found, ratio = self._moved_from(objective, gone, self._chosen[0], self._lines)
+        if found.pareto_k <= FINITE or not self._outer.size:
+            return found
+        places, size = self._rescaled(ratio)
+        again, _ = self._moved_from(objective, gone, places, self._lines_at(places), size)
+        return min(found, again, key=lambda each: each.pareto_k)
+
+    @property
+    def _outer(self) -> Whole:
+        """Parameters that are neither inner ones nor unknown days."""
+        return np.setdiff1d(self.density.columns, self.inner)
+
+    def _rescaled(self, ratio: Array) -> tuple[Array, float]:
+        """The draws with mean and scale of each outer parameter as these changes of weights have them, and ln of what that stretches."""
+        thetas, logs, _ = self._chosen
+        fine, outer = np.isfinite(ratio), self._outer
+
+        def moments(at: Array, log_weights: Array) -> tuple[Array, Array]:
+            shares = np.exp(log_weights - logsumexp(log_weights))
+            mean = shares @ at
+            return mean, np.sqrt(shares @ (at - mean) ** 2)
+
+        mean, sd = moments(thetas[:, outer], logs)
+        goal, wide = moments(thetas[fine][:, outer], _smoothed((logs + ratio)[fine])[0])
+        places = thetas.copy()
+        places[:, outer] = goal + wide / sd * (thetas[:, outer] - mean)
+        return places, float(np.log(wide / sd).sum())
+
+    def _moved_from(
+        self,
+        objective: Objective,
+        gone: Sequence[str],
+        places: Array,
+        goals: Sequence[Line | None],
+        size: float = 0.0,
+    ) -> tuple[Reweighted, Array]:
+        """By draws whose inner parameters are moved, and ln of what their weights change by; `places` have their outer ones."""
         before, inner = self.objective, self.inner
         thetas, logs, log_density = self._chosen
         kept_rows = np.array([term in set(objective.terms) for term in before.terms])
@@ -499,19 +423,21 @@ class Reweighting:
         fixed = np.array([at[before.names[k]] for k in inner[held]])
         # any map will do: of a value beyond the prior's end it heads for that end
         fixed = np.clip(np.nan_to_num(fixed), -_FAR, _FAR)
-        out, more = thetas.copy(), np.full(len(thetas), -np.inf)
-        lines = [k for k, line in enumerate(self._lines) if line is not None]
+        out, more = places.copy(), np.full(len(thetas), -np.inf)
+        pairs = {
+            k: (line, goal)
+            for k, (line, goal) in enumerate(zip(self._lines, goals, strict=True))
+            if line is not None and goal is not None
+        }
 
-        def mapped(k: int) -> tuple[Array, float]:
-            line = self._lines[k]
-            assert line is not None
-            return _mapped(line, thetas[k, inner], kept_rows, held, fixed, factor)
+        def moved(k: int) -> tuple[Array, float]:
+            return mapped(*pairs[k], thetas[k, inner], kept_rows, held, fixed, factor)
 
-        for k, (place, size) in zip(lines, on_all_cores(mapped, lines), strict=True):
-            out[k, inner[~held]], more[k] = place, size
-        there, stretch = _carried(before, objective, out)
-        ratio = _joint(objective, there) + stretch + more - log_density
-        return self._weighted(objective, there, logs, ratio, {}, moved=True)
+        for k, (place, more_of) in zip(pairs, on_all_cores(moved, pairs), strict=True):
+            out[k, inner[~held]], more[k] = place, more_of + size
+        there, stretch = carried(before, objective, out)
+        ratio = joint(objective, there) + stretch + more - log_density
+        return self._weighted(objective, there, logs, ratio, {}, moved=True), ratio
 
 
 class Exact:
@@ -526,83 +452,30 @@ class Exact:
         self.objective = objective
         self.log_evidence = self.unaltered().log_evidence
 
+    @property
+    def second(self) -> dict[str, float]:
+        """Mean square of every sampling day, prior-whitened."""
+        density = WithoutDays(self.objective, RTOL)
+        held = density.by_node(np.empty((1, 0)))[0]
+        # it was simulated for its evidence
+        assert not isinstance(held, str)
+        return {
+            self.objective.names[visit.column]: float(np.exp(each - logsumexp(each)) @ visit.nodes.thetas**2)
+            for visit, each in zip(density.visits, held, strict=True)
+        }
+
     def unaltered(self) -> Reweighted:
         """The posterior itself."""
         return self.of(self.objective)
 
     def of(self, objective: Objective) -> Reweighted:
         """Another one, of other rows, days or noise."""
-        one, found = np.zeros((1, len(objective.names))), WithoutDays(objective, _RTOL).value(np.empty(0))
+        one, found = np.zeros((1, len(objective.names))), WithoutDays(objective, RTOL).value(np.empty(0))
         if not np.isfinite(found):
             raise CalibrationError(
                 f"{objective.variant or objective.case.name} cannot be simulated and scored."
             )
         return Reweighted(objective, one, np.zeros(1), found, 0.0, 0.0, False, "collapsed")
-
-
-# draws without a weight leave the others to tell it all; fewer than this tell nothing
-_FEWEST = 10
-
-
-def _mapped(
-    line: _Line, w: Array, rows: NDArray[np.bool_], held: NDArray[np.bool_], fixed: Array, factor: Array
-) -> tuple[Array, float]:
-    """Where inner parameters go, those held left out, and ln |dw'/dw| plus ln of the density that held ones leave with."""
-    precision = line.slopes.T @ line.slopes + np.eye(w.size)
-    mode = line.place - np.linalg.solve(precision, line.slopes.T @ line.residuals + line.place)
-    kept = ~held
-    inside = precision[np.ix_(kept, kept)]
-    root = np.linalg.cholesky(inside)
-    mean, left = mode[kept], 0.0
-    if held.any():
-        off = w[held] - mode[held]
-        mean = mean - np.linalg.solve(inside, precision[np.ix_(kept, held)] @ off)
-        spread = np.linalg.inv(precision)[np.ix_(held, held)]
-        left = -0.5 * float(off @ np.linalg.solve(spread, off) + np.linalg.slogdet(2 * np.pi * spread)[1])
-    slopes, prior = line.slopes[rows], factor[kept] ** 2
-    residuals = line.residuals[rows]
-    if held.any():
-        residuals = residuals + slopes[:, held] @ (fixed - line.place[held])
-    slopes = slopes[:, kept]
-    after = slopes.T @ slopes + np.diag(prior)
-    there = line.place[kept] - np.linalg.solve(after, slopes.T @ residuals + prior * line.place[kept])
-    root_after = np.linalg.cholesky(after)
-    moved = there + np.linalg.solve(root_after.T, root.T @ (w[kept] - mean))
-    size = float(np.log(np.diag(root)).sum() - np.log(np.diag(root_after)).sum())
-    return moved, size + left
-
-
-def _joint(objective: Objective, thetas: Array) -> Array:
-    """ln of the posterior at draws with days of their own, all constants of the prior included; -inf where there is none."""
-    out = np.full(len(thetas), -np.inf)
-    fine = np.flatnonzero(np.isfinite(thetas).all(axis=1))
-    out[fine] = objective.log_likelihoods(thetas[fine], rtol=_RTOL, threads=CORES)
-    return out - 0.5 * (thetas**2).sum(axis=1) - 0.5 * thetas.shape[1] * _LOG_TWO_PI
-
-
-def _carried(before: Objective, after: Objective, thetas: Array) -> tuple[Array, Array]:
-    """Draws in the coordinates of another objective, the same values, and ln |d theta'/d theta| of what is left of them.
-
-    An unknown day outside of its new window stands in its middle: it is integrated out.
-    """
-    unknown = {each.column for each in WithoutDays(after, _RTOL).visits}
-    out, stretch = np.empty((len(thetas), len(after.names))), np.zeros(len(thetas))
-    for j, (name, prior) in enumerate(zip(after.names, after.priors, strict=True)):
-        k = before.names.index(name)
-        old, column = before.priors[k], thetas[:, k]
-        if prior == old:
-            out[:, j] = column
-        elif replace(prior, spread=1.0) == replace(old, spread=1.0):
-            out[:, j] = column * old.spread / prior.spread
-            stretch += np.log(old.spread / prior.spread)
-        else:
-            out[:, j] = [prior.whitened(float(each)) for each in old.value(column)]
-            if j in unknown:
-                out[:, j] = np.where(np.isfinite(out[:, j]), out[:, j], 0.0)
-            else:
-                with np.errstate(divide="ignore", invalid="ignore"):
-                    stretch += np.log(old.slope(column)) - np.log(prior.slope(out[:, j]))
-    return out, stretch
 
 
 def _smoothed(logs: Array) -> tuple[Array, float, float]:

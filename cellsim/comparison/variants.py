@@ -5,28 +5,24 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from cellsim.comparison.comparison import Comparison, Power
 from cellsim.comparison.evidence import (
     ALL,
     POWERS,
-    Bridge,
-    evidence_of,
+    Evidence,
+    change_of,
+    evidence_and_draws,
     groups_of,
     with_power,
-    with_power_by_weights,
 )
 from cellsim.comparison.left_out import Left, all_left_out
-from cellsim.comparison.verdicts import VARIATIONAL_OFF
-from cellsim.errors import CalibrationError, Problem
+from cellsim.comparison.reweighting import Exact, Reweighting
+from cellsim.errors import CalibrationError, CutShortError, Problem
 from cellsim.likelihood.compatibility import case_given, foreign, variants_chosen
 from cellsim.likelihood.formulation import objective_of
 from cellsim.likelihood.objective import Objective
 from cellsim.posterior.calibration import Calibration
 from cellsim.posterior.fitting import calibrate
-from cellsim.posterior.variational import VariationalApproximation, VariationalEvidence
-from cellsim.results import difference
 from cellsim.streams import progress_bar
 
 if TYPE_CHECKING:
@@ -47,7 +43,7 @@ def compare(
     variants: Sequence[str] | str | None = None,
     posteriors: Mapping[str, Posterior] | None = None,
     leave_out: bool = True,
-    nearest: bool = True,
+    effective: int = 400,
     starts: int = 8,
     seed: int = 0,
     progress: bool | None = None,
@@ -62,14 +58,13 @@ def compare(
     variants : str or sequence of str, optional
         Rows of the case's model space; all by default.
     posteriors : mapping of str to Posterior, optional
-        Draws of some variants (made with ``hierarchy=False``), to check their evidences by bridge sampling.
+        Draws of some variants (made with ``hierarchy=False``); the others are sampled (:func:`cellsim.sample`, ``method="collapsed"``).
     leave_out : bool
         Whether to predict every analyte and visit from the others, too.
-    nearest : bool
-        Whether to find the Gaussian variational approximation of each posterior, whose evidence is nearer than Laplace's
-        (:mod:`cellsim.posterior.variational_fitting`).
+    effective : int
+        Effective draws asked for of each variant that is sampled.
     starts, seed : int
-        Of each calibration.
+        Of each calibration; the seed of draws as well.
     progress : bool, optional
         Show a bar with the time left; by default only on a terminal.
 
@@ -94,9 +89,7 @@ def compare(
         raise CalibrationError(f"{case.name} has no variants; give it a model_space.tsv to compare any.")
     chosen = list(variants_chosen(case, variants))
     if posteriors:
-        _refuse_foreign(
-            {}, posteriors, {name: objective_of(case, model, variant=name) for name in chosen}, {}
-        )
+        _refuse_foreign({}, posteriors, {name: objective_of(case, model, variant=name) for name in chosen})
     # the default one first: what a reader asks about
     chosen.sort(key=lambda name: name != case.default_variant)
     fits: dict[str, Calibration] = {}
@@ -123,7 +116,8 @@ def compare(
         fits,
         posteriors={name: post for name, post in (posteriors or {}).items() if name in fits},
         leave_out=leave_out,
-        nearest=nearest,
+        effective=effective,
+        seed=seed,
         doubts=doubts,
         interrupted=interrupted,
         progress=progress,
@@ -134,9 +128,9 @@ def comparison_of(
     fits: Mapping[str, Calibration],
     *,
     posteriors: Mapping[str, Posterior] | None = None,
-    approximations: Mapping[str, VariationalApproximation] | None = None,
     leave_out: bool = True,
-    nearest: bool = True,
+    effective: int = 400,
+    seed: int = 0,
     doubts: Sequence[str] = (),
     interrupted: bool = False,
     progress: bool | None = None,
@@ -147,18 +141,17 @@ def comparison_of(
     ----------
     fits : mapping of str to Calibration
         By variant; the one of most interest first.
-    posteriors, leave_out, nearest, progress
+    posteriors, leave_out, effective, seed, progress
         As for :func:`compare`.
-    approximations : mapping of str to VariationalApproximation, optional
-        Variational approximations that are known already.
     doubts : sequence of str
         Known already.
     interrupted : bool
-        Whether an interrupt came while the variants were calibrated; nothing more is then computed.
+        Whether an interrupt came while the variants were calibrated; those without draws are then left out.
 
     Returns
     -------
     Comparison
+        Of the variants whose posteriors were drawn before an interrupt, and saying so.
 
     Raises
     ------
@@ -167,102 +160,81 @@ def comparison_of(
     """
     if not fits:
         raise CalibrationError("no calibration was given to compare.")
-    posteriors, doubts = dict(posteriors or {}), list(doubts)
+    drawn, doubts = dict(posteriors or {}), list(doubts)
     about = next(iter(fits.values())).objective
     alike = {
         name: objective_of(about.case, about.model, variant=name or None, degrees=about.degrees)
         for name in fits
         if name in {each.id for each in about.case.variants} or not about.case.variants
     }
-    known = dict(approximations or {})
-    _refuse_foreign(fits, posteriors, alike, known)
+    _refuse_foreign(fits, drawn, alike)
     left: dict[str, tuple[Left, ...]] = {}
-    checks: dict[str, Bridge] = {}
-    found = dict(known) if nearest else {}
+    known: dict[str, Evidence] = {}
+    weighted: dict[str, Reweighting | Exact] = {}
     powers: list[Power] = []
+    failed: list[str] = []
     try:
+        with progress_bar(total=len(fits), title="posteriors", progress=progress) as steps:
+            for name, fit in fits.items():
+                steps.set_postfix_str(name)
+                if name in drawn or not interrupted:
+                    try:
+                        known[name], weighted[name] = evidence_and_draws(
+                            fit, drawn.get(name), effective=effective, seed=seed, progress=False
+                        )
+                    except CutShortError:
+                        raise KeyboardInterrupt from None
+                    except CalibrationError as error:
+                        failed.append(f"no evidence of {name or fit.case.name}, which is left out: {error}")
+                steps.update()
         if interrupted:
             raise KeyboardInterrupt
-        for name, post in posteriors.items():
-            checks[name] = evidence_of(post)
-        if nearest:
-            with progress_bar(
-                total=len(fits), title="variational approximations", progress=progress
-            ) as steps:
-                for name, fit in fits.items():
-                    steps.set_postfix_str(name)
-                    try:
-                        if name not in found:
-                            found[name] = fit.variational()
-                    except CalibrationError as error:
-                        doubts.append(f"no variational approximation of {name or fit.case.name}: {error}")
-                    steps.update()
         if leave_out:
             with progress_bar(total=len(fits), title="left out", progress=progress) as steps:
-                for name, fit in fits.items():
+                for name, each in weighted.items():
                     steps.set_postfix_str(name)
-                    given = posteriors.get(name)
-                    draws = None
-                    if given is not None:
-                        draws = given.drawn.scored.log_likelihood.reshape(-1, len(fit.objective.terms))
-                    left[name] = all_left_out(
-                        fit.objective, fit.mixture, draws=draws, approximation=found.get(name)
-                    )
+                    found, problems = all_left_out(fits[name], known[name], each, seed=seed)
+                    left[name] = tuple(found)
+                    doubts += problems
                     steps.update()
-        so_far = Comparison(dict(fits), checks=checks, normals=_normals(found))
-        tried, near = list(_worth_trying(so_far)), dict(found)
+        so_far = Comparison({name: fits[name] for name in known}, known)
+        tried = list(_worth_trying(so_far))
         with progress_bar(total=len(tried), title="other priors", progress=progress) as steps:
             for group, first, second in tried:
                 try:
                     powers += [
-                        _power(so_far, posteriors, near, group, alpha, first, second) for alpha in POWERS
+                        _power(so_far, weighted, group, alpha, (first, second), seed) for alpha in POWERS
                     ]
                 except CalibrationError as error:
                     doubts.append(f"other priors of {group} could not be tried: {error}")
                 steps.update()
     except KeyboardInterrupt:
+        if not known:
+            raise
         interrupted = True
         doubts.append("interrupted: what was not done is missing in the tables.")
-    normals = _normals(found)
+    if not known:
+        raise CalibrationError([Problem(what=each) for each in failed])
+    doubts += failed
     doubts += [
-        f"{normal.lost} draws of the variational approximation of {name} could not be simulated and have no weight in its evidence."
-        for name, normal in normals.items()
-        if normal.lost
+        f"{each.lost} draws of {name} could not be scored and play no part in its {each.means}."
+        for name, each in known.items()
+        if each.lost
     ]
-    for name, check in checks.items():
-        if check.lost:
-            doubts.append(
-                f"{check.lost} draws of {name} could not be scored and play no part in its {check.means}."
-            )
-        nearer = normals.get(name, fits[name])
-        apart = check.log_evidence - nearer.log_evidence
-        if abs(apart) > max(VARIATIONAL_OFF if name in normals else 1.0, 3 * check.error):
-            by = "the variational approximation's" if name in normals else "Laplace's"
-            doubts.append(
-                f"{check.means} puts the ln evidence of {name} {difference(apart, 'above', 'below')} {by} (its own error "
-                f"{check.error:.1f}); believe differences of that size of no variant."
-            )
-    return Comparison(dict(fits), left, checks, normals, tuple(powers), tuple(doubts), interrupted)
+    kept = {name: fit for name, fit in fits.items() if name in known}
+    return Comparison(kept, known, left, tuple(powers), tuple(doubts), interrupted)
 
 
 def _refuse_foreign(
-    fits: Mapping[str, Calibration],
-    posteriors: Mapping[str, Posterior],
-    expected: Mapping[str, Objective],
-    approximations: Mapping[str, VariationalApproximation],
+    fits: Mapping[str, Calibration], posteriors: Mapping[str, Posterior], expected: Mapping[str, Objective]
 ) -> None:
     """Refuse results that are not of the variant, case, model and noise they are compared as."""
     problems: list[Problem] = [
         *foreign(fits, expected, "calibration"),
         *foreign(posteriors, expected, "posterior"),
-        *foreign(approximations, expected, "normal approximation"),
     ]
     if problems:
         raise CalibrationError(problems)
-
-
-def _normals(approximations: Mapping[str, VariationalApproximation]) -> dict[str, VariationalEvidence]:
-    return {name: approximation.evidence for name, approximation in approximations.items()}
 
 
 def _worth_trying(found: Comparison) -> Iterator[tuple[str, str, str]]:
@@ -285,26 +257,18 @@ def _worth_trying(found: Comparison) -> Iterator[tuple[str, str, str]]:
 
 def _power(
     found: Comparison,
-    posteriors: Mapping[str, Posterior],
-    approximations: dict[str, VariationalApproximation],
+    weighted: Mapping[str, Reweighting | Exact],
     group: str,
     alpha: float,
-    first: str,
-    second: str,
+    pair: tuple[str, str],
+    seed: int,
 ) -> Power:
-    """The lead by the comparison's own means, and what the other priors add to it by weights, else by approximations."""
-    before = found.evidences[first] - found.evidences[second]
-    more = []
-    for name in (first, second):
-        fit, post = found.fits[name], posteriors.get(name)
-        columns = groups_of(fit).get(group, [])
-        change = np.nan if post is None else with_power_by_weights(post, columns, alpha)
-        if np.isnan(change):
-            if post is not None and name not in approximations:
-                approximations[name] = fit.variational()
-            approximation = approximations.get(name)
-            change = with_power(fit, columns, alpha, approximation=approximation) - (
-                fit.log_evidence if approximation is None else approximation.log_evidence
-            )
-        more.append(change)
-    return Power(group, alpha, first, second, before, before + more[0] - more[1])
+    """The lead of one over another, and what other priors make of it."""
+    changes = []
+    for name in pair:
+        fit = found.fits[name]
+        altered = with_power(fit.objective, groups_of(fit).get(group, ()), alpha)
+        changes.append(change_of(fit, found.known[name], weighted[name], altered, seed=seed))
+    before = found.evidences[pair[0]] - found.evidences[pair[1]]
+    one, other = changes
+    return Power(group, alpha, *pair, before, before + one.value - other.value, max(one.shape, other.shape))

@@ -90,7 +90,7 @@ def explore(
 
     Parameters
     ----------
-    source : Calibration, VariationalApproximation or Posterior
+    source : Calibration or Posterior
         Whose draws the page gets; as many of the prior stand beside them.
     out : path, optional
         Where to write it.
@@ -125,7 +125,7 @@ def explore(
     objective = objective_given(source, "explore")
     if not hasattr(source, "draws"):
         raise CellsimError(
-            "explore draws from a calibration, its variational approximation, or chains; an objective has none. Make one: "
+            "explore draws from a calibration or a sampled posterior; an objective has no draws. Make one: "
             "cs.calibrate(case)."
         )
     case = objective.case

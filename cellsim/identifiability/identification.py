@@ -292,9 +292,8 @@ def identify(
 
     Parameters
     ----------
-    source : Calibration, VariationalApproximation, Posterior or Objective
-        A calibration, its variational approximation, or chains give their own posterior covariance and mean; the result says
-        which. An objective gives (I + J'J)^-1 at `theta`, and no mean other than `theta`.
+    source : Calibration, Posterior or Objective
+        A calibration or draws give their own posterior covariance and mean; the result says which. An objective gives (I + J'J)^-1 at `theta`, and no mean other than `theta`.
     theta : array, shape (n,), optional
         Where to judge, prior-whitened; the optimum of a calibration, the mean of chains, the prior medians of an objective.
     points : int

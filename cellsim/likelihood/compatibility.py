@@ -192,7 +192,7 @@ def foreign(results: Mapping[str, Any], expected: Mapping[str, Objective], kind:
 
     Parameters
     ----------
-    results : mapping of str to Calibration, Posterior or VariationalApproximation
+    results : mapping of str to Calibration or Posterior
         By variant.
     expected : mapping of str to Objective
         By variant.

@@ -62,9 +62,8 @@ def evidence(comparison: Comparison, ax: Any = None) -> AxesArray:
     -------
     AxesArray
         The greatest evidence on top, variants under which the treatment does nothing as squares. First natural log evidence
-        less the best by the means that make the order: hollow by Laplace, diamonds by the variational approximation, filled with
-        its standard error by sampling; within the dark band a ratio of evidences is below 20, within the pale one
-        nothing is decided, as the evidences that make the order may be off. Then
+        less the best by draws: hollow by Laplace, filled with its standard error by draws; within the dark band a ratio of evidences is below 20, within the pale one
+        nothing is decided, as evidences may be off. Then
         log predictive densities of left-out analytes and visits, less the best, and their stacking weights.
 
     Raises
@@ -130,30 +129,18 @@ def _evidences(panel: Any, comparison: Comparison, names: Sequence[str]) -> None
             markersize=5,
             gid="laplace",
         )
-        if (normal := comparison.normals.get(name)) is not None:
-            panel.errorbar(
-                [normal.log_evidence - best],
-                [k + 0.12],
-                xerr=[normal.error],
-                fmt="d",
-                color=ORANGE,
-                markersize=3.5,
-                linewidth=0.9,
-                zorder=3,
-                gid="nearest",
-            )
-        if (check := comparison.checks.get(name)) is not None:
-            panel.errorbar(
-                [check.log_evidence - best],
-                [k],
-                xerr=[check.error],
-                fmt=shape,
-                color=BLUE,
-                markersize=4.5,
-                linewidth=1.2,
-                zorder=4,
-                gid="bridge",
-            )
+        known = comparison.known[name]
+        panel.errorbar(
+            [known.log_evidence - best],
+            [k],
+            xerr=[known.error],
+            fmt=shape,
+            color=BLUE,
+            markersize=4.5,
+            linewidth=1.2,
+            zorder=4,
+            gid="evidence",
+        )
     panel.margins(x=0.06)
 
 
@@ -163,12 +150,7 @@ def _keys(comparison: Comparison) -> list[Any]:
 
     style: dict[str, Any] = {"linestyle": "none", "color": BLACK, "markersize": 4.5}
     keys: list[Any] = [Line2D([], [], marker="o", markerfacecolor="white", label="Laplace", **style)]
-    if comparison.normals:
-        keys.append(
-            Line2D([], [], marker="d", label="variational approximation", **{**style, "color": ORANGE})
-        )
-    if comparison.checks:
-        keys.append(Line2D([], [], marker="o", label=comparison.checked_by, **{**style, "color": BLUE}))
+    keys.append(Line2D([], [], marker="o", label=comparison.by, **{**style, "color": BLUE}))
     if comparison.roles.nulls:
         keys.append(
             Line2D([], [], marker="s", markerfacecolor="white", label="the treatment does nothing", **style)

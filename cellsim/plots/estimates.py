@@ -39,7 +39,6 @@ if TYPE_CHECKING:
     from cellsim.identifiability.profiles import Profiles
     from cellsim.posterior.calibration import Calibration
     from cellsim.posterior.posterior import Posterior
-    from cellsim.posterior.variational import VariationalApproximation
 
 __all__ = ["VERDICT_COLOURS", "parameters", "profile"]
 
@@ -48,7 +47,7 @@ VERDICT_COLOURS = {DATA_DRIVEN: BLUE, MOVED: VERMILLION, PRIOR_DRIVEN: GREY, UNT
 
 @as_typed
 def parameters(
-    fit: Calibration | VariationalApproximation | Posterior,
+    fit: Calibration | Posterior,
     groups: Sequence[str] | None = None,
     ax: Axes | None = None,
     *,
@@ -59,7 +58,7 @@ def parameters(
 
     Parameters
     ----------
-    fit : Calibration, VariationalApproximation or Posterior
+    fit : Calibration or Posterior
     groups : sequence of str, optional
         As in the case's parameter tables; all by default.
     ax : Axes, optional

@@ -48,7 +48,6 @@ if TYPE_CHECKING:
     from cellsim.likelihood.observations import Term
     from cellsim.plots.style import AxesArray
     from cellsim.posterior.posterior import Posterior
-    from cellsim.posterior.variational import VariationalApproximation
 
 __all__ = ["fit", "prior_predictive", "residuals"]
 
@@ -101,7 +100,7 @@ def fit(
     draws: int = 200,
     seed: int = 0,
     among: Bands | None = None,
-    posterior: Posterior | VariationalApproximation | None = None,
+    posterior: Posterior | None = None,
     **line: Any,
 ) -> AxesArray:
     """Printed values beside what the model says, one panel an analyte.
@@ -127,8 +126,8 @@ def fit(
         Of the bands.
     among : Bands, optional
         Bands of the analytes' quantities computed before; then `days`, `draws` and `seed` are those.
-    posterior : Posterior or VariationalApproximation, optional
-        Chains or variational approximation of the same variant, to take the bands from instead of the Laplace posterior.
+    posterior : Posterior, optional
+        Draws of the same variant, to take the bands from instead of the Laplace posterior.
     **line
         To the median's line.
 

@@ -42,7 +42,6 @@ if TYPE_CHECKING:
     from cellsim.model.model import Model
     from cellsim.plots.style import AxesArray
     from cellsim.posterior.posterior import Posterior
-    from cellsim.posterior.variational import VariationalApproximation
 
 __all__ = ["acting", "amounts_shown", "drives", "expected_grade", "grades_shown", "persistence"]
 
@@ -80,7 +79,7 @@ def persistence(
     draws: int = 200,
     seed: int = 0,
     among: Bands | None = None,
-    posterior: Posterior | VariationalApproximation | None = None,
+    posterior: Posterior | None = None,
     case: Case | None = None,
     **line: Any,
 ) -> AxesArray:
@@ -98,8 +97,8 @@ def persistence(
         Of the bands.
     among : Bands, optional
         Bands of the quantities computed before; then `draws` and `seed` are those.
-    posterior : Posterior or VariationalApproximation, optional
-        Chains or variational approximation of the same variant, to take the bands from instead of the Laplace posterior.
+    posterior : Posterior, optional
+        Draws of the same variant, to take the bands from instead of the Laplace posterior.
     case : Case, optional
         Whose quantities and products are shown, for a trajectory.
     **line
@@ -219,7 +218,7 @@ def drives(
     draws: int = 200,
     seed: int = 0,
     among: Bands | None = None,
-    posterior: Posterior | VariationalApproximation | None = None,
+    posterior: Posterior | None = None,
     **line: Any,
 ) -> AxesArray:
     """Latent courses over the timeline, and graded findings beside the grade the model expects.
@@ -242,8 +241,8 @@ def drives(
         Of the bands.
     among : Bands, optional
         As :func:`drive_formulas` names them, computed before.
-    posterior : Posterior or VariationalApproximation, optional
-        Chains or variational approximation of the same variant, to take the bands from instead of the Laplace posterior.
+    posterior : Posterior, optional
+        Draws of the same variant, to take the bands from instead of the Laplace posterior.
     **line
         To the medians' lines.
 

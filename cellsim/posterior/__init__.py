@@ -1,4 +1,4 @@
-"""Approximations and draws of one posterior: optima, Laplace, a Gaussian variational approximation, NUTS."""
+"""Approximations and draws of one posterior: optima, Laplace, the collapsed sampler, NUTS."""
 
 from typing import TYPE_CHECKING
 

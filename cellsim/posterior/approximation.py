@@ -1,8 +1,8 @@
 """What the numbers of a result were drawn from, and every reason to doubt it: one record, carried by every result.
 
-A posterior is known through an approximation: the mixture of the Laplace approximations around its optima, the nearest
-normal approximation (the Gaussian variational approximation), weighted draws of the collapsed sampler, or chains. The same question gets other answers from each, so no
-number is printed, drawn or written without the name of its approximation and the doubts about it.
+A posterior is known through an approximation: the mixture of the Laplace approximations around its optima (a quick look),
+weighted draws of the collapsed sampler, or chains. The same question gets other answers from each, so no number is printed, drawn
+or written without the name of its approximation and the doubts about it.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ LARGEST_SHAPE = 0.7
 
 KINDS = {
     "laplace": "Laplace's approximation",
-    "variational": "the variational approximation",
     "chains": "chains",
     "collapsed": "the collapsed sampler",
+    "draws": "the collapsed sampler and chains",
     "optimum": "the highest optimum",
     "prior": "the prior",
     "profile": "profiles from the optima",
@@ -154,7 +154,7 @@ def _head(doubt: str) -> str:
 
 
 def approximation_of(source: Any) -> Approximation:
-    """What draws of a calibration, a normal distribution or chains rest on; unknown of a source that does not say."""
+    """What draws of a calibration or a posterior rest on; unknown of a source that does not say."""
     found = getattr(source, "approximation", None)
     return found if isinstance(found, Approximation) else Approximation("unknown")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 
     from cellsim.case.case import Case
     from cellsim.model.model import Model
-    from cellsim.posterior.variational import VariationalApproximation
 
     Array = NDArray[np.float64]
 
@@ -166,9 +165,8 @@ class Calibration:
             ""
             if shape <= LARGEST_SHAPE
             else f"draws of Laplace's approximation do not stand for the posterior here (Pareto k {shape:.1f}, trusted "
-            f"below {LARGEST_SHAPE:g}): medians and intervals can be displaced by more than their width. Ask "
-            "the variational approximation instead, which is nearer (fit.variational(), seconds), and sample before quoting any "
-            "(cs.sample(fit) or cellsim sample, minutes)."
+            f"below {LARGEST_SHAPE:g}): medians and intervals can be displaced by more than their width. They are a "
+            "quick look: sample before quoting any (cs.sample(fit) or cellsim sample, minutes)."
         )
         return Approximation("laplace", tuple(self.diagnosis["doubts"]), unfit)
 
@@ -273,39 +271,6 @@ class Calibration:
     def draws(self, n: int, *, seed: int) -> Array:
         """Draws from the Laplace posterior around all optima, prior-whitened, shape (n, n_parameters)."""
         return self.mixture.draws(n, seed=seed)
-
-    def variational(self, *, seed: int | None = None) -> VariationalApproximation:
-        """The Gaussian variational approximation of the posterior: nearer than Laplace's in seconds, where chains take minutes.
-
-        Parameters
-        ----------
-        seed : int, optional
-            The calibration's own by default.
-
-        Returns
-        -------
-        VariationalApproximation
-            A sweep draws from it as from a calibration; see :mod:`cellsim.posterior.variational_fitting`.
-
-        Raises
-        ------
-        CalibrationError
-            If most points of the approximation cannot be simulated.
-
-        Examples
-        --------
-        >>> import cellsim as cs
-        >>> fit = cs.calibrate(cs.load_case("sjogren_rfib"), starts=1)
-        >>> approximation = fit.variational()  # doctest: +SKIP
-        >>> cs.sweep(approximation, {"as given": fit.case.schedule}, until=365)  # doctest: +SKIP
-        """
-        from cellsim.posterior.variational_fitting import variational_approximation
-
-        approximation = variational_approximation(
-            self.objective, self.mixture, seed=self.seed if seed is None else seed
-        )
-        # what is doubted of the search is doubted of every approximation that starts from its optima
-        return replace(approximation, known=self.at_optimum.doubts)
 
     # ---- words ------------------------------------------------------------------------------------
 

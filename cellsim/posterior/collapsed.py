@@ -25,9 +25,9 @@ from cellsim.likelihood.marginal_days import WithoutDays
 from cellsim.posterior.collapsed_proposal import Normal, Tilted, log_density_of_all, tilted
 from cellsim.posterior.conditional_draws import PAIRS, Conditional, Draw, Guess
 from cellsim.posterior.inner_parameters import split_of
-from cellsim.posterior.variational import on_all_cores
 from cellsim.posterior.weighted_draws import Weighted
 from cellsim.streams import progress_bar
+from cellsim.threads import on_all_cores
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from cellsim.errors import CalibrationError
-from cellsim.posterior.variational import on_all_cores
+from cellsim.threads import on_all_cores
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from cellsim.posterior.approximation import Approximation
     from cellsim.posterior.calibration import Calibration
     from cellsim.posterior.posterior import Posterior
-    from cellsim.posterior.variational import VariationalApproximation
     from cellsim.posterior.weighted_draws import Weighted
 
     Array = NDArray[np.float64]
@@ -137,7 +136,7 @@ def parameters_table(
     return approximation.stamped(pd.DataFrame(rows, columns=list(_COLUMNS)))
 
 
-def parameter_table(fit: Calibration | VariationalApproximation) -> pd.DataFrame:
+def parameter_table(fit: Calibration) -> pd.DataFrame:
     """Estimates beside priors as text, the data-driven ones first.
 
     Returns

@@ -38,7 +38,7 @@ class Weighting:
 
     Attributes
     ----------
-    sources : mapping of str to Calibration, VariationalApproximation or Posterior
+    sources : mapping of str to Calibration or Posterior
         By variant.
     log_weights, errors : array, shape (n_variants,)
         Natural logarithms, not normalised, and their standard errors.

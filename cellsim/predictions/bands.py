@@ -113,9 +113,9 @@ def bands(
 
     Parameters
     ----------
-    source : Calibration, VariationalApproximation, Posterior or Objective
-        Draws come from the Laplace posterior of a calibration, from a variational approximation, from chains, or from the prior
-        of an objective; the bands say which.
+    source : Calibration, Posterior or Objective
+        Draws come from the Laplace posterior of a calibration, from a sampled posterior, or from the prior of an objective; the
+        bands say which.
     quantities : iterable of str, or mapping of str to sympy.Expr
         States and assignments, analytes by their id, or formulas of states, assignments and the case's parameters.
     start, end : float

@@ -157,7 +157,7 @@ def effective_draws(source: Any, count: int) -> float:
 
     Parameters
     ----------
-    source : Calibration, VariationalApproximation or Posterior
+    source : Calibration or Posterior
     count : int
 
     Returns

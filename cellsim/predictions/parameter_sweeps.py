@@ -187,9 +187,7 @@ def _crossed(source: Any, schedules: Any, asking: Asking, parameters: Any) -> _C
     else:
         base = objective_given(source, "sweep")
         if not hasattr(source, "draws"):
-            raise CellsimError(
-                "sweep draws from a calibration, its variational approximation, or chains: cs.calibrate(case)."
-            )
+            raise CellsimError("sweep draws from a calibration or a sampled posterior: cs.calibrate(case).")
         case, model = base.case, base.model
         known = {*base.names, *base.fixed} - {name for name in base.names if name.startswith("day_")}
     if problems := [

@@ -53,7 +53,7 @@ _BUDGET = 20
 
 
 class Source(Protocol):
-    """What a sweep asks of the thing it draws from; a Calibration, a VariationalApproximation and a Posterior answer."""
+    """What a sweep asks of the thing it draws from; a Calibration and a Posterior answer."""
 
     @property
     def case(self) -> Case:
@@ -167,7 +167,7 @@ def ask(source: Source, schedules: Any, asking: Asking) -> Sweep:
     objective = objective_given(source, "sweep")
     if not hasattr(source, "draws"):
         raise CellsimError(
-            "sweep draws from a calibration, its variational approximation, or chains; an objective has none. Make one: "
+            "sweep draws from a calibration or a sampled posterior; an objective has no draws. Make one: "
             "cs.calibrate(case)."
         )
     case, approximation = objective.case, approximation_of(source)

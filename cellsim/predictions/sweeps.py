@@ -99,8 +99,8 @@ def sweep(
 
     Parameters
     ----------
-    source : Calibration, VariationalApproximation or Posterior
-        Draws come from its posterior (Laplace, nearest normal, or sampled: the result says which); the same number
+    source : Calibration or Posterior
+        Draws come from its posterior (Laplace, or sampled: the result says which); the same number
         comes from its prior, for comparison. Several mechanisms are a list of these, weighted by their evidence, or of pairs
         (posterior, weight): the answer is then averaged, each mechanism beside the average. With `parameters`, a
         :class:`cellsim.Model` alone too.

@@ -6,7 +6,7 @@ from math import isnan
 from typing import TYPE_CHECKING
 
 from cellsim.comparison.robustness_table import sentences
-from cellsim.comparison.verdicts import by_words, nulls_words, verdict_sentences
+from cellsim.comparison.verdicts import nulls_words, verdict_sentences
 from cellsim.report.page import details, paragraphs, section, table
 from cellsim.report.report_summary import listed, records, variants_table
 
@@ -22,29 +22,29 @@ _COLUMNS = {
     "variant": "variant",
     "name": "name",
     "ln_evidence": "ln evidence",
-    "by": "by",
     "less_the_best": "less the best",
-    "bound": "lower bound by the variational approximation",
+    "error": "its error",
+    "pareto_k": "Pareto k",
+    "effective": "effective draws",
     "laplace": "by Laplace",
-    "checked": "by bridge sampling",
-    "check_error": "its error",
     "elpd_analytes": "ln density of left-out analytes",
     "elpd_visits": "of left-out visits",
     "weight_analytes": "stacking weight by analytes",
     "weight_visits": "by visits",
 }
 
-_TENTHS = ("ln_evidence", "laplace", "bound", "checked")
+_TENTHS = ("ln_evidence", "laplace")
 
 
 def variants_compared(job: Job) -> tuple[str, str, str]:
     """The section, from whatever is there."""
-    nulls = job.compared.roles.nulls if job.fits else ()
+    nulls = job.compared.roles.nulls if job.known else ()
     title = ("Does nothing explain as much? " if nulls else "") + "The competing mechanisms"
     failed = [job.output.said(f"Calibration of {name or job.case.name}") for name in job.variants]
     failed.append(job.output.said("Comparison of the variants"))
-    if not job.fits:
-        return section("variants", title, *failed)
+    if not job.known:
+        said = "No mechanism has draws yet, so that no evidence is known."
+        return section("variants", title, *failed, paragraphs([said] if job.fits else []))
     from cellsim import plots
 
     found = job.compared
@@ -66,11 +66,11 @@ def variants_compared(job: Job) -> tuple[str, str, str]:
         job.output.part(
             "Words on the sample effect", lambda: paragraphs(sample_effect_words(job.robustness))
         ),
-        table(shown, names={**_COLUMNS, "checked": f"by {found.checked_by}"}, file=file),
+        table(shown, names=_COLUMNS, file=file),
         job.output.draw(
             "evidence",
-            f"Natural log evidence less that of the best by {by_words(found)}: hollow by Laplace, diamonds by the nearest normal "
-            f"approximation, filled by {found.checked_by}{'; squares are nulls' * bool(nulls)}. Within the dark band a ratio is "
+            f"Natural log evidence less that of the best: hollow by Laplace, filled by {found.by}"
+            f"{'; squares are nulls' * bool(nulls)}. Within the dark band a ratio is "
             "below 20, within the pale "
             "one nothing is decided, as far as evidences may be off."
             + (
@@ -138,8 +138,8 @@ def _other_priors(job: Job, found: Comparison) -> str:
 
 def nulls_answer(job: Job) -> list[str]:
     """How the nulls fare, for the head of the page."""
-    found = job.compared
-    return [each for each in [nulls_words(found), *sample_effect_words(job.robustness)] if each]
+    said = nulls_words(job.compared) if job.known else ""
+    return [each for each in [said, *sample_effect_words(job.robustness)] if each]
 
 
 def sample_effect_words(found: Robustness | None) -> list[str]:

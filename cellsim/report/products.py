@@ -164,7 +164,7 @@ def persists_words(
 
     Parameters
     ----------
-    source : Calibration, VariationalApproximation or Posterior
+    source : Calibration or Posterior
         Whose parameters of persistence and rejection are counted.
     result : Sweep, optional
         With both plans.

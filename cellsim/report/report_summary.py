@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cellsim.comparison.verdicts import by_words, off_of
-from cellsim.results import DATA_DRIVEN, MOVED, PRIOR_DRIVEN, UNTOUCHED, difference, number
+from cellsim.comparison.verdicts import off_of
+from cellsim.results import DATA_DRIVEN, MOVED, PRIOR_DRIVEN, UNTOUCHED, number
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -17,9 +17,8 @@ if TYPE_CHECKING:
     from cellsim.identifiability.profiles import Profiles
     from cellsim.posterior.calibration import Calibration
     from cellsim.posterior.posterior import Posterior
-    from cellsim.posterior.variational import VariationalApproximation
 
-    Approximated = Calibration | VariationalApproximation | Posterior
+    Approximated = Calibration | Posterior
 
 __all__ = [
     "determined",
@@ -227,8 +226,7 @@ def modes_words(fit: Calibration) -> list[str]:
     shares = listed([f"{100 * each:.0f} %" for each in weights])
     return [
         f"{len(weights)} distinct optima were found, which hold {shares} of the probability by Laplace. Fitted "
-        "days and residuals are those of the highest; intervals by Laplace go over all of them, and the "
-        "variational approximation over those that differ in unknown sampling days only."
+        "days and residuals are those of the highest; intervals go over all of them."
     ]
 
 
@@ -248,7 +246,7 @@ def unfollowed_words(fit: Calibration, source: Approximated) -> list[str]:
     Parameters
     ----------
     fit : Calibration
-    source : Calibration, VariationalApproximation or Posterior
+    source : Calibration or Posterior
         Of the same variant: what says how many numbers the data determined.
     """
     rows = fit.rows()
@@ -357,23 +355,16 @@ def variants_table(fits: Mapping[str, Calibration]) -> pd.DataFrame:
 
 def standing(name: str, found: Comparison) -> str:
     """Where the variant shown in detail stands among the others, in a sentence or two; empty when it is alone."""
-    if len(found.fits) < 2:
+    if len(found.fits) < 2 or name not in found.fits:
         return ""
     first, evidences, off = found.order[0], found.evidences, off_of(found)
     if first == name:
-        said = f"{name} has the greatest evidence of {len(found.fits)} variants by {by_words(found)}."
+        said = f"{name} has the greatest evidence of {len(found.fits)} variants by {found.by}."
     else:
         behind = evidences[first] - evidences[name]
         within = ", no further than that may be off" if behind < off else ""
         said = (
             f"{name} is shown because the case names it first, not because the data do: its evidence lies "
-            f"{behind:.1f} nats behind that of {first} by {by_words(found)}{within}."
+            f"{behind:.1f} nats behind that of {first} by {found.by}{within}."
         )
-    checks = found.checks
-    if name in checks and len(checks) > 1:
-        other = max((each for each in checks if each != name), key=lambda each: checks[each].log_evidence)
-        lead = checks[name].log_evidence - checks[other].log_evidence
-        error = float(np.hypot(checks[name].error, checks[other].error))
-        place = difference(lead, "nats ahead of", "nats behind", "level with")
-        said += f" By {found.checked_by} it is {place} {other} (error {error:.1f})."
     return said

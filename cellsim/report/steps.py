@@ -299,23 +299,15 @@ class Job:
         """The variants against each other: evidence, left-out rows, other priors."""
         from cellsim.comparison.variants import comparison_of
 
-        if not self.fits:
+        if not (known := self.known):
             return
 
         def work() -> Comparison:
-            # too short for a bridge, or not to be used at all: the comparison does without
-            long = {
-                name: post
-                for name, post in self.posteriors.items()
-                if post.method == "collapsed"
-                or post.thetas.shape[0] * (post.thetas.shape[1] // 2) >= _BRIDGE * post.thetas.shape[2]
-            }
-            left_out = "leave-out" not in self.without
             found = comparison_of(
-                dict(sorted(self.fits.items(), key=lambda item: item[0] != self.main)),
-                posteriors=long,
-                leave_out=left_out,
-                nearest=left_out or len(long) < len(self.fits),
+                known,
+                posteriors={name: post for name, post in self.posteriors.items() if name in known},
+                leave_out="leave-out" not in self.without,
+                seed=self.seed,
                 progress=self.progress,
             )
             if found.interrupted:
@@ -374,18 +366,31 @@ class Job:
 
     @property
     def compared(self) -> Comparison:
-        """The comparison; where there is none, of the variants that have draws, or of the calibrations alone."""
+        """The comparison; where there is none, the evidences of :attr:`known` alone."""
         from cellsim.comparison.comparison import Comparison
 
         if self.comparison is not None:
             return self.comparison
-        from cellsim.comparison.evidence import evidence_of
+        from cellsim.comparison.evidence import evidence_and_draws
 
-        weighted = {name: post for name, post in self.posteriors.items() if post.method == "collapsed"}
-        # after an interrupt: variants without draws would turn the order into Laplace's for all
-        known = {name: fit for name, fit in self.fits.items() if name in weighted} or self.fits
-        shown_first = dict(sorted(known.items(), key=lambda item: item[0] != self.main))
-        return Comparison(shown_first, checks={name: evidence_of(post) for name, post in weighted.items()})
+        of = {name: (fit, self.posteriors.get(name)) for name, fit in self.known.items()}
+        return Comparison(self.known, {name: evidence_and_draws(*each)[0] for name, each in of.items()})
+
+    @property
+    def known(self) -> dict[str, Calibration]:
+        """Variants whose evidence is known, the one shown first: by draws, but for chains that are too short for a bridge, or as only
+        sampling days are estimated."""
+        from cellsim.likelihood.marginal_days import WithoutDays
+
+        def told(name: str, fit: Calibration) -> bool:
+            post = self.posteriors.get(name)
+            if post is None:
+                return not WithoutDays(fit.objective, fit.objective.rtol).columns.size
+            chains, length, size = post.thetas.shape
+            return post.method == "collapsed" or chains * (length // 2) >= _BRIDGE * size
+
+        shown_first = sorted(self.fits.items(), key=lambda item: item[0] != self.main)
+        return {name: fit for name, fit in shown_first if told(name, fit)}
 
     def source(self, name: str) -> Calibration | Posterior:
         """What every posterior number of a variant is drawn from, its schedules, bands and tables alike.

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from patients import small_fit, small_patient, small_variational
+from patients import small_fit, small_patient, small_posterior
 
 import cellsim as cs
 from cellsim import plots
@@ -45,11 +45,12 @@ def folder(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def known(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Fits of the small patient, and their approximations, are those made once."""
+    """Fits and draws of the small patient are those made once."""
     for place in (variants, robust):
         monkeypatch.setattr(place, "calibrate", lambda *_, variant, **__: small_fit(variant))
-    made = {name: small_variational(name) for name in ("V2", "V0")}
-    monkeypatch.setattr(cs.Calibration, "variational", lambda fit, **_: made[fit.variant])
+    monkeypatch.setattr(
+        "cellsim.comparison.evidence.posterior_of", lambda fit, **_: small_posterior(fit.variant)
+    )
 
 
 @pytest.fixture
@@ -362,8 +363,8 @@ def test_compare_draws_and_an_interrupt_keeps_finished_variants(
     real = plots.evidence
     monkeypatch.setattr(plots, "evidence", lambda found: drawn.append(found) or real(found))
     monkeypatch.setattr(variants, "_TRIED", 0)  # other priors of all groups together, not of each
-    left = tuple(Left(by, "any", 1, -3.0, "steps") for by in ("analyte", "visit"))
-    monkeypatch.setattr(variants, "all_left_out", lambda *_, **__: left)
+    left = [Left(by, "any", 1, -3.0, "draws", 0.2, 0.1) for by in ("analyte", "visit")]
+    monkeypatch.setattr(variants, "all_left_out", lambda *_, **__: (left, []))
     assert main(["compare", str(folder), "--figure", str(figure)]) == 0
     assert "V2 has the greatest evidence" in capsys.readouterr().out
     assert len(drawn) == 1 and figure.read_bytes().startswith(b"\x89PNG")
@@ -374,8 +375,9 @@ def test_compare_draws_and_an_interrupt_keeps_finished_variants(
         return small_fit(variant)
 
     monkeypatch.setattr(variants, "calibrate", tired)
-    out = tmp_path / "compared.json"
-    assert main(["compare", str(folder), "--out", str(out)]) == 130
+    out, draws = tmp_path / "compared.json", tmp_path / "V2.nc"
+    small_posterior().save(draws)
+    assert main(["compare", str(folder), "--posterior", str(draws), "--out", str(out)]) == 130
     seen = capsys.readouterr()
     assert "V0 not fitted" in seen.out and "what was ready is written" in seen.err
     assert set(cs.Comparison.load(out).fits) == {"V2"}

@@ -11,7 +11,7 @@ from typing import Any
 import matplotlib as mpl
 import numpy as np
 import pytest
-from patients import small_patient
+from patients import small_comparison, small_patient
 from scipy.stats import chi2, norm
 from whole_figures import assert_whole
 
@@ -21,7 +21,6 @@ from cellsim.case.case import Case
 from cellsim.cli.commands import main
 from cellsim.comparison import variants
 from cellsim.comparison.conclusions import Conclusion
-from cellsim.comparison.evidence import Bridge
 from cellsim.comparison.robustness_table import BASE, ConclusionRow
 from cellsim.errors import CellsimError
 from cellsim.posterior.approximation import Approximation
@@ -37,14 +36,6 @@ def fitted() -> cs.Calibration:
 @cache
 def drawn() -> cs.Posterior:
     return cs.sample(fitted(), method="nuts", chains=2, draws=60, tune=60, seed=1)
-
-
-@cache
-def compared() -> cs.Comparison:
-    """Both variants; other priors are tried of all groups together only, as no figure shows them."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(variants, "_TRIED", 0)
-        return cs.compare(small_patient(), starts=1, seed=1, progress=False)
 
 
 @pytest.fixture
@@ -93,7 +84,7 @@ def shaken() -> cs.Robustness:
     pulse = replace(lead, id="pulse", unit="probability", threshold=0.5, margin=0.1)
     return cs.Robustness(
         small_patient(),
-        compared().roles,
+        small_comparison().roles,
         ("V2", "V0"),
         (lead, pulse),
         (),
@@ -103,7 +94,7 @@ def shaken() -> cs.Robustness:
         starts=1,
         seconds=0.0,
         versions={},
-        approximation=Approximation("variational"),
+        approximation=Approximation("collapsed"),
     )
 
 
@@ -114,7 +105,7 @@ FIGURES: dict[str, Callable[[], Any]] = {
     "pair": lambda: plots.pair(diverging()),
     "prior_posterior": lambda: plots.prior_posterior(drawn()),
     "posterior_predictive": lambda: plots.posterior_predictive(drawn()),
-    "evidence": lambda: plots.evidence(compared()),
+    "evidence": lambda: plots.evidence(small_comparison()),
     "robustness": lambda: plots.robustness(shaken()),
 }
 
@@ -257,13 +248,12 @@ def test_printed_values_stand_among_their_replicas() -> None:
 
 
 def test_variants_stand_at_their_evidences_and_what_they_predict() -> None:
-    found = compared()
-    checked = replace(found, checks={"V2": Bridge(found.fits["V2"].log_evidence + 2, 0.5)})
-    axes = plots.evidence(checked)
+    found = small_comparison()
+    axes = plots.evidence(found)
     table = found.table().set_index("variant")
     names = [text.get_text().split()[0] for text in axes[0].get_yticklabels()]
     assert names == list(found.order)
-    best = max(each.log_evidence for each in found.normals.values())
+    best = max(each.log_evidence for each in found.known.values())
     for k, name in enumerate(names):
         [mark] = [line for line in lines(axes[0], "laplace") if line.get_ydata()[0] == k]
         assert mark.get_xdata()[0] == pytest.approx(table.loc[name, "laplace"] - best)
@@ -272,13 +262,11 @@ def test_variants_stand_at_their_evidences_and_what_they_predict() -> None:
     bars = {each.lines[0].get_gid(): [] for each in axes[0].containers}
     for each in axes[0].containers:
         bars[each.lines[0].get_gid()].append(each)
-    assert [each.lines[0].get_xdata()[0] for each in bars["nearest"]] == pytest.approx(
-        [found.normals[name].log_evidence - best for name in names]
+    assert [each.lines[0].get_xdata()[0] for each in bars["evidence"]] == pytest.approx(
+        [found.known[name].log_evidence - best for name in names]
     )
-    [bar] = bars["bridge"]
-    point, _, (error,) = bar.lines
-    assert point.get_xdata()[0] == pytest.approx(found.fits["V2"].log_evidence + 2 - best)
-    assert np.ptp(error.get_segments()[0][:, 0]) == pytest.approx(1.0)
+    for name, bar in zip(names, bars["evidence"], strict=True):
+        assert np.ptp(bar.lines[2][0].get_segments()[0][:, 0]) == pytest.approx(2 * found.known[name].error)
     for by, plural in (("analyte", "analytes"), ("visit", "visits")):
         elpd = table[f"elpd_{plural}"].to_numpy()
         [marks] = lines(axes[1], f"elpd-{by}")
@@ -333,9 +321,9 @@ def test_sample_and_compare_from_the_command_line(
     assert "2 chains x 30 draws" in capsys.readouterr().out
     assert main(["sample", str(out), "--draws", "20", "--tune", "40"]) == 0
     assert "2 chains x 50 draws" in capsys.readouterr().out
-    asked = ["compare", str(folder), "--starts", "1", "--posterior", str(out), "--out", str(saved)]
-    assert main([*asked, "--no-left-out", "--figure", str(folder.parent / "evidence.png")]) == 0
-    assert "Bridge sampling against the variational approximation" in capsys.readouterr().out
+    asked = ["compare", str(folder), "--starts", "1", "--effective", "60", "--out", str(saved)]
+    assert main([*asked, "--figure", str(folder.parent / "evidence.png")]) == 0
+    assert "greatest evidence" in capsys.readouterr().out
     assert set(cs.Comparison.load(saved).fits) == {"V0", "V2"}
 
 

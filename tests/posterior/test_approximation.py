@@ -15,18 +15,17 @@ import numpy as np
 import pandas as pd
 import pytest
 import xarray as xr
-from patients import small_fit
+from patients import small_comparison, small_fit, small_posterior
 from scipy import stats
-from small_cases import straight_line, tiny_case
+from small_cases import straight_line
 
 import cellsim as cs
 from cellsim import plots
 from cellsim.comparison.comparison import Comparison
-from cellsim.comparison.evidence import Bridge
+from cellsim.comparison.evidence import COLLAPSED, Evidence
 from cellsim.dosing.schedule import Schedule
 from cellsim.errors import ApproximationWarning, CalibrationError, CellsimError
 from cellsim.posterior.approximation import Approximation, together
-from cellsim.posterior.tables import parameter_table
 from cellsim.predictions.bands import bands
 from cellsim.predictions.learned import beside_prior
 from cellsim.predictions.measures import Area, DaysBelow, Value
@@ -75,9 +74,7 @@ def test_a_sweep_of_a_bad_approximation_warns_and_carries_the_doubt(fit: cs.Cali
         warnings.simplefilter("error", ApproximationWarning)
         good = cs.sweep(fit, plans, until=5, measures=[Area("x")], draws=5)
     assert good.approximation == fit.approximation and "Laplace's approximation, 1 doubt" in repr(good)
-    with pytest.warns(
-        ApproximationWarning, match=r"Pareto k 1\.6.*fit\.variational\(\).*cs\.sample\(fit\)"
-    ) as caught:
+    with pytest.warns(ApproximationWarning, match=r"Pareto k 1\.6.*quick look.*cs\.sample\(fit\)") as caught:
         bad = cs.sweep(doubtful(fit), plans, until=5, measures=[Area("x")], draws=5)
     assert caught[0].filename == __file__
     assert "Laplace's approximation, 2 doubts" in repr(bad)
@@ -112,52 +109,6 @@ def test_chains_that_do_not_agree_warn_too(fit: cs.Calibration, tmp_path: Path) 
     with xr.open_dataset(tmp_path / "post.nc", group="posterior", engine="h5netcdf") as group:
         assert group.attrs["approximation"] == "chains" and group.attrs["doubts"].split("\n") == post.doubts
     assert cs.Posterior.load(tmp_path / "post.nc").approximation == post.approximation
-
-
-def test_a_law_answers_like_a_calibration(fit: cs.Calibration) -> None:
-    """Of a normal posterior the nearest approximation is Laplace's: the closed form (I + X'X / sd^2)^-1, under its own name."""
-    approximation, X = fit.variational(), np.column_stack([np.ones(4), DAYS])
-    covariance = np.linalg.inv(np.eye(2) + X.T @ X / SD**2)
-    mean = covariance @ X.T @ (np.array(VALUES) - 10) / SD**2
-    table = approximation.table().set_index("parameter")
-    for j, name in enumerate(("a", "b")):
-        sd = float(np.sqrt(covariance[j, j]))
-        low, high = stats.norm(mean[j], sd).interval(0.9)
-        assert table.loc[name, ["estimate", "low", "high"]].to_list() == pytest.approx(
-            [mean[j], low, high], abs=0.02
-        )
-        assert table["contraction"][name] == pytest.approx(1 - sd**2, abs=0.01)
-        assert table["shift"][name] == pytest.approx(mean[j], abs=0.02)
-    assert list(table["verdict"]) == list(fit.table()["verdict"])
-    assert approximation.approximation.kind == "variational"
-    # one start is doubted of the approximation too; what is wrong with the Laplace approximations alone is not
-    assert doubtful(fit).variational().approximation.doubts == fit.at_optimum.doubts != ()
-    found = cs.identify(approximation)
-    assert (
-        found.covariance == pytest.approx(covariance, abs=0.02)
-        and found.approximation == approximation.approximation
-    )
-    assert "the variational approximation" in repr(approximation) and "the variational approximation" in repr(
-        found
-    )
-    assert list(parameter_table(approximation)["parameter"]) == list(parameter_table(fit)["parameter"])
-
-
-def test_unknown_sampling_days_are_told_by_draws_of_the_law() -> None:
-    """The row says nothing of its day: x stands still, so its day keeps its uniform prior, of variance one whitened."""
-    case = tiny_case(
-        "x = 1; x' = 0; k = 1",
-        {"y": ("k*x", 0.3)},
-        [("y", 2.0, 1.2)],
-        {"k": ("log-normal", 0.0, 0.5)},
-        windows={2.0: (1.0, 3.0)},
-    )
-    approximation = cs.calibrate(case, starts=1).variational()
-    table = approximation.table().set_index("parameter")
-    assert table.loc["day_v0", ["low", "high"]].to_list() == pytest.approx([1.1, 2.9], abs=0.05)
-    assert abs(table["contraction"]["day_v0"]) < 0.25 and table["contraction"]["k"] == pytest.approx(
-        1 / (1 + (0.3 / 0.5) ** 2), abs=0.02
-    )
 
 
 # ---- direction and size -----------------------------------------------------------------------------------
@@ -220,22 +171,22 @@ def test_tables_and_texts_carry_it(fit: cs.Calibration, tmp_path: Path) -> None:
 
 def test_figures_say_it_beneath(fit: cs.Calibration) -> None:
     patient, k = small_fit(), "Numbers rest on Laplace's approximation"
-    approximation = patient.variational()
+    approximation = small_posterior()
     options = {"draws": 5, "days": (0.0, 30.0)}
     for axes, expected in (
         (plots.fit(patient, ["ESR"], **options), k),
         (
             plots.fit(patient, ["ESR"], posterior=approximation, **options),
-            "Numbers rest on the variational approximation",
+            "Numbers rest on the collapsed sampler",
         ),
         (
             plots.drives(patient, ["D"], posterior=approximation, **options),
-            "Numbers rest on the variational approximation",
+            "Numbers rest on the collapsed sampler",
         ),
         (plots.persistence(patient, **options), k),
         (plots.prior_predictive(patient.case, ["ESR"], **options), "Numbers rest on the prior."),
         (plots.residuals(patient), "Numbers rest on the highest optimum (doubts: only one start"),
-        (plots.parameters(approximation), "Numbers rest on the variational approximation"),
+        (plots.parameters(approximation), "Numbers rest on the collapsed sampler"),
         (
             plots.profile(cs.profile(fit, "a")),
             "Numbers rest on profiles from the optima (doubts: only one start)",
@@ -248,7 +199,7 @@ def test_figures_say_it_beneath(fit: cs.Calibration) -> None:
     plots.parameters(patient, ax=both[0])
     plots.parameters(approximation, ax=both[1])
     plots.parameters(approximation, ax=both[1])
-    assert foot(both).count("variational approximation") == 1 and k in foot(both)
+    assert foot(both).count("the collapsed sampler") == 1 and k in foot(both)
     assert foot(both).count("not for treatment decisions") == 1
 
 
@@ -257,11 +208,11 @@ def test_a_contrast_of_variants_says_what_each_rests_on() -> None:
     given = {"as given": patient.case.schedule, "nothing": Schedule((), patient.case.products)}
     by = {
         name: cs.sweep(each, given, until=60, draws=5)
-        for name, each in (("A", patient), ("B", patient.variational()))
+        for name, each in (("A", patient), ("B", small_posterior()))
     }
     said = foot(plots.contrast(by, "as given", "nothing"))
-    assert "A: Laplace's approximation" in said and "B: the variational approximation" in said
-    assert "Numbers rest on the variational approximation" in foot(plots.sweep(by["B"]))
+    assert "A: Laplace's approximation" in said and "B: the collapsed sampler" in said
+    assert "Numbers rest on the collapsed sampler" in foot(plots.sweep(by["B"]))
 
 
 def test_what_several_variants_are_doubted_for_is_said_once() -> None:
@@ -287,11 +238,13 @@ def test_files_carry_it(fit: cs.Calibration, tmp_path: Path) -> None:
     (tmp_path / "fit.json").write_text(json.dumps(silent))
     with pytest.raises(CalibrationError, match="it has no 'shape'"):
         cs.Calibration.load(tmp_path / "fit.json")
-    drawn = Bridge(-3.0, 0.1, doubts=("chains disagree about a (1.2): more draws.",))
+    drawn = Evidence(-3.0, 0.1, doubts=("chains disagree about a (1.2): more draws.",))
     for found, kind in (
-        (Comparison({"": bad}), "laplace"),
-        (Comparison({"": bad}, normals={"": fit.variational().evidence}), "variational"),
-        (Comparison({"": bad}, checks={"": drawn}), "chains"),
+        (
+            Comparison({"": bad}, {"": Evidence(-3.0, 0.1, means=COLLAPSED)}),
+            "collapsed",
+        ),
+        (Comparison({"": bad}, {"": drawn}), "chains"),
     ):
         found.save(tmp_path / "compared.json")
         assert Comparison.load(tmp_path / "compared.json").approximation == found.approximation
@@ -299,7 +252,7 @@ def test_files_carry_it(fit: cs.Calibration, tmp_path: Path) -> None:
         assert found.table()["approximation"][0] in str(found)
     assert "chains disagree about a" in str(found) and "chains disagree about a" in found._repr_html_()
     told = json.loads((tmp_path / "compared.json").read_text())
-    del told["checks"][""]["doubts"]
+    del told["known"][""]["doubts"]
     (tmp_path / "compared.json").write_text(json.dumps(told))
     with pytest.raises(CalibrationError, match="parts missing or changed"):
         Comparison.load(tmp_path / "compared.json")
@@ -331,8 +284,7 @@ def test_every_name_and_day_that_is_none_is_refused_in_words(fit: cs.Calibration
         cs.sweep(patient, given, until=20, draws=3, measures=[Area("D"), *more])
         for more in ([], [DaysBelow("D", 0.5)])
     )
-    other, found = bands(patient, ["R"], start=0, end=5, draws=3), Comparison({"V2": patient})
-    approximation = fit.variational()
+    other, found = bands(patient, ["R"], start=0, end=5, draws=3), small_comparison()
     for work, words in (
         (lambda: plots.fit(patient, ["ESR"], among=other), "these bands have no 'value_ESR'"),
         (lambda: plots.drives(patient, ["D"], among=other), "these bands have no 'D'"),
@@ -344,8 +296,6 @@ def test_every_name_and_day_that_is_none_is_refused_in_words(fit: cs.Calibration
         (lambda: plots.variants(patient), "as a list or by name"),
         (lambda: found.slopes("V22"), "Did you mean 'V2'"),
         (lambda: found.weights("analytes"), "Did you mean 'analyte'"),
-        (lambda: approximation.moments("bb"), "no parameter 'bb'"),
-        (lambda: approximation.chance("day_v9", np.zeros((1, 2))), "no parameter 'day_v9'"),
         (lambda: cs.sweep(patient, given, until=20, measures=[DaysBelow("DD", 1.0)]), "No quantity 'DD'"),
         (lambda: predictions_of(patient, [DaysBelow("DD", 1.0)], until=20), "No quantity 'DD'"),
         (lambda: cs.sweep(patient, given, until=20, measures=[Value((99.0, -5.0), ("ESR",))]), "2 problems"),

@@ -25,6 +25,7 @@ from cellsim.predictions.plan_tables import plans_from_table, plans_table
 from cellsim.predictions.plans import plans_of
 from cellsim.report import report_summary as words
 from cellsim.report.draws import apart_table, apart_words
+from cellsim.report.mechanisms import variants_compared
 from cellsim.report.overview import page_of
 from cellsim.report.page import ReportFolder, copy_case, figure, page, table
 from cellsim.report.products import contrast_words, persists_words
@@ -405,7 +406,7 @@ def test_what_longer_persistence_owes_to_the_prior() -> None:
 def test_the_comparison_and_robustness_are_told(made: Report, html: str) -> None:
     text, compared, shaken = text_of(html), made.comparison, made.robustness
     assert compared is not None and shaken is not None
-    assert compared.verdict.split(". ")[0] in text and set(compared.checks) == {"V2", "V0"}
+    assert compared.verdict.split(". ")[0] in text and set(compared.known) == {"V2", "V0"}
     assert cs.Comparison.load(made.folder / "comparison.json").verdict == compared.verdict
     assert cs.Robustness.load(made.folder / "robustness.json").verdict == shaken.verdict
     # of what acts over the null, the other way round than in the table
@@ -415,7 +416,7 @@ def test_the_comparison_and_robustness_are_told(made: Report, html: str) -> None
         in text
     )
     # one approximation for the schedules, the comparison and robustness, not three
-    assert shaken.rows[0].evidence["V2"] == pytest.approx(compared.checks["V2"].log_evidence, abs=0.05)
+    assert shaken.rows[0].evidence["V2"] == pytest.approx(compared.known["V2"].log_evidence, abs=0.05)
 
 
 def test_what_is_left_out_is_said(quick: tuple[Report, list[str], dict[str, Any]]) -> None:
@@ -493,13 +494,14 @@ def test_an_interrupt_keeps_what_is_done_and_writes_the_page(
 def test_before_all_variants_are_sampled_those_that_are_stand_for_themselves(
     tmp_path: Path, made: Report
 ) -> None:
-    """Of a variant without draws only Laplace's evidence is known, which is not held against that of draws."""
+    """Of a variant without draws no evidence is known."""
     options = {"starts": 1, "draws": 6, "effective": 50, "seed": 1}
     job = Job(small_patient(), ReportFolder(tmp_path), **options, variants=("V2", "V0"), without=LONG)
     job.fits |= made.fits
-    assert set(job.compared.fits) == {"V2", "V0"} and not job.compared.checks
+    assert not job.known and not job.compared.fits
+    assert "no evidence is known" in variants_compared(job)[-1]
     job.sample("V2", effective=50)
-    assert set(job.compared.fits) == {"V2"} and set(job.compared.checks) == {"V2"}
+    assert set(job.compared.fits) == set(job.compared.known) == {"V2"}
     assert job.compared.evidences["V2"] == job.posteriors["V2"].log_evidence
 
 

@@ -1,0 +1,139 @@
+"""A posterior known by weighted draws of another one: what it tells, and whether its weights can be trusted.
+
+How draws are weighted is in :mod:`cellsim.comparison.reweighting`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from cellsim.likelihood.marginal_days import WithoutDays
+from cellsim.posterior.approximation import LARGEST_SHAPE, Approximation
+from cellsim.posterior.collapsed_proposal import systematic
+from cellsim.threads import on_all_cores
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from cellsim.case.case import Case
+    from cellsim.likelihood.objective import Objective
+
+    Array = NDArray[np.float64]
+
+__all__ = ["FINITE", "RTOL", "Reweighted"]
+
+FINITE = 0.5
+"""Pareto k up to which weights have a variance, and the error that they tell means something."""
+
+RTOL = 1e-3
+"""Relative tolerance of the simulations, as in the sampler."""
+
+
+@dataclass(frozen=True, eq=False)
+class Reweighted:
+    """A posterior known by weighted draws.
+
+    Attributes
+    ----------
+    objective : Objective
+        Whose posterior.
+    thetas : array, shape (n, n_parameters)
+        Prior-whitened; unknown sampling days play no part.
+    log_weights : array, shape (n,)
+        Smoothed, summing to one.
+    log_evidence, error : float
+        And its standard error beside that of the posterior the draws are of.
+    pareto_k : float
+        Shape of the weights, trusted below 0.7.
+    moved : bool
+        Whether the draws were moved before they were weighted.
+    kind : str
+        Of the approximation.
+    known : tuple of str
+        What is doubted of the posterior they are draws of.
+    days : mapping of int to array, shape (n, n_nodes)
+        Of each unknown day, by its column: ln (weight times likelihood) of its nodes, where known.
+    """
+
+    objective: Objective
+    thetas: Array
+    log_weights: Array
+    log_evidence: float
+    error: float
+    pareto_k: float
+    moved: bool
+    kind: str
+    known: tuple[str, ...] = ()
+    days: Mapping[int, Array] = field(default_factory=dict)
+
+    @property
+    def case(self) -> Case:
+        """The case, altered or not."""
+        return self.objective.case
+
+    @property
+    def variant(self) -> str:
+        """The variant's id."""
+        return self.objective.variant
+
+    @property
+    def effective(self) -> float:
+        """Independent draws these are worth."""
+        return float(1 / np.exp(2 * self.log_weights).sum())
+
+    @property
+    def trusted(self) -> bool:
+        """Whether the weights can be trusted."""
+        return self.pareto_k < LARGEST_SHAPE
+
+    @property
+    def reliable(self) -> bool:
+        """Whether so many draws are enough for weights so uneven: k below 1 - 1 / log10(n), which is 0.57 of 200 (Vehtari et al. 2024)."""
+        return self.trusted and self.pareto_k < 1 - 1 / np.log10(max(self.log_weights.size, 2))
+
+    @property
+    def approximation(self) -> Approximation:
+        """What its numbers rest on."""
+        own = () if self.trusted else (f"weights of these draws are uneven (Pareto k {self.pareto_k:.2f})",)
+        return Approximation(self.kind, (*self.known, *own))
+
+    def __repr__(self) -> str:
+        return (
+            f"<Draws of {self.case.name}, variant {self.variant}: {self.effective:.0f} effective, Pareto k {self.pareto_k:.2f}, ln "
+            f"evidence {self.log_evidence:.2f}>"
+        )
+
+    def moments(self, name: str) -> tuple[float, float]:
+        """Mean and variance of a parameter, prior-whitened; nan of one that is held or an unknown sampling day."""
+        unknown = {each.column for each in WithoutDays(self.objective, RTOL).visits}
+        if name not in self.objective.names or (k := self.objective.names.index(name)) in unknown:
+            return np.nan, np.nan
+        weights = np.exp(self.log_weights)
+        mean = float(weights @ self.thetas[:, k])
+        return mean, float(weights @ (self.thetas[:, k] - mean) ** 2)
+
+    def chance(self, day: str, stretches: Array) -> float:
+        """How likely an estimated sampling day lies in one of some stretches, shape (n, 2)."""
+        column, weights = self.objective.names.index(day), np.exp(self.log_weights)
+        density = WithoutDays(self.objective, RTOL)
+        nodes = next((each.nodes for each in density.visits if each.column == column), None)
+        if nodes is None:
+            days = self.objective.priors[column].value(self.thetas[:, column])[:, None]
+            inside = ((days > stretches[:, 0]) & (days < stretches[:, 1])).any(axis=1)
+            return float(weights @ inside)
+        if column in self.days:
+            chances = [nodes.chance(each - nodes.log_weights, stretches) for each in self.days[column]]
+        else:
+            etas = self.thetas[:, density.columns]
+            chances = on_all_cores(lambda eta: density.chance(eta, day, stretches), etas)
+        fine = np.isfinite(chances)
+        return float(weights[fine] @ np.array(chances)[fine] / weights[fine].sum())
+
+    def draws(self, n: int, *, seed: int) -> Array:
+        """Draws that count alike, prior-whitened, shape (n, n_parameters)."""
+        random = np.random.default_rng(seed)
+        return np.asarray(self.thetas[random.permutation(systematic(self.log_weights, n, random))])
