@@ -219,9 +219,15 @@ def _convert(options: argparse.Namespace) -> None:
 
 def _check(options: argparse.Namespace) -> int:
     from cellsim.case.audit import audit
+    from cellsim.case.case import Case
     from cellsim.comparison.readiness import check
+    from cellsim.estimation.opening import load_case
 
-    case = _case(options.case)
+    case = load_case(options.case)
+    if not isinstance(case, Case):
+        print(f"{repr(case).strip('<>')}\nlog likelihood at the nominal values {case.log_likelihood():.10g}")
+        print(*(f"doubt: {each}" for each in case.check()), sep="\n")
+        return 0
     problems = check(case)
     print(audit(case, problems), end="")
     return int(any(each.severity == "error" for each in problems))
@@ -545,9 +551,16 @@ def _report(options: argparse.Namespace) -> int:
 
 
 def _case(source: str) -> Case:
-    from cellsim.case.case import load_case
+    from cellsim.case.case import Case
+    from cellsim.estimation.opening import load_case
 
-    return load_case(source)
+    found = load_case(source)
+    if not isinstance(found, Case):
+        raise CellsimError(
+            f"{source} is {found!r}, which commands do not take: they are about one patient. In a script cs.load_case({source!r}) "
+            "answers log_likelihood(), gradient() and simulate(), and cs.calibrate, cs.profile and cs.sample take it."
+        )
+    return found
 
 
 def _fit(options: argparse.Namespace) -> Calibration:

@@ -15,9 +15,9 @@ import numpy as np
 
 from cellsim.case.alteration import altered
 from cellsim.case.alternatives import ALTERNATIVES
-from cellsim.case.case import Case, load_case
+from cellsim.case.case import Case
 from cellsim.errors import CellsimError, Problem
-from cellsim.likelihood.compatibility import other_problem
+from cellsim.estimation.opening import load_case
 from cellsim.likelihood.formulation import objective_of
 from cellsim.likelihood.priors import Prior
 from cellsim.petab.origins import with_origins
@@ -45,8 +45,7 @@ def check(
     Parameters
     ----------
     source : str, path, mapping or Case
-        A case, or where one stands; a case that cannot be read is told, not raised. Of an estimation problem of several conditions,
-        which is refused when it is loaded, the doubts.
+        What :func:`cellsim.load_case` takes; a case that cannot be read is told, not raised.
     model : Model, optional
         Judge against this model instead of the one the case names.
 
@@ -61,13 +60,12 @@ def check(
     >>> {problem.severity for problem in cs.check("sjogren_rfib")}
     {'doubt'}
     """
-    if (other := other_problem(source)) is not None:
-        doubts: tuple[Problem, ...] = other.check()
-        return doubts
     try:
         case = load_case(source, model=model)
     except CellsimError as error:
         return error.problems
+    if not isinstance(case, Case):
+        return case.check()
     found = list(case.check(model))
     if not any(each.severity == "error" for each in found):
         for variant in [each.id for each in case.variants] or [""]:

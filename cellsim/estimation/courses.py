@@ -22,10 +22,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Course", "followed"]
 
-# of how still a steady state is: relative, and absolute in each state's unit; then again less strictly
-LONGEST = 1e8
-"""How long a model is followed to its steady state, in its own unit of time."""
-_STILL = ((1e-7, 1e-10), (1e-5, 1e-8))
+_STILL = ((1e-7, 1e8), (1e-7, 1e13), (1e-5, 1e8))
+"""How still a steady state is, as a share of each state, and how long it is waited for, in the model's unit of time."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -236,6 +234,14 @@ class _Following:
 
     # ---- simulations ------------------------------------------------------------------------------
 
+    def _finite(self, p: Array) -> Array:
+        """The parameters that the model's own equations have."""
+        own = p[: self.model.simulated]
+        if not np.all(np.isfinite(own)):
+            lost = [self.model.parameters[k] for k in np.flatnonzero(~np.isfinite(own))]
+            raise SimulationError(f"{self.place}: {', '.join(lost)} is not a finite number.")
+        return own
+
     def _integrated(
         self, kernels: Kernels, times: Array, end: float | None = None
     ) -> tuple[Array, Array | None]:
@@ -246,21 +252,23 @@ class _Following:
         names: list[str | tuple[str, str | int]] = []
         seeds: list[Array] = []
         if dp is not None:
-            for k in np.flatnonzero(np.any(dp != 0.0, axis=1)).tolist():
+            for k in np.flatnonzero(np.any(dp[: self.model.simulated] != 0.0, axis=1)).tolist():
                 names.append(self.model.parameters[k])
                 seeds.append(dp[k])
             if self.dy is not None:
                 for k in np.flatnonzero(np.any(self.dy != 0.0, axis=1)).tolist():
                     names.append(("initial", self.model.states[k]))
                     seeds.append(self.dy[k])
-        if not np.all(np.isfinite(p)):
-            lost = [
-                name for name, each in zip(self.model.parameters, p, strict=True) if not np.isfinite(each)
-            ]
-            raise SimulationError(f"{self.place}: {', '.join(lost)} is not a finite number.")
         solution = integrate(
-            kernels, p, times=times, start=self.time, start_states=self.y, rtol=self.rtol, directions=names or None, end=end
-        )  # fmt: skip
+            kernels,
+            self._finite(p),
+            times=times,
+            start=self.time,
+            start_states=self.y,
+            rtol=self.rtol,
+            directions=names or None,
+            end=end,
+        )
         if solution.status[0]:
             raise SimulationError(f"{self.place}: {solution.messages[0]}")
         slopes = None
@@ -292,22 +300,18 @@ class _Following:
         if not self.model.states:
             self.y, self.dy = np.empty(0), np.empty((0, self.size)) if self.size else None
             return
-        kernels, (p, dp) = self.model.kernels(self.before), self._vector()
-        for relative, absolute in _STILL:
+        kernels, (p, dp), first = self.model.kernels(self.before), self._vector(), ""
+        p = self._finite(p)
+        for share, longest in _STILL:
             found = steady_state(
-                kernels,
-                p,
-                start=self.time,
-                start_states=self.y,
-                rtol=relative,
-                atol=absolute,
-                longest=LONGEST,
+                kernels, p, start=self.time, start_states=self.y, rtol=share, atol=None, longest=longest
             )
+            first = first or found.messages[0]
             if found.found[0]:
                 break
         else:
-            raise SimulationError(f"{self.place} comes to no steady state: {found.messages[0]}")
-        until = self.time + LONGEST
+            raise SimulationError(f"{self.place} comes to no steady state: {first}")
+        until = self.time + longest
         if dp is not None:
             # derivatives settle later than what they are of: both are followed to the same end
             _, slopes = self._integrated(kernels, np.array([until]))

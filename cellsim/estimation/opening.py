@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from os import PathLike
 from pathlib import Path
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from cellsim.model.model import Model
 
 __all__ = ["load_case"]
+
+_ALIKE = 1e-5
 
 
 def load_case(
@@ -59,15 +62,29 @@ def load_case(
     version, file = _version(source)
     if version == "1":
         return load_problem(source)
+    if isinstance(source, Mapping):
+        source = {USUAL if name == file else name: text for name, text in source.items()}
     try:
-        if isinstance(source, Mapping):
-            source = {USUAL if name == file else name: text for name, text in source.items()}
         case = one_patient(source)
         objective_of(case)
     except CellsimError:
         # what one patient's case cannot hold; what is wrong with the tables is told by who reads them all
         return load_problem(source)
-    return case
+    return _agreed(case, source)
+
+
+def _agreed(case: Case, source: str | PathLike[str] | Mapping[str, str]) -> Case | EstimationProblem:
+    """The case, where it scores its rows as the readers of all problems do; else what these read."""
+    try:
+        problem = load_problem(source)
+        expected = problem.log_likelihood()
+    except CellsimError:
+        return case
+    try:
+        found = case.log_likelihood()
+    except CellsimError:
+        return problem
+    return case if math.isclose(found, expected, rel_tol=_ALIKE, abs_tol=_ALIKE) else problem
 
 
 def _is_plain(source: str | PathLike[str] | Mapping[str, str]) -> bool:

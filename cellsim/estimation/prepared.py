@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -39,12 +40,15 @@ class PreparedModel:
         Parameters of the problem.
     formulas : mapping of str to sympy.Expr
         Of every change of a condition, by its text.
+    outputs : tuple of str
+        Parameters that only formulas of observables have, and that conditions set; without a value until they do.
     """
 
     opened: OpenModel
     names: Mapping[str, str]
     shared: frozenset[str]
     formulas: Mapping[str, sp.Expr]
+    outputs: tuple[str, ...] = ()
 
     @cached_property
     def states(self) -> tuple[str, ...]:
@@ -53,8 +57,13 @@ class PreparedModel:
 
     @cached_property
     def parameters(self) -> tuple[str, ...]:
-        """Order of parameters."""
-        return tuple(each.name for each in self.opened.model.parameters)
+        """Order of parameters: the model's, then those of observables alone."""
+        return (*(each.name for each in self.opened.model.parameters), *self.outputs)
+
+    @property
+    def simulated(self) -> int:
+        """How many of them are the model's."""
+        return len(self.opened.model.parameters)
 
     @cached_property
     def parameter_place(self) -> dict[str, int]:
@@ -74,7 +83,8 @@ class PreparedModel:
     @cached_property
     def own_values(self) -> dict[str, float]:
         """Parameters as the model has them."""
-        return {each.name: each.value for each in self.opened.model.parameters}
+        own = {each.name: each.value for each in self.opened.model.parameters}
+        return own | dict.fromkeys(self.outputs, np.nan)
 
     def kernels(self, before: tuple[bool, ...] | None = None) -> Kernels:
         """Machine code that gives every state.
@@ -192,6 +202,10 @@ def prepared(tables: ProblemTables, part: SubProblem) -> PreparedModel:
         ) from error
     problems: list[Problem] = []
     found = PreparedModel(opened, names, shared, {})
+    outputs = tuple(
+        sorted(each for each in targets - shared if not found.has(each) and _observed(part, each))
+    )
+    found = PreparedModel(opened, names, shared, {}, outputs)
     for row in tables.parameters:
         own = found.called(row.id)
         kind = "moves" if own in found.state_place else "is computed" if own in found.assignments else ""
@@ -212,7 +226,19 @@ def prepared(tables: ProblemTables, part: SubProblem) -> PreparedModel:
                 problems += _names_of(found, change, formulas[change.value], first=k == 0)
     if problems:
         raise CaseError(dict.fromkeys(problems))
-    return PreparedModel(opened, names, shared, formulas)
+    return PreparedModel(opened, names, shared, formulas, outputs)
+
+
+def _observed(part: SubProblem, name: str) -> bool:
+    """Whether the formula of an observable, or a row, names a quantity."""
+    word = re.compile(rf"\b{re.escape(name)}\b")
+    used = {row.observable for row in part.measurements}
+    formulas = [
+        text for each in part.observables.values() if each.id in used for text in (each.formula, each.noise)
+    ]
+    return any(word.search(text) for text in formulas) or any(
+        name in (*row.parameters, *row.noise_parameters) for row in part.measurements
+    )
 
 
 def _unset(found: PreparedModel, experiment: Experiment) -> list[Problem]:

@@ -43,7 +43,7 @@ def steady_state(
     start: float = 0.0,
     start_states: ArrayLike | None = None,
     rtol: float = 1e-6,
-    atol: float = 1e-9,
+    atol: float | None = 1e-9,
     longest: float = 1e8,
 ) -> SteadyState:
     """Integrate over a very long time and see from when on nothing changes.
@@ -62,7 +62,8 @@ def steady_state(
     start_states : (n_states,) or (n_sets, n_states) array, optional
         Instead of the model's initial values.
     rtol, atol : float
-        How still is still; the integration is ten times as accurate.
+        How still is still; the integration is ten times as accurate. With None for `atol` it is `rtol` times the largest value
+        that each state has had, in whatever unit it is counted.
     longest : float
         When to give up, in the model's time unit.
 
@@ -91,13 +92,14 @@ def steady_state(
         start=start,
         start_states=start_states,
         rtol=0.1 * rtol,
-        atol=0.1 * atol,
+        atol=None if atol is None else 0.1 * atol,
     )
     states = np.full((len(p), len(kernels.states)), np.nan)
     times, found, messages = np.full(len(p), np.nan), np.zeros(len(p), bool), []
     for i in range(len(p)):
         path = solution.states[i]
-        gap = np.abs(path - path[-1]) - atol - rtol * np.abs(path[-1])
+        least = rtol * np.abs(path).max(axis=0, initial=0.0) if atol is None else atol
+        gap = np.abs(path - path[-1]) - least - rtol * np.abs(path[-1])
         moving = np.flatnonzero(~(gap.max(axis=1, initial=0.0) <= 0))
         since = moving[-1] + 1 if moving.size else 0
         if since < len(spans) - 1:

@@ -1,11 +1,14 @@
 """Fits, profiles and draws of estimation problems: least squares in closed form is the witness."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from problems import table, version_2
 from scipy import stats
 
 import cellsim as cs
+from cellsim.cli.commands import main
 from cellsim.errors import CalibrationError
 from cellsim.estimation.fitting import ProblemFit
 from cellsim.estimation.problem import EstimationProblem, load_problem
@@ -149,6 +152,20 @@ def test_verbs_that_take_a_case_say_why_not() -> None:
         cs.calibrate(problem, fixed={"c": 1.0})
     assert cs.check(problem) == problem.check()
     assert table("a\n1") == "a\n1\n"
+
+
+def test_the_command_line_says_what_a_problem_is_and_where_it_is_taken(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for file, text in line().files.items():
+        (tmp_path / file).write_text(text)
+    assert main(["calibrate", str(tmp_path)]) == 1
+    said = capsys.readouterr().err
+    assert (
+        "2 estimated parameters, 8 measurements, 2 experiments, 1 model" in said
+        and "In a script cs.load_case(" in said
+    )
+    assert main(["check", str(tmp_path)]) == 0
 
 
 def test_a_start_that_cannot_be_scored_is_left_and_a_problem_that_never_can_is_told() -> None:

@@ -109,6 +109,74 @@ def test_pre_equilibration_of_version_2_and_two_conditions_at_once() -> None:
     confirmed(problem)
 
 
+def test_conditions_set_what_only_observables_have() -> None:
+    """An offset that is no quantity of the model, by numbers and by parameters, in both versions; unset it is told."""
+    observables = "observableId observableFormula noiseFormula\ny A+offset 1\n"
+    first = load_problem(
+        version_1(
+            RATES_1 + "par lin 1 4 0 10\n", "conditionId offset\nc 2\nd par\ne NaN\n", observables,
+            "observableId simulationConditionId time measurement\ny c 0 1\ny d 0 1\n",
+        )
+    )  # fmt: skip
+    second = load_problem(
+        version_2(
+            RATES + "par true 4 0 10\n", observables, "observableId experimentId time measurement\ny e 0 1\ny e 2 1\n",
+            conditions="conditionId targetId targetValue\nc offset 2\nd offset offset+par\n",
+            experiments="experimentId time conditionId\ne 0 c\ne 2 d\n",
+        )
+    )  # fmt: skip
+    assert first.simulate()["simulation"].tolist() == pytest.approx([3, 5])
+    assert second.simulate()["simulation"].tolist() == pytest.approx(
+        [3, 6 + course(2, 1, 0, 0.8, 0.6)[0]], **CLOSE
+    )
+    confirmed(first)
+    confirmed(second)
+    lost = {**first.files, "m.tsv": first.files["m.tsv"].replace("y\td", "y\te")}
+    with pytest.raises(SimulationError, match="y at time 0 is predicted as nan"):
+        load_problem(lost).log_likelihood()
+
+
+def test_a_steady_state_is_found_in_whatever_unit_and_however_slow() -> None:
+    """Amounts of 1e-15 and rates of 1e-9: x = k/e to the relative tolerance, with its slopes."""
+    texts = version_2(
+        "parameterId estimate nominalValue lowerBound upperBound\nk true 2e-24 0 1\ne true 1e-9 0 1\n",
+        "observableId observableFormula noiseFormula\ny x*1e15 1\n",
+        "observableId experimentId time measurement\ny - inf 1\n",
+        models={"m": "x = 1e-18; x' = k - e*x; k = 1; e = 1"},
+    )
+    problem = load_problem(texts)
+    assert problem.simulate()["simulation"].tolist() == pytest.approx([2.0], rel=1e-6)
+    assert problem.gradient()["k"] == pytest.approx(-(2.0 - 1.0) * 1e24, rel=1e-5)
+
+
+def test_rows_without_an_experiment_are_of_the_model_as_it_is() -> None:
+    """Beside rows of an experiment: the case reader would take them into it, and so it is not a case."""
+    texts = version_2(
+        RATES, SEEN, "observableId experimentId time measurement\nobs_a e 3 0.7\nobs_a - 3 0.4\n",
+        conditions="conditionId targetId targetValue\ndose A A+5\n", experiments="experimentId time conditionId\ne 0 -\ne 2 dose\n",
+    )  # fmt: skip
+    problem = cs.load_case(texts)
+    a, b = course(2, 1, 0, 0.8, 0.6)
+    seen = [course(1, a + 5, b, 0.8, 0.6)[0], course(3, 1, 0, 0.8, 0.6)[0]]
+    assert problem.simulate()["simulation"].tolist() == pytest.approx(seen, **CLOSE)
+
+
+def test_a_constant_species_and_a_parameter_with_a_start_of_its_own_are_set() -> None:
+    """What SBML works out once (an amount over a size, an initial assignment) gives way to the tables, and others follow it."""
+    model = "compartment c = 2; species $F in c = 3; X = 10*q; X' = -F*X; q = 3*w; w = 1"
+    texts = version_2(
+        "parameterId estimate nominalValue lowerBound upperBound\nq true 5 0 10\n",
+        "observableId observableFormula noiseFormula\ny X 1\nf F 1\n",
+        "observableId experimentId time measurement\ny e 1 0\nf e 1 0\nf - 1 0\n",
+        conditions="conditionId targetId targetValue\nc F q/10\n",
+        experiments="experimentId time conditionId\ne 0 c\n",
+        models={"m": model},
+    )
+    problem = load_problem(texts)
+    assert problem.simulate()["simulation"].tolist() == pytest.approx([50 * np.exp(-0.5), 0.5, 3], **CLOSE)
+    confirmed(problem)
+
+
 def test_events_are_asked_once_whatever_the_periods() -> None:
     """One on time fires after the change of its instant; one on a state fires when a change turns it, and not again."""
     model = "x = 1; x' = 0; n = 0; n' = 0; at (time >= 2): x = 10*x; at (x > 4): n = n + 1"
