@@ -86,6 +86,16 @@ class PreparedModel:
         own = {each.name: each.value for each in self.opened.model.parameters}
         return own | dict.fromkeys(self.outputs, np.nan)
 
+    @cached_property
+    def sizes(self) -> frozenset[str]:
+        """Sizes that concentrations are worked out with from amounts: setting one would change what PEtab wants kept."""
+        return frozenset(
+            symbol.name
+            for name, formula in self.assignments.items()
+            if (f"amount_of_{name}") in {each.name.rstrip("_") for each in formula.free_symbols}
+            for symbol in formula.free_symbols
+        )
+
     def kernels(self, before: tuple[bool, ...] | None = None) -> Kernels:
         """Machine code that gives every state.
 
@@ -265,6 +275,9 @@ def _target(found: PreparedModel, change: Change, shared: frozenset[str]) -> lis
         return [change.problem(what, "One of the two has to be another parameter.")]
     if own in found.assignments:
         return [change.problem(f"{change.target} is computed by the model, and cannot be set.")]
+    if own in found.sizes:
+        what = f"{change.target} is the size of a compartment that the model changes by itself, and species in it are concentrations."
+        return [change.problem(what, "Write these species as amounts.")]
     if own not in found.parameter_place and own not in found.state_place:
         known = [*found.parameters, *found.states]
         return [change.problem(f"no {change.target!r} in the model.", did_you_mean(change.target, known))]

@@ -16,7 +16,7 @@ import sympy as sp
 
 from cellsim.errors import ModelError
 from cellsim.model.antimony import antimony_to_sbml
-from cellsim.model.content import State
+from cellsim.model.content import TIME, State
 from cellsim.model.model import Model, load_model
 from cellsim.model.native import c_numbers, refuse_hostile_xml
 
@@ -154,9 +154,9 @@ class _Opening:
 
     def open(self, plain: Model, wanted: set[str]) -> None:
         """Make parameters of what is asked for, and of every constant that is worked out at the start."""
-        frozen = {each.name for each in plain.assignments}
-        ruled = {rule.getVariable() for rule in self.model.getListOfRules()}
         moved = {each.name for each in plain.states}
+        frozen = _still(plain)
+        ruled = {rule.getVariable() for rule in self.model.getListOfRules()}
         for name in sorted(wanted & moved):
             self._start(plain[name])
         constants = [
@@ -256,6 +256,19 @@ class _Opening:
             given = self.model.createInitialAssignment()
             given.setSymbol(name)
         given.setMath(math)
+
+
+def _still(model: Model) -> set[str]:
+    """Computed quantities that nothing moves: neither states nor time, by way of others either."""
+    moving = {each.name for each in model.states} | {TIME.name}
+    still: set[str] = set()
+    for each in model.assignments:  # each uses only those before it
+        used = {symbol.name for symbol in each.formula.free_symbols}
+        if used & moving:
+            moving.add(each.name)
+        else:
+            still.add(each.name)
+    return still
 
 
 def _formula(text: str) -> Any:

@@ -221,6 +221,24 @@ def test_a_changed_compartment_keeps_concentrations() -> None:
     )
 
 
+def test_a_compartment_that_the_model_changes_keeps_amounts_and_is_not_set() -> None:
+    """An event of SBML doubles the size at time 1: 3 e^(-k t) is halved there; what a condition sets beside it changes nothing else."""
+    model = "compartment c = 1; species X in c = 3; J: X => ; c*k*X; k = 0.5; at (time >= 1): c = 2; d = 2*k"
+    tables = version_2(
+        "parameterId estimate nominalValue lowerBound upperBound\nk true 0.5 0 10\n",
+        "observableId observableFormula noiseFormula\ny X+0*d 1\n",
+        "observableId experimentId time measurement\ny e 0 0\ny e 2 0\n",
+        conditions="conditionId targetId targetValue\none d 7\n",
+        experiments="experimentId time conditionId\ne 0 one\n",
+        models={"m": model},
+    )
+    problem = load_problem(tables)
+    assert problem.simulate()["simulation"].tolist() == pytest.approx([3, 1.5 * np.exp(-1)], **CLOSE)
+    confirmed(problem)
+    with pytest.raises(CaseError, match="c is the size of a compartment that the model changes by itself"):
+        load_problem({**tables, "condition.tsv": tables["condition.tsv"].replace("one\td", "one\tc")})
+
+
 def test_models_share_parameters_and_a_table_names_local_ones() -> None:
     """Two decays at one rate, which in one model is a reaction's own: the sum of both likelihoods, and both in its slope."""
     texts = version_2(
