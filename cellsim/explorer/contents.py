@@ -135,6 +135,7 @@ def _machine(
 ) -> Content:
     """Where what stands, and how steps are taken (see `cellsim.solver.lanes.machine_of`)."""
     system, layout = kernels.system, compiled.layout
+    behind = system.graph.reachable([system.outputs[k] for k in watched])
     return {
         "width": compiled.width,
         "size": layout.size,
@@ -156,11 +157,12 @@ def _machine(
         "peakShare": PEAK_SHARE,
         "maxSteps": _MOST_STEPS,
         "watched": list(watched),
+        "looked": sorted({system.graph.args[node][0] for node in behind if system.graph.ops[node] == "y"}),
         "peaks": questions.peaks,
         "levels": questions.levels,
         "since": 0.0,
         # what stands still with the states may still move with time
-        "inTime": system.time in system.graph.reachable([system.outputs[k] for k in watched]),
+        "inTime": system.time in behind,
     }
 
 
@@ -260,7 +262,14 @@ def _curves(objective: Objective, questions: Questions) -> list[Content]:
                 }
             )
     drawn = {each["output"] for each in found}
-    shown = {each.quantity: each.label for each in case.shown if objective.fixed.get(each.switch) != 0}
+    of = {each.name: each.label or each.name for each in case.products}
+    shown = {
+        each.quantity: ", ".join(
+            filter(None, (each.label or each.quantity, of.get(each.product, each.product)))
+        )
+        for each in case.shown
+        if objective.fixed.get(each.switch) != 0
+    }
     for name, label in shown.items():
         if name in objective.model and name not in drawn:
             questions.formulas.setdefault(name, sp.Symbol(name))
@@ -268,7 +277,7 @@ def _curves(objective: Objective, questions: Questions) -> list[Content]:
             found.append(
                 {
                     "output": name,
-                    "label": label or name,
+                    "label": label,
                     "unit": "" if unit in ("", "dimensionless") else unit,
                     "panel": "drivers",
                     "low": None,

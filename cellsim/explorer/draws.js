@@ -91,10 +91,25 @@ class Draws {
     }
     each.rows.forEach((d, l) => {
       result.fine[d] = each.group.status[l] === OK ? 1 : 0;
-      result.greatest.forEach((column, k) => (column[d] = each.group.greatest[k * W + l]));
-      result.below.forEach((column, k) => (column[d] = each.group.below[k * W + l]));
+      if (result.how === "exact") {
+        result.greatest.forEach((column, k) => (column[d] = each.group.greatest[k * W + l]));
+        result.below.forEach((column, k) => (column[d] = each.group.below[k * W + l]));
+      } else this.fromSamples(result, d);
     });
     result.done = Math.max(result.done, each.rows[W - 1] + 1);
+  }
+
+  // greatest values and days below a level by straight lines between samples: enough for a picture that moves
+  fromSamples({ times, count, values, greatest, below }, d) {
+    const { watched, levels } = this.model.machine, value = (k, s) => values[(watched[k] * times.length + s) * count + d];
+    greatest.forEach((column, k) => (column[d] = times.reduce((top, _, s) => Math.max(top, value(k, s)), -Infinity)));
+    levels.forEach(({ k, level }, n) => {
+      below[n][d] = 0;
+      for (let s = 0; s + 1 < times.length; s++) {
+        const one = value(k, s) - level, other = value(k, s + 1) - level, share = one < 0 === other < 0 ? +(one < 0) : Math.min(one, other) / (Math.min(one, other) - Math.max(one, other));
+        below[n][d] += share * (times[s + 1] - times[s]);
+      }
+    });
   }
 
   carry(each, table, result, { rtol, share }) {
@@ -116,7 +131,7 @@ class Draws {
     each.runs[how] = run;
     for (let o = 0; o < machine.outputs; o++) for (let s = pointer; s < times.length; s++) for (const d of rows)
       values[(o * times.length + s) * count + d] = NaN;
-    group.run(table, first, times, pointer, (s) => {
+    group.run(table, first, times, pointer, how === "exact", (s) => {
       group.k.observe(group.base, group.base);
       for (let o = 0; o < machine.outputs; o++) for (let l = 0; l < W; l++)
         if (group.source[l] === l) values[(o * times.length + s) * count + rows[l]] = group.w[machine.off.g + o * W + l];

@@ -1,7 +1,7 @@
 // Curves with bands, one figure for each quantity, by uPlot. Only those on the screen are drawn while something is moved.
 "use strict";
 
-const COLOUR = { posterior: "#0072B2", band: "rgba(0, 114, 178, 0.22)", prior: "#6b6b6b", priorBand: "rgba(110, 110, 110, 0.20)",
+const COLOUR = { posterior: "#0072B2", band: "rgba(0, 114, 178, 0.22)", prior: "#6b6b6b", priorBand: "rgba(110, 110, 110, 0.13)",
   given: "#1b1b1b", limit: "#007a5a", measured: "#a34700", beyond: "#D55E00", beyondBand: "rgba(213, 94, 0, 0.22)" };
 
 // Quantiles 5, 50 and 95 % of an output at every time, of the draws that could be simulated and are in.

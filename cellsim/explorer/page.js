@@ -3,7 +3,7 @@
 "use strict";
 
 const $ = (id) => document.getElementById(id);
-const LONGEST_FRAME = 120, SLICE = 24; // milliseconds: of a picture with fewer draws, and between pauses at rest
+const LONGEST_FRAME = 50, SLICE = 24; // milliseconds: of a picture with fewer draws, and between pauses at rest
 
 const bytesOf = (id) => Uint8Array.from(atob($(id).textContent), (each) => each.charCodeAt(0));
 
@@ -101,7 +101,7 @@ class Page {
     heads.replaceChildren(element("tr", {}, ["", "product", "start (day)", "interval (days)", "number", "amount", "over (h)", "stop (day)", ""].map((each) => element("th", { scope: "col" }, [each]))));
     body.replaceChildren(...this.rows.map((row, r) => {
       const cells = this.fields().map(({ key, head, least = 0, most = null, min, max, log }) => {
-        const input = element("input", { type: "number", step: "any", min: least, value: row[key], "aria-label": `${log ? "amount" : head} of row ${r + 1}`, className: key });
+        const input = element("input", { type: "number", step: "any", min: least, value: typedText(row[key]), "aria-label": `${log ? "amount" : head} of row ${r + 1}`, className: key });
         if (key === "start" || key === "stop") input.max = max;
         if (most !== null) input.max = most;
         if (key === "number") input.step = 1;
@@ -114,7 +114,7 @@ class Page {
         this.inputs();
         $("rows").children[r].querySelector("input").focus();
       };
-      const drop = element("button", { type: "button", "aria-label": `remove row ${r + 1}` }, ["remove"]);
+      const drop = element("button", { type: "button", "aria-label": `remove row ${r + 1}` }, ["\u2715"]);
       drop.onclick = () => {
         this.rows.splice(r, 1);
         this.chosen = Math.max(0, Math.min(this.chosen, this.rows.length - 1));
@@ -129,7 +129,7 @@ class Page {
     sliders.append(element("label", {}, ["product ", this.products(this.chosen, null)]));
     for (const { key, head, min, max, step, log, table } of this.fields()) {
       if (table) continue;
-      const value = this.rows[this.chosen][key], shown = element("output", {}, [short(value)]);
+      const value = this.rows[this.chosen][key], shown = element("strong", {}, [short(value)]);
       const input = element("input", { type: "range", min, max, step, value: log ? Math.log10(value) : value });
       const said = () => input.setAttribute("aria-valuetext", `${shown.textContent} ${head}`);
       input.oninput = () => {
@@ -138,7 +138,7 @@ class Page {
         shown.textContent = short(moved);
         said();
         const cell = $("rows").children[this.chosen].querySelector(`input.${key}`);
-        cell.value = moved;
+        cell.value = typedText(moved);
         this.changed();
       };
       said();
@@ -312,18 +312,13 @@ class Page {
       const gaps = apart(numbers[k], givenNumbers.posterior[k]), sign = better === "lower" ? -1 : 1;
       const share = above(gaps.map((each) => sign * each));
       const lines = [element("h3", {}, [label + (day === null ? "" : `, day ${short(day)}`)])];
-      if (better) lines.push(element("p", { className: "chance" }, [`P(better than as given) ${share.toFixed(2)}`]));
-      lines.push(element("p", {}, [`plan ${interval(now, unit)}; as given ${interval(before, unit)}`]));
-      if (prior) {
-        const priorGaps = apart(prior[k], givenNumbers.prior[k]), priorShare = above(priorGaps.map((each) => sign * each));
-        const size = verdict(gaps, priorGaps, chance), same = gaps.every((each) => !(each !== 0));
-        if (same) lines.push(element("p", {}, ["No difference from the plan as given."]));
-        else {
-          const words = better ? `prior ${priorShare.toFixed(2)}; direction ${direction(share, priorShare)}. Size of the difference ` : "Size of the difference ";
-          lines.push(element("p", {}, [words, tag(size)]));
-        }
-        lines.push(element("p", {}, [`prior ${interval(summary(prior[k], chance), unit)} `, tag(verdict(numbers[k], prior[k], chance))]));
-      }
+      const same = gaps.every((each) => !(each !== 0)), priorGaps = prior && apart(prior[k], givenNumbers.prior[k]);
+      const priorShare = prior ? above(priorGaps.map((each) => sign * each)) : NaN;
+      if (same) lines.push(element("p", {}, ["No difference from the plan as given."]));
+      else if (better) lines.push(element("p", { className: "chance" }, [`P(better than as given) ${share.toFixed(2)}${prior ? `; prior ${priorShare.toFixed(2)}` : ""}`]));
+      if (prior && !same) lines.push(element("p", {}, [better ? `Direction ${direction(share, priorShare)}; size ` : "Size of the difference ", tag(verdict(gaps, priorGaps, chance))]));
+      lines.push(element("p", {}, [`Plan ${interval(now, unit)} `, prior ? tag(verdict(numbers[k], prior[k], chance)) : ""]));
+      lines.push(element("p", { className: "quiet" }, [`as given ${interval(before, unit)}${prior ? `; prior ${interval(summary(prior[k], chance), unit)}` : ""}`]));
       return element("article", { className: this.beyond.length ? "beyond" : "" }, [...lines, ...(this.beyond.length ? [element("p", {}, ["Extrapolation."])] : [])]);
     }));
   }
@@ -348,6 +343,9 @@ function element(name, attributes, children = []) {
   node.append(...children);
   return node;
 }
+
+// a number as an input of numbers takes it, in few characters
+const typedText = (value) => (Math.abs(value) >= 1e5 ? value.toExponential().replace("+", "") : String(value));
 
 const interval = ({ estimate, low, high }, unit = "") =>
   `${short(estimate)}${low === low ? ` (${short(low)} to ${short(high)})` : ""} ${unit}`.trim();

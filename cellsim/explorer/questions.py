@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 __all__ = ["Questions", "questions_of"]
 
 Content = dict[str, Any]
+_KNOWN = (Value, InRange, AllInRange, Area, DaysBelow, PeakLoad)
 
 
 @dataclass
@@ -70,14 +71,23 @@ def questions_of(case: Case, model: Model, measures: Sequence[Measure], until: f
         For measures of a kind that a page cannot compute, all at once.
     """
     out = Questions()
-    problems = []
+    # of exactly these kinds: one derived from them may compute something else
+    problems = [
+        Problem(
+            what=f"{type(each).__name__} is no measure that a page can compute.", remedy="Ask it of cs.sweep."
+        )
+        for each in measures
+        if type(each) not in _KNOWN
+    ]
+    if problems:
+        raise CellsimError(problems)
     for measure in measures:
         out.formulas.update(measure.formulas(case))
     peaks = dict.fromkeys(name for measure in measures for name in measure.peaks(case))
     out.watched, out.peaks = list(peaks), len(peaks)
     for measure in measures:
         asked = measure.asked(case, model, until)
-        hows: list[Content]
+        hows: list[Content] = []
         match measure:
             case Value():
                 hows = [{"how": "value", "output": each.quantity} for each in asked]
@@ -109,14 +119,6 @@ def questions_of(case: Case, model: Model, measures: Sequence[Measure], until: f
                 hows = [{"how": "below", "n": len(out.levels) - 1} for _ in asked]
             case PeakLoad():
                 hows = [{"how": "peak", "n": out.watched.index(name)} for name in measure.peaks(case)]
-            case _:
-                problems.append(
-                    Problem(
-                        what=f"{type(measure).__name__} is no measure that a page can compute.",
-                        remedy="Ask it of cs.sweep.",
-                    )
-                )
-                continue
         out.asked += [
             {
                 "measure": each.measure,
@@ -128,6 +130,4 @@ def questions_of(case: Case, model: Model, measures: Sequence[Measure], until: f
             }
             for each, how in zip(asked, hows, strict=True)
         ]
-    if problems:
-        raise CellsimError(problems)
     return out

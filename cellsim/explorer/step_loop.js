@@ -131,7 +131,7 @@ class Group {
       }
       below ||= low[i] !== 0 || value < UNRESOLVED_BELOW * (share[i] * rtol) * w[peak + i];
     }
-    if (!below) return false;
+    if (!below || !this.following) return false;
     for (let i = 0; i < size; i++) {
       const value = Math.abs(w[source + i]);
       if (value < least[i]) least[i] = value;
@@ -225,11 +225,13 @@ class Group {
   // ---- the loop (cellsim.solver.step_loop.run_group) ----
 
   // Carry the draws of this group through a table of breaks, from break `first` on. `sampled(s)` is told when the states
-  // of sample s stand in slot ys; `atBreak(b)` before anything happens at break b.
-  run(table, first, times, pointer, sampled, atBreak) {
+  // of sample s stand in slot ys; `atBreak(b)` before anything happens at break b. Without `watch`, for a
+  // picture that moves, neither what is watched is followed nor what an absolute tolerance does not resolve.
+  run(table, first, times, pointer, watch, sampled, atBreak) {
     const { width: W, off, states: n, clock, middle, gaps, modes, watched, maxSteps } = this.machine;
     const { w, k, base, source } = this, size = n * W, Y = off.y, Y1 = off.y1, control = off.control;
-    const { breaks, middles, operations } = table, count = breaks.length;
+    const { breaks, middles, operations } = table, count = breaks.length, watching = watch && watched.length > 0;
+    this.following = watch;
     for (let b = first; b < count; b++) {
       atBreak(b, pointer);
       let t = breaks[b];
@@ -260,7 +262,7 @@ class Group {
         sampled(pointer);
       }
       if (b === count - 1) {
-        if (watched.length && t >= this.machine.since) {
+        if (watching && t >= this.machine.since) {
           w.copyWithin(off.ys, Y, Y + size);
           this.readWatched(0);
         }
@@ -318,7 +320,7 @@ class Group {
         let now = last ? end : t + h, hit = -1, hitTheta = 1;
         if (modes) [hit, hitTheta] = this.hitWithin(needDense);
         if (hit >= 0) now = t + hitTheta * h;
-        if (watched.length) {
+        if (watching) {
           needDense();
           this.followWatched(t, h, hitTheta);
         }

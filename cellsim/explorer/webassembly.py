@@ -17,7 +17,7 @@ from cellsim.compiler.llvm import Layout
 from cellsim.compiler.writer import Writer
 from cellsim.errors import CellsimError
 
-__all__ = ["BrowserKernels", "browser_kernels", "exported", "object_code"]
+__all__ = ["BrowserKernels", "browser_kernels", "exported", "imported_functions", "object_code", "sections"]
 
 _HEADER = b"\0asm\1\0\0\0"
 _CUSTOM, _IMPORT, _EXPORT, _CODE, _DATA = 0, 2, 7, 10, 11
@@ -114,9 +114,9 @@ def exported(code: bytes, names: Sequence[str]) -> bytes:
     CellsimError
         If the object is no module by itself: it holds data, or places that only a linker could fill.
     """
-    sections = list(_sections(code))
+    found = list(sections(code))
     place: Mapping[str, int] = {}
-    for kind, body in sections:
+    for kind, body in found:
         if kind == _DATA:
             raise CellsimError("the kernels hold data of their own, which a page has no place for.")
         if kind == _CUSTOM:
@@ -130,15 +130,15 @@ def exported(code: bytes, names: Sequence[str]) -> bytes:
     entries = b"".join(_text(each) + bytes([_FUNCTION_KIND]) + _unsigned(place[each]) for each in names)
     export = _section(_EXPORT, _unsigned(len(names)) + entries)
     # sections come in the order of their numbers, the custom ones aside: exports before the code
-    before = [_section(kind, body) for kind, body in sections if kind != _CUSTOM and kind < _EXPORT]
-    after = [_section(kind, body) for kind, body in sections if kind > _EXPORT]
+    before = [_section(kind, body) for kind, body in found if kind != _CUSTOM and kind < _EXPORT]
+    after = [_section(kind, body) for kind, body in found if kind > _EXPORT]
     return b"".join([_HEADER, *before, export, *after])
 
 
 def imported_functions(code: bytes) -> tuple[str, ...]:
     """Names of the functions that a module imports."""
     found = []
-    for kind, body in _sections(code):
+    for kind, body in sections(code):
         if kind != _IMPORT:
             continue
         count, at = _read_unsigned(body, 0)
@@ -196,7 +196,7 @@ def _section(kind: int, body: bytes) -> bytes:
     return bytes([kind]) + _unsigned(len(body)) + body
 
 
-def _sections(code: bytes) -> Iterator[tuple[int, bytes]]:
+def sections(code: bytes) -> Iterator[tuple[int, bytes]]:
     """Number and body of every section."""
     if code[:8] != _HEADER:
         raise CellsimError("this is no WebAssembly module of version 1.")

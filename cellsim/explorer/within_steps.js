@@ -183,8 +183,14 @@ Object.assign(Group.prototype, {
     }
   },
 
+  // only the states that tell what is watched
   look(place, row) {
-    this.interpolate(place, this.machine.off.ys);
+    const { width: W, off, padded, looked } = this.machine, w = this.w, rest = 1 - place;
+    const y = off.y, y1 = off.y1, ys = off.ys, k1 = off.dense, k2 = k1 + padded, k3 = k2 + padded;
+    for (let n = 0; n < looked.length; n++) for (let i = looked[n] * W, end = i + W; i < end; i++) {
+      const inner = w[k1 + i] + place * (w[k2 + i] + place * w[k3 + i]);
+      w[ys + i] = rest * w[y + i] + place * (w[y1 + i] + rest * inner);
+    }
     this.readWatched(row);
   },
 

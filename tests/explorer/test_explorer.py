@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
 import pytest
-from browser import ask
+from browser import opened
+from patients import small_fit
 from small_cases import tiny_case
 
+import cellsim as cs
+from cellsim.cli.commands import main
 from cellsim.dosing.delivery import deliver
 from cellsim.dosing.schedule import Schedule
+from cellsim.errors import CellsimError
 from cellsim.explorer.contents import contents_of
-from cellsim.explorer.page import Explorer, page_of
+from cellsim.explorer.page import Explorer, explore, page_of
+from cellsim.explorer.webassembly import exported, imported_functions, object_code, sections
 from cellsim.likelihood.formulation import objective_of
 from cellsim.posterior.approximation import Approximation
 from cellsim.predictions.measures import Area, DaysBelow, InRange, Value
@@ -121,10 +127,11 @@ return plans.map((doses) => {
 """
 
 
-def test_a_page_computes_what_python_computes(page: Explorer, tmp_path: Path) -> None:
+def test_a_page_computes_what_python_computes(page: Explorer) -> None:
     """Witness: the engine in Python, on 50 random plans, and its solution at a tolerance of 1e-10."""
     plans = _random_plans(50)
-    found = ask(page.html, SOLVE % _asked(plans), tmp_path)
+    with opened(page.html) as tab:
+        found = tab.ask(SOLVE % _asked(plans))
     furthest = [0.0, 0.0, 0.0]
     for plan, here in zip(plans, found, strict=True):
         assert all(here["fine"])
@@ -135,3 +142,203 @@ def test_a_page_computes_what_python_computes(page: Explorer, tmp_path: Path) ->
             furthest[k] = max(furthest[k], float((np.abs(one - other) / size).max()))
     assert furthest[0] < 1e-6
     assert furthest[1] < 1.01 * furthest[2] + 1e-7
+
+
+# ---- the page of a case, with its measures ---------------------------------------------------------------
+
+DRAWS = 24
+WEEKLY = Schedule.every(7, cells=3e7, doses=20, product="rfib")
+
+
+@pytest.fixture(scope="module")
+def whole() -> Explorer:
+    """A page of the small patient, on which everything is asked that a case can ask."""
+    return explore(small_fit(), until=200.0, draws=DRAWS, seed=3)
+
+
+def test_numbers_of_a_page_are_those_of_a_sweep(whole: Explorer) -> None:
+    """Witness: `cs.sweep` with the same draws, of every measure and for the prior too; it finds days below by integration."""
+    script = """
+    const page = await cellsim.ready, [doses] = %s, out = {};
+    for (const which of ["posterior", "prior"])
+      out[which] = cellsim.numbersOf(cellsim.solved(page[which], doses), page.model).map((each) => [...each]);
+    return { ...out, asked: page.model.asked.map(({ measure, quantity }) => [measure, quantity]), worst: page.worst };
+    """
+    with opened(whole.html) as tab:
+        found = tab.ask(script % _asked([WEEKLY]))
+    swept = cs.sweep(small_fit(), {"weekly": WEEKLY}, until=200.0, draws=DRAWS, seed=3)
+    assert found["asked"] == [[each.measure, each.quantity] for each in swept.asked]
+    assert {"in range, as sampled", "all in range", "peak", "area", "days below 0.5"} <= {
+        each.measure for each in swept.asked
+    }
+    for which in ("posterior", "prior"):
+        here, there = np.array(found[which]), getattr(swept, which)[0]
+        size = np.abs(there).max(axis=1, keepdims=True)
+        assert np.all(np.abs(here - there) < 1e-6 * size + 1e-9)
+    assert found["worst"] < 1e-6
+
+
+def test_what_plans_share_is_computed_once_and_alike(whole: Explorer) -> None:
+    """Witness: a page opened anew, which has nothing to share; moved plans take fewer steps than whole ones."""
+    script = """
+    const page = await cellsim.ready, plans = %s;
+    const all = plans.map((doses) => cellsim.solved(page.posterior, doses)), last = all[all.length - 1];
+    return { values: [...last.values], greatest: last.greatest.map((each) => [...each]), below: last.below.map((each) => [...each]) };
+    """
+    longer = WEEKLY + Schedule.at([150.0, 160.0], cells=5e7, product="ucmsc", duration=0.5)
+    with opened(whole.html) as tab:
+        shared = tab.ask(script % _asked([WEEKLY, WEEKLY.only(before=80), longer]))
+    with opened(whole.html) as tab:
+        alone = tab.ask(script % _asked([longer]))
+    for name, values in alone.items():
+        assert np.array_equal(np.array(shared[name], float), np.array(values, float)), name
+
+
+def test_a_page_needs_nothing_beside_it(whole: Explorer, tmp_path: Path) -> None:
+    """No request but for the file itself; nothing in it points elsewhere, and its policy would forbid it."""
+    with opened(whole.html) as tab:
+        tab.ask(
+            "await cellsim.ready; document.querySelectorAll('details').forEach((each) => (each.open = true))"
+        )
+        requests = [url for url in tab.requests if not url.startswith(("data:", "blob:"))]
+    assert len(requests) == 1 and requests[0].startswith("file:")
+    assert not re.search(r"""(?:src|href|url|import|fetch)\s*[=(]\s*["']?\s*(?:https?:)?//""", whole.html)
+    assert "default-src 'none'" in whole.html
+    assert len(whole.html.encode()) < 500_000
+
+
+KEYS = """
+await cellsim.ready;
+const node = document.querySelector('input[data-key="number"]');
+node.focus();
+window.before = document.querySelector("#total").textContent;
+"""
+SETTLED = """
+const page = await cellsim.ready;
+while (!document.querySelector("#status").textContent.startsWith("At rest")) await new Promise((go) => setTimeout(go, 20));
+return { before, total: document.querySelector("#total").textContent, doses: page.doses.length,
+  cards: document.querySelector("#outcomes").textContent, beyond: document.querySelector("#beyond").textContent };
+"""
+NAMES = """
+await cellsim.ready;
+const named = (node) => node.getAttribute("aria-label") || [...(node.labels ?? [])].map((each) => each.textContent).join("") || node.textContent;
+return [...document.querySelectorAll("input, select, button, summary")].filter((node) => !named(node).trim() || node.tabIndex < 0)
+  .map((node) => node.outerHTML);
+"""
+CONTRAST = """
+await cellsim.ready;
+document.querySelectorAll("details").forEach((each) => (each.open = true));
+document.querySelector("#stills").hidden = false;
+const parts = (text) => text.match(/[\\d.]+/g).map(Number), poor = [];
+const linear = (c) => (c /= 255) <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4;
+const light = ([r, g, b]) => 0.2126 * linear(r) + 0.7152 * linear(g) + 0.0722 * linear(b);
+for (const node of document.querySelectorAll("body *")) {
+  const own = [...node.childNodes].some((each) => each.nodeType === 3 && each.textContent.trim());
+  if (!own || !node.checkVisibility()) continue;
+  let behind = node, colour = [255, 255, 255];
+  for (; behind; behind = behind.parentElement) {
+    const found = parts(getComputedStyle(behind).backgroundColor);
+    if (found.length === 3 || found[3] === 1) { colour = found; break; }
+  }
+  const [one, other] = [light(parts(getComputedStyle(node).color)), light(colour)].sort((a, b) => b - a);
+  if ((one + 0.05) / (other + 0.05) < 4.5) poor.push(node.outerHTML.slice(0, 200));
+}
+return poor;
+"""
+
+
+def test_a_page_is_moved_by_keys_and_names_all_it_has(whole: Explorer) -> None:
+    """Real keys on a slider change the plan; every control has a name and a place in the order of tabs; WCAG AA contrast."""
+    with opened(whole.html, width=400) as tab:
+        tab.ask(KEYS)
+        tab.press("ArrowRight")
+        after = tab.ask(SETTLED)
+        assert tab.ask(NAMES) == []
+        assert tab.ask(CONTRAST) == []
+        assert tab.ask("return document.documentElement.scrollWidth <= innerWidth")
+    assert after["before"] == "In all rfib: 6 doses, 3e8 cells."
+    assert after["total"] == "In all rfib: 7 doses, 3.5e8 cells." and after["doses"] == 7
+    # a dose more than was given: extrapolation, said in words too
+    assert "3.5e8 cells of rfib in all, 3e8 cells were given" in after["beyond"]
+    assert "P(better than as given)" in after["cards"] and "prior-driven" in after["cards"]
+
+
+def test_a_browser_that_cannot_compute_says_so_and_shows_pictures(whole: Explorer) -> None:
+    with opened(whole.html, before="delete window.WebAssembly;") as tab:
+        said = tab.ask(
+            "await cellsim.ready.catch(() => null); await new Promise((go) => setTimeout(go, 20));"
+            "return [document.querySelector('#status').textContent, document.querySelectorAll('#stills svg').length,"
+            "document.querySelector('#stills').checkVisibility(), document.querySelector('#computed').checkVisibility()]"
+        )
+    assert "cannot compute" in said[0] and said[1:] == [len(whole.contents.model["curves"]), True, False]
+
+
+# ---- the module ------------------------------------------------------------------------------------------
+
+ADD = "define void @add(ptr %w, ptr %v) #0 {\nentry:\n  store double 1.0, ptr %w\n  ret void\n}\n"
+TABLE = "@t = constant [2 x double] [double 1.0, double 2.0]\n"
+READ = (
+    "define void @read(ptr %w, ptr %v) #0 {\nentry:\n  %i = load i32, ptr %v\n  %p = getelementptr double, ptr @t, i32 %i\n"
+    "  %x = load double, ptr %p\n  store double %x, ptr %w\n  ret void\n}\n"
+)
+
+
+def test_a_module_exports_its_kernels_and_refuses_what_needs_a_linker() -> None:
+    """By the binary format: sections in the order of their numbers, the export section before the code, no custom one."""
+    sine = "declare double @sin(double)"
+    text = ADD.replace("store double 1.0", "%x = call double @sin(double 2.0)\n  store double %x")
+    code = exported(object_code([text], [sine]), ["add"])
+    kinds = [kind for kind, _ in sections(code)]
+    assert kinds == sorted(kinds) and 7 in kinds and 0 not in kinds
+    assert imported_functions(code) == ("sin",)
+    with pytest.raises(CellsimError, match="defines no minus"):
+        exported(object_code([ADD], []), ["minus"])
+    with pytest.raises(CellsimError, match="data of their own"):
+        exported(object_code([READ], [TABLE]), ["read"])
+    with pytest.raises(CellsimError, match="no WebAssembly module"):
+        exported(b"\x7fELF0000", ["add"])
+
+
+# ---- refusals --------------------------------------------------------------------------------------------
+
+
+def test_what_a_page_cannot_do_is_refused_in_words() -> None:
+    fit = small_fit()
+    with pytest.raises(CellsimError, match="an objective has none"):
+        explore(fit.objective)
+    with pytest.raises(CellsimError, match=r"(?s)draws.*until"):
+        explore(fit, draws=0, until=-1.0)
+    with pytest.raises(CellsimError, match="no measure that a page can compute"):
+        explore(fit, draws=4, measures=[_Strange()])
+
+
+class _Strange(Value):
+    pass
+
+
+def test_events_that_wait_for_states_are_refused_by_name() -> None:
+    case = tiny_case(
+        "x = 1; x' = -0.1*x; again: at (x < 0.5): x = 1",
+        {"y": "x"},
+        [("y", 1.0, 0.9)],
+        {},
+    )
+    objective = objective_of(case)
+    draws = np.zeros((2, 4, len(objective.names)))
+    with pytest.raises(CellsimError, match="again"):
+        contents_of(objective, (draws[0], draws[1]), [Value()], Schedule(), Schedule(), 10.0)
+
+
+def test_a_page_too_large_takes_fewer_draws_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("cellsim.explorer.page.LARGEST", 200_000)
+    made = explore(small_fit(), draws=600)
+    assert 20 <= made.draws < 600 and len(made.html.encode()) <= 200_000
+    assert f"only {made.draws} of 600 draws" in made.html
+
+
+def test_the_command_writes_the_page(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    small_fit().save(tmp_path / "fit.json")
+    out = tmp_path / "whatif.html"
+    main(["explore", str(tmp_path / "fit.json"), "--out", str(out), "--quick", "--until", "200"])
+    assert out.read_text(encoding="utf-8").startswith("<!doctype html>")
+    assert "40 draws" in capsys.readouterr().out
