@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from functools import cache
 
 import numpy as np
 import pytest
@@ -27,6 +28,20 @@ from cellsim.posterior.approximation import Approximation
 from cellsim.posterior.fitting import calibrate, optima
 
 CASE = cs.load_case("sjogren_rfib")
+# of weighted draws, few are handed out: conclusions and evidences rest on the weighted ones
+DRAWN = {"method": "collapsed", "hierarchy": False, "effective": 300, "draws": 40, "progress": False}
+
+
+def known(*fits: cs.Calibration) -> dict[str, dict]:
+    """Calibrations, and draws of them, as `robustness` takes them."""
+    drawn = {fit.variant: cs.sample(fit, seed=3, **DRAWN) for fit in fits}
+    return {"fits": {fit.variant: fit for fit in fits}, "posteriors": drawn}
+
+
+@cache
+def known_small() -> dict[str, dict]:
+    """Both variants of the small patient, to be altered by several tests."""
+    return known(small_fit("V2"), small_fit("V0"))
 
 
 def alternative(name: str) -> Alternative:
@@ -218,9 +233,14 @@ def conjugate(variant: str, *, spread: float = 1.0, left: tuple[str, float] = ("
     )
 
 
+@cache
+def known_linear() -> dict[str, dict]:
+    return known(*(calibrate(linear(), variant=name, starts=2) for name in VARIANTS))
+
+
 @pytest.fixture(scope="module")
 def found() -> Robustness:
-    return cs.robustness(linear(), starts=2, progress=False)
+    return cs.robustness(linear(), **known_linear(), progress=False)
 
 
 @pytest.mark.parametrize(
@@ -273,7 +293,11 @@ def test_an_analyte_that_says_nothing_may_be_left_out():
         groups={"b": "drives", "c": "drives"},
         start=-10.0,
     )
-    rows = {each.id: each for each in cs.robustness(case, starts=1, progress=False).rows}
+    fits = (calibrate(case, variant=name, starts=1) for name in VARIANTS)
+    left = [alteration("without_w", case)]
+    rows = {
+        each.id: each for each in cs.robustness(case, alterations=left, **known(*fits), progress=False).rows
+    }
     assert rows["without_w"].values["null_lead"] == pytest.approx(rows[BASE].values["null_lead"], abs=1e-6)
     # moments are those of fewer draws
     assert rows["without_w"].values == pytest.approx(rows[BASE].values, abs=0.1, nan_ok=True)
@@ -293,7 +317,7 @@ def test_a_day_that_nothing_depends_on_is_as_likely_as_its_window_says():
         start=-10.0,
         tables={"questions.tsv": "questionId\tkind\twithin\tclaim\npulse\tafter dose\t4\tshows the pulse\n"},
     )
-    found = cs.robustness(case, starts=1, progress=False)
+    found = cs.robustness(case, **known(calibrate(case, starts=1)), progress=False)
     assert found.base.values["pulse_v1"] == pytest.approx(9 / 20, abs=1e-3)
     assert {row.id for row in found.rows if np.isnan(row.values["pulse_v1"])} == {
         "day_v1_earliest", "day_v1_middle", "day_v1_latest", "without_v1"
@@ -302,9 +326,7 @@ def test_a_day_that_nothing_depends_on_is_as_likely_as_its_window_says():
 
 def test_draws_weighted_for_another_posterior_have_the_evidence_of_draws_of_its_own():
     """The small patient, whose rows are not linear: its rows, priors and days altered, and sampled afresh."""
-    fit = small_fit("V2")
-    draw = {"method": "collapsed", "hierarchy": False, "effective": 300, "seed": 3, "progress": False}
-    post = cs.sample(fit, **draw)
+    fit, post = small_fit("V2"), known_small()["posteriors"]["V2"]
     chosen = [
         alteration(name, small_patient())
         for name in ("without_ESR", "without_v2", "day_v1_latest", "sample_effect_none")
@@ -314,9 +336,7 @@ def test_draws_weighted_for_another_posterior_have_the_evidence_of_draws_of_its_
     for change in chosen:
         found, objective = weighted.of(change.of(fit.objective)), change.of(fit.objective)
         afresh = optima(objective, [np.zeros(len(objective.names))])
-        again = cs.sample(
-            replace(fit, objective=objective, mixture=afresh.mixture), **{**draw, "hierarchy": False}
-        )
+        again = cs.sample(replace(fit, objective=objective, mixture=afresh.mixture), seed=3, **DRAWN)
         assert found.trusted == (found.pareto_k < 0.7)
         # heavier weights than of k = 0.5 have no variance to tell an error by: sums were seen up to a nat off
         error = 4 * np.hypot(np.hypot(found.error, post.log_evidence_error), again.log_evidence_error)
@@ -328,9 +348,7 @@ def test_draws_weighted_for_another_posterior_have_the_evidence_of_draws_of_its_
 def test_what_weights_cannot_tell_says_so():
     """A row ten standard deviations from all others, which hold the line: where it alone is believed, no draw lies."""
     case = straight_line([10.0, 10.1, 9.9, 16.0], [1.0, 1.1, 1.2, 4.0], sd=0.2)
-    post = cs.sample(
-        calibrate(case, starts=1), method="collapsed", hierarchy=False, effective=200, seed=1, progress=False
-    )
+    post = cs.sample(calibrate(case, starts=1), seed=1, **{**DRAWN, "effective": 200})
     rest = replace(post.objective, terms=post.objective.terms[3:])
     weighted = Reweighting(post)
     standing = weighted._standing(rest)
@@ -346,7 +364,7 @@ def test_cells_that_are_not_told_apart_do_equally_well():
     case = small_patient()
     equal = Alteration(id="equal", group="prior", name="no killing", held={"kappa": 0.0})
     kept = Alteration(id="same", group="prior", name="nothing")
-    found = cs.robustness(case, alterations=[equal, kept], starts=2, progress=False)
+    found = cs.robustness(case, alterations=[equal, kept], **known_small(), progress=False)
     base, same, again = found.rows
     assert same.values["own_better"] == same.values["own_learned"] == 0.0
     assert base.values["own_better"] > 0.9
@@ -392,7 +410,7 @@ def test_an_alteration_that_cannot_be_fitted_is_told_and_the_others_go_on():
     case = small_patient()
     broken = Alteration(id="broken", group="prior", name="a negative baseline", held={"base_IL6": -1.0})
     fine = Alteration(id="fine", group="prior", name="nothing")
-    found = cs.robustness(case, alterations=[broken, fine], starts=1, progress=False)
+    found = cs.robustness(case, alterations=[broken, fine], **known_small(), progress=False)
     assert "have no weight" in found.rows[1].failure
     assert np.isnan(found.table().loc[1, "null_lead [nat]"])
     assert not found.table().loc[1, "null_lead flips"]
@@ -419,7 +437,7 @@ def test_an_interrupt_keeps_what_is_done(monkeypatch):
         return again(*args)
 
     monkeypatch.setattr(robust, "_again", stopped)
-    found = cs.robustness(linear(), starts=1, progress=False)
+    found = cs.robustness(linear(), **known_linear(), progress=False)
     assert len(found.rows) == 3  # the case as it stands, and two alterations of two variants each
     assert found.planned == len(alterations_of(found.case)) > 2
     assert f"Interrupted after 2 of {found.planned} alterations." in found.verdict
