@@ -5,6 +5,7 @@ import io
 import re
 import warnings
 from collections.abc import Iterator
+from dataclasses import replace
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from cellsim.dosing.schedule import Schedule
 from cellsim.plots.style import as_typed, dress, figure_of, legend, panels
 from cellsim.predictions.measures import Area, Value
 from cellsim.report.report import write_report
-from cellsim.report.steps import LONG
+from cellsim.report.steps import LONG, Job
 
 NAMES = [
     r"TGF ($\frac$ of baseline)", r"\alpha_1 & \$x^2$ 100 %", "<script>alert(1)</script> {µ}", "_hidden",
@@ -109,10 +110,13 @@ def added(table: str, **columns: str) -> str:
     return out.getvalue()
 
 
-def test_figures_tables_and_the_page_of_a_report(tmp_path: Path) -> None:
+def test_figures_tables_and_the_page_of_a_report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Witness: csv's own reader finds the name in tables; the page holds it escaped and never raw."""
-    case = named(ALL)
-    made = write_report(case, tmp_path / "a report", starts=1, draws=8, without=LONG)
+    case, steps = named(ALL), Job.steps
+    monkeypatch.setattr("cellsim.report.page.DPI", 40)
+    # of two pages the last one, which has all that the first one has
+    monkeypatch.setattr(Job, "steps", lambda job: [replace(each, page=False) for each in steps(job)])
+    made = write_report(case, tmp_path / "a report", starts=1, draws=8, effective=40, without=LONG)
     fit = made.fits[""]
     result = cs.sweep(
         fit, {ALL: Schedule(), f"{ALL}!": Schedule()}, until=3, measures=[Area("x"), Value()], draws=8
