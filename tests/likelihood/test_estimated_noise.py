@@ -59,7 +59,8 @@ def by_quadrature(factor: float = 1.0) -> tuple[float, float, float]:
 
 @cache
 def drawn(noise: str = "sigma") -> cs.Posterior:
-    return cs.sample(cs.calibrate(line(noise=noise), starts=3), method="collapsed", seed=1, progress=False)
+    fit = cs.calibrate(line(noise=noise), starts=3)
+    return cs.sample(fit, method="collapsed", effective=200, draws=100, seed=1, progress=False)
 
 
 @pytest.mark.parametrize(("noise", "factor"), [("sigma", 1.0), ("2*sigma", 2.0)])
@@ -77,7 +78,7 @@ def test_posterior_and_evidence_are_those_of_quadrature(noise: str, factor: floa
 
 def test_chains_find_the_same() -> None:
     post = cs.sample(
-        cs.calibrate(line(), starts=3), method="nuts", seed=1, draws=200, tune=120, progress=False
+        cs.calibrate(line(), starts=3), method="nuts", seed=1, draws=100, tune=80, progress=False
     )
     _, logs, slope = by_quadrature()
     frame = post.frame()

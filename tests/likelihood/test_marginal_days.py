@@ -141,7 +141,7 @@ def test_days_that_are_known_change_nothing() -> None:
 def test_a_posterior_with_a_mode_after_each_dose_is_that_of_quadrature() -> None:
     """After which dose the sample was taken, and how soon: the joint density on a grid of both parameters, in closed form."""
     objective = pulses(0.6)
-    post = cs.sample(objective.case, method="nuts", draws=500, tune=150, seed=4)
+    post = cs.sample(cs.calibrate(objective.case, starts=4), method="nuts", draws=500, tune=150, seed=4)
     factor, day = np.linspace(-4, 4, 81), np.linspace(-4, 4, 801)
     logs = pulses_log_density(factor[:, None], day, 0.6)
     for k, j in ((32, 440), (52, 250)):  # and the objective is that density
