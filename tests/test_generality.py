@@ -309,14 +309,14 @@ def test_its_page_has_no_sentence_that_does_not_apply(
     """Figures aside: no null, no other product of the kind, no sample effect, no printed table; every section stands."""
     from html import unescape
 
-    from cellsim.report.overview import page_of
+    from cellsim.report.overview import pages_of
     from cellsim.report.page import ReportFolder
     from cellsim.report.steps import LONG, Job
 
     drawn: list[str] = []
     monkeypatch.setattr(
         "cellsim.report.page.ReportFolder.draw",
-        lambda self, name, caption, make, alt: drawn.append(name) or f"{caption} {alt}",
+        lambda self, name, caption, make, alt, at="": drawn.append(name) or f"{caption} {alt}",
     )
     case = cs.load_case(SMALL)
     both = tuple(each.id for each in case.variants)
@@ -326,7 +326,9 @@ def test_its_page_has_no_sentence_that_does_not_apply(
     for name in both:
         job.calibrate(name)
         job.ask(name)
-    page = unescape(re.sub(r"<style>.*?</style>|<[^>]+>", " ", page_of(job, {}), flags=re.DOTALL))
+    page = unescape(
+        re.sub(r"<style>.*?</style>|<[^>]+>", " ", pages_of(job, {})["index.html"], flags=re.DOTALL)
+    )
     assert job.output.failures == {} and {"fit", "drives", "persistence", "what_if", "what_if_last"} <= set(
         drawn
     )
@@ -337,7 +339,7 @@ def test_its_page_has_no_sentence_that_does_not_apply(
     assert wrong == []
     for said in (
         "days with platelets below 50",
-        "2400 mg and 2.0e8 cells",
+        "2400 mg and 2.0 × 10⁸ cells",
         "a synthetic patient",
         "without graft",
     ):

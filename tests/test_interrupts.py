@@ -262,8 +262,8 @@ def test_an_interrupt_within_a_step_of_a_report_ends_the_steps(
         case, ReportFolder(tmp_path), starts=6, draws=10, effective=40, seed=1, variants=("",), without=LONG
     )
     steps = {step.words: step for step in job.steps()}
-    assert not job.run(steps["calibrating "])
-    assert job.stopped == "calibrating "
+    assert not job.run(steps["calibrating decay"])
+    assert job.stopped == "calibrating decay"
     assert job.fits[""].interrupted
     monkeypatch.undo()
     with pytest.raises(KeyboardInterrupt), monkeypatch.context() as patch:

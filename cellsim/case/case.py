@@ -103,8 +103,8 @@ class Case(Scores):
         Quantities of the model worth a figure.
     questions : tuple of ReportQuestion
         What conclusions and report ask in words of the case's own.
-    design, ledger : str
-        How the study was made; the model's quantity that holds everything given.
+    patient, design, ledger : str
+        Who was treated and how the study was made, in words; the model's quantity that holds everything given.
     start : float
         The day the simulation starts.
     day_zero : datetime.date or None
@@ -138,6 +138,7 @@ class Case(Scores):
     roles: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     shown: tuple[ShownQuantity, ...] = ()
     questions: tuple[ReportQuestion, ...] = ()
+    patient: str = ""
     design: str = ""
     ledger: str = ""
     day_zero: date | None = None
@@ -640,6 +641,7 @@ def load_case(source: str | PathLike[str] | Mapping[str, str] | Case, *, model: 
         roles={each.group: each.roles for each in asking.roles},
         shown=asking.shown,
         questions=asking.questions,
+        patient=asking.patient,
         design=asking.design,
         ledger=asking.ledger,
         start=0.0 if treatment.start is None else treatment.start,
@@ -719,10 +721,11 @@ def _fetch(reader: TableReader, folder: Path | None, file: str, *, called: str =
 
 
 def _is_shipped_model(path: Path) -> bool:
-    """Shipped cases name their model where it stands beside them; no other file outside a folder is read."""
-    return path.resolve() in {
-        library.model_file(each).with_suffix(".xml").resolve() for each in library.shipped_models()
-    }
+    """Shipped cases and copies of them name their model where it stands beside them; no other file outside a folder is read."""
+    if path.stem not in library.shipped_models():
+        return False
+    shipped = library.model_file(path.stem).with_suffix(".xml")
+    return shipped.is_file() and path.read_bytes() == shipped.read_bytes()
 
 
 def _model_of(reader: TableReader, folder: Path | None, location: str) -> str:

@@ -58,12 +58,12 @@ ASKED_TABLES = {
     GROUPS: "what was learned of the mechanism apart from everything else, and the width of sample effects altered",
     SHOWN: "figures of what no row measures",
     ASKED: "one product against another, samples just after a dose, and whether removal is needed",
-    STUDY: "the design in the label, and the check that nothing that was given is lost",
+    STUDY: "the patient and the design in words, and the check that nothing that was given is lost",
 }
 """Tables that may be missing, and what a report then does without."""
 
 _BETTER = ("higher", "lower")
-_STUDY_FIELDS = ("design", "ledger")
+_STUDY_FIELDS = ("patient", "design", "ledger")
 _LEVELLED = ("days below",)
 _OF_PANEL = ("peak load", "all in range")
 _COLUMNS = {
@@ -225,6 +225,8 @@ class Asking:
     roles : tuple of GroupRoles
     shown : tuple of ShownQuantity
     questions : tuple of ReportQuestion
+    patient : str
+        Who was treated, in words ("a woman with asthma"); empty when that is not said.
     design : str
         How the study was made, in words ("randomised, double-blind"); empty when that is not said.
     ledger : str
@@ -235,6 +237,7 @@ class Asking:
     roles: tuple[GroupRoles, ...] = ()
     shown: tuple[ShownQuantity, ...] = ()
     questions: tuple[ReportQuestion, ...] = ()
+    patient: str = ""
     design: str = ""
     ledger: str = ""
 
@@ -418,6 +421,7 @@ def read_asking(
         roles=kept(tables.roles(line) for line in tables.lines(GROUPS, "group")),
         shown=kept(tables.shown(line) for line in tables.lines(SHOWN, "quantityId")),
         questions=kept(tables.question(line) for line in tables.lines(ASKED, "questionId")),
+        patient=study.get("patient", ""),
         design=study.get("design", ""),
         ledger=study.get("ledger", ""),
     )

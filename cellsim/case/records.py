@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from cellsim.errors import Problem
@@ -19,6 +20,7 @@ __all__ = [
     "Variant",
     "Visit",
     "problem_at",
+    "variant_names",
 ]
 
 STATUSES = {
@@ -341,6 +343,26 @@ class Variant(Placed):
     name: str = ""
     meaning: str = ""
     default: bool = False
+
+
+def variant_names(variants: Iterable[Variant]) -> dict[str, str]:
+    """What each variant is called in a sentence: its name; with its id where another has that name too, the id where it has none.
+
+    Examples
+    --------
+    >>> variant_names([Variant(id="V0", name="null"), Variant(id="V1", name="slow"), Variant(id="V2", name="slow"), Variant(id="V3")])
+    {'V0': 'null', 'V1': 'slow (V1)', 'V2': 'slow (V2)', 'V3': 'V3'}
+    """
+    known = list(variants)
+    called = [each.name for each in known]
+    return {
+        each.id: each.id
+        if not each.name
+        else f"{each.name} ({each.id})"
+        if called.count(each.name) > 1
+        else each.name
+        for each in known
+    }
 
 
 def problem_at(

@@ -10,6 +10,7 @@ from itertools import pairwise
 import numpy as np
 
 from cellsim.case.outcomes import QUESTIONS, ReportQuestion
+from cellsim.case.records import variant_names
 from cellsim.comparison.reweighting import Reweighted
 from cellsim.comparison.variant_roles import VariantRoles
 from cellsim.likelihood.objective import Objective
@@ -117,7 +118,7 @@ def questions(
     }
     for found in (
         _null_lead(objectives, roles, margin),
-        *(_removal(roles, each, margin) for each in own["removal"]),
+        *(_removal(objectives, roles, each, margin) for each in own["removal"]),
         _dynamic(objectives, roles),
         _strain(objectives, roles),
         *(found for each in own["after dose"] for found in _after_doses(objectives, roles, each)),
@@ -138,8 +139,10 @@ def _best(posteriors: Mapping[str, Reweighted], names: Sequence[str]) -> float:
     return max((posteriors[name].log_evidence for name in names if name in posteriors), default=np.nan)
 
 
-def _listed(names: Sequence[str]) -> str:
-    return " or ".join(names)
+def _called(objectives: Mapping[str, Objective], names: Sequence[str]) -> str:
+    """Variants by what they are called, never by their bare ids."""
+    called = variant_names(next(iter(objectives.values())).case.variants)
+    return " or ".join(f"“{called.get(each, each)}”" for each in names)
 
 
 def _null_lead(objectives: Mapping[str, Objective], roles: VariantRoles, margin: float) -> Question | str:
@@ -149,7 +152,7 @@ def _null_lead(objectives: Mapping[str, Objective], roles: VariantRoles, margin:
     return Question(
         Conclusion(
             id="null_lead",
-            question=f"ln evidence of the best null ({_listed(roles.nulls)}) less that of the best other ({_listed(acting)})",
+            question=f"ln evidence of the best null ({_called(objectives, roles.nulls)}) less that of the best other ({_called(objectives, acting)})",
             unit="nat",
             threshold=0.0,
             above="a null leads",
@@ -160,14 +163,16 @@ def _null_lead(objectives: Mapping[str, Objective], roles: VariantRoles, margin:
     )
 
 
-def _removal(roles: VariantRoles, asked: ReportQuestion, margin: float) -> Question | str:
+def _removal(
+    objectives: Mapping[str, Objective], roles: VariantRoles, asked: ReportQuestion, margin: float
+) -> Question | str:
     if not roles.neutral:
         return f"Whether {asked.claim} is needed cannot be asked: no variant holds it at nothing."
     return Question(
         Conclusion(
             id=f"{asked.id}_lead",
-            question=f"ln evidence of {roles.default} less that of the best variant without {asked.claim} "
-            f"({_listed(roles.neutral)})",
+            question=f"ln evidence of {_called(objectives, [roles.default])} less that of the best variant without {asked.claim} "
+            f"({_called(objectives, roles.neutral)})",
             unit="nat",
             threshold=_STRONG,
             above=f"{asked.above} (20 to 1 or more)",
@@ -199,7 +204,7 @@ def _dynamic(objectives: Mapping[str, Objective], roles: VariantRoles) -> Questi
     return Question(
         Conclusion(
             id="dynamic_learned",
-            question=f"contraction summed over the {len(dynamic)} dynamic parameters of {roles.default}",
+            question=f"share learned (contraction), summed over the {len(dynamic)} dynamic parameters of {_called(objectives, [roles.default])}",
             unit="parameters",
             threshold=_MOST_DYNAMIC,
             above="the data determine more than three numbers of the dynamics",
@@ -218,7 +223,7 @@ def _strain(objectives: Mapping[str, Objective], roles: VariantRoles) -> Questio
     return Question(
         Conclusion(
             id="null_strain",
-            question=f"largest shift of what only the null {null} frees ({', '.join(own[null])}), either way",
+            question=f"largest shift of what only the null {_called(objectives, [null])} frees ({', '.join(own[null])}), either way",
             unit="prior sd",
             threshold=_STRAINED,
             above="the null needs a change that its prior calls rare",
@@ -246,11 +251,18 @@ def _after_doses(
         window = (visit.earliest, visit.latest)
         reached = [day for day in days if day < window[1] and day + within > window[0]]
         if f"day_{visit.id}" in objective.names and reached:
-            out.append(_after_dose(visit.id, visit.name, roles.default, asked, within))
+            out.append(_after_dose(visit.id, visit.name, objectives, roles.default, asked, within))
     return out or ["When a sample was drawn cannot be asked: no unknown day may lie just after a dose."]
 
 
-def _after_dose(visit: str, name: str, variant: str, asked: ReportQuestion, within: float) -> Question:
+def _after_dose(
+    visit: str,
+    name: str,
+    objectives: Mapping[str, Objective],
+    variant: str,
+    asked: ReportQuestion,
+    within: float,
+) -> Question:
     parameter = f"day_{visit}"
 
     def chance(posteriors: Mapping[str, Reweighted]) -> float:
@@ -265,7 +277,7 @@ def _after_dose(visit: str, name: str, variant: str, asked: ReportQuestion, with
     return Question(
         Conclusion(
             id=f"{asked.id}_{visit}",
-            question=f"probability that the sample {name} was drawn within {within:g} days after a dose, under {variant}",
+            question=f"probability that the sample {name} was drawn within {within:g} days after a dose, under {_called(objectives, [variant])}",
             unit="probability",
             threshold=0.5,
             margin=_UNSURE,
@@ -320,7 +332,7 @@ def _products(
         Question(
             Conclusion(
                 id=f"{asked.id}_better",
-                question=f"probability that {asked.first} keeps {level}, under {roles.default}",
+                question=f"probability that {asked.first} keeps {level}, under {_called(objectives, [roles.default])}",
                 unit="probability",
                 threshold=0.5,
                 margin=_UNSURE,

@@ -1,26 +1,33 @@
-"""The part of a report that answers how the null fares against mechanisms in which the treatment acts."""
+"""The parts of a report on the competing mechanisms: how they compare, and what would change the conclusions."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import fields, replace
 from math import isnan
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from cellsim.case.records import variant_names
 from cellsim.comparison.robustness_table import sentences
-from cellsim.comparison.verdicts import nulls_words, verdict_sentences
-from cellsim.report.page import details, paragraphs, section, table
+from cellsim.comparison.verdicts import SEPARATES, off_of, verdict_sentences
+from cellsim.plots.style import unit_text
+from cellsim.report.elements import Shown, details, odds, paragraphs, section, table
+from cellsim.report.products import main_outcome
 from cellsim.report.report_summary import listed, records, variants_table
+from cellsim.report.schedules import across, contrast, products_compared
+from cellsim.results import number
 
 if TYPE_CHECKING:
     from cellsim.comparison.comparison import Comparison
     from cellsim.comparison.robustness_table import Robustness
+    from cellsim.report.page import Rows
     from cellsim.report.steps import Job
 
-__all__ = ["change_words", "changes", "nulls_answer", "variants_compared"]
+__all__ = ["by_names", "change_words", "changes", "compared_words", "variants_compared"]
 
 # what the page shows of a comparison's table; the file has the rest
 _COLUMNS = {
-    "variant": "variant",
-    "name": "name",
+    "variant": "mechanism",
     "ln_evidence": "ln evidence",
     "less_the_best": "less the best",
     "error": "its error",
@@ -36,11 +43,40 @@ _COLUMNS = {
 _TENTHS = ("ln_evidence", "laplace")
 
 
+def by_names(found: Comparison) -> Comparison:
+    """The same comparison with every variant under what it is called, for sentences and figures.
+
+    Parameters
+    ----------
+    found : Comparison
+
+    Returns
+    -------
+    Comparison
+    """
+    if not found.fits:
+        return found
+    called = variant_names(next(iter(found.fits.values())).case.variants)
+    changed: dict[str, Any] = {}
+    for each in fields(found):
+        value = getattr(found, each.name)
+        if isinstance(value, Mapping):
+            changed[each.name] = {called.get(name, name): one for name, one in value.items()}
+    powers = tuple(
+        replace(
+            one,
+            first=called.get(one.first, one.first),
+            second=called.get(one.second, one.second),
+        )
+        for one in found.powers
+    )
+    return replace(found, **changed, powers=powers)
+
+
 def variants_compared(job: Job) -> tuple[str, str, str]:
     """The section, from whatever is there."""
-    nulls = job.compared.roles.nulls if job.known else ()
-    title = ("Does nothing explain as much? " if nulls else "") + "The competing mechanisms"
-    failed = [job.output.said(f"Calibration of {name or job.case.name}") for name in job.variants]
+    title = "Mechanisms compared: which of them do the findings favour?"
+    failed = [job.output.said(f"Calibration of {job.called(name)}") for name in job.variants]
     failed.append(job.output.said("Comparison of the variants"))
     if not job.known:
         said = "No mechanism has draws yet, so that no evidence is known."
@@ -48,64 +84,176 @@ def variants_compared(job: Job) -> tuple[str, str, str]:
     from cellsim import plots
 
     found = job.compared
+    named = by_names(found)
     frame = found.table()
-    file = job.output.csv("tables/variants.csv", frame)
+    rows = job.output.rows(
+        "tables/variants",
+        frame,
+        "Evidence of every mechanism",
+        draws=job.drawn_from(*found.fits),
+    )
+    picture = job.output.draw(
+        "evidence",
+        f"How far the evidence of each mechanism lies behind the best, on a natural log scale (3 to the left is odds of 1 to 20), by {named.by}; "
+        "hollow: by Laplace's approximation"
+        + "; squares: the treatment does nothing" * bool(found.roles.nulls)
+        + ". Within the dark band odds are below 20 to 1.",
+        lambda: plots.evidence(named),
+        alt="Evidence of every mechanism; the table of mechanisms has the numbers",
+        at=rows.file,
+    )
+    return section(
+        "variants",
+        title,
+        *failed,
+        job.output.part(
+            "Words on the variants",
+            lambda: paragraphs(compared_words(found), at=rows.file),
+        ),
+        job.output.part(
+            "Words on the sample effect",
+            lambda: paragraphs(sample_effect_words(job.robustness)),
+        ),
+        job.output.part("Table of mechanisms", lambda: _mechanisms(job, found, rows)),
+        job.output.part("Words across mechanisms", lambda: across(job)),
+        job.output.part(
+            "Products under every mechanism",
+            lambda: contrast(job) if products_compared(job) else "",
+        ),
+        details(
+            "How the evidences were found, and how sure they are",
+            picture,
+            paragraphs(
+                [
+                    *verdict_sentences(named),
+                    *(f"Doubt: {each}" for each in named.doubts),
+                ]
+            ),
+            _evidences(named, rows),
+        ),
+        job.output.part("Words on other priors", lambda: _other_priors(job, named)),
+        job.output.part("Likelihood of each part", lambda: _parts(job)),
+    )
+
+
+def compared_words(found: Comparison) -> list[str]:
+    """Which mechanisms the data favour, which cannot be told apart, and how those fare in which the treatment does nothing.
+
+    Parameters
+    ----------
+    found : Comparison
+
+    Returns
+    -------
+    list of str
+        Odds are ratios of evidences.
+    """
+    called = variant_names(next(iter(found.fits.values())).case.variants)
+    order, evidences = found.order, found.evidences
+    name = {each: f"“{called.get(each, each)}”" for each in order}
+    if len(order) < 2:
+        return ["There is one mechanism only, so nothing can be said against any other."]
+    far = SEPARATES + off_of(found)
+    near = [each for each in order[1:] if evidences[order[0]] - evidences[each] <= far]
+    behind = [each for each in order[1:] if each not in near]
+    said = [
+        "Evidence is the probability that a mechanism gave to the findings before it had seen them. Odds compare two evidences; "
+        "below 20 to 1 they decide nothing.",
+    ]
+    leads = f"{name[order[0]]} has the greatest evidence."
+    if near:
+        each = [f"{name[one]} ({odds(evidences[order[0]] - evidences[one])})" for one in near]
+        leads += f" Not told apart from it: {listed(each)}."
+    if behind:
+        each = [f"{name[one]} ({odds(evidences[order[0]] - evidences[one])})" for one in behind]
+        leads += f" Clearly behind: {listed(each)}."
+    said.append(leads)
+    nulls = [one for one in order if one in found.roles.nulls]
+    acting = [one for one in order if one in found.roles.acting]
+    if nulls and acting:
+        lead = evidences[acting[0]] - evidences[nulls[0]]
+        verdict = (
+            "the findings speak for an effect of the treatment"
+            if lead > far
+            else "the findings speak against an effect of the treatment"
+            if lead < -far
+            else "the findings neither show nor exclude an effect of the treatment"
+        )
+        said.append(
+            f"In {listed([name[one] for one in nulls])} the treatment does nothing. The odds of the best mechanism in which it "
+            f"acts against the best of these are {odds(lead)}: {verdict}."
+        )
+    return said
+
+
+def _mechanisms(job: Job, found: Comparison, rows: Rows) -> str:
+    """One row a mechanism: what it says, its odds, and the main outcome as given."""
+    import pandas as pd
+
+    meanings = {each.id: each.meaning for each in job.case.variants}
+    evidences, order = found.evidences, found.order
+    lines = []
+    for name in order:
+        cells: dict[str, Shown] = {"Mechanism": Shown(job.called(name), meanings.get(name, ""))}
+        if len(order) > 1:
+            behind = evidences[order[0]] - evidences[name]
+            cells["Odds of the best against it"] = Shown("the best" if name == order[0] else odds(behind))
+        result = job.sweeps.get(name)
+        outcome = main_outcome(result) if result is not None else None
+        if result is not None and outcome is not None and not outcome.chance:
+            asked = result.table()
+            own = (asked["measure"] == outcome.key[0]) & (asked["quantity"] == outcome.key[1])
+            one: Any = asked[own].iloc[0]
+            unit = unit_text(outcome.unit)
+            head = f"{outcome.label[:1].upper()}{outcome.label[1:]}, as given" + (
+                f" ({unit})" if unit and unit not in outcome.label else ""
+            )
+            cells[head] = Shown(
+                f"{outcome_text(outcome, one['estimate'])} ({outcome_text(outcome, one['low'])} to {outcome_text(outcome, one['high'])})"
+            )
+        lines.append(cells)
+    at = rows.places(range(len(order)))
+    caption = "The mechanisms, the greatest evidence first" if len(order) > 1 else "The mechanism"
+    return table(pd.DataFrame(lines).fillna("–"), caption=caption, at=at, stacked=True)
+
+
+def outcome_text(outcome: Any, value: float) -> str:
+    """A value of an outcome without its unit: days whole, others to three digits."""
+    return f"{value:.0f}" if outcome.measure == "days below" else number(value)
+
+
+def _evidences(named: Comparison, rows: Rows) -> str:
+    frame = named.table()
     shown = frame[[each for each in _COLUMNS if not frame[each].isna().all()]].round(3)
     for each in _TENTHS:
         if each in shown:
             # three digits of a number near -325 would make all alike
             shown[each] = ["" if isnan(value) else f"{value:.1f}" for value in shown[each]]
-    meanings = {each.id: each.meaning for each in job.case.variants}
-    parts = variants_table(job.fits)
-    doubts = [f"Doubt: {each}" for each in found.doubts]
-    return section(
-        "variants",
-        title,
-        *failed,
-        job.output.part("Words on the variants", lambda: paragraphs([*verdict_sentences(found), *doubts])),
-        job.output.part(
-            "Words on the sample effect", lambda: paragraphs(sample_effect_words(job.robustness))
+    return table(shown, names=_COLUMNS, file=rows.file)
+
+
+def _parts(job: Job) -> str:
+    from cellsim import plots
+
+    called = {job.called(name): fit for name, fit in job.fits.items()}
+    return details(
+        "Likelihood of each part at the optimum, which rewards freedom and is no verdict",
+        table(
+            variants_table(called).drop(columns=["name", "meaning", "ln_evidence", "less_the_best"]),
+            names={
+                "variant": "mechanism",
+                "ln_standard": "ln likelihood, values",
+                "ln_graded": "grades",
+                "ln_censored": "limits",
+                "effective_parameters": "numbers determined",
+                "agree": "agreeing",
+            },
         ),
-        table(shown, names=_COLUMNS, file=file),
         job.output.draw(
-            "evidence",
-            f"Natural log evidence less that of the best: hollow by Laplace, filled by {found.by}"
-            f"{'; squares are nulls' * bool(nulls)}. Within the dark band a ratio is "
-            "below 20, within the pale "
-            "one nothing is decided, as far as evidences may be off."
-            + (
-                " Then what is predicted of analytes and visits left out, and stacking weights."
-                if found.left
-                else ""
-            ),
-            lambda: plots.evidence(found),
-            alt="Evidence of every variant, and what each predicts",
-        ),
-        details(
-            "What each mechanism means",
-            paragraphs([f"{job.label(each)}: {meanings.get(each, '')}" for each in found.order]),
-        )
-        if any(meanings.values())
-        else "",
-        job.output.part("Words on other priors", lambda: _other_priors(job, found)),
-        details(
-            "Likelihood of each part at the optimum, which rewards freedom and is no verdict",
-            table(
-                parts.drop(columns=["name", "meaning", "ln_evidence", "less_the_best"]),
-                names={
-                    "ln_standard": "ln likelihood, values",
-                    "ln_graded": "grades",
-                    "ln_censored": "limits",
-                    "effective_parameters": "numbers determined",
-                    "agree": "agreeing",
-                },
-            ),
-            job.output.draw(
-                "variants",
-                "Right: log likelihood of each part at the optimum, less the best's.",
-                lambda: plots.variants(job.fits),
-                alt="Evidence and likelihood of every variant",
-            ),
+            "variants",
+            "Right: log likelihood of each part at the optimum, less the best's.",
+            lambda: plots.variants(called),
+            alt="Evidence and likelihood of every mechanism; the table above has the numbers",
         ),
     )
 
@@ -132,14 +280,12 @@ def _other_priors(job: Job, found: Comparison) -> str:
     return details(
         "Which order hangs on which priors, to first order",
         paragraphs([said, *tried]),
-        table(ranks.round(2), names={"half": "at half the power", "twice": "at twice"}, file=file),
+        table(
+            ranks.round(2),
+            names={"half": "at half the power", "twice": "at twice"},
+            file=file,
+        ),
     )
-
-
-def nulls_answer(job: Job) -> list[str]:
-    """How the nulls fare, for the head of the page."""
-    said = nulls_words(job.compared) if job.known else ""
-    return [each for each in [said, *sample_effect_words(job.robustness)] if each]
 
 
 def sample_effect_words(found: Robustness | None) -> list[str]:
@@ -150,7 +296,7 @@ def sample_effect_words(found: Robustness | None) -> list[str]:
     if not rows:
         return []
     conclusion = next(each for each in found.conclusions if each.id == "null_lead")
-    told = listed([f"{row.name} {-row.values['null_lead']:+.1f}" for row in rows])
+    told = listed([f"with {row.name} {odds(-row.values['null_lead'])}" for row in rows])
     changed = [row.name for row in rows if found.change(conclusion, row)]
     verdict = (
         f"With {listed(changed)} another conclusion follows: what a shift shared by all assays of one blood sample may "
@@ -159,71 +305,138 @@ def sample_effect_words(found: Robustness | None) -> list[str]:
         else "None of these changes what is concluded."
     )
     return [
-        "Lead of the best mechanism in which the treatment acts over the best null, in nats, as the sample effect "
-        f"varies: as it stands {-found.base.values['null_lead']:+.1f}; {told}. {verdict}"
+        "Odds of the best mechanism in which the treatment acts against the best in which it does nothing, as the shift that all "
+        f"assays of one blood sample share is varied: as it stands {odds(-found.base.values['null_lead'])}; {told}. {verdict}"
     ]
 
 
-# conclusions with more changes than this are named by their number only
+# alterations that are named beside a conclusion; of more, only the number is told
 _NAMED = 3
 
 
 def changes(job: Job) -> tuple[str, str, str]:
     """The section, from whatever is there."""
-    title = "What would change it?"
+    title = "What would change these conclusions?"
     failed = job.output.said("Robustness")
     found = job.robustness
     if found is None:
-        why = "Left out as asked." if "robustness" in job.without else "The conclusions were not drawn again."
+        why = (
+            "The conclusions were not drawn again under other assumptions, as asked; the full report does that."
+            if "robustness" in job.without
+            else "The conclusions were not drawn again."
+        )
         return section("robustness", title, failed, paragraphs([] if failed else [why]))
     if not found.conclusions:
         why = "The model and the variants of this case lead to no conclusion that could be drawn again."
         return section("robustness", title, failed, paragraphs([why, *found.left_out]))
     from cellsim import plots
 
-    asked = found.questions()
-    file = job.output.csv("tables/conclusions.csv", asked)
+    draws = job.drawn_from(*found.variants)
+    every = job.output.rows(
+        "tables/robustness",
+        found.table(),
+        "Every conclusion under every alteration",
+        draws=draws,
+    )
+    rows = job.output.rows("tables/conclusions", found.questions(), "Every conclusion as it stands, and how far it goes", draws=draws)  # fmt: skip
     return section(
         "robustness",
         title,
         paragraphs(
             [
-                f"Every conclusion was drawn again under {len(found.rows) - 1} alterations, each of one thing that is not "
-                f"known or might have been otherwise: draws of the posterior of each of {listed(list(found.variants))} were weighted for "
-                "it, or moved and then weighted, with unknown sampling days integrated out; each evidence carries the Pareto k of its "
-                "weights in the table's file. "
-                "Leads of two lines that differ by a few tenths of a nat are the same.",
+                f"Each conclusion was drawn again {len(found.rows) - 1} times, each time with one thing altered that is not known or "
+                "might have been otherwise: a finding left out, another prior, another day.",
                 *change_words(found),
-            ]
+            ],
+            at=every.file,
         ),
-        table(
-            asked.drop(columns="margin"),
-            names={"value": "as it stands", "changes": "alterations that change it", "asked": "of"},
-            file=file,
+        _conclusions(found, rows),
+        details(
+            "Every conclusion under every alteration",
+            job.output.draw(
+                "robustness",
+                "Every conclusion (columns, with its threshold) under every alteration (lines); coloured where another "
+                "conclusion follows than from the case as it stands.",
+                lambda: plots.robustness(found),
+                alt="Table of conclusions under alterations; the linked rows have the numbers",
+                at=every.file,
+            ),
         ),
-        job.output.draw(
-            "robustness",
-            "Every conclusion (columns, with its threshold) under every alteration (lines); coloured where another "
-            "conclusion follows than from the case as it stands.",
-            lambda: plots.robustness(found),
-            alt="Table of conclusions under alterations",
+        details(
+            "Each conclusion in full",
+            paragraphs(
+                [
+                    *sentences(found),
+                    f"How: draws of the posterior of each of {listed([f'“{job.called(name)}”' for name in found.variants])} were "
+                    "weighted for the alteration, or moved and then weighted, with unknown sampling days integrated out; each "
+                    "evidence carries the Pareto k of its weights in the table. Leads of two lines that differ by a few tenths of "
+                    "a nat are the same.",
+                ]
+            ),
         ),
-        details("Each conclusion in full", paragraphs(sentences(found))),
+    )
+
+
+def _conclusions(found: Robustness, rows: Rows) -> str:
+    import pandas as pd
+
+    asked = found.questions()
+    lines = []
+    for one in records(asked):
+        names = _changed_by(found, one)
+        lines.append(
+            {
+                "Conclusion": Shown(f"{one.says[:1].upper()}{one.says[1:]}", one.question),
+                "Number": Shown(f"{number(one.value)} {one.unit}"),
+                "Turns at": Shown(number(one.threshold)),
+                "Lowest and highest": Shown(
+                    f"{number(one.lowest)} to {number(one.highest)}" if one.asked else "–"
+                ),
+                "Changed by": Shown(f"{one.changes} of {one.asked}" if one.asked else "not asked", names),
+            }
+        )
+    caption = "Every conclusion: its number, where it would turn, how far the number goes over all alterations, and what changes it"
+    return table(
+        pd.DataFrame(lines),
+        caption=caption,
+        at=rows.places(range(len(asked))),
+        stacked=True,
+    )
+
+
+def _measured(value: float, unit: str) -> str:
+    """A conclusion's number as the rest of the page has such numbers: evidences as odds, chances in per cent."""
+    if isnan(value):
+        return "–"
+    if unit == "nat":
+        return f"odds {odds(value)}"
+    return f"{100 * value:.0f} %" if unit == "probability" else f"{number(value)} {unit}"
+
+
+def _changed_by(found: Robustness, one: Any) -> str:
+    flips = found.flips()
+    names = list(flips["name"][flips["conclusion"] == one.conclusion])
+    return (
+        listed(names)
+        if len(names) <= _NAMED
+        else f"{', '.join(names[:_NAMED])} and {len(names) - _NAMED} more"
     )
 
 
 def change_words(found: Robustness) -> list[str]:
-    """What nothing changes, and what changes the rest."""
+    """What nothing changes, what something changes, and on what nothing should rest."""
     asked = found.questions()
     asked = asked[asked["asked"] > 0]
-    firm = asked[asked["changes"] == 0]
+    firm = list(asked["says"][asked["changes"] == 0])
+    some = [one for one in records(asked) if 0 < one.changes <= one.asked / 3]
+    weak = [one for one in records(asked) if one.changes > one.asked / 3]
     said = []
-    if not firm.empty:
-        said.append(f"Changed by nothing: {'; '.join(firm['says'])}.")
-    flips = found.flips()
-    for one in records(asked[asked["changes"] > 0]):
-        names = list(flips["name"][flips["conclusion"] == one.conclusion])
-        which = listed(names) if len(names) <= _NAMED else f"{one.changes} of {one.asked} alterations"
-        advice = ". Nothing should rest on it" if one.changes > one.asked / 3 else ""
-        said.append(f"“{one.says[0].upper()}{one.says[1:]}” changes with this altered: {which}{advice}.")
+    if firm:
+        said.append(f"Changed by nothing that was tried: {'; '.join(firm)}.")
+    if some:
+        each = [f"{one.says} ({one.changes} of {one.asked})" for one in some]
+        said.append(f"Changed by some of it: {'; '.join(each)}.")
+    if weak:
+        each = [f"{one.says} ({one.changes} of {one.asked})" for one in weak]
+        said.append(f"Changed by more than a third of it, so nothing should rest on this: {'; '.join(each)}.")
     return said

@@ -218,7 +218,7 @@ def persists_words(
 
 def _owed(found: str, narrowed: float, moved: float, claim: str) -> str:
     """What a ratio owes to the prior, by its verdict."""
-    by = f"contraction {narrowed:.2f}, shift {moved:+.1f} prior sd"
+    by = f"share learned {100 * max(narrowed, 0.0):.0f} %, moved by {moved:+.1f} prior standard deviations"
     if found == PRIOR_DRIVEN:
         return f"That is the prior's answer ({by}): “{claim}” was assumed, not learned from this patient."
     if found == DATA_DRIVEN:

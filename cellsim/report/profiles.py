@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from cellsim.files import file_name
 from cellsim.predictions.measures import Area, Measure, Value
 from cellsim.predictions.predictions import Prediction, predictions_of
-from cellsim.report.page import details, paragraphs, table
+from cellsim.report.elements import details, paragraphs, table
 from cellsim.report.report_summary import listed, profiles_table
 from cellsim.results import DATA_DRIVEN
 
@@ -95,7 +95,7 @@ def predicted(job: Job) -> str:
     shown = profiles_table(found).drop(columns=["prior_low", "prior_high"])
     return "".join(
         [
-            "<h3>How far predictions are the data's</h3>",
+            "<h4>How far predictions are the data's</h4>",
             paragraphs([*doubts, *predicted_words(found)]),
             table(shown, file=f"tables/{file_name(found.objective.variant)}_predictions.csv"),
             details(
@@ -124,7 +124,7 @@ def seen(found: Identifiability | None) -> str:
     )
     sentences = structure.sentences()
     return (
-        "<h3>What these rows can see at all</h3>"
+        "<h4>What these rows can see at all</h4>"
         + paragraphs([said])
         + (
             details(f"What cannot be told apart ({len(sentences)})", paragraphs(sentences))

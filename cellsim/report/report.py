@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from cellsim.errors import ApproximationWarning, CellsimError, did_you_mean, unusable
 from cellsim.interrupts import brought_home, interrupts_heard
 from cellsim.likelihood.compatibility import variants_chosen
-from cellsim.report.overview import page_of
+from cellsim.report.overview import write_pages
 from cellsim.report.page import ReportFolder
 from cellsim.report.steps import LONG, Job, ReportStep
 from cellsim.streams import progress_bar
@@ -168,14 +168,14 @@ def write_report(
                 bar.done(step)
                 if step.page:
                     job.waiting = tuple(steps[number:])
-                    output.put("index.html", page_of(job, seconds))
+                    write_pages(job, seconds)
         except KeyboardInterrupt:  # between two steps
             job.stopped = step.words
         bar.say(_PAGE)
         job.waiting = ()
 
         def page() -> Path:
-            index = output.folder / output.put("index.html", page_of(job, seconds))
+            index = output.folder / write_pages(job, seconds)
             job.manifest(seconds)
             return index
 

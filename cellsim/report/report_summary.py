@@ -29,7 +29,6 @@ __all__ = [
     "profiles_table",
     "profiles_words",
     "records",
-    "replicas_words",
     "signed",
     "standing",
     "unfollowed",
@@ -112,29 +111,23 @@ def determined(fit: Approximated) -> list[str]:
     """What the data determined, in sentences."""
     groups = groups_table(fit)
     rows = len(fit.objective.terms)
-    total, parameters = float(groups["determined"].sum()), int(groups["parameters"].sum())
-    by_share = groups.sort_values("determined", ascending=False, kind="stable")
+    total, parameters = (
+        float(groups["determined"].sum()),
+        int(groups["parameters"].sum()),
+    )
     said = [
-        f"{rows} scored rows and {parameters} estimated parameters: the data determined {total:.1f} numbers, the other "
-        f"{parameters - total:.1f} were left as the priors had them.",
-        "Most went into "
-        + listed(
-            [f"{one.group} ({one.determined:.1f} of {one.parameters})" for one in records(by_share.head(3))]
-        )
-        + ".",
+        f"Together the shares learned add up to {total:.1f} of {parameters}: {_count(rows, 'finding')} taught about as much as "
+        f"{total:.0f} exact numbers would, and {parameters - total:.1f} were left as assumed."
     ]
-    if (groups["determined"] < -SLIGHT).any():
-        wider = list(groups[groups["determined"] < -SLIGHT]["group"])
-        said.append(
-            f"A number below zero ({listed(wider)}) means a posterior wider than the prior along some direction."
-        )
     mechanism = groups[groups["group"].isin(fit.case.mechanism)]
     if not mechanism.empty:
-        learned, of = float(mechanism["determined"].sum()), int(mechanism["parameters"].sum())
+        found, of = (
+            float(mechanism["determined"].sum()),
+            int(mechanism["parameters"].sum()),
+        )
         said.append(
-            f"About the mechanism ({listed(list(mechanism['group']))}) they determined "
-            f"{learned:.1f} of {of}: whatever this report says about dosing rests on these {learned:.1f} numbers "
-            "and on the priors."
+            f"Of the mechanism ({listed(list(mechanism['group']))}) they add up to {found:.1f} of {of}: what this report says "
+            f"about other plans rests on these {found:.1f} and on assumptions."
         )
     return said
 
@@ -143,10 +136,18 @@ def learned_words(fit: Approximated) -> list[str]:
     """Which parameters of the mechanism the data speak about, group by group, and which they do not."""
     table = fit.table()
     counts = table["verdict"].value_counts()
+    few = [
+        f"{int(counts[word])} {what[int(counts[word]) > 1]}"
+        for word, what in (
+            (MOVED, ("moved without becoming narrower",) * 2),
+            (PRIOR_DRIVEN, ("stayed as assumed",) * 2),
+            (UNTOUCHED, ("has no effect on these findings", "have no effect on these findings")),
+        )
+        if counts.get(word, 0)
+    ]
     said = [
-        f"Of {len(table)} parameters {int(counts.get(DATA_DRIVEN, 0))} are data-driven (a fifth or more of the prior's "
-        f"variance is gone), {int(counts.get(MOVED, 0))} moved but not narrowed, {int(counts.get(PRIOR_DRIVEN, 0))} "
-        f"prior-driven, {int(counts.get(UNTOUCHED, 0))} without effect on these data."
+        f"Of {len(table)} parameters {int(counts.get(DATA_DRIVEN, 0))} are data-driven: the data removed a fifth or more of "
+        f"their prior variance (the share learned). {f'{listed(few)}.' if few else ''}".strip()
     ]
     dynamic = table[table["group"].isin(fit.case.mechanism)]
     if dynamic.empty:
@@ -154,28 +155,36 @@ def learned_words(fit: Approximated) -> list[str]:
     known = dynamic[dynamic["verdict"] == DATA_DRIVEN].sort_values(
         "contraction", ascending=False, kind="stable"
     )
-    head = f"Of the {_count(len(dynamic), 'parameter')} of the mechanism"
+    head = f"Of the {_count(len(dynamic), 'parameter')} that say{'s' * (len(dynamic) == 1)} how the treatment acts"
     if known.empty:
         said.append(f"{head} none is data-driven: whatever is said of them was assumed.")
     else:
-        named = [
-            f"{one.parameter} ({f'{one.meaning}; ' if one.meaning else ''}contraction {one.contraction:.2f}, shift "
-            f"{one.shift:+.1f} prior sd)"
-            for one in records(known)
-        ]
-        said.append(f"{head} {len(known)} {'is' if len(known) == 1 else 'are'} data-driven: {listed(named)}.")
+        named = [one.meaning or one.parameter for one in records(known)]
+        said.append(
+            f"{head} {len(known)} {'is' if len(known) == 1 else 'are'} data-driven: {_series(named)}."
+        )
     moved = dynamic[dynamic["verdict"] == MOVED]
     if not moved.empty:
-        named = [f"{one.parameter} ({one.shift:+.1f} prior sd)" for one in records(moved)]
-        said.append(f"Moved, not narrowed (look for a conflict of prior and data): {listed(named)}.")
+        named = [
+            f"{one.meaning or one.parameter} ({one.shift:+.1f} prior standard deviations)"
+            for one in records(moved)
+        ]
+        said.append(
+            f"Moved without becoming narrower, which hints at a conflict of prior and data: {_series(named)}."
+        )
     untold = [
         f"all {len(part)} of {group}" if len(part) > 1 else f"the one of {group}"
         for group, part in dynamic.groupby("group", sort=False)
         if not part["verdict"].isin((DATA_DRIVEN, MOVED)).any()
     ]
     if untold:
-        said.append(f"As the priors had them: {listed(untold)}.")
+        said.append(f"As assumed stayed {listed(untold)}.")
     return said
+
+
+def _series(words: Sequence[str]) -> str:
+    """Phrases in a row, by semicolons where one of them has a comma."""
+    return "; ".join(words) if any("," in each for each in words) else listed(words)
 
 
 def profiles_table(found: Profiles) -> pd.DataFrame:
@@ -189,7 +198,17 @@ def profiles_table(found: Profiles) -> pd.DataFrame:
     """
     level = f"{100 * max(found.levels):g}"
     table = found.table().rename(columns={f"low_{level}": "low", f"high_{level}": "high"})
-    columns = ["name", "unit", "estimate", "low", "high", "prior_low", "prior_high", "contraction", "verdict"]
+    columns = [
+        "name",
+        "unit",
+        "estimate",
+        "low",
+        "high",
+        "prior_low",
+        "prior_high",
+        "contraction",
+        "verdict",
+    ]
     return table[[*columns, "approximation", "doubts"]]
 
 
@@ -251,7 +270,10 @@ def unfollowed_words(fit: Calibration, source: Approximated) -> list[str]:
     """
     rows = fit.rows()
     far = unfollowed(fit)
-    total, learned = float((rows["residual"] ** 2).sum()), float(source.table()["contraction"].sum())
+    total, learned = (
+        float((rows["residual"] ** 2).sum()),
+        float(source.table()["contraction"].sum()),
+    )
     said = [
         f"The residuals of {len(rows)} rows have a sum of squares of {total:.0f}; "
         f"{int((rows['residual'].abs() >= 2).sum())} of them two sigmas or more from the model. "
@@ -288,30 +310,6 @@ def unfollowed_words(fit: Calibration, source: Approximated) -> list[str]:
         "this shared story ends."
     )
     return said
-
-
-def replicas_words(post: Posterior) -> list[str]:
-    """How many printed values lie among what the model would have had printed, and which do not."""
-    replicas = post.drawn.scored.replicated.reshape(-1, len(post.objective.terms))
-    replicas = replicas[~np.isnan(replicas).any(axis=1)]
-    low, high = np.quantile(replicas, [0.05, 0.95], axis=0)
-    inside, outside = 0, []
-    for k, term in enumerate(post.objective.terms):
-        if term.part != "standard":
-            continue
-        if low[k] <= term.measured <= high[k]:
-            inside += 1
-        else:
-            name = next((each.name for each in post.case.analytes if each.id == term.analyte), term.analyte)
-            outside.append(
-                f"{name} {term.visit} ({number(term.measured)}; {number(low[k])} to {number(high[k])})"
-            )
-    of = inside + len(outside)
-    return [
-        f"Of {of} printed values {inside} lie within 90 % of the replicas, where {0.9 * of:.0f} or so would if the "
-        "model were true and had not seen them; it has seen them, so more are no merit."
-        + (f" Outside: {listed(outside)}." if outside else "")
-    ]
 
 
 # ---- variants ---------------------------------------------------------------------------------------------

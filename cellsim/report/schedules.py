@@ -1,4 +1,4 @@
-"""The parts of a report about other schedules: one product against another, and what another plan would have done."""
+"""The parts of a report about plans: their rows and draws, one product against another, and every measure of every plan."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from cellsim.dosing.infusions import amounts_text
-from cellsim.files import file_name, replaced
-from cellsim.posterior.approximation import KINDS
+from cellsim.files import file_name
+from cellsim.plots.sweeps import course_text, default_course
 from cellsim.predictions.plans import AS_GIVEN
-from cellsim.report.page import details, link, paragraphs, section, table
+from cellsim.report.elements import details, link, paragraphs, table
 from cellsim.report.products import (
     across_variants,
     contrast_table,
@@ -19,54 +19,109 @@ from cellsim.report.products import (
     plan_words,
     watched,
 )
-from cellsim.report.report_summary import listed, standing
 
 if TYPE_CHECKING:
-    from cellsim.case.outcomes import ReportQuestion
+    from cellsim.case.outcomes import Outcome, ReportQuestion
     from cellsim.predictions.sweep_result import Sweep
+    from cellsim.report.page import Rows
     from cellsim.report.steps import Job
 
-__all__ = ["contrast", "days_answer", "persists_answer", "products_compared", "what_if"]
+__all__ = [
+    "across",
+    "chances_of_better",
+    "contrast",
+    "contrast_rows",
+    "ordered",
+    "persists_answer",
+    "plan_rows",
+    "products_compared",
+    "what_if",
+]
+
+
+# ---- rows and draws ---------------------------------------------------------------------------------------
+
+
+def plan_rows(job: Job, name: str) -> Rows:
+    """Every measure of every plan under one variant, as a page of rows with its draws beside it."""
+    title = f"Every measure of every plan, mechanism “{job.called(name)}”"
+    table = job.sweeps[name].table()
+    return job.output.rows(f"tables/{file_name(name)}_what_if", table, title, draws=job.drawn_from(name))
+
+
+def contrast_rows(job: Job, name: str) -> Rows:
+    """Every pair of plans under one variant, likewise."""
+    title = f"Every pair of plans, mechanism “{job.called(name)}”: the first minus the second"
+    table = job.sweeps[name].contrasts()
+    return job.output.rows(f"tables/{file_name(name)}_contrasts", table, title, draws=job.drawn_from(name))
+
+
+def chances_of_better(result: Sweep, outcome: Outcome) -> dict[str, tuple[float, float]]:
+    """How probable it is that each other plan does better than what was given, after and before the data.
+
+    Parameters
+    ----------
+    result : Sweep
+    outcome : Outcome
+        By which; none is told of a chance, or where neither direction is better.
+    """
+    if outcome.chance or not outcome.better or AS_GIVEN not in result.schedules:
+        return {}
+    table = result.contrasts()
+    if table.empty:
+        return {}
+    own = table[
+        (table["first"] == AS_GIVEN)
+        & (table["measure"] == outcome.key[0])
+        & (table["quantity"] == outcome.key[1])
+    ]
+    higher = outcome.better == "higher"
+    return {
+        name: (1 - above, 1 - before) if higher else (above, before)
+        for name, above, before in zip(own["second"], own["above"], own["prior_above"], strict=True)
+    }
 
 
 # ---- one product against another --------------------------------------------------------------------------
 
 
-def contrast(job: Job) -> tuple[str, str, str]:
-    """The section, from whatever is there."""
+def contrast(job: Job) -> str:
+    """One product against another under every mechanism, folded."""
     question, first, second = _pair(job)
     if question is None:
-        return section("contrast", "One product against another", paragraphs(["No question compares two."]))
+        return ""
     frame = contrast_table(ordered(job), first, second, question) if job.sweeps else None
     if frame is None or frame.empty:
         said = "Neither an outcome nor the amount of either product could be compared under any mechanism."
-        return section("contrast", question.title, paragraphs([said]))
+        return details(question.title, paragraphs([said]), anchor="contrast")
     from cellsim import plots
 
     file = job.output.csv(f"tables/{file_name(question.first)}_{file_name(question.second)}.csv", frame)
     removal = job.case.groups_of("rejection")
-    return section(
-        "contrast",
+    named = frame.assign(variant=[f"“{job.called(each)}”" for each in frame["variant"]])
+    trail = {f"“{job.called(name)}”": behind for name, behind in _trail(job).items()}
+    called = {job.called(name): each for name, each in ordered(job).items()}
+    return details(
         question.title,
         paragraphs(
             [
-                *persists_answer(job),
                 f"The same days and amounts were given to every mechanism as “{first}” and as “{second}”."
                 + " No claim about removal stands alone: mechanisms in which both products are removed alike, or differ in "
                 "potency instead, stand beside it." * bool(removal),
-                *contrast_words(frame, first, second, job.case, question, _trail(job)),
-                _drawn_from(job),
-            ]
+                *contrast_words(named, first, second, job.case, question, trail),
+            ],
+            at=file,
         ),
         job.output.draw(
             "contrast",
             f"“{first}” minus “{second}” under every mechanism: median and 90 % of draws, the prior's hollow.",
-            lambda: plots.contrast(ordered(job), first, second),
-            alt="Difference between the products under every variant",
+            lambda: plots.contrast(called, first, second),
+            alt=f"Difference between “{first}” and “{second}” under every mechanism; the table beneath has its numbers",
         ),
         table(
-            frame,
+            named.drop(columns="name"),
             names={
+                "variant": "mechanism",
                 "low": "5 %",
                 "high": "95 %",
                 "above": "chance first is larger",
@@ -75,6 +130,7 @@ def contrast(job: Job) -> tuple[str, str, str]:
             },
             file=file,
         ),
+        anchor="contrast",
     )
 
 
@@ -108,39 +164,20 @@ def _trail(job: Job) -> dict[str, float]:
     return {name: each - best for name, each in evidences.items()}
 
 
-def _drawn_from(job: Job) -> str:
-    """Which mechanisms have draws, and which have not."""
-    by: dict[str, list[str]] = {}
-    for name in job.sweeps:
-        by.setdefault(job.sweeps[name].approximation.name, []).append(name or job.case.name)
-    sampled = [name for name in (KINDS["chains"], KINDS["collapsed"]) if name in by]
-    said = [f"Draws of {listed(by.pop(name))} are from {name}." for name in sampled]
-    said += [
-        f"Draws of {listed(names)} are from {means}: good for a direction, not for a decimal."
-        for means, names in by.items()
-    ]
-    return " ".join(said)
-
-
 def ordered(job: Job) -> dict[str, Sweep]:
     """The sweeps, the variant shown in detail first."""
     names = sorted(job.sweeps, key=lambda name: name != job.main)
     return {name: job.sweeps[name] for name in names}
 
 
-# ---- other schedules --------------------------------------------------------------------------------------
+# ---- what-if dosing ---------------------------------------------------------------------------------------
 
 
-def days_answer(job: Job) -> list[str]:
-    """Which plan leads, and whether that depends on the mechanism."""
-    return across_variants(ordered(job))[1]
-
-
-def what_if(job: Job) -> tuple[str, str, str]:
-    """The section, from whatever is there."""
-    title = "What would other schedules have done?"
+def what_if(job: Job) -> str:
+    """Every measure of every plan, folded."""
+    title = "Every plan: what is given, and every measure of it"
     if not job.plans:
-        return section("what-if", title, paragraphs(["Nothing was given from day 0 on."]))
+        return details(title, paragraphs(["Nothing was given from day 0 on."]), anchor="what-if")
     import pandas as pd
 
     plans = pd.DataFrame(
@@ -155,91 +192,78 @@ def what_if(job: Job) -> tuple[str, str, str]:
         ]
     )
     head = table(plans, file="tables/plans.csv")
-    failed = [job.output.said(f"Schedules under {name}") for name in job.fits]
+    failed = [job.output.said(f"Schedules under {job.called(name)}") for name in job.fits]
     name = job.main if job.main in job.sweeps else next(iter(job.sweeps), None)
     if name is None:
-        return section("what-if", title, head, *failed)
+        return details(title, head, *failed, anchor="what-if")
     from cellsim import plots
-    from cellsim.plots.sweeps import course_text, default_course
 
-    result = job.sweeps[name]
-
-    def draws() -> None:
-        with replaced(job.output.folder / f"tables/{file_name(name)}_draws.csv.gz") as place:
-            result.draws().to_csv(place, index=False, lineterminator="\n")
-
-    job.output.attempt("Draws", draws)
-    ranking = days_answer(job)
-    doubts = [f"Doubt: {each}" for each in result.approximation.doubts]
+    result, rows = job.sweeps[name], plan_rows(job, name)
     shown = default_course(result)
     extra = "".join(
         job.output.draw(
             f"what_if_{file_name(outcome.id)}",
             f"The same for {course_text(job.case, outcome.course)}: {outcome.label}.",
             partial(plots.sweep, result, outcome.course),
-            alt=f"{outcome.course} under every schedule",
+            alt=f"Time courses of {course_text(job.case, outcome.course)} under every plan; the table has its measures",
         )
         for outcome in job.case.outcomes
         if outcome.course in result.curves and outcome.course != shown
     )
-    return section(
-        "what-if",
+    pairs = contrast_rows(job, name)
+    return details(
         title,
-        paragraphs([*ranking, *plan_words(result), *doubts]),
         *failed,
-        job.output.draw(
-            "what_if",
-            f"{course_text(job.case, shown)} under every schedule, and what is asked of it; filled: posterior, hollow: prior.",
-            lambda: plots.sweep(result),
-            alt="Time courses and measures of every schedule",
-        ),
-        "<h3>The plans</h3>",
         paragraphs(
             [
                 f"Every plan follows the same history and is looked at until day {job.until:g}, with {job.draws} draws of "
-                f"{job.label(name)} from {result.approximation.name} and as many of its prior. "
-                f"{standing(name, job.compared)}"
+                f"“{job.called(name)}” and as many of its prior."
                 + " The block spreads the whole amount over consecutive days, because one dose of that size was never given."
                 * any(each.name.startswith("block") for each in job.plans)
             ]
         ),
         head,
-        details(
-            "Every measure of every schedule",
-            table(
-                plan_table(result),
-                names={
-                    "low": "5 %",
-                    "high": "95 %",
-                    "prior_estimate": "prior",
-                    "prior_low": "prior 5 %",
-                    "prior_high": "prior 95 %",
-                },
-                file=f"tables/{file_name(name)}_what_if.csv",
-            ),
+        paragraphs(plan_words(result), at=pairs.file),
+        table(
+            plan_table(result),
+            names={
+                "low": "5 %",
+                "high": "95 %",
+                "prior_estimate": "prior",
+                "prior_low": "prior 5 %",
+                "prior_high": "prior 95 %",
+            },
+            file=f"tables/{file_name(name)}_what_if.csv",
         ),
         extra,
-        _across(job),
-        f'<p class="quiet">{link(f"tables/{file_name(name)}_contrasts.csv", "Every pair of schedules")}, '
-        f"{link(f'tables/{file_name(name)}_draws.csv.gz', 'every draw')}.</p>",
+        f'<p class="quiet">{link(rows.file, "Every measure")}, {link(pairs.file, "every pair of plans")}, '
+        f"{link(_draws_file(name), 'every draw')}.</p>",
+        anchor="what-if",
     )
 
 
-def _across(job: Job) -> str:
-    by_variant, _ = across_variants(ordered(job))
+def _draws_file(name: str) -> str:
+    return f"tables/{file_name(name)}_draws.csv.gz"
+
+
+def across(job: Job) -> str:
+    """Whether the best plan depends on the mechanism: sentences, and the main outcome by plan and mechanism."""
+    named = {f"“{job.called(name)}”": each for name, each in ordered(job).items()}
+    by_variant, said = across_variants(named)
     outcome = next(iter(job.case.outcomes), None)
     if by_variant.empty or outcome is None or len(job.sweeps) < 2:
         return ""
-    file = job.output.csv("tables/outcome_by_variant.csv", by_variant)
+    title = f"{outcome.label[:1].upper()}{outcome.label[1:]}, posterior median, by plan and mechanism"
+    rows = job.output.rows(
+        "tables/outcome_by_variant",
+        by_variant,
+        title,
+        draws=job.drawn_from(*job.sweeps),
+    )
     return "".join(
         [
-            "<h3>Does the answer depend on the mechanism?</h3>",
-            paragraphs(
-                [
-                    f"{outcome.label[:1].upper()}{outcome.label[1:]}, posterior median, under every mechanism. "
-                    + _drawn_from(job)
-                ]
-            ),
-            table(by_variant, file=file),
+            "<h3>Does the best plan depend on the mechanism?</h3>",
+            paragraphs(said, at=rows.file),
+            details(title, table(by_variant, at=rows.places(range(len(by_variant))))),
         ]
     )

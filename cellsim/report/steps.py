@@ -9,10 +9,12 @@ from functools import partial
 from shlex import join
 from typing import TYPE_CHECKING, Any
 
+from cellsim.case.records import variant_names
 from cellsim.errors import CalibrationError, CutShortError
-from cellsim.files import file_name
+from cellsim.files import file_name, replaced
 from cellsim.predictions.plan_tables import plans_table
 from cellsim.predictions.plans import Plan, plans_of
+from cellsim.report.elements import count_words
 from cellsim.report.page import ReportFolder, copy_case
 
 if TYPE_CHECKING:
@@ -149,7 +151,7 @@ class Job:
             ("schedules under", 5, self.ask),
         ]
         return [
-            ReportStep(f"{words} {name}", cost, partial(work, name), one_variant=True)
+            ReportStep(f"{words} {self.called(name)}", cost, partial(work, name), one_variant=True)
             for words, cost, work in kinds[fitted:]
             for name in names
         ]
@@ -180,10 +182,10 @@ class Job:
             self._folder("calibrations")
             fit.save(self.output.folder / f"calibrations/{file_name(name)}.json")
             if fit.interrupted:
-                self.stopped = f"calibrating {name}"
+                self.stopped = f"calibrating {self.called(name)}"
             return fit
 
-        fit = self.output.attempt(f"Calibration of {name or self.case.name}", work)
+        fit = self.output.attempt(f"Calibration of {self.called(name)}", work)
         if fit is None:
             return
         self.fits[name] = fit
@@ -202,13 +204,14 @@ class Job:
             options: dict[str, Any] = {"until": self.until, "draws": self.draws, "seed": self.seed}
             return sweep(self.source(name), schedules, background=None, **options)
 
-        result = self.output.attempt(f"Schedules under {name}", work)
+        result = self.output.attempt(f"Schedules under {self.called(name)}", work)
         if result is None:
             return
         if result.interrupted:
-            self.stopped = f"schedules under {name}"
+            self.stopped = f"schedules under {self.called(name)}"
         self.sweeps[name] = result
         self._tables(name, {"what_if": result.table, "contrasts": result.contrasts})
+        self.output.attempt(f"Draws of the plans under {self.called(name)}", partial(self._plan_draws, name))
 
     def profile(self) -> None:
         """What cells do, held at other values, in the variant shown in detail."""
@@ -281,15 +284,15 @@ class Job:
             try:
                 post = drawn()
             except CutShortError:
-                self.stopped = f"draws of {name}"
+                self.stopped = f"draws of {self.called(name)}"
                 return None
             self._folder("posteriors")
             post.save(self.output.folder / f"posteriors/{file_name(name)}.nc")
             if post.interrupted:
-                self.stopped = f"draws of {name}"
+                self.stopped = f"draws of {self.called(name)}"
             return post
 
-        post = self.output.attempt(f"Draws of {name or self.case.name}", work)
+        post = self.output.attempt(f"Draws of {self.called(name)}", work)
         before = self.posteriors.get(name)
         if post is not None and (before is None or post.effective >= before.effective):
             self.posteriors[name] = post
@@ -347,10 +350,21 @@ class Job:
 
     def _tables(self, name: str, tables: Mapping[str, Callable[[], pd.DataFrame]]) -> None:
         for kind, make in tables.items():
-            self.output.attempt(f"Table of {kind} of {name}", partial(self._table, name, kind, make))
+            self.output.attempt(
+                f"Table of {kind} of {self.called(name)}", partial(self._table, name, kind, make)
+            )
 
     def _table(self, name: str, kind: str, make: Callable[[], pd.DataFrame]) -> str:
         return self.output.csv(f"tables/{file_name(name)}_{kind}.csv", make())
+
+    def _plan_draws(self, name: str) -> None:
+        with replaced(self.output.folder / f"tables/{file_name(name)}_draws.csv.gz") as place:
+            self.sweeps[name].draws().to_csv(place, index=False, lineterminator="\n")
+
+    def _words(self) -> dict[str, int]:
+        """How long the page is, open and folded."""
+        index = self.output.folder / "index.html"
+        return count_words(index.read_text(encoding="utf-8")) if index.is_file() else {}
 
     def _folder(self, name: str) -> None:
         (self.output.folder / name).mkdir(parents=True, exist_ok=True)
@@ -399,10 +413,18 @@ class Job:
         """
         return self.posteriors.get(name, self.fits[name])
 
-    def label(self, name: str) -> str:
-        """A variant with its name, for a sentence."""
-        about = next((each for each in self.case.variants if each.id == name), None)
-        return f"{name} ({about.name})" if about is not None and about.name else name or self.case.name
+    def called(self, name: str) -> str:
+        """What a variant is called in a sentence; the case where it has no variants."""
+        return variant_names(self.case.variants).get(name, name) or self.case.name
+
+    def drawn_from(self, *names: str) -> list[str]:
+        """The files of draws behind numbers of these variants: of their plans, and of their parameters; as far as there are any."""
+        files = [
+            f"{folder}/{file_name(name)}{ending}"
+            for name in names
+            for folder, ending in (("tables", "_draws.csv.gz"), ("posteriors", ".nc"))
+        ]
+        return [each for each in files if (self.output.folder / each).is_file()]
 
     @property
     def command(self) -> str:
@@ -436,6 +458,7 @@ class Job:
             "until": self.until,
             "approximations": {name: self.source(name).approximation.content() for name in self.fits},
             "versions": dict(versions()),
+            "words": self._words(),
             "seconds": {name: round(each, 1) for name, each in seconds.items()},
             "interrupted": self.stopped,
             "failures": self.output.failures,

@@ -25,16 +25,18 @@ from cellsim.predictions.plan_tables import plans_from_table, plans_table
 from cellsim.predictions.plans import plans_of
 from cellsim.report import report_summary as words
 from cellsim.report.draws import apart_table, apart_words
-from cellsim.report.mechanisms import variants_compared
-from cellsim.report.overview import page_of
-from cellsim.report.page import ReportFolder, copy_case, figure, page, table
+from cellsim.report.elements import figure, odds, section, table
+from cellsim.report.mechanisms import by_names, variants_compared
+from cellsim.report.overview import pages_of
+from cellsim.report.page import ReportFolder, copy_case, page
 from cellsim.report.products import contrast_words, persists_words
 from cellsim.report.report import Report, write_report
 from cellsim.report.steps import LONG, Job
 
 mpl.use("Agg")
 
-SECTIONS = ("audit", "learned", "variants", "contrast", "robustness", "what-if", "fit", "doubts", "again")
+SECTIONS = ("first", "fit", "learned", "variants", "robustness", "details")
+FOLDED = ("contrast", "what-if", "audit", "doubts", "again")
 FIGURES = (
     *(
         "prior",
@@ -128,14 +130,16 @@ def text_of(html: str) -> str:
 def test_every_section_and_figure_is_there(made: Report, html: str) -> None:
     assert not made.failures
     for anchor in SECTIONS:
-        assert f'<section id="{anchor}">' in html and f'href="#{anchor}"' in html
+        assert f'<section id="{anchor}" ' in html and f'href="#{anchor}"' in html
+    for anchor in FOLDED:
+        assert f'<details id="{anchor}">' in html
     assert html.count("data:image/png;base64,") == len(FIGURES)
     for name in FIGURES:
         assert (made.folder / f"figures/{name}.png").read_bytes().startswith(b"\x89PNG")
     assert html.count(small_patient().label) >= 2
     # self-contained: nothing is fetched, and every file linked to lies beside the page
     assert not re.search(r'(src|href)="(https?:)?//', html) and "<script" not in html
-    for file in re.findall(r'href="([^"#]+)"', html):
+    for file in re.findall(r'href="([^"#]+)[#"]', html):
         assert (made.folder / file).is_file(), file
 
 
@@ -192,22 +196,27 @@ def test_the_copy_of_the_shipped_case_keeps_its_model(tmp_path: Path) -> None:
 def test_sentences_say_what_the_numbers_say(made: Report, html: str) -> None:
     text, fit, post = text_of(html), made.fits["V2"], made.posteriors["V2"]
     # the variance of the draws themselves, not of a normal distribution
-    assert f"the data determined {np.sum(1 - post.flat.var(axis=0)):.1f} numbers" in text
+    assert f"the shares learned add up to {np.sum(1 - post.flat.var(axis=0)):.1f} of" in text
     assert made.comparison is not None
     evidence = made.comparison.evidences
     best = max(evidence, key=lambda name: evidence[name])
     gap = max(evidence.values()) - evidence["V2"]
-    expected = (
-        f"{best} has the greatest evidence" if gap == 0 else f"lies {gap:.1f} nats behind that of {best}"
-    )
-    assert expected in words.standing("V2", made.comparison) and words.standing("V2", made.comparison) in text
+    named = {"V2": "engulfed", "V0": "null"}
+    assert f"“{named[best]}” has the greatest evidence" in text
+    if gap:
+        assert f"({odds(gap)})" in text
+    standing = words.standing("engulfed", by_names(made.comparison))
+    assert (
+        "has the greatest evidence" if gap == 0 else f"lies {gap:.1f} nats behind that of {named[best]}"
+    ) in standing
+    assert standing in text
     worst = fit.rows().iloc[int(np.argmax(fit.rows()["residual"].abs().to_numpy()))]
     assert worst["analyte"] == words.unfollowed(fit).iloc[0]["analyte"]
     assert f"{abs(worst['residual']):.1f} sigmas" in " ".join(words.unfollowed_words(fit, post))
     # cells beside every schedule
     for plan in plans_of(fit.case):
         assert plan.name in text
-    assert "3.0e8" in text
+    assert "3.0 × 10⁸ cells" in text
 
 
 def test_the_source_contrast_stands_beside_every_variant(made: Report) -> None:
@@ -244,9 +253,9 @@ def test_a_failed_variant_is_reported_and_costs_nothing_else(
     )
     second = write_report(small_patient(), tmp_path / "new", starts=1, draws=3, without=LONG)
     assert set(second.fits) == {"V2"}
-    assert set(second.failures) == {"Calibration of V0", "Figure drives"}
+    assert set(second.failures) == {"Calibration of null", "Figure drives"}
     text = text_of(second.index.read_text())
-    assert "Calibration of V0 failed." in text and "the ground shook" in text
+    assert "Calibration of null failed." in text and "the ground shook" in text
     assert "Figure drives failed." in text and "division by zero" in text
     assert (tmp_path / "new/calibrations/V2.json").is_file()
     assert json.loads((tmp_path / "new/failures.json").read_text()) == second.failures
@@ -254,7 +263,7 @@ def test_a_failed_variant_is_reported_and_costs_nothing_else(
     # when none is left there is a page all the same
     monkeypatch.setattr("cellsim.posterior.fitting.calibrate", lambda *_, **__: 1 / 0)
     third = write_report(small_patient(), tmp_path / "none", starts=1, draws=3)
-    assert set(third.failures) == {"Calibration of V2", "Calibration of V0"}
+    assert set(third.failures) == {"Calibration of engulfed", "Calibration of null"}
     assert not third.fits and "No variant could be calibrated" in third.index.read_text()
 
 
@@ -306,7 +315,10 @@ def test_plans_survive_their_table(tmp_path: Path) -> None:
 def test_pages_escape_what_they_are_given() -> None:
     nasty = "<script>alert('x')</script>"
     frame = pd.DataFrame({nasty: [nasty, "b"], "n": [1.23456, np.nan]})
-    made = page(nasty, nasty, "", [("a", nasty, table(frame) + figure(b"", nasty, alt='"><script>'))])
+    held = table(frame, caption=nasty, at=[f'"{nasty}', ""]) + figure(
+        b"", nasty, alt='"><script>', file=nasty
+    )
+    made = page(nasty, nasty, [("a", nasty, section("a", nasty, held)[2])])
     assert "<script" not in made and "1.23" in made
 
 
@@ -369,11 +381,10 @@ def test_what_was_learned_of_the_mechanism_is_named(made: Report, html: str) -> 
     post, text = made.posteriors["V2"], text_of(html)
     table = post.table().set_index("parameter")
     assert table["verdict"]["e"] == "data-driven" and table["verdict"]["kappa"] == "prior-driven"
-    said = " ".join(words.learned_words(post))
-    assert (
-        f"e (contraction {table['contraction']['e']:.2f}, shift {table['shift']['e']:+.1f} prior sd)" in said
-    )
-    assert said in text
+    said = words.learned_words(post)
+    assert "1 is data-driven: e." in said[1] and all(each in text for each in said)
+    # the table of the mechanism has how much, and whose number it is
+    assert f"{100 * table['contraction']['e']:.0f} % learned" in text
     assert made.profiles is not None and made.profiles["e"].verdict == "data-driven"
     assert "they call e data-driven, as the numbers above do" in text
 
@@ -398,7 +409,7 @@ def test_what_longer_persistence_owes_to_the_prior() -> None:
     ratio = asked.prior[0, places].sum(axis=0) / asked.prior[1, places].sum(axis=0)
     areas = asked.prior * np.array([3 * ratio**-0.9, np.ones(40)])[:, None]
     assert (
-        "data's answer (contraction 0.99"
+        "data's answer (share learned 99 %"
         in persists_words(fit, replace(asked, posterior=areas), first, second, claimed)[-1]
     )
 
@@ -406,15 +417,13 @@ def test_what_longer_persistence_owes_to_the_prior() -> None:
 def test_the_comparison_and_robustness_are_told(made: Report, html: str) -> None:
     text, compared, shaken = text_of(html), made.comparison, made.robustness
     assert compared is not None and shaken is not None
-    assert compared.verdict.split(". ")[0] in text and set(compared.known) == {"V2", "V0"}
+    # by what each mechanism is called
+    assert by_names(compared).verdict.split(". ")[0] in text and set(compared.known) == {"V2", "V0"}
     assert cs.Comparison.load(made.folder / "comparison.json").verdict == compared.verdict
     assert cs.Robustness.load(made.folder / "robustness.json").verdict == shaken.verdict
-    # of what acts over the null, the other way round than in the table
-    lead = {row.id: -row.values["null_lead"] for row in shaken.rows}
-    assert (
-        f"as it stands {lead['as it stands']:+.1f}; no sample effect {lead['sample_effect_none']:+.1f}"
-        in text
-    )
+    # of what acts over the null, the other way round than in the table, as odds like all evidences of the page
+    lead = {row.id: odds(-row.values["null_lead"]) for row in shaken.rows}
+    assert f"as it stands {lead['as it stands']}; with no sample effect {lead['sample_effect_none']}" in text
     # one approximation for the schedules, the comparison and robustness, not three
     assert shaken.rows[0].evidence["V2"] == pytest.approx(compared.known["V2"].log_evidence, abs=0.05)
 
@@ -426,16 +435,16 @@ def test_what_is_left_out_is_said(quick: tuple[Report, list[str], dict[str, Any]
     first = text_of(pages[0])
     assert len(pages) == 2 and pages[1] == made.index.read_text()
     assert "not finished" in first and "Still to come: the other mechanisms, profiles" in first
-    assert "refresh" in pages[0] and "refresh" not in pages[1] and "not finished" not in text
-    assert "what_if" in pages[0] or "Other schedules" in first
+    # no page moves on by itself (WCAG 2.2.1); it says that a newer one comes
+    assert "open it again later" in first and "http-equiv" not in pages[0] and "not finished" not in text
+    assert "as given" in first
     failures = made.folder / "failures.json"
     assert not failures.exists() or json.loads(failures.read_text()) == {}
     assert set(made.posteriors) == {"V2", "V0"} and made.robustness is None and not made.failures
     assert made.comparison is not None and not made.comparison.left
-    assert "Left out as asked: prediction of left-out rows" in text
-    worth = f"{made.posteriors['V2'].effective:.0f} effective draws"
-    assert f"come from the collapsed sampler ({worth}): parameters, bands and schedules alike" in text
-    assert "Draws of V2 and V0 are from the collapsed sampler." in text
+    assert "Left out as asked: prediction of findings" in text
+    worth = f"{made.posteriors['V2'].effective:.0f} independent ones"
+    assert f"All numbers come from draws by the collapsed sampler, worth {worth}" in text
     assert "--quick" in json.loads((made.folder / "report.json").read_text())["command"]
 
 
@@ -473,11 +482,11 @@ def test_an_interrupt_keeps_what_is_done_and_writes_the_page(
 
     monkeypatch.setattr("cellsim.posterior.fitting.calibrate", tired)
     first = write_report(small_patient(), tmp_path / "one", starts=1, draws=3)
-    assert set(first.fits) == {"V2"} and first.interrupted == "calibrating V0" and not first.failures
+    assert set(first.fits) == {"V2"} and first.interrupted == "calibrating null" and not first.failures
     text = text_of(first.index.read_text())
-    assert "Interrupted during “calibrating V0”" in text
+    assert "Interrupted during “calibrating null”" in text
     assert (tmp_path / "one/calibrations/V2.json").is_file()
-    assert json.loads((tmp_path / "one/report.json").read_text())["interrupted"] == "calibrating V0"
+    assert json.loads((tmp_path / "one/report.json").read_text())["interrupted"] == "calibrating null"
 
     # in the middle of sampling: nothing to keep of the draws, and nothing is begun after them
     def early(*_: object, **__: object) -> cs.Posterior:
@@ -486,7 +495,7 @@ def test_an_interrupt_keeps_what_is_done_and_writes_the_page(
     monkeypatch.setattr("cellsim.posterior.fitting.calibrate", lambda *_, variant, **__: made.fits[variant])
     monkeypatch.setattr("cellsim.posterior.posterior.sample", early)
     second = write_report(small_patient(), tmp_path / "two", starts=1, draws=3)
-    assert second.interrupted == "draws of V2" and second.comparison is None and not second.failures
+    assert second.interrupted == "draws of engulfed" and second.comparison is None and not second.failures
     assert second.profiles is None and not second.sweeps and set(second.fits) == {"V2"}
 
 
@@ -510,7 +519,7 @@ def test_what_a_model_does_not_have_is_left_out(tmp_path: Path, monkeypatch: pyt
     drawn: dict[str, str] = {}
     monkeypatch.setattr(
         "cellsim.report.page.ReportFolder.draw",
-        lambda self, name, caption, make, alt: drawn.update({name: caption}) or f"{caption} {alt}",
+        lambda self, name, caption, make, alt, at="": drawn.update({name: caption}) or f"{caption} {alt}",
     )
     case = tiny_case(
         "bag = 0; bag' = -0.2*bag; x = 1; x' = k*bag - 0.1*x; k = 0.1",
@@ -521,7 +530,7 @@ def test_what_a_model_does_not_have_is_left_out(tmp_path: Path, monkeypatch: pyt
     )
     job.calibrate("")
     job.ask("")
-    text = text_of(page_of(job, {}))
+    text = text_of(pages_of(job, {})["index.html"])
     assert job.output.failures == {}
     assert {"fit", "residuals", "what_if"} <= set(drawn)
     assert not {"drives", "persistence", "persistence_first", "parameters_mechanism", "contrast"} & set(drawn)

@@ -1,0 +1,367 @@
+"""The page for its reader: length, names, links, contrast, and how a browser lays it out on screens and on paper."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from functools import lru_cache
+from html import unescape
+from html.parser import HTMLParser
+from io import BytesIO
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+import matplotlib.figure
+import pandas as pd
+import pytest
+from layout import A4_PIXELS, as_printed, by_sheet, measured, printed
+from patients import small_fit, small_patient
+
+import cellsim as cs
+from cellsim.report.elements import count_words, figure, paragraphs, table, typeset
+from cellsim.report.overview import write_pages
+from cellsim.report.page import ReportFolder
+from cellsim.report.steps import LONG, Job
+from cellsim.report.style import STYLE
+from cellsim.results import number
+
+mpl.use("Agg")
+
+VOID = ("meta", "img", "br", "link")
+WIDTHS = (400, 1000, 1400)
+
+
+class Element:
+    """A part of a page."""
+
+    def __init__(self, tag: str, attributes: dict[str, str], above: Element | None) -> None:
+        self.tag, self.attributes, self.above = tag, attributes, above
+        self.inside: list[Element | str] = []
+
+    @property
+    def text(self) -> str:
+        return "".join(each if isinstance(each, str) else each.text for each in self.inside)
+
+    def all(self, *tags: str) -> list[Element]:
+        found = [each for each in self.inside if isinstance(each, Element)]
+        own = [each for each in found if not tags or each.tag in tags]
+        return [*own, *(one for each in found for one in each.all(*tags))]
+
+    @property
+    def around(self) -> list[Element]:
+        return [] if self.above is None else [self.above, *self.above.around]
+
+    @property
+    def folded(self) -> bool:
+        return any(each.tag == "details" for each in self.around)
+
+
+class Reader(HTMLParser):
+    """A page as a tree; what is opened must be closed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.at = self.top = Element("", {}, None)
+
+    def handle_starttag(self, tag: str, attrs: Any) -> None:
+        made = Element(tag, {name: value or "" for name, value in attrs}, self.at)
+        self.at.inside.append(made)
+        if tag not in VOID:
+            self.at = made
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.at.tag == tag, f"</{tag}> closes <{self.at.tag}>"
+        assert self.at.above is not None
+        self.at = self.at.above
+
+    def handle_data(self, data: str) -> None:
+        self.at.inside.append(data)
+
+
+def read(html: str) -> Element:
+    reader = Reader()
+    reader.feed(html)
+    reader.close()
+    assert reader.at is reader.top
+    return reader.top
+
+
+DRAW = ReportFolder.draw
+
+
+def drawn(
+    output: ReportFolder, name: str, caption: str, make: Callable[[], Any], *, alt: str, at: str = ""
+) -> str:
+    if name not in ("what_if", "fit"):
+        file = output.put(f"figures/{name}.png", blank())
+        return figure(blank(), caption, alt=alt, file=file, at=at)
+    return DRAW(output, name, caption, make, alt=alt, at=at)
+
+
+@lru_cache
+def blank() -> bytes:
+    held = BytesIO()
+    mpl.figure.Figure(figsize=(7.2, 4)).savefig(held, format="png", dpi=50)
+    return held.getvalue()
+
+
+@pytest.fixture(scope="module")
+def job(tmp_path_factory: pytest.TempPathFactory) -> Job:
+    """Two variants, a few weighted draws of each, every plan: all that a quick report rests on."""
+    made = Job(
+        small_patient(), ReportFolder(tmp_path_factory.mktemp("page")),
+        starts=1, draws=12, effective=40, seed=1, variants=("V2", "V0"), without=LONG,
+    )  # fmt: skip
+    made.inputs()
+    for name in made.variants:
+        made.fits[name] = small_fit(name)
+        made._tables(name, {"parameters": made.fits[name].table, "rows": made.fits[name].rows})
+        made.sample(name, effective=40)
+        made.ask(name)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("cellsim.report.page.DPI", 50)
+        # two figures are drawn; the others have their places, and are as high as usual
+        patch.setattr(ReportFolder, "draw", drawn)
+        write_pages(made, {"all": 1.0})
+    assert not made.output.failures
+    return made
+
+
+@pytest.fixture(scope="module")
+def html(job: Job) -> str:
+    return (job.output.folder / "index.html").read_text(encoding="utf-8")
+
+
+def test_open_words_are_few(html: str) -> None:
+    """The words of the tree, counted another way than the page counts them."""
+    tree = read(html)
+    seen = [
+        each
+        for each in tree.all()
+        if each.tag not in ("style", "title") and not (each.folded and each.tag != "summary")
+    ]
+    words = sum(
+        len(text.split())
+        for each in seen
+        if sum(one.tag == "details" for one in each.around) <= (each.tag == "summary")
+        for text in each.inside
+        if isinstance(text, str)
+    )
+    found = count_words(html)
+    assert found["open"] == words <= 3000
+    assert found["folded"] > 500
+
+
+def test_the_first_screen_says_who_what_and_what_not(job: Job, html: str) -> None:
+    first = next(each for each in read(html).all("section") if each.attributes["id"] == "first")
+    text = first.text
+    assert [each.text for each in first.all("dt")] == ["Patient", "Treatment", "Visits", "Mechanism"]
+    assert small_patient().label in text and "Do not choose, change or stop a treatment" in text
+    verdict = next(each for each in first.all("p") if each.attributes.get("class") == "verdict").text
+    assert verdict.endswith(".") and verdict.count(". ") == 0
+    # the plans with every outcome, the prior's beneath each number
+    rows = next(iter(first.all("table"))).all("tr")[1:]
+    assert [each.all("th")[0].inside[0] for each in rows] == [each.name for each in job.plans]
+    assert all("prior" in cell.text for row in rows for cell in row.all("td")[:3])
+    assert any(each.attributes.get("alt", "").startswith("Time courses") for each in first.all("img"))
+
+
+def test_a_number_leads_to_its_row_and_from_there_to_its_draws(job: Job, html: str) -> None:
+    """Witness: the sweep's own table, read again from the row that the link names."""
+    first = next(iter(read(html).all("table")))
+    result = job.sweeps["V2"].table()
+    links = [each.all("td")[0].all("a")[0] for each in first.all("tr")[1:]]
+    assert len(links) == len(job.plans)
+    for link, plan in zip(links, job.plans, strict=True):
+        file, row = link.attributes["href"].split("#")
+        page = read((job.output.folder / file).read_text(encoding="utf-8"))
+        found = next(each for each in page.all("tr") if each.attributes.get("id") == row)
+        own = result[(result["schedule"] == plan.name) & (result["measure"] == "days below 0.5")]
+        assert found.all("th")[0].text == plan.name
+        assert typeset(number(float(own["estimate"].iloc[0]))) in [each.text for each in found.all("td")]
+        assert link.text == f"{own['estimate'].iloc[0]:.0f}"
+        behind = [each.attributes["href"] for each in page.all("a") if "draws" in each.attributes["href"]]
+        assert behind and (job.output.folder / file).parent.joinpath(behind[0]).resolve().is_file()
+
+
+def test_open_numbers_of_sentences_and_tables_are_links(html: str) -> None:
+    """In every section but the first, whose lines on patient and reading are no results."""
+    tree = read(html)
+    told = 0
+    for place in tree.all("section"):
+        if place.attributes["id"] in ("first", "details"):
+            continue
+        for each in place.all("p", "td"):
+            if each.folded or each.all("p", "td"):
+                continue
+            loose = "".join(
+                one if isinstance(one, str) else ("" if one.tag == "a" else one.text) for one in each.inside
+            )
+            loose = re.sub(r"“[^”]*”", "", loose)
+            assert not re.search(r"(?<!\w)\d", loose), each.text
+            told += len(each.all("a"))
+    assert told > 20
+
+
+def test_mechanisms_have_names_and_never_codes(html: str) -> None:
+    tree = read(html)
+    for each in tree.all("pre", "details"):
+        # what is typed and which files there are: names of files, by which nothing is called
+        if each.tag == "pre" or each.attributes.get("id") == "again":
+            each.inside.clear()
+    text = tree.all("body")[0].text
+    assert not re.search(r"\bV[02]\b", text)
+    assert "“engulfed”" in text and "“null”" in text
+
+
+def test_one_approximation_draws_every_open_number(html: str) -> None:
+    sections = [each for each in read(html).all("section") if each.attributes["id"] != "details"]
+    seen = " ".join(
+        each.text
+        for place in sections
+        for each in place.all("p", "td", "caption", "figcaption")
+        if not each.folded
+    )
+    assert "the collapsed sampler" in seen and not re.search("(?i)laplace|variational|optimum", seen)
+
+
+def test_no_link_is_dead(job: Job) -> None:
+    """Files and places in them, of every page of the report."""
+    pages = sorted(job.output.folder.rglob("*.html"))
+    assert len(pages) > 6
+    known: dict[Path, set[str]] = {}
+    for page in pages:
+        tree = read(page.read_text(encoding="utf-8"))
+        known[page] = {each.attributes["id"] for each in tree.all() if "id" in each.attributes}
+        ids = [each.attributes["id"] for each in tree.all() if "id" in each.attributes]
+        assert len(ids) == len(set(ids)), page
+    count = 0
+    for page in pages:
+        for each in read(page.read_text(encoding="utf-8")).all("a"):
+            file, _, place = unescape(each.attributes["href"]).partition("#")
+            target = (page.parent / file).resolve() if file else page
+            assert target.is_file(), (page, file)
+            assert not place or place in known[target], (page, file, place)
+            count += 1
+    assert count > 100
+    # the sheet that is sent to somebody leads nowhere, and needs nothing
+    summary = (job.output.folder / "summary.html").read_text(encoding="utf-8")
+    assert [each.attributes["href"] for each in read(summary).all("a")] == []
+
+
+def test_pages_can_be_read_without_eyes_or_mouse(job: Job, html: str) -> None:
+    """WCAG 2.2: language, one first heading and none skipped, alternative texts, headers of tables, regions reached by keys."""
+    tree = read(html)
+    assert tree.all("html")[0].attributes["lang"] == "en"
+    levels = [int(each.tag[1]) for each in tree.all("h1", "h2", "h3", "h4") if not each.folded]
+    assert levels[0] == 1 and levels.count(1) == 1
+    assert all(after <= before + 1 for before, after in pairwise(levels))
+    images = tree.all("img")
+    assert images and all(len(each.attributes["alt"]) > 20 for each in images)
+    for each in tree.all("table"):
+        heads = each.all("thead")[0].all("th")
+        assert heads and all(one.attributes["scope"] == "col" for one in heads)
+        assert all(row.all("th")[0].attributes["scope"] == "row" for row in each.all("tbody")[0].all("tr"))
+    for each in tree.all("div"):
+        if each.attributes.get("class") == "wide":
+            # a figure is reached by its link
+            reached = each.attributes.get("tabindex") == "0" and each.attributes["aria-label"]
+            assert reached or any(one.attributes.get("href") for one in each.all("a"))
+    assert tree.all("body")[0].all("a")[0].attributes["class"] == "skip"
+    assert ":focus-visible" in STYLE and "http-equiv" not in html
+
+
+def luminance(colour: str) -> float:
+    """Relative luminance as WCAG 2.2 defines it."""
+    parts = [int(colour[k : k + 2], 16) / 255 for k in (1, 3, 5)]
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in parts]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+def test_letters_stand_out_from_their_ground() -> None:
+    """At least 4.5 to 1, WCAG 2.2 criterion 1.4.3; witness: its formula, by which #767676 on white is just enough."""
+
+    def contrast(one: str, other: str) -> float:
+        high, low = sorted((luminance(one), luminance(other)), reverse=True)
+        return (high + 0.05) / (low + 0.05)
+
+    assert contrast("#767676", "#ffffff") == pytest.approx(4.54, abs=0.01)
+    colours = dict(re.findall(r"--(\w+): (#[0-9a-f]{6})", STYLE))
+    for letters in ("ink", "quiet", "accent"):
+        for ground in ("paper", "wash", "warn"):
+            assert contrast(colours[letters], colours[ground]) >= 4.5, (letters, ground)
+    used = set(re.findall(r"(?<![-\w])color: ([^;}]+)", STYLE))
+    assert used <= {"var(--ink)", "var(--quiet)", "var(--accent)", "inherit"}
+
+
+def test_numbers_have_one_style() -> None:
+    made = paragraphs(["From -5 to 7.25e8 cells; “block of 12 days” is 3.5 % of it."], at="t.html#r1")
+    links = read(made).all("a")
+    assert [each.text for each in links] == ["−5", "7.25 × 10⁸", "3.5 %"]
+    assert {each.attributes["href"] for each in links} == {"t.html#r1"}
+    shown = table(pd.DataFrame({"a": ["x"], "b": [1.5e-7], "c": [-2.0]}), at=["t.html#r1"])
+    assert [each.text for each in read(shown).all("a")] == ["1.5 × 10⁻⁷", "−2"]
+
+
+# ---- as a browser lays it out -----------------------------------------------------------------------------
+
+
+def test_nothing_sticks_out_of_a_screen(job: Job, html: str, tmp_path: Path) -> None:
+    """Witness: Chromium, on a phone, a tablet and a desk, with everything folded and everything opened."""
+    for page in (html, (job.output.folder / "tables/V2_what_if.html").read_text(encoding="utf-8")):
+        for each in measured(page, WIDTHS, tmp_path):
+            assert each["scrolls"] <= each["seen"] <= each["width"] and not each["out"], each
+
+
+def test_paper_cuts_no_table(job: Job, html: str, tmp_path: Path) -> None:
+    """Witness: Chromium's PDF, whose tags say on which sheet each table lies; the width by its layout with the rules of paper."""
+    pdf = printed(job.output.folder / "index.html", tmp_path)
+    sheets, tables = by_sheet(pdf)
+    # the summary and one for each question; folded parts stay at home
+    assert sheets == 5 and len(tables) >= 3
+    assert all(len(each) == 1 for each in tables)
+    # the figure of the first sheet is not pushed under the second's letters
+    assert by_sheet(pdf, "Figure")[1][0] == tables[0] == {0}
+    for each in measured(as_printed(html), (A4_PIXELS,), tmp_path):
+        assert each["scrolls"] <= each["seen"] and not each["out"], each
+
+
+def test_the_summary_is_one_sheet(job: Job, tmp_path: Path) -> None:
+    sheets, tables = by_sheet(printed(job.output.folder / "summary.html", tmp_path))
+    assert sheets == 1 and [len(each) for each in tables] == [1]
+
+
+def test_a_cut_table_would_be_seen(tmp_path: Path) -> None:
+    """The reading of tags finds a table that goes over two sheets, and the measure finds what is too wide."""
+    rows = "".join(f"<tr><td>{k}</td></tr>" for k in range(150))
+    long, wide = tmp_path / "long.html", "<!doctype html><div style='width: 500px'>wide</div>"
+    long.write_text(f"<!doctype html><html lang='en'><body><table>{rows}</table></body></html>")
+    sheets, [lies] = by_sheet(printed(long, tmp_path))
+    assert sheets > 1 and len(lies) == sheets
+    assert [bool(each["out"]) for each in measured(wide, (400, 1000), tmp_path)] == [
+        True,
+        True,
+        False,
+        False,
+    ]
+
+
+def test_a_case_without_plans_and_variants_has_its_page(tmp_path: Path) -> None:
+    from small_cases import tiny_case
+
+    case = tiny_case(
+        "x = 10; x' = -k*x; k = 1", {"y": "x"}, [("y", 1.0, 4.0)], {"k": ("log-normal", 0.0, 1.0)}
+    )
+    made = Job(
+        case, ReportFolder(tmp_path), starts=1, draws=5, effective=4, seed=1, variants=("",), without=LONG
+    )
+    made.calibrate("")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("cellsim.report.page.ReportFolder.draw", lambda *_, **__: "")
+        write_pages(made, {})
+    assert not made.output.failures
+    text = read((tmp_path / "index.html").read_text(encoding="utf-8")).text
+    assert "nothing was given" in text and "No mechanism has draws yet" in text
+    assert cs.load_case(case.files).patient == ""
