@@ -15,7 +15,10 @@ if TYPE_CHECKING:
     from cellsim.comparison.robustness_analysis import robustness
     from cellsim.comparison.robustness_table import Robustness
     from cellsim.comparison.variants import compare
+    from cellsim.design.clinic_rules import ClinicRules
     from cellsim.design.next_visit import plan_visits
+    from cellsim.design.optimisation import optimise
+    from cellsim.design.optimum import Optimum
     from cellsim.design.visit_table import VisitPlan
     from cellsim.dosing.schedule import Schedule
     from cellsim.estimation.opening import load_case
@@ -37,10 +40,12 @@ __version__ = "0.2.0"
 _HOME_OF = {
     "Calibration": "posterior.calibration",
     "Case": "case.case",
+    "ClinicRules": "design.clinic_rules",
     "Comparison": "comparison.comparison",
     "EstimationProblem": "estimation.problem",
     "Explorer": "explorer.page",
     "Model": "model.model",
+    "Optimum": "design.optimum",
     "Posterior": "posterior.posterior",
     "Profiles": "identifiability.profiles",
     "Robustness": "comparison.robustness_table",
@@ -56,6 +61,7 @@ _HOME_OF = {
     "load_case": "estimation.opening",
     "load_model": "model.model",
     "new_case": "case.from_sheets",
+    "optimise": "design.optimisation",
     "plan_visits": "design.next_visit",
     "profile": "identifiability.profiles",
     "robustness": "comparison.robustness_analysis",
@@ -68,10 +74,12 @@ _MODULES = ("errors", "plots")
 __all__ = [
     "Calibration",
     "Case",
+    "ClinicRules",
     "Comparison",
     "EstimationProblem",
     "Explorer",
     "Model",
+    "Optimum",
     "Posterior",
     "Profiles",
     "Robustness",
@@ -88,6 +96,7 @@ __all__ = [
     "load_case",
     "load_model",
     "new_case",
+    "optimise",
     "plan_visits",
     "plots",
     "profile",

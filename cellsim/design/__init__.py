@@ -5,14 +5,20 @@ from typing import TYPE_CHECKING
 from cellsim.lazy import lazy_names
 
 if TYPE_CHECKING:
+    from cellsim.design.clinic_rules import ClinicRules
     from cellsim.design.next_visit import plan_visits
+    from cellsim.design.optimisation import optimise
+    from cellsim.design.optimum import Optimum
     from cellsim.design.visit_table import VisitPlan
 
-__all__ = ["VisitPlan", "plan_visits"]
+__all__ = ["ClinicRules", "Optimum", "VisitPlan", "optimise", "plan_visits"]
 __getattr__, __dir__ = lazy_names(
     __name__,
     {
+        "ClinicRules": "design.clinic_rules",
+        "Optimum": "design.optimum",
         "VisitPlan": "design.visit_table",
+        "optimise": "design.optimisation",
         "plan_visits": "design.next_visit",
     },
 )

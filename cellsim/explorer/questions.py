@@ -89,7 +89,7 @@ def questions_of(case: Case, model: Model, measures: Sequence[Measure], until: f
         asked = measure.asked(case, model, until)
         hows: list[Content] = []
         match measure:
-            case Value():
+            case Value(noise=False):
                 hows = [{"how": "value", "output": each.quantity} for each in asked]
             case InRange():
                 of = {each.id: each for each in case.analytes}
@@ -101,7 +101,7 @@ def questions_of(case: Case, model: Model, measures: Sequence[Measure], until: f
                     }
                     for each in asked
                 ]
-            case AllInRange():
+            case AllInRange(noise=False):
                 members = [
                     {"output": each.id, **new_sample(case, each)}
                     for each in case.analytes

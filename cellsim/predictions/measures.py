@@ -44,6 +44,7 @@ __all__ = [
     "Runs",
     "Value",
     "default_measures",
+    "measure_of_outcome",
     "refuse_days",
 ]
 
@@ -460,13 +461,13 @@ def default_measures(model: Model, on: Sequence[float] = (), *, case: Case) -> t
     """
     days = tuple(float(day) for day in on)
     out: list[Measure] = [Value(days), InRange(days), InRange(days, noise=True)]
-    out += [made for each in case.outcomes if (made := _measure_of(each, days)) is not None]
+    out += [made for each in case.outcomes if (made := measure_of_outcome(each, days)) is not None]
     shown = dict.fromkeys(each.quantity for each in case.products if each.quantity in model)
     out += [Area(name) for name in shown if Area(name) not in out]
     return tuple(out)
 
 
-def _measure_of(outcome: Outcome, days: tuple[float, ...]) -> Measure | None:
+def measure_of_outcome(outcome: Outcome, days: tuple[float, ...]) -> Measure | None:
     """What an outcome asks beside the values and chances that are asked of every analyte."""
     if outcome.measure == "days below" and outcome.level is not None:
         return DaysBelow(outcome.quantity, outcome.level)

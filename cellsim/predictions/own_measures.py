@@ -177,7 +177,7 @@ class Formula(Plain):
         if not np.isfinite(found).all():
             raise CellsimError(
                 f"the measure {self.text!r} is not a finite number in {int((~np.isfinite(found)).sum())} of {found.size} draws: it "
-                "divides by 0, or takes a root or a logarithm of what is negative."
+                "divides by 0, or takes a root or a logarithm of what is negative (by rounding, maybe: max(x, 0))."
             )
         return np.array([found], float)
 

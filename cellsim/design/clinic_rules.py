@@ -1,0 +1,394 @@
+"""What a clinic can do: doses, gaps, weekdays, visits and the making of a product; every plan that these rules allow."""
+
+from __future__ import annotations
+
+import math
+import tomllib
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, fields
+from datetime import timedelta
+from functools import cached_property
+from itertools import pairwise
+from itertools import product as every_combination
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cellsim.dosing.infusions import amount_text
+from cellsim.dosing.schedule import Schedule
+from cellsim.errors import CellsimError, Problem, did_you_mean, is_finite_number
+
+if TYPE_CHECKING:
+    from datetime import date
+
+    from cellsim.case.case import Case
+
+__all__ = ["Candidate", "ClinicRules", "rules_given"]
+
+WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
+_SLACK = 1e-9
+_FACTORS = ("product", "cells", "doses", "interval", "start", "loading", "loading_interval")
+_COUNTS = ("doses", "loading")
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One plan: equal doses at equal intervals, after a loading phase or none.
+
+    Attributes
+    ----------
+    product : str
+    cells : float
+        Of each dose, in the product's unit.
+    doses : int
+        All of them, those of loading among them.
+    interval, start : float
+        Days; `start` is the first dose's.
+    loading : int
+        Doses given `loading_interval` days apart before those at `interval`; 0 for none.
+    loading_interval : float
+    """
+
+    product: str
+    cells: float
+    doses: int
+    interval: float
+    start: float = 0.0
+    loading: int = 0
+    loading_interval: float = 0.0
+
+    @property
+    def planned(self) -> tuple[float, ...]:
+        """The days of the doses, before any is moved to a weekday on which the clinic is open."""
+        days, day = [], self.start
+        for k in range(self.doses):
+            days.append(day)
+            day += self.loading_interval if k + 1 < self.loading else self.interval
+        return tuple(days)
+
+    @property
+    def simplicity(self) -> tuple[float, ...]:
+        """What a simpler plan has less of: visits, a loading phase, cells, haste."""
+        return (self.doses, self.loading > 0, self.doses * self.cells, -self.interval, self.start)
+
+    def words(self, unit: str) -> str:
+        """A name that says all of it."""
+        said = f"{amount_text(self.cells, unit)} {self.product}, {self.doses} dose{'s' * (self.doses > 1)}"
+        if self.doses > max(self.loading, 1):
+            said += f" every {self.interval:g} d"
+        if self.loading:
+            said += f", first {self.loading} every {self.loading_interval:g} d"
+        return said + (f", from day {self.start:g}" if self.start else "")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClinicRules:
+    """What a clinic can do. What is named in the plural or as a range of levels is a choice; the others are limits.
+
+    Parameters
+    ----------
+    product : str or iterable of str
+    cells : float or iterable of float
+        Sizes of a dose that can be given, in the product's unit.
+    doses : int or iterable of int
+        Numbers of doses.
+    interval : float or iterable of float
+        Days from one dose to the next.
+    start : float or iterable of float
+        Days of the first dose.
+    loading : int or iterable of int
+        Numbers of doses of a loading phase; 0, the default, is none.
+    loading_interval : float or iterable of float
+        Days between these.
+    weekdays : iterable of str
+        On which doses can be given, such as ``("monday", "thursday")``; a dose on another day is moved to the next one. Any day when empty.
+    least_gap : float
+        Days between doses, after moving.
+    largest_dose, total_cells : float, optional
+        Of one dose, and of all.
+    visits : int, optional
+        The greatest number of doses.
+    last_day : float, optional
+        By which all are given.
+    lead_time : float
+        Days that a batch takes to be made, one after the other from day 0: the first is there on day `lead_time`, the second
+        on day 2 `lead_time`.
+    batch_size : float, optional
+        How much a batch holds; the doses up to a day must not need more than the batches that are there. Without it one batch is enough for all.
+        With a `lead_time` of 0 it is the most that one dose can be.
+
+    Raises
+    ------
+    CellsimError
+        All problems at once.
+
+    Examples
+    --------
+    >>> rules = ClinicRules(product="rfib", cells=[5e7, 7.5e7], doses=range(4, 9), interval=[7, 14, 28], total_cells=4e8)
+    >>> rules.count, len(list(rules.candidates()))
+    (30, 21)
+    """
+
+    product: Any
+    cells: Any
+    doses: Any
+    interval: Any
+    start: Any = 0.0
+    loading: Any = 0
+    loading_interval: Any = 7.0
+    weekdays: Any = ()
+    least_gap: float = 0.0
+    largest_dose: float | None = None
+    total_cells: float | None = None
+    visits: int | None = None
+    last_day: float | None = None
+    lead_time: float = 0.0
+    batch_size: float | None = None
+    _closed: frozenset[int] = field(init=False, repr=False, default=frozenset())
+
+    def __post_init__(self) -> None:
+        problems: list[Problem] = []
+        for name in _FACTORS:
+            given = getattr(self, name)
+            levels = (
+                tuple(given)
+                if isinstance(given, Iterable) and not isinstance(given, str | Mapping)
+                else (given,)
+            )
+            problems += _level_problems(name, levels)
+            object.__setattr__(self, name, tuple(dict.fromkeys(levels)))
+        for name in (
+            "least_gap",
+            "largest_dose",
+            "total_cells",
+            "visits",
+            "last_day",
+            "lead_time",
+            "batch_size",
+        ):
+            value = getattr(self, name)
+            if value is not None and not (is_finite_number(value) and value >= 0):
+                problems.append(Problem(what=f"{name} = {value!r}: a number from 0 on is needed."))
+        given = (self.weekdays,) if isinstance(self.weekdays, str) else tuple(self.weekdays)
+        names = tuple(str(each).lower() for each in given)
+        problems += [
+            Problem(what=f"no weekday {each!r}.", remedy=did_you_mean(each, WEEKDAYS))
+            for each in names
+            if each not in WEEKDAYS
+        ]
+        object.__setattr__(self, "weekdays", names)
+        if names:
+            object.__setattr__(
+                self, "_closed", frozenset(k for k, each in enumerate(WEEKDAYS) if each not in names)
+            )
+        if problems:
+            raise CellsimError(problems)
+
+    @classmethod
+    def from_toml(cls, path: str | PathLike[str]) -> ClinicRules:
+        """Rules from a TOML file: names as above, a level, a list of levels, or ``{from = 4, to = 12, step = 2}``.
+
+        Raises
+        ------
+        CellsimError
+            If it cannot be read, names what there is none of, or leaves out what is needed; all problems at once.
+        """
+        try:
+            content = tomllib.loads(Path(path).read_text(encoding="utf-8"))
+        except OSError as error:
+            raise CellsimError(f"{path} cannot be read: {error.strerror}.") from None
+        except ValueError as error:
+            raise CellsimError(f"{path} is not TOML: {error}.") from None
+        return cls._of(content, str(path))
+
+    @classmethod
+    def _of(cls, content: Mapping[str, Any], file: str) -> ClinicRules:
+        known = [each.name for each in fields(cls) if each.init]
+        problems = [
+            Problem(what=f"no rule {name!r}.", remedy=did_you_mean(name, known), file=file)
+            for name in content
+            if name not in known
+        ]
+        problems += [
+            Problem(what=f"{name} is missing.", file=file)
+            for name in ("product", "cells", "doses", "interval")
+            if name not in content
+        ]
+        spread = {}
+        for name, value in content.items():
+            try:
+                spread[name] = _range(value)
+            except ValueError as error:
+                problems.append(Problem(what=f"{name}: {error}.", file=file))
+        if problems:
+            raise CellsimError(problems)
+        try:
+            return cls(**spread)
+        except CellsimError as error:
+            raise CellsimError(
+                [Problem(what=each.what, remedy=each.remedy, file=file) for each in error.problems]
+            ) from None
+
+    @property
+    def count(self) -> int:
+        """Combinations of all levels, those that the limits forbid among them."""
+        return math.prod(len(each) for each in self.levels)
+
+    @cached_property
+    def levels(self) -> tuple[tuple[Any, ...], ...]:
+        """The levels of product, cells, doses, interval, start, loading and loading interval."""
+        return tuple(getattr(self, name) for name in _FACTORS)
+
+    def of(self, combination: Iterable[Any]) -> Candidate:
+        """The plan of one level of each factor; what makes no difference is left out of it."""
+        one = dict(zip(_FACTORS, combination, strict=True))
+        loading = min(int(one["loading"]), int(one["doses"]))
+        loading = 0 if loading < 2 or one["loading_interval"] == one["interval"] else loading
+        interval = float(one["interval"])
+        if one["doses"] <= max(loading, 1):  # no dose is given at it
+            interval = float(self.interval[0])
+        return Candidate(
+            product=str(one["product"]),
+            cells=float(one["cells"]),
+            doses=int(one["doses"]),
+            interval=interval,
+            start=float(one["start"]),
+            loading=loading,
+            loading_interval=float(one["loading_interval"]) if loading else 0.0,
+        )
+
+    def days(self, candidate: Candidate, day_zero: date | None) -> tuple[float, ...]:
+        """The days of a plan's doses, each on a weekday on which the clinic is open."""
+        return tuple(self._open(day, day_zero) for day in candidate.planned)
+
+    def _open(self, day: float, day_zero: date | None) -> float:
+        if not self._closed:
+            return day
+        if day_zero is None:
+            raise CellsimError(
+                "weekdays need the date of day 0, which this case does not have: leave weekdays out, or give day_zero."
+            )
+        while (day_zero + timedelta(days=math.floor(day))).weekday() in self._closed:
+            day = math.floor(day) + 1.0
+        return day
+
+    def forbids(self, candidate: Candidate, day_zero: date | None = None) -> str:
+        """Why a plan is not allowed; empty when it is.
+
+        Examples
+        --------
+        >>> rules = ClinicRules(product="x", cells=2.0, doses=3, interval=7, lead_time=5, batch_size=3.0)
+        >>> rules.forbids(Candidate("x", 2.0, 3, 7.0, start=5.0))
+        ''
+        >>> rules.forbids(Candidate("x", 2.0, 3, 2.0, start=5.0))
+        '4 by day 7 needs 2 batches of 3, and 1 is made by then'
+        """
+        if self.largest_dose is not None and candidate.cells > self.largest_dose * (1 + _SLACK):
+            return f"a dose of {candidate.cells:g} is more than {self.largest_dose:g}"
+        total = candidate.cells * candidate.doses
+        if self.total_cells is not None and total > self.total_cells * (1 + _SLACK):
+            return f"{total:g} in all is more than {self.total_cells:g}"
+        if self.visits is not None and candidate.doses > self.visits:
+            return f"{candidate.doses} visits are more than {self.visits}"
+        days = self.days(candidate, day_zero)
+        if gaps := [later - earlier for earlier, later in pairwise(days)]:
+            if min(gaps) < self.least_gap - _SLACK:
+                return f"doses {min(gaps):g} days apart are nearer than {self.least_gap:g}"
+            if min(gaps) <= 0:
+                return "two doses fall on one day"
+        if self.last_day is not None and days[-1] > self.last_day + _SLACK:
+            return f"the last dose on day {days[-1]:g} is after day {self.last_day:g}"
+        return self._unmade(candidate, days)
+
+    def _unmade(self, candidate: Candidate, days: tuple[float, ...]) -> str:
+        if self.batch_size is not None and self.lead_time == 0:
+            if candidate.cells > self.batch_size * (1 + _SLACK):
+                return f"a dose of {candidate.cells:g} is more than a batch of {self.batch_size:g}"
+            return ""
+        if days[0] < self.lead_time - _SLACK:
+            return f"the first dose on day {days[0]:g} is before the first batch, on day {self.lead_time:g}"
+        if self.batch_size is None:
+            return ""
+        for k, day in enumerate(days, 1):
+            needed, made = k * candidate.cells, math.floor(day / self.lead_time + _SLACK)
+            batches = math.ceil(needed / self.batch_size - _SLACK)
+            if batches > made:
+                is_are = "is" if made == 1 else "are"
+                return f"{needed:g} by day {day:g} needs {batches} batches of {self.batch_size:g}, and {made} {is_are} made by then"
+        return ""
+
+    def candidates(self, day_zero: date | None = None) -> Iterator[Candidate]:
+        """Every plan that is allowed, each once."""
+        seen = set()
+        for combination in every_combination(*self.levels):
+            one = self.of(combination)
+            if one not in seen:
+                seen.add(one)
+                if not self.forbids(one, day_zero):
+                    yield one
+
+    def schedule(self, candidate: Candidate, case: Case) -> Schedule:
+        """A plan as a schedule of a case."""
+        return Schedule.at(
+            list(self.days(candidate, case.day_zero)),
+            cells=candidate.cells,
+            product=candidate.product,
+            products=case.products,
+            day_zero=case.day_zero,
+        )
+
+
+def _level_problems(name: str, levels: tuple[Any, ...]) -> Iterator[Problem]:
+    if not levels:
+        yield Problem(what=f"{name} has no level.", remedy="Give one value, or several.")
+    for each in levels:
+        if name == "product":
+            if not isinstance(each, str) or not each:
+                yield Problem(what=f"product {each!r} is no name.")
+            continue
+        least = 1 if name == "doses" else 0
+        above = name in ("cells", "interval", "loading_interval")
+        if name in _COUNTS:
+            fine = is_finite_number(each) and float(each).is_integer() and each >= least
+            needed = f"a whole number, at least {least}, is needed"
+        else:
+            fine = is_finite_number(each) and (each > 0 if above else each >= 0)
+            needed = f"a number {'above 0' if above else 'from 0 on'} is needed"
+        if not fine:
+            yield Problem(what=f"{name} = {each!r}: {needed}.")
+
+
+def _range(value: Any) -> Any:
+    """Levels of a range as TOML writes it."""
+    if not isinstance(value, Mapping):
+        return value
+    step = value.get("step", 1)
+    if set(value) - {"from", "to", "step"} or not {"from", "to"} <= set(value):
+        raise ValueError("a range is written {from = 4, to = 12, step = 2}")
+    if not all(is_finite_number(each) for each in (value["from"], value["to"], step)) or not step > 0:
+        raise ValueError("from, to and step of a range are numbers, step above 0")
+    count = math.floor((value["to"] - value["from"]) / step + _SLACK) + 1
+    return [value["from"] + k * step for k in range(max(count, 0))]
+
+
+def rules_given(rules: Any, more: Mapping[str, Any]) -> ClinicRules:
+    """Rules from what was given as such: rules, a TOML file, a mapping, or keywords alone.
+
+    Raises
+    ------
+    CellsimError
+        For anything else, and for both at once.
+    """
+    if rules is None:
+        return ClinicRules._of(more, "")
+    if more:
+        raise CellsimError(f"rules are given, and {', '.join(more)} beside them: give one of both.")
+    if isinstance(rules, ClinicRules):
+        return rules
+    if isinstance(rules, Mapping):
+        return ClinicRules._of(rules, "")
+    if isinstance(rules, str | PathLike):
+        return ClinicRules.from_toml(rules)
+    raise CellsimError(
+        f"rules are a {type(rules).__name__}: give cs.ClinicRules(...), a TOML file, a mapping, or keywords like cells=[5e7]."
+    )

@@ -1,0 +1,378 @@
+"""The best plan under a clinic's rules: enumerate what they allow, race it on common draws, in all mechanisms at once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from cellsim.design.clinic_rules import Candidate, ClinicRules, rules_given
+from cellsim.design.optimum import Optimum
+from cellsim.design.racing import Contender, race, rounds_of
+from cellsim.errors import CellsimError, Problem, did_you_mean, is_finite_number, unusable
+from cellsim.likelihood.compatibility import objective_given
+from cellsim.posterior.approximation import approximation_of, together
+from cellsim.predictions.averaged_sweep import weighting_of
+from cellsim.predictions.decisions import place_of
+from cellsim.predictions.learned import effective_draws
+from cellsim.predictions.measures import (
+    AllInRange,
+    Area,
+    DaysBelow,
+    InRange,
+    Measure,
+    PeakLoad,
+    Value,
+    measure_of_outcome,
+)
+from cellsim.predictions.own_measures import Formula, measures_given
+from cellsim.predictions.predictor import Sample, draws_at_once
+from cellsim.predictions.sweep_running import Asking, Settled, measured, settled
+from cellsim.predictions.trust_region import beyond_given
+
+if TYPE_CHECKING:
+    from os import PathLike
+
+    from numpy.typing import NDArray
+
+    from cellsim.case.case import Case
+    from cellsim.dosing.schedule import Schedule
+    from cellsim.likelihood.objective import Objective
+    from cellsim.predictions.measures import Asked
+    from cellsim.predictions.own_measures import AnyMeasure
+
+    Array = NDArray[np.float64]
+
+__all__ = ["optimise"]
+
+# combinations that are enumerated; of more, a differential evolution proposes
+_ENUMERATED = 100_000
+# plans that it hands to the race, its draws, members and generations
+_PROPOSED, _SCOUT_DRAWS, _MEMBERS, _GENERATIONS = 2000, 12, 15, 40
+# measures that need no course between the days they ask for
+_WITHOUT_COURSE = (AllInRange, Area, DaysBelow, Formula, InRange, PeakLoad, Value)
+
+
+def optimise(
+    posterior: Any,
+    rules: ClinicRules | str | PathLike[str] | dict[str, Any] | None = None,
+    *,
+    until: float,
+    measure: AnyMeasure | None = None,
+    better: str | None = None,
+    cost: float = 0.0,
+    eps: float = 0.0,
+    probability: float = 0.95,
+    draws: int = 500,
+    seed: int = 0,
+    history: Schedule | str | None = "case",
+    background: Schedule | str | None = "case",
+    strict: bool = False,
+    **keywords: Any,
+) -> Optimum:
+    """The plans that cannot be told from the best, among all that a clinic's rules allow.
+
+    Parameters
+    ----------
+    posterior : Calibration, VariationalApproximation or Posterior, or a list of these or of pairs (posterior, weight)
+        Several mechanisms are averaged by their evidence or weight, and each is looked at by itself.
+    rules : ClinicRules, path of a TOML file, or mapping, optional
+        See :class:`cellsim.design.clinic_rules.ClinicRules`; its fields as keywords otherwise.
+    until : float
+        Last day looked at; plans with doses after it are left out, and a doubt counts them.
+    measure : Measure, str or callable, optional
+        The benefit, one number a draw (see :func:`cellsim.sweep`); by default the first outcome of the case that says what is better.
+    better : {"higher", "lower"}, optional
+        Of a measure that is no outcome of the case.
+    cost : float
+        What one unit of a product (one cell) costs, in the unit of the benefit: utility is the benefit less cost times amount.
+    eps : float
+        Differences of expected utility that do not matter.
+    probability : float
+        Of each certificate.
+    draws, seed : int
+        Draws of each mechanism, the same for all plans; few for all plans, all for those that may still be best.
+    history, background
+        As for :func:`cellsim.sweep`.
+    strict : bool
+        Whether plans outside what the patient was given are left out.
+    **keywords
+        Fields of the rules.
+
+    Returns
+    -------
+    Optimum
+        ``.table()``, ``.certificate()``, ``.front()``, ``.report()``, ``.plans``, ``.best``.
+
+    Raises
+    ------
+    CellsimError
+        For rules that allow nothing, a benefit of which nobody says what is better, and settings that are none, all at once.
+
+    Notes
+    -----
+    Up to 100 000 combinations of levels all allowed plans are raced (:mod:`cellsim.design.racing`). Of more,
+    ``scipy.optimize.differential_evolution`` over the places of the levels proposes two thousand, and the certificate says so.
+
+    Examples
+    --------
+    >>> import cellsim as cs
+    >>> case = cs.load_case("sjogren_rfib")
+    >>> fit = cs.calibrate(case, starts=1)
+    >>> found = cs.optimise(fit, until=260, draws=8, product="rfib", cells=5e7, doses=[2, 4], interval=[14, 28])
+    >>> len(found.candidates), found.certificate()["complete"].all()
+    (4, True)
+    """
+    rules = rules_given(rules, keywords)
+    problems = unusable(
+        counts={"draws": (draws, 4)}, seeds={"seed": seed}, levels={"probability": probability}
+    )
+    problems += [
+        Problem(what=f"{name} = {value!r}: a number from 0 on is needed.")
+        for name, value in (("cost", cost), ("eps", eps))
+        if not (is_finite_number(value) and value >= 0)
+    ]
+    if problems:
+        raise CellsimError(problems)
+    weighting = weighting_of(posterior if isinstance(posterior, list | tuple) else [(posterior, 1.0)])
+    case = objective_given(next(iter(weighting.sources.values())), "optimise").case
+    _known_products(rules, case)
+    shares = np.exp(weighting.log_weights - weighting.log_weights.max())
+    weights = dict(zip(weighting.sources, (shares / shares.sum()).tolist(), strict=True))
+    chosen = _benefit_of(case, measure)
+    asking = Asking(until, [chosen], draws, seed, history, background)
+    arena = _Arena(rules, case, chosen, better, cost, asking, strict)
+    contenders = {
+        name: arena.contender(name, source, weights[name]) for name, source in weighting.sources.items()
+    }
+    complete = rules.count <= _ENUMERATED
+    if complete:
+        arena.add(rules.candidates(case.day_zero))
+    else:
+        _propose(arena, contenders, seed)
+    if not arena.candidates:
+        why = (
+            "it has doses after the last day"
+            if arena.late
+            else "it lies outside what was given (strict=True)"
+        )
+        first = rules.of(levels[0] for levels in rules.levels)
+        raise CellsimError(
+            f"the rules allow no plan: of {rules.count} combinations none. The first, {first.words(arena.unit(first))}: "
+            f"{rules.forbids(first, case.day_zero) or why}."
+        )
+    amounts = np.array([each.cells * each.doses for each in arena.candidates])
+    raced = race(
+        contenders,
+        amounts,
+        draws=draws,
+        eps=eps,
+        probability=probability,
+        chance=arena.asked.chance,
+        benefit=(lambda values: values + cost * amounts[:, None]) if cost else None,
+    )
+    answer = {arena.names[k]: arena.candidates[k] for k in np.flatnonzero(raced.average).tolist()}
+    before = arena.question.before
+    return Optimum(
+        case=case,
+        rules=rules,
+        measure=f"{arena.asked.measure} {arena.asked.quantity}",
+        sign=arena.sign,
+        cost=float(cost),
+        until=float(until),
+        candidates=tuple(arena.candidates),
+        names=tuple(arena.names),
+        weights=weights,
+        worth={name: each.worth for name, each in contenders.items()},
+        raced=raced,
+        eps=float(eps),
+        probability=float(probability),
+        complete=complete,
+        allowed=len(arena.candidates) if complete else rules.count,
+        chance=arena.asked.chance,
+        approximation=together(
+            {name: approximation_of(source) for name, source in weighting.sources.items()}
+        ).also(
+            *weighting.doubts,
+            *arena.doubts,
+            f"{len(arena.late)} allowed plans have doses after day {until:g}, of which nothing is seen, and are left out: give a later "
+            "until."
+            if arena.late
+            else "",
+            f"interrupted: the race of {len(arena.candidates)} plans ended after {int(raced.drawn.max())} of {draws} draws."
+            if raced.interrupted
+            else "",
+        ),
+        beyond={
+            name: found
+            for name, one in answer.items()
+            if (found := beyond_given(rules.schedule(one, case), before, case, float(until)))
+        },
+    )
+
+
+def _known_products(rules: ClinicRules, case: Case) -> None:
+
+    known = [each.name for each in case.products]
+    if known and (
+        problems := [
+            Problem(what=f"the rules name product {name!r}.", remedy=did_you_mean(name, known))
+            for name in rules.product
+            if name not in known
+        ]
+    ):
+        raise CellsimError(problems)
+
+
+def _benefit_of(case: Case, measure: AnyMeasure | None) -> Measure:
+    """The measure of the benefit: what was asked, or the case's first outcome that says what is better."""
+    if measure is not None:
+        [found] = measures_given([measure])
+        return found
+    for outcome in case.outcomes:
+        if outcome.better:
+            of_analyte: Measure = (InRange if outcome.chance else Value)(analytes=(outcome.quantity,))
+            return measure_of_outcome(outcome, ()) or of_analyte
+    raise CellsimError(
+        f"{case.name} has no outcome that says what is better: give measure= and better='higher' or 'lower'."
+    )
+
+
+class _Arena:
+    """The plans that are raced, and how a mechanism gives their utility."""
+
+    def __init__(
+        self,
+        rules: ClinicRules,
+        case: Case,
+        measure: Measure,
+        better: str | None,
+        cost: float,
+        asking: Asking,
+        strict: bool,
+    ) -> None:
+        self.rules, self.case, self.measure, self.better = rules, case, measure, better
+        self.cost, self.asking, self.strict = cost, asking, strict
+        self.candidates: list[Candidate] = []
+        self.names: list[str] = []
+        self.schedules: dict[str, Schedule] = {}
+        self.settled: dict[str, Schedule] = {}
+        self.doubts: list[str] = []
+        self.late: set[Candidate] = set()
+        self.asked: Asked
+        self.sign = 1.0
+        self.question: Settled
+
+    def unit(self, one: Candidate) -> str:
+        """Of a product's doses."""
+        return next((each.unit for each in self.case.products if each.name == one.product), "cells")
+
+    def add(self, candidates: Any) -> list[int]:
+        """Let plans take part; their places, those that are there already among them."""
+        known, places = {each: k for k, each in enumerate(self.candidates)}, []
+        for one in candidates:
+            if one in known:
+                places.append(known[one])
+                continue
+            plan = self.rules.schedule(one, self.case)
+            if plan.infusions[-1].day > self.question.until:
+                self.late.add(one)
+                continue
+            if self.strict and beyond_given(plan, self.question.before, self.case, self.question.until):
+                continue
+            known[one] = len(self.candidates)
+            places.append(len(self.candidates))
+            self.candidates.append(one)
+            name = one.words(self.unit(one))
+            if name in self.schedules:  # sizes alike to the digits shown
+                name = f"{name} ({one.cells!r})"
+            self.names.append(name)
+            self.schedules[name] = plan
+        return places
+
+    def contender(self, name: str, source: Any, weight: float) -> Contender:
+        """A mechanism, with what it says of plans."""
+        objective = objective_given(source, "optimise")
+        approximation_of(source).warn("optimise")
+        empty = {"nothing": replace(self.case.schedule, infusions=())}
+        question = settled(objective, empty, self.asking)
+        asked = self.measure.asked(self.case, objective.model, question.until)
+        place, sign = place_of(asked, self.case, asked[0].measure, asked[0].quantity, None, self.better)
+        self.asked, self.sign = asked[place], sign
+        sample = Sample(objective, question.measures, question.before, question.until)
+        if isinstance(self.measure, _WITHOUT_COURSE):
+            days = [day for day in self.measure.days(question.until) if day <= question.until]
+            sample.times = np.unique([0.0, question.until, *days])
+        thetas = source.draws(self.asking.draws, seed=self.asking.seed)
+
+        def utility(plans: NDArray[np.intp], first: int, last: int) -> Array:
+            now = self._question_of([self.names[k] for k in plans.tolist()], objective)
+            parts = []
+            for begin in range(first, last, draws_at_once()):
+                some = thetas[begin : min(begin + draws_at_once(), last)]
+                found = measured(sample, now, some, self.asking.seed, begin)
+                if found.why:
+                    said = f"{name}: a plan could not be simulated in some draws, which are left out there: {found.why}"
+                    self.doubts += [said] if said not in self.doubts else []
+                parts.append(np.where(found.fine, found.numbers[:, place], np.nan))
+            values = sign * np.concatenate(parts, axis=1)
+            amounts = np.array([self.candidates[k].cells * self.candidates[k].doses for k in plans.tolist()])
+            return np.asarray(values - self.cost * amounts[:, None])
+
+        self.question = question
+        return Contender(weight, effective_draws(source, int(self.asking.draws)), utility)
+
+    def _question_of(self, names: Sequence[str], objective: Objective) -> Settled:
+        """The question about some plans; what is wrong with a plan is looked for once."""
+        if fresh := {name: self.schedules[name] for name in names if name not in self.settled}:
+            self.settled.update(settled(objective, fresh, self.asking).plans)
+        return replace(
+            self.question,
+            plans={name: self.settled[name] for name in names},
+            alone={name: self.schedules[name] for name in names},
+        )
+
+
+def _propose(arena: _Arena, contenders: dict[str, Contender], seed: int) -> None:
+    """Plans that a differential evolution over the places of the levels comes across, the best of them for the race."""
+    from scipy.optimize import differential_evolution
+
+    rules, day_zero = arena.rules, arena.case.day_zero
+    last = min(_SCOUT_DRAWS, rounds_of(int(arena.asking.draws))[0])
+    known: dict[int, float] = {}
+    free = [k for k, levels in enumerate(rules.levels) if len(levels) > 1]
+
+    def loss(places: Array) -> Array:
+        columns = places.reshape(len(free), -1).round().astype(int).T
+        wanted: list[Candidate | None] = []
+        for column in columns.tolist():
+            chosen = dict(zip(free, column, strict=True))
+            one = rules.of(levels[chosen.get(k, 0)] for k, levels in enumerate(rules.levels))
+            wanted.append(None if rules.forbids(one, day_zero) else one)
+        where: list[list[int]] = [arena.add([] if one is None else [one]) for one in wanted]
+        fresh = np.array(sorted({k for each in where for k in each} - set(known)), np.intp)
+        if fresh.size:
+            found = sum(
+                each.weight * np.nanmean(each.utility(fresh, 0, last), axis=1)
+                for each in contenders.values()
+                if each.weight > 0
+            )
+            known.update(zip(fresh.tolist(), np.asarray(found).tolist(), strict=True))
+        return np.array([-known[each[0]] if each else np.inf for each in where])
+
+    differential_evolution(
+        loss,
+        [(0, len(rules.levels[k]) - 1) for k in free],
+        integrality=[True] * len(free),
+        vectorized=True,
+        updating="deferred",
+        popsize=_MEMBERS,
+        maxiter=_GENERATIONS,
+        polish=False,
+        rng=np.random.default_rng(seed),
+    )
+    best: Sequence[int] = sorted(known, key=lambda k: -known[k])[:_PROPOSED]
+    arena.candidates = [arena.candidates[k] for k in best]
+    arena.names = [arena.names[k] for k in best]

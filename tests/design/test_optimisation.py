@@ -1,0 +1,263 @@
+"""The best plan under rules: brute force over a whole space, closed forms, and rules written out by hand."""
+
+from datetime import date
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from small_cases import tiny_case
+
+import cellsim as cs
+from cellsim.design.clinic_rules import Candidate, ClinicRules
+from cellsim.design.racing import Contender, race, rounds_of
+from cellsim.errors import CellsimError
+
+
+@pytest.fixture(scope="module")
+def fits() -> list[cs.Calibration]:
+    """A drug x' = -f k x of unknown k. In B it leaves twice as fast."""
+    case = tiny_case(
+        "x = 0; k = 0.3; f = 1; x' = -f*k*x",
+        {"y": ("x + 1", 0.5)},
+        [("y", 1.0, 3.0)],
+        {"k": ("log-normal", float(np.log(0.3)), 0.3), "f": 1.0},
+        doses=[(0.0, "x", 3.0)],
+        variants={"A": {"f": 1}, "B": {"f": 2}},
+        start=-1.0,
+    )
+    return [cs.calibrate(case, variant=name, starts=1) for name in ("A", "B")]
+
+
+# an effect that more of the drug saturates, of what is there from day 0 to 60 and on day 60
+BENEFIT = "30*area(x)/(10 + area(x)) + 2*sqrt(max(at(x, 60), 0))"
+COST = 0.4
+RULES = {
+    "product": "x", "cells": [0.5, 1.0, 1.5, 3.0], "doses": range(1, 14), "interval": [1, 2, 3, 4, 7],
+    "start": [0, 3, 6, 9], "loading": [0, 3], "loading_interval": [1, 2],
+}  # fmt: skip
+
+
+def exact(fit: cs.Calibration, one: Candidate, draws: int) -> np.ndarray:
+    """The benefit of one plan in every draw: x is a sum of exponentials, its area that of each to day 60."""
+    k = fit.objective.vector_of(fit.draws(draws, seed=0), ["k", "f"]).prod(axis=1)
+    left = np.exp(-k * (60.0 - np.array(one.planned)[:, None]))
+    area, last = one.cells * ((1 - left) / k).sum(axis=0), one.cells * left.sum(axis=0)
+    return 30 * area / (10 + area) + 2 * np.sqrt(last)
+
+
+def test_the_certificate_is_true_by_brute_force(fits: list[cs.Calibration]) -> None:
+    """Two thousand plans, each with its closed form in every draw: none is better than the first of the answer by more than its certificate says, in
+    either mechanism, and the answer holds the best."""
+    found = cs.optimise(
+        [(fits[0], 2.0), (fits[1], 1.0)],
+        until=60,
+        measure=BENEFIT,
+        better="higher",
+        cost=COST,
+        draws=40,
+        eps=0.05,
+        **RULES,
+    )
+    assert len(found.candidates) >= 2000 and found.complete
+    assert (
+        max(one.planned[-1] for one in found.candidates) <= 60
+        and "allowed plans have doses after" in found.report()
+    )
+    benefit = {
+        fit.variant: np.array([exact(fit, one, 40).mean() for one in found.candidates]) for fit in fits
+    }
+    truth = {name: each - COST * found.amounts for name, each in benefit.items()}
+    certificate, first = found.certificate().set_index("variant"), found.order[0]
+    for name, utility in truth.items():
+        assert utility.max() - utility[first] <= certificate.loc[name, "eps"] + 1e-3
+        assert certificate.loc[name, "eps"] < 0.25 * np.ptp(utility)
+        assert (
+            found.raced.alive[name][np.argmax(utility)]
+            or utility.max() - utility[found.raced.alive[name]].max() <= 0.05
+        )
+    average = (2 * truth["A"] + truth["B"]) / 3
+    assert average.max() - average[found.leader] <= 0.05 + 1e-3
+    # most plans were dropped after a few draws
+    assert found.raced.simulations < 0.6 * 2 * 40 * len(found.candidates)
+    table = found.table()
+    assert table["utility"].to_numpy() == pytest.approx(average[found.order], abs=1e-3)
+    worst = np.max([np.max(each) - each[found.order] for each in truth.values()], axis=0)
+    assert table["worst_regret"].to_numpy() == pytest.approx(worst, abs=0.051)
+    front, both = found.front(), (2 * benefit["A"] + benefit["B"]) / 3
+    for amount in (1.0, 4.0, 12.0, 20.0):
+        shown = front[front["amount"] <= amount]["benefit"].max()
+        assert shown == pytest.approx(both[found.amounts <= amount].max(), abs=0.2)
+    text = found.report()
+    assert "no allowed plan is better than" in text and found.label in text
+    assert next(iter(found.plans)) == found.names[first] and found.best == found.plans[found.names[first]]
+
+
+def test_equal_plans_are_all_in_the_answer_the_simplest_first(fits: list[cs.Calibration]) -> None:
+    """Of a linear drug the area is what was given over k, long after: plans of one total are equals and cannot be told apart."""
+    found = cs.optimise(
+        fits[0], until=400, measure="area(x)", better="higher", draws=16, eps=0.02, product="x", cells=[1.0, 2.0, 4.0], doses=[1, 2, 4],
+        interval=[2, 5], total_cells=4.0,
+    )  # fmt: skip
+    assert [(each.cells, each.doses) for each in (found.candidates[k] for k in found.order)] == [
+        (4.0, 1),
+        (2.0, 2),
+        (2.0, 2),
+        (1.0, 4),
+        (1.0, 4),
+    ]
+    assert (found.table()["beaten"] < 1).all()
+    assert found.front()["amount"].tolist()[:1] == [1.0]
+
+
+@settings(deadline=None, max_examples=20)
+@given(st.integers(0, 10_000))
+def test_the_best_of_gaussian_plans_is_kept(seed: int) -> None:
+    """Utilities N(m_i, 1) with a shared part: the plan of the highest mean is in the answer, and what the certificate's inequality drops is worse."""
+    random = np.random.default_rng(seed)
+    means = random.normal(size=60) * 0.5
+    draws = random.normal(size=(60, 400)) * 0.3 + random.normal(size=400) + means[:, None]
+    raced = race(
+        {"A": Contender(1.0, 400.0, lambda plans, first, last: draws[plans, first:last])},
+        np.arange(60.0), draws=400, eps=0.0, probability=0.99, chance=False,
+    )  # fmt: skip
+    assert raced.average[np.argmax(means)] and raced.alive["A"][np.argmax(means)]
+    assert raced.front[np.argmax(means)]
+    assert raced.simulations < 60 * 400
+
+
+def test_draws_that_are_all_alike_are_no_certainty() -> None:
+    """One plan with a chance of 0.5 and one of 0.45 agree or differ in few draws: none may be dropped for luck."""
+    random = np.random.default_rng(3)
+    hits = (random.random(size=(2, 12)) < 0.5).astype(float)
+    hits[0], hits[1] = 1.0, 0.0
+    raced = race(
+        {"A": Contender(1.0, 12.0, lambda plans, first, last: hits[plans, first:last])},
+        np.zeros(2), draws=12, eps=0.0, probability=0.9999999, chance=True,
+    )  # fmt: skip
+    assert raced.average.all()
+    assert rounds_of(12) == [12]
+
+
+def test_more_combinations_than_can_be_enumerated_are_proposed(
+    fits: list[cs.Calibration], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Differential evolution over the same space comes near the best of the closed form, and does not claim to know all."""
+    every = [each for each in ClinicRules(**RULES).candidates() if each.planned[-1] <= 60]
+    best = max(float(exact(fits[0], one, 12).mean()) - COST * one.cells * one.doses for one in every)
+    monkeypatch.setattr("cellsim.design.optimisation._ENUMERATED", 100)
+    monkeypatch.setattr("cellsim.design.optimisation._GENERATIONS", 15)
+    part = cs.optimise(
+        fits[0], until=60, measure=BENEFIT, better="higher", cost=COST, draws=12, eps=0.05, **RULES
+    )
+    assert not part.complete and len(part.candidates) < len(every)
+    assert part.mean[part.leader] >= best - 0.2
+    assert part.certificate()["says"][0].startswith("no plan that was looked at")
+
+
+# ---- rules ---------------------------------------------------------------------------------------
+
+
+def test_every_allowed_plan_keeps_every_rule_and_no_other_does() -> None:
+    """Days, gaps, totals, batches and weekdays are counted again by hand for each combination."""
+    rules = ClinicRules(
+        product="x", cells=[2.0, 3.0, 5.0], doses=[1, 2, 3, 5], interval=[2, 4, 7], start=[0, 5, 12], loading=[0, 2], loading_interval=[1, 3],
+        weekdays=("Monday", "thursday"), least_gap=2, largest_dose=4.0, total_cells=9.0, visits=4, last_day=30, lead_time=5, batch_size=3.0,
+    )  # fmt: skip
+    zero = date(2024, 1, 3)  # a Wednesday
+    allowed = list(rules.candidates(zero))
+    assert len(set(allowed)) == len(allowed) > 5
+    every = {rules.of((p, c, n, i, s, k, j)) for p in ["x"] for c in (2.0, 3.0, 5.0) for n in (1, 2, 3, 5) for i in (2, 4, 7)
+             for s in (0, 5, 12) for k in (0, 2) for j in (1, 3)}  # fmt: skip
+    for one in every:
+        days = []
+        for planned in one.planned:
+            days.append(next(day for day in range(int(planned), 200) if (2 + day) % 7 in (0, 3)))
+        gaps = np.diff(days)
+        batches = all(
+            np.ceil((k + 1) * one.cells / 3.0 - 1e-9) <= np.floor(day / 5) for k, day in enumerate(days)
+        )
+        fine = (
+            (gaps >= 2).all() and one.cells <= 4 and one.cells * one.doses <= 9 and one.doses <= 4 and days[-1] <= 30 and days[0] >= 5
+            and batches
+        )  # fmt: skip
+        assert fine == (one in allowed), (one, rules.forbids(one, zero))
+        assert bool(rules.forbids(one, zero)) != fine
+
+
+def test_rules_are_read_from_toml(tmp_path: Path) -> None:
+    file = tmp_path / "rules.toml"
+    file.write_text(
+        'product = "x"\ncells = [2.0, 3.0]\ndoses = {from = 2, to = 8, step = 2}\ninterval = 7\nweekdays = ["monday"]\nlead_time = 14\n'
+    )
+    rules = ClinicRules.from_toml(file)
+    assert rules == ClinicRules(
+        product="x", cells=[2.0, 3.0], doses=[2, 4, 6, 8], interval=7, weekdays=["monday"], lead_time=14
+    )
+    file.write_text('product = "x"\ncels = 2\ndoses = {from = 2}\ninterval = 7\n')
+    with pytest.raises(CellsimError) as told:
+        ClinicRules.from_toml(file)
+    said = str(told.value)
+    assert (
+        "Did you mean 'cells'" in said
+        and "cells is missing" in said
+        and "from = 4" in said
+        and str(file) in said
+    )
+    file.write_text("product = [\n")
+    with pytest.raises(CellsimError, match="is not TOML"):
+        ClinicRules.from_toml(file)
+    with pytest.raises(CellsimError, match="cannot be read"):
+        ClinicRules.from_toml(tmp_path / "none.toml")
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"doses": [2.5, 0]}, "(?s)doses = 2.5: a whole number.*doses = 0: a whole number"),
+        ({"cells": []}, "cells has no level"),
+        ({"cells": -1.0}, "cells = -1.0: a number above 0"),
+        ({"weekdays": ["mondy"]}, "Did you mean 'monday'"),
+        ({"least_gap": float("nan")}, "least_gap = nan"),
+        ({"gap": 3}, "no rule 'gap'"),
+        ({"total_cells": 0.1}, "(?s)allow no plan: of 1 combinations none.*is more than 0.1"),
+        ({"product": "xx"}, "'xx' is neither a product"),
+        ({"weekdays": ["monday"]}, "weekdays need the date of day 0"),
+        ({"probability": 1.5}, "probability = 1.5"),
+        ({"cost": -1}, "cost = -1"),
+        ({"measure": None}, "no outcome that says what is better"),
+        ({"better": None}, "is not known: give better"),
+        ({"strict": True, "cells": 50.0}, "(?s)allow no plan.*outside what was given"),
+    ],
+)
+def test_what_cannot_be_optimised_is_refused(fits: list[cs.Calibration], changed: dict, said: str) -> None:
+    base = {
+        "product": "x",
+        "cells": 1.0,
+        "doses": 2,
+        "interval": 7,
+        "measure": "area(x)",
+        "better": "higher",
+        "draws": 4,
+    }
+    with pytest.raises(CellsimError, match=said):
+        cs.optimise(fits[0], until=20, **{**base, **changed})
+
+
+def test_a_name_says_all_of_a_plan() -> None:
+    assert (
+        Candidate("x", 5e7, 8, 28.0, 21.0, 4, 7.0).words("cells")
+        == "5.0e7 cells x, 8 doses every 28 d, first 4 every 7 d, from day 21"
+    )
+    assert Candidate("x", 5e7, 8, 28.0, 21.0, 4, 7.0).planned == (
+        21.0,
+        28.0,
+        35.0,
+        42.0,
+        70.0,
+        98.0,
+        126.0,
+        154.0,
+    )
+    assert Candidate("x", 2.0, 1, 28.0).words("mg") == "2 mg x, 1 dose"
