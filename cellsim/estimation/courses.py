@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -20,7 +20,12 @@ if TYPE_CHECKING:
 
     Array = NDArray[np.float64]
 
-__all__ = ["Course", "followed"]
+__all__ = ["Course", "Rest", "Resting", "followed"]
+
+Rest = tuple[tuple[str, str], ...]
+"""What a pre-equilibration sets: target and formula."""
+Resting = tuple[dict[str, Sloped], Any, Any, float]
+"""Where it came to: constants, states, their derivatives, and the time of the model's clock."""
 
 _STILL = ((1e-7, 1e8), (1e-7, 1e13), (1e-5, 1e8))
 """How still a steady state is, as a share of each state, and how long it is waited for, in the model's unit of time."""
@@ -55,6 +60,7 @@ def followed(
     *,
     directions: int = 0,
     rtol: float = 1e-8,
+    rests: dict[Rest, Resting] | None = None,
 ) -> Course:
     """Simulate an experiment and read it at given times.
 
@@ -70,6 +76,8 @@ def followed(
         How many parameters to differentiate for; none by default.
     rtol : float
         Relative tolerance.
+    rests : dict, optional
+        Where pre-equilibrations with these values came to rest, by what they set; new ones are added.
 
     Returns
     -------
@@ -80,7 +88,9 @@ def followed(
     SimulationError
         It could not be carried to its end, or no steady state was found.
     """
-    return _Following(model, experiment, shared, directions, rtol).course(times)
+    return _Following(model, experiment, shared, directions, rtol, {} if rests is None else rests).course(
+        times
+    )
 
 
 class _Following:
@@ -93,8 +103,9 @@ class _Following:
         shared: Callable[[str], Sloped],
         directions: int,
         rtol: float,
+        rests: dict[Rest, Resting],
     ) -> None:
-        self.model, self.experiment, self.shared = model, experiment, shared
+        self.model, self.experiment, self.shared, self.rests = model, experiment, shared, rests
         self.size, self.rtol = directions, rtol
         self.place = f"experiment {experiment.id}" if experiment.id else "the experiment"
         self.time = 0.0
@@ -148,6 +159,15 @@ class _Following:
         self.constants = self.model.constants({}, self.shared) if self._needs_own(period) else {}
         self.constants = self._set_anew(self._worked_out(period.changes, self._known()))
 
+    def _equilibrate(self, period: Period) -> None:
+        """The period before all others, followed once for all experiments that begin with it."""
+        key = tuple(sorted((each.target, each.value) for each in period.changes))
+        if key not in self.rests:
+            self._begin(period)
+            self._rest()
+            self.rests[key] = (self.constants, self.y, self.dy, self.time)
+        self.constants, self.y, self.dy, self.time = self.rests[key]
+
     def _needs_own(self, period: Period) -> bool:
         """Whether values of conditions are written with parameters of the model."""
         symbols = {
@@ -167,6 +187,7 @@ class _Following:
         self.before = self._triggers()
         self.time = period.time
         found = self._worked_out(period.changes, self._known())
+        self.constants = dict(self.constants)
         if period.anew:
             constants = {name: value for name, value in found.items() if name not in self.model.state_place}
             self.constants = self._set_anew(constants)
@@ -202,14 +223,14 @@ class _Following:
         )  # fmt: skip
         periods = self.experiment.periods
         for k, period in enumerate(periods):
+            if period.time == -np.inf:
+                self._equilibrate(period)
+                continue
             if k == 0:
                 self._begin(period)
             else:
                 self._change(period)
             end = periods[k + 1].time if k + 1 < len(periods) else np.inf
-            if period.time == -np.inf:
-                self._rest()
-                continue
             inside = np.flatnonzero((asked >= period.time) & (asked < end))
             last = np.flatnonzero(np.isinf(asked)) if end == np.inf else np.empty(0, np.intp)
             self._keep_parameters(out, np.concatenate([inside, last]))

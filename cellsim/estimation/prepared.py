@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -104,15 +104,19 @@ class PreparedModel:
         before : tuple of bool, optional
             Of every event, what its trigger was just before the start; what the model says by default.
         """
-        from dataclasses import replace
+        if before not in self._compiled:
+            equations = equations_of(self.opened.model, self.states)
+            if before is not None:
+                held = zip(equations.events, before, strict=True)
+                equations = replace(
+                    equations, events=tuple(replace(each, initially=was) for each, was in held)
+                )
+            self._compiled[before] = compile_equations(equations)
+        return self._compiled[before]
 
-        equations = equations_of(self.opened.model, self.states)
-        if before is not None:
-            events = tuple(
-                replace(each, initially=was) for each, was in zip(equations.events, before, strict=True)
-            )
-            equations = replace(equations, events=events)
-        return compile_equations(equations)
+    @cached_property
+    def _compiled(self) -> dict[tuple[bool, ...] | None, Kernels]:
+        return {}
 
     def called(self, name: str) -> str:
         """A name of the tables as the model has it."""

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cellsim.errors import CalibrationError, CaseError, Problem, did_you_mean
-from cellsim.estimation.courses import followed
+from cellsim.estimation.courses import Rest, Resting, followed
 from cellsim.estimation.prepared import PreparedModel, prepared
 from cellsim.estimation.scoring import Observed, Scored, observed_by, score
 from cellsim.estimation.slopes import Sloped, constant
@@ -258,9 +258,16 @@ class EstimationProblem:
             }
         found = []
         for part, model, observed in zip(self.tables.parts, self.models, self.observed, strict=True):
+            rests: dict[Rest, Resting] = {}
             courses = {
                 name: followed(
-                    model, part.experiments[name], times, shared.__getitem__, directions=size, rtol=rtol
+                    model,
+                    part.experiments[name],
+                    times,
+                    shared.__getitem__,
+                    directions=size,
+                    rtol=rtol,
+                    rests=rests,
                 )
                 for name, times in _times(part).items()
             }

@@ -568,3 +568,52 @@ def test_it_opens_by_folder_and_path_whatever_its_name_and_reads_again(tmp_path:
     assert cs.load_case(by_folder.files).log_likelihood() == by_folder.log_likelihood()
     assert repr(by_folder).endswith("2 estimated parameters, 2 measurements, 2 experiments, 1 model>")
     assert MODEL in by_folder.files.values() and table("a b\n1 -\n") == "a\tb\n1\t\n"
+
+
+PIECES = [
+    "",
+    "-1",
+    "inf",
+    "nan",
+    "1e400",
+    "k1",
+    "A",
+    "[",
+    "{",
+    ":",
+    "\n",
+    "\t",
+    "\0",
+    "\u00e9",
+    "&a",
+    "*a",
+    "!!python/object:os.system",
+    "../",
+    ";",
+    "(",
+    "^",
+    "~",
+    "time",
+    "#",
+]
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.data())
+def test_whatever_is_written_into_a_table_a_problem_opens_or_says_why_not(data: st.DataObject) -> None:
+    """Pieces put anywhere into any table or the YAML, in place of up to ten letters: words, and no other error."""
+    texts = version_2(
+        "parameterId estimate nominalValue lowerBound upperBound priorDistribution priorParameters\nk2 true 0.6 0 10 normal 1;2\n",
+        "observableId observableFormula noiseFormula observablePlaceholders\ny g*A 1 g\n",
+        "observableId experimentId time measurement observableParameters\ny e 1 2 k2\ny e 6 0.3 2\n",
+        conditions="conditionId targetId targetValue\nnow B B+1\n",
+        experiments="experimentId time conditionId\ne 0 -\ne 5 now\n",
+    )
+    file = data.draw(st.sampled_from([each for each in texts if not each.endswith(".ant")]))
+    place, length = data.draw(st.integers(0, len(texts[file]))), data.draw(st.integers(0, 10))
+    piece = data.draw(st.sampled_from(PIECES))
+    texts[file] = texts[file][:place] + piece + texts[file][place + length :]
+    try:
+        assert not np.isinf(load_problem(texts).log_likelihood())
+    except (CalibrationError, CaseError, SimulationError) as error:
+        assert str(error)
