@@ -84,7 +84,7 @@ class PreparedModel:
     def own_values(self) -> dict[str, float]:
         """Parameters as the model has them."""
         own = {each.name: each.value for each in self.opened.model.parameters}
-        return own | dict.fromkeys(self.outputs, np.nan)
+        return own | dict.fromkeys((*self.outputs, *self.opened.unset), np.nan)
 
     @cached_property
     def sizes(self) -> frozenset[str]:

@@ -37,11 +37,14 @@ class OpenModel:
         State to the parameter that is its start value.
     defaults : mapping of str to sympy.Expr
         Parameter (or start) to the formula it has unless it is set, of other parameters.
+    unset : frozenset of str
+        Parameters that the model gives no value, and must be set.
     """
 
     model: Model
     starts: Mapping[str, str] = field(default_factory=dict)
     defaults: Mapping[str, sp.Expr] = field(default_factory=dict)
+    unset: frozenset[str] = frozenset()
 
 
 def open_model(
@@ -82,13 +85,15 @@ def open_model(
         return OpenModel(load_model(document))
     with c_numbers():
         opened = _Opening(document, local)
+        opened.fill(wanted)
     plain = load_model(opened.text())
     with c_numbers():
         opened.open(plain, wanted)
+    unset = frozenset(opened.empty & {each.name for each in plain.parameters})
     if not opened.started and not opened.freed:
-        return OpenModel(plain)
+        return OpenModel(plain, unset=unset)
     found = load_model(opened.text())
-    return _without_defaults(found, opened.started, opened.freed)
+    return replace(_without_defaults(found, opened.started, opened.freed), unset=unset)
 
 
 def _without_defaults(model: Model, started: Mapping[str, str], freed: Collection[str]) -> OpenModel:
@@ -114,6 +119,7 @@ class _Opening:
 
         self.document = libsbml.readSBMLFromString(refuse_hostile_xml(text).decode())
         self.started: dict[str, str] = {}
+        self.empty: set[str] = set()
         self.freed: list[str] = []
         if self.document.getModel() is None or self.document.getNumErrors(libsbml.LIBSBML_SEV_ERROR):
             load_model(text)  # which refuses it in its own words
@@ -151,6 +157,38 @@ class _Opening:
         formula = law.getMath().deepCopy()
         formula.renameSIdRefs(name, new)
         law.setMath(formula)
+
+    def fill(self, wanted: set[str]) -> None:
+        """Quantities that are to be set, and to which the model gives no value, are read as if they had one."""
+        ruled = {rule.getVariable() for rule in self.model.getListOfRules() if rule.isAssignment()}
+        for name in sorted(wanted - ruled):
+            element = self.model.getElementBySId(name)
+            if element is None or self.model.getInitialAssignmentBySymbol(name) is not None:
+                continue
+            if self.model.getParameter(name) is not None or self.model.getCompartment(name) is not None:
+                known = (
+                    element.isSetValue() if self.model.getParameter(name) is not None else element.isSetSize()
+                )
+            elif self.model.getSpecies(name) is not None:
+                known = element.isSetInitialAmount() or element.isSetInitialConcentration()
+            else:
+                continue
+            if not known:
+                self._give(name)
+                self.empty.add(name)
+
+    def _give(self, name: str) -> None:
+        """Some value, which another one takes the place of before anything is simulated."""
+        species, box = self.model.getSpecies(name), self.model.getCompartment(name)
+        if species is not None:
+            species.unsetInitialAmount()
+            species.unsetInitialConcentration()
+            by_amount = species.getHasOnlySubstanceUnits()
+            (species.setInitialAmount if by_amount else species.setInitialConcentration)(1.0)
+        elif box is not None:
+            box.setSize(1.0)
+        else:
+            self.model.getParameter(name).setValue(1.0)
 
     def open(self, plain: Model, wanted: set[str]) -> None:
         """Make parameters of what is asked for, and of every constant that is worked out at the start."""
@@ -193,19 +231,7 @@ class _Opening:
         """A constant that is worked out at the start becomes one with a number."""
         self._tell(name, name)
         self.model.removeInitialAssignment(name)
-        element = self.model.getElementBySId(name)
-        if (species := self.model.getSpecies(name)) is not None:
-            species.unsetInitialAmount()
-            species.unsetInitialConcentration()
-            (
-                species.setInitialAmount
-                if species.getHasOnlySubstanceUnits()
-                else species.setInitialConcentration
-            )(1.0)
-        elif self.model.getCompartment(name) is not None:
-            element.setSize(1.0)
-        else:
-            element.setValue(1.0)
+        self._give(name)
         self.freed.append(name)
 
     def _tell(self, name: str, element: str) -> None:
@@ -225,6 +251,8 @@ class _Opening:
 
     def _plain(self, name: str) -> Any:
         """The value that stands in an element's own attributes, as a formula."""
+        if name in self.empty:
+            return None
         species, box, parameter = (
             get(name) for get in (self.model.getSpecies, self.model.getCompartment, self.model.getParameter)
         )

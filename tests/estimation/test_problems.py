@@ -570,6 +570,39 @@ def test_it_opens_by_folder_and_path_whatever_its_name_and_reads_again(tmp_path:
     assert MODEL in by_folder.files.values() and table("a b\n1 -\n") == "a\tb\n1\t\n"
 
 
+SILENT = """<?xml version="1.0"?><sbml xmlns="http://www.sbml.org/sbml/level3/version1/core" level="3" version="1"><model id="two">
+<listOfCompartments><compartment id="c" spatialDimensions="3" size="2" constant="true"/></listOfCompartments><listOfSpecies>
+<species id="x" compartment="c" hasOnlySubstanceUnits="false" boundaryCondition="false" constant="false"/></listOfSpecies>
+<listOfParameters><parameter id="k" constant="true"/><parameter id="g" constant="true"/></listOfParameters><listOfReactions>
+<reaction id="J" reversible="false" fast="false"><listOfReactants><speciesReference species="x" stoichiometry="1" constant="true"/>
+</listOfReactants><kineticLaw><math xmlns="http://www.w3.org/1998/Math/MathML"><apply><times/><ci> k </ci><ci> g </ci><ci> x </ci>
+<ci> c </ci></apply></math></kineticLaw></reaction></listOfReactions></model></sbml>"""
+
+
+def test_values_that_the_model_leaves_to_the_tables_are_taken_from_them() -> None:
+    """A parameter, a constant and a species without any value in the SBML: x = x0 exp(-k g t); unset they are told by name."""
+    texts = version_2(
+        "parameterId estimate nominalValue lowerBound upperBound\nrate true 0.5 0 10\n",
+        "observableId observableFormula noiseFormula\ny seen 1\n",
+        "observableId experimentId time measurement\ny e 2 0\n",
+        conditions="conditionId targetId targetValue\nc seen 4\nc g 0.5\n",
+        experiments="experimentId time conditionId\ne 0 c\n",
+        mapping="petabEntityId modelEntityId\nrate k\nseen x\n",
+    )
+    texts |= {
+        "m.xml": SILENT,
+        "any.yaml": texts["any.yaml"].replace("m.ant, language: antimony", "m.xml, language: sbml"),
+    }
+    problem = load_problem(texts)
+    assert problem.simulate()["simulation"].tolist() == pytest.approx([4 * np.exp(-0.5)], **CLOSE)
+    confirmed(problem)
+    condition = texts["condition.tsv"]
+    with pytest.raises(CaseError, match="x has no value"):
+        load_problem({**texts, "condition.tsv": condition.replace("c\tseen\t4\n", "")})
+    with pytest.raises(CaseError, match="g has no value"):
+        load_problem({**texts, "condition.tsv": condition.replace("c\tg\t0.5\n", "")})
+
+
 PIECES = [
     "",
     "-1",
