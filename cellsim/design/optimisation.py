@@ -76,7 +76,7 @@ def optimise(
 
     Parameters
     ----------
-    posterior : Calibration, VariationalApproximation or Posterior, or a list of these or of pairs (posterior, weight)
+    posterior : Calibration or Posterior, or a list of these or of pairs (posterior, weight)
         Several mechanisms are averaged by their evidence or weight, and each is looked at by itself.
     rules : ClinicRules, path of a TOML file, or mapping, optional
         See :class:`cellsim.design.clinic_rules.ClinicRules`; its fields as keywords otherwise.

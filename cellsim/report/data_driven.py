@@ -123,7 +123,7 @@ def mechanism_table(source: Approximated, rows: Rows) -> str:
 
     Parameters
     ----------
-    source : Calibration, VariationalApproximation or Posterior
+    source : Calibration or Posterior
     rows : Rows
         Of its table.
     """
