@@ -115,7 +115,9 @@ def _factors(text: str, wanted: dict[str, str], found: Any) -> dict[str, Any]:
 def _compared(
     found: Any, expected: Any, names: list[str], scale: dict[str, Any], absolute: float, relative: float
 ) -> tuple[str, str]:
-    for name in names:
+    for asked in names:
+        # words of the formula language are read with a line behind them
+        name = asked if asked in found.names or f"{asked}_" not in found.names else f"{asked}_"
         if name not in found.names:
             constant = _constant(found, name)
             if constant is None:
@@ -123,8 +125,8 @@ def _compared(
             seen = np.full(len(expected), constant)
         else:
             seen = np.asarray(found[name], float)
-        seen = seen * scale.get(name, 1.0)
-        right = expected[name].to_numpy(float)
+        seen = seen * scale.get(asked, 1.0)
+        right = expected[asked].to_numpy(float)
         near = (
             (np.abs(seen - right) <= absolute + relative * np.abs(right))
             | (np.isnan(seen) & np.isnan(right))
@@ -138,4 +140,4 @@ def _compared(
 
 def _constant(found: Any, name: str) -> float | None:
     known = {each.name: each.value for each in found.model.parameters}
-    return known.get(name)
+    return known.get(name, known.get(f"{name}_"))

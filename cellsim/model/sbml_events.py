@@ -20,7 +20,7 @@ import sympy as sp
 
 from cellsim.model.content import TIME, Event, State
 
-__all__ = ["SbmlEvent", "plain_events"]
+__all__ = ["SbmlEvent", "plain_events", "undecided"]
 
 # executions of one event that may wait at once
 _PLACES = 4
@@ -93,6 +93,47 @@ def plain_events(
     if queued:
         plain.queue(events, waits)
     return tuple(plain.events), tuple(plain.states)
+
+
+def undecided(events: Sequence[SbmlEvent], names_behind: Callable[..., Collection[str]]) -> list[str]:
+    """Pairs that the same trigger sets off, whose order SBML leaves open and whose order changes the result, in words.
+
+    Parameters
+    ----------
+    events : sequence of SbmlEvent
+    names_behind : callable
+        Names that formulas read, those of rules included.
+    """
+    said = []
+    for place, one in enumerate(events):
+        for other in events[place + 1 :]:
+            together = one.trigger == other.trigger and one.delay == other.delay
+            if (
+                together
+                and one.priority == other.priority
+                and (
+                    _hears(one, other, names_behind)
+                    or _hears(other, one, names_behind)
+                    or _collide(one, other)
+                )
+            ):
+                said.append(
+                    f"Events {one.name} and {other.name} happen at one instant with the same priority, and the result depends on which is first."
+                )
+    return said
+
+
+def _hears(event: SbmlEvent, other: SbmlEvent, names_behind: Callable[..., Collection[str]]) -> bool:
+    """Whether what the other sets changes what an event then does."""
+    changed = {name for name, _ in other.assignments}
+    reads = set() if event.early else set(names_behind(*(value for _, value in event.assignments)))
+    return bool(changed & (reads if event.persistent else reads | set(names_behind(event.trigger))))
+
+
+def _collide(one: SbmlEvent, other: SbmlEvent) -> bool:
+    """Whether both set something to different values."""
+    values = dict(other.assignments)
+    return any(name in values and values[name] != value for name, value in one.assignments)
 
 
 def _order_matters(events: Sequence[SbmlEvent], names_behind: Callable[..., Collection[str]]) -> bool:

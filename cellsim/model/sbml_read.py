@@ -16,7 +16,7 @@ from cellsim.model.content import TIME, Assignment, Parameter, State, in_order_o
 from cellsim.model.formulas import RESERVED, is_rate_symbol, literal
 from cellsim.model.native import c_numbers, refuse_hostile_xml
 from cellsim.model.notes import text_of_notes
-from cellsim.model.sbml_events import SbmlEvent, plain_events
+from cellsim.model.sbml_events import SbmlEvent, plain_events, undecided
 from cellsim.model.sbml_formulas import SbmlFormulas
 from cellsim.model.sbml_units import definition_text, identifier
 
@@ -65,8 +65,30 @@ def _model_of(text: str) -> Any:
             raise ModelError(f"This SBML needs the package {name!r}, which is not supported. Export it flat.")
     if document.getNumUnknownPackages():
         raise ModelError("This SBML needs a package that is not known here. Export it as core SBML.")
+    _rename_reserved(model)
     model._document = document  # the model lives only as long as its document
     return model
+
+
+def _rename_reserved(model: Any) -> None:
+    """Give quantities called like a word of the formula language (pi, time, true) a name with a line behind it."""
+    import libsbml
+
+    # units have names of their own, and local parameters are named anew where they are read
+    apart = (libsbml.SBML_UNIT_DEFINITION, libsbml.SBML_UNIT, libsbml.SBML_LOCAL_PARAMETER)
+    elements = [each for each in model.getListOfAllElements() if each.getTypeCode() not in apart]
+    taken = {each.getId() for each in elements}
+    for each in elements:
+        old = each.getId()
+        if old not in RESERVED:
+            continue
+        new = f"{old}_"
+        while new in taken:
+            new += "_"
+        taken.add(new)
+        each.setId(new)
+        for other in elements:
+            other.renameSIdRefs(old, new)
 
 
 def _refuse_errors(document: Any) -> None:
@@ -284,6 +306,8 @@ class _SbmlReading(SbmlFormulas):
         self._read_quantities(self._read_reactions())
         self.events = [self._on_amounts(each) for each in self.events]
         self._replace_rates()
+        for what in undecided(self.events, self.names_behind):
+            self.refuse(what, "Give them priorities that differ.")
         events, remembered = plain_events(self.events, self.names_behind, self._fresh)
         self.states += remembered
         self._refuse_bad_names()
@@ -378,10 +402,6 @@ class _SbmlReading(SbmlFormulas):
     def _refuse_bad_names(self) -> None:
         known = {s.name for s in self.states} | {p.name for p in self.parameters}
         known |= {a.name for a in self.assignments}
-        for name in sorted(known & RESERVED):
-            self.refuse(
-                f"{name!r} is a word of the formula language and cannot name a quantity.", "Rename it."
-            )
         formulas: list[tuple[str, sp.Basic]] = [(s.name, s.rate + s.initial) for s in self.states]
         formulas += [(a.name, a.formula) for a in self.assignments]
         for event in self.events:

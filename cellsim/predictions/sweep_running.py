@@ -40,7 +40,19 @@ if TYPE_CHECKING:
 
     Array = NDArray[np.float64]
 
-__all__ = ["Asking", "Source", "ask", "measured", "settled"]
+__all__ = [
+    "Asking",
+    "Numbers",
+    "Settled",
+    "Source",
+    "answered",
+    "ask",
+    "drawing",
+    "measured",
+    "objective_drawn",
+    "sample_of",
+    "settled",
+]
 
 # numbers held at once while a block of plans is simulated, and of courses until their bands are known
 _MOST_AT_ONCE, _MOST_KEPT = 2**25, 2**26
@@ -162,27 +174,35 @@ def settled(objective: Objective, schedules: Any, asking: Asking) -> Settled:
     return Settled(plans, alone, before, kept, chosen, until, getattr(schedules, "levels", {}), beyond)
 
 
-def ask(source: Source, schedules: Any, asking: Asking) -> Sweep:
-    """One sweep of one mechanism; see :func:`cellsim.sweep`."""
+def objective_drawn(source: Source) -> Objective:
+    """The objective of something that has draws.
+
+    Raises
+    ------
+    CellsimError
+        If it has none.
+    """
     objective = objective_given(source, "sweep")
     if not hasattr(source, "draws"):
         raise CellsimError(
             "sweep draws from a calibration or a sampled posterior; an objective has no draws. Make one: "
             "cs.calibrate(case)."
         )
-    case, approximation = objective.case, approximation_of(source)
+    return objective
+
+
+def ask(source: Source, schedules: Any, asking: Asking) -> Sweep:
+    """One sweep of one mechanism; see :func:`cellsim.sweep`."""
+    objective = objective_drawn(source)
     question = settled(objective, schedules, asking)
-    plans, until = question.plans, question.until
-    asked = tuple(
-        each for measure in question.measures for each in measure.asked(case, objective.model, until)
-    )
-    approximation.warn("sweep", inside=1)
+    asked = [
+        each
+        for measure in question.measures
+        for each in measure.asked(objective.case, objective.model, question.until)
+    ]
+    approximation_of(source).warn("sweep", inside=1)
     drawn = _Drawn(objective, question, asking)
-    random = np.random.default_rng(asking.seed + 1)
-
-    def more(count: int, seed: int) -> tuple[Array, Array]:
-        return source.draws(count, seed=seed), random.standard_normal((count, len(objective.names)))
-
+    more = drawing(source, asking)
     drawn.add(more(asking.draws, asking.seed))
     chances = [k for k, each in enumerate(asked) if each.chance]
     reached = _error(drawn, chances, source) if asking.error is not None else 0.0
@@ -197,6 +217,60 @@ def ask(source: Source, schedules: Any, asking: Asking) -> Sweep:
         drawn.add(more(extra, asking.seed + 7919 * step))
         reached = _error(drawn, chances, source)
     posterior, prior, lost = drawn.numbers()
+    numbers = Numbers(
+        posterior,
+        prior,
+        lost,
+        (drawn.why[0], drawn.why[1]),
+        drawn.sample.times,
+        drawn.curves(),
+        drawn.count,
+        drawn.interrupted,
+    )
+    short = (
+        f"the Monte Carlo error of chances is {reached:.2g} where {asking.error:g} was asked: {drawn.count} draws, worth "
+        f"{effective_draws(source, drawn.count):.0f}, were taken."
+        if asking.error is not None and reached > asking.error
+        else ""
+    )
+    return answered(source, asking, question, numbers, short)
+
+
+@dataclass(frozen=True, eq=False)
+class Numbers:
+    """What came out of the simulations of a sweep.
+
+    Attributes
+    ----------
+    posterior, prior : array, shape (n_plans, n_asked, n_draws)
+        Of draws that could be simulated under every plan.
+    lost : (int, int)
+        Posterior and prior draws left out.
+    why : (str, str)
+        What stopped the first of them.
+    times : array, shape (n_times,)
+    curves : mapping of str to array, shape (n_plans, 5, n_times)
+        Bands of the posterior.
+    count : int
+        Draws taken, those left out among them.
+    interrupted : bool
+    """
+
+    posterior: Array
+    prior: Array
+    lost: tuple[int, int]
+    why: tuple[str, str]
+    times: Array
+    curves: Mapping[str, Array]
+    count: int
+    interrupted: bool
+
+
+def answered(source: Source, asking: Asking, question: Settled, numbers: Numbers, *doubts: str) -> Sweep:
+    """The numbers of a sweep with everything that is to be known of them."""
+    objective = objective_given(source, "sweep")
+    case, plans, until = objective.case, question.plans, question.until
+    draws = numbers.posterior.shape[2]
     return Sweep(
         case=case,
         variant=source.variant,
@@ -204,33 +278,43 @@ def ask(source: Source, schedules: Any, asking: Asking) -> Sweep:
         schedules=plans,
         history=question.before,
         until=until,
-        asked=asked,
-        posterior=posterior,
-        prior=prior,
-        lost=lost,
-        times=drawn.sample.times,
-        curves=drawn.curves(),
-        interrupted=drawn.interrupted,
+        asked=tuple(
+            each for measure in question.measures for each in measure.asked(case, objective.model, until)
+        ),
+        posterior=numbers.posterior,
+        prior=numbers.prior,
+        lost=numbers.lost,
+        times=numbers.times,
+        curves=numbers.curves,
+        interrupted=numbers.interrupted,
         background=question.kept,
-        effective=effective_draws(source, posterior.shape[2]),
+        effective=effective_draws(source, draws),
         levels=question.levels,
         beyond=question.beyond,
-        approximation=approximation.also(
-            f"interrupted: {posterior.shape[2]} of {asking.draws} draws are in." if drawn.interrupted else "",
-            f"the Monte Carlo error of chances is {reached:.2g} where {asking.error:g} was asked: {drawn.count} draws, worth "
-            f"{effective_draws(source, drawn.count):.0f}, were taken."
-            if asking.error is not None and reached > asking.error
-            else "",
+        approximation=approximation_of(source).also(
+            f"interrupted: {draws} of {asking.draws} draws are in." if numbers.interrupted else "",
+            *doubts,
             *(dropped(question.alone, question.kept, case) if asking.background is not None else ()),
             *_improbable(plans, case),
             *_not_reached(plans, until),
             *(
-                f"{count} of {drawn.count} {which} draws could not be simulated and are left out: {why}"
-                for count, which, why in zip(lost, ("posterior", "prior"), drawn.why, strict=True)
+                f"{count} of {numbers.count} {which} draws could not be simulated and are left out: {why}"
+                for count, which, why in zip(numbers.lost, ("posterior", "prior"), numbers.why, strict=True)
                 if count
             ),
         ),
     )
+
+
+def drawing(source: Source, asking: Asking) -> Callable[[int, int], tuple[Array, Array]]:
+    """What gives as many posterior and prior draws as asked for, by a seed."""
+    random = np.random.default_rng(asking.seed + 1)
+    size = len(source.objective.names)
+
+    def more(count: int, seed: int) -> tuple[Array, Array]:
+        return source.draws(count, seed=seed), random.standard_normal((count, size))
+
+    return more
 
 
 def _error(drawn: _Drawn, chances: Sequence[int], source: Source) -> float:
@@ -244,15 +328,21 @@ def _error(drawn: _Drawn, chances: Sequence[int], source: Source) -> float:
     return float(np.nanmax(found))
 
 
+def sample_of(objective: Objective, question: Settled) -> Sample:
+    """What is simulated of every plan; of few plans the hours after every dose are recorded too."""
+    sample = Sample(objective, question.measures, question.before, question.until)
+    if len(question.plans) <= _FEW_PLANS:
+        sample.see_doses(tuple(question.plans.values()))
+    return sample
+
+
 class _Drawn:
     """Numbers of all draws made so far."""
 
     def __init__(self, objective: Objective, question: Settled, asking: Asking) -> None:
         self.question, self.seed = question, int(asking.seed)
         self.plans = tuple(question.plans.values())
-        self.sample = Sample(objective, question.measures, question.before, question.until)
-        if len(self.plans) <= _FEW_PLANS:
-            self.sample.see_doses(self.plans)
+        self.sample = sample_of(objective, question)
         self.shown = self._courses(asking.most_draws)
         self.parts: list[tuple[_Batch, _Batch]] = []
         self.interrupted = False

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from os import fspath
 from typing import TYPE_CHECKING, Any, overload
 
 from cellsim.errors import CellsimError
 from cellsim.model.model import Model
 from cellsim.predictions.averaged_sweep import AveragedSweep, weighting_of
 from cellsim.predictions.parameter_sweeps import ask_parameters
+from cellsim.predictions.stored_sweep import ask_stored
 from cellsim.predictions.sweep_running import Asking, Source, ask
 
 if TYPE_CHECKING:
@@ -43,6 +45,8 @@ def sweep(
     strict: bool = False,
     error: float | None = None,
     budget: int | None = None,
+    store: str | PathLike[str] | None = None,
+    client: Any = None,
 ) -> Sweep: ...
 @overload
 def sweep(
@@ -59,6 +63,8 @@ def sweep(
     strict: bool = False,
     error: float | None = None,
     budget: int | None = None,
+    store: str | PathLike[str] | None = None,
+    client: Any = None,
 ) -> AveragedSweep: ...
 @overload
 def sweep(
@@ -77,6 +83,8 @@ def sweep(
     strict: bool = False,
     error: float | None = None,
     budget: int | None = None,
+    store: str | PathLike[str] | None = None,
+    client: Any = None,
 ) -> ParameterSweep: ...
 def sweep(
     source: Any,
@@ -94,6 +102,8 @@ def sweep(
     strict: bool = False,
     error: float | None = None,
     budget: int | None = None,
+    store: str | PathLike[str] | None = None,
+    client: Any = None,
 ) -> Sweep | AveragedSweep | ParameterSweep:
     """Compare dosing schedules under the uncertainty of a calibration or of a sampled posterior.
 
@@ -142,6 +152,12 @@ def sweep(
     budget : int, optional
         Draws that may be taken for it; 20 times `draws` by default.
 
+    store : path, optional
+        A folder in which the sweep is made block by block (a Zarr store; extra ``store``). Whatever stops it, asked again it goes on with what is
+        missing; another question is refused there. Draws are simulated in blocks of 64, so that no number depends on who makes them.
+    client : dask.distributed.Client, optional
+        With `store`: whose workers make the blocks (extra ``cluster``); they must see the folder.
+
     Returns
     -------
     Sweep, AveragedSweep or ParameterSweep
@@ -173,6 +189,12 @@ def sweep(
     asking = Asking(until, measures, draws, seed, history, background, strict, error, budget)
     if isinstance(schedules, Iterable) and not hasattr(schedules, "__len__"):
         schedules = list(schedules)
+    if client is not None and store is None:
+        raise CellsimError("workers of a cluster write what they make into a folder: give store= too.")
+    if store is not None and (parameters is not None or isinstance(source, list | tuple)):
+        raise CellsimError(
+            "a sweep on disk is of one mechanism and of schedules alone; give each mechanism a folder."
+        )
     if isinstance(source, list | tuple):
         if parameters is not None:
             raise CellsimError("parameters are crossed with the schedules of one mechanism at a time.")
@@ -186,4 +208,6 @@ def sweep(
         raise CellsimError(
             "a model alone has no draws: give parameters={'k': [...]} to sweep, or simulate it (cs.simulate)."
         )
+    if store is not None:
+        return ask_stored(source, schedules, asking, fspath(store), client=client)
     return ask(source, schedules, asking)

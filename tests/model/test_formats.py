@@ -322,7 +322,6 @@ REFUSED = {
         ),
         "uses 'kk'",
     ),
-    "reserved name": (_sbml(f"<listOfParameters>{PARAMETER.format('time')}</listOfParameters>"), "'time'"),
     "constraint": (
         _sbml(
             f"{ONE}<listOfConstraints><constraint>"

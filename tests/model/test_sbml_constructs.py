@@ -111,3 +111,24 @@ def test_rates_of_change_that_ask_for_each_other_are_refused() -> None:
         cs.load_model("x = 1; x' = rateOf(y) + 1; y = 0; y' = rateOf(x)")
     with pytest.raises(ModelError, match="assignmentRule"):
         cs.load_model("x = 1; x' = 1; z := 2*x; y' = rateOf(z); y = 0")
+
+
+def test_events_whose_order_is_open_are_refused_where_it_matters() -> None:
+    """As cases 01590 and 01627 of the SBML test suite, which throw a die."""
+    both = "x = 1; y = 1; a: at (time > 1), fromTrigger=false: x = {}; b: at (time > 1), fromTrigger=false: y = {}; x' = 0; y' = 0"
+    with pytest.raises(ModelError, match="a and b happen at one instant with the same priority"):
+        cs.load_model(both.format("y + 1", "x + 1"))
+    assert cs.load_model(both.format("x + 1", "y + 1")).events
+    with pytest.raises(ModelError, match="the same priority"):
+        cs.load_model("x = 1; x' = 0; a: at (time > 1): x = 2; b: at (time > 1): x = 3")
+
+
+def test_quantities_called_like_words_of_formulas_get_another_name() -> None:
+    """Witness: pi (the quantity) is 3, and the number pi stays what it is."""
+    math = '<math xmlns="http://www.w3.org/1998/Math/MathML"><apply><plus/><ci>pi</ci><pi/></apply></math>'
+    model = cs.load_model(
+        '<sbml xmlns="http://www.sbml.org/sbml/level3/version1/core" level="3" version="1"><model id="m"><listOfParameters>'
+        '<parameter id="pi" value="3" constant="true"/><parameter id="x" constant="false"/></listOfParameters><listOfRules>'
+        f'<assignmentRule variable="x">{math}</assignmentRule></listOfRules></model></sbml>'
+    )
+    assert cs.simulate(model, cs.Schedule(), [0.0, 1.0])["x"] == pytest.approx(3 + np.pi)

@@ -1,0 +1,248 @@
+"""A sweep that is made block by block in a folder, by this process or by the workers of a Dask cluster, and can be gone on with."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from cellsim.errors import CellsimError
+from cellsim.posterior.approximation import approximation_of
+from cellsim.predictions.store import Block, SweepStore, digest, shown_courses
+from cellsim.predictions.sweep_result import BANDS
+from cellsim.predictions.sweep_running import (
+    Asking,
+    Numbers,
+    Settled,
+    Source,
+    answered,
+    drawing,
+    measured,
+    objective_drawn,
+    sample_of,
+    settled,
+)
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from cellsim.likelihood.objective import Objective
+    from cellsim.predictions.sweep_result import Sweep
+
+    Array = NDArray[np.float64]
+
+__all__ = ["Work", "ask_stored"]
+
+# draws whose courses are kept, and numbers that these may be
+_WITH_COURSES, _MOST_KEPT = 256, 2**26
+# a worker that is killed takes its block with it, which another one then makes
+_RETRIES = 5
+
+
+def ask_stored(
+    source: Source, schedules: Any, asking: Asking, path: str | Path, *, client: Any = None
+) -> Sweep:
+    """Make what is missing of a sweep in a folder, and answer from all that is there.
+
+    Parameters
+    ----------
+    source, schedules, asking
+        As :func:`cellsim.sweep` takes them.
+    path : path
+    client : dask.distributed.Client, optional
+        Whose workers make the blocks, each writing its own; they must see the same folder.
+
+    Returns
+    -------
+    Sweep
+        Of the blocks that are there; after an interrupt of those that are done.
+
+    Raises
+    ------
+    CellsimError
+        See :class:`cellsim.predictions.store.SweepStore`; and for measures that no later run could compare.
+    """
+    objective = objective_drawn(source)
+    if asking.error is not None or asking.budget is not None:
+        raise CellsimError(
+            "a sweep on disk has as many draws as were asked for: error= and budget= belong to one in memory. Give draws=."
+        )
+    question = settled(objective, schedules, asking)
+    approximation_of(source).warn("sweep", inside=1)
+    both = drawing(source, asking)(asking.draws, asking.seed)
+    work = Work(objective, question, asking)
+    store = work.store(path, both)
+    missing = store.missing()
+    interrupted = False
+    try:
+        if client is None:
+            for block in missing:
+                _make(work, store, block, [each[store.draws_of(block)] for each in both])
+        elif missing:
+            _on_workers(client, work, store, missing, both)
+    except KeyboardInterrupt:
+        if len(store.missing()) == store.count:
+            raise
+        interrupted = True
+    numbers = _joined(store, work.sample.times, interrupted)
+    few = (
+        f"courses are drawn from the first {work.with_courses} draws."
+        if work.with_courses < int(asking.draws)
+        else ""
+    )
+    return answered(source, asking, question, numbers, few)
+
+
+class Work:
+    """What makes a block of draws."""
+
+    def __init__(self, objective: Objective, question: Settled, asking: Asking) -> None:
+        self.objective, self.question, self.asking = objective, question, asking
+        self.plans = tuple(question.plans.values())
+        self.sample = sample_of(objective, question)
+        case = objective.case
+        names = tuple(self.sample.formulas)
+        first = [outcome.course for outcome in case.outcomes if outcome.course in names]
+        self.with_courses = min(int(asking.draws), _WITH_COURSES)
+        self.shown = shown_courses(
+            tuple(dict.fromkeys([*first, *names])),
+            n_plans=len(self.plans),
+            n_times=len(self.sample.times),
+            draws=self.with_courses,
+            most=_MOST_KEPT,
+        )
+
+    def store(self, path: str | Path, both: Sequence[Array]) -> SweepStore:
+        """The store of this question."""
+        case, model = self.objective.case, self.objective.model
+        count = sum(len(each.asked(case, model, self.question.until)) for each in self.question.measures)
+        return SweepStore(
+            path,
+            _question(self.objective, self.question, self.asking, both),
+            n_plans=len(self.plans),
+            n_asked=count,
+            n_draws=int(self.asking.draws),
+            courses=dict.fromkeys(self.shown, len(self.sample.times)),
+            with_courses=self.with_courses,
+        )
+
+    def made(self, block: int, both: Sequence[Array], *, courses: bool) -> Block:
+        """One block, simulated from its own posterior and prior draws."""
+        first, second = (
+            measured(self.sample, self.question, thetas, int(self.asking.seed), block, kept)
+            for thetas, kept in zip(both, (self.shown if courses else (), ()), strict=True)
+        )
+        return Block(
+            first.numbers,
+            second.numbers,
+            first.fine,
+            second.fine,
+            {name: np.array(each) for name, each in first.courses.items()},
+            (first.why, second.why),
+        )
+
+
+def _make(work: Work, store: SweepStore, block: int, both: Sequence[Array]) -> None:
+    """One block, made and written where this runs."""
+    store.write(block, work.made(block, both, courses=store.has_courses(block)))
+
+
+def _on_workers(
+    client: Any, work: Work, store: SweepStore, missing: Sequence[int], both: Sequence[Array]
+) -> None:
+    """Blocks made by the workers of a Dask cluster, each of which writes its own.
+
+    Raises
+    ------
+    CellsimError
+        The package distributed is missing, or a block could not be made; those that were are there.
+    """
+    try:
+        from distributed import as_completed
+    except ImportError:
+        raise CellsimError(
+            "workers of a cluster need the package distributed. Install it: pip install 'cellsim[cluster]'."
+        ) from None
+    # sent to every worker once, which compiles it anew
+    [shared] = client.scatter([(work, store)], broadcast=True)
+    futures = {
+        client.submit(
+            _make_shared,
+            shared,
+            block,
+            [each[store.draws_of(block)] for each in both],
+            pure=False,
+            retries=_RETRIES,
+        ): block
+        for block in missing
+    }
+    try:
+        for future in as_completed(futures):
+            if (error := future.exception()) is not None:
+                raise CellsimError(
+                    f"block {futures[future] + 1} could not be made by any worker: {error}. What is done is in {store.path}; ask "
+                    "again to go on."
+                )
+    finally:
+        client.cancel(list(futures))
+
+
+def _make_shared(shared: tuple[Work, SweepStore], block: int, both: Sequence[Array]) -> None:
+    _make(*shared, block, both)
+
+
+def _question(
+    objective: Objective, question: Settled, asking: Asking, both: Sequence[Array]
+) -> dict[str, str]:
+    """By what can change, a digest of it."""
+    told = {repr(each) for each in question.measures}
+    if nameless := [each for each in told if " at 0x" in each]:
+        raise CellsimError(
+            f"a sweep on disk compares its measures with those of a later run, and {nameless[0]} has no lasting name; write it as a "
+            "formula text or as a class with a name."
+        )
+    files = [part for name, text in sorted(objective.case.files.items()) for part in (name, text)]
+    asked: dict[str, str] = {
+        "case": digest(*files),
+        "model": digest(objective.model.to_sbml()),
+        "variant": objective.variant,
+        "posterior draws": digest(both[0]),
+        "prior draws": digest(both[1]),
+        "draws": str(asking.draws),
+        "seed": str(asking.seed),
+        "last day": repr(question.until),
+        "measures": digest(*sorted(told)),
+        "history": digest(repr(question.before.infusions)),
+    }
+    for name, plan in question.plans.items():
+        asked[f"schedule {name!r}"] = digest(repr(plan.infusions))
+    return asked
+
+
+def _joined(store: SweepStore, times: Array, interrupted: bool) -> Numbers:
+    """Everything that a store holds."""
+    numbers: list[list[Array]] = [[], []]
+    courses: dict[str, list[Array]] = {}
+    lost, why, count = [0, 0], ["", ""], 0
+    for block in store.blocks():
+        count += block.prior.shape[2]
+        both = (block.posterior, block.posterior_simulated), (block.prior, block.prior_simulated)
+        for which, (values, fine) in enumerate(both):
+            whole = fine.all(axis=0)
+            numbers[which].append(values[:, :, whole])
+            lost[which] += int((~whole).sum())
+            why[which] = why[which] or block.why[which]
+        for name, each in block.courses.items():
+            courses.setdefault(name, []).append(each[:, block.posterior_simulated.all(axis=0)])
+    joined = [np.concatenate(each, axis=2) for each in numbers]
+    if not joined[0].shape[2]:
+        raise CellsimError(f"none of {count} draws could be simulated: {why[0]}")
+    curves = {
+        name: np.moveaxis(np.quantile(np.concatenate(each, axis=1), BANDS, axis=1), 0, 1)
+        for name, each in courses.items()
+    }
+    return Numbers(
+        joined[0], joined[1], (lost[0], lost[1]), (why[0], why[1]), times, curves, count, interrupted
+    )
