@@ -6,10 +6,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from benchmarks.kills import killed
 from patients import small_fit
 
 import cellsim as cs
+from benchmarks.kills import killed
 from cellsim.errors import CellsimError
 from cellsim.predictions.measures import DaysBelow, InRange
 from cellsim.predictions.store import BLOCK
