@@ -260,7 +260,7 @@ class SweepStore:
                 courses = {
                     name: np.asarray(self._group[f"courses/{name}"][:, draws]) for name in self.courses
                 }
-            made = Block(**arrays, courses=courses, why=(str(said["why"][0]), str(said["why"][1])))  # type: ignore[arg-type]
+            made = Block(**arrays, courses=courses, why=(str(said["why"][0]), str(said["why"][1])))
             whole = digest(*(each for _, each in sorted(made.parts().items()))) == said["sha256"]
         except (OSError, ValueError, KeyError, TypeError, IndexError, RuntimeError):
             return None
