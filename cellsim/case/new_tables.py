@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from pathlib import Path
 
 from cellsim.dosing.schedule import Schedule
-from cellsim.errors import CaseError, Problem, did_you_mean
+from cellsim.errors import CaseError, ModelError, Problem, did_you_mean
 from cellsim.model.content import Assignment, State
 from cellsim.model.model import Model, load_model
 from cellsim.model.starting_model import effect_names, starting_model
@@ -76,7 +76,7 @@ class NewTables:
         seen = {each.analyte for each in table.values}
         self.read = [k for k in range(len(table.analytes)) if k in seen]
         self.ids = dict(zip(self.read, identifiers(table.analytes[k].name for k in self.read), strict=True))
-        self.own = None if model is None else model if isinstance(model, Model) else load_model(model)
+        self.own = None if model is None else model if isinstance(model, Model) else _read_model(model)
         self.schedule = Schedule() if doses is None else doses.schedule(zero, self._states(doses))
         self.places = self._visits()
         begin = [self.schedule.span[0]] if self.schedule.span else []
@@ -464,6 +464,15 @@ class NewTables:
         notes = [*self.table.doubts, *(self.doses.doubts if self.doses is not None else ())]
         told = "\n".join(f"- {each}" for each in notes)
         return _README.format(name=self.name) + (f"\n{_READ_WITH_A_DOUBT}\n\n{told}\n" if notes else "")
+
+
+def _read_model(source: str | Path) -> Model:
+    """Somebody's own model; what is wrong with it names its file."""
+    try:
+        return load_model(source)
+    except ModelError as error:
+        file = "" if "\n" in str(source) or not Path(source).is_file() else str(source)
+        raise CaseError([replace(each, file=each.file or file) for each in error.problems]) from None
 
 
 def _letters(name: str) -> str:

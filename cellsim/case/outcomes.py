@@ -255,6 +255,7 @@ class _AskingTables:
         self.reader = reader
         self.panels = {each.panel for each in analytes if each.panel}
         self.analytes = {each.id for each in analytes}
+        self.limited = {each.id for each in analytes if each.range_text}
         self.products = {each.name for each in products}
         self.parameters = {each.id for each in priors}
         self.groups = {each.group for each in priors if each.group}
@@ -294,7 +295,11 @@ class _AskingTables:
                 remedy = "Fill the column panel of observables.tsv, or choose another measure."
                 self.reader.complain(line, what, remedy, column="measure")
         elif measure in ("value", "in range"):
-            self.known(line, "quantity", self.analytes, "analyte")
+            name = self.known(line, "quantity", self.analytes, "analyte")
+            if measure == "in range" and name in self.analytes - self.limited:
+                what = f"{name} has no reference limits, so that every value of it is in range."
+                remedy = "Write them into observables.tsv (referenceLower, referenceUpper), or ask for value."
+                self.reader.complain(line, what, remedy, column="quantity")
         level = self.reader.number(line, "level") if line.of("level") else None
         if measure in _LEVELLED and level is None:
             what = f"{measure} takes a level."

@@ -253,7 +253,12 @@ def parser_of(doing: Mapping[str, Doing]) -> argparse.ArgumentParser:
         help="plans do without the case's background products (default: every plan keeps them)",
     )
     sweep.add_argument("--every", type=float, metavar="DAYS", help="one plan: equal doses at this interval")
-    sweep.add_argument("--cells", type=float, metavar="N", help="cells of each of these doses")
+    sweep.add_argument(
+        "--cells",
+        type=float,
+        metavar="N",
+        help="of each of these doses, in the product's unit (cells, mg, ...)",
+    )
     sweep.add_argument("--doses", type=int, metavar="N", help="how many")
     sweep.add_argument(
         "--product",

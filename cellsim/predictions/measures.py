@@ -457,10 +457,17 @@ def default_measures(model: Model, on: Sequence[float] = (), *, case: Case) -> t
     Returns
     -------
     tuple of Measure
-        Values and chances of every analyte, the outcomes of the case, and the area of what shows each product.
+        The value of every analyte, its chance to be in range where it has reference limits, the outcomes of the case, and
+        the area of what shows each product.
     """
     days = tuple(float(day) for day in on)
-    out: list[Measure] = [Value(days), InRange(days), InRange(days, noise=True)]
+    asked = [each for each in case.analytes if each.foreseeable]
+    limited = tuple(each.id for each in asked if each.range_text)
+    # without limits every value would be in range
+    chosen = None if len(limited) == len(asked) else limited
+    out: list[Measure] = [Value(days)]
+    if limited:
+        out += [InRange(days, analytes=chosen), InRange(days, noise=True, analytes=chosen)]
     out += [made for each in case.outcomes if (made := measure_of_outcome(each, days)) is not None]
     shown = dict.fromkeys(each.quantity for each in case.products if each.quantity in model)
     out += [Area(name) for name in shown if Area(name) not in out]

@@ -33,7 +33,7 @@ _WORDS = {
     "panel": "panel group category",
 }
 _KINDS = {word: kind for kind, words in _WORDS.items() for word in words.split()}
-_OF_DOSES = ("product", "drug", "dose", "dosemg", "cells")
+_OF_DOSES = ("product", "drug")
 _SECONDS = 86400.0
 
 
@@ -126,7 +126,7 @@ def lab_table(sheet: Sheet) -> LabTable:
     first = 1 if by_analyte and "analyte" not in kinds else 0
     reader.nameless(top[first:], [row[first:] for row in body])
     reader.one_patient(top, body)
-    if given := next((cell for cell in top if _letters(cell) in _OF_DOSES), None):
+    if given := _names_products(top, kinds, body):
         what = f"{given.text!r} is a column of doses, and this is read as the sheet of laboratory values."
         reader.complain(
             given, what, "Are the two sheets exchanged? Values come first (--values), then doses."
@@ -191,6 +191,17 @@ def _limits(
 def _about(at: Mapping[str, int], row: Sequence[Cell]) -> dict[str, Cell]:
     """The cells of a row that say something of its analyte."""
     return {kind: row[at[kind]] for kind in ("unit", "range", "low", "high") if kind in at}
+
+
+def _names_products(top: Sequence[Cell], kinds: Sequence[str], body: Sequence[Sequence[Cell]]) -> Cell | None:
+    """The header of a column of names of products, which a sheet of doses has; a drug's own level is a number."""
+    if "analyte" in kinds:
+        return None
+    for k, cell in enumerate(top):
+        names = [row[k] for row in body if isinstance(row[k].value, str)]
+        if _letters(cell) in _OF_DOSES and any(re.fullmatch(r"[^\d<>]{2,}", each.text) for each in names):
+            return cell
+    return None
 
 
 def _lacking(top: Sequence[Cell], kinds: Sequence[str]) -> tuple[str, str] | None:

@@ -39,7 +39,8 @@ def test_a_case_without_these_tables_asks_nothing() -> None:
     assert (bare.outcomes, bare.mechanism, bare.shown, bare.questions, bare.design) == ((), (), (), (), "")
     assert bare.label == "n = 1; schedule rankings reflect priors; not for treatment decisions."
     measures = default_measures(cs.load_model(MODEL), case=bare)
-    assert [type(each).__name__ for each in measures] == ["Value", "InRange", "InRange"]
+    # its analyte has no limits to be within
+    assert [type(each).__name__ for each in measures] == ["Value"]
 
 
 def test_what_the_tables_say_is_what_the_case_has() -> None:

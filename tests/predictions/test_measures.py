@@ -1,6 +1,7 @@
 """Analytes that name no quantity of the model are predicted by their formula, whatever is asked of them."""
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy import stats
 from small_cases import tiny_case
@@ -10,7 +11,7 @@ from cellsim import plots
 from cellsim.dosing.infusions import Infusion, Product
 from cellsim.errors import CellsimError, SimulationError
 from cellsim.likelihood.formulation import objective_of
-from cellsim.predictions.measures import DaysBelow, InRange, PeakLoad, Value
+from cellsim.predictions.measures import DaysBelow, InRange, PeakLoad, Value, default_measures
 from cellsim.predictions.predictions import predictions_of
 
 RATE = 0.1
@@ -244,3 +245,15 @@ def test_an_interval_leaves_half_of_the_rest_on_either_side() -> None:
     draws = np.random.default_rng(1).standard_normal(100_000)
     found = summary(draws, Asked("value", "x", "1"), 0.9, "")
     assert [found["low"], found["high"]] == pytest.approx([-1.645, 1.645], abs=0.03)
+
+
+def test_an_analyte_without_limits_is_never_asked_whether_it_is_in_range() -> None:
+    """Without limits the chance would be one under every schedule, and say nothing."""
+    lab = pd.DataFrame({"day": [0, 28], "CRP (mg/L)": [9.0, 5.0], "IgG (g/L)": [12.0, 11.0]})
+    ranged = pd.concat([pd.DataFrame([{"day": "range", "CRP (mg/L)": "<5"}]), lab])
+    for frame, names in ((lab, []), (ranged, ["CRP", "CRP"])):
+        case = cs.new_case(frame, name="p")
+        model = cs.load_model(case.model)
+        asked = [one for each in default_measures(model, case=case) for one in each.asked(case, model, 28.0)]
+        assert [one.quantity for one in asked if "in range" in one.measure] == names
+        assert [one.quantity for one in asked if one.measure == "value"] == ["CRP", "IgG"]

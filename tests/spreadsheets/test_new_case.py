@@ -338,3 +338,9 @@ def test_the_command_line_makes_a_case_and_repeats_its_guesses(tmp_path, capsys)
         and f"cellsim calibrate {folder}" in said
     )
     assert main(["check", str(folder)]) == 0
+
+
+def test_what_is_wrong_with_a_model_names_its_file(tmp_path):
+    model = written(tmp_path, "mine.ant", "drug = 0; drug' = -k*drug; k = 0.1\nunit mg = milli gram\n")
+    said = refusals(lambda: cs.new_case(pd.DataFrame({"day": [0], "drug": [1.0]}), model=model, name="p"))
+    assert str(model) in said[0]

@@ -145,3 +145,9 @@ def test_sheets_from_the_newest_on_are_in_order(tmp_path):
         doubts(table(tmp_path, "date,CRP (mg/L)\n2023-03-01,1\n2023-02-01,2\n2023-01-01,3\n2022-12-01,3\n"))
         == []
     )
+
+
+def test_exchanged_sheets_are_told_and_the_level_of_a_drug_is_no_dose(tmp_path):
+    with pytest.raises(CaseError, match=r"B1: 'product' is a column of doses.*exchanged"):
+        lab_table(read_sheet(DOCS / "treatment.csv"))
+    assert [each.value for each in table(tmp_path, "day,drug (mg/L)\n0,<0.1\n7,12\n").values] == [0.1, 12.0]
