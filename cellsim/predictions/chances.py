@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -34,6 +35,7 @@ __all__ = [
 _NODES = 61
 
 
+@lru_cache(maxsize=1024)
 def shared_spread(case: Case, analyte: str) -> float:
     """Prior sd of the log-shift that a new sample of this analyte's panel would bring along; 0 without one."""
     row = next((row for row in case.rows if row.analyte == analyte), None)
@@ -42,6 +44,7 @@ def shared_spread(case: Case, analyte: str) -> float:
     return float(np.sqrt(sum(each.parameters[1] ** 2 for each in shifts if each.family == "normal")))
 
 
+@lru_cache(maxsize=1024)
 def unknown_spread(analyte: Analyte) -> bool:
     """Whether the spread of a new sample is a formula that draws tell, and no number that a row or the table does."""
     return not analyte.noise_placeholders and bool(parse_formula(analyte.noise).free_symbols)
@@ -74,7 +77,13 @@ def limits_of(analyte: Analyte) -> tuple[float, float]:
 
 def spread_at(case: Case, analyte: Analyte, spreads: Mapping[str, Array]) -> Array | float:
     """The spread of a new sample: a number, or one a draw where it is estimated (``spreads`` by :func:`spread_name`)."""
-    return spreads[spread_name(analyte)] if unknown_spread(analyte) else spread_of(case, analyte)
+    return spreads[spread_name(analyte)] if unknown_spread(analyte) else _known_spread(case, analyte)
+
+
+@lru_cache(maxsize=1024)
+def _known_spread(case: Case, analyte: Analyte) -> float:
+    """Read off its formula once, and not for every draw."""
+    return spread_of(case, analyte)
 
 
 def in_range(case: Case, analyte: Analyte, value: Array, spread: Array | float | None) -> Array:

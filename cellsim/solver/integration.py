@@ -100,6 +100,7 @@ class Solution:
     times : (n_times,) or (n_sets, n_times) array
         As asked for.
     states : (n_sets, n_times, n_states) array
+        Of no states unless they were to be kept.
     outputs : (n_sets, n_times, n_outputs) array
     output_rates : (n_sets, n_times, n_outputs) array or None
         Time derivative of the outputs at the sample times (from the right at a dose).
@@ -154,6 +155,7 @@ def integrate(
     peak_share: ArrayLike = PEAK_SHARE,
     directions: Sequence[str | Direction | tuple[str, str | int]] | None = None,
     output_rates: bool = False,
+    keep_states: bool = True,
     peaks: Sequence[str] = (),
     since: float = -np.inf,
     dense: bool = False,
@@ -198,6 +200,8 @@ def integrate(
         `doses`. What comes back is the derivative of the scheme itself, its steps held fixed.
     output_rates : bool
         Also return the time derivative of outputs.
+    keep_states : bool
+        Whether states are wanted beside outputs: for many sets and times they are most of the memory.
     peaks : sequence of str
         Outputs of which the greatest value is wanted, wherever between the samples it lies.
     since : float
@@ -271,7 +275,7 @@ def integrate(
     width = 1 if dense or directions is not None else _width_for(kernels, n_sets, lanes)
     machine = machine_of(kernels, width)
     n = system.n
-    states = np.full((n_sets, t2.shape[1], n_states), np.nan)
+    states = np.full((n_sets, t2.shape[1], n_states if keep_states else 0), np.nan)
     outputs = np.full((n_sets, t2.shape[1], len(system.outputs)), np.nan)
     slopes = np.full(outputs.shape if output_rates else (0, 0, 0), np.nan)
     status, culprit = np.zeros(n_sets, np.int64), np.zeros(n_sets, np.int64)
@@ -378,6 +382,7 @@ def integrate(
             peak_share=np.where(grown[again], np.minimum(smaller, shares[again]), shares[again]),
             directions=directions,
             output_rates=output_rates,
+            keep_states=keep_states,
             peaks=peaks,
             since=since,
             dense=dense,
