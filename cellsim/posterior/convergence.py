@@ -10,7 +10,6 @@ from __future__ import annotations
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -27,8 +26,6 @@ __all__ = [
     "doubts_of",
     "doubts_of_tolerance",
     "newer_arviz",
-    "pareto_shape",
-    "smoothed_weights",
 ]
 
 LARGEST_RHAT = 1.01
@@ -74,32 +71,6 @@ def arviz() -> Any:
 def newer_arviz() -> bool:
     """Whether ArviZ is of the line from 1.0 on, which keeps names of 0.23 for things that are other things."""
     return int(str(arviz().__version__).split(".")[0]) >= 1
-
-
-def smoothed_weights(log_weights: Array) -> tuple[Array, float]:
-    """Pareto-smoothed importance weights (log, summing to one) and their shape k (Vehtari et al. 2024, JMLR 25:72)."""
-    if np.ptp(log_weights) < 1e-8:
-        # all alike: there is no tail to smooth, and nothing could be lighter
-        return np.full(np.size(log_weights), -np.log(np.size(log_weights))), 0.0
-    if newer_arviz():
-        # it asks for log-likelihoods, whose negatives are the weights of leaving rows out, under the same name
-        smooth, shape = import_module("arviz_stats.base").array_stats.psislw(-np.asarray(log_weights))
-    else:
-        smooth, shape = arviz().psislw(np.asarray(log_weights))
-    return np.asarray(smooth), float(shape)
-
-
-def pareto_shape(log_weights: Array) -> float:
-    """Shape k alone.
-
-    Examples
-    --------
-    >>> pareto_shape(np.zeros(100)) < 0.7
-    True
-    >>> bool(pareto_shape(-np.log(np.random.default_rng(1).random(4000))) > 0.7)
-    True
-    """
-    return smoothed_weights(log_weights)[1]
 
 
 def converged(draws: Array) -> Convergence:

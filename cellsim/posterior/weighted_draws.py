@@ -12,7 +12,7 @@ from scipy.special import logsumexp
 
 from cellsim.posterior.approximation import LARGEST_SHAPE
 from cellsim.posterior.collapsed_proposal import systematic
-from cellsim.posterior.convergence import smoothed_weights
+from cellsim.posterior.pareto import smoothed_weights
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

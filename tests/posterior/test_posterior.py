@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -25,9 +26,10 @@ from cellsim.likelihood.formulation import objective_of
 from cellsim.likelihood.replicates import score
 from cellsim.posterior import sampler as sampling
 from cellsim.posterior.calibration import Calibration
-from cellsim.posterior.convergence import arviz, converged, doubts_of, smoothed_weights
+from cellsim.posterior.convergence import arviz, converged, doubts_of, newer_arviz
 from cellsim.posterior.fitting import calibrate
 from cellsim.posterior.nuts import Preconditioner, geometric_mean, preconditioner_between, run_chains
+from cellsim.posterior.pareto import smoothed_weights
 from cellsim.posterior.posterior import Posterior, sample
 from cellsim.posterior.sampler import Drawn, Run
 
@@ -617,7 +619,7 @@ def few() -> Posterior:
 
 
 @pytest.mark.parametrize("shape", [0.3, 0.5, 0.9])
-def test_smoothed_weights_are_the_weights_given_whichever_line_of_arviz_smooths_them(shape: float) -> None:
+def test_smoothed_weights_keep_their_order_and_tell_the_shape_of_a_pareto_tail(shape: float) -> None:
     """A Pareto tail of known shape: U to the power -k; the heaviest stays heaviest, and weights add up to one."""
     weights = -shape * np.log(np.random.default_rng(2).random(20_000))
     smooth, found = smoothed_weights(weights)
@@ -625,6 +627,26 @@ def test_smoothed_weights_are_the_weights_given_whichever_line_of_arviz_smooths_
     assert np.corrcoef(smooth, weights)[0, 1] > 0.99
     assert np.exp(smooth).sum() == pytest.approx(1.0)
     assert np.argmax(smooth) == np.argmax(weights)
+
+
+@pytest.mark.parametrize("size", [3, 10, 24, 26, 40, 900])
+def test_smoothed_weights_are_those_of_arviz(size: int) -> None:
+    """Its psislw is the witness, for light and heavy tails, few weights and weights of next to nothing."""
+    random = np.random.default_rng(size)
+    nothing = np.where(np.arange(size) % 2, -900.0, random.normal(size=size))
+    for weights in (
+        random.normal(size=size),
+        -1.2 * np.log(random.random(size)),
+        5 * random.standard_t(3, size),
+        nothing,
+    ):
+        if newer_arviz():
+            theirs, shape = import_module("arviz_stats.base").array_stats.psislw(-weights)
+        else:
+            theirs, shape = arviz().psislw(weights)
+        ours, found = smoothed_weights(weights)
+        assert found == pytest.approx(float(shape), abs=1e-9)
+        assert ours == pytest.approx(np.asarray(theirs), abs=1e-9)
 
 
 @cache
