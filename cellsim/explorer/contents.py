@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from itertools import pairwise
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,6 +16,7 @@ from cellsim.explorer.questions import Questions, questions_of
 from cellsim.explorer.webassembly import BrowserKernels, browser_kernels
 from cellsim.predictions.measures import Measure
 from cellsim.predictions.predictor import with_areas
+from cellsim.predictions.trust_region import last_day_seen, limits_of
 from cellsim.solver.conditions import turnings
 from cellsim.solver.integration import PEAK_SHARE, UNSEEN
 
@@ -93,7 +93,7 @@ def contents_of(
     Raises
     ------
     CellsimError
-        If the model has events that wait for states, or a measure is of a kind that a page cannot compute.
+        If the model has events that wait for states, a measure is of a kind that a page cannot compute, or nothing can be given.
     """
     case = objective.case
     questions = questions_of(case, objective.model, measures, until)
@@ -105,6 +105,12 @@ def contents_of(
         waiting = ", ".join(kernels.equations.events[e].name for e in system.located)
         raise CellsimError(
             f"{objective.model.name} has events that wait for states ({waiting}); a page cannot follow these. Ask cs.sweep."
+        )
+    products = _products(case, kernels, sibling)
+    if not products:
+        raise CellsimError(
+            f"{case.name} has no product that enters its model and no dose: there is nothing to move on a page. Name one in "
+            "products.tsv."
         )
     place = {name: k for k, name in enumerate(names)}
     watched = [place[name] for name in questions.watched]
@@ -118,11 +124,11 @@ def contents_of(
         "until": until,
         "grid": _GRID,
         "turned": [[_turned(kernels, p, start, until) for p in each] for each in (posterior, prior)],
-        "products": _products(case, kernels, sibling),
+        "products": products,
         "history": _resolved(Schedule((), case.products) + history, kernels, sibling),
         "background": [_dose(each) for each in background.infusions],
         "given": [_dose(each) for each in case.schedule.infusions if each not in background.infusions],
-        "familiar": _familiar(case),
+        "familiar": _familiar(case, history),
         "asked": questions.asked,
         "outcomes": _outcomes(case, questions),
         "curves": curves,
@@ -207,23 +213,17 @@ def _resolved(schedule: Schedule, kernels: Kernels, model: Model) -> list[Conten
     ]
 
 
-def _familiar(case: Case) -> Content:
-    """The range of what the patient was given: a plan beyond it is extrapolation."""
-    timeline = case.timeline.infusions
-    by_product: dict[str, list[float]] = {}
-    for each in timeline:
-        by_product.setdefault(each.product, []).append(each.cells)
-    days = sorted({each.day for each in timeline})
-    courses = [part.infusions for part in (case.history, case.schedule) if part.count]
+def _familiar(case: Case, history: Schedule) -> Content:
+    """What the patient was given: a plan beyond it is extrapolation (see `cellsim.predictions.trust_region`)."""
+    products = dict.fromkeys(each.product for each in case.timeline)
+    limits = {name: found for name in products if (found := limits_of(case, name)) is not None}
+    smallest = {name: min(each.cells for each in case.timeline if each.product == name) for name in limits}
     return {
-        "amounts": {name: [min(each), max(each)] for name, each in by_product.items()},
-        "totals": {
-            name: max(sum(each.cells for each in course if each.product == name) for course in courses)
-            for name in by_product
+        "limits": {
+            name: {"least": smallest[name], "before": history.only(product=name).total(), **asdict(found)}
+            for name, found in limits.items()
         },
-        "gap": min((later - before for before, later in pairwise(days)), default=None),
-        "span": max((course[-1].end - course[0].day for course in courses), default=0.0),
-        "durations": max((each.duration for each in timeline), default=0.0),
+        "last": last_day_seen(case),
     }
 
 

@@ -50,7 +50,6 @@ class Page {
   constructor({ model, posterior, prior }) {
     Object.assign(this, { model, posterior, prior });
     this.rows = rowsOf(model.given, model);
-    if (!this.rows.length) this.rows = [this.newRow()];
     this.chosen = 0;
     this.turn = 0;
     this.given = null;
@@ -76,15 +75,15 @@ class Page {
   }
 
   newRow() {
-    const product = this.model.products[0], known = this.model.familiar.amounts[product?.name];
-    return { product: product?.name, start: 0, interval: 28, number: 1, amount: known ? known[1] : 1, hours: 0, stop: this.model.until };
+    const product = this.model.products[0], known = this.model.familiar.limits[product.name];
+    return { product: product.name, start: 0, interval: 28, number: 1, amount: known ? known.dose : 1, hours: 0, stop: this.model.until };
   }
 
   // ---- the plan ----
 
   fields() {
-    const { until, products, familiar } = this.model, all = Object.values(familiar.amounts).flat();
-    const row = this.rows[this.chosen], own = familiar.amounts[row?.product] ?? (all.length ? all : [1, 1]);
+    const { until, products, familiar } = this.model, row = this.rows[this.chosen], known = familiar.limits[row?.product];
+    const all = Object.values(familiar.limits), own = known ? [known.least, known.dose] : all.length ? [Math.min(...all.map((each) => each.least)), Math.max(...all.map((each) => each.dose))] : [1, 1];
     const unit = products.find((each) => each.name === row?.product)?.unit ?? "";
     return [
       { key: "start", head: "start (day)", min: 0, max: until, step: 1 },
@@ -152,8 +151,8 @@ class Page {
       element("option", { value: each.name, selected: each.name === this.rows[r].product }, [each.name])));
     select.onchange = () => {
       this.rows[r].product = select.value;
-      const known = this.model.familiar.amounts[select.value];
-      if (known) this.rows[r].amount = known[1];
+      const known = this.model.familiar.limits[select.value];
+      if (known) this.rows[r].amount = known.dose;
       this.renew();
     };
     return select;
@@ -228,11 +227,11 @@ class Page {
 
   words() {
     this.doses = dosesOf(this.rows, this.model);
-    this.beyond = beyondFamiliar(this.doses.filter((each) => each.day <= this.model.until), this.model);
+    this.beyond = beyondGiven(this.doses.filter((each) => each.day <= this.model.until), this.model);
     $("total").textContent = `In all ${totalText(this.doses, this.model)}`;
     $("beyond").hidden = !this.beyond.length;
     $("beyond").className = "warn";
-    $("beyond").textContent = this.beyond.length ? `Extrapolation beyond what was given: ${this.beyond.join("; ")}.` : "";
+    $("beyond").textContent = this.beyond.length ? `Extrapolation beyond what was given: ${this.beyond.map((each) => each.words).join("; ")}.` : "";
   }
 
   changed() {
@@ -364,7 +363,7 @@ const ready = opened().then(async (content) => {
   return page;
 });
 // for those who ask by script: the page when it is ready, and all draws under doses of their own
-window.cellsim = { ready, solved, numbersOf };
+window.cellsim = { ready, solved, numbersOf, beyondGiven };
 ready.catch((error) => {
   $("status").className = "warn";
   say(`This browser cannot compute the page (${error.message}); here is the plan as given, as still pictures.`);

@@ -66,10 +66,15 @@ class Explorer:
     contents: Contents = field(repr=False)
     file: str = ""
 
+    def _repr_html_(self) -> str:
+        """The page within a notebook."""
+        inside = escape(self.html, quote=True)
+        return f'<iframe srcdoc="{inside}" title="{escape(repr(self), quote=True)}" width="100%" height="900"></iframe>'
+
     def __repr__(self) -> str:
         where = f" in {self.file}" if self.file else ""
         return (
-            f"<Page of {self.case.name}, variant {self.variant}{where}: {self.draws} draws of {self.approximation.label}, "
+            f"<Explorer of {self.case.name}, variant {self.variant}{where}: {self.draws} draws of {self.approximation.label}, "
             f"{len(self.html.encode()) / 1000:.0f} kB. {self.case.label}>"
         )
 

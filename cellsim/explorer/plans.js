@@ -39,30 +39,29 @@ function rowsOf(doses, model) {
   return rows.map(({ last: _, ...row }) => row);
 }
 
-// What of a plan lies beyond what was given, in words; empty where nothing does.
-function beyondFamiliar(doses, model) {
-  const { familiar } = model, said = [], of = new Map(model.products.map((each) => [each.name, each]));
-  const slack = 1 + 1e-9, products = [...new Set(doses.map((each) => each.product))];
-  for (const name of products) {
-    const own = doses.filter((each) => each.product === name), known = familiar.amounts[name], { unit, label } = of.get(name);
+// Every respect in which a plan lies beyond what was given, as cellsim.predictions.trust_region has it; empty where none does.
+function beyondGiven(doses, model) {
+  const { limits, last } = model.familiar, found = [], of = new Map(model.products.map((each) => [each.name, each]));
+  const more = (value, limit) => value > limit * (1 + 1e-9) + 1e-9;
+  const add = (what, product, value, limit, words) => found.push({ what, product, value, limit, words });
+  for (const name of new Set(doses.map((each) => each.product))) {
+    const days = new Map(), known = limits[name], text = (amount) => amountText(amount, of.get(name).unit);
+    for (const { product, day, amount } of doses) if (product === name) days.set(day, (days.get(day) ?? 0) + amount);
+    const wanted = [...days.keys()].sort((one, other) => one - other), amounts = [...days.values()];
+    const given = amounts.reduce((sum, each) => sum + each, 0), gaps = wanted.slice(1).map((day, k) => day - wanted[k]);
     if (!known) {
-      said.push(`${label} was never given`);
+      add("product", name, given, NaN, `${name} was never given`);
       continue;
     }
-    const largest = Math.max(...own.map((each) => each.amount)), smallest = Math.min(...own.map((each) => each.amount));
-    const total = own.reduce((sum, each) => sum + each.amount, 0);
-    if (largest > known[1] * slack) said.push(`a dose of ${amountText(largest, unit)} of ${name}, at most ${amountText(known[1], unit)} was given`);
-    if (smallest * slack < known[0]) said.push(`a dose of ${amountText(smallest, unit)} of ${name}, at least ${amountText(known[0], unit)} was given`);
-    if (total > familiar.totals[name] * slack) said.push(`${amountText(total, unit)} of ${name} in all, ${amountText(familiar.totals[name], unit)} were given in one course`);
+    const most = Math.max(...amounts), total = known.before + given, span = wanted[wanted.length - 1] - wanted[0];
+    if (more(most, known.dose)) add("dose", name, most, known.dose, `a dose of ${text(most)} of ${name} (most given: ${text(known.dose)})`);
+    if (more(total, known.total)) add("total", name, total, known.total, `${text(total)} of ${name} in all (given: ${text(known.total)})`);
+    for (const [gap, limit, beyond, which] of [[Math.min(...gaps), known.least_gap, more(known.least_gap, Math.min(...gaps)), "least"], [Math.max(...gaps), known.most_gap, more(Math.max(...gaps), known.most_gap), "most"]])
+      if (gaps.length && beyond) add("gap", name, gap, limit, `${short(gap)} days between doses of ${name} (${which}: ${short(limit)})`);
+    if (more(span, known.course)) add("duration", name, span, known.course, `${short(span)} days of ${name} from first to last dose (given: ${short(known.course)})`);
   }
-  const days = [...new Set(doses.map((each) => each.day))].sort((one, other) => one - other);
-  const gaps = days.slice(1).map((day, k) => day - days[k]), shortest = Math.min(...gaps);
-  if (gaps.length && (familiar.gap === null || shortest * slack < familiar.gap))
-    said.push(`${short(shortest)} days between doses, ${familiar.gap === null ? "one dose alone" : `at least ${short(familiar.gap)}`} was given`);
-  const span = days.length ? Math.max(...doses.map((each) => each.day + each.duration)) - days[0] : 0;
-  if (span > familiar.span * slack) said.push(`doses over ${short(span)} days, at most ${short(familiar.span)} were given`);
-  if (Math.max(0, ...doses.map((each) => each.duration)) > familiar.durations * slack) said.push("slower infusions than were given");
-  return said;
+  if (more(model.until, last)) add("last day", "", model.until, last, `looked at until day ${short(model.until)} (last visit or dose: day ${short(last)})`);
+  return found;
 }
 
 // Numbers as they are spoken: three digits, powers of ten only when needed.

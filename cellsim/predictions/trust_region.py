@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from cellsim.case.case import Case
     from cellsim.dosing.schedule import Schedule
 
-__all__ = ["Beyond", "beyond_given"]
+__all__ = ["Beyond", "Limits", "beyond_given", "last_day_seen", "limits_of"]
 
 # what rounding of a total or a day may add
 _SLACK = 1e-9
@@ -61,6 +61,50 @@ class Beyond:
         return words[self.what]
 
 
+@dataclass(frozen=True)
+class Limits:
+    """What was given of a product at most.
+
+    Attributes
+    ----------
+    dose, total : float
+        Of one day and in all, in its unit.
+    least_gap, most_gap : float
+        Days between doses.
+    course : float
+        Days from the first dose to the last.
+    """
+
+    dose: float
+    total: float
+    least_gap: float
+    most_gap: float
+    course: float
+
+
+def limits_of(case: Case, product: str) -> Limits | None:
+    """The limits of a product, or None where it was never given."""
+    given = _by_day(case.timeline, product)
+    if not given:
+        return None
+    days = sorted(given)
+    between = [later - earlier for earlier, later in pairwise(days)]
+    washout = max([0.0, *(visit.latest - days[-1] for visit in case.visits)])
+    return Limits(
+        dose=max(given.values()),
+        total=sum(given.values()),
+        # of a single dose no gap was seen, and nothing as short as any
+        least_gap=min(between) if between else washout,
+        most_gap=max([*between, washout]),
+        course=_longest_course(given),
+    )
+
+
+def last_day_seen(case: Case) -> float:
+    """The last day on which something was measured or given."""
+    return max([0.0, *(visit.latest for visit in case.visits), *(each.end for each in case.timeline)])
+
+
 def _text(value: float, unit: str) -> str:
     return f"{value:g} d" if unit == "day" else amount_text(value, unit)
 
@@ -97,8 +141,7 @@ def beyond_given(plan: Schedule, history: Schedule, case: Case, until: float) ->
     ()
     """
     found = [each for product in _products(plan) for each in _of_product(plan, history, case, product)]
-    seen = max([0.0, *(visit.latest for visit in case.visits), *(each.end for each in case.timeline)])
-    if _more(until, seen):
+    if _more(until, seen := last_day_seen(case)):
         found.append(Beyond("last day", "", float(until), seen, "day"))
     return tuple(found)
 
@@ -108,34 +151,23 @@ def _products(plan: Schedule) -> list[str]:
 
 
 def _of_product(plan: Schedule, history: Schedule, case: Case, product: str) -> Iterator[Beyond]:
-    given = _by_day(case.timeline, product)
     unit = next((each.unit for each in (*case.products, *plan.products) if each.name == product), "cells")
-    wanted = _by_day(plan, product)
-    if not given:
+    wanted, limits = _by_day(plan, product), limits_of(case, product)
+    if limits is None:
         yield Beyond("product", product, sum(wanted.values()), np.nan, unit)
         return
-    if _more(most := max(wanted.values()), limit := max(given.values())):
-        yield Beyond("dose", product, most, limit, unit)
+    if _more(most := max(wanted.values()), limits.dose):
+        yield Beyond("dose", product, most, limits.dose, unit)
     before = sum(_by_day(history, product).values())
-    if _more(total := before + sum(wanted.values()), limit := sum(given.values())):
-        yield Beyond("total", product, total, limit, unit)
-    yield from _gaps(sorted(wanted), sorted(given), case, product)
-    if _more(span := max(wanted) - min(wanted), limit := _longest_course(given)):
-        yield Beyond("duration", product, span, limit, "day")
-
-
-def _gaps(wanted: list[float], given: list[float], case: Case, product: str) -> Iterator[Beyond]:
-    asked = [later - earlier for earlier, later in pairwise(wanted)]
-    between = [later - earlier for earlier, later in pairwise(given)]
-    washout = max([0.0, *(visit.latest - given[-1] for visit in case.visits)])
-    if not asked:
-        return
-    # of a single dose no gap was seen, and nothing as short as any
-    least = min(between) if between else max(washout, 0.0)
-    if _more(least, min(asked)):
-        yield Beyond("gap", product, min(asked), least, "day")
-    if _more(max(asked), most := max([*between, washout])):
-        yield Beyond("gap", product, max(asked), most, "day")
+    if _more(total := before + sum(wanted.values()), limits.total):
+        yield Beyond("total", product, total, limits.total, unit)
+    gaps = [later - earlier for earlier, later in pairwise(sorted(wanted))]
+    if gaps and _more(limits.least_gap, min(gaps)):
+        yield Beyond("gap", product, min(gaps), limits.least_gap, "day")
+    if gaps and _more(max(gaps), limits.most_gap):
+        yield Beyond("gap", product, max(gaps), limits.most_gap, "day")
+    if _more(span := max(wanted) - min(wanted), limits.course):
+        yield Beyond("duration", product, span, limits.course, "day")
 
 
 def _longest_course(given: dict[float, float]) -> float:

@@ -23,6 +23,7 @@ from cellsim.explorer.webassembly import exported, imported_functions, object_co
 from cellsim.likelihood.formulation import objective_of
 from cellsim.posterior.approximation import Approximation
 from cellsim.predictions.measures import Area, DaysBelow, InRange, Value
+from cellsim.predictions.trust_region import beyond_given
 from cellsim.solver.integration import Doses, integrate
 
 # absorption, a condition on a state, one on time, an event on time, a function that WebAssembly has not
@@ -194,6 +195,30 @@ def test_what_plans_share_is_computed_once_and_alike(whole: Explorer) -> None:
         assert np.array_equal(np.array(shared[name], float), np.array(values, float)), name
 
 
+def test_a_page_knows_what_was_given(whole: Explorer) -> None:
+    """Witness: the trust region of sweeps, on random plans of both products."""
+    random = np.random.default_rng(5)
+    plans = [
+        Schedule.every(
+            float(random.choice([3.0, 7.0, 40.0])), cells=float(random.choice([4e7, 5e7, 9e7])),
+            doses=int(random.integers(1, 9)), product=str(random.choice(["rfib", "ucmsc"])),
+        )
+        for _ in range(30)
+    ]  # fmt: skip
+    script = """
+    const page = await cellsim.ready;
+    return %s.map((doses) => cellsim.beyondGiven(doses, page.model).map(({ what, product, value, limit }) => [what, product, value, limit]));
+    """
+    with opened(whole.html) as tab:
+        found = tab.ask(script % _asked(plans))
+    kinds = set()
+    for plan, here in zip(plans, found, strict=True):
+        there = beyond_given(plan, whole.case.history, whole.case, 200.0)
+        assert here == [[each.what, each.product, each.value, each.limit] for each in there]
+        kinds |= {each.what for each in there}
+    assert {"dose", "gap", "total", "duration", "last day"} <= kinds
+
+
 def test_a_page_needs_nothing_beside_it(whole: Explorer, tmp_path: Path) -> None:
     """No request but for the file itself; nothing in it points elsewhere, and its policy would forbid it."""
     with opened(whole.html) as tab:
@@ -259,7 +284,7 @@ def test_a_page_is_moved_by_keys_and_names_all_it_has(whole: Explorer) -> None:
     assert after["before"] == "In all rfib: 6 doses, 3e8 cells."
     assert after["total"] == "In all rfib: 7 doses, 3.5e8 cells." and after["doses"] == 7
     # a dose more than was given: extrapolation, said in words too
-    assert "3.5e8 cells of rfib in all, 3e8 cells were given" in after["beyond"]
+    assert "3.5e8 cells of rfib in all (given: 3e8 cells)" in after["beyond"]
     assert "P(better than as given)" in after["cards"] and "prior-driven" in after["cards"]
 
 
@@ -304,7 +329,7 @@ def test_a_module_exports_its_kernels_and_refuses_what_needs_a_linker() -> None:
 
 def test_what_a_page_cannot_do_is_refused_in_words() -> None:
     fit = small_fit()
-    with pytest.raises(CellsimError, match="an objective has none"):
+    with pytest.raises(CellsimError, match="an objective has no draws"):
         explore(fit.objective)
     with pytest.raises(CellsimError, match=r"(?s)draws.*until"):
         explore(fit, draws=0, until=-1.0)
@@ -314,6 +339,43 @@ def test_what_a_page_cannot_do_is_refused_in_words() -> None:
 
 class _Strange(Value):
     pass
+
+
+def test_a_case_without_anything_to_give_is_refused() -> None:
+    case = tiny_case("x = 10; x' = -k*x; k = 1", {"y": "x"}, [("y", 1.0, 4.0)], {"k": 1.0})
+    draws = np.zeros((4, 0))
+    with pytest.raises(CellsimError, match="nothing to move"):
+        contents_of(objective_of(case), (draws, draws), [Value()], Schedule(), Schedule(), 10.0)
+
+
+def test_a_case_in_which_nothing_was_given_begins_with_nothing_and_a_notebook_shows_it() -> None:
+    """Witness: exp(-k t) without a dose, and twice that with one of 10 at the start; shown inside a frame, as a notebook does."""
+    case = tiny_case(
+        "x = 10; x' = -k*x; k = 0.1",
+        {"y": "x"},
+        [("y", 1.0, 9.0)],
+        {"k": ("log-normal", -2.3, 0.5)},
+        tables={"products.tsv": "productId\tname\tsource\tstate\tunit\ndrug\ta drug\t\tx\tmg\n"},
+    )
+    objective = objective_of(case)
+    draws = np.zeros((5, 1))
+    contents = contents_of(objective, (draws, draws), [Value()], Schedule(), Schedule(), 20.0)
+    approximation = Approximation("laplace")
+    html = page_of(case, "", contents, approximation)
+    shown = Explorer(case, "", html, 5, approximation, contents)._repr_html_()
+    script = """
+    const inside = document.querySelector("iframe").contentWindow, page = await inside.cellsim.ready;
+    const last = (doses) => inside.cellsim.numbersOf(inside.cellsim.solved(page.posterior, doses), page.model)[0][4];
+    return [page.rows.length, page.doses.length, last([]), last([{ day: 0, product: "drug", amount: 10, duration: 0 }])];
+    """
+    with opened(f"<!doctype html><title>notebook</title><body>{shown}</body>") as tab:
+        tab.ask(
+            "while (!document.querySelector('iframe').contentWindow.cellsim) await new Promise((go) => setTimeout(go, 20))"
+        )
+        rows, doses, alone, given = tab.ask(script)
+    assert (rows, doses) == (0, 0)
+    exact = 10 * np.exp(-np.exp(-2.3) * 20)
+    assert [alone, given] == pytest.approx([exact, 2 * exact], rel=1e-5)
 
 
 def test_events_that_wait_for_states_are_refused_by_name() -> None:
