@@ -1,4 +1,4 @@
-"""The command line: ``cellsim list | new | convert | check | simulate | calibrate | identify | profile | sample | compare | robustness | sweep | plan | report``.
+"""The command line: ``cellsim list | new | convert | check | simulate | calibrate | identify | profile | sample | compare | robustness | sweep | optimise | plan | report``.
 
 Results go to standard output or to ``--out``; complaints and progress bars to standard error. Exit status: 0 when
 done, 1 when something is wrong with what was asked about, 2 when the command was written wrongly, 130 when it was
@@ -12,7 +12,7 @@ from __future__ import annotations
 import argparse
 import sys
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from cellsim.case.case import Case
     from cellsim.comparison.comparison import Comparison
     from cellsim.comparison.robustness_table import Robustness
-    from cellsim.dosing.schedule import Schedule
+    from cellsim.design.optimum import Optimum
     from cellsim.identifiability.profiles import Profiles
     from cellsim.model.model import Model
     from cellsim.posterior.calibration import Calibration
@@ -118,7 +118,7 @@ def _plain_warnings() -> Iterator[None]:
 def _can_be_written(options: argparse.Namespace) -> None:
     """Refuse a place that nothing can be written to before hours of work, not after."""
     problems = []
-    for name in ("out", "figure"):
+    for name in ("out", "figure", "front"):
         # a report makes its own folder
         if options.run is _report or not (place := getattr(options, name, None)):
             continue
@@ -146,6 +146,7 @@ def _doing() -> dict[str, Doing]:
         "compare": _compare,
         "robustness": _robustness,
         "sweep": _sweep,
+        "optimise": _optimise,
         "plan": _plan_visits,
         "explore": _explore,
         "report": _report,
@@ -432,33 +433,46 @@ def _robustness(options: argparse.Namespace) -> int:
 
 
 def _sweep(options: argparse.Namespace) -> int:
-    from cellsim.predictions.sweeps import sweep
+    from cellsim.cli.planning import figure_of_sweep, swept
 
-    source = _source(options)
-    case = source.case
-    plans = {"as given": case.schedule} if case.schedule.count else {}
-    plans |= _plans(options, case)
-    last_visits = [visit.latest for visit in case.visits]
-    last_doses = [each.end for plan in plans.values() for each in plan.infusions]
-    until = options.until if options.until is not None else max([*last_visits, *last_doses, 1.0])
-    background = None if options.no_background else "case"
-    result = sweep(source, plans, until=until, draws=options.draws, seed=options.seed, background=background)
+    result = swept(options, _named_source(options))
     if options.out:
         _write(result.table().to_csv(index=False, lineterminator="\n"), options.out)
     if options.figure:
-        _draw("sweep", result, options.figure)
+        _draw(figure_of_sweep(result), result, options.figure)
     print(result.report())
     return _status(result)
+
+
+def _optimise(options: argparse.Namespace) -> int:
+    from cellsim.cli.planning import optimised
+
+    result = optimised(options, _named_source(options))
+    for place, table in ((options.out, result.table), (options.front, result.front)):
+        if place:
+            _write(table().to_csv(index=False, lineterminator="\n"), place)
+    print(result.report())
+    return _status(result)
+
+
+def _named_source(options: argparse.Namespace) -> Callable[[str], Calibration | Posterior]:
+    """A posterior or a calibration from each of the sources that a command names."""
+    named = tuple(options.source)
+
+    def source_of(name: str) -> Calibration | Posterior:
+        options.source = name
+        try:
+            return _source(options)
+        finally:
+            options.source = named
+
+    return source_of
 
 
 def _plan_visits(options: argparse.Namespace) -> None:
     from cellsim.cli.next_visit import planned
 
-    def source_of(name: str) -> Calibration | Posterior:
-        options.source = name
-        return _source(options)
-
-    result = planned(options, tuple(options.source), source_of)
+    result = planned(options, tuple(options.source), _named_source(options))
     if options.out:
         _write(result.table().to_csv(index=False, lineterminator="\n"), options.out)
     if options.figure:
@@ -480,46 +494,6 @@ def _explore(options: argparse.Namespace) -> int:
     )
     print(made)
     return _status(source)
-
-
-def _plans(options: argparse.Namespace, case: Case) -> dict[str, Schedule]:
-    """The plans asked for, from a table or from the simple options."""
-    from cellsim.dosing.schedule import Schedule
-    from cellsim.predictions.plan_tables import plans_from_table
-
-    found = {}
-    if options.plans:
-        found = plans_from_table(
-            options.plans,
-            case,
-            product=options.product,
-            amount_unit=options.amount_unit,
-            time_unit=options.time_unit,
-        )
-    simple = {"--every": options.every, "--cells": options.cells, "--doses": options.doses}
-    given = [name for name, value in simple.items() if value is not None]
-    if not given and (options.product is None or options.plans):
-        return found
-    missing = [name for name in simple if name not in given]
-    if missing:
-        raise CellsimError(
-            f"a plan of equal doses needs --every, --cells and --doses; {', '.join(missing)} missing."
-        )
-    product = options.product
-    if product is None:
-        used = {each.product for each in case.schedule.infusions}
-        if len(used) != 1:
-            raise CellsimError(f"say which product is meant with --product: {', '.join(sorted(used))}.")
-        [product] = used
-    plan = Schedule.every(
-        options.every,
-        cells=options.cells,
-        doses=options.doses,
-        product=product,
-        products=case.products,
-        day_zero=case.day_zero,
-    )
-    return {**found, f"every {options.every:g} days, {product}": plan}
 
 
 def _report(options: argparse.Namespace) -> int:
@@ -614,7 +588,7 @@ def _case_or_model(source: str) -> tuple[Case | None, Model]:
     return None, load_model(source)
 
 
-def _status(found: Calibration | Posterior | Profiles | Comparison | Robustness | Sweep) -> int:
+def _status(found: Calibration | Posterior | Profiles | Comparison | Robustness | Optimum | Sweep) -> int:
     """130 when an interrupt made it shorter than asked for."""
     return 130 if found.interrupted else 0
 

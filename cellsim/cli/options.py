@@ -5,11 +5,14 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable, Mapping
 
+from cellsim.cli.planning import optimise_options, sweep_options
+
 __all__ = ["Doing", "parser_of"]
 
 Doing = Callable[[argparse.Namespace], int | None]
 
 _CASE = "name of a shipped case, its folder, or its problem.yaml"
+_SOURCES = f"a posterior saved as .nc; a calibration saved as JSON; or {_CASE}, which is calibrated first; several are averaged by evidence"
 
 
 def parser_of(doing: Mapping[str, Doing]) -> argparse.ArgumentParser:
@@ -240,41 +243,20 @@ def parser_of(doing: Mapping[str, Doing]) -> argparse.ArgumentParser:
     _out(robust, "FILE", "table as CSV")
 
     sweep = _add(commands, "sweep", doing, "compare schedules with what was given; prints the answer")
-    sweep.add_argument(
-        "source",
-        help=f"a posterior saved as .nc; a calibration saved as JSON; or {_CASE}, which is calibrated first",
-    )
-    sweep.add_argument(
-        "--plans", metavar="FILE", help="table of doses with a column 'plan' that names the schedule"
-    )
-    sweep.add_argument(
-        "--no-background",
-        action="store_true",
-        help="plans do without the case's background products (default: every plan keeps them)",
-    )
-    sweep.add_argument("--every", type=float, metavar="DAYS", help="one plan: equal doses at this interval")
-    sweep.add_argument(
-        "--cells",
-        type=float,
-        metavar="N",
-        help="of each of these doses, in the product's unit (cells, mg, ...)",
-    )
-    sweep.add_argument("--doses", type=int, metavar="N", help="how many")
-    sweep.add_argument(
-        "--product",
-        metavar="NAME",
-        help="of which product (default: as given); in --plans, of doses whose row names none",
-    )
+    sweep.add_argument("source", nargs="+", help=f"{_SOURCES}; with --parameter, a model (.ant, .xml)")
+    sweep_options(sweep)
     _units(sweep)
-    sweep.add_argument(
-        "--until", type=float, metavar="DAY", help="last day (default: that of the last visit)"
-    )
-    sweep.add_argument("--variant", help="for a case: row of its model space (default: the case's default)")
-    _starts(sweep, 8)
-    _draws(sweep, 400)
-    _seed(sweep)
+    _of_plans(sweep, 400)
     sweep.add_argument("--figure", metavar="FILE", help="draw the comparison too (.png, .svg, .pdf)")
     _out(sweep, "FILE", "the numbers as CSV too")
+
+    optimise = _add(
+        commands, "optimise", doing, "find the best plans under a clinic's rules; prints the answer"
+    )
+    optimise.add_argument("source", nargs="+", help=_SOURCES)
+    optimise_options(optimise)
+    _of_plans(optimise, 500)
+    _out(optimise, "FILE", "the plans as CSV too")
 
     plan = _add(
         commands,
@@ -393,6 +375,16 @@ def _predictions(command: argparse.ArgumentParser) -> None:
         help="an analyte on a day (ESR@400), or the area under a quantity of the model (its name), of the course as "
         "given; may be given several times",
     )
+
+
+def _of_plans(command: argparse.ArgumentParser, draws: int) -> None:
+    command.add_argument(
+        "--until", type=float, metavar="DAY", help="last day (default: that of the last visit or dose)"
+    )
+    command.add_argument("--variant", help="for a case: row of its model space (default: the case's default)")
+    _starts(command, 8)
+    _draws(command, draws)
+    _seed(command)
 
 
 def _units(command: argparse.ArgumentParser) -> None:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from cellsim.plots.estimates import parameters, profile
     from cellsim.plots.fits import fit, prior_predictive, residuals
     from cellsim.plots.states import drives, persistence
+    from cellsim.plots.sweep_grids import heat_map, tornado
     from cellsim.plots.sweeps import contrast, sweep
     from cellsim.predictions.bands import Bands, bands
 
@@ -32,6 +33,7 @@ __all__ = [
     "drives",
     "evidence",
     "fit",
+    "heat_map",
     "next_visit",
     "pair",
     "parameters",
@@ -43,6 +45,7 @@ __all__ = [
     "residuals",
     "robustness",
     "sweep",
+    "tornado",
     "trace",
     "variants",
 ]
@@ -55,6 +58,7 @@ __getattr__, __dir__ = lazy_names(
         "drives": "plots.states",
         "evidence": "plots.comparisons",
         "fit": "plots.fits",
+        "heat_map": "plots.sweep_grids",
         "next_visit": "plots.design",
         "pair": "plots.draws",
         "parameters": "plots.estimates",
@@ -66,6 +70,7 @@ __getattr__, __dir__ = lazy_names(
         "residuals": "plots.fits",
         "robustness": "plots.comparisons",
         "sweep": "plots.sweeps",
+        "tornado": "plots.sweep_grids",
         "trace": "plots.draws",
         "variants": "plots.comparisons",
     },
