@@ -125,6 +125,36 @@ MUTATIONS = (
          "            return 0.0 if default is None else default\n        try:", "petab/test_tables.py::test_an_empty_cell_is_never_zero"),
     ),
     *_of(
+        "cellsim/estimation/courses.py",
+        ("a state that a condition sets keeps its old derivative", "self.dy[k] = 0.0 if value.slope is None else value.slope[0]",
+         "pass", "estimation/test_problems.py"),
+        ("an event that was met before a period is asked anew", "self.before = self._triggers()", "self.before = None",
+         "estimation/test_problems.py"),
+        ("constants stay between the conditions of PEtab 1", "        if period.anew:", "        if False:", "estimation/test_problems.py"),
+        ("a period ends after what happens at its end", "float(np.nextafter(end, -np.inf))", "float(end)", "estimation/test_problems.py"),
+    ),
+    *_of(
+        "cellsim/estimation/problem.py",
+        ("the prior is counted twice", "return prior + self.log_likelihood(", "return 2 * prior + self.log_likelihood(",
+         "estimation/test_problems.py"),
+    ),
+    *_of(
+        "cellsim/estimation/scoring.py",
+        ("log10 noise is read as that of natural logarithms", 'base = _LN10 if one.about.scale == "log10" else 1.0', "base = 1.0",
+         "estimation/test_problems.py"),
+        ("a gradient forgets the spread", "(2 * fall * residual**2 / 2 - 1.0)[:, None] * by_spread", "0.0 * by_spread",
+         "estimation/test_problems.py"),
+    ),
+    *_of(
+        "cellsim/petab/version_1.py",
+        ("a prior on a log10 scale is read as one on a natural one", '_LN10 if scale == "log10" else 1.0', "1.0",
+         "estimation/test_problems.py"),
+    ),
+    *_of(
+        "cellsim/petab/folder.py",
+        ("files outside the folder are read", "        if depth < 0:", "        if depth < -99:", "estimation/test_problems.py"),
+    ),
+    *_of(
         "cellsim/petab/doses_read.py",
         ("a dose of PEtab misses its scale", "names[0] if names else target, amount * scale))",
          "names[0] if names else target, amount))", "petab/test_petab.py"),
