@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from cellsim.posterior.calibration import Calibration
     from cellsim.posterior.posterior import Posterior
-    from cellsim.report.page import Rows
+    from cellsim.report.page import RowsPage
     from cellsim.report.report_summary import Approximated
     from cellsim.report.steps import Job
 
@@ -118,13 +118,13 @@ _SHORT = {
 }
 
 
-def mechanism_table(source: Approximated, rows: Rows) -> str:
+def mechanism_table(source: Approximated, rows: RowsPage) -> str:
     """The parameters of the mechanism about which most was learned, in words: before, after, and whose number that is.
 
     Parameters
     ----------
     source : Calibration or Posterior
-    rows : Rows
+    rows : RowsPage
         Of its table.
     """
     import pandas as pd

@@ -20,7 +20,7 @@ from cellsim.results import number
 if TYPE_CHECKING:
     from cellsim.comparison.comparison import Comparison
     from cellsim.comparison.robustness_table import Robustness
-    from cellsim.report.page import Rows
+    from cellsim.report.page import RowsPage
     from cellsim.report.steps import Job
 
 __all__ = ["by_names", "change_words", "changes", "compared_words", "variants_compared"]
@@ -186,7 +186,7 @@ def compared_words(found: Comparison) -> list[str]:
     return said
 
 
-def _mechanisms(job: Job, found: Comparison, rows: Rows) -> str:
+def _mechanisms(job: Job, found: Comparison, rows: RowsPage) -> str:
     """One row a mechanism: what it says, its odds, and the main outcome as given."""
     import pandas as pd
 
@@ -222,7 +222,7 @@ def outcome_text(outcome: Any, value: float) -> str:
     return f"{value:.0f}" if outcome.measure == "days below" else number(value)
 
 
-def _evidences(named: Comparison, rows: Rows) -> str:
+def _evidences(named: Comparison, rows: RowsPage) -> str:
     frame = named.table()
     shown = frame[[each for each in _COLUMNS if not frame[each].isna().all()]].round(3)
     for each in _TENTHS:
@@ -377,7 +377,7 @@ def changes(job: Job) -> tuple[str, str, str]:
     )
 
 
-def _conclusions(found: Robustness, rows: Rows) -> str:
+def _conclusions(found: Robustness, rows: RowsPage) -> str:
     import pandas as pd
 
     asked = found.questions()

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from cellsim.case.case import Case
 
-__all__ = ["ReportFolder", "Rows", "copy_case", "page"]
+__all__ = ["ReportFolder", "RowsPage", "copy_case", "page"]
 
 
 def page(
@@ -64,7 +64,7 @@ DPI = 150
 
 
 @dataclass(frozen=True)
-class Rows:
+class RowsPage:
     """A table as a page of its own, each row with a place to link to.
 
     Attributes
@@ -116,7 +116,7 @@ class ReportFolder:
         """A table in full precision, so that it reads back equal."""
         return self.put(name, frame.to_csv(index=False, lineterminator="\n"))
 
-    def rows(self, name: str, frame: pd.DataFrame, title: str, *, draws: Sequence[str] = ()) -> Rows:
+    def rows(self, name: str, frame: pd.DataFrame, title: str, *, draws: Sequence[str] = ()) -> RowsPage:
         """A table in full precision, and beside it a page of its rows that the numbers of the report link to.
 
         Parameters
@@ -139,7 +139,7 @@ class ReportFolder:
         for k in range(len(frame)):
             body = body.replace('<tr><th scope="row">', f'<tr id="r{k + 1}"><th scope="row">', 1)
         whole = f'<section id="rows"><h1>{escape(typeset(title))}</h1><p>{said}</p>{body}</section>'
-        return Rows(
+        return RowsPage(
             self.put(
                 f"{name}.html",
                 page(title, title, [("rows", title, whole)], contents=False),

@@ -23,7 +23,7 @@ from cellsim.report.products import (
 if TYPE_CHECKING:
     from cellsim.case.outcomes import Outcome, ReportQuestion
     from cellsim.predictions.sweep_result import Sweep
-    from cellsim.report.page import Rows
+    from cellsim.report.page import RowsPage
     from cellsim.report.steps import Job
 
 __all__ = [
@@ -42,14 +42,14 @@ __all__ = [
 # ---- rows and draws ---------------------------------------------------------------------------------------
 
 
-def plan_rows(job: Job, name: str) -> Rows:
+def plan_rows(job: Job, name: str) -> RowsPage:
     """Every measure of every plan under one variant, as a page of rows with its draws beside it."""
     title = f"Every measure of every plan, mechanism “{job.called(name)}”"
     table = job.sweeps[name].table()
     return job.output.rows(f"tables/{file_name(name)}_what_if", table, title, draws=job.drawn_from(name))
 
 
-def contrast_rows(job: Job, name: str) -> Rows:
+def contrast_rows(job: Job, name: str) -> RowsPage:
     """Every pair of plans under one variant, likewise."""
     title = f"Every pair of plans, mechanism “{job.called(name)}”: the first minus the second"
     table = job.sweeps[name].contrasts()
