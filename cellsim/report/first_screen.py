@@ -85,9 +85,7 @@ def _who(job: Job) -> str:
         about = next((each for each in case.variants if each.id == job.main), None)
         meaning = f": {about.meaning}" if about is not None and about.meaning else ""
         others = len(job.variants) - 1
-        more = (
-            f" {others} other{'s' * (others != 1)} {'are' if others != 1 else 'is'} compared with it below."
-        )
+        more = f" {others} other{'s' * (others != 1)} {'are' if others != 1 else 'is'} compared with it."
         lines.append(
             (
                 "Mechanism",

@@ -97,11 +97,14 @@ details > :not(summary) { margin-left: .9rem; }
   /* one sheet: the figure takes what the words leave */
   .first .beside, .first .picture, .first figure { display: flex; flex-direction: column; }
   .first .beside { height: 271mm; }
-  .first .picture, .first figure, .first figure .wide { flex: 1 1 0; min-height: 0; margin: 0; }
+  .first .picture, .first figure, .first figure .wide { flex: 1 1 auto; margin: 0; }
   /* out of the flow, where no letter can be pushed onto the next sheet */
-  .first figure .wide { position: relative; min-height: 35mm; }
+  .first figure .wide { position: relative; min-height: 45mm; }
   .first figure img { position: absolute; inset: 0; width: 100%; height: 100%; max-height: none; object-fit: contain; }
-  .first dl.who { font-size: 8.6pt; }
+  .first table { table-layout: fixed; font-size: 7.2pt; line-height: 1.25; }
+  .first thead th:first-child { width: 21%; }
+  .first td small, .first th small { font-size: 6.8pt; }
+  .first dl.who { font-size: 8.4pt; margin: .2rem 0; }
   .first .stacked tbody th { min-width: 6.5rem; }
 .verdict { font-size: 11pt; margin: .4rem 0; }
   .first .label { font-size: 8.6pt; padding: .25rem .6rem; margin: .3rem 0; }
