@@ -8,7 +8,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-from browser import ask, browser
+from browser import opened, program
 
 __all__ = ["A4_PIXELS", "as_printed", "by_sheet", "measured", "printed"]
 
@@ -32,7 +32,10 @@ for (const wide of %s) {
       // what moves sideways inside its own frame is not in the way
       const moves = each.parentElement.closest('.wide, pre');
       const inside = moves && frame.contentWindow.getComputedStyle(moves).overflowX === 'auto';
-      const hidden = each.closest('.skip') || box.right < 0 || box.width === 0;
+      // what is for readers of the page by ear takes no room
+      const head = each.closest('thead');
+      const unseen = head && frame.contentWindow.getComputedStyle(head).clipPath !== 'none';
+      const hidden = unseen || each.closest('.skip') || box.right < 0 || box.width === 0;
       if (box.right > width + 1 && !inside && !hidden)
         out.push(each.tagName + ' ' + each.className + ': ' + each.textContent.slice(0, 60));
     }
@@ -43,13 +46,15 @@ return told;
 """
 
 
-def measured(html: str, widths: tuple[int, ...], folder: Path) -> list[dict[str, Any]]:
+def measured(html: str, widths: tuple[int, ...]) -> list[dict[str, Any]]:
     """A page laid out at several widths, folded and opened: how wide it came out, and what sticks out of it.
 
     Frames are used because a browser's own window has a least width.
     """
     script = _MEASURE % (json.dumps(html).replace("</", "<\\/"), list(widths))
-    return ask("<!doctype html><html><head></head><body></body></html>", script, folder)
+    with opened("<!doctype html><html><head></head><body></body></html>") as tab:
+        found: list[dict[str, Any]] = tab.ask(script)
+    return found
 
 
 def as_printed(html: str) -> str:
@@ -61,7 +66,7 @@ def printed(page: Path, folder: Path) -> bytes:
     """A page as PDF."""
     place = folder / f"{page.stem}.pdf"
     command = [
-        browser(), "--headless=new", "--no-sandbox", "--disable-gpu", "--no-first-run",
+        program(), "--headless=new", "--no-sandbox", "--disable-gpu", "--no-first-run",
         f"--user-data-dir={folder / 'profile'}", "--no-pdf-header-footer", f"--print-to-pdf={place}", page.as_uri(),
     ]  # fmt: skip
     made = subprocess.run(command, capture_output=True, text=True, timeout=240, check=False)

@@ -274,7 +274,7 @@ def _of_questions(
         problems.append(
             Problem(
                 what="which variant it is cannot be asked of one.",
-                remedy="Give several: {'V0': ..., 'V2': ...}.",
+                remedy="Give several, each by its name.",
             )
         )
     for name, given, example in (

@@ -157,6 +157,6 @@ def meant(header: str, known: Mapping[str, str]) -> str:
     plain = re.sub(r"[^a-z]", "", header.lower())
     turned = next((each for each in known if len(plain) > 2 and sorted(each) == sorted(plain)), "")
     close = [turned] if turned else get_close_matches(plain, known, n=1, cutoff=0.8)
-    # a short word is near to many: dat is date, and CRP is nothing
+    # a short word is near to many: dat is date, and an analyte is nothing
     near = close and (turned or len(close[0]) >= _LETTERS or close[0].startswith(plain))
     return close[0] if near else ""

@@ -308,10 +308,10 @@ def test_numbers_have_one_style() -> None:
 # ---- as a browser lays it out -----------------------------------------------------------------------------
 
 
-def test_nothing_sticks_out_of_a_screen(job: Job, html: str, tmp_path: Path) -> None:
+def test_nothing_sticks_out_of_a_screen(job: Job, html: str) -> None:
     """Witness: Chromium, on a phone, a tablet and a desk, with everything folded and everything opened."""
     for page in (html, (job.output.folder / "tables/V2_what_if.html").read_text(encoding="utf-8")):
-        for each in measured(page, WIDTHS, tmp_path):
+        for each in measured(page, WIDTHS):
             assert each["scrolls"] <= each["seen"] <= each["width"] and not each["out"], each
 
 
@@ -324,7 +324,7 @@ def test_paper_cuts_no_table(job: Job, html: str, tmp_path: Path) -> None:
     assert all(len(each) == 1 for each in tables)
     # the figure of the first sheet is not pushed under the second's letters
     assert by_sheet(pdf, "Figure")[1][0] == tables[0] == {0}
-    for each in measured(as_printed(html), (A4_PIXELS,), tmp_path):
+    for each in measured(as_printed(html), (A4_PIXELS,)):
         assert each["scrolls"] <= each["seen"] and not each["out"], each
 
 
@@ -340,7 +340,7 @@ def test_a_cut_table_would_be_seen(tmp_path: Path) -> None:
     long.write_text(f"<!doctype html><html lang='en'><body><table>{rows}</table></body></html>")
     sheets, [lies] = by_sheet(printed(long, tmp_path))
     assert sheets > 1 and len(lies) == sheets
-    assert [bool(each["out"]) for each in measured(wide, (400, 1000), tmp_path)] == [
+    assert [bool(each["out"]) for each in measured(wide, (400, 1000))] == [
         True,
         True,
         False,
