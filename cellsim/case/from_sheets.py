@@ -6,9 +6,9 @@ somebody has looked. Nothing is left out without a word.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -125,8 +125,9 @@ def new_case(
     else:
         zero = None
         read, given = _sheets(values, doses, body)
+    zero = zero or _zero(read, given, day_zero)
     title = identifiers([name or (target.name if target is not None else "case")])[0]
-    texts = NewTables(read, given, model, title, zero or _zero(read, given, day_zero)).texts()
+    texts = NewTables(read, given, model, title, zero).texts()
     if said := [
         f"{name}: {size:g} {unit}"
         for name, size, unit in (("weight", weight, "kg"), ("height", height, "cm"))
@@ -141,7 +142,8 @@ def new_case(
             write_whole(target / file, text)
         case = load_case(target)
     # no table of the case holds what was guessed about the sheets themselves
-    return replace(case, _noted=(*case._noted, *read.doubts, *(given.doubts if given is not None else ())))
+    told = (*read.doubts, *(given.doubts if given is not None else ()), *_other_zero(read, zero))
+    return replace(case, _noted=(*case._noted, *told))
 
 
 def _sheets(values: Any, doses: Any, body: Body) -> tuple[LabTable, DoseSheet | None]:
@@ -170,6 +172,20 @@ def _as_date(said: date | str) -> date:
         raise CaseError(f"day_zero: {error}.") from None
 
 
+def _other_zero(table: LabTable, zero: date | None) -> Iterator[Problem]:
+    """A doubt of the days of a sheet that are counted from another date than those of the case."""
+    for when, day, cell in table.dated_days[:1] if zero is not None else ():
+        theirs = when.date() - timedelta(days=round(day))
+        if theirs != zero:
+            yield Problem(
+                what=f"{cell.place}: day {day:g} stands beside {when.date()}, so day 0 is {theirs} in this sheet; here it is {zero}.",
+                remedy=f"Give --day-zero {theirs} (day_zero) to count days as the sheet does.",
+                file=table.file,
+                row=cell.row,
+                severity="doubt",
+            )
+
+
 def _zero(table: LabTable, doses: DoseSheet | None, said: date | str | None) -> date | None:
     """The date of day 0: as said, of the first dose, of the first visit; None where nothing is dated."""
     if said is not None:
@@ -179,8 +195,9 @@ def _zero(table: LabTable, doses: DoseSheet | None, said: date | str | None) -> 
     whens = [each.when for each in table.visits] + [each.when for each in (doses.doses if doses else ())]
     counted = any(isinstance(each, float) for each in whens)
     if dated and counted:
+        day = next(each for each in table.visits if each.when is not None)
         raise CaseError(
-            "some doses or visits are given by date and others by day, and nothing says which date is day 0. "
-            "Give day_zero (--day-zero), or write dates everywhere."
+            f"some doses or visits are given by date and others by day ({table.file}, {day.cell.place} is "
+            f"{day.cell.text}), and nothing says which date is day 0. Give day_zero (--day-zero), or write dates everywhere."
         )
     return min(dated) if dated else None

@@ -211,6 +211,11 @@ class CellReader:
             return None, None
         return low, high
 
+    def limit(self, cell: Cell) -> float | None:
+        """One reference limit; None for an empty cell, and for a word that says there is none."""
+        nothing = cell.text.lower() in _NOTHING or cell.text.lower() in _PERHAPS_NOTHING
+        return None if not cell.text or nothing else self.number(cell)
+
     def when(self, cell: Cell, *, day: bool) -> datetime | float | None:
         """A date, or a study day; None for an empty cell and where it cannot be read."""
         value = cell.value

@@ -49,8 +49,12 @@ _TIMES = {
     "h": 1 / 24,
     "hour": 1 / 24,
     "hours": 1 / 24,
+    "hr": 1 / 24,
+    "hrs": 1 / 24,
     "min": 1 / 1440,
     "minutes": 1 / 1440,
+    "mins": 1 / 1440,
+    "minute": 1 / 1440,
 }
 _SOURCES = {
     "autologous": "autologous",

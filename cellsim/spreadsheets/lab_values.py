@@ -48,6 +48,8 @@ class LabTable:
         In the order of the sheet.
     doubts : tuple of Problem
         What was guessed, each with its cell.
+    dated_days : tuple of (datetime, float, Cell)
+        Study days that stand beside a date.
     """
 
     file: str
@@ -55,6 +57,7 @@ class LabTable:
     visits: tuple[LabVisit, ...]
     values: tuple[LabValue, ...]
     doubts: tuple[Problem, ...]
+    dated_days: tuple[tuple[datetime, float, Cell], ...] = ()
 
 
 def _letters(cell: Cell) -> str:
@@ -155,6 +158,7 @@ def lab_table(sheet: Sheet) -> LabTable:
         tuple(reader.visits),
         tuple(reader.values),
         tuple(reader.all_told()),
+        tuple(reader.days),
     )
 
 
@@ -177,9 +181,9 @@ def _limits(
     """Both reference limits of an analyte from the cells of its range, low and high; and the cell of the first."""
     low, high = reader.limits(cells["range"], unit) if "range" in cells else (None, None)
     if "low" in cells and cells["low"].value is not None:
-        low = reader.number(cells["low"])
+        low = reader.limit(cells["low"])
     if "high" in cells and cells["high"].value is not None:
-        high = reader.number(cells["high"])
+        high = reader.limit(cells["high"])
     at = next((cells[kind] for kind in ("low", "high", "range") if kind in cells and cells[kind].text), None)
     if at is not None and low is not None and high is not None and not low < high:
         what = f"the lower limit {low:g} is not below the upper one, {high:g}."

@@ -4,8 +4,10 @@ from datetime import datetime
 from pathlib import Path
 
 import openpyxl
+import pandas as pd
 import pytest
 
+import cellsim as cs
 from cellsim.errors import CaseError
 from cellsim.spreadsheets.doses import dose_sheet
 from cellsim.spreadsheets.lab_values import lab_table
@@ -151,3 +153,22 @@ def test_exchanged_sheets_are_told_and_the_level_of_a_drug_is_no_dose(tmp_path):
     with pytest.raises(CaseError, match=r"B1: 'product' is a column of doses.*exchanged"):
         lab_table(read_sheet(DOCS / "treatment.csv"))
     assert [each.value for each in table(tmp_path, "day,drug (mg/L)\n0,<0.1\n7,12\n").values] == [0.1, 12.0]
+
+
+def test_days_counted_from_another_date_are_doubted():
+    lab = pd.DataFrame({"date": ["2023-01-30", "2023-02-27"], "day": [0, 28], "CRP (mg/L)": [12.0, 3.0]})
+    given = pd.DataFrame({"date": ["2023-02-02"], "product": "drug", "dose (mg)": [100.0]})
+    said = [str(each) for each in cs.new_case(lab, given, name="p").check()]
+    assert any(
+        "B2: day 0 stands beside 2023-01-30" in each and "--day-zero 2023-01-30" in each for each in said
+    )
+    told = cs.new_case(lab, given, name="p", day_zero="2023-01-30")
+    assert [each.nominal for each in told.visits] == [0.0, 28.0] and [each.day for each in told.timeline] == [
+        3.0
+    ]
+    assert not any("stands beside" in str(each) for each in told.check())
+
+
+def test_a_dash_for_a_limit_is_none(tmp_path):
+    found = table(tmp_path, "analyte,day,value,unit,lower,upper\nCRP,0,12,mg/L,-,5\nCRP,7,3,mg/L,n/a,5\n")
+    assert (found.analytes[0].low, found.analytes[0].high, found.doubts) == (None, 5.0, ())
