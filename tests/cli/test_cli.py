@@ -188,7 +188,7 @@ def test_compare_writes_petab_select_files_and_reads_them(
     folder: Path, tmp_path: Path, capsys: Captured
 ) -> None:
     out = tmp_path / "selection"
-    words = ["compare", str(folder), "--starts", "1", "--variant", "V0", "--no-left-out"]
+    words = ["compare", str(folder), "--starts", "1", "--variant", "V0", "--no-left-out", "--effective", "50"]
     assert main([*words, "--petab-select", str(out)]) == 0
     assert {each.name for each in out.iterdir()} == {
         "petab_select_problem.yaml",
