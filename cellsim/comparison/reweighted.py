@@ -91,11 +91,6 @@ class Reweighted:
         return self.pareto_k < LARGEST_SHAPE
 
     @property
-    def reliable(self) -> bool:
-        """Whether so many draws are enough for weights so uneven: k below 1 - 1 / log10(n), which is 0.57 of 200 (Vehtari et al. 2024)."""
-        return self.trusted and self.pareto_k < 1 - 1 / np.log10(max(self.log_weights.size, 2))
-
-    @property
     def approximation(self) -> Approximation:
         """What its numbers rest on."""
         own = () if self.trusted else (f"weights of these draws are uneven (Pareto k {self.pareto_k:.2f})",)

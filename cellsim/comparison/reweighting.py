@@ -48,8 +48,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Exact", "Reweighting"]
 
-# draws that are weighted, and those of them that are moved
-_DRAWS, _MOVED = 400, 200
+# draws that are weighted, or moved and weighted
+_DRAWS = 400
 # they are taken by weights raised to this power: tails of one posterior are the middle of another
 _TEMPER = 0.5
 # prior standard deviations beyond which a held value is taken for that far
@@ -331,13 +331,11 @@ class Reweighting:
 
     @cached_property
     def _chosen(self) -> tuple[Array, Array, Array]:
-        """Draws that are moved, their ln weights, and ln of the posterior there, their own days held."""
-        random = np.random.default_rng(1)
-        kept, logs = np.arange(len(self.thetas)), self.log_weights
-        if kept.size > _MOVED:
-            kept, logs = systematic(0.5 * logs, _MOVED, random), 0.5 * logs
-        thetas = self.thetas[kept]
-        return thetas, logs[kept], joint(self.objective, thetas)
+        """Draws that are moved, their ln weights, and ln of the posterior there, their own days held.
+
+        All of them: a day that the rows left out had ruled out is known by draws of little weight alone.
+        """
+        return self.thetas, self.log_weights, joint(self.objective, self.thetas)
 
     @cached_property
     def _lines(self) -> list[Line | None]:

@@ -180,6 +180,9 @@ def test_a_row_of_a_bent_case_left_out_is_predicted_as_quadrature_does(
         assert isinstance(weighted, Reweighting)
         standing = weighted._standing(rest)
         assert abs(evidence.log_evidence - standing.log_evidence - exact) > 1 and not standing.trusted
+        # beside an evidence that is not trusted itself they would tell nothing more, and its k is told
+        doubtful = left_out(fit, replace(evidence, pareto_k=0.9), weighted, "visit", f"v{k}", [k])
+        assert doubtful.how != "fresh draws" and doubtful.shape > 0.5
 
 
 @pytest.mark.parametrize("k", [0, 1])
