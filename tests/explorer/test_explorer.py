@@ -157,8 +157,13 @@ def whole() -> Explorer:
     return explore(small_fit(), until=200.0, draws=DRAWS, seed=3)
 
 
-def test_numbers_of_a_page_are_those_of_a_sweep(whole: Explorer) -> None:
-    """Witness: `cs.sweep` with the same draws, of every measure and for the prior too; it finds days below by integration."""
+def test_numbers_of_a_page_are_those_of_a_sweep(whole: Explorer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Witness: `cs.sweep` with the same draws, of every measure and for the prior too; it finds days below by integration.
+
+    A sweep steps more coarsely than the engine does by default and a page does: here it steps as these.
+    """
+    monkeypatch.setattr("cellsim.predictions.predictor._RTOL", 1e-6)
+    monkeypatch.setattr("cellsim.predictions.predictor._PEAK_SHARE", 1e-4)
     script = """
     const page = await cellsim.ready, [doses] = %s, out = {};
     for (const which of ["posterior", "prior"])
