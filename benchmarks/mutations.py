@@ -319,10 +319,13 @@ MUTATIONS = (
     ),
     # ---- answers ------------------------------------------------------------------------------------------
     *_of(
-        "cellsim/predictions/measures.py",
-        ("days below are days above", "below = sp.Lt(", "below = sp.Gt(", "predictions/test_measures.py::test_days_below_a_level_miss_no_stay_however_short"),
+        "cellsim/predictions/chances.py",
         ("the chance of being in range counts what is under it", "np.asarray(ndtr(over) - ndtr(under))", "np.asarray(ndtr(over))",
          "predictions/test_measures.py"),
+    ),
+    *_of(
+        "cellsim/predictions/measures.py",
+        ("days below are days above", "below = sp.Lt(", "below = sp.Gt(", "predictions/test_measures.py::test_days_below_a_level_miss_no_stay_however_short"),
         ("an area begins before day 0", "self.areas[name][:, last] - self.areas[name][:, first]", "self.areas[name][:, last]",
          "predictions/test_sweeps.py::test_measures_have_their_closed_forms"),
     ),
