@@ -122,7 +122,7 @@ def optimise(
     >>> case = cs.load_case("sjogren_rfib")
     >>> fit = cs.calibrate(case, starts=1)
     >>> found = cs.optimise(fit, until=260, draws=8, product="rfib", cells=5e7, doses=[2, 4], interval=[14, 28])
-    >>> len(found.candidates), found.certificate()["complete"].all()
+    >>> len(found.candidates), found.complete
     (4, True)
     """
     rules = rules_given(rules, keywords)
