@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 __all__ = ["learned", "mechanism_table"]
 
 # parameters of the mechanism that stand open; the others are folded
-_MOST_SHOWN = 10
+_MOST_SHOWN = 8
 
 
 def learned(job: Job) -> tuple[str, str, str]:

@@ -311,7 +311,7 @@ def sample_effect_words(found: Robustness | None) -> list[str]:
 
 
 # alterations that are named beside a conclusion; of more, only the number is told
-_NAMED = 3
+_NAMED = 2
 
 
 def changes(job: Job) -> tuple[str, str, str]:
@@ -387,10 +387,12 @@ def _conclusions(found: Robustness, rows: RowsPage) -> str:
         lines.append(
             {
                 "Conclusion": Shown(f"{one.says[:1].upper()}{one.says[1:]}", one.question),
-                "Number": Shown(f"{number(one.value)} {one.unit}"),
-                "Turns at": Shown(number(one.threshold)),
+                "Number": Shown(_measured(one.value, one.unit)),
+                "Turns at": Shown(_measured(one.threshold, one.unit)),
                 "Lowest and highest": Shown(
-                    f"{number(one.lowest)} to {number(one.highest)}" if one.asked else "–"
+                    f"{_measured(one.lowest, one.unit)}; {_measured(one.highest, one.unit)}"
+                    if one.asked
+                    else "–"
                 ),
                 "Changed by": Shown(f"{one.changes} of {one.asked}" if one.asked else "not asked", names),
             }
