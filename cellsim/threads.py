@@ -5,13 +5,15 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import AbstractContextManager
+from functools import cache
 from queue import Empty, Queue
 from threading import Event
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from cellsim.streams import progress_bar
 
-__all__ = ["CORES", "StoppedError", "as_they_end", "finished_in_threads", "in_threads", "on_all_cores"]
+__all__ = ["CORES", "StoppedError", "as_they_end", "finished_in_threads", "in_threads", "on_all_cores", "one_thread_of_blas"]
 
 Thing = TypeVar("Thing")
 Done = TypeVar("Done")
@@ -120,8 +122,19 @@ def on_all_cores(work: Callable[[Thing], Done], things: Iterable[Thing]) -> list
     >>> on_all_cores(abs, [1, -2])
     [1, 2]
     """
-    from threadpoolctl import threadpool_limits
-
     # a linear algebra of as many threads again in each of ours takes turns with itself: nearly twice the time
-    with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(CORES) as pool:
+    with one_thread_of_blas(), ThreadPoolExecutor(CORES) as pool:
         return list(pool.map(work, things))
+
+
+def one_thread_of_blas() -> AbstractContextManager[Any]:
+    """Linear algebra by one thread for as long as the context lasts."""
+    return _controller().limit(limits=1, user_api="blas")
+
+
+@cache
+def _controller() -> Any:
+    """The libraries there are, looked up once: that takes milliseconds."""
+    from threadpoolctl import ThreadpoolController
+
+    return ThreadpoolController()

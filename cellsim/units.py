@@ -45,6 +45,8 @@ _DEFINITIONS = (
     "cell = [cell_count] = _ = item",
     "U = [arbitrary_unit] = _ = AU",
     "IU = [international_unit]",
+    "RU = [relative_unit]",
+    "copy = 1 = _ = copies",
     "litre = 1e-3 * metre ** 3 = L = l = liter",
     "minute = 60 * second = min",
     "hour = 3600 * second = h = hr",
@@ -81,7 +83,7 @@ _DEFINITIONS = (
     "ppm = 1e-6",
     "ppb = 1e-9",
     "mmHg = 133.322387415 * pascal",
-    "dimensionless_number = 1 = _ = dimensionless = fraction = ratio",
+    "dimensionless_number = 1 = _ = dimensionless = fraction = ratio = index",
 )
 _WORDS = {
     "metre": "length",
@@ -91,6 +93,7 @@ _WORDS = {
     "cell": "cells",
     "U": "arbitrary units of an assay",
     "IU": "international units",
+    "RU": "relative units of an assay",
 }
 # what laboratories and UCUM call the units and powers of ten above
 _SPELT = {

@@ -279,7 +279,7 @@ def _of_questions(
         )
     for name, given, example in (
         ("parameter", parameter, "'k'"),
-        ("prediction", prediction, "('ESR', 400)"),
+        ("prediction", prediction, "('analyte', 400)"),
     ):
         if (name in questions) != (given is not None):
             problems.append(
@@ -308,7 +308,7 @@ def _of_questions(
         ):
             problems.append(
                 Problem(
-                    what=f"prediction = {prediction!r}: an analyte and a day are needed, like ('ESR', 400)."
+                    what=f"prediction = {prediction!r}: an analyte and a day are needed, like ('analyte', 400)."
                 )
             )
         elif prediction[0] not in known:

@@ -27,7 +27,7 @@ from cellsim.posterior.conditional_draws import PAIRS, Conditional, Draw, Guess
 from cellsim.posterior.inner_parameters import split_of
 from cellsim.posterior.weighted_draws import Weighted
 from cellsim.streams import progress_bar
-from cellsim.threads import on_all_cores
+from cellsim.threads import on_all_cores, one_thread_of_blas
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -78,10 +78,8 @@ def collapsed_draws(
     CutShortError
         If interrupted before there is anything to keep.
     """
-    from threadpoolctl import threadpool_limits
-
     # small matrices: more threads than one take turns with those of the simulations
-    with threadpool_limits(1, user_api="blas"):
+    with one_thread_of_blas():
         return _collapsed_draws(density, normal, modes, effective, budget, seed, progress)
 
 
