@@ -13,7 +13,15 @@ from typing import Any, TypeVar
 
 from cellsim.streams import progress_bar
 
-__all__ = ["CORES", "StoppedError", "as_they_end", "finished_in_threads", "in_threads", "on_all_cores", "one_thread_of_blas"]
+__all__ = [
+    "CORES",
+    "StoppedError",
+    "as_they_end",
+    "finished_in_threads",
+    "in_threads",
+    "on_all_cores",
+    "one_thread_of_blas",
+]
 
 Thing = TypeVar("Thing")
 Done = TypeVar("Done")

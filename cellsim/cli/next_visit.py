@@ -88,7 +88,9 @@ def _prediction(text: str) -> tuple[str, float]:
     try:
         return name, float(day)
     except ValueError:
-        raise CellsimError(f"--prediction {text}: an analyte and its day are needed, like ANALYTE@400.") from None
+        raise CellsimError(
+            f"--prediction {text}: an analyte and its day are needed, like ANALYTE@400."
+        ) from None
 
 
 def _cost(text: str) -> tuple[str, float]:
