@@ -330,7 +330,7 @@ MUTATIONS = (
          "predictions/test_sweeps.py::test_measures_have_their_closed_forms"),
     ),
     *_of(
-        "cellsim/predictions/learned.py",
+        "cellsim/sweeps/learned.py",
         ("an interval has the level of one side", "[(1 - level) / 2, 0.5, (1 + level) / 2]", "[1 - level, 0.5, level]",
          "predictions/test_measures.py::test_an_interval_leaves_half_of_the_rest_on_either_side"),
         ("contraction is of sds, not of variances", "1 - after.var() / before.var()", "1 - after.std() / before.std()",

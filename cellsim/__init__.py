@@ -30,10 +30,10 @@ if TYPE_CHECKING:
     from cellsim.posterior.calibration import Calibration
     from cellsim.posterior.fitting import calibrate
     from cellsim.posterior.posterior import Posterior, sample
-    from cellsim.predictions.sweep_result import Sweep
-    from cellsim.predictions.sweeps import sweep
     from cellsim.solver.simulation import simulate
     from cellsim.solver.trajectory import Trajectory
+    from cellsim.sweeps.sweep_result import Sweep
+    from cellsim.sweeps.sweeps import sweep
 
 __version__ = "0.2.0"
 
@@ -50,7 +50,7 @@ _HOME_OF = {
     "Profiles": "identifiability.profiles",
     "Robustness": "comparison.robustness_table",
     "Schedule": "dosing.schedule",
-    "Sweep": "predictions.sweep_result",
+    "Sweep": "sweeps.sweep_result",
     "Trajectory": "solver.trajectory",
     "VisitPlan": "design.visit_table",
     "calibrate": "posterior.fitting",
@@ -67,7 +67,7 @@ _HOME_OF = {
     "robustness": "comparison.robustness_analysis",
     "sample": "posterior.posterior",
     "simulate": "solver.simulation",
-    "sweep": "predictions.sweeps",
+    "sweep": "sweeps.sweeps",
 }
 _MODULES = ("errors", "plots")
 

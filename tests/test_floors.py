@@ -20,6 +20,7 @@ LEVELS = (
     ("posterior",),
     ("estimation",),
     ("predictions",),
+    ("sweeps",),
     ("identifiability",),
     ("comparison",),
     ("design",),
@@ -29,7 +30,7 @@ LEVELS = (
     ("cli",),
 )
 LEVEL_OF = {folder: level for level, folders in enumerate(LEVELS) for folder in folders}
-CROWD = 20
+CROWD = 18
 SOURCES = sorted(path for path in PACKAGE.rglob("*.py") if path != PACKAGE / "__init__.py")
 
 

@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from benchmarks.honesty.patients import Watched
 from benchmarks.honesty.ranks import position
 from cellsim.likelihood.objective import Objective
+from cellsim.posterior.approximation import smoothed_weights
 from cellsim.posterior.convergence import converged
 from cellsim.posterior.fitting import optima
 from cellsim.posterior.laplace import Mixture
-from cellsim.posterior.pareto import smoothed_weights
 from cellsim.posterior.sampler import Run, explored
 
 Array = NDArray[np.float64]

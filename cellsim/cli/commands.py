@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from cellsim.model.model import Model
     from cellsim.posterior.calibration import Calibration
     from cellsim.posterior.posterior import Posterior
-    from cellsim.predictions.sweep_result import Sweep
+    from cellsim.sweeps.sweep_result import Sweep
 
 __all__ = ["main"]
 

@@ -156,7 +156,7 @@ def swept(options: argparse.Namespace, source_of: Callable[[str], Any]) -> Any:
     source_of : callable
         A posterior or a calibration from what the command line names.
     """
-    from cellsim.predictions.sweeps import sweep
+    from cellsim.sweeps.sweeps import sweep
 
     parameters = dict(_parameter(each) for each in options.parameter or ())
     shared: dict[str, Any] = {"measures": options.measure, "draws": options.draws, "seed": options.seed}
@@ -206,7 +206,7 @@ def figure_of_sweep(result: Any) -> str:
 def _of_model(options: argparse.Namespace, parameters: dict[str, Any], shared: dict[str, Any]) -> Any:
     from cellsim.dosing.schedule import Schedule
     from cellsim.model.model import load_model
-    from cellsim.predictions.sweeps import sweep
+    from cellsim.sweeps.sweeps import sweep
 
     if not parameters or options.until is None or options.plans:
         raise CellsimError(

@@ -15,7 +15,7 @@ from cellsim.comparison.reweighting import Reweighted
 from cellsim.comparison.variant_roles import VariantRoles
 from cellsim.likelihood.objective import Objective
 from cellsim.predictions.measures import Area
-from cellsim.predictions.sweeps import sweep
+from cellsim.sweeps.sweeps import sweep
 
 __all__ = ["Conclusion", "Question", "questions"]
 

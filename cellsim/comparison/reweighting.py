@@ -32,8 +32,8 @@ from cellsim.comparison.reweighted import FINITE, RTOL, Reweighted
 from cellsim.errors import CalibrationError
 from cellsim.likelihood.marginal_days import WithoutDays
 from cellsim.likelihood.observations import score_rows
+from cellsim.posterior.approximation import smoothed_weights
 from cellsim.posterior.collapsed_proposal import systematic
-from cellsim.posterior.pareto import smoothed_weights
 from cellsim.threads import on_all_cores
 
 if TYPE_CHECKING:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from cellsim.dosing.schedule import Schedule
     from cellsim.likelihood.objective import Objective
     from cellsim.predictions.measures import Runs
-    from cellsim.predictions.sweep_running import Source
+    from cellsim.predictions.predictor import Source
 
     Array = NDArray[np.float64]
 

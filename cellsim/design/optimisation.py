@@ -14,9 +14,6 @@ from cellsim.design.racing import Contender, race, rounds_of
 from cellsim.errors import CellsimError, Problem, did_you_mean, is_finite_number, unusable
 from cellsim.likelihood.compatibility import objective_given
 from cellsim.posterior.approximation import approximation_of, together
-from cellsim.predictions.averaged_sweep import weighting_of
-from cellsim.predictions.decisions import place_of
-from cellsim.predictions.learned import effective_draws
 from cellsim.predictions.measures import (
     AllInRange,
     Area,
@@ -29,8 +26,11 @@ from cellsim.predictions.measures import (
 )
 from cellsim.predictions.own_measures import Formula, measures_given
 from cellsim.predictions.predictor import Sample, draws_at_once
-from cellsim.predictions.sweep_running import Asking, Settled, measured, settled
-from cellsim.predictions.trust_region import beyond_given
+from cellsim.sweeps.averaged_sweep import weighting_of
+from cellsim.sweeps.decisions import place_of
+from cellsim.sweeps.learned import effective_draws
+from cellsim.sweeps.sweep_running import Asking, Settled, measured, settled
+from cellsim.sweeps.trust_region import beyond_given
 
 if TYPE_CHECKING:
     from os import PathLike

@@ -13,9 +13,9 @@ from cellsim.design.clinic_rules import Candidate, ClinicRules
 from cellsim.design.racing import Raced, compared
 from cellsim.dosing.schedule import Schedule
 from cellsim.posterior.approximation import Approximation
-from cellsim.predictions.decisions import beats
-from cellsim.predictions.trust_region import Beyond
 from cellsim.results import number
+from cellsim.sweeps.decisions import beats
+from cellsim.sweeps.trust_region import Beyond
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -16,9 +16,9 @@ from cellsim.explorer.questions import Questions, questions_of
 from cellsim.explorer.webassembly import BrowserKernels, browser_kernels
 from cellsim.predictions.measures import Measure
 from cellsim.predictions.predictor import with_areas
-from cellsim.predictions.trust_region import last_day_seen, limits_of
 from cellsim.solver.conditions import turnings
 from cellsim.solver.integration import PEAK_SHARE, UNSEEN
+from cellsim.sweeps.trust_region import last_day_seen, limits_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -214,7 +214,7 @@ def _resolved(schedule: Schedule, kernels: Kernels, model: Model) -> list[Conten
 
 
 def _familiar(case: Case, history: Schedule) -> Content:
-    """What the patient was given: a plan beyond it is extrapolation (see `cellsim.predictions.trust_region`)."""
+    """What the patient was given: a plan beyond it is extrapolation (see `cellsim.sweeps.trust_region`)."""
     products = dict.fromkeys(each.product for each in case.timeline)
     limits = {name: found for name in products if (found := limits_of(case, name)) is not None}
     smallest = {name: min(each.cells for each in case.timeline if each.product == name) for name in limits}

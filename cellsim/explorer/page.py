@@ -26,7 +26,7 @@ from cellsim.predictions.plans import background_given, history_given, last_day_
 
 if TYPE_CHECKING:
     from cellsim.case.case import Case
-    from cellsim.predictions.sweeps import Source
+    from cellsim.predictions.predictor import Source
 
 __all__ = ["Explorer", "explore", "page_of"]
 

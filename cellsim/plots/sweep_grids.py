@@ -20,12 +20,12 @@ from cellsim.plots.style import (
     panels,
     unit_text,
 )
-from cellsim.predictions.decisions import place_asked
-from cellsim.predictions.parameter_tables import ParameterSweep
+from cellsim.sweeps.decisions import place_asked
+from cellsim.sweeps.parameter_tables import ParameterSweep
 
 if TYPE_CHECKING:
     from cellsim.predictions.measures import Asked
-    from cellsim.predictions.sweep_result import Sweep
+    from cellsim.sweeps.sweep_result import Sweep
 
 __all__ = ["heat_map", "tornado"]
 
@@ -161,7 +161,7 @@ def tornado(
     result : ParameterSweep
         With ``design="one at a time"``.
     measure, quantity, schedule : str, optional
-        As for :meth:`cellsim.predictions.parameter_tables.ParameterSweep.tornado`.
+        As for :meth:`cellsim.sweeps.parameter_tables.ParameterSweep.tornado`.
     ax : Axes, optional
     **bar
         To ``barh``.

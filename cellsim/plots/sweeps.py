@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from cellsim.case.case import Case
     from cellsim.dosing.schedule import Schedule
     from cellsim.predictions.measures import Asked
-    from cellsim.predictions.sweep_result import Sweep
+    from cellsim.sweeps.sweep_result import Sweep
 
 __all__ = ["contrast", "course_text", "default_course", "default_measures_shown", "schedule_text", "sweep"]
 

@@ -9,11 +9,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cellsim.likelihood.objective import Objective
-from cellsim.posterior.approximation import LARGEST_SHAPE
+from cellsim.posterior.approximation import LARGEST_SHAPE, pareto_shape
 from cellsim.posterior.calibration import Start
 from cellsim.posterior.curvature import spread_by_slopes
 from cellsim.posterior.laplace import Mixture, Mode
-from cellsim.posterior.pareto import pareto_shape
 from cellsim.results import difference
 from cellsim.threads import CORES
 

@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy.special import logsumexp
 
-from cellsim.posterior.approximation import LARGEST_SHAPE
+from cellsim.posterior.approximation import LARGEST_SHAPE, smoothed_weights
 from cellsim.posterior.collapsed_proposal import systematic
-from cellsim.posterior.pareto import smoothed_weights
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

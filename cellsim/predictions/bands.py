@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from cellsim.dosing.schedule import Schedule
     from cellsim.posterior.calibration import Calibration
-    from cellsim.predictions.sweep_running import Source
+    from cellsim.predictions.predictor import Source
 
     Array = NDArray[np.float64]
 

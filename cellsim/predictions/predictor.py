@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
@@ -16,12 +16,13 @@ if TYPE_CHECKING:
     import sympy as sp
     from numpy.typing import NDArray
 
+    from cellsim.case.case import Case
     from cellsim.likelihood.objective import Objective
     from cellsim.model.model import Model
 
     Array = NDArray[np.float64]
 
-__all__ = ["Sample", "Simulated", "draws_at_once", "with_areas"]
+__all__ = ["Sample", "Simulated", "Source", "draws_at_once", "with_areas"]
 
 # hours after a dose that a daily grid would miss: where what follows it at once has its top
 _AFTER_DOSE = np.array([1.0, 2.0, 4.0, 6.0, 9.0, 12.0, 18.0, 36.0]) / 24
@@ -35,6 +36,25 @@ _DRAWS_A_THREAD = 16
 def draws_at_once() -> int:
     """How many draws are simulated together on this machine."""
     return _DRAWS_A_THREAD * (os.cpu_count() or 1)
+
+
+class Source(Protocol):
+    """What a sweep asks of the thing it draws from; a Calibration and a Posterior answer."""
+
+    @property
+    def case(self) -> Case:
+        """Whose doses and reference ranges."""
+
+    @property
+    def objective(self) -> Objective:
+        """What the draws are parameters of."""
+
+    @property
+    def variant(self) -> str:
+        """The mechanism's id."""
+
+    def draws(self, n: int, *, seed: int) -> Array:
+        """Prior-whitened parameters, shape (n, n_parameters)."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     from cellsim.case.case import Case
     from cellsim.case.outcomes import Outcome
     from cellsim.predictions.measures import Asked
-    from cellsim.predictions.sweep_result import Sweep
     from cellsim.report.steps import Job
+    from cellsim.sweeps.sweep_result import Sweep
 
 __all__ = ["first_screen", "verdict_sentence"]
 

@@ -10,17 +10,17 @@ import numpy as np
 
 from cellsim.dosing.infusions import amounts_text
 from cellsim.plots.style import unit_text
-from cellsim.predictions.learned import beside_prior
 from cellsim.report.report_summary import listed, records, signed
 from cellsim.results import DATA_DRIVEN, PRIOR_DRIVEN, UNTOUCHED, verdict
+from cellsim.sweeps.learned import beside_prior
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from cellsim.case.case import Case
     from cellsim.case.outcomes import Outcome, ReportQuestion
-    from cellsim.predictions.sweep_result import Sweep
     from cellsim.report.report_summary import Approximated
+    from cellsim.sweeps.sweep_result import Sweep
 
 __all__ = [
     "across_variants",

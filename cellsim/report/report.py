@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from cellsim.identifiability.profiles import Profiles
     from cellsim.posterior.calibration import Calibration
     from cellsim.posterior.posterior import Posterior
-    from cellsim.predictions.sweep_result import Sweep
+    from cellsim.sweeps.sweep_result import Sweep
 
 __all__ = ["Report", "write_report"]
 

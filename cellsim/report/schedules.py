@@ -22,9 +22,9 @@ from cellsim.report.products import (
 
 if TYPE_CHECKING:
     from cellsim.case.outcomes import Outcome, ReportQuestion
-    from cellsim.predictions.sweep_result import Sweep
     from cellsim.report.page import RowsPage
     from cellsim.report.steps import Job
+    from cellsim.sweeps.sweep_result import Sweep
 
 __all__ = [
     "across",

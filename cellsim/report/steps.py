@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from cellsim.identifiability.profiles import Profiles
     from cellsim.posterior.calibration import Calibration
     from cellsim.posterior.posterior import Posterior
-    from cellsim.predictions.sweep_result import Sweep
+    from cellsim.sweeps.sweep_result import Sweep
 
 __all__ = ["FEWEST_EFFECTIVE", "LONG", "Job", "ReportStep"]
 
@@ -193,7 +193,7 @@ class Job:
 
     def ask(self, name: str) -> None:
         """The schedules under one variant, written at once."""
-        from cellsim.predictions.sweeps import sweep
+        from cellsim.sweeps.sweeps import sweep
 
         if not self.plans or name not in self.fits:
             return

@@ -23,8 +23,8 @@ from cellsim.explorer.webassembly import exported, imported_functions, object_co
 from cellsim.likelihood.formulation import objective_of
 from cellsim.posterior.approximation import Approximation
 from cellsim.predictions.measures import Area, DaysBelow, InRange, Value
-from cellsim.predictions.trust_region import beyond_given
 from cellsim.solver.integration import Doses, integrate
+from cellsim.sweeps.trust_region import beyond_given
 
 # absorption, a condition on a state, one on time, an event on time, a function that WebAssembly has not
 MODEL = """

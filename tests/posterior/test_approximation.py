@@ -27,10 +27,10 @@ from cellsim.dosing.schedule import Schedule
 from cellsim.errors import ApproximationWarning, CalibrationError, CellsimError
 from cellsim.posterior.approximation import Approximation, together
 from cellsim.predictions.bands import bands
-from cellsim.predictions.learned import beside_prior
 from cellsim.predictions.measures import Area, DaysBelow, Value
 from cellsim.predictions.predictions import predictions_of
 from cellsim.results import difference
+from cellsim.sweeps.learned import beside_prior
 
 mpl.use("Agg")
 

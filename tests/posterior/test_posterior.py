@@ -25,11 +25,11 @@ from cellsim.errors import CalibrationError, CellsimError
 from cellsim.likelihood.formulation import objective_of
 from cellsim.likelihood.replicates import score
 from cellsim.posterior import sampler as sampling
+from cellsim.posterior.approximation import smoothed_weights
 from cellsim.posterior.calibration import Calibration
 from cellsim.posterior.convergence import arviz, converged, doubts_of, newer_arviz
 from cellsim.posterior.fitting import calibrate
 from cellsim.posterior.nuts import Preconditioner, geometric_mean, preconditioner_between, run_chains
-from cellsim.posterior.pareto import smoothed_weights
 from cellsim.posterior.posterior import Posterior, sample
 from cellsim.posterior.sampler import Drawn, Run
 

@@ -239,8 +239,8 @@ def test_the_peak_of_what_no_step_can_follow_is_refused_and_its_values_are_not()
 
 def test_an_interval_leaves_half_of_the_rest_on_either_side() -> None:
     """Witness: scipy's normal quantiles."""
-    from cellsim.predictions.learned import summary
     from cellsim.predictions.measures import Asked
+    from cellsim.sweeps.learned import summary
 
     draws = np.random.default_rng(1).standard_normal(100_000)
     found = summary(draws, Asked("value", "x", "1"), 0.9, "")

@@ -243,7 +243,7 @@ def test_a_failed_variant_is_reported_and_costs_nothing_else(
         return made.fits[variant]
 
     monkeypatch.setattr("cellsim.posterior.fitting.calibrate", broken)
-    monkeypatch.setattr("cellsim.predictions.sweeps.sweep", lambda *_, **__: made.sweeps["V2"])
+    monkeypatch.setattr("cellsim.sweeps.sweeps.sweep", lambda *_, **__: made.sweeps["V2"])
     monkeypatch.setattr("cellsim.plots.drives", lambda *_, **__: 1 / 0)
     # of all figures the one that fails is drawn
     monkeypatch.setattr(

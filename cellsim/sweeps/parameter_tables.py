@@ -11,11 +11,11 @@ import numpy as np
 from cellsim.dosing.schedule import Schedule
 from cellsim.errors import CellsimError, did_you_mean, unusable
 from cellsim.posterior.approximation import Approximation
-from cellsim.predictions.decisions import place_asked
-from cellsim.predictions.learned import check_level, mean_error, median_error
 from cellsim.predictions.measures import Asked
-from cellsim.predictions.trust_region import Beyond
 from cellsim.results import LEVEL, number
+from cellsim.sweeps.decisions import place_asked
+from cellsim.sweeps.learned import check_level, mean_error, median_error
+from cellsim.sweeps.trust_region import Beyond
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -229,7 +229,7 @@ class ParameterSweep:
         Returns
         -------
         DataFrame
-            See :func:`cellsim.predictions.parameter_tables.indices_of`.
+            See :func:`cellsim.sweeps.parameter_tables.indices_of`.
 
         Raises
         ------

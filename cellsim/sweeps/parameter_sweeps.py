@@ -16,12 +16,12 @@ from cellsim.likelihood.compatibility import objective_given
 from cellsim.likelihood.objective import kernels_for
 from cellsim.model.model import Model
 from cellsim.posterior.approximation import Approximation, approximation_of
-from cellsim.predictions.learned import effective_draws
-from cellsim.predictions.parameter_tables import DESIGNS, ParameterSweep, sampled_points
 from cellsim.predictions.plan_tables import plans_given
 from cellsim.predictions.predictor import Sample, draws_at_once
-from cellsim.predictions.sweep_running import Asking, measured, settled
 from cellsim.solver.simulation import Values
+from cellsim.sweeps.learned import effective_draws
+from cellsim.sweeps.parameter_tables import DESIGNS, ParameterSweep, sampled_points
+from cellsim.sweeps.sweep_running import Asking, measured, settled
 
 if TYPE_CHECKING:
     import sympy as sp

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any, overload
 
 from cellsim.errors import CellsimError
 from cellsim.model.model import Model
-from cellsim.predictions.averaged_sweep import AveragedSweep, weighting_of
-from cellsim.predictions.parameter_sweeps import ask_parameters
-from cellsim.predictions.stored_sweep import ask_stored
-from cellsim.predictions.sweep_running import Asking, Source, ask
+from cellsim.predictions.predictor import Source
+from cellsim.sweeps.averaged_sweep import AveragedSweep, weighting_of
+from cellsim.sweeps.parameter_sweeps import ask_parameters
+from cellsim.sweeps.stored_sweep import ask_stored
+from cellsim.sweeps.sweep_running import Asking, ask
 
 if TYPE_CHECKING:
     from os import PathLike
@@ -20,8 +21,8 @@ if TYPE_CHECKING:
 
     from cellsim.dosing.schedule import Schedule
     from cellsim.predictions.own_measures import AnyMeasure
-    from cellsim.predictions.parameter_tables import ParameterSweep
-    from cellsim.predictions.sweep_result import Sweep
+    from cellsim.sweeps.parameter_tables import ParameterSweep
+    from cellsim.sweeps.sweep_result import Sweep
 
     Schedules = Mapping[str, Schedule] | Schedule | Iterable[Schedule] | pd.DataFrame | str | PathLike[str]
     Measures = Sequence[AnyMeasure] | Mapping[str, AnyMeasure]

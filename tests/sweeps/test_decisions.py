@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from cellsim.predictions.decisions import beats, rank, told_apart
-from cellsim.predictions.learned import effective_draws, mean_error, median_error
+from cellsim.sweeps.decisions import beats, rank, told_apart
+from cellsim.sweeps.learned import effective_draws, mean_error, median_error
 
 
 def two_plans(count: int, shift: float, sd: float, rho: float, seed: int) -> np.ndarray:

@@ -9,9 +9,9 @@ import cellsim as cs
 from cellsim.dosing.schedule import Product, Schedule
 from cellsim.errors import CellsimError, ScheduleError
 from cellsim.predictions.bands import bands
-from cellsim.predictions.learned import beside_prior
 from cellsim.predictions.measures import Area, DaysBelow, InRange, PeakLoad, Value
 from cellsim.predictions.predictions import predictions_named, predictions_of
+from cellsim.sweeps.learned import beside_prior
 
 
 @pytest.fixture(scope="module")

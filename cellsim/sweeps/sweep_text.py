@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from cellsim.predictions.measures import Asked
-    from cellsim.predictions.sweep_result import Sweep
+    from cellsim.sweeps.sweep_result import Sweep
 
 __all__ = ["report_html", "report_text"]
 

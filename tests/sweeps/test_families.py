@@ -101,7 +101,7 @@ def test_two_hundred_plans_are_one_call(drug: cs.Calibration, monkeypatch: pytes
         assert found.posterior[place, 0] == pytest.approx(exact, rel=2e-5)
     table = found.table()
     assert len(table) == 200 and table["interval (factor)"].nunique() == 5
-    monkeypatch.setattr("cellsim.predictions.sweep_running._MOST_AT_ONCE", 1)
+    monkeypatch.setattr("cellsim.sweeps.sweep_running._MOST_AT_ONCE", 1)
     assert np.array_equal(
         cs.sweep(drug, family, until=40, measures=[Area("x")], draws=16).posterior, found.posterior
     )
@@ -114,7 +114,7 @@ def test_courses_of_many_plans_fit_into_memory(drug: cs.Calibration, monkeypatch
     plans = Schedule.grid(interval=[2, 3], cells=1.0, doses=2, product="x")
     options = {"until": 9, "measures": [DaysBelow("x", 0.5), "at(y, 9)", "peak(x)"], "draws": 8}
     whole = cs.sweep(drug, plans, **options)
-    monkeypatch.setattr("cellsim.predictions.sweep_running._MOST_KEPT", 1)
+    monkeypatch.setattr("cellsim.sweeps.sweep_running._MOST_KEPT", 1)
     part = cs.sweep(drug, plans, **options)
     assert len(whole.curves) > 1 and list(part.curves) == list(whole.curves)[:1]
     assert all(np.array_equal(part.curves[name], whole.curves[name]) for name in part.curves)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from cellsim.errors import CellsimError, did_you_mean
-from cellsim.predictions.learned import difference, mean_error
+from cellsim.sweeps.learned import difference, mean_error
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -14,8 +14,6 @@ from cellsim.dosing.schedule import Schedule
 from cellsim.errors import CellsimError, Problem, ScheduleError, is_finite_number, unusable
 from cellsim.likelihood.compatibility import objective_given
 from cellsim.posterior.approximation import approximation_of
-from cellsim.predictions.decisions import beats
-from cellsim.predictions.learned import effective_draws, mean_error
 from cellsim.predictions.measures import Measure, default_measures
 from cellsim.predictions.own_measures import measures_given
 from cellsim.predictions.plan_tables import plans_given
@@ -27,9 +25,11 @@ from cellsim.predictions.plans import (
     on_background,
     plan_problems,
 )
-from cellsim.predictions.predictor import Sample, Simulated, draws_at_once
-from cellsim.predictions.sweep_result import BANDS, Sweep
-from cellsim.predictions.trust_region import Beyond, beyond_given
+from cellsim.predictions.predictor import Sample, Simulated, Source, draws_at_once
+from cellsim.sweeps.decisions import beats
+from cellsim.sweeps.learned import effective_draws, mean_error
+from cellsim.sweeps.sweep_result import BANDS, Sweep
+from cellsim.sweeps.trust_region import Beyond, beyond_given
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -44,7 +44,6 @@ __all__ = [
     "Asking",
     "Numbers",
     "Settled",
-    "Source",
     "answered",
     "ask",
     "drawing",
@@ -62,25 +61,6 @@ _FEW_PLANS = 24
 _FOLLOWED = 500
 # draws allowed for an error that is asked for, as a multiple of the first ones
 _BUDGET = 20
-
-
-class Source(Protocol):
-    """What a sweep asks of the thing it draws from; a Calibration and a Posterior answer."""
-
-    @property
-    def case(self) -> Case:
-        """Whose doses and reference ranges."""
-
-    @property
-    def objective(self) -> Objective:
-        """What the draws are parameters of."""
-
-    @property
-    def variant(self) -> str:
-        """The mechanism's id."""
-
-    def draws(self, n: int, *, seed: int) -> Array:
-        """Prior-whitened parameters, shape (n, n_parameters)."""
 
 
 @dataclass(frozen=True)

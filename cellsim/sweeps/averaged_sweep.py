@@ -12,16 +12,16 @@ import numpy as np
 
 from cellsim.errors import CellsimError, Problem, is_finite_number
 from cellsim.posterior.approximation import Approximation, together
-from cellsim.predictions.decisions import SURE, beats, place_of, rank, told_apart
-from cellsim.predictions.learned import check_level, mean_error
 from cellsim.results import LEVEL, number
+from cellsim.sweeps.decisions import SURE, beats, place_of, rank, told_apart
+from cellsim.sweeps.learned import check_level, mean_error
 
 if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
 
     from cellsim.predictions.measures import Asked
-    from cellsim.predictions.sweep_result import Sweep
+    from cellsim.sweeps.sweep_result import Sweep
 
     Array = NDArray[np.float64]
 

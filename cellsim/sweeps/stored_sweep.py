@@ -10,13 +10,13 @@ import numpy as np
 
 from cellsim.errors import CellsimError
 from cellsim.posterior.approximation import approximation_of
-from cellsim.predictions.store import Block, SweepStore, digest, shown_courses
-from cellsim.predictions.sweep_result import BANDS
-from cellsim.predictions.sweep_running import (
+from cellsim.predictions.predictor import Source
+from cellsim.sweeps.store import Block, SweepStore, digest, shown_courses
+from cellsim.sweeps.sweep_result import BANDS
+from cellsim.sweeps.sweep_running import (
     Asking,
     Numbers,
     Settled,
-    Source,
     answered,
     drawing,
     measured,
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from cellsim.likelihood.objective import Objective
-    from cellsim.predictions.sweep_result import Sweep
+    from cellsim.sweeps.sweep_result import Sweep
 
     Array = NDArray[np.float64]
 
@@ -62,7 +62,7 @@ def ask_stored(
     Raises
     ------
     CellsimError
-        See :class:`cellsim.predictions.store.SweepStore`; and for measures that no later run could compare.
+        See :class:`cellsim.sweeps.store.SweepStore`; and for measures that no later run could compare.
     """
     objective = objective_drawn(source)
     if asking.error is not None or asking.budget is not None:

@@ -12,7 +12,7 @@ import cellsim as cs
 from benchmarks.kills import killed
 from cellsim.errors import CellsimError
 from cellsim.predictions.measures import DaysBelow, InRange
-from cellsim.predictions.store import BLOCK
+from cellsim.sweeps.store import BLOCK
 
 DRAWS = 3 * BLOCK - 10
 
@@ -60,7 +60,7 @@ def test_it_says_what_a_sweep_in_memory_says(whole: Path) -> None:
 def test_asked_again_it_simulates_nothing(whole: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     before = content(whole)
     monkeypatch.setattr(
-        "cellsim.predictions.stored_sweep.measured", lambda *_, **__: pytest.fail("simulated again")
+        "cellsim.sweeps.stored_sweep.measured", lambda *_, **__: pytest.fail("simulated again")
     )
     asked(whole)
     assert content(whole) == before
@@ -112,7 +112,7 @@ def test_a_folder_of_something_else_is_left_alone(tmp_path: Path) -> None:
 def test_a_disk_that_is_full_keeps_what_is_done(
     tmp_path: Path, whole: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from cellsim.predictions import store
+    from cellsim.sweeps import store
 
     path, written = tmp_path / "sweep", []
     write = store.write_whole
@@ -134,7 +134,7 @@ def test_a_disk_that_is_full_keeps_what_is_done(
 def test_an_interrupt_leaves_whole_blocks(
     tmp_path: Path, whole: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from cellsim.predictions import stored_sweep
+    from cellsim.sweeps import stored_sweep
 
     path, made = tmp_path / "sweep", []
     measured = stored_sweep.measured

@@ -13,8 +13,11 @@ from cellsim.dosing.infusions import amount_text, amounts
 from cellsim.dosing.schedule import Schedule
 from cellsim.errors import CellsimError, did_you_mean
 from cellsim.posterior.approximation import Approximation
-from cellsim.predictions.decisions import SURE, beats, place_of, rank, ranking_frame, told_apart
-from cellsim.predictions.learned import (
+from cellsim.predictions.measures import Asked
+from cellsim.predictions.plans import amounts_by_product, delivered
+from cellsim.results import LEVEL
+from cellsim.sweeps.decisions import SURE, beats, place_of, rank, ranking_frame, told_apart
+from cellsim.sweeps.learned import (
     beside_prior,
     check_level,
     difference,
@@ -23,10 +26,7 @@ from cellsim.predictions.learned import (
     median_error,
     summary,
 )
-from cellsim.predictions.measures import Asked
-from cellsim.predictions.plans import amounts_by_product, delivered
-from cellsim.predictions.trust_region import Beyond
-from cellsim.results import LEVEL
+from cellsim.sweeps.trust_region import Beyond
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -337,13 +337,13 @@ class Sweep:
         >>> print(result.report().splitlines()[0])
         Schedules compared for sjogren_rfib, variant V2
         """
-        from cellsim.predictions.sweep_text import report_text
+        from cellsim.sweeps.sweep_text import report_text
 
         check_level(level)
         return report_text(self, level)
 
     def _repr_html_(self) -> str:
-        from cellsim.predictions.sweep_text import report_html
+        from cellsim.sweeps.sweep_text import report_html
 
         return report_html(self, self.table())
 
