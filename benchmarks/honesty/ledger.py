@@ -41,11 +41,16 @@ class Study:
     one: Callable[[int], Record]
 
 
+# tables that change what is written about a case, and no number of a study
+_WORDS = ("study.tsv", "variants.tsv", "quantities.tsv", "questions.tsv")
+
+
 def stamp_of(*objectives: Objective, settings: object) -> str:
-    """Changes with case, model, variant and what the study sets itself."""
+    """Changes with case, model, variant and what the study sets itself; not with the words about a case."""
     digest = hashlib.sha256(repr(settings).encode())
     for each in objectives:
-        digest.update(repr((sorted(each.case.files.items()), each.model.to_sbml(), each.variant)).encode())
+        files = sorted((name, text) for name, text in each.case.files.items() if name not in _WORDS)
+        digest.update(repr((files, each.model.to_sbml(), each.variant)).encode())
     return digest.hexdigest()[:12]
 
 

@@ -426,7 +426,7 @@ def test_what_is_wrong_with_a_space_is_said_all_at_once(tmp_path: Path) -> None:
     said = str(refused.value)
     for each in (
         "models.tsv, row 1: small has no parameter 'phii'. Did you mean 'phi'?",
-        "models.tsv, row 2: e 'some' is not a number.",
+        "models.tsv, row 2, column e: e 'some' is not a number.",
         "models.tsv, row 2: M says nothing about e.",
         "models.tsv, row 4: M2 belongs to other.yaml, the rows before to v1/problem.yaml.",
         "models.tsv, row 4: M2 says nothing about e.",

@@ -240,7 +240,7 @@ def test_a_spread_that_may_be_below_zero_is_refused_in_its_place() -> None:
     case = line(("normal", 0.3, 0.1))
     said = "sigma is the spread of obs_y, and its normal prior allows values below zero"
     assert any(said in str(each) for each in cs.check(case))
-    with pytest.raises(CalibrationError, match=rf"parameters.tsv, row 4: {said}"):
+    with pytest.raises(CalibrationError, match=rf"parameters.tsv, row 4, column priorDistribution: {said}"):
         cs.calibrate(case, starts=1)
 
 

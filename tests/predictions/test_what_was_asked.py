@@ -43,7 +43,7 @@ def test_values_of_a_model_that_the_case_stands_in_for_are_a_doubt() -> None:
     assert other.values["k"] == K and other.log_evidence == plain.log_evidence
     more = set(other.diagnosis["doubts"]) - set(plain.diagnosis["doubts"])
     assert more == {
-        "parameters.tsv, row 2: nominal k = 0.1, but the model says 0.3. The case's value is used."
+        "parameters.tsv, row 2, column nominalValue: nominal k = 0.1, but the model says 0.3. The case's value is used."
     }
     assert set(fitted(plain.model).diagnosis["doubts"]) == set(plain.diagnosis["doubts"])
 

@@ -65,7 +65,8 @@ def test_parameters_that_are_not_set_keep_what_each_draw_says(fit: cs.Calibratio
     )
     plain = cs.sweep(fit, ONE, until=20, measures=measures, draws=7, history=None)
     values = fit.objective.vector_of(fit.draws(7, seed=0), ["k", "s"])
-    assert found.draws[0, 0, 0] == pytest.approx(plain.posterior[0, 0], rel=1e-6)
+    # other sets are simulated beside one another, each within the tolerance of a sweep
+    assert found.draws[0, 0, 0] == pytest.approx(plain.posterior[0, 0], rel=2e-5)
     for place, k in ((1, 0.1), (2, 1.0)):
         assert found.draws[0, 0, place] == pytest.approx(3 * values[:, 1] * np.exp(-2 * k) + 1, rel=2e-5)
     tornado = found.tornado()
