@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from cellsim.posterior.posterior import Posterior
     from cellsim.report.steps import Job
 
-__all__ = ["fitted", "replicas_table", "replicas_words"]
+__all__ = ["first_weeks", "fitted", "replicas_table", "replicas_words"]
 
 # values outside their interval that stand open; the others are folded
 _MOST_OUTSIDE = 6
@@ -236,7 +236,6 @@ def _unmeasured(job: Job, fit: Calibration) -> str:
             )
         )
     if amounts_shown(case, fit.model, case.products):
-        first = min((each.day for each in case.schedule.infusions), default=0.0)
         figures += [
             job.output.draw(
                 "persistence",
@@ -250,7 +249,7 @@ def _unmeasured(job: Job, fit: Calibration) -> str:
                 f"The same around the first {dose_noun(case.schedule, case.products)}s from day 0 on.",
                 lambda: plots.persistence(
                     fit,
-                    days=(first - 7.0, first + 63.0),
+                    days=first_weeks(case),
                     posterior=posterior,
                     draws=job.draws,
                     seed=job.seed,
@@ -259,3 +258,16 @@ def _unmeasured(job: Job, fit: Calibration) -> str:
             ),
         ]
     return details("Courses that no finding measures", *figures) if figures else ""
+
+
+def first_weeks(case: Case) -> tuple[float, float]:
+    """Nine weeks from the first dose of day 0 on, and the week before it as far as the simulation goes back.
+
+    Examples
+    --------
+    >>> from cellsim.case.case import load_case
+    >>> first_weeks(load_case("cytopenia_synthetic"))
+    (-7.0, 63.0)
+    """
+    first = min((each.day for each in case.schedule.infusions), default=0.0)
+    return max(first - 7.0, case.start), first + 63.0

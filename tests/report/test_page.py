@@ -18,9 +18,11 @@ import pandas as pd
 import pytest
 from layout import A4_PIXELS, as_printed, by_sheet, measured, printed
 from patients import small_fit, small_patient
+from small_cases import tiny_case
 
 import cellsim as cs
 from cellsim.report.elements import count_words, figure, paragraphs, table, typeset
+from cellsim.report.fit import first_weeks
 from cellsim.report.overview import write_pages
 from cellsim.report.page import ReportFolder
 from cellsim.report.steps import LONG, Job
@@ -365,3 +367,16 @@ def test_a_case_without_plans_and_variants_has_its_page(tmp_path: Path) -> None:
     text = read((tmp_path / "index.html").read_text(encoding="utf-8")).text
     assert "nothing was given" in text and "No mechanism has draws yet" in text
     assert cs.load_case(case.files).patient == ""
+
+
+def test_the_first_weeks_begin_where_the_simulation_does() -> None:
+    """A case of one's own begins a day before its first visit, which may be less than a week before the first dose."""
+    case = tiny_case(
+        "x = 0; x' = -k*x; k = 0.1",
+        {"y": "x + 1"},
+        [("y", -3.0, 1.0), ("y", 20.0, 2.0)],
+        {"k": ("log-normal", -2.0, 0.5)},
+        doses=[(0.0, "x", 5.0)],
+        start=-4.0,
+    )
+    assert first_weeks(case) == (-4.0, 63.0)
