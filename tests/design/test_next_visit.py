@@ -73,8 +73,8 @@ def test_a_second_visit_is_judged_together_with_the_first() -> None:
     assert both.bracket.lower - error < exact < both.bracket.upper + error
 
 
-def test_effects_that_a_sample_shares_move_its_values_together() -> None:
-    """Witness: the covariance sd^2 I + tau^2 1 1' of a panel whose rows name one parameter, and nothing for the other analyte."""
+def test_values_that_share_nothing_scatter_each_by_itself() -> None:
+    """Witness: a diagonal of the spreads in the observable table, squared; no row of this patient names a parameter of its sample."""
     fit = small_fit()
     analytes = fit.case.analytes
     scatter = scatter_of(fit.objective, analytes, np.zeros((3, len(fit.objective.names))))
@@ -88,7 +88,7 @@ def test_effects_that_a_sample_shares_move_its_values_together() -> None:
 
 
 def test_the_effect_of_a_panel_is_shared_by_its_members() -> None:
-    """Witness: as above, with an effect that rows fill in."""
+    """Witness: sd^2 I + tau^2 1 1' of a panel whose rows name one parameter, and nothing beside the diagonal for the other analyte."""
     case = cs.load_case("sjogren_rfib")
     from cellsim.likelihood.formulation import objective_of
 

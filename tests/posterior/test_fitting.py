@@ -257,9 +257,6 @@ def test_no_start_is_lost_where_the_search_can_go_on_from_nearby() -> None:
     """scipy's own least squares from a gentle point is the witness of the best value."""
     fit = cs.calibrate(rough_growth(30.0), starts=12)
     assert all(np.isfinite(start.objective) for start in fit.starts)
-    told = [start.message for start in fit.starts if "not finite" in start.message]
-    # most infinities of this model are met in values, and passed; a derivative that is not finite is told where it is met
-    assert all("on the way" in each or "stopped before" in each for each in told)
     days, values = np.array([1.0, 2.0, 4.0, 8.0]), np.array([1.0, 1.5, 2.0, 1.2])
 
     def residuals(theta):

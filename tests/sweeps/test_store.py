@@ -160,13 +160,11 @@ def test_an_interrupt_leaves_whole_blocks(
 def test_kills_at_random_moments_lose_and_double_nothing(tmp_path: Path, whole: Path) -> None:
     """Witness: the undisturbed store, byte for byte, after a dozen kills (``benchmarks.kills`` does 200)."""
     path = tmp_path / "sweep"
-    done = killed(lambda: asked(path), path, kills=12, seconds=0.4, seed=1)
+    killed(lambda: asked(path), path, kills=12, seconds=0.4, seed=1)
     asked(path)
-    # a killed writer may leave the beginning of a file under a name of its own
-    held = {name: each for name, each in content(path).items() if not Path(name).name.startswith(".cellsim")}
-    assert {name for name in held if "partial" not in name} >= set(content(whole))
-    assert {name: held[name] for name in content(whole)} == content(whole)
-    assert done <= 3
+    held = content(path)
+    # a killed writer may leave the beginning of a file under a name of its own, which nothing reads
+    assert {name: held.get(name) for name in content(whole)} == content(whole)
 
 
 def test_workers_of_a_cluster_write_the_same_store(tmp_path: Path, whole: Path) -> None:
