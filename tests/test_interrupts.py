@@ -155,7 +155,7 @@ def test_an_interrupt_while_the_spread_is_computed_keeps_the_starts(monkeypatch:
 
 
 def test_nothing_finished_is_an_interrupt(monkeypatch: pytest.MonkeyPatch) -> None:
-    def never(objective: Any, first: Any, stop: Any) -> None:
+    def never(objective: Any, known: Any, first: Any, stop: Any) -> None:
         _thread.interrupt_main()
         stop.wait()
         raise StoppedError

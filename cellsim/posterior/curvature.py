@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     Pattern = NDArray[np.bool_]
 
 __all__ = [
+    "FEW",
     "ON_THE_WAY",
     "Curvature",
     "curvature_at",
@@ -48,10 +49,13 @@ __all__ = [
 ON_THE_WAY = 1e-4
 # so few parameters are differenced along their own axes at once, and their standard deviations wanted to three digits;
 # of more some directions are tried first, and half a percent is enough
-_FEW, _WANTED, _WANTED_OF_MANY = 12, 5e-4, 5e-3
+FEW, _WANTED, _WANTED_OF_MANY = 12, 5e-4, 5e-3
 # tolerance of the simulations and step, in standard deviations, of each closer matrix; two in a row are compared
 _CLOSER = ((1e-8, 0.04), (1e-10, 0.02), (1e-12, 0.01))
 _SOFTEST, _RANDOM = 2, 2
+# the same of the directions tried, which need not be closer than half a percent; and the step of differences from one side
+_TRIED = (1e-6, 0.04)
+_ONE_SIDED = 3e-3
 _LAST_STEPS = 3
 
 
@@ -108,12 +112,13 @@ def curvature_at(
     >>> curvature_at(objective, np.zeros(len(objective.names))).uncertain is None
     True
     """
-    rough = hessian(objective, theta, progress=progress)
+    # from one side only: of few parameters it gives no more than axes, of many some directions are tried from both sides
+    rough = hessian(objective, theta, step=_ONE_SIDED, sides=1, progress=progress)
     slopes = objective.evaluate(theta, gradient=True).jacobian
     assert slopes is not None
     axes, wanted = _axes(rough, slopes), _WANTED
     closer: Sequence[tuple[float, float]] = _CLOSER
-    if theta.size > _FEW:
+    if theta.size > FEW:
         closer, wanted = _CLOSER[:2], _WANTED_OF_MANY
         error, way = _tried(objective, theta, rough, axes, progress)
         if error <= wanted:
@@ -165,7 +170,7 @@ def _tried(
     """How wrong a standard deviation is, and where: along the softest axes, where errors weigh most, and random ways."""
     ways = np.random.default_rng(0).standard_normal((theta.size, _RANDOM))
     ways = np.column_stack([np.eye(theta.size)[:, :_SOFTEST], ways / np.linalg.norm(ways, axis=0)])
-    found = _differenced(objective, theta, axes @ ways, *_CLOSER[0], progress)
+    found = _differenced(objective, theta, axes @ ways, *_TRIED, progress)
     errors = np.linalg.norm(axes.T @ (found - matrix @ (axes @ ways)), axis=0) / 2
     worst = int(np.argmax(np.where(np.isfinite(errors), errors, np.inf)))
     return float(errors[worst]), axes @ ways[:, worst]
@@ -215,12 +220,13 @@ def hessian(
     theta: Array,
     *,
     step: float = 1e-2,
+    sides: int = 2,
     rtol: float | None = None,
     progress: bool | None = False,
 ) -> Array:
     """Second derivatives of half the objective (of -ln posterior) with respect to theta, as cheaply as can be.
 
-    J'J, and central differences of J'r with r held, made symmetric; parameters that meet in no row are moved at once.
+    J'J, and differences of J'r with r held, made symmetric; parameters that meet in no row are moved at once.
     :func:`curvature_at` judges and mends it.
 
     Parameters
@@ -229,6 +235,8 @@ def hessian(
     theta : array, shape (n,)
     step : float
         Of the differences, in units of each coordinate's own spread (with the others held).
+    sides : {1, 2}
+        To which a parameter is moved: 2 for central differences, 1 for half the work.
     rtol : float, optional
         Of the simulations; by default the objective's own for J'J, and 1e-4, or the objective's own where that is looser,
         for the differences.
@@ -256,11 +264,10 @@ def hessian(
     def change(group: list[int]) -> Array:
         move = np.zeros(theta.size)
         move[group] = steps[group]
-        up, down = (
-            objective.evaluate(theta + side * move, gradient=True, rtol=rtol).jacobian for side in (1, -1)
-        )
+        ends = [objective.evaluate(theta + side * move, gradient=True, rtol=rtol) for side in (1, -1)[:sides]]
+        up, down = ends[0].jacobian, [*ends, here][1].jacobian
         assert up is not None and down is not None
-        return np.asarray((up - down).T @ here.residuals / 2)
+        return np.asarray((up - down).T @ here.residuals / sides)
 
     changes = in_threads(change, groups, f"{objective.variant}: curvature", progress)
     return slopes.T @ slopes + symmetric(together, groups, steps, changes)

@@ -34,7 +34,7 @@ CLOSER = 1e-2
 LARGEST_LEFTOVER = 0.05
 # of a standard deviation: three digits
 LARGEST_SLOPES_ERROR = 5e-4
-_TRIED = 400
+_TRIED, _ROUGHLY = 400, 1e-3
 # of lost starts, told in one sentence
 _REASONS = 4
 
@@ -174,8 +174,9 @@ def _shape(objective: Objective, mixture: Mixture) -> float:
     Yao et al. (2018) Proc ICML 80:5581: what tells, without sampling, whether an approximation can be trusted.
     """
     draws = mixture.draws(_TRIED, seed=0)
+    # a weight need not be known to more than a thousandth
     weights = (
-        objective.log_likelihoods(draws, threads=CORES)
+        objective.log_likelihoods(draws, rtol=max(objective.rtol, _ROUGHLY), threads=CORES)
         - 0.5 * (draws**2).sum(axis=1)
         - mixture.log_density(draws)
     )

@@ -8,10 +8,13 @@ Hessian (see :mod:`cellsim.posterior.curvature`), not of J'J: with fewer rows th
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import importlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import partial
-from threading import Event
+from itertools import count
+from threading import Event, Thread
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -19,14 +22,16 @@ import numpy as np
 from cellsim.case.case import load_case
 from cellsim.case.model_checks import overridden
 from cellsim.case.siblings import fixed as held
+from cellsim.compiler.llvm import lane_width
 from cellsim.errors import CalibrationError, did_you_mean, unusable
 from cellsim.interrupts import brought_home
 from cellsim.likelihood.compatibility import case_given, other_problem
 from cellsim.likelihood.formulation import objective_of
 from cellsim.likelihood.objective import Evaluation, Objective
 from cellsim.likelihood.petab_density import at_bounds, petab_mode
+from cellsim.likelihood.priors import latin_hypercube
 from cellsim.posterior.calibration import Calibration, Start, versions
-from cellsim.posterior.curvature import ON_THE_WAY, curvature_at
+from cellsim.posterior.curvature import FEW, curvature_at
 from cellsim.posterior.diagnosis import AGREEMENT, diagnose, lost_starts
 from cellsim.posterior.laplace import Mixture, Mode
 from cellsim.threads import StoppedError, finished_in_threads
@@ -47,10 +52,17 @@ DENSITIES = ("whitened", "petab")
 # relative fall of the sum of squares at which a start ends: far below what makes two starts differ, since the
 # sum is of the order of the number of rows; only the best one is carried on to the end
 _ROUGH, _POLISHED = 1e-5, 1e-8
+# the same of the best one where there are many parameters: Newton's steps carry it to the end, their curvature being known
+_POLISHED_OF_MANY = 1e-6
 _SHORTEST = 1e-7
 # how often a start returns to where its derivative was finite, and how far around the medians a first point is looked for
 _MOST_RETURNS = 12
 _TRIED_AROUND = (0.25, 0.5, *(1.0,) * 4, *(2.0,) * 8, *(4.0,) * 8)
+# relative tolerance of the simulations of a descent: what it leaves of the sum of squares is far below what two starts differ by
+_LOOSELY = 1e-3
+# a start that comes this near, in -2 ln posterior, to an optimum that is known has found it: half of what two starts that
+# agree may differ by
+_ARRIVED = AGREEMENT / 2
 # a start that has not arrived by then wanders along a shelf; it is told as one that did not converge
 _MOST_EVALUATIONS = 400
 
@@ -239,10 +251,21 @@ def optima(
     """
     if not objective.names:
         return _settled(objective)
-    objective.evaluate(firsts[0], gradient=True)  # compiles, before threads ask for it
-    ended, interrupted = finished_in_threads(
-        partial(_descend, objective), firsts, f"{objective.variant}: starts", progress
-    )
+    with _beside(partial(importlib.import_module, "lmfit")):
+        objective.evaluate(firsts[0], gradient=True)  # compiles, before threads ask for it
+    # the first one alone, so that the others, which as a rule end where it does, need not walk to the end
+    with _beside(partial(_make_lanes, objective)):
+        ended, interrupted = finished_in_threads(
+            partial(_descend, objective, ()), firsts[:1], f"{objective.variant}: starts", progress
+        )
+    if not interrupted and len(firsts) > 1:
+        more, interrupted = finished_in_threads(
+            partial(_descend, objective, tuple(ended)),
+            firsts[1:],
+            f"{objective.variant}: further starts",
+            progress,
+        )
+        ended += more
     found_any = any(np.isfinite(each.start.objective) for each in ended)
     if interrupted and (whole or not found_any):
         raise KeyboardInterrupt
@@ -254,7 +277,7 @@ def optima(
     if not interrupted:
         best = min(ended, key=lambda each: each.start.objective)
         moved, interrupted = finished_in_threads(
-            partial(_descend, objective),
+            partial(_descend, objective, tuple(ended)),
             _probes(objective, best.theta),
             f"{objective.variant}: other sampling days",
             progress,
@@ -271,6 +294,26 @@ def optima(
         )
         modes.append(mode)
     return Optima(Mixture(tuple(modes)), how[: len(ended)], distinct[0].result, interrupted and not whole)
+
+
+@contextmanager
+def _beside(work: Callable[[], object]) -> Iterator[None]:
+    """Do on another core what is needed later and takes a second; where it fails, it says so when it is needed."""
+
+    def done() -> None:
+        with suppress(Exception):
+            work()
+
+    other = Thread(target=done, daemon=True)
+    other.start()
+    yield
+    other.join()
+
+
+def _make_lanes(objective: Objective) -> None:
+    """Machine code for many sets at once, where they can be simulated so."""
+    if not objective.kernels.system.located:
+        objective.kernels.unit(lane_width())
 
 
 def _mode(objective: Objective, mode: _Descent, highest: bool, progress: bool | None) -> Mode:
@@ -300,12 +343,9 @@ def _settled(objective: Objective) -> Optima:
 def _firsts(objective: Objective, starts: int, seed: int) -> list[Array]:
     """Where to begin: the prior medians, then a Latin hypercube over the prior, so that no corner is forgotten."""
     from scipy.special import ndtri
-    from scipy.stats import qmc
 
     size = len(objective.names)
-    if starts == 1:
-        return [np.zeros(size)]
-    shares = qmc.LatinHypercube(size, rng=np.random.default_rng(seed)).random(starts - 1)
+    shares = latin_hypercube(starts - 1, size, np.random.default_rng(seed).spawn(1)[0])
     return [np.zeros(size), *ndtri(shares)]
 
 
@@ -326,11 +366,32 @@ def _probes(objective: Objective, best: Array) -> list[Array]:
 
 @dataclass(frozen=True, eq=False)
 class _Descent:
-    """Where a start ended."""
+    """Where a start ended.
+
+    Attributes
+    ----------
+    start : Start
+    theta : array
+    result : MinimizerResult or None
+        lmfit's, where it was carried on by it.
+    height : float
+        The sum of squares as roughly simulated as on the way.
+    slopes : array or None
+        The last Jacobian on the way; None of one that was given up, or ended at an optimum that was known.
+    """
 
     start: Start
     theta: Array
-    result: MinimizerResult | None
+    result: MinimizerResult | None = None
+    height: float = np.inf
+    slopes: Array | None = None
+
+    def is_reached_from(self, theta: Array, found: Evaluation) -> bool:
+        """Whether a descent from a point would end here: it is as low but for a trifle, and near by the slopes."""
+        if self.slopes is None or not self.start.converged or not found.objective < self.height + _ARRIVED:
+            return False
+        apart = self.slopes @ (theta - self.theta)
+        return float(apart @ apart) < 4 * _ARRIVED
 
 
 def _distinct_modes(
@@ -371,34 +432,95 @@ class _RoughError(CalibrationError):
     """The derivative cannot be had where a descent has come to."""
 
 
-def _descend(objective: Objective, first: Array, stop: Event) -> _Descent:
-    """One rough Levenberg-Marquardt descent; given up when `stop` is set.
+class _KnownError(Exception):
+    """A descent has come to an optimum that is known."""
+
+
+class _Way:
+    """Residuals and slopes where a descent goes, each point simulated once: both are asked for at the points it keeps.
+
+    Parameters
+    ----------
+    objective : Objective
+    rtol : float
+        Of the simulations.
+    """
+
+    def __init__(self, objective: Objective, rtol: float) -> None:
+        self.objective, self.rtol = objective, rtol
+        self._last: tuple[Array, Evaluation] | None = None
+
+    def __reduce__(self) -> tuple[type[_Way], tuple[Objective, float]]:
+        return _Way, (self.objective, self.rtol)
+
+    def at(self, theta: Array, *, gradient: bool = False) -> Evaluation:
+        """What is there."""
+        if self._last is not None and np.array_equal(theta, self._last[0]):
+            found = self._last[1]
+            if found.jacobian is not None or not gradient:
+                return found
+        found = self.objective.evaluate(theta, gradient=gradient, rtol=self.rtol)
+        self._last = theta.copy(), found
+        return found
+
+    def sloped(self, theta: Array) -> Evaluation:
+        """The same with a derivative that is finite, or why there is none."""
+        there = self.at(theta, gradient=True)
+        found = there.jacobian
+        assert found is not None
+        if there.failure:
+            raise _RoughError(f"the simulation with derivatives failed: {there.failure}")
+        if not np.all(np.isfinite(found)):
+            lost = [self.objective.names[j] for j in np.flatnonzero(~np.isfinite(found).all(axis=0))]
+            raise _RoughError(f"the gradient is not finite with respect to {', '.join(lost[:5])}.")
+        return there
+
+    def residuals_of(self, parameters: Parameters) -> Array:
+        """For lmfit."""
+        return self.at(_theta_of(parameters)).residuals.copy()
+
+    def slopes_of(self, parameters: Parameters) -> Array:
+        """For lmfit."""
+        found = self.sloped(_theta_of(parameters)).jacobian
+        assert found is not None
+        return found
+
+
+def _descend(objective: Objective, known: Sequence[_Descent], first: Array, stop: Event) -> _Descent:
+    """One rough Levenberg-Marquardt descent; given up when `stop` is set, and ended where one of `known` ended.
 
     Where the derivative is not finite the descent goes on from the last point where it was, with a shorter reach; a first
     point that cannot be simulated is moved to where it can.
     """
     from scipy.optimize import leastsq
 
-    rtol = max(objective.rtol, ON_THE_WAY)
+    way = _Way(objective, max(objective.rtol, _LOOSELY))
     sound: dict[str, Array] = {}
     rough: dict[str, Array] = {}
+    tried = count()
 
     def residuals(theta: Array) -> Array:
         if stop.is_set():
             raise StoppedError
-        return objective.evaluate(theta, rtol=rtol).residuals
+        next(tried)
+        # MINPACK works in what it is given
+        return way.at(theta).residuals.copy()
 
     def slopes(theta: Array) -> Array:
         rough["theta"] = theta.copy()
-        jacobian = _jacobian(objective, theta, rtol)
-        sound["theta"], sound["sizes"] = theta.copy(), np.linalg.norm(jacobian, axis=0)
+        there = way.sloped(theta)
+        jacobian = there.jacobian
+        assert jacobian is not None
+        sound["theta"], sound["slopes"] = theta.copy(), jacobian.copy()
+        if any(each.is_reached_from(theta, there) for each in known):
+            raise _KnownError
         return jacobian
 
-    begun, moved = _begun(objective, first, rtol)
+    begun, moved = _begun(way, first)
     if begun is None:
-        return _Descent(Start(np.inf, 1, False, moved), first, None)
+        return _Descent(Start(np.inf, 1, False, moved), first)
     theta, spent, why = begun, 0, [moved] if moved else []
-    reach = _reach(theta, objective.evaluate(theta))
+    reach = _reach(theta, way.at(theta, gradient=True))
     for _ in range(_MOST_RETURNS):
         try:
             theta, _, work, message, status = leastsq(
@@ -411,32 +533,40 @@ def _descend(objective: Objective, first: Array, stop: Event) -> _Descent:
                 maxfev=max(_MOST_EVALUATIONS - spent, 1),
                 factor=reach,
             )
+        except _KnownError:
+            said = "It came to an optimum that another start had found."
+            return _ended(objective, sound["theta"], next(tried), True, _on_the_way(said, why))
         except _RoughError as error:
             theta = sound["theta"]
             why = [*why[:1], str(error)]
             spent += 1
-            apart = float(np.linalg.norm(sound["sizes"] * (rough["theta"] - theta)))
-            length = float(np.linalg.norm(sound["sizes"] * theta))
+            sizes = np.linalg.norm(sound["slopes"], axis=0)
+            apart = float(np.linalg.norm(sizes * (rough["theta"] - theta)))
+            length = float(np.linalg.norm(sizes * theta))
             # MINPACK's reach is in units of the point's own length, where it has one
             reach = max(apart / 4 / (length or 1.0), np.finfo(float).tiny)
             continue
-        said = " ".join(message.split())
-        told = f"{said} (on the way: {'; '.join(why)})" if why else said
-        return _ended(objective, theta, spent + int(work["nfev"]), status in (1, 2, 3, 4), told)
+        told = _on_the_way(" ".join(message.split()), why)
+        ended = _ended(objective, theta, spent + int(work["nfev"]), status in (1, 2, 3, 4), told)
+        return replace(ended, height=way.at(theta).objective, slopes=sound["slopes"])
     return _ended(objective, theta, spent, False, f"stopped before {why[-1]}")
 
 
-def _begun(objective: Objective, first: Array, rtol: float) -> tuple[Array | None, str]:
+def _on_the_way(said: str, why: Sequence[str]) -> str:
+    return f"{said} (on the way: {'; '.join(why)})" if why else said
+
+
+def _begun(way: _Way, first: Array) -> tuple[Array | None, str]:
     """The point nearest to `first`, of those tried, that can be simulated with its derivative; and why it is another one."""
 
     def wrong(theta: Array) -> str:
-        started = objective.evaluate(theta)
+        started = way.objective.evaluate(theta)
         if started.failure:
             return f"the simulation at the start failed: {started.failure}"
         if not np.isfinite(started.objective):
             return "the rows are missed by more than a number can say at the start."
         try:
-            _jacobian(objective, theta, rtol)
+            way.sloped(theta)
         except _RoughError as error:
             return f"at the start {error}"
         return ""
@@ -462,22 +592,22 @@ def _polish(objective: Objective, first: Array) -> _Descent:
     for name, value in zip(objective.names, first, strict=True):
         parameters.add(f"theta_{name}", value=float(value))
 
-    started = objective.evaluate(first)
+    way = _Way(objective, objective.rtol)
     try:
         result = lmfit.minimize(
             # lmfit keeps what it called; a lambda would hold the whole calibration back from another process
-            partial(_residuals_of, objective),
+            way.residuals_of,
             parameters,
             method="leastsq",
-            Dfun=partial(_jacobian_of, objective),
+            Dfun=way.slopes_of,
             # it would divide the spread by a chi-square that counts prior rows as data
             scale_covar=False,
             xtol=_SHORTEST,
-            ftol=_POLISHED,
-            factor=_reach(first, started),
+            ftol=_POLISHED if len(first) <= FEW else _POLISHED_OF_MANY,
+            factor=_reach(first, way.at(first)),
         )
     except CalibrationError as error:
-        return _Descent(Start(np.inf, 1, False, str(error)), first, None)
+        return _Descent(Start(np.inf, 1, False, str(error)), first)
     ended = _ended(
         objective, _theta_of(result.params), int(result.nfev), bool(result.success), str(result.message)
     )
@@ -486,26 +616,6 @@ def _polish(objective: Objective, first: Array) -> _Descent:
 
 def _theta_of(parameters: Parameters) -> Array:
     return np.array([each.value for each in parameters.values()])
-
-
-def _residuals_of(objective: Objective, parameters: Parameters) -> Array:
-    return objective.evaluate(_theta_of(parameters)).residuals
-
-
-def _jacobian_of(objective: Objective, parameters: Parameters) -> Array:
-    return _jacobian(objective, _theta_of(parameters), objective.rtol)
-
-
-def _jacobian(objective: Objective, theta: Array, rtol: float) -> Array:
-    there = objective.evaluate(theta, gradient=True, rtol=rtol)
-    found = there.jacobian
-    assert found is not None
-    if there.failure:
-        raise _RoughError(f"the simulation with derivatives failed: {there.failure}")
-    if not np.all(np.isfinite(found)):
-        lost = [objective.names[j] for j in np.flatnonzero(~np.isfinite(found).all(axis=0))]
-        raise _RoughError(f"the gradient is not finite with respect to {', '.join(lost[:5])}.")
-    return found
 
 
 def _reach(first: Array, started: Evaluation) -> float:
@@ -518,5 +628,5 @@ def _ended(objective: Objective, theta: Array, evaluations: int, converged: bool
     found = objective.evaluate(theta)
     if found.failure or not np.isfinite(found.objective):
         why = found.failure or "the rows are missed by more than a number can say."
-        return _Descent(Start(np.inf, evaluations, False, why), theta, None)
-    return _Descent(Start(found.objective, evaluations, converged, message), theta, None)
+        return _Descent(Start(np.inf, evaluations, False, why), theta)
+    return _Descent(Start(found.objective, evaluations, converged, message), theta)

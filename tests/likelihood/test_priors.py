@@ -9,12 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy import integrate, stats
+from scipy.stats import qmc
 from small_cases import straight_line
 
 from cellsim.case.case import load_case
 from cellsim.errors import CaseError
 from cellsim.likelihood.formulation import objective_of
-from cellsim.likelihood.priors import Coordinates, Prior
+from cellsim.likelihood.priors import Coordinates, Prior, latin_hypercube
 
 PRIORS = [
     Prior("normal", (1.0, 2.0)),
@@ -221,3 +222,22 @@ def test_bounds_in_a_case_s_table_cut_the_prior() -> None:
         values = objective.values(np.full(2, theta))
         assert values["a"] == pytest.approx(stats.truncnorm(-0.5, 2.0).ppf(stats.norm.cdf(theta)), rel=1e-9)
         assert values["b"] == pytest.approx(theta)
+
+
+def test_a_latin_hypercube_is_scipys() -> None:
+    """Witness: scipy's, which takes half a second to load; it draws from a generator spawned from the one it is given."""
+    for count, size, seed in [(7, 3, 1), (1, 5, 2), (0, 4, 3), (19, 1, 4)]:
+        theirs = qmc.LatinHypercube(size, rng=np.random.default_rng(seed)).random(count)
+        ours = latin_hypercube(count, size, np.random.default_rng(seed).spawn(1)[0])
+        assert np.array_equal(ours, theirs)
+
+
+def test_the_log_normal_distribution_is_scipys() -> None:
+    """Witness: scipy.stats, on both sides of nought and far out in both tails."""
+    ours = Prior("log-normal", (-0.5, 0.7))._distribution()
+    theirs = stats.lognorm(0.7, scale=np.exp(-0.5))
+    x = np.array([-1.0, 0.0, 1e-12, 0.01, 0.4, 1.0, 7.0, 1e3, 1e9, np.inf])
+    shares = np.array([0.0, 1e-250, 1e-9, 0.3, 0.5, 0.999, 1.0])
+    for name, at in (("cdf", x), ("sf", x), ("logpdf", x[:-1]), ("ppf", shares), ("isf", shares)):
+        assert getattr(ours, name)(at) == pytest.approx(getattr(theirs, name)(at), rel=1e-12), name
+    assert ours.support() == theirs.support()

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from threading import Event
 
 import lmfit
 import numpy as np
@@ -13,6 +14,7 @@ import cellsim as cs
 from cellsim.dosing.schedule import Schedule
 from cellsim.errors import CalibrationError, CaseError
 from cellsim.likelihood.formulation import objective_of
+from cellsim.posterior import fitting
 from cellsim.posterior.curvature import hessian
 from cellsim.posterior.diagnosis import diagnose
 from cellsim.posterior.fitting import optima
@@ -115,6 +117,30 @@ def test_two_explanations_are_both_found_and_weighed() -> None:
     assert days == pytest.approx([5 - np.sqrt(5), 5 + np.sqrt(5)], abs=0.1)
     assert fit.mixture.weights == pytest.approx([0.5, 0.5], abs=0.02)
     assert any("several explanations" in doubt for doubt in fit.diagnosis["doubts"])
+
+
+def test_a_start_ends_early_only_where_another_has_ended() -> None:
+    """The same case, its two optima apart in height. Witness: each descent alone, which is walked to its end."""
+    case = tiny_case(
+        "x = 26; x' = 2*(c - 5); c = 0; c' = 1",
+        {"y": ("x*exp(0.3*a)", 0.05)},
+        [("y", 4.0, 6.0)],
+        {"a": ("normal", 0.0, 1.0)},
+        windows={4.0: (0.0, 10.0)},
+    )
+    objective = objective_of(case)
+    places = [np.array([a, day]) for a in (-0.5, 0.4) for day in (-1.2, -0.3, 0.2, 1.4)]
+    alone = [fitting._descend(objective, (), each, Event()) for each in places]
+    known = (alone[0],)
+    early = 0
+    for place, whole in zip(places, alone, strict=True):
+        ended = fitting._descend(objective, known, place, Event())
+        there = "another start" in ended.start.message
+        assert there == (whole.theta[1] * known[0].theta[1] > 0)  # on the same side of day 5
+        assert ended.start.converged and ended.start.objective < whole.start.objective + 0.06
+        assert ended.start.evaluations <= whole.start.evaluations + 1
+        early += there
+    assert 0 < early < len(places)
 
 
 def test_a_mixture_has_the_moments_and_quantiles_of_its_draws() -> None:
