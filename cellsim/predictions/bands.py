@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     Array = NDArray[np.float64]
 
-__all__ = ["QUANTILES", "Bands", "bands", "days_of", "read_at"]
+__all__ = ["QUANTILES", "Bands", "bands", "days_of", "quantiles", "read_at"]
 
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 # hours after a dose that a daily grid would miss: where what follows it at once has its top
@@ -97,6 +97,41 @@ def days_of(timeline: Schedule, start: float, end: float) -> Array:
     close = (doses[:, None] + AFTER_DOSE).ravel()
     days = np.concatenate([np.arange(np.ceil(start), end + 1e-9), doses, close, [start, end]])
     return np.unique(days[(days >= start) & (days <= end)])
+
+
+def quantiles(draws: Array, levels: Sequence[float]) -> Array:
+    """Quantiles of draws, as :func:`numpy.quantile` gives them, in a fraction of its time where there are many rows.
+
+    Parameters
+    ----------
+    draws : array, shape (..., n_draws)
+    levels : sequence of float
+
+    Returns
+    -------
+    array, shape (n_levels, ...)
+        By straight lines between draws in order (definition 7 of Hyndman and Fan, 1996, Am. Stat. 50, 361); nan where a draw is.
+
+    Examples
+    --------
+    >>> quantiles(np.array([[3.0, 1.0, 2.0], [5.0, 5.0, np.nan]]), [0.5, 0.75])
+    array([[2. , nan],
+           [2.5, nan]])
+    """
+    rows = np.sort(draws, axis=-1)
+    last = rows.shape[-1] - 1
+    unknown = np.isnan(rows[..., -1])
+    found = np.empty((len(levels), *rows.shape[:-1]))
+    for out, level in zip(found, levels, strict=True):
+        place = level * last
+        below = min(int(place), last)
+        low, high, share = rows[..., below], rows[..., min(below + 1, last)], place - below
+        with np.errstate(invalid="ignore"):  # infinite draws
+            apart = high - low
+            # from the nearer of the two, so that equal draws give themselves
+            out[...] = low + apart * share if share < 0.5 else high - apart * (1.0 - share)
+        out[unknown] = np.nan
+    return found
 
 
 def bands(
@@ -181,7 +216,7 @@ def bands(
     lost = int((~fine).sum())
     return Bands(
         times=times,
-        curves={name: np.quantile(each[fine], QUANTILES, axis=0) for name, each in found.items()},
+        curves={name: quantiles(each[fine].T, QUANTILES) for name, each in found.items()},
         units={name: each.unit if each else "" for name, each in of.items()},
         labels={name: each.label if each else "" for name, each in of.items()},
         kind=kind,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, ClassVar, Protocol
 
 import numpy as np
 import sympy as sp
@@ -126,6 +126,9 @@ class Measure(Protocol):
     3. `peaks` names those of `formulas` of which the greatest value from day 0 on is looked for, between days too.
     4. `days` are extra days to be recorded (a grid and every dose are there already).
     5. `asked` lists the numbers given, `of` gives them, shape (n_asked, n_draws), in the same order.
+
+    A measure whose class says ``whole_course = False`` looks at day 0, the last day and its own `days` alone: where nothing else
+    is asked either, no other days are recorded. Without the word it may look at every recorded day.
     """
 
     def formulas(self, case: Case) -> dict[str, sp.Expr]: ...
@@ -185,6 +188,8 @@ def _spread(runs: Runs, case: Case, analyte: Analyte, day: float) -> Array | flo
 class Plain:
     """Defaults of measures that need nothing special."""
 
+    whole_course: ClassVar[bool] = True
+
     def formulas(self, case: Case) -> dict[str, sp.Expr]:
         return {}
 
@@ -212,6 +217,8 @@ class Value(Plain):
         Whether the value is that of a sample taken then, with the analyte's own spread and the effect its panel shares; the
         same noise under every schedule. Otherwise it is without noise.
     """
+
+    whole_course: ClassVar[bool] = False
 
     on: tuple[float, ...] = ()
     analytes: tuple[str, ...] | None = None
@@ -260,6 +267,8 @@ class InRange(Plain):
         All by default.
     """
 
+    whole_course: ClassVar[bool] = False
+
     on: tuple[float, ...] = ()
     noise: bool = False
     analytes: tuple[str, ...] | None = None
@@ -306,6 +315,8 @@ class AllInRange(Plain):
         otherwise the values without noise.
     """
 
+    whole_course: ClassVar[bool] = False
+
     panel: str
     on: tuple[float, ...] = ()
     noise: bool = False
@@ -351,6 +362,8 @@ class Area(Plain):
         A state or assignment.
     """
 
+    whole_course: ClassVar[bool] = False
+
     quantity: str
 
     def areas(self, case: Case) -> dict[str, sp.Expr]:
@@ -379,6 +392,8 @@ class DaysBelow(Plain):
     level : float
         In its unit.
     """
+
+    whole_course: ClassVar[bool] = False
 
     quantity: str
     level: float
@@ -416,6 +431,8 @@ class PeakLoad(Plain):
     panel : str
         As in the case's observables; members without an upper limit are left out.
     """
+
+    whole_course: ClassVar[bool] = False
 
     panel: str
 

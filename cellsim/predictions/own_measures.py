@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import sympy as sp
@@ -75,6 +75,8 @@ class Formula(Plain):
     >>> Formula("area(x)/peak(x + y)").text
     'area(x)/peak(x + y)'
     """
+
+    whole_course: ClassVar[bool] = False
 
     text: str
     name: str = ""
@@ -294,6 +296,8 @@ class OfTrajectory(Plain):
     >>> OfTrajectory(lambda seen: seen.peak("x")[1], "highest x").name
     'highest x'
     """
+
+    whole_course: ClassVar[bool] = False
 
     function: Callable[[Trajectory], float]
     name: str = ""

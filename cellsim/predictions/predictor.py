@@ -95,8 +95,8 @@ class Simulated:
             next((each.why for each in parts if each.why), ""),
         )
 
-    def only(self, fine: NDArray[np.bool_] | NDArray[np.intp], seed: int) -> Runs:
-        """The draws wanted, by a mask or by their places, as measures take them."""
+    def only(self, fine: NDArray[np.bool_] | NDArray[np.intp] | slice, seed: int) -> Runs:
+        """The draws wanted, by a mask, by their places or by a slice, as measures take them."""
         return Runs(
             self.times,
             {name: each[fine] for name, each in self.values.items()},
@@ -147,9 +147,9 @@ class Sample:
         outputs = {**self.formulas, **integrals}
         self.kernels = self.objective.kernels_of(outputs, self.model)
         wanted = [day for measure in measures for day in measure.days(until)]
-        self.times = np.unique(
-            [0.0, until, *np.arange(0.0, until), *(day for day in wanted if 0 <= day <= until)]
-        )
+        self.asked_times = np.unique([0.0, until, *(day for day in wanted if 0 <= day <= until)])
+        self.times = np.unique([*self.asked_times, *np.arange(0.0, until)])
+        self.whole_course = any(getattr(measure, "whole_course", True) for measure in measures)
 
     def see_doses(self, plans: Sequence[Schedule]) -> None:
         """Record both sides of every dose of every plan, its end, and the hours after both: all plans share their days."""
@@ -186,8 +186,11 @@ class Sample:
             for approximation in range(len(several))
         ], interrupted
 
-    def runs(self, plans: Sequence[Schedule], thetas: Array) -> list[Simulated]:
-        """All draws of every plan; what the plans have in common is integrated once."""
+    def runs(self, plans: Sequence[Schedule], thetas: Array, *, courses: bool = True) -> list[Simulated]:
+        """All draws of every plan; what the plans have in common is integrated once.
+
+        Without `courses` only the days that measures ask for are recorded, unless one of them looks at all.
+        """
         from cellsim.dosing.delivery import deliver
         from cellsim.solver.integration import Doses
         from cellsim.solver.streaming import stream
@@ -196,15 +199,17 @@ class Sample:
         timelines = [Schedule((), case.products) + self.history + plan for plan in plans]
         delivered = [deliver(each, self.model) for each in timelines]
         vectors = self.objective.vector_of(thetas, self.kernels.equations.parameters)
-        found = np.empty((len(plans), len(vectors), len(self.times), len(self.formulas) + len(self.areas)))
+        times = self.times if courses or self.whole_course else self.asked_times
+        # draws come last: whatever is asked of them, they are read together
+        found = np.empty((len(plans), len(self.formulas) + len(self.areas), len(times), len(vectors)))
         peaks = np.empty((len(plans), len(vectors), len(self.peaks)))
-        fine = np.empty(found.shape[:2], bool)
+        fine = np.empty((len(plans), len(vectors)), bool)
         why, begin = [""] * len(plans), 0
         for solution in stream(
             self.kernels,
             vectors,
             [Doses(jumps=each.boluses, rates=each.inflows) for each in delivered],
-            self.times,
+            times,
             chunk=_DRAWS_A_THREAD * threads,
             start=min([case.start, *(each.day for timeline in timelines for each in timeline.infusions)]),
             threads=threads,
@@ -215,7 +220,8 @@ class Sample:
             since=0.0,
         ):
             end = begin + len(solution.status) // len(plans)
-            found[:, begin:end] = solution.outputs.reshape(len(plans), end - begin, *found.shape[2:])
+            outputs = solution.outputs.reshape(len(plans), end - begin, len(times), found.shape[1])
+            found[..., begin:end] = outputs.transpose(0, 3, 2, 1)
             peaks[:, begin:end] = solution.greatest.reshape(len(plans), end - begin, len(self.peaks))
             fine[:, begin:end] = solution.status.reshape(len(plans), -1) == 0
             said = np.array(solution.messages).reshape(len(plans), -1)
@@ -224,12 +230,12 @@ class Sample:
         count = len(self.formulas)
         return [
             Simulated(
-                self.times,
-                {name: outputs[:, :, k] for k, name in enumerate(self.formulas)},
-                {name: outputs[:, :, count + k] for k, name in enumerate(self.areas)},
+                times,
+                {name: each[k].T for k, name in enumerate(self.formulas)},
+                {name: each[count + k].T for k, name in enumerate(self.areas)},
                 {name: highest[:, k] for k, name in enumerate(self.peaks)},
                 carried,
                 reason,
             )
-            for outputs, highest, carried, reason in zip(found, peaks, fine, why, strict=True)
+            for each, highest, carried, reason in zip(found, peaks, fine, why, strict=True)
         ]

@@ -283,8 +283,10 @@ def integrate(
     watched = np.array([equations.output_names.index(name) for name in peaks], np.int64)
     behind_peaks = set(system.graph.reachable([system.outputs[k] for k in watched.tolist()]))
     moved = system.time in behind_peaks
+    behind = np.array([i for i, node in enumerate(system.y) if node in behind_peaks], np.int64)
     greatest = np.full((2, n_sets, len(watched)), np.nan)
-    options = np.array([rtol, max_step, max_steps, float(output_rates), since, float(moved)])
+    together = float(t.ndim == 1)
+    options = np.array([rtol, max_step, max_steps, float(output_rates), since, float(moved), together])
     absolute = np.full(n, 1e300)  # the clock has no error
     absolute[:n_states] = UNSEEN * rtol if atol is None else atol
     shares = np.broadcast_to(shares if atol is None else 0.0, (n_sets, n_states))
@@ -328,6 +330,7 @@ def integrate(
 
         def arrived(schedule: int, lane_state: LaneState) -> None:
             sets = group[schedule]
+            lane_state.forget_missing()
             reading = (lane_state.samples, lane_state.inputs, sets, states, outputs, slopes)
             _read(machine, options, lane_state.w, *reading)
             status[sets], culprit[sets] = lane_state.status[: len(sets)], lane_state.culprit[: len(sets)]
@@ -355,6 +358,7 @@ def integrate(
             output_rates=output_rates,
             dense=dense,
             watched=watched,
+            behind=behind,
         )
         carried = None if sensitivities is None else tangents
         return follow(machine, lane_state, plan, options, sample_times, given is not None, arrived, carried)
@@ -460,7 +464,7 @@ def observe(kernels: Kernels, times: ArrayLike, states: ArrayLike, parameters: A
     samples[:, len(kernels.equations.states) :] = t[:, None]  # the clock, and what outputs do not look at
     found, none = np.empty((1, t.size, len(system.outputs))), np.empty((1, 0, 0))
     w[lay["peak"] : lay["peak"] + system.n] = np.abs(samples).max(axis=0, initial=0.0)
-    _read(machine, np.zeros(6), w, samples, none, np.zeros(1, np.int64), none, found, none)
+    _read(machine, np.zeros(7), w, samples, none, np.zeros(1, np.int64), none, found, none)
     return found[0]
 
 

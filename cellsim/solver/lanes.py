@@ -63,6 +63,8 @@ def machine_of(kernels: Kernels, width: int) -> Machine:
         -1 if system.middle is None else system.middle,
         len(system.gaps),
         len(system.modes),
+        len(system.turning),
+        *system.turning,
     ]
     targets = [[i for i, _ in each] for each in system.assignments]
     return Machine(
@@ -100,6 +102,7 @@ class LaneState:
     least: Array
     grown: NDArray[np.int64]
     watched: NDArray[np.int64]
+    behind: NDArray[np.int64]
     greatest: Array
     heights: Array
 
@@ -107,8 +110,16 @@ class LaneState:
         """Another that can go its own way."""
         w = aligned(self.w.size)
         w[:] = self.w
-        others = [each.name for each in fields(self) if each.name != "w"]
-        return LaneState(w, **{name: getattr(self, name).copy() for name in others})
+        others = [each.name for each in fields(self) if each.name not in ("w", "samples", "inputs")]
+        done = int(self.ptr.max())
+        samples, inputs = np.empty_like(self.samples), np.empty_like(self.inputs)
+        samples[:done], inputs[:done] = self.samples[:done], self.inputs[:done]
+        return LaneState(w, samples, inputs, **{name: getattr(self, name).copy() for name in others})
+
+    def forget_missing(self) -> None:
+        """Nan where a lane that has been given up was not sampled any more."""
+        for lane in np.flatnonzero(self.status).tolist():
+            self.samples[self.ptr[lane] :, lane :: len(self.status)] = np.nan
 
 
 def begin(
@@ -124,6 +135,7 @@ def begin(
     output_rates: bool,
     dense: bool,
     watched: NDArray[np.int64],
+    behind: NDArray[np.int64],
 ) -> LaneState:
     """A lane_state at its start.
 
@@ -144,6 +156,8 @@ def begin(
     output_rates, dense : bool
     watched : (n_watched,) array
         Outputs of which the greatest value is wanted.
+    behind : (n_behind,) array
+        The states that these read.
     """
     lay, n, width = machine.unit.layout, len(absolute), machine.unit.width
     w = aligned(lay.size)
@@ -160,7 +174,7 @@ def begin(
         slot("y", start_states.shape[1])[:] = start_states.T
     return LaneState(
         w=w,
-        samples=np.full((n_times, n * width), np.nan),
+        samples=np.empty((n_times, n * width)),
         inputs=np.zeros((n_times if output_rates else 0, n * width)),
         held=_held_before(machine, w, n, start, start_states is not None),
         status=np.zeros(width, np.int64),
@@ -179,6 +193,7 @@ def begin(
         least=np.zeros((n, width)),
         grown=np.zeros((n, width), np.int64),
         watched=watched,
+        behind=np.array([len(behind), *behind], np.int64),
         greatest=np.full((2, len(watched), width), -np.inf),
         heights=np.zeros((8, len(watched), width)),
     )

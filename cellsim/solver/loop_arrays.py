@@ -92,7 +92,9 @@ SLOTS = (
     S_MODES,
 ) = range(19)
 N_STATES, N_LANES, N_PADDED, N_OUTPUTS, N_ROOTS, N_CLOCK, N_FIXED, N_MIDDLE, N_GAPS, N_MODES = range(19, 29)
-RTOL, H_MAX, MAX_STEPS, WANT_RATES, SINCE, IN_TIME = range(6)
+# how many states the conditions on states read, then which
+N_TURNING, TURNING = 29, 30
+RTOL, H_MAX, MAX_STEPS, WANT_RATES, SINCE, IN_TIME, TOGETHER = range(7)
 ACCEPTED, REJECTED, FACTORED, RECORDED = range(4)
 
 
@@ -100,7 +102,7 @@ class LoopArrays(NamedTuple):
     """Everything of a lane group."""
 
     addr: Wholes  # kernels, in the order of KERNELS, then events
-    off: Wholes  # SLOTS and sizes
+    off: Wholes  # SLOTS and sizes, then states that conditions read
     opt: Reals  # options
     w: Reals  # workspace; slots p, atol (and y if `given_start`) are filled
     breaks: Reals  # (n_breaks,): times at which something changes; first and last are start and end
@@ -113,8 +115,8 @@ class LoopArrays(NamedTuple):
     held: Wholes  # (n_roots,): whether their condition counts as true before the start
     targets: Wholes
     target_ptr: Wholes
-    times: Reals  # (n_times, W): ascending per lane
-    samples: Reals  # (n_times, n W): receives states
+    times: Reals  # (n_times, W): ascending per lane; the same in all where `opt` says so
+    samples: Reals  # (n_times, n W): receives states, as far as `ptr`; nan of lanes given up
     inputs: Reals  # (n_times, n W): receives zero-order inputs
     status: Wholes  # (W,): outcome per lane
     fail_time: Reals  # (W,)
@@ -133,6 +135,7 @@ class LoopArrays(NamedTuple):
     least: Reals  # (n, W): the least it has been since
     grown: Wholes  # (n, W): receives which states grew by themselves from there
     watched: Wholes  # (n_watched,): outputs of which the greatest value is wanted
+    behind: Wholes  # (1 + some,): how many states these read, then which
     greatest: Reals  # (2, n_watched, W): receives it, and its time
     heights: Reals  # (8, n_watched, W): room for these outputs along a step
     path: Reals  # (some, 3 + 5 n), one lane only: receives start, end, step length, y, y1, K_1, K_2, K_3 of every step

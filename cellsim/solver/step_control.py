@@ -19,6 +19,7 @@ from cellsim.solver.loop_arrays import (
     N_MODES,
     N_PADDED,
     N_STATES,
+    N_TURNING,
     OBSERVE,
     RECORDED,
     RHS,
@@ -38,7 +39,9 @@ from cellsim.solver.loop_arrays import (
     S_YS,
     SINCE,
     TOO_MANY_STEPS,
+    TURNING,
     UNRESOLVED,
+    WANT_RATES,
     Reals,
     Wholes,
 )
@@ -53,9 +56,14 @@ __all__ = [
     "give_up",
     "initial_step",
     "interpolate",
+    "interpolate_rows",
+    "interpolate_turning",
     "read_heights",
     "read_rates",
     "record_step",
+    "sample_inside",
+    "sample_lane",
+    "stays_above",
     "through_five",
 ]
 
@@ -135,6 +143,55 @@ def interpolate(off, w, theta, into):  # type: ignore[no-untyped-def]
     for i in range(size):
         inner = w[k + i] + theta * (w[k + step + i] + theta * w[k + 2 * step + i])
         w[into + i] = rest * w[y + i] + theta * (w[y1 + i] + rest * inner)
+
+
+@compiled
+def interpolate_rows(off, w, theta, rows, first, count):  # type: ignore[no-untyped-def]
+    """Dense output at t + theta h into slot ys, of some states alone: those at `count` places of `rows` from `first` on."""
+    W, step, rest = off[N_LANES], off[N_PADDED], 1.0 - theta
+    for place in range(first, first + count):
+        row = rows[place] * W
+        y, y1, k, into = off[S_Y] + row, off[S_Y1] + row, off[S_DENSE] + row, off[S_YS] + row
+        for lane in range(W):
+            inner = w[k + lane] + theta * (w[k + step + lane] + theta * w[k + 2 * step + lane])
+            w[into + lane] = rest * w[y + lane] + theta * (w[y1 + lane] + rest * inner)
+
+
+@compiled
+def interpolate_turning(off, w, theta):  # type: ignore[no-untyped-def]
+    """The same of the states that conditions read."""
+    interpolate_rows(off, w, theta, off, TURNING, off[N_TURNING])
+
+
+@compiled
+def sample_lane(G, row, lane):  # type: ignore[no-untyped-def]
+    """The state in slot y of one lane into a row of samples; nan of a lane that has been given up."""
+    off, w, W, alone = G.off, G.w, G.off[N_LANES], G.source[lane] == lane
+    size = off[N_STATES] * W
+    for i in range(lane, size, W):
+        G.samples[row * size + i] = w[off[S_Y] + i] if alone else np.nan
+        if G.opt[WANT_RATES] != 0.0:
+            G.inputs[row * size + i] = w[off[S_U] + i]
+
+
+@compiled
+def sample_inside(G, row, time, theta):  # type: ignore[no-untyped-def]
+    """Dense output of all lanes at t + theta h into a row of samples; nan of those that have been given up."""
+    off, w, W, samples = G.off, G.w, G.off[N_LANES], G.samples
+    size, y, y1, k, step = off[N_STATES] * W, off[S_Y], off[S_Y1], off[S_DENSE], off[N_PADDED]
+    at, rest = row * size, 1.0 - theta
+    for i in range(size):
+        inner = w[k + i] + theta * (w[k + step + i] + theta * w[k + 2 * step + i])
+        samples[at + i] = rest * w[y + i] + theta * (w[y1 + i] + rest * inner)
+    if G.opt[WANT_RATES] != 0.0:
+        for i in range(size):
+            G.inputs[at + i] = w[off[S_U] + i]
+    for lane in range(W):
+        if off[N_CLOCK] >= 0:
+            samples[at + off[N_CLOCK] * W + lane] = time
+        if G.source[lane] != lane:
+            for i in range(lane, size, W):
+                samples[at + i] = np.nan
 
 
 @compiled
@@ -367,6 +424,20 @@ def through_five(a, count, i, x):  # type: ignore[no-untyped-def]
 
 
 @compiled
+def stays_above(a, count, i, sign, level):  # type: ignore[no-untyped-def]
+    """Whether the polynomial through five points, times a sign, is above a level all along their piece.
+
+    Its coefficients in Bernstein's basis bound it (Farouki, 2012, Comput. Aided Geom. Des. 29, 379): False where they cannot tell.
+    """
+    y0, y1, y2 = sign * a[i], sign * a[count + i], sign * a[2 * count + i]
+    y3, y4 = sign * a[3 * count + i], sign * a[4 * count + i]
+    b1 = (-13.0 * y0 + 48.0 * y1 - 36.0 * y2 + 16.0 * y3 - 3.0 * y4) / 12.0
+    b2 = (13.0 * (y0 + y4) - 64.0 * (y1 + y3) + 120.0 * y2) / 18.0
+    b3 = (-13.0 * y4 + 48.0 * y3 - 36.0 * y2 + 16.0 * y1 - 3.0 * y0) / 12.0
+    return min(y0, y4, b1, b2, b3) > level
+
+
+@compiled
 def _top_inside(a, count, i, greatest):  # type: ignore[no-untyped-def]
     """Where between 0 and 1 the polynomial through five points is above the greatest value so far, or -1."""
     best, top = greatest + 1e-12 * abs(greatest), -1.0
@@ -384,19 +455,19 @@ def follow_heights(G, base, t, h, last, n_watched):  # type: ignore[no-untyped-d
     The step is cut into pieces in which a polynomial through five points follows each output that may be greatest
     there; where its top lies inside, the output itself is read near it.
     """
-    off, w, a = G.off, G.w, G.heights
+    off, w, a, behind = G.off, G.w, G.heights, G.behind
     count = n_watched * off[N_LANES]
     left = max((G.opt[SINCE] - t) / h, 0.0)
     # what stands still with the states may still move with time
     wide, known, cut = last - left, False, G.opt[IN_TIME] != 0.0
     while left < last and wide > 0.0:
         if not known:
-            interpolate(off, w, left, off[S_YS])
+            interpolate_rows(off, w, left, behind, 1, behind[0])
             read_heights(G, base, t + left * h, np.int64(0), n_watched)
         for row in (4, 2):
             # what is read at the end of a step is the value before anything happens there
             early = 4e-16 * abs(t + last * h) if row == 4 else 0.0
-            interpolate(off, w, left + 0.25 * row * wide, off[S_YS])
+            interpolate_rows(off, w, left + 0.25 * row * wide, behind, 1, behind[0])
             read_heights(G, base, t + (left + 0.25 * row * wide) * h - early, np.int64(row), n_watched)
         some = cut
         for i in range(count):
@@ -409,7 +480,7 @@ def follow_heights(G, base, t, h, last, n_watched):  # type: ignore[no-untyped-d
         if some:
             for row in (1, 3, 5):
                 place = left + (0.25 * row if row < 5 else BETWEEN) * wide
-                interpolate(off, w, place, off[S_YS])
+                interpolate_rows(off, w, place, behind, 1, behind[0])
                 read_heights(G, base, t + place * h, np.int64(row), n_watched)
             for i in range(count):
                 low, high = a[i], a[i]
@@ -429,7 +500,7 @@ def follow_heights(G, base, t, h, last, n_watched):  # type: ignore[no-untyped-d
                     top = min(max(top, near), 1.0 - near)
                     for row in range(1, 4):
                         place = left + (top + (row - 2) * near) * wide
-                        interpolate(off, w, place, off[S_YS])
+                        interpolate_rows(off, w, place, behind, 1, behind[0])
                         read_heights(G, base, t + place * h, np.int64(4 + row), n_watched)
                     before, here, after = a[5 * count + i], a[6 * count + i], a[7 * count + i]
                     bend = before - 2.0 * here + after

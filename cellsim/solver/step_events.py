@@ -19,6 +19,7 @@ from cellsim.solver.loop_arrays import (
     N_MODES,
     N_ROOTS,
     N_STATES,
+    N_TURNING,
     ON,
     RHS,
     RTOL,
@@ -30,8 +31,16 @@ from cellsim.solver.loop_arrays import (
     S_Y,
     S_Y1,
     S_YS,
+    TURNING,
 )
-from cellsim.solver.step_control import BETWEEN, call_kernel, compiled, interpolate, through_five
+from cellsim.solver.step_control import (
+    BETWEEN,
+    call_kernel,
+    compiled,
+    interpolate_turning,
+    stays_above,
+    through_five,
+)
 from cellsim.solver.step_loop_tangents import copy_tangents, event_tangents
 
 __all__ = [
@@ -247,21 +256,31 @@ def end_events(G, t, root):  # type: ignore[no-untyped-def]
 @compiled
 def _gap_at(addr, off, w, base, theta, gap):  # type: ignore[no-untyped-def]
     """A gap inside the step."""
-    interpolate(off, w, theta, off[S_YS])
+    interpolate_turning(off, w, theta)
     call_kernel(addr[GAPS], base, base)
     return w[off[S_GAPS] + gap]
+
+
+@compiled
+def _take_turning(off, w, source):  # type: ignore[no-untyped-def]
+    """The states that conditions read, from a slot into slot ys."""
+    W = off[N_LANES]
+    for turning in range(off[N_TURNING]):
+        row = off[TURNING + turning] * W
+        for i in range(row, row + W):
+            w[off[S_YS] + i] = w[source + i]
 
 
 @compiled
 def _gap_error(addr, off, opt, w, base, gap):  # type: ignore[no-untyped-def]
     """How far a gap is uncertain at the end of the step, by the error allowed in each state."""
     W, Y1, YS = off[N_LANES], off[S_Y1], off[S_YS]
-    size, lane = off[N_STATES] * W, gap % W
-    for i in range(size):
-        w[YS + i] = w[Y1 + i]
+    lane = gap % W
+    _take_turning(off, w, Y1)
     call_kernel(addr[GAPS], base, base)
     here, total = w[off[S_GAPS] + gap], 0.0
-    for i in range(lane, size, W):
+    for turning in range(off[N_TURNING]):
+        i = off[TURNING + turning] * W + lane
         if w[off[S_ATOL] + i] < 1e299:  # not the clock
             w[YS + i] += w[off[S_ATOL] + i] + opt[RTOL] * abs(w[Y1 + i])
             call_kernel(addr[GAPS], base, base)
@@ -274,6 +293,8 @@ def _gap_error(addr, off, opt, w, base, gap):  # type: ignore[no-untyped-def]
 def _across(addr, off, w, base, seen, gaps, i, side, wide):  # type: ignore[no-untyped-def]
     """Where in a step a gap is farthest on the other side, near where a polynomial through five points is; or 0."""
     sign = 1.0 if side else -1.0
+    if stays_above(seen, gaps, i, sign, 0.05 * wide):
+        return 0.0
     lowest, at, reach = np.inf, 0.0, 0.02
     for look in range(1, 80):
         here = sign * through_five(seen, gaps, i, look / 80.0)
@@ -308,14 +329,13 @@ def turned_within(G, base, long):  # type: ignore[no-untyped-def]
     zero, a condition made of them may hold between the first two only.
     """
     addr, off, opt, w, seen = G.addr, G.off, G.opt, G.w, G.seen
-    gaps, size = off[N_GAPS] * off[N_LANES], off[N_STATES] * off[N_LANES]
+    gaps = off[N_GAPS] * off[N_LANES]
     for probe in range(7):
         if probe != 0 and probe != 4:
             place = 0.25 * probe if probe < 4 else BETWEEN if probe == 5 else _EARLY
-            interpolate(off, w, place, off[S_YS])
+            interpolate_turning(off, w, place)
         else:
-            for i in range(size):
-                w[off[S_YS] + i] = w[(off[S_Y1] if probe else off[S_Y]) + i]
+            _take_turning(off, w, off[S_Y1] if probe else off[S_Y])
         call_kernel(addr[GAPS], base, base)
         for i in range(gaps):
             seen[probe * gaps + i] = w[off[S_GAPS] + i]

@@ -59,6 +59,7 @@ from cellsim.solver.loop_arrays import (
     T_ATOMS,
     T_DENSE,
     T_STEP,
+    TOGETHER,
     TOO_MANY_STEPS,
     WANT_RATES,
     LoopArrays,
@@ -74,10 +75,13 @@ from cellsim.solver.step_control import (
     give_up,
     initial_step,
     interpolate,
+    interpolate_turning,
     leave_unresolved,
     read_heights,
     read_rates,
     record_step,
+    sample_inside,
+    sample_lane,
 )
 from cellsim.solver.step_events import (
     end_events,
@@ -150,6 +154,7 @@ def run_group(at, base, other, given_start, first, stop, n_breaks, n_times, stri
     size, Y, Y1 = n * W, off[S_Y], off[S_Y1]
     control, roots, modes = off[S_CONTROL], off[N_ROOTS], off[N_MODES]
     tangents = T.sizes[ON] != 0
+    together = W > 1 and opt[TOGETHER] != 0.0
     if first == 0:
         call_kernel(addr[PREPARE], base, base)
         if not given_start:
@@ -224,16 +229,12 @@ def run_group(at, base, other, given_start, first, stop, n_breaks, n_times, stri
                     return ARRIVED
         for lane in range(W):
             while ptr[lane] < n_times and times[ptr[lane] * W + lane] <= t:
-                if source[lane] == lane:
+                sample_lane(G, ptr[lane], lane)
+                if tangents and source[lane] == lane:
                     for i in range(n):
-                        samples[ptr[lane] * size + i * W + lane] = w[Y + i * W + lane]
-                        if opt[WANT_RATES] != 0.0:
-                            G.inputs[ptr[lane] * size + i * W + lane] = w[off[S_U] + i * W + lane]
-                    if tangents:
-                        for i in range(n):
-                            w[off[S_YS] + i] = w[Y + i]
-                        copy_tangents(T, np.int64(0), np.int64(2))
-                        sample_tangents(T, base, other, ptr[lane])
+                        w[off[S_YS] + i] = w[Y + i]
+                    copy_tangents(T, np.int64(0), np.int64(2))
+                    sample_tangents(T, base, other, ptr[lane])
                 ptr[lane] += 1
         if b == n_breaks - 1:
             if n_watched and t >= opt[SINCE]:
@@ -322,7 +323,7 @@ def run_group(at, base, other, given_start, first, stop, n_breaks, n_times, stri
                     if not dense:
                         call_kernel(addr[DENSE], base, base)
                         dense = True
-                    interpolate(off, w, theta, off[S_YS])
+                    interpolate_turning(off, w, theta)
                     hit = what_turns(G, base, np.int64(0))
                     if hit >= 0:
                         low, high = theta - 0.25, theta
@@ -330,7 +331,7 @@ def run_group(at, base, other, given_start, first, stop, n_breaks, n_times, stri
                             theta = 0.5 * (low + high)
                             if theta <= low or theta >= high:
                                 break
-                            interpolate(off, w, theta, off[S_YS])
+                            interpolate_turning(off, w, theta)
                             first_hit = what_turns(G, base, roots)
                             if first_hit >= 0:
                                 hit, high = first_hit, theta
@@ -351,7 +352,17 @@ def run_group(at, base, other, given_start, first, stop, n_breaks, n_times, stri
             tangents_dense = False
             if tangents:
                 call_kernel(T.addresses[T_STEP], base, other)
-            for lane in range(W):
+            while together and ptr[0] < n_times:
+                s = times[ptr[0] * W]
+                if not (s < new or (s <= new and new < end and hit < 0)):
+                    break
+                if not dense:
+                    call_kernel(addr[DENSE], base, base)
+                    dense = True
+                sample_inside(G, ptr[0], s, (s - t) / h)
+                for lane in range(W):
+                    ptr[lane] += 1
+            for lane in range(0 if together else W):
                 while ptr[lane] < n_times:
                     s = times[ptr[lane] * W + lane]
                     if not (s < new or (s <= new and new < end and hit < 0)):
@@ -381,6 +392,8 @@ def run_group(at, base, other, given_start, first, stop, n_breaks, n_times, stri
                                 w[off[S_YS] + i] = samples[ptr[lane] * size + i]
                             interpolate_tangents(T, theta)
                             sample_tangents(T, base, other, ptr[lane])
+                    else:
+                        sample_lane(G, ptr[lane], lane)
                     ptr[lane] += 1
             if room:
                 if counts[RECORDED] == room:
@@ -444,11 +457,7 @@ def run_group(at, base, other, given_start, first, stop, n_breaks, n_times, stri
                     old_error = 1e-4
                 for lane in range(W):
                     while ptr[lane] < n_times and times[ptr[lane] * W + lane] <= t and t < end:
-                        if source[lane] == lane:
-                            for i in range(lane, size, W):
-                                samples[ptr[lane] * size + i] = w[Y + i]
-                                if opt[WANT_RATES] != 0.0:
-                                    G.inputs[ptr[lane] * size + i] = w[off[S_U] + i]
+                        sample_lane(G, ptr[lane], lane)
                         if tangents:
                             for i in range(size):
                                 w[off[S_YS] + i] = w[Y + i]

@@ -10,6 +10,7 @@ import numpy as np
 
 from cellsim.errors import CellsimError
 from cellsim.posterior.approximation import approximation_of
+from cellsim.predictions.bands import quantiles
 from cellsim.predictions.predictor import Source
 from cellsim.sweeps.store import Block, SweepStore, digest, shown_courses
 from cellsim.sweeps.sweep_result import BANDS
@@ -240,7 +241,7 @@ def _joined(store: SweepStore, times: Array, interrupted: bool) -> Numbers:
     if not joined[0].shape[2]:
         raise CellsimError(f"none of {count} draws could be simulated: {why[0]}")
     curves = {
-        name: np.moveaxis(np.quantile(np.concatenate(each, axis=1), BANDS, axis=1), 0, 1)
+        name: np.moveaxis(quantiles(np.moveaxis(np.concatenate(each, axis=1), 1, 2), BANDS), 0, 1)
         for name, each in courses.items()
     }
     return Numbers(

@@ -14,6 +14,7 @@ from cellsim.dosing.schedule import Schedule
 from cellsim.errors import CellsimError, Problem, ScheduleError, is_finite_number, unusable
 from cellsim.likelihood.compatibility import objective_given
 from cellsim.posterior.approximation import approximation_of
+from cellsim.predictions.bands import quantiles
 from cellsim.predictions.measures import Measure, default_measures
 from cellsim.predictions.own_measures import measures_given
 from cellsim.predictions.plan_tables import plans_given
@@ -387,11 +388,13 @@ class _Drawn:
         fine = self.fine()[0]
         out = {}
         for name in self.shown:
-            whole = [
-                np.concatenate([part[0].courses[name][k] for part in self.parts])[fine]
+            of_plans = (
+                np.concatenate([part[0].courses[name][k].T for part in self.parts], axis=1)
                 for k in range(len(self.plans))
-            ]
-            out[name] = np.array([np.quantile(each, BANDS, axis=0) for each in whole])
+            )
+            out[name] = np.array(
+                [quantiles(each if fine.all() else each[:, fine], BANDS) for each in of_plans]
+            )
         return out
 
 
@@ -422,7 +425,9 @@ def measured(
     """
     case = sample.objective.case
     plans = tuple(question.plans.values())
-    width = len(thetas) * len(sample.times) * max(len(sample.formulas) + len(sample.areas), 1)
+    with_courses = bool(shown) or sample.whole_course
+    recorded = len(sample.times if with_courses else sample.asked_times)
+    width = len(thetas) * recorded * max(len(sample.formulas) + len(sample.areas), 1)
     block = max(_MOST_AT_ONCE // width, 1)
     numbers: list[Array] = []
     fine: list[NDArray[np.bool_]] = []
@@ -431,13 +436,14 @@ def measured(
     for begin in range(0, len(plans), block):
         some = plans[begin : begin + block]
         own = list(question.alone.values())[begin : begin + block]
-        for plan, alone, simulated in zip(some, own, sample.runs(some, thetas), strict=True):
+        found = sample.runs(some, thetas, courses=with_courses)
+        for plan, alone, simulated in zip(some, own, found, strict=True):
             # a draw that was lost is measured as another one, and left out later, so that draws stay paired
-            places = np.arange(len(thetas))
-            if not simulated.fine.all() and simulated.fine.any():
+            places, whole = np.arange(len(thetas)), bool(simulated.fine.all())
+            if not whole and simulated.fine.any():
                 places[~simulated.fine] = int(np.argmax(simulated.fine))
             runs = replace(
-                simulated.only(places, seed + 104_729 * batch),
+                simulated.only(slice(None) if whole else places, seed + 104_729 * batch),
                 plan=delivered(alone, question.until),
                 trajectory=_trajectory(sample, question, plan, thetas[places]),
             )

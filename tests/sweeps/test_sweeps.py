@@ -1,16 +1,20 @@
 """Sweeps: measures against closed forms, pairs of schedules, the prior beside the posterior, refusals."""
 
+from dataclasses import dataclass
+
 import numpy as np
 import pytest
+import sympy as sp
 from scipy import stats
 from small_cases import straight_line, tiny_case
 
 import cellsim as cs
 from cellsim.dosing.schedule import Product, Schedule
 from cellsim.errors import CellsimError, ScheduleError
-from cellsim.predictions.bands import bands
-from cellsim.predictions.measures import Area, DaysBelow, InRange, PeakLoad, Value
+from cellsim.predictions.bands import bands, quantiles
+from cellsim.predictions.measures import Area, Asked, DaysBelow, InRange, PeakLoad, Plain, Runs, Value
 from cellsim.predictions.predictions import predictions_named, predictions_of
+from cellsim.predictions.predictor import Sample
 from cellsim.sweeps.learned import beside_prior
 
 
@@ -408,3 +412,50 @@ def test_a_second_drug_is_not_dropped_without_a_word() -> None:
     found, _ = asked(fit, {"as given": fit.case.schedule, "b": equal}, background=None)
     assert "unequal a: 8 mg and 0 mg; unequal b: 4 mg and 12 mg" in found.contrasts()["note"][0]
     assert not any("left out" in each for each in found.approximation.doubts)
+
+
+@dataclass(frozen=True)
+class _Seen(Plain):
+    """How many days are recorded, and the greatest daily value: a measure of one's own that says nothing of courses."""
+
+    def formulas(self, case: cs.Case) -> dict[str, sp.Expr]:
+        return {"x": sp.Symbol("x")}
+
+    def asked(self, case: cs.Case, model: cs.Model, until: float) -> tuple[Asked, ...]:
+        return (Asked("days recorded", "x", "1"), Asked("greatest of a day", "x", "1"))
+
+    def of(self, runs: Runs, case: cs.Case, until: float) -> np.ndarray:
+        seen = runs.values["x"]
+        return np.array([np.full(len(seen), len(runs.times)), seen.max(axis=1)])
+
+
+def test_days_that_no_measure_asks_for_are_recorded_for_courses_alone(drug: cs.Calibration) -> None:
+    """The same numbers with all days and with few; a measure that does not say what it looks at has all of them."""
+    plans = {"one": plan(0), "three": plan(0, 7, 14)}
+    measures = [Value((3.0,), ("y",)), Area("x"), DaysBelow("x", 1.0)]
+    history = Schedule(())
+    thetas = drug.draws(20, seed=3)
+    sample = Sample(drug.objective, measures, history, 30.0)
+    whole = sample.runs(tuple(plans.values()), thetas)
+    few = sample.runs(tuple(plans.values()), thetas, courses=False)
+    assert [len(each.times) for each in few] == [3, 3]
+    for one, other in zip(whole, few, strict=True):
+        assert len(one.times) > 30
+        at = np.searchsorted(one.times, other.times)
+        assert np.array_equal(one.values["y"][:, at], other.values["y"])
+        assert np.array_equal(one.areas["x"][:, at], other.areas["x"])
+    found = cs.sweep(drug, plans, until=30, measures=[_Seen(), *measures], draws=10, history=None)
+    assert np.all(found.posterior[:, 0] == len(found.times)) and np.all(found.prior[:, 0] == len(found.times))
+    assert found.posterior[0, 1] == pytest.approx(3.0, rel=1e-6)
+
+
+def test_bands_are_the_quantiles_of_numpy() -> None:
+    """Rows with equal draws, infinite ones and nan among them, and a single draw."""
+    rng = np.random.default_rng(0)
+    draws = rng.normal(size=(4, 30, 57)).round(1)
+    draws[0, 0, 3], draws[1, 2, 5:9] = np.nan, np.inf
+    levels = (0.0, 0.05, 0.25, 0.5, 0.77, 0.95, 1.0)
+    for some in (draws, draws[..., :1]):
+        with np.errstate(invalid="ignore"):
+            expected = np.quantile(some, levels, axis=-1)
+        assert np.array_equal(quantiles(some, levels), expected, equal_nan=True)
