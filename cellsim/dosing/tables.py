@@ -331,8 +331,10 @@ class RowReader:
         if interval < 0 or (more and not interval > 0):
             raise UnreadableError(f"ADDL {more:g} needs a positive interval II, not {interval:g}.")
         label = row.get("label")
-        if _missing(label):
-            label = ""
+        if not isinstance(label, str):
+            label = "" if _missing(label) else label
+        elif column == "amt" and label.strip() == ".":
+            label = ""  # a table of NONMEM, where a lone dot is nothing; elsewhere any text is a label, NA and NaN too
         day, product = self.day(row), self.named(row)
         for step in range(int(more) + 1):
             yield DoseRow(day + step * interval, product, cells, duration, label, number)

@@ -25,7 +25,7 @@ infusions = st.builds(
     product=st.sampled_from(["rfib", "ucmsc"]),
     cells=st.floats(1e-3, 1e12),
     duration=st.just(0.0) | st.floats(0, 30),
-    label=words,
+    label=words | st.sampled_from(["NA", "NaN", "null", "None", ".", "-", "#N/A", "007", "1e5"]),
 )
 schedules = st.builds(
     Schedule,
