@@ -11,12 +11,13 @@ from cellsim.case.outcomes import ASKED_TABLES
 from cellsim.case.records import SCORED, STATUSES, PriorRow
 from cellsim.dates import date_of
 from cellsim.dosing.infusions import dose_noun
+from cellsim.results import html_fragment
 
 if TYPE_CHECKING:
     from cellsim.case.case import Case
     from cellsim.errors import Problem
 
-__all__ = ["audit"]
+__all__ = ["audit", "case_html"]
 
 _WIDTH = 100
 _MARKS = {"V": "verified in a published source", "M": "general knowledge", "A": "assumption of ours"}
@@ -206,3 +207,29 @@ def _beliefs(priors: Iterable[PriorRow]) -> Iterator[str]:
     marks = Counter(each.mark for each in rows)
     for mark, meaning in _MARKS.items():
         yield f"  {marks[mark]:>3}  {mark}  {meaning}"
+
+
+def case_html(case: Case) -> str:
+    """The case as a notebook shows it: what it is, how many doubts it has, its values by visit."""
+    import pandas as pd
+
+    doubts = sum(each.severity == "doubt" for each in case.check())
+    said = [
+        repr(case).strip("<>"),
+        case.label,
+        *str(case.timeline).splitlines(),
+        f"{doubts} doubts; case.audit() is the whole page.",
+    ]
+    values = {(each.analyte, each.visit): f"{each.value:g}" for each in case.rows}
+    values |= {
+        (each.analyte, each.visit): f"{'<' if each.censoring == 'left' else '>'}{each.limit:g}"
+        for each in case.censored
+    }
+    rows = [
+        {
+            "analyte": each.name, "unit": each.unit, "reference range": each.range_text,
+            **{f"{visit.name} (day {visit.nominal:g})": values.get((each.id, visit.id), "") for visit in case.visits},
+        }
+        for each in case.analytes
+    ]  # fmt: skip
+    return html_fragment(said, pd.DataFrame(rows))

@@ -6,31 +6,28 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from os import PathLike
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cellsim import library
 from cellsim.case.alternatives import ALTERNATIVES, Alternative, read_alternatives
 from cellsim.case.assumptions import read_priors, read_variants
 from cellsim.case.checks import of_tables
+from cellsim.case.files import COMPANIONS, count_as_empty, fetch, folder_of, model_named, readable_model
 from cellsim.case.measurements import Data
 from cellsim.case.model_checks import against_model
 from cellsim.case.outcomes import ASKED_TABLES, Outcome, ReportQuestion, ShownQuantity, read_asking
 from cellsim.case.plausibility import implausible
 from cellsim.case.records import Analyte, Censored, Grade, Measurement, PrintedCell, PriorRow, Variant, Visit
 from cellsim.case.treatment import Treatment
-from cellsim.delimited import file_text
 from cellsim.dosing.body import Body
 from cellsim.dosing.infusions import dose_noun
 from cellsim.dosing.schedule import Product, Schedule
 from cellsim.dosing.tables import AMOUNT_UNITS
 from cellsim.errors import CaseError, ModelError, Problem, ScheduleError, did_you_mean
-from cellsim.petab.folder import YAML, outside, problem_file_in
 from cellsim.petab.origins import with_origins
-from cellsim.petab.plain import HEADERS, completed, with_every_kind
+from cellsim.petab.plain import completed, with_every_kind
 from cellsim.petab.problem import read_problem_file
-from cellsim.petab.tables import TableReader, table_text
-from cellsim.results import html_fragment, label_of
+from cellsim.petab.tables import TableReader
+from cellsim.results import label_of
 from cellsim.scores import Scores
 
 if TYPE_CHECKING:
@@ -38,26 +35,7 @@ if TYPE_CHECKING:
 
     from cellsim.model.model import Model
 
-__all__ = ["COMPANIONS", "Case", "load_case"]
-
-COMPANIONS = (
-    "visits.tsv",
-    "products.tsv",
-    "table1.tsv",
-    "extended.tsv",
-    "parameters_extended.tsv",
-    "model_space.tsv",
-    "variants.tsv",
-)
-"""Our own tables, which stand beside the PEtab problem and are not named in it; every case has them, a plain problem none."""
-
-_MAY_BE_MISSING = (
-    ("table1.tsv",),
-    ("extended.tsv",),
-    ("parameters_extended.tsv",),
-    ("model_space.tsv", "variants.tsv"),
-)
-"""Those of them that count as empty where they are missing, doubted: the last two together or not at all."""
+__all__ = ["Case", "load_case"]
 
 
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)
@@ -211,12 +189,10 @@ class Case(Scores):
         >>> case.amount(375, "mg/m^2"), case.amount(10, "mg/kg")
         (750.0, 800.0)
         """
+        remedy = "Write it under 'extensions: patient:' in problem.yaml: 'weight: 70 kg', 'height: 172 cm'."
         try:
             found, plain = self.body.amount(dose, unit)
         except ScheduleError as error:
-            remedy = (
-                "Write it under 'extensions: patient:' in problem.yaml: 'weight: 70 kg', 'height: 172 cm'."
-            )
             raise CaseError([Problem(what=str(error), remedy=remedy, file="problem.yaml")]) from None
         return found * AMOUNT_UNITS.get(plain, 1.0)
 
@@ -452,23 +428,9 @@ class Case(Scores):
         >>> int(table["AMT"].notna().sum()), table.attrs["compartments"]
         (6, {1: 'anti', 2: 'graft'})
         """
-        from cellsim.spreadsheets.event_table import event_table
+        from cellsim.case.export import event_table
 
-        named = {each.id: f"{each.id} ({each.unit})" if each.unit else each.id for each in self.analytes}
-        visits = {each.id: each for each in self.visits}
-
-        def day(row: Measurement | Censored) -> float:
-            return visits[row.visit].nominal if row.visit in visits else row.day
-
-        values = [(day(row), named[row.analyte], row.value, "") for row in self.rows]
-        values += [(day(row), named[row.analyte], row.limit, row.censoring) for row in self.censored]
-        before = [each.nominal for each in self.visits if each.timing == "predose"]
-        table = event_table(self.timeline, values, before=before)
-        given = table.attrs["compartments"].values()
-        table.attrs["amount_unit"] = {
-            each.name: each.unit or "cells" for each in self.products if each.name in given
-        }
-        return table
+        return event_table(self)
 
     # ---- judging ----------------------------------------------------------------------------------
 
@@ -516,38 +478,17 @@ class Case(Scores):
         return audit(self)
 
     def __eq__(self, other: object) -> bool:
-        return (
-            (self.name, self._texts) == (other.name, other._texts)
-            if isinstance(other, Case)
-            else NotImplemented
-        )
+        if not isinstance(other, Case):
+            return NotImplemented
+        return (self.name, self._texts) == (other.name, other._texts)
 
     def __hash__(self) -> int:
         return hash((self.name, self._texts))
 
     def _repr_html_(self) -> str:
-        import pandas as pd
+        from cellsim.case.audit import case_html
 
-        doubts = sum(each.severity == "doubt" for each in self.check())
-        said = [
-            repr(self).strip("<>"),
-            self.label,
-            *str(self.timeline).splitlines(),
-            f"{doubts} doubts; case.audit() is the whole page.",
-        ]
-        values = {(each.analyte, each.visit): f"{each.value:g}" for each in self.rows}
-        values |= {
-            (each.analyte, each.visit): f"{'<' if each.censoring == 'left' else '>'}{each.limit:g}"
-            for each in self.censored
-        }
-        rows = [
-            {
-                "analyte": each.name, "unit": each.unit, "reference range": each.range_text,
-                **{f"{visit.name} (day {visit.nominal:g})": values.get((each.id, visit.id), "") for visit in self.visits},
-            }
-            for each in self.analytes
-        ]  # fmt: skip
-        return html_fragment(said, pd.DataFrame(rows))
+        return case_html(self)
 
     def __repr__(self) -> str:
         return (
@@ -587,11 +528,11 @@ def load_case(source: str | PathLike[str] | Mapping[str, str] | Case, *, model: 
     if isinstance(source, Mapping):
         folder, reader = None, TableReader({str(file): text for file, text in source.items()})
     else:
-        folder, file = _folder(source)
+        folder, file = folder_of(source)
         reader = TableReader({})
-        _fetch(reader, folder, file, called="problem.yaml")
+        fetch(reader, folder, file, called="problem.yaml")
         for file in ("problem.yaml", *COMPANIONS, ALTERNATIVES, *ASKED_TABLES):
-            _fetch(reader, folder, file)
+            fetch(reader, folder, file)
     if "problem.yaml" not in reader.texts:
         told = any(each.file == "problem.yaml" for each in reader.problems)
         missing = [] if told else [Problem(what="the file is missing.", file="problem.yaml")]
@@ -600,20 +541,20 @@ def load_case(source: str | PathLike[str] | Mapping[str, str] | Case, *, model: 
     if plain:
         reader.texts["problem.yaml"], own = with_every_kind(reader.texts["problem.yaml"])
         reader.texts |= own
-    empty = () if plain else _count_as_empty(reader)
+    empty = () if plain else count_as_empty(reader)
     problem = read_problem_file(reader.texts["problem.yaml"])
     reader.problems += problem.problems
     for file in [name for names in problem.tables.values() for name in names]:
-        _fetch(reader, folder, file)
+        fetch(reader, folder, file)
     for file in problem.unread:
-        _fetch(reader, folder, file)
+        fetch(reader, folder, file)
         if file not in reader.texts:
             said = f"{file}, named under mapping_files, is missing."
             reader.problems.append(
                 Problem(what=said, remedy="Add it, or remove its name.", file="problem.yaml")
             )
-    named = _model_of(reader, folder, problem.model)
-    loaded = _loaded(named) if model is None else model
+    named = model_named(reader, folder, problem.model)
+    loaded = readable_model(named) if model is None else model
     if plain and loaded is not None:
         values = {each.name: each.value for each in loaded.parameters}
         reader.texts |= completed(reader.texts, problem.tables, values)
@@ -659,106 +600,3 @@ def load_case(source: str | PathLike[str] | Mapping[str, str] | Case, *, model: 
         # what is missing may be why
         raise CaseError([*wrong, *empty])
     return case
-
-
-def _count_as_empty(reader: TableReader) -> tuple[Problem, ...]:
-    """Give a case the optional tables it lacks, with their header line alone, and doubt that they are meant to be."""
-    told = {each.file for each in reader.problems}
-    found: list[Problem] = []
-    for group in _MAY_BE_MISSING:
-        if any(file in reader.texts or file in told for file in group):
-            continue
-        for file in group:
-            reader.texts[file] = table_text(HEADERS[file], [])
-            remedy = "Restore it if it had rows; else write its header line alone."
-            what = "the file is missing, and counts as empty."
-            found.append(Problem(what=what, remedy=remedy, file=file, severity="doubt"))
-    reader.problems += found
-    return tuple(found)
-
-
-def _loaded(named: str) -> Model | None:
-    """The model a case names; None when there is none to read, which its check then says."""
-    from cellsim.model.model import load_model
-
-    try:
-        return load_model(named) if named else None
-    except ModelError:
-        return None
-
-
-def _folder(source: str | PathLike[str]) -> tuple[Path, str]:
-    """The folder of a shipped name or of a path, and the name of the problem file in it."""
-    usual = "problem.yaml"
-    if isinstance(source, str) and source in library.shipped_cases():
-        return library.case_folder(source), usual
-    path = Path(source)
-    if path.suffix in YAML and (path.is_file() or path.name == usual):
-        return path.parent, path.name
-    if path.is_dir():
-        return path, problem_file_in(path)
-    shipped = library.shipped_cases()
-    if len(path.parts) == 1:
-        raise CaseError(
-            f"No case {str(source)!r}, and no folder of that name. {did_you_mean(str(source), shipped)}"
-        )
-    raise CaseError(f"There is no folder {str(path)!r}. Shipped cases: {', '.join(shipped)}.")
-
-
-def _fetch(reader: TableReader, folder: Path | None, file: str, *, called: str = "") -> None:
-    """Put one file on the reader, when it is there; who asks for its table hears when it is not."""
-    called = called or file
-    told = any(each.file == called for each in reader.problems)
-    if folder is None or called in reader.texts or told or not (folder / file).is_file():
-        return
-    if (said := outside(file, folder)) and not _is_shipped_model(folder / file):
-        reader.problems.append(Problem(what=said, remedy="Put it into the folder of the case.", file=called))
-        return
-    try:
-        reader.texts[called] = file_text(folder / file)
-    except (ValueError, OSError) as error:
-        reader.problems.append(Problem(what=f"cannot be read: {error}.", file=called))
-
-
-def _is_shipped_model(path: Path) -> bool:
-    """Shipped cases and copies of them name their model where it stands beside them; no other file outside a folder is read."""
-    if path.stem not in library.shipped_models():
-        return False
-    shipped = library.model_file(path.stem).with_suffix(".xml")
-    return shipped.is_file() and path.read_bytes() == shipped.read_bytes()
-
-
-def _model_of(reader: TableReader, folder: Path | None, location: str) -> str:
-    """What :func:`cellsim.load_model` takes for the model that stands at `location`; its text joins the case.
-
-    A folder copied elsewhere no longer finds its model by a relative path; when a shipped model bears the
-    name, that one is used and said aloud.
-    """
-    if not location:
-        return ""
-    stem = Path(location).stem
-    shipped = library.model_file(stem).with_suffix(".xml") if stem in library.shipped_models() else None
-    _fetch(reader, folder, location)
-    if location in reader.texts:
-        if (
-            shipped is not None
-            and shipped.is_file()
-            and shipped.read_text(encoding="utf-8") == reader.texts[location]
-        ):
-            return stem
-        return reader.texts[location] if folder is None else str((folder / location).resolve())
-    if any(each.file == location for each in reader.problems):  # it is there, but cannot be read
-        return ""
-    if shipped is None:
-        remedy = (
-            "Put the model's SBML there, or name a shipped model: "
-            + ", ".join(library.shipped_models())
-            + "."
-        )
-        reader.problems.append(
-            Problem(what=f"there is no model at {location}.", remedy=remedy, file="problem.yaml")
-        )
-        return ""
-    what = f"there is no model at {location}; the shipped model {stem!r} is used."
-    reader.problems.append(Problem(what=what, file="problem.yaml", severity="doubt"))
-    return stem

@@ -1,4 +1,4 @@
-"""A case as a PEtab v2 problem that stands on its own."""
+"""A case for other tools: a PEtab v2 problem that stands on its own, one table of values and doses."""
 
 from __future__ import annotations
 
@@ -9,12 +9,15 @@ from typing import TYPE_CHECKING
 from cellsim.files import write_whole
 from cellsim.petab.problem import read_problem_file
 from cellsim.petab.tables import TableReader, number_text, table_text
+from cellsim.spreadsheets.event_table import event_table as values_and_doses
 
 if TYPE_CHECKING:
-    from cellsim.case.case import Case
-    from cellsim.case.records import Variant
+    import pandas as pd
 
-__all__ = ["export_problem"]
+    from cellsim.case.case import Case
+    from cellsim.case.records import Censored, Measurement, Variant
+
+__all__ = ["event_table", "export_problem"]
 
 _ONLY_ESTIMATED = ("lowerBound", "upperBound", "priorDistribution", "priorParameters")
 
@@ -94,3 +97,22 @@ def _fixed(name: str, text: str, values: dict[str, float]) -> str:
             line |= {"estimate": "false", "nominalValue": number_text(value)}
             line |= {column: "" for column in _ONLY_ESTIMATED if column in line}
     return table_text(list(lines[0]), lines)
+
+
+def event_table(case: Case) -> pd.DataFrame:
+    """Values and doses of a case as one table of NONMEM and Monolix; see :meth:`cellsim.Case.event_table`."""
+    named = {each.id: f"{each.id} ({each.unit})" if each.unit else each.id for each in case.analytes}
+    visits = {each.id: each for each in case.visits}
+
+    def day(row: Measurement | Censored) -> float:
+        return visits[row.visit].nominal if row.visit in visits else row.day
+
+    values = [(day(row), named[row.analyte], row.value, "") for row in case.rows]
+    values += [(day(row), named[row.analyte], row.limit, row.censoring) for row in case.censored]
+    before = [each.nominal for each in case.visits if each.timing == "predose"]
+    table = values_and_doses(case.timeline, values, before=before)
+    given = table.attrs["compartments"].values()
+    table.attrs["amount_unit"] = {
+        each.name: each.unit or "cells" for each in case.products if each.name in given
+    }
+    return table

@@ -18,18 +18,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 from cellsim.cli.options import Doing, parser_of
+from cellsim.cli.sources import case_of, case_or_model, fit_of, keep_calibration, source_of
 from cellsim.errors import ApproximationWarning, CellsimError, CutShortError
 from cellsim.files import file_name, replaced, write_whole
 from cellsim.interrupts import interrupts_heard
 from cellsim.streams import Output, outputs
 
 if TYPE_CHECKING:
-    from cellsim.case.case import Case
     from cellsim.comparison.comparison import Comparison
     from cellsim.comparison.robustness_table import Robustness
     from cellsim.design.optimum import Optimum
     from cellsim.identifiability.profiles import Profiles
-    from cellsim.model.model import Model
     from cellsim.posterior.calibration import Calibration
     from cellsim.posterior.posterior import Posterior
     from cellsim.sweeps.sweep_result import Sweep
@@ -82,7 +81,7 @@ def _run(argv: Sequence[str] | None) -> int:
         with _plain_warnings():
             status = options.run(options)
     except (KeyboardInterrupt, CutShortError):
-        _keep(options)
+        keep_calibration(options)
         status = 130
     except (CellsimError, OSError) as error:
         print(error, file=sys.stderr)
@@ -240,7 +239,7 @@ def _simulate(options: argparse.Namespace) -> None:
     from cellsim.dosing.schedule import Schedule
     from cellsim.solver.simulation import simulate
 
-    case, model = _case_or_model(options.source)
+    case, model = case_or_model(options.source)
     plan: Schedule | None = None
     if options.schedule is not None:
         known = case.products if case is not None else ()
@@ -295,7 +294,7 @@ def _simulate(options: argparse.Namespace) -> None:
 def _calibrate(options: argparse.Namespace) -> int:
     from cellsim.posterior.fitting import calibrate
 
-    fit = calibrate(_case(options.case), variant=options.variant, starts=options.starts, seed=options.seed)
+    fit = calibrate(case_of(options.case), variant=options.variant, starts=options.starts, seed=options.seed)
     if options.out:
         fit.save(options.out)
     print(fit.report())
@@ -306,7 +305,7 @@ def _identify(options: argparse.Namespace) -> None:
     from cellsim.identifiability.identification import identify
     from cellsim.predictions.predictions import predictions_named
 
-    source = _source(options)
+    source = source_of(options)
     found = identify(
         source, seed=options.seed, predictions=predictions_named(source, options.prediction or ())
     )
@@ -319,7 +318,7 @@ def _profile(options: argparse.Namespace) -> int:
     from cellsim.identifiability.profiles import profile
     from cellsim.predictions.predictions import predictions_named
 
-    fit = _fit(options)
+    fit = fit_of(options)
     found = profile(
         fit,
         options.parameter,
@@ -370,7 +369,7 @@ def _sample(options: argparse.Namespace) -> int:
             "--rtol": "rtol",
         }
         post = sample(
-            _fit(options),
+            fit_of(options),
             draws=options.draws,
             tune=options.tune,
             seed=options.seed,
@@ -389,7 +388,7 @@ def _compare(options: argparse.Namespace) -> int:
     from cellsim.comparison.variants import compare
     from cellsim.posterior.posterior import Posterior
 
-    case = _case(options.case)
+    case = case_of(options.case)
     drawn = [Posterior.load(file) for file in options.posterior or ()]
     posteriors = {post.variant: post for post in drawn}
     if len(posteriors) < len(drawn):
@@ -422,7 +421,7 @@ def _robustness(options: argparse.Namespace) -> int:
     from cellsim.comparison.robustness_analysis import robustness
 
     found = robustness(
-        _case(options.case), variants=options.variant, starts=options.starts, seed=options.seed
+        case_of(options.case), variants=options.variant, starts=options.starts, seed=options.seed
     )
     if options.out:
         write_whole(options.out, found.table().to_csv(index=False, lineterminator="\n"))
@@ -457,16 +456,16 @@ def _optimise(options: argparse.Namespace) -> int:
 
 def _named_source(options: argparse.Namespace) -> Callable[[str], Calibration | Posterior]:
     """A posterior or a calibration from each of the sources that a command names."""
-    named = tuple(options.source)
+    given = tuple(options.source)
 
-    def source_of(name: str) -> Calibration | Posterior:
+    def named(name: str) -> Calibration | Posterior:
         options.source = name
         try:
-            return _source(options)
+            return source_of(options)
         finally:
-            options.source = named
+            options.source = given
 
-    return source_of
+    return named
 
 
 def _plan_visits(options: argparse.Namespace) -> None:
@@ -483,7 +482,7 @@ def _plan_visits(options: argparse.Namespace) -> None:
 def _explore(options: argparse.Namespace) -> int:
     from cellsim.explorer.page import explore
 
-    source = _source(options)
+    source = source_of(options)
     usual = 40 if options.quick else 100
     made = explore(
         source,
@@ -501,7 +500,7 @@ def _report(options: argparse.Namespace) -> int:
     from cellsim.report.report import write_report
     from cellsim.report.steps import FEWEST_EFFECTIVE, LONG
 
-    case = _case(options.case)
+    case = case_of(options.case)
     usual = FEWEST_EFFECTIVE if options.quick else 400
     made = write_report(
         case,
@@ -522,70 +521,6 @@ def _report(options: argparse.Namespace) -> int:
 
 
 # ---- reading and writing ----------------------------------------------------------------------------------
-
-
-def _case(source: str) -> Case:
-    from cellsim.case.case import Case
-    from cellsim.estimation.opening import load_case
-
-    found = load_case(source)
-    if not isinstance(found, Case):
-        raise CellsimError(
-            f"{source} is {found!r}, which commands do not take: they are about one patient. In a script cs.load_case({source!r}) "
-            "answers log_likelihood(), gradient() and simulate(), and cs.calibrate, cs.profile and cs.sample take it."
-        )
-    return found
-
-
-def _fit(options: argparse.Namespace) -> Calibration:
-    """A saved calibration, or one made now."""
-    from cellsim.posterior.calibration import Calibration
-    from cellsim.posterior.fitting import calibrate
-
-    if Path(options.source).suffix == ".nc":
-        raise CellsimError(f"{options.source} holds draws; a calibration (.json) or a case is needed here.")
-    if Path(options.source).suffix == ".json":
-        if options.variant:
-            raise CellsimError("a saved calibration has its variant already; leave --variant out.")
-        return Calibration.load(options.source)
-    made = calibrate(_case(options.source), variant=options.variant, starts=options.starts, seed=options.seed)
-    options.calibrated = made
-    if made.interrupted:
-        raise KeyboardInterrupt
-    return made
-
-
-def _keep(options: argparse.Namespace) -> None:
-    """Save a calibration that was made on the way, when what it was made for was not reached."""
-    made = getattr(options, "calibrated", None)
-    if made is None or not options.out:
-        return
-    place = Path(options.out).with_suffix(".calibration.json")
-    made.save(place)
-    print(f"the calibration is in {place}; give it in place of the case to go on.", file=sys.stderr)
-
-
-def _source(options: argparse.Namespace) -> Calibration | Posterior:
-    """Saved chains, a saved calibration, or one made now."""
-    from cellsim.posterior.posterior import Posterior
-
-    if Path(options.source).suffix != ".nc":
-        return _fit(options)
-    if options.variant:
-        raise CellsimError("a saved posterior has its variant already; leave --variant out.")
-    return Posterior.load(options.source)
-
-
-def _case_or_model(source: str) -> tuple[Case | None, Model]:
-    """A case with its model, or a model alone; a name that is both means the case."""
-    from cellsim.library import shipped_cases
-    from cellsim.model.model import load_model
-
-    path = Path(source)
-    if source in shipped_cases() or path.is_dir() or path.suffix in (".yaml", ".yml"):
-        case = _case(source)
-        return case, load_model(case.model)
-    return None, load_model(source)
 
 
 def _status(found: Calibration | Posterior | Profiles | Comparison | Robustness | Optimum | Sweep) -> int:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from cellsim.case.alteration import altered
+from cellsim.comparison.altered_case import altered
 from cellsim.errors import CalibrationError, Problem, did_you_mean
 from cellsim.likelihood.formulation import objective_of
 from cellsim.likelihood.objective import Objective

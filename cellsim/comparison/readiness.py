@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from cellsim.case.alteration import altered
 from cellsim.case.alternatives import ALTERNATIVES
 from cellsim.case.case import Case
+from cellsim.comparison.altered_case import altered
 from cellsim.errors import CellsimError, Problem
 from cellsim.estimation.opening import load_case
 from cellsim.likelihood.formulation import objective_of

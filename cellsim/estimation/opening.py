@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cellsim import library
-from cellsim.case.case import COMPANIONS, Case
+from cellsim.case.case import Case
 from cellsim.case.case import load_case as one_patient
+from cellsim.case.files import COMPANIONS
 from cellsim.errors import CellsimError
 from cellsim.estimation.problem import EstimationProblem, load_problem
 from cellsim.likelihood.formulation import objective_of

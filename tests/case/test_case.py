@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from small_cases import tiny_case
 
 from cellsim.case.alternatives import ALTERNATIVES
-from cellsim.case.case import COMPANIONS, load_case
+from cellsim.case.case import load_case
+from cellsim.case.files import COMPANIONS
 from cellsim.case.records import SCORED
 from cellsim.errors import CaseError
 from cellsim.library import case_folder

@@ -11,10 +11,10 @@ from scipy import stats
 from small_cases import straight_line, tiny_case
 
 import cellsim as cs
-from cellsim.case.alteration import altered
 from cellsim.case.alternatives import Alternative
 from cellsim.comparison import robustness_analysis as robust
 from cellsim.comparison.alterations import GROUPS, Alteration, alterations_of
+from cellsim.comparison.altered_case import altered
 from cellsim.comparison.conclusions import Conclusion, Question
 from cellsim.comparison.reweighting import Reweighted, Reweighting
 from cellsim.comparison.robustness_table import BASE, ConclusionRow, Robustness

@@ -8,7 +8,8 @@ from scipy import stats
 from small_cases import tiny_case
 
 import cellsim as cs
-from cellsim.case.case import COMPANIONS, Case, load_case
+from cellsim.case.case import Case, load_case
+from cellsim.case.files import COMPANIONS
 from cellsim.errors import CaseError
 from cellsim.likelihood.formulation import objective_of
 from cellsim.model.model import load_model
