@@ -44,9 +44,9 @@ def peak(width: int) -> float:
         chains = [code.times_plus(code.const(0.5), chain, code.const(0.25)) for chain in chains]
     for i, chain in enumerate(chains):
         code.store(chain, "%w", BLOCK * i)
-    engine = assemble([code.function("peak")], code.externals)
+    made = assemble([code.function("peak")], code.externals)
     operations = 2 * 100 * 16 * width
-    return operations / nanoseconds(engine.get_function_address("peak"), aligned(16 * BLOCK))
+    return operations / nanoseconds(made.address["peak"], aligned(16 * BLOCK))
 
 
 def _operations(text: str) -> int:

@@ -9,7 +9,9 @@ from typing import Any
 import numpy as np
 import sympy as sp
 
+import cellsim as cs
 from benchmarks.clock import best, table
+from benchmarks.network import network
 from benchmarks.problem import START, Array, Problem, problem
 from cellsim.compiler.equations import Equations
 from cellsim.compiler.kernels import compile_equations
@@ -28,7 +30,7 @@ def chain(n: int) -> Equations:
 
 
 def growth() -> str:
-    """Five tables."""
+    """Six tables."""
     parts = []
     rows = []
     for n in (10, 30, 100, 300, 1000):
@@ -44,6 +46,7 @@ def growth() -> str:
         took = best(run, seconds=0.3)
         rows.append((str(n), f"{compiled:.2f}", str(steps), f"{took:.3f}", f"{1e6 * took / steps / n:.0f}"))
     parts.append(table(("states", "compile s", "steps", "ms", "ns per step and state"), rows))
+    parts.append(_networks())
     this, rows = problem(), []
     for count in (1, 10, 100, 1000):
         doses = Doses(jumps=tuple((7.0 * i, "infusate_auto", 50.0) for i in range(count)))
@@ -64,6 +67,36 @@ def growth() -> str:
     parts.append(table(("directions", "ms", "simulations' worth"), rows))
     parts += [_batches(this), _memory(this)]
     return "\n\n".join(parts)
+
+
+def _networks() -> str:
+    """Signalling networks, from their text to the first simulation of every species and flux."""
+    rows, days = [], np.linspace(0.0, 100.0, 11)
+    for species in (50, 100, 200, 500):
+        text, marks = network(species), [time.process_time()]
+        model = cs.load_model(text)
+        marks.append(time.process_time())
+
+        def run(rtol: float = 1e-6, model: Any = model) -> Any:
+            return cs.simulate(model, cs.Schedule(), days, rtol=rtol).y
+
+        found = run()
+        marks.append(time.process_time())
+        reference = run(1e-10)
+        error = np.abs(found / np.where(reference, reference, 1.0) - (reference != 0.0)).max()
+        read, first = np.diff(marks)
+        counts = (str(species), str(round(1.6 * species)), str(len(model.parameters) - 1))
+        rows.append((*counts, f"{read:.1f}", f"{first:.1f}", f"{best(run, seconds=0.3):.1f}", f"{error:.0e}"))
+    heads = (
+        "species",
+        "reactions",
+        "parameters",
+        "read s",
+        "first simulation s",
+        "each later one ms",
+        "error",
+    )
+    return table(heads, rows)
 
 
 def _sets(this: Problem, count: int) -> Array:

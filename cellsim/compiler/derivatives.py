@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from heapq import heapify, heappop, heappush
 from typing import TYPE_CHECKING
 
 import sympy as sp
@@ -153,45 +156,86 @@ class System:
         return [*self.rates, *self.auxiliaries]
 
     def _find_auxiliaries(self) -> list[int]:
-        """Greedily choose the shared terms that save most entries of the Jacobian."""
+        """Greedily choose the shared terms that save most entries of the Jacobian.
+
+        What a term saves is counted where it is used, not in the whole graph, and only where it can save enough.
+        """
         graph = self.graph
-        order = [node for node in graph.reachable(self.rates) if graph.depends[node] & STATE]
-        inner = [node for node in order if graph.ops[node] not in ("y",)]
-        inputs = {node: 1 << i for i, node in enumerate(self.y)}
-        chosen: list[int] = []
-
-        def masks(cut: dict[int, int]) -> dict[int, int]:
-            found = dict(inputs)
-            for node in inner:
-                bits = 0
-                for arg in graph.args[node]:
-                    bits |= cut.get(arg) or found.get(arg, 0)
-                found[node] = bits
-            return found
-
-        def entries(found: dict[int, int], cut: dict[int, int]) -> int:
-            of_rates = sum((cut.get(node) or found.get(node, 0)).bit_count() for node in self.rates)
-            return of_rates + sum(found[node].bit_count() + 1 for node in cut)
-
+        inner = [
+            node
+            for node in graph.reachable(self.rates)
+            if graph.depends[node] & STATE and graph.ops[node] not in INPUTS
+        ]
+        found = {node: 1 << i for i, node in enumerate(self.y)}  # the unknowns that a term looks at, as bits
+        users: dict[int, list[int]] = {}
+        for node in inner:
+            for arg in dict.fromkeys(graph.args[node]):
+                users.setdefault(arg, []).append(node)
+        rows = Counter(self.rates)
         cut: dict[int, int] = {}
-        current = masks(cut)
-        total = entries(current, cut)
-        while True:
-            best = None
-            candidates = [node for node in inner if node not in cut and current[node].bit_count() >= 3]
-            # of a chain of terms with the same inputs only the last few matter; unary steps on top cost
-            # nothing
-            for node in candidates:
-                trial = {**cut, node: 1 << (self.n + len(cut))}
-                gain = total - entries(masks(trial), trial)
+
+        def bits(node: int, trial: Mapping[int, int]) -> int:
+            seen = 0
+            for arg in graph.args[node]:
+                seen |= cut.get(arg) or trial.get(arg) or found.get(arg, 0)
+            return seen
+
+        for node in inner:
+            found[node] = bits(node, {})
+
+        def change(term: int, bit: int) -> tuple[int, dict[int, int]]:
+            """Entries saved by a term as an unknown of its own, and what the terms that use it look at then."""
+            trial, saved = {term: bit}, rows[term] * (found[term].bit_count() - 1)
+            waiting, queued = list(users.get(term, ())), set(users.get(term, ()))
+            heapify(waiting)
+            while waiting:
+                node = heappop(waiting)
+                seen = bits(node, trial)
+                if seen == found[node]:
+                    continue
+                trial[node] = seen
+                less = found[node].bit_count() - seen.bit_count()
+                if node in cut:
+                    saved += less
+                    continue
+                saved += rows[node] * less
+                for user in users.get(node, ()):
+                    if user not in queued:
+                        queued.add(user)
+                        heappush(waiting, user)
+            return saved - found[term].bit_count() - 1, trial
+
+        chosen: list[int] = []
+        while len(chosen) <= self.n:
+            # the rates and unknowns above each term: no other can lose an entry by it
+            above, numbers = dict[int, int](), dict[int, int]()
+            for i, node in enumerate([*self.rates, *cut]):
+                numbers[node] = numbers.get(node, 0) | 1 << i
+            for node in reversed(inner):
+                above[node] = numbers.get(node, 0)
+                for user in users.get(node, ()):
+                    above[node] |= numbers[user] if user in cut else above[user]
+            best, bit = None, 1 << (self.n + len(cut))
+            for node in inner:
+                size = found[node].bit_count()
+                if (
+                    node in cut
+                    or size < 3
+                    or above[node].bit_count() * (size - 1) - size - 1 < _SMALLEST_GAIN
+                ):
+                    continue
+                gain, _ = change(node, bit)
                 if gain >= _SMALLEST_GAIN and (best is None or gain > best[0]):
                     best = (gain, node)
-            if best is None or len(chosen) > self.n:
-                return sorted(chosen)
-            cut[best[1]] = 1 << (self.n + len(cut))
-            chosen.append(best[1])
-            current = masks(cut)
-            total -= best[0]
+            if best is None:
+                break
+            term = best[1]
+            _, trial = change(term, bit)
+            cut[term] = bit
+            del trial[term]
+            found.update(trial)
+            chosen.append(term)
+        return sorted(chosen)
 
     def _freeze(self, time_conditions: TimeConditions) -> None:
         """Tell conditions on time alone from others, and ask them between their turns."""

@@ -65,13 +65,11 @@ class Kernels:
         """The kernels for `width` simulations side by side, compiled at first use."""
         if width not in self._units:
             writer = Writer(self.system, width)
-            functions = writer.all()
-            engine = assemble(functions, writer.externals)
-            entries = [line for f in functions for line in f.splitlines() if line.startswith("define void")]
-            names = [line.split("@")[1].split("(")[0] for line in entries]
-            address = {name: engine.get_function_address(name) for name in names}
+            code = assemble(writer.all(), writer.externals)
             self._writers[width] = writer
-            self._units[width] = CompiledKernels(writer.layout, width, address, len(writer.kept), engine)
+            self._units[width] = CompiledKernels(
+                writer.layout, width, code.address, len(writer.kept), code.engines
+            )
         return self._units[width]
 
     def writer(self, width: int = 1) -> Writer:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import ctypes
+import re
 import struct
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -14,6 +16,7 @@ from numpy.typing import NDArray
 
 __all__ = [
     "BLOCK",
+    "Assembly",
     "Code",
     "CompiledKernels",
     "Layout",
@@ -339,15 +342,21 @@ def aligned(size: int) -> Array:
     return raw[skip : skip + size]
 
 
-def host_machine() -> Any:
-    """A target machine; the engine that gets it owns it and frees it, so each engine needs its own."""
+def host_machine(effort: int = 2) -> Any:
+    """A target machine; the engine that gets it owns it and frees it, so each engine needs its own.
+
+    Parameters
+    ----------
+    effort : {0, 1, 2, 3}
+        How much LLVM does for fast code.
+    """
     import llvmlite.binding as llvm
 
     llvm.initialize_native_target()
     llvm.initialize_native_asmprinter()
     target = llvm.Target.from_default_triple()
     return target.create_target_machine(
-        cpu=llvm.get_host_cpu_name(), features=llvm.get_host_cpu_features().flatten(), opt=2, jit=True
+        cpu=llvm.get_host_cpu_name(), features=llvm.get_host_cpu_features().flatten(), opt=effort, jit=True
     )
 
 
@@ -368,18 +377,81 @@ def lane_width() -> int:
     return 4 if features.get("avx2") else 2
 
 
-def assemble(functions: Sequence[str], externals: Iterable[str]) -> Any:
-    """Compile LLVM assembly; the engine returned must be kept alive as long as its code is used."""
+LONGEST_OPTIMISED = 24_000
+"""Lines of assembly beyond which what has no loop is translated without effort: six times as fast to compile, and a half
+slower to run. Loops, which hardly grow with a model, are optimised always."""
+# without this LLVM may split 512-bit vectors in two on machines that have them
+_ATTRIBUTES = 'attributes #0 = { nounwind "prefer-vector-width"="512" "min-legal-vector-width"="512" }'
+_DEFINED = re.compile(r"^define (?:internal )?void @(\w+)\((.*)\) #0 \{$", re.MULTILINE)
+_CALLED = re.compile(r"^  call void @(\w+)\(", re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class Assembly:
+    """Machine code.
+
+    Attributes
+    ----------
+    address : dict of str to int
+        Of every function that is not internal.
+    engines : tuple
+        Owners of the code, to be kept alive as long as it is used.
+    """
+
+    address: dict[str, int]
+    engines: tuple[Any, ...] = field(repr=False)
+
+
+def assemble(functions: Sequence[str], externals: Iterable[str]) -> Assembly:
+    """Compile LLVM assembly.
+
+    Parameters
+    ----------
+    functions : sequence of str
+        Definitions as `Code.function` writes them, with the constants they read.
+    externals : iterable of str
+        Declarations of what they call beside each other.
+    """
+    declared = sorted(set(externals))
+    if sum(text.count("\n") for text in functions) < LONGEST_OPTIMISED:
+        return _assembled([*declared, *functions], 2)
+    loops, straight = [text for text in functions if "  br " in text], list(functions)
+    while moved := [text for text in straight if text in loops or _calls(text, loops)]:
+        straight = [text for text in straight if text not in moved]
+        loops += [text for text in moved if text not in loops]
+    arguments = {name: given for text in straight for name, given in _DEFINED.findall(text)}
+    called = {name for text in loops for name in _CALLED.findall(text)} & set(arguments)
+    straight = [
+        re.sub(rf"^define internal (void @(?:{'|'.join(called)})\()", r"define \1", text, flags=re.MULTILINE)
+        for text in straight
+    ]
+    first = _assembled([*declared, *straight], 0)
+    declared += [
+        f"declare void @{name}({', '.join('ptr' for _ in arguments[name].split(','))})"
+        for name in sorted(called)
+    ]
+    second = _assembled([*declared, *loops], 2, {name: first.address[name] for name in called})
+    return Assembly(first.address | second.address, first.engines + second.engines)
+
+
+def _calls(text: str, others: Iterable[str]) -> bool:
+    """Whether a function calls one of others."""
+    return not {name for each in others for name, _ in _DEFINED.findall(each)}.isdisjoint(
+        _CALLED.findall(text)
+    )
+
+
+def _assembled(text: Sequence[str], effort: int, known: Mapping[str, int] = MappingProxyType({})) -> Assembly:
+    """One module; `known` functions are elsewhere."""
     import llvmlite.binding as llvm
 
-    target = host_machine()
-    # without this LLVM may split 512-bit vectors in two on machines that have them
-    attributes = 'attributes #0 = { nounwind "prefer-vector-width"="512" "min-legal-vector-width"="512" }'
-    text = "\n".join([*sorted(set(externals)), *functions, attributes])
-    module = llvm.parse_assembly(text)
-    engine = llvm.create_mcjit_compiler(module, target)
+    module = llvm.parse_assembly("\n".join([*text, _ATTRIBUTES]))
+    names = [f.name for f in module.functions if not f.is_declaration and f.linkage == llvm.Linkage.external]
+    engine = llvm.create_mcjit_compiler(module, host_machine(effort))
+    for name, address in known.items():
+        engine.add_global_mapping(module.get_function(name), address)
     engine.finalize_object()
-    return engine
+    return Assembly({name: engine.get_function_address(name) for name in names}, (engine,))
 
 
 _KERNEL = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p)
@@ -399,15 +471,15 @@ class CompiledKernels:
         Entry point of each kernel.
     fixed : int
         Terms that depend on parameters only.
-    engine : object
-        Owner of the code.
+    engines : tuple
+        Owners of the code.
     """
 
     layout: Layout
     width: int
     address: dict[str, int]
     fixed: int
-    engine: Any = field(repr=False)
+    engines: tuple[Any, ...] = field(repr=False)
     _entries: dict[str, Callable[[int, int], None]] = field(default_factory=dict, repr=False)
 
     def workspace(self) -> Array:

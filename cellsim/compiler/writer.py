@@ -15,6 +15,7 @@ from cellsim.compiler.evaluation import emit_nodes, fixed_nodes
 from cellsim.compiler.graph import Graph
 from cellsim.compiler.llvm import BLOCK, Code, Layout, padded
 from cellsim.compiler.lu import Elimination, FactorEntry, Pieces, plan_elimination, write_lu, write_solve
+from cellsim.compiler.lu_tables import through_tables, write_lu_loops, write_solve_loops
 
 __all__ = ["CONTROL_H", "Writer"]
 
@@ -37,9 +38,18 @@ def moving_reader(layout: Layout, kept: dict[int, int], width: int, states: str,
 
 
 class Writer:
-    """Writes all kernels of one width for a system."""
+    """Writes all kernels of one width for a system.
 
-    def __init__(self, system: System, width: int) -> None:
+    Parameters
+    ----------
+    system : System
+    width : int
+        Lanes of a value.
+    tables : bool
+        Whether a long elimination may be a loop over tables, which are constants of the module beside its functions.
+    """
+
+    def __init__(self, system: System, width: int, *, tables: bool = True) -> None:
         self.system, self.width = system, width
         graph = self.graph = system.graph
         self.n, self.m = system.n, len(system.auxiliaries)
@@ -47,6 +57,7 @@ class Writer:
         self.ext = self.nw + padded(self.m * width)
         self.jacobian = system.jacobian
         self.plan: Elimination = plan_elimination(self.n + self.m, self.jacobian)
+        self.loops = tables and through_tables(self.plan)
         output_slopes = {
             (o, j): node
             for o, slopes in enumerate(map(system.full_slopes, system.outputs))
@@ -65,9 +76,13 @@ class Writer:
         ]
         moving += [*system.gaps, *truths, *(node for _, node in self.modes)]
         self.kept = {node: i for i, node in enumerate(fixed_nodes(graph, moving))}
-        # entries of the Jacobian that move get a slot each, equal ones the same
+        # entries of the Jacobian that move get a slot each, equal ones the same; a loop reads literal ones from memory too
         entries = sorted(
-            {node for node in self.jacobian.values() if node not in self.kept and graph.ops[node] != "const"}
+            {
+                node
+                for node in self.jacobian.values()
+                if node not in self.kept and (self.loops or graph.ops[node] != "const")
+            }
         )
         self.jacobian_slot = {node: i for i, node in enumerate(entries)}
         self.factors: dict[tuple[str, int, int], FactorEntry] = {}
@@ -101,6 +116,8 @@ class Writer:
             ),
         ):
             lay.add(name, size)
+        if self.loops:
+            lay.add("row", (self.n + self.m) * w)
 
     def place(self, index: int) -> int:
         """Offset of a state or auxiliary in an extended vector."""
@@ -128,8 +145,8 @@ class Writer:
         functions = [
             self.prepare(),
             self.rates_added(),
-            write_lu(self),
-            write_solve(self),
+            write_lu_loops(self) if self.loops else write_lu(self),
+            write_solve_loops(self) if self.loops else write_solve(self),
             self.wrapped("rhs", self.copy_u, [("rates_added", "y", "f")]),
             self.wrapped("rhs_at_sample", self.copy_u, [("rates_added", "ys", "f")]),
             self.step(),
@@ -253,11 +270,15 @@ class Writer:
         return self.finish(code, "observe_rate")
 
     def entry(self, code: Code, node: int | None) -> str:
-        """Load a Jacobian entry that is no literal."""
+        """Load a Jacobian entry that has a place."""
         assert node is not None
+        return code.load("%w", self.entry_place(node))
+
+    def entry_place(self, node: int) -> int:
+        """Where in the workspace a Jacobian entry stands."""
         if node in self.kept:
-            return code.load("%w", self.layout["q"] + self.kept[node] * self.width)
-        return code.load("%w", self.layout["jacobian"] + self.jacobian_slot[node] * self.width)
+            return self.layout["q"] + self.kept[node] * self.width
+        return self.layout["jacobian"] + self.jacobian_slot[node] * self.width
 
     def step(self) -> str:
         """All stages from y with step h: k, stage values, y1, and the largest scaled error per block lane."""

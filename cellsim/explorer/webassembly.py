@@ -74,7 +74,9 @@ def browser_kernels(system: System, width: int, watched: Sequence[int] = ()) -> 
     >>> browser_kernels(decay.system, 2).code[:4]
     b'\\x00asm'
     """
-    writer = Writer(system, width)
+    writer = Writer(
+        system, width, tables=False
+    )  # an object's tables have no address before a linker gives them one
     read = writer.evaluate("watch", [(k, system.outputs[k]) for k in watched], "ys", "g")
     functions = [*writer.all(), read]
     defined = [line for each in functions for line in each.splitlines() if line.startswith("define void")]

@@ -123,7 +123,7 @@ class _SbmlReading(SbmlFormulas):
 
     def _read_reactions(self) -> dict[str, sp.Expr]:
         """Reactions as assignments; the change of amount of each species they make."""
-        changes: dict[str, sp.Expr] = {}
+        changes: dict[str, list[sp.Expr]] = {}
         flux_unit = self.quotient(
             self.unit(self.model.getExtentUnits()), self.unit(self.model.getTimeUnits())
         )
@@ -156,8 +156,9 @@ class _SbmlReading(SbmlFormulas):
                     continue
                 factor = species.getConversionFactor() or overall
                 step = sign * count * sp.Symbol(name) * (sp.Symbol(factor) if factor else 1)
-                changes[each.getSpecies()] = changes.get(each.getSpecies(), sp.Integer(0)) + step
-        return changes
+                changes.setdefault(each.getSpecies(), []).append(step)
+        # added at once: one after the other, every addition would sort all those before it
+        return {name: sp.Add(*steps) for name, steps in changes.items()}
 
     def _read_stoichiometries(self) -> None:
         """Numbers of molecules: plain ones stand in formulas as numbers, those that something sets are quantities."""

@@ -304,13 +304,10 @@ def tangent_unit(kernels: Kernels, packing: Packing) -> TangentUnit:
             _UNITS.pop(next(iter(_UNITS)))
         kernels.unit(1)
         writer = TangentWriter(kernels.writer(1), packing)
-        functions = writer.all()
-        engine = assemble(functions, writer.externals)
-        names = [f.split("@")[1].split("(")[0] for f in functions if f.startswith("define void")]
-        address: dict[str, int] = {name: engine.get_function_address(name) for name in names}
+        code = assemble(writer.all(), writer.externals)
         made = TangentUnit(
             packing,
-            CompiledKernels(writer.layout, 1, address, len(writer.kept), engine),
+            CompiledKernels(writer.layout, 1, code.address, len(writer.kept), code.engines),
             writer.shapes,
             writer.begin,
             [(o, j) for o, j, _ in writer.terms.outputs_y],

@@ -31,8 +31,8 @@ def run_vector(compute, values: np.ndarray, width: int) -> np.ndarray:
 
     code = Code(width)
     code.store(compute(code, code.load("%w", 0)), "%v", 0)
-    engine = assemble([code.function("apply")], code.externals)
-    call = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p)(engine.get_function_address("apply"))
+    made = assemble([code.function("apply")], code.externals)
+    call = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p)(made.address["apply"])
     padded = np.resize(values, -(-len(values) // width) * width)
     source, target = np.zeros(16), np.zeros(16)
     begin = (-source.ctypes.data // 8) % 8
