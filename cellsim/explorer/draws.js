@@ -6,12 +6,12 @@ const SMALLER_SHARES = [1e-12, 1e-30, 1e-80, 1e-200]; // as in cellsim.solver.in
 
 // How closely steps are taken: at rest as Python does; while something is moved, to the width of a line.
 const tolerances = (machine) => ({
-  exact: { rtol: machine.rtol, share: machine.peakShare, points: 1 },
-  moving: { rtol: 1e-3, share: 0.1, points: 2 },
+  exact: { rtol: machine.rtol, share: machine.peakShare },
+  moving: { rtol: 2e-2, share: 0.1 },
 });
 
-// Doses as { day, state, amount, duration } in the unit of the state, as operations at breaks.
-function breakTable(doses, turned, start, end) {
+// Doses as { day, state, amount, duration } in the unit of the state, as operations at breaks; `also` are breaks of no dose.
+function breakTable(doses, turned, start, end, also = []) {
   const operations = [];
   for (const { day, state, amount, duration } of doses) {
     const off = day + duration, length = off - day;
@@ -23,7 +23,7 @@ function breakTable(doses, turned, start, end) {
   for (const { day, event, lanes } of turned.firings) operations.push({ time: day, kind: OP_EVENT, index: event, lanes });
   const reached = operations.filter((each) => each.time <= end);
   reached.sort((one, other) => one.time - other.time || one.kind - other.kind || one.index - other.index);
-  const days = [start, end, ...turned.days.filter((day) => day <= end), ...reached.map((each) => each.time)];
+  const days = [start, end, ...also, ...turned.days.filter((day) => day <= end), ...reached.map((each) => each.time)];
   const breaks = [...new Set(days)].sort((one, other) => one - other);
   const place = new Map(breaks.map((day, b) => [day, b])), at = breaks.map(() => []);
   for (const each of reached) at[place.get(each.time)].push(each);
@@ -62,31 +62,41 @@ class Draws {
       const rows = Array.from({ length: W }, (_, l) => Math.min(first + l, count - 1));
       const parameters = Array.from({ length: machine.parameters }, (_, j) => rows.map((d) => vectors[d * machine.parameters + j]));
       const group = new Group(machine, kernels, memory, address + this.groups.length * machine.size * 8, parameters);
-      this.groups.push({ group, rows, turned: together(rows.map((d) => turned[d])), runs: {}, shares: null, history: null });
+      const both = together(rows.map((d) => turned[d]));
+      this.groups.push({ group, rows, turned: both, turnedText: JSON.stringify(both), runs: {}, shares: null, history: null });
     }
   }
 
   static bytes(machine, count) { return Math.ceil(count / machine.width) * machine.size * 8; }
 
-  // An empty result for a plan, to be filled group by group.
-  result(plan, how) {
+  // An empty result for a plan, to be filled group by group; `outputs` are those that are read.
+  result(plan, how, outputs = null) {
     const { model, count } = this, { machine } = model, times = sampleTimes(plan, model, how);
-    return { plan, how, times, count, done: 0, fine: new Uint8Array(count), values: new Float64Array(machine.outputs * times.length * count),
+    const read = outputs ?? Array.from({ length: machine.outputs }, (_, o) => o);
+    return { plan, how, times, count, read, done: 0, tables: new Map(), fine: new Uint8Array(count),
+      values: new Float64Array(machine.outputs * times.length * count).fill(NaN),
       greatest: machine.watched.slice(0, machine.peaks).map(() => new Float64Array(count)), below: machine.levels.map(() => new Float64Array(count)) };
+  }
+
+  // What happens when in a group: the same for all in whose draws time turns the same. What moves is kept on day 0, where plans begin.
+  table({ tables, plan, how }, { turned, turnedText }) {
+    const { history, start, until } = this.model;
+    if (!tables.has(turnedText)) tables.set(turnedText, breakTable([...history, ...plan], turned, start, until, how === "exact" || start > 0 ? [] : [0]));
+    return tables.get(turnedText);
   }
 
   // Carry one group through the plan of a result.
   fill(result, place) {
-    const each = this.groups[place], { machine, history } = this.model, W = machine.width;
-    const table = breakTable([...history, ...result.plan], each.turned, this.model.start, this.model.until);
+    const each = this.groups[place], { machine } = this.model, W = machine.width;
+    const table = this.table(result, each), wanted = tolerances(machine)[result.how];
     each.shares ??= new Float64Array(machine.states * W).fill(machine.peakShare);
-    const wanted = tolerances(machine)[result.how];
     this.carry(each, table, result, wanted);
     for (let again = 0; again < SMALLER_SHARES.length && each.group.status.includes(UNRESOLVED); again++) {
       for (let i = 0; i < each.shares.length; i++)
         if (each.group.grown[i]) each.shares[i] = SMALLER_SHARES.find((share) => share < each.shares[i]) ?? each.shares[i];
       each.history = null;
       each.runs = {};
+      this.forget(result, each.rows);
       this.carry(each, table, result, wanted);
     }
     each.rows.forEach((d, l) => {
@@ -97,6 +107,10 @@ class Draws {
       } else this.fromSamples(result, d);
     });
     result.done = Math.max(result.done, each.rows[W - 1] + 1);
+  }
+
+  forget({ values, times, count }, rows) {
+    for (let o = 0; o < this.model.machine.outputs; o++) for (let s = 0; s < times.length; s++) for (const d of rows) values[(o * times.length + s) * count + d] = NaN;
   }
 
   // greatest values and days below a level by straight lines between samples: enough for a picture that moves
@@ -113,35 +127,36 @@ class Draws {
   }
 
   carry(each, table, result, { rtol, share }) {
-    const { machine } = this.model, { group, rows } = each, W = machine.width, { times, values, count, how } = result;
-    const before = each.runs[how], run = { table, times, values, count, marks: [] };
+    const { machine } = this.model, { group, rows } = each, W = machine.width, { times, values, count, how, read } = result;
+    const before = each.runs[how], run = { table, times, values, read, marks: [] }, { w } = group, { g } = machine.off;
     const shares = how === "exact" ? each.shares : each.shares.map((own) => (own < machine.peakShare ? own : share));
-    let first = 0, pointer = 0;
+    let first = 0, pointer = 0, spare = before ? before.marks : [];
     const common = before ? parting(before.table, table) : 0, mark = before && before.marks.findLast((m) => m.b <= common);
-    if (mark && times.slice(0, mark.pointer).every((day, s) => day === before.times[s])) {
+    const known = mark && read.every((o) => before.read.includes(o)) && times.slice(0, mark.pointer).every((day, s) => day === before.times[s]);
+    if (known) {
       ({ b: first, pointer } = mark);
       run.marks = before.marks.filter((m) => m.b <= first);
+      spare = before.marks.slice(run.marks.length);
       group.back(mark.kept, rtol, shares);
-      for (let o = 0; o < machine.outputs; o++) for (let s = 0; s < pointer; s++) for (const d of rows)
+      for (const o of read) for (let s = 0; s < pointer; s++) for (const d of rows)
         values[(o * times.length + s) * count + d] = before.values[(o * before.times.length + s) * count + d];
     } else if (each.history && parting(each.history.table, table) >= each.history.b) {
       first = each.history.b;
       group.back(each.history.kept, rtol, shares);
     } else group.begin(this.model.start, rtol, shares);
     each.runs[how] = run;
-    for (let o = 0; o < machine.outputs; o++) for (let s = pointer; s < times.length; s++) for (const d of rows)
-      values[(o * times.length + s) * count + d] = NaN;
     group.run(table, first, times, pointer, how === "exact", (s) => {
       group.k.observe(group.base, group.base);
-      for (let o = 0; o < machine.outputs; o++) for (let l = 0; l < W; l++)
-        if (group.source[l] === l) values[(o * times.length + s) * count + rows[l]] = group.w[machine.off.g + o * W + l];
+      for (let l = 0; l < W; l++) {
+        if (group.source[l] !== l) continue;
+        for (let n = 0, at = s * count + rows[l]; n < read.length; n++) values[read[n] * times.length * count + at] = w[g + read[n] * W + l];
+      }
     }, (b, at) => {
       // the last break of the history, from which every plan goes on, is kept as Python's tolerance left it
-      const last = table.breaks[b] < 0 && table.breaks[b + 1] >= 0;
-      if (table.breaks[b] < 0 && !last) return;
-      const kept = { b, pointer: at, kept: group.kept() };
-      run.marks.push(kept);
-      if (last && how === "exact") each.history = { table, ...kept };
+      const last = table.breaks[b] < 0 && table.breaks[b + 1] >= 0, within = run.marks.length && run.marks[run.marks.length - 1].b >= b;
+      if ((table.breaks[b] < 0 && !last) || within) return;
+      run.marks.push({ b, pointer: at, kept: group.kept(spare.pop()?.kept) });
+      if (last && how === "exact") each.history = { table, b, pointer: at, kept: group.kept() };
     });
   }
 }

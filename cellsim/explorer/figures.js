@@ -4,18 +4,38 @@
 const COLOUR = { posterior: "#0072B2", band: "rgba(0, 114, 178, 0.22)", prior: "#6b6b6b", priorBand: "rgba(110, 110, 110, 0.13)",
   given: "#1b1b1b", limit: "#007a5a", measured: "#a34700", beyond: "#D55E00", beyondBand: "rgba(213, 94, 0, 0.22)" };
 
-// Quantiles 5, 50 and 95 % of an output at every time, of the draws that could be simulated and are in.
+// Quantiles 5, 50 and 95 % of an output at every time, of the draws that could be simulated and are in. Draws keep nearly
+// their places from one time to the next, so each is put into the order that the time before left.
 function bands(result, place) {
-  const { times, count, values, fine, done } = result, scratch = new Float64Array(count);
-  const out = [[], [], []];
+  const { times, count, values, fine, done } = result, sorted = new Float64Array(count), order = [];
+  for (let d = 0; d < done; d++) if (fine[d]) order.push(d);
+  const n = order.length, known = sorted.subarray(0, n), out = [[], [], []];
   for (let s = 0; s < times.length; s++) {
-    let n = 0;
     const begin = (place * times.length + s) * count;
-    for (let d = 0; d < done; d++) if (fine[d]) scratch[n++] = values[begin + d];
-    const sorted = scratch.subarray(0, n).sort();
-    [0.05, 0.5, 0.95].forEach((share, k) => out[k].push(n ? quantile(sorted, share) : null));
+    for (let k = 0; k < n; k++) {
+      const d = order[k], value = values[begin + d];
+      let at = k;
+      // a value that is no number stands last
+      if (value === value) for (; at > 0 && !(sorted[at - 1] <= value); at--) {
+        sorted[at] = sorted[at - 1];
+        order[at] = order[at - 1];
+      }
+      sorted[at] = value;
+      order[at] = d;
+    }
+    for (let q = 0; q < 3; q++) out[q].push(n ? quantile(known, SHARES[q]) : null);
   }
   return out;
+}
+
+const SHARES = [0.05, 0.5, 0.95], restingBands = new WeakMap();
+
+// Those of a result that is whole are kept: a plan moves beside the one that was given.
+function bandsAtRest(result, place) {
+  if (!restingBands.has(result)) restingBands.set(result, new Map());
+  const kept = restingBands.get(result);
+  if (!kept.has(place)) kept.set(place, bands(result, place));
+  return kept.get(place);
 }
 
 class Figure {
@@ -40,11 +60,11 @@ class Figure {
 
   draw(now, prior, given, beyond) {
     const { curve, model } = this, place = model.place[curve.output];
-    const [low, middle, high] = bands(now, place), [priorLow, , priorHigh] = prior ? bands(prior, place) : [[], [], []];
+    const [low, middle, high] = bands(now, place), [priorLow, , priorHigh] = prior ? bandsAtRest(prior, place) : [[], [], []];
     const parts = [
       { times: now.times, lines: [high, low, middle] },
       { times: prior ? prior.times : [], lines: [priorHigh, priorLow] },
-      { times: given ? given.times : [], lines: [given ? bands(given, place)[1] : []] },
+      { times: given ? given.times : [], lines: [given ? bandsAtRest(given, place)[1] : []] },
       { times: curve.measured.map(([day]) => day), lines: [curve.measured.map(([, value]) => value)] },
     ];
     // several values of one day stand beside one another

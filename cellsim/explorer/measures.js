@@ -43,8 +43,11 @@ const variance = (numbers) => {
   return mean(numbers.map((each) => (each - middle) ** 2));
 };
 
-// One number for each draw of a result and each thing asked; NaN where the draw could not be simulated.
-function numbersOf(result, model) {
+// The outputs that a thing asked is read from.
+const readBy = (asked) => [asked.output, asked.spread, ...(asked.members ?? []).map((each) => each.output)].filter((each) => typeof each === "string");
+
+// One number for each draw of a result and each thing asked, of all or of those in `wanted`; NaN where the draw could not be simulated.
+function numbersOf(result, model, wanted = null) {
   const { times, count } = result, first = times.indexOf(0);
   const read = (output, day) => {
     const s = day === null ? times.length - 1 : times.indexOf(day), begin = (model.place[output] * times.length + s) * count;
@@ -56,7 +59,7 @@ function numbersOf(result, model) {
     if (!each.log) return (edge - value) / Math.hypot(spread, each.shared * value);
     return edge <= 0 ? -Infinity : (Math.log(edge) - Math.log(value)) / Math.hypot(spread, each.shared);
   };
-  return model.asked.map((asked) => Float64Array.from({ length: count }, (_, d) => {
+  return model.asked.map((asked, k) => wanted && !wanted.has(k) ? null : Float64Array.from({ length: count }, (_, d) => {
     if (!result.fine[d]) return NaN;
     const value = asked.output === undefined ? NaN : read(asked.output, asked.day)[d];
     switch (asked.how) {

@@ -55,6 +55,7 @@ class Page {
     this.given = null;
     this.latest = { posterior: null, prior: null };
     this.figures = [];
+    this.ranked = new Set(model.outcomes.map((each) => each.asked));
     this.inputs();
     this.panels();
     $("add").onclick = () => {
@@ -250,9 +251,16 @@ class Page {
 
   // The posterior while something is moved; where time runs out, of the draws so far.
   moved(budget) {
-    const begun = performance.now(), draws = this.posterior, result = draws.result(resolved(this.doses, this.model), "moving");
+    const begun = performance.now(), draws = this.posterior, result = draws.result(resolved(this.doses, this.model), "moving", this.looked());
     for (let place = 0; place < draws.groups.length && performance.now() - begun < budget; place++) draws.fill(result, place);
     return result;
+  }
+
+  // what is on the screen while something is moved: curves in sight, and the outcomes
+  looked() {
+    const { place, asked, machine } = this.model, curves = this.figures.filter((each) => each.seen).map((each) => each.curve.output);
+    const outcomes = [...this.ranked].flatMap((k) => readBy(asked[k])).map((each) => place[each]);
+    return [...new Set([...curves.map((each) => place[each]), ...outcomes, ...machine.watched])].sort((one, other) => one - other);
   }
 
   async settle(turn) {
@@ -288,7 +296,8 @@ class Page {
   }
 
   drawFigure(figure) {
-    if (!this.latest.posterior) return;
+    const { posterior } = this.latest;
+    if (!posterior || !posterior.read.includes(this.model.place[figure.curve.output])) return;
     figure.stale = false;
     figure.draw(this.latest.posterior, this.latest.prior, this.given.posterior, this.beyond.length > 0);
   }
@@ -298,7 +307,7 @@ class Page {
       figure.stale = true;
       if (figure.seen) this.drawFigure(figure);
     }
-    const numbers = numbersOf(this.latest.posterior, this.model), prior = all ? numbersOf(this.latest.prior, this.model) : null;
+    const numbers = numbersOf(this.latest.posterior, this.model, all ? null : this.ranked), prior = all ? numbersOf(this.latest.prior, this.model) : null;
     this.outcomes(numbers, prior);
     if (all) this.table(numbers, prior);
   }
@@ -363,7 +372,7 @@ const ready = opened().then(async (content) => {
   return page;
 });
 // for those who ask by script: the page when it is ready, and all draws under doses of their own
-window.cellsim = { ready, solved, numbersOf, beyondGiven };
+window.cellsim = { ready, solved, numbersOf, beyondGiven, bands };
 ready.catch((error) => {
   $("status").className = "warn";
   say(`This browser cannot compute the page (${error.message}); here is the plan as given, as still pictures.`);

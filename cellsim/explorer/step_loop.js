@@ -8,6 +8,11 @@ const OP_JUMP = 0, OP_RATE = 1, OP_EVENT = 2;
 // from cellsim.solver.step_control and step_loop, where they are explained
 const START = 1.2, UNRESOLVED_BELOW = 1e3, LEAST = 1e-290, RISEN = 10, GROWTH = 0.25, RISING = 3, SHORTEST = 1e-11, LONG = 1e-9;
 
+// Of a picture that moves: bolder, since a step that fails is taken again and every one has an error that is known. `start` is
+// by how much the first step after a break is longer, `power` and `memory` are those of the control, `stretch` by how much a
+// step may be longer to end at a break.
+const PACE = { exact: { start: 1, power: 0.17, memory: 0.03, stretch: 1.000001 }, moving: { start: 2, power: 0.2, memory: 0, stretch: 1.4 } };
+
 const MOVING = ["y", "u", "peak"], KEPT = ["low", "least", "grown", "status", "source", "greatest", "below"];
 
 // Everything of W draws that moves, at its workspace.
@@ -68,10 +73,14 @@ class Group {
     this.steps = 0;
   }
 
-  // a copy of what moves, and its way back: plans share what comes before they part
-  kept() {
-    const { off, states: n, width: W } = this.machine, slots = MOVING.map((each) => this.w.slice(off[each], off[each] + n * W));
-    return { slots, steps: this.steps, ...Object.fromEntries(KEPT.map((each) => [each, this[each].slice()])) };
+  // a copy of what moves, in place of one that is needed no longer, and its way back: plans share what comes before they part
+  kept(into = null) {
+    const { off, states: n, width: W } = this.machine, of = (each) => this.w.subarray(off[each], off[each] + n * W);
+    if (!into) return { slots: MOVING.map((each) => of(each).slice()), steps: this.steps, ...Object.fromEntries(KEPT.map((each) => [each, this[each].slice()])) };
+    MOVING.forEach((each, k) => into.slots[k].set(of(each)));
+    KEPT.forEach((each) => into[each].set(this[each]));
+    into.steps = this.steps;
+    return into;
   }
 
   back(kept, rtol, shares) {
@@ -86,6 +95,11 @@ class Group {
   }
 
   call(name) { this.k[name](this.base, this.base); }
+
+  needDense() {
+    if (!this.hasDense) this.k.dense(this.base, this.base);
+    this.hasDense = true;
+  }
 
   interpolate(theta, into) {
     const { states, width: W, off, padded } = this.machine, w = this.w, size = states * W;
@@ -116,7 +130,7 @@ class Group {
     d2 /= h;
     if (!(d2 < 1e300)) return h;
     const least = Math.min(1 / d1, 1 / Math.sqrt(Math.max(d2, 1e-300)));
-    return Math.min(Math.max(START * rtol ** 0.2 * d1 / Math.max(d2, 1e-300), least), span);
+    return Math.min(this.pace.start * Math.max(START * rtol ** 0.2 * d1 / Math.max(d2, 1e-300), least), span);
   }
 
   followScales(jumped) {
@@ -129,9 +143,10 @@ class Group {
         w[peak + i] = value;
         if (share[i] > 0) w[atol + i] = Math.max(share[i] * rtol * value, LEAST);
       }
-      below ||= low[i] !== 0 || value < UNRESOLVED_BELOW * (share[i] * rtol) * w[peak + i];
     }
-    if (!below || !this.following) return false;
+    if (!this.following) return false;
+    for (let i = 0; i < size && !below; i++) below = low[i] !== 0 || Math.abs(w[source + i]) < UNRESOLVED_BELOW * (share[i] * rtol) * w[peak + i];
+    if (!below) return false;
     for (let i = 0; i < size; i++) {
       const value = Math.abs(w[source + i]);
       if (value < least[i]) least[i] = value;
@@ -232,6 +247,7 @@ class Group {
     const { w, k, base, source } = this, size = n * W, Y = off.y, Y1 = off.y1, control = off.control;
     const { breaks, middles, operations } = table, count = breaks.length, watching = watch && watched.length > 0;
     this.following = watch;
+    const pace = (this.pace = watch ? PACE.exact : PACE.moving);
     for (let b = first; b < count; b++) {
       atBreak(b, pointer);
       let t = breaks[b];
@@ -272,7 +288,7 @@ class Group {
       this.followScales(true);
       let h = this.initialStep(end - t), fresh = true, grown = true, oldError = 1e-4;
       while (t < end) {
-        const left = end - t, last = h * 1.000001 >= left;
+        const left = end - t, last = h * (grown ? pace.stretch : 1.000001) >= left;
         if (last) h = left;
         else if (2 * h > left) h = 0.5 * left;
         if (this.steps >= maxSteps) {
@@ -303,13 +319,9 @@ class Group {
           }
           continue;
         }
-        let dense = false;
-        const needDense = () => {
-          if (!dense) k.dense(base, base);
-          dense = true;
-        };
+        this.hasDense = false;
         if (gaps) {
-          needDense();
+          this.needDense();
           const turned = this.turnedWithin(h > LONG * Math.max(Math.abs(t), Math.abs(end)));
           if (turned > 0) {
             grown = false;
@@ -318,16 +330,16 @@ class Group {
           }
         }
         let now = last ? end : t + h, hit = -1, hitTheta = 1;
-        if (modes) [hit, hitTheta] = this.hitWithin(needDense);
+        if (modes) [hit, hitTheta] = this.hitWithin();
         if (hit >= 0) now = t + hitTheta * h;
         if (watching) {
-          needDense();
+          this.needDense();
           this.followWatched(t, h, hitTheta);
         }
         for (; pointer < times.length; pointer++) {
           const s = times[pointer];
           if (!(s < now || (s <= now && now < end && hit < 0))) break;
-          needDense();
+          this.needDense();
           this.interpolate((s - t) / h, off.ys);
           if (clock >= 0) w.fill(s, off.ys + clock * W, off.ys + (clock + 1) * W);
           sampled(pointer);
@@ -354,7 +366,7 @@ class Group {
           continue;
         }
         error = Math.max(error, 1e-6);
-        let factor = Math.min(6, Math.max(0.2, 0.95 * error ** -0.17 * oldError ** 0.03));
+        let factor = Math.min(6, Math.max(0.2, 0.95 * error ** -pace.power * oldError ** pace.memory));
         if (!grown) factor = Math.min(factor, 1);
         grown = true;
         oldError = error;

@@ -138,10 +138,10 @@ Object.assign(Group.prototype, {
   },
 
   // the first mode that turns in the step, and where; [-1, 1] if none does
-  hitWithin(needDense) {
+  hitWithin() {
     const ys = this.machine.off.ys;
     for (let probe = 1; probe < 5; probe++) {
-      needDense();
+      this.needDense();
       this.interpolate(0.25 * probe, ys);
       let hit = this.changedMode();
       if (hit < 0) continue;
