@@ -1,4 +1,4 @@
-"""The three figures of docs/honesty.md."""
+"""The figures of docs/honesty.md and docs/decisions.md."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.honesty.decided import Bin
 from benchmarks.honesty.ranks import band
 from cellsim.plots.style import BLACK, BLUE, GREEN, GREY, PALE, SMALL, TINY, VERMILLION, WIDE
 
@@ -97,3 +98,30 @@ def preference(gains: Mapping[str, Array], path: Path) -> None:
 
 def _null_rows(gains: Mapping[str, Array]) -> set[int]:
     return {row for row, name in enumerate(gains) if name.startswith("no effect")}
+
+
+def reliability(panels: Mapping[str, Sequence[Bin]], path: Path) -> None:
+    """How often the favoured plan was truly better, against the chance it was given; bars: exact 95 % intervals of one pair a patient."""
+    count = max(len(panels), 1)
+    figure, axes = _figure((count + 2) // 3, 3, 2.4 * ((count + 2) // 3))
+    for ax, (title, bins) in zip(axes.flat, panels.items()):
+        ax.plot([0.5, 1], [0.5, 1], color=GREY, lw=0.8)
+        for each in bins:
+            low, high = each.one.interval
+            ax.plot([each.mean, each.mean], [low, high], color=BLUE, lw=1)
+            ax.plot(
+                each.mean,
+                each.share,
+                "o",
+                color=BLUE,
+                ms=2 + 4 * np.sqrt(each.pairs / max(one.pairs for one in bins)),
+            )
+        ax.set_title(title, fontsize=SMALL)
+        ax.set_xlim(0.48, 1.02)
+        ax.set_ylim(0.0, 1.05)
+        ax.tick_params(labelsize=TINY)
+    for ax in axes.flat[len(panels) :]:
+        ax.set_axis_off()
+    figure.supxlabel("chance said", fontsize=SMALL)
+    figure.supylabel("truly better", fontsize=SMALL)
+    figure.savefig(path)

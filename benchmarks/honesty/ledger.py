@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +23,7 @@ class Study:
     Attributes
     ----------
     part, name : str
-        ``sbc``, ``coverage`` or ``preference``, and which of them.
+        ``sbc``, ``coverage``, ``preference`` or ``decisions``, and which of them.
     stamp : str
         Of what the answers depend on; lines with another one are not used.
     patients : int
@@ -31,6 +32,10 @@ class Study:
         How many otherwise.
     one : callable
         Patient number -> what to remember.
+    first : int
+        Number of the first patient.
+    turn : int
+        Studies of a later turn wait until those of an earlier one are done.
     """
 
     part: str
@@ -39,6 +44,8 @@ class Study:
     patients: int
     quick: int
     one: Callable[[int], Record]
+    first: int = 0
+    turn: int = 0
 
 
 # tables that change what is written about a case, and no number of a study
@@ -64,18 +71,37 @@ def records(study: Study, path: Path = RESULTS) -> list[Record]:
     return sorted(found, key=lambda line: int(line["k"]))
 
 
-def work(studies: Sequence[Study], *, full: bool, path: Path = RESULTS) -> None:
-    """Do what is missing, all studies growing together, and append it line by line."""
-    todo = []
+def work(
+    studies: Sequence[Study],
+    *,
+    full: bool,
+    path: Path = RESULTS,
+    minutes: float = float("inf"),
+) -> None:
+    """Do what is missing, all studies of a turn growing together, and append it line by line; begin nothing after so many minutes."""
+    begun = time.monotonic()
+    todo, done = [], {}
     for study in studies:
         target = study.patients if full else study.quick
         have = {line["k"] for line in records(study, path)}
-        todo += [((k + 0.5) / target, study, k) for k in range(target) if k not in have]
+        done[study.name] = len(have)
+        wanted = range(study.first, study.first + target)
+        todo += [((study.turn, (i + 0.5) / target), study, k) for i, k in enumerate(wanted) if k not in have]
     for _, study, k in sorted(todo, key=lambda each: each[0]):
-        line = {"part": study.part, "name": study.name, "stamp": study.stamp, "k": k, **study.one(k)}
+        if time.monotonic() - begun > 60 * minutes:
+            break
+        line = {
+            "part": study.part,
+            "name": study.name,
+            "stamp": study.stamp,
+            "k": k,
+            **study.one(k),
+        }
         with path.open("a") as file:
             file.write(json.dumps(line) + "\n")
+        done[study.name] += 1
         print(
-            f"{study.part} {study.name} {k}: {line.get('seconds', 0):.1f} s {line.get('failed', '')}",
+            f"{study.part} {study.name} {k}: {line.get('seconds', 0):.1f} s; {done[study.name]} of {study.patients} done "
+            f"{line.get('failed', '')}",
             flush=True,
         )

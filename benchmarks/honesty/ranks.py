@@ -72,11 +72,17 @@ class Rate:
     count: int
     n: int
 
+    @property
+    def interval(self) -> tuple[float, float]:
+        """Its ends; 0 and 1 of nothing."""
+        low = beta.ppf(0.025, self.count, self.n - self.count + 1) if self.count else 0.0
+        high = beta.ppf(0.975, self.count + 1, self.n - self.count) if self.count < self.n else 1.0
+        return float(low), float(high)
+
     def __str__(self) -> str:
         if not self.n:
             return "none"
-        low = beta.ppf(0.025, self.count, self.n - self.count + 1) if self.count else 0.0
-        high = beta.ppf(0.975, self.count + 1, self.n - self.count) if self.count < self.n else 1.0
+        low, high = self.interval
         return (
             f"{self.count}/{self.n} = {100 * self.count / self.n:.0f} % ({100 * low:.0f} to {100 * high:.0f})"
         )

@@ -14,7 +14,6 @@ from cellsim.comparison.evidence import evidence_and_draws
 from cellsim.comparison.reweighting import Exact, Reweighted, Reweighting
 from cellsim.comparison.robustness_table import BASE, ConclusionRow, Robustness
 from cellsim.comparison.variant_roles import variant_roles
-from cellsim.comparison.verdicts import LEAST_OFF
 from cellsim.errors import CalibrationError, CellsimError, Problem, unusable
 from cellsim.likelihood.compatibility import case_given, foreign, variants_chosen
 from cellsim.likelihood.formulation import objective_of
@@ -22,6 +21,7 @@ from cellsim.posterior.approximation import together
 from cellsim.posterior.calibration import Calibration, versions
 from cellsim.posterior.fitting import calibrate
 from cellsim.streams import progress_bar
+from cellsim.sweeps.agreement import off_by
 
 if TYPE_CHECKING:
     from cellsim.case.case import Case
@@ -117,7 +117,7 @@ def robustness(
     }
     error = max(evidence.error for evidence, _ in both.values())
     weighted = {name: each for name, (_, each) in both.items()}
-    margin = max(LEAST_OFF, 2 * float(np.sqrt(2)) * error)
+    margin = off_by([float(np.sqrt(2)) * error])
     asked, left_out = questions(chosen, roles, margin=margin, seed=seed)
     base = {name: each.unaltered() for name, each in weighted.items()}
     rows = [_row(BASE, "", "the case as it stands", base, asked)]

@@ -8,21 +8,17 @@ import numpy as np
 
 from cellsim.posterior.approximation import LARGEST_SHAPE
 from cellsim.results import difference
+from cellsim.sweeps.agreement import SEPARATES, off_by
 
 if TYPE_CHECKING:
     from cellsim.comparison.comparison import Comparison
 
-__all__ = ["LEAST_OFF", "SEPARATES", "nulls_words", "off_of", "verdict_of", "verdict_sentences"]
-
-# a ratio of evidences of 20
-SEPARATES = 3.0
-# nats: nearer than this two evidences are not told apart, however small their standard errors
-LEAST_OFF = 0.5
+__all__ = ["nulls_words", "off_of", "verdict_of", "verdict_sentences"]
 
 
 def off_of(found: Comparison) -> float:
     """How far the evidences may be off, each of them: two standard errors of the least sure."""
-    return max(LEAST_OFF, *(2 * each.error for each in found.known.values()))
+    return off_by(each.error for each in found.known.values())
 
 
 # groups that are named, of those whose weights are uneven
@@ -103,7 +99,7 @@ def _lead(found: Comparison, nulls: list[str], acting: list[str]) -> tuple[float
     one, other = found.known[null], found.known[acts]
     error = float(np.hypot(one.error, other.error))
     how = f"by {found.by} ({acts} against {null}, error {error:.1f})"
-    return (one.log_evidence - other.log_evidence, SEPARATES + max(LEAST_OFF, 2 * error), how)
+    return (one.log_evidence - other.log_evidence, SEPARATES + off_by([error]), how)
 
 
 def _predicting(found: Comparison) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cellsim.comparison.verdicts import SEPARATES, off_of
+from cellsim.comparison.verdicts import off_of
 from cellsim.errors import CellsimError
 from cellsim.plots.style import (
     BLACK,
@@ -32,6 +32,7 @@ from cellsim.plots.style import (
 )
 from cellsim.posterior.approximation import together
 from cellsim.results import number
+from cellsim.sweeps.agreement import SEPARATES
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

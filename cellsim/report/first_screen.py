@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from html import escape
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cellsim.comparison.verdicts import SEPARATES, off_of
+from cellsim.comparison.verdicts import off_of
 from cellsim.dosing.infusions import doses_text
 from cellsim.plots.style import unit_text
 from cellsim.plots.sweeps import course_text, default_course, default_measures_shown
@@ -21,10 +21,11 @@ from cellsim.report.elements import (
     table,
     typeset,
 )
-from cellsim.report.products import SAME_CHANCE, SURE, main_outcome
+from cellsim.report.products import SAME_CHANCE, main_outcome
 from cellsim.report.report_summary import listed
-from cellsim.report.schedules import chances_of_better, contrast_rows, plan_rows
+from cellsim.report.schedules import chances_of_better, contrast_rows, ordered, plan_rows
 from cellsim.results import PRIOR_DRIVEN, level_words, number
+from cellsim.sweeps.agreement import SEPARATES, Agreement, agreement, chances_of
 
 if TYPE_CHECKING:
     from cellsim.case.case import Case
@@ -142,25 +143,29 @@ def _plans_clause(job: Job) -> str:
     if not chances:
         return ""
     what = f"by {outcome.label}"
-    sure = {name: each for name, each in chances.items() if each[0] >= SURE}
-    if sure:
-        sign = 1.0 if outcome.better == "higher" else -1.0
-        own = result.table()
-        own = own[(own["measure"] == outcome.key[0]) & (own["quantity"] == outcome.key[1])].set_index(
-            "schedule"
-        )
-        best = max(sure, key=lambda name: sign * own["estimate"][name])
-        said = f"{what}, “{best}” would have done better than what was given"
-        posterior, prior = sure[best]
+    found = _agreements(job, result, outcome, chances)
+    sign = 1.0 if outcome.better == "higher" else -1.0
+    own = result.table()
+    own = own[(own["measure"] == outcome.key[0]) & (own["quantity"] == outcome.key[1])].set_index("schedule")
+
+    def best(names: list[str]) -> str:
+        return max(names, key=lambda name: sign * own["estimate"][name])
+
+    if said := [name for name, each in found.items() if each.better == "first"]:
+        words = f"{what}, “{best(said)}” would have done better than what was given{_still_to_come(job)}"
+        posterior, prior = chances[best(said)]
         if abs(posterior - prior) < SAME_CHANCE:
-            return f"{said}, which was assumed and not learned from this patient"
-        return f"{said}, which is learned from this patient"
-    below = [name for name, each in chances.items() if each[0] <= 1 - SURE]
+            return f"{words}, which was assumed and not learned from this patient"
+        return f"{words}, which is learned from this patient"
+    below = [name for name, each in found.items() if each.better == "second"]
     if len(below) == len(chances):
-        said = f"{what}, what was given does better than {'every other plan' if len(below) > 1 else 'the other plan'}"
+        words = f"{what}, what was given does better than {'every other plan' if len(below) > 1 else 'the other plan'}{_still_to_come(job)}"
+    elif leaning := [name for name, each in found.items() if each.leans == "first"]:
+        called = {name: job.called(name) for name in job.sweeps}
+        words = f"{what}, whether “{best(leaning)}” would have done better than what was given hangs on this: {found[best(leaning)].words(called)}"
     else:
-        said = f"{what}, no other plan is clearly better than what was given"
-    moved = [name for name, (found, prior) in chances.items() if abs(found - prior) >= SAME_CHANCE]
+        words = f"{what}, no other plan is clearly better than what was given"
+    moved = [name for name, (after, prior) in chances.items() if abs(after - prior) >= SAME_CHANCE]
     table = result.contrasts()
     first = table[
         (table["first"] == AS_GIVEN)
@@ -168,7 +173,28 @@ def _plans_clause(job: Job) -> str:
         & (table["quantity"] == outcome.key[1])
     ]
     assumed = bool((first["verdict"] == PRIOR_DRIVEN).all()) and not moved
-    return said + (", as was assumed before the data" if assumed else "")
+    return words + (", as was assumed before the data" if assumed else "")
+
+
+def _agreements(job: Job, result: Sweep, outcome: Outcome, plans: Iterable[str]) -> dict[str, Agreement]:
+    """Whether each plan is said to do better than what was given (``"first"``), under every mechanism asked so far."""
+    place = [(each.measure, each.quantity) for each in result.asked].index(outcome.key)
+    sign = 1.0 if outcome.better == "higher" else -1.0
+    evidence = job.compared.known if job.known else {}
+    known = {name: each.log_evidence for name, each in evidence.items()}
+    errors = {name: each.error for name, each in evidence.items()}
+    return {
+        plan: agreement(chances_of(ordered(job), plan, AS_GIVEN, place, sign), known, errors)
+        for plan in plans
+    }
+
+
+def _still_to_come(job: Job) -> str:
+    """Under how many mechanisms that was asked, while not all were."""
+    missing = len(job.variants) - len(job.sweeps)
+    if missing <= 0:
+        return ""
+    return f" under {listed([f'“{job.called(name)}”' for name in job.sweeps])} ({missing} other mechanism{'s' * (missing != 1)} not asked)"
 
 
 def _mechanism_clause(job: Job) -> str:

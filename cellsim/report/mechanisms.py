@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 from cellsim.case.records import variant_names
 from cellsim.comparison.robustness_table import sentences
-from cellsim.comparison.verdicts import SEPARATES, off_of, verdict_sentences
+from cellsim.comparison.verdicts import off_of, verdict_sentences
 from cellsim.plots.style import unit_text
 from cellsim.report.elements import Shown, details, odds, paragraphs, section, table
 from cellsim.report.products import main_outcome
 from cellsim.report.report_summary import listed, records, variants_table
 from cellsim.report.schedules import across, contrast, products_compared
 from cellsim.results import number
+from cellsim.sweeps.agreement import SEPARATES
 
 if TYPE_CHECKING:
     from cellsim.comparison.comparison import Comparison

@@ -12,6 +12,7 @@ from cellsim.dosing.infusions import amounts_text
 from cellsim.plots.style import unit_text
 from cellsim.report.report_summary import listed, records, signed
 from cellsim.results import DATA_DRIVEN, PRIOR_DRIVEN, UNTOUCHED, verdict
+from cellsim.sweeps.agreement import SAID
 from cellsim.sweeps.learned import beside_prior
 
 if TYPE_CHECKING:
@@ -38,7 +39,6 @@ __all__ = [
 SAME_CHANCE = 0.1
 # a difference below half a day, or a hundredth of the quantity, is none that matters
 LEAST_DAYS, LEAST_SHARE = 0.5, 0.01
-SURE = 0.95
 
 
 def main_outcome(result: Sweep) -> Outcome | None:
@@ -356,9 +356,9 @@ def plan_words(result: Sweep) -> list[str]:
         # the table holds first - second; a reader asks how the other compares with what was given
         median, low, high = -one.difference, -one.high, -one.low
         more, prior_more = 1 - one.above, 1 - one.prior_above
-        if more >= SURE:
+        if more >= SAID:
             verdict = above
-        elif more <= 1 - SURE:
+        elif more <= 1 - SAID:
             verdict = below
         else:
             verdict = "not told apart"

@@ -13,6 +13,7 @@ import numpy as np
 from cellsim.errors import CellsimError, Problem, is_finite_number
 from cellsim.posterior.approximation import Approximation, together
 from cellsim.results import LEVEL, number
+from cellsim.sweeps.agreement import agreement, chances_of
 from cellsim.sweeps.decisions import SURE, beats, place_of, rank, told_apart
 from cellsim.sweeps.learned import check_level, mean_error
 
@@ -295,8 +296,9 @@ class AveragedSweep:
         -------
         DataFrame
             Columns first, second, measure, quantity, day, above (averaged), above_error (Monte Carlo), weight_error (through the evidences),
-            larger (``first``, ``second`` or ``tie``, of the average), agree (whether every variant that counts says the
-            same), and ``above in V`` for each variant V.
+            larger (``first``, ``second`` or ``tie``, of the average), said (the same, where posterior and prior of every variant that the
+            evidence has not dropped agree on it, see :func:`cellsim.sweeps.agreement.agreement`, and else ``tie``), hangs_on (what keeps it from
+            being said), and ``above in V`` for each variant V.
         """
         check_level(sure)
         import pandas as pd
@@ -316,11 +318,12 @@ class AveragedSweep:
                 errors = np.array([float(error) for _, error in found])
                 value, error, through = self._mean(chances, errors)
                 larger = told_apart(value, float(np.hypot(error, through)), sure)
-                said = {
-                    told_apart(float(p), float(e), sure)
-                    for p, e, w in zip(chances, errors, self.weights.values(), strict=True)
-                    if w > 0
-                }
+                found_alike = agreement(
+                    chances_of(self.sweeps, names[i], names[j], k, 1.0),
+                    dict(zip(self.sweeps, self.weighting.log_weights.tolist(), strict=True)),
+                    dict(zip(self.sweeps, self.weighting.errors.tolist(), strict=True)),
+                    sure=sure,
+                )
                 rows.append(
                     {
                         "first": names[i],
@@ -332,7 +335,8 @@ class AveragedSweep:
                         "above_error": error,
                         "weight_error": through,
                         "larger": larger,
-                        "agree": said == {larger},
+                        "said": found_alike.better,
+                        "hangs_on": found_alike.words(),
                         **{
                             f"above in {name}": p
                             for name, p in zip(self.sweeps, chances.tolist(), strict=True)

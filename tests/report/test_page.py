@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from copy import copy
+from dataclasses import replace
 from functools import lru_cache
 from html import unescape
 from html.parser import HTMLParser
@@ -14,6 +16,7 @@ from typing import Any
 
 import matplotlib as mpl
 import matplotlib.figure
+import numpy as np
 import pandas as pd
 import pytest
 from layout import A4_PIXELS, as_printed, by_sheet, measured, printed
@@ -21,13 +24,17 @@ from patients import small_fit, small_patient
 from small_cases import tiny_case
 
 import cellsim as cs
+from cellsim.posterior.approximation import Approximation
 from cellsim.report.elements import count_words, figure, paragraphs, table, typeset
+from cellsim.report.first_screen import verdict_sentence
 from cellsim.report.fit import first_weeks
 from cellsim.report.overview import write_pages
 from cellsim.report.page import ReportFolder
+from cellsim.report.products import main_outcome
 from cellsim.report.steps import LONG, Job
 from cellsim.report.style import STYLE
 from cellsim.results import number
+from cellsim.sweeps.sweep_result import Sweep
 
 mpl.use("Agg")
 
@@ -168,6 +175,43 @@ def test_the_first_screen_says_who_what_and_what_not(job: Job, html: str) -> Non
     assert [each.all("th")[0].inside[0] for each in rows] == [each.name for each in job.plans]
     assert all("prior" in cell.text for row in rows for cell in row.all("td")[:3])
     assert any(each.attributes.get("alt", "").startswith("Time courses") for each in first.all("img"))
+
+
+def test_better_is_said_where_every_mechanism_agrees_and_else_what_it_hangs_on(job: Job) -> None:
+    """The draws of one plan are moved by hand, in one mechanism, then in both; what the sentence must say follows from the rule alone."""
+    outcome, plan = main_outcome(job.sweeps["V2"]), job.plans[1].name
+    assert outcome is not None
+
+    def moved(name: str, by: float) -> Sweep:
+        result = job.sweeps[name]
+        place = [(each.measure, each.quantity) for each in result.asked].index(outcome.key)
+        posterior = np.tile(result.posterior[:1], (len(result.schedules), 1, 1))
+        posterior[1, place] += by if outcome.better == "higher" else -by
+        return replace(
+            result,
+            posterior=posterior,
+            prior=posterior,
+            effective=100.0,
+            approximation=Approximation("collapsed"),
+        )
+
+    made = copy(job)
+    made.sweeps = {"V2": moved("V2", 5.0), "V0": moved("V0", 0.0)}
+    # the rows of this patient leave nothing to the null: it is not asked
+    assert f"“{plan}” would have done better than what was given, which was assumed" in verdict_sentence(made)
+    # one whose evidence is not known is
+    made.fits = {"V2": job.fits["V2"]}
+    said = verdict_sentence(made)
+    assert (
+        f"whether “{plan}” would have done better than what was given hangs on this: under “{job.called('V0')}” the plans do not differ"
+        in said
+    )
+    made.sweeps["V0"] = moved("V0", 5.0)
+    assert f"“{plan}” would have done better than what was given, which was assumed" in verdict_sentence(made)
+    made.sweeps["V0"] = moved("V0", -5.0)
+    assert f"under “{job.called('V0')}” it is the other way round" in verdict_sentence(made)
+    del made.sweeps["V0"]
+    assert f"under “{job.called('V2')}” (1 other mechanism not asked)" in verdict_sentence(made)
 
 
 def test_a_number_leads_to_its_row_and_from_there_to_its_draws(job: Job, html: str) -> None:
