@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from cellsim.design.next_visit import plan_visits
     from cellsim.design.optimisation import optimise
     from cellsim.design.optimum import Optimum
+    from cellsim.design.patients import PatientPlan, plan_patients
     from cellsim.design.visit_table import VisitPlan
     from cellsim.dosing.schedule import Schedule
     from cellsim.estimation.opening import load_case
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from cellsim.posterior.posterior import Posterior, sample
     from cellsim.solver.simulation import simulate
     from cellsim.solver.trajectory import Trajectory
+    from cellsim.sweeps.product_comparison import ProductComparison, compare_products
     from cellsim.sweeps.sweep_result import Sweep
     from cellsim.sweeps.sweeps import sweep
 
@@ -46,7 +48,9 @@ _HOME_OF = {
     "Explorer": "explorer.page",
     "Model": "model.model",
     "Optimum": "design.optimum",
+    "PatientPlan": "design.patients",
     "Posterior": "posterior.posterior",
+    "ProductComparison": "sweeps.product_comparison",
     "Profiles": "identifiability.profiles",
     "Robustness": "comparison.robustness_table",
     "Schedule": "dosing.schedule",
@@ -56,12 +60,14 @@ _HOME_OF = {
     "calibrate": "posterior.fitting",
     "check": "comparison.readiness",
     "compare": "comparison.variants",
+    "compare_products": "sweeps.product_comparison",
     "explore": "explorer.page",
     "identify": "identifiability.identification",
     "load_case": "estimation.opening",
     "load_model": "model.model",
     "new_case": "case.from_sheets",
     "optimise": "design.optimisation",
+    "plan_patients": "design.patients",
     "plan_visits": "design.next_visit",
     "profile": "identifiability.profiles",
     "robustness": "comparison.robustness_analysis",
@@ -80,7 +86,9 @@ __all__ = [
     "Explorer",
     "Model",
     "Optimum",
+    "PatientPlan",
     "Posterior",
+    "ProductComparison",
     "Profiles",
     "Robustness",
     "Schedule",
@@ -90,6 +98,7 @@ __all__ = [
     "calibrate",
     "check",
     "compare",
+    "compare_products",
     "errors",
     "explore",
     "identify",
@@ -97,6 +106,7 @@ __all__ = [
     "load_model",
     "new_case",
     "optimise",
+    "plan_patients",
     "plan_visits",
     "plots",
     "profile",

@@ -1,8 +1,15 @@
 """The documentation site: ``sphinx-build docs docs/_build`` in an environment with the extra ``docs``."""
 
+import sys
 import warnings
+from pathlib import Path
 
 import cellsim
+
+HERE = Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE))
+
+from quick_report import quick_report  # noqa: E402
 
 project, author = "cellsim", "the cellsim authors"
 release = version = cellsim.__version__
@@ -35,3 +42,8 @@ sphinx_gallery_conf = {
     "abort_on_example_error": True,
 }
 warnings.filterwarnings("ignore", category=UserWarning, module="cellsim")
+
+
+def setup(app):
+    """The scripts of the gallery read a folder of results, made once before the first of them runs."""
+    app.connect("builder-inited", lambda _: quick_report(HERE / "gallery/report"), priority=1)

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
     Array = NDArray[np.float64]
 
-__all__ = ["VisitQuestion", "visit_question"]
+__all__ = ["VisitQuestion", "panels_given", "visit_question"]
 
 _FEWEST_DRAWS = 50
 # equally likely days on which a sample with a doubtful day may really be taken
@@ -146,7 +146,7 @@ def visit_question(
         *_of_days(days, case, day_error),
         *_of_questions(questions, objectives, parameter, prediction),
     ]
-    named, wrong = _panels(case, panels)
+    named, wrong = panels_given(case, panels)
     problems += wrong
     if costs is not None:
         problems += [
@@ -321,8 +321,8 @@ def _of_questions(
     return problems
 
 
-def _panels(case: Case, given: Any) -> tuple[dict[str, tuple[str, ...]], list[Problem]]:
-    """Analytes by the name of what may be measured."""
+def panels_given(case: Case, given: Any) -> tuple[dict[str, tuple[str, ...]], list[Problem]]:
+    """Analytes by the name of what may be measured, and what is wrong with what was asked for."""
     foreseeable = [each for each in case.analytes if each.foreseeable]
     members: dict[str, tuple[str, ...]] = {}
     for each in foreseeable:

@@ -134,7 +134,7 @@ def heat_map(
                 panel.text(
                     j + 0.5, i + 0.5, f"{value:.3g}", ha="center", va="center", fontsize=TINY, color=colour
                 )
-    dress(panel, x=x, y=y)
+    dress(panel, x=_factor_text(result, x), y=_factor_text(result, y))
     bar = panel.figure.colorbar(drawn, ax=panel)
     bar.set_label(_text(asked), fontsize=SMALL)
     bar.ax.tick_params(labelsize=TINY)
@@ -212,6 +212,23 @@ def tornado(
 
 def _level(value: Any) -> str:
     return f"{value:.3g}" if isinstance(value, int | float) else str(value)
+
+
+def _factor_text(result: Sweep | ParameterSweep, name: str) -> str:
+    """A factor with its unit."""
+    case = result.case
+    if isinstance(result, ParameterSweep):
+        unit = next((each.unit for each in case.priors if each.id == name), "") if case is not None else ""
+    else:
+        given = {
+            each.product for plan in result.schedules.values() for each in plan.infusions
+        }  # all of one unit, or none is told
+        units = {each.unit for each in case.products if each.name in given}
+        amount = units.pop() if len(units) == 1 else ""
+        unit = {"interval": "days", "start": "day", "duration": "days", "cells": amount}.get(name, "")
+        name = {"cells": "dose"}.get(name, name)
+    unit = unit_text(unit)
+    return f"{name} ({unit})" if unit else name
 
 
 def _text(asked: Asked) -> str:
