@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from cellsim.errors import CellsimError
+from cellsim.foreign.c_readers import sbml_document
 
 __all__ = ["cases", "judged", "warm"]
 
@@ -91,9 +92,7 @@ def _settings(path: Path) -> dict[str, str]:
 
 def _factors(text: str, wanted: dict[str, str], found: Any) -> dict[str, Any]:
     """What turns a species, as its symbol has it, into the amount or concentration that is asked for."""
-    import libsbml
-
-    document = libsbml.readSBMLFromString(text)
+    document = sbml_document(text)
     model = document.getModel()
     amounts, concentrations = (
         {each.strip() for each in wanted.get(key, "").split(",") if each.strip()}

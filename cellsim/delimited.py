@@ -15,6 +15,7 @@ from os import PathLike
 from pathlib import Path
 
 __all__ = [
+    "LARGEST",
     "MISSING",
     "Table",
     "file_text",
@@ -43,6 +44,10 @@ MISSING = frozenset(
 )
 """What spreadsheets, databases, R, pandas and people write where nothing stands."""
 
+LARGEST = 500_000_000
+"""Bytes of one file. The largest published model has some 30 million."""
+
+_MOST_CELLS = 5_000_000
 _NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?", re.ASCII)
 _INFINITE = re.compile(r"[+-]?inf(?:inity)?", re.IGNORECASE)
 _SEPARATOR_LINE = re.compile(r'"?sep=(.)"?[^\S\n]*(?:\n|$)', re.IGNORECASE)
@@ -130,10 +135,12 @@ def file_text(path: str | PathLike[str]) -> str:
     Raises
     ------
     ValueError
-        In words: another encoding, with the row and what it would be in the one of Windows.
+        In words: more than :data:`LARGEST` bytes; another encoding, with the row and what it would be in the one of Windows.
     OSError
         The file cannot be opened.
     """
+    if (size := Path(path).stat().st_size) > LARGEST:
+        raise ValueError(f"it has {size} bytes; {LARGEST} are read")
     data = Path(path).read_bytes()
     begin = data[:400]
     empty = begin.count(b"\0") / max(len(begin), 1)
@@ -274,9 +281,18 @@ def separated_cells(
     unquoted = re.compile(f"[^{re.escape(separator)}\n]*")
     lines: list[tuple[int, list[str]]] = []
     complaints: list[tuple[int, str, str]] = []
-    place, row = 0, 1
+    place, row, count = 0, 1, 0
     while place < len(text):
         begin = row
+        if count > _MOST_CELLS:
+            complaints.append(
+                (
+                    row,
+                    f"more than {_MOST_CELLS} cells: only those above are read.",
+                    "Is it a table of something else?",
+                )
+            )
+            break
         if comments and text[place] == "#":
             line = text[place:].partition("\n")[0]
             if lines and _may_be_row(line, separator, len(lines[0][1])):
@@ -301,6 +317,7 @@ def separated_cells(
             if end >= len(text) or text[end] == "\n":
                 row += 1
                 break
+        count += len(cells)
         if any("\0" in cell for cell in cells):
             complaints.append((begin, "a NUL byte: this is no text.", "Was the file cut off or damaged?"))
         elif any(cell.strip() for cell in cells):

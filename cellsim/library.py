@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from os import PathLike
 from pathlib import Path
 
-__all__ = ["case_folder", "model_file", "shipped_cases", "shipped_models"]
+__all__ = ["case_folder", "is_shipped", "model_file", "shipped_cases", "shipped_models"]
 
 _PACKAGE = Path(__file__).resolve().parent
 
@@ -53,3 +54,15 @@ def model_file(name: str) -> Path:
 def case_folder(name: str) -> Path:
     """The folder of a shipped case (it may not exist: the caller says so in its own words)."""
     return _cases() / name
+
+
+def is_shipped(path: str | PathLike[str]) -> bool:
+    """Whether a file is one of those that come with the library.
+
+    Examples
+    --------
+    >>> is_shipped(model_file("persistence")), is_shipped("persistence.ant")
+    (True, False)
+    """
+    whole = Path(path).resolve()
+    return any(shelf in whole.parents for shelf in (_models(), _cases()))

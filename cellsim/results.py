@@ -13,6 +13,7 @@ from pathlib import Path
 from statistics import NormalDist
 from typing import TYPE_CHECKING, Any
 
+from cellsim.delimited import file_text
 from cellsim.errors import CalibrationError
 
 if TYPE_CHECKING:
@@ -192,7 +193,7 @@ def read_saved(path: str | Path) -> Any:
         return found
 
     try:
-        return json.loads(Path(path).read_text(encoding="utf-8"), object_pairs_hook=once)
+        return json.loads(file_text(path), object_pairs_hook=once)
     except OSError as error:
         raise CalibrationError(f"{path} cannot be read: {error.strerror}.") from None
     except ValueError as error:

@@ -12,6 +12,7 @@ PACKAGE = Path(__file__).resolve().parents[1] / "cellsim"
 # folders of one level do not know one another; the first level is the ground: modules of no folder
 LEVELS = (
     ("",),
+    ("foreign",),
     ("model",),
     ("dosing", "compiler"),
     ("petab", "solver", "spreadsheets"),

@@ -460,7 +460,8 @@ class Case(Scores):
         found = [*self._noted, *of_tables(self), *implausible(self)]
         try:
             if model is not None or self.model:
-                found += against_model(self, load_model(self.model) if model is None else model)
+                judged = load_model(self.model) if model is None else model
+                found += [*judged.doubts, *against_model(self, judged)]
         except ModelError as error:
             found += [Problem(what=f"the model cannot be read: {error}", file="problem.yaml")]
         found = list(dict.fromkeys(with_origins(found, self.files)))

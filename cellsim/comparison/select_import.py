@@ -13,6 +13,7 @@ from cellsim.case.case import load_case
 from cellsim.comparison.select_export import CRITERIA, METHODS, SELECT_PROBLEM
 from cellsim.delimited import file_text
 from cellsim.errors import CaseError, Problem, did_you_mean
+from cellsim.petab.folder import outside
 from cellsim.petab.problem import read_yaml
 from cellsim.petab.tables import TableReader, TableRow, listed, number_text, table_text
 
@@ -80,8 +81,8 @@ def _problem(path: Path) -> tuple[dict[str, Any], list[Problem]]:
     """What the problem file says, and what is wrong with it."""
     try:
         content, wrong = read_yaml(file_text(path), file=path.name)
-    except ValueError as error:
-        return {}, [Problem(what=f"{error}.", file=path.name)]
+    except (OSError, ValueError) as error:
+        return {}, [Problem(what=f"cannot be read: {error}.", file=path.name)]
     if wrong:
         return {}, wrong
     if not isinstance(content, dict):
@@ -130,6 +131,11 @@ class _Space:
 
     def read(self, folder: Path, name: str) -> None:
         """Read one table of models."""
+        if said := outside(name, folder):
+            self.reader.problems.append(
+                Problem(what=said, remedy="Put the file beside the problem file.", file=name)
+            )
+            return
         try:
             self.reader.texts[name] = file_text(folder / name)
         except (OSError, ValueError) as error:

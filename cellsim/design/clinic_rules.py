@@ -11,9 +11,9 @@ from functools import cached_property
 from itertools import pairwise
 from itertools import product as every_combination
 from os import PathLike
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from cellsim.delimited import file_text
 from cellsim.dosing.infusions import amount_text
 from cellsim.dosing.schedule import Schedule
 from cellsim.errors import CellsimError, Problem, did_you_mean, is_finite_number
@@ -194,11 +194,13 @@ class ClinicRules:
             If it cannot be read, names what there is none of, or leaves out what is needed; all problems at once.
         """
         try:
-            content = tomllib.loads(Path(path).read_text(encoding="utf-8"))
+            content = tomllib.loads(file_text(path))
         except OSError as error:
             raise CellsimError(f"{path} cannot be read: {error.strerror}.") from None
         except ValueError as error:
             raise CellsimError(f"{path} is not TOML: {error}.") from None
+        except RecursionError:
+            raise CellsimError(f"{path} nests too deeply for anything that rules hold.") from None
         return cls._of(content, str(path))
 
     @classmethod

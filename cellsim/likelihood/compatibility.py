@@ -10,6 +10,7 @@ import numpy as np
 from cellsim import __version__
 from cellsim.case.case import Case, load_case
 from cellsim.errors import CalibrationError, CaseError, Problem, did_you_mean
+from cellsim.foreign.trial import from_file
 from cellsim.likelihood.objective import Objective
 
 __all__ = [
@@ -67,6 +68,8 @@ def saved_case(files: Mapping[str, str], versions: Mapping[str, str], path: Any)
     CalibrationError
         If this version asks of a case what that one did not have, naming the version that reads it.
     """
+    for text in files.values():
+        from_file(text)
     try:
         return load_case(files)
     except CaseError as error:

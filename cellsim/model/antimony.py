@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator
 from html import escape
@@ -12,9 +13,11 @@ from typing import TYPE_CHECKING
 import sympy as sp
 
 from cellsim.errors import ModelError, Problem
+from cellsim.foreign.c_readers import antimony_document
+from cellsim.foreign.native import DEEPEST_FORMULA, c_numbers, nesting, too_long
+from cellsim.foreign.trial import try_text
 from cellsim.library import model_file, shipped_models
 from cellsim.model.formulas import bracketed, formula_text
-from cellsim.model.native import DEEPEST_FORMULA, c_numbers, nesting, too_long
 from cellsim.model.notes import notes_of_text, tidy
 from cellsim.model.sbml_units import KINDS, base_factors
 from cellsim.model.sbml_write import unit_names
@@ -114,25 +117,17 @@ def antimony_to_sbml(text: str) -> str:
     >>> '<rateRule variable="x">' in antimony_to_sbml("x = 10; x' = -k*x; k = 0.5")
     True
     """
-    import antimony
-
     if said := too_long(text):
         raise ModelError(said)
     _refuse_imports(text)
     _refuse_nesting(text)
     stash = _Stash(text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n").replace("\0", " "))
+    try_text(text, "antimony", stash.text)
     # one thread at a time, which the package needs too: it keeps one global list of loaded models
     with c_numbers():
-        antimony.clearPreviousLoads()
-        antimony.clearDirectories()
-        antimony.setWriteSBMLTimestamp(False)
-        antimony.setBareNumbersAreDimensionless(False)
-        try:
-            if antimony.loadAntimonyString(stash.text) < 0:
-                raise _complaint(antimony.getLastError() or "", text, stash.line_of)
-            sbml = antimony.getSBMLString(antimony.getMainModuleName())
-        finally:
-            antimony.clearPreviousLoads()
+        sbml, said = antimony_document(stash.text)
+    if said:
+        raise _complaint(said, text, stash.line_of)
     if not sbml:
         raise ModelError("The Antimony text holds no model.")
     return stash.restore(re.sub(r"<!--.*?-->\s*", "", sbml, count=1, flags=re.DOTALL))
@@ -268,6 +263,8 @@ def write_antimony(model: Model) -> str:
 
 
 def _number(value: float) -> str:
+    if not math.isfinite(value):
+        return str(float(value))
     return (
         formula_text(sp.Float(value))
         if not float(value).is_integer() or abs(value) >= 1e15

@@ -13,6 +13,7 @@ from graphlib import CycleError, TopologicalSorter
 import sympy as sp
 
 from cellsim.errors import ModelError
+from cellsim.model.bounds import is_larger, refuse_growth
 
 __all__ = [
     "TIME",
@@ -25,6 +26,9 @@ __all__ = [
     "settle_starts",
 ]
 
+_LONG_NUMBER = (
+    10  # parts from which a formula of numbers alone is worked out: sympy takes ever longer to keep it exact
+)
 TIME = sp.Symbol("time")
 """The model's clock, in the model's ``time_unit``."""
 
@@ -121,9 +125,10 @@ def in_order_of_use(assignments: Sequence[Assignment]) -> tuple[Assignment, ...]
         Some of them define each other in a circle; the message names it.
     """
     by_name = {each.name: each for each in assignments}
+    place = {name: k for k, name in enumerate(by_name)}
     graph = {
         each.name: sorted(
-            (s.name for s in each.formula.free_symbols if s.name in by_name), key=list(by_name).index
+            (s.name for s in each.formula.free_symbols if s.name in by_name), key=place.__getitem__
         )
         for each in assignments
     }
@@ -157,38 +162,56 @@ def settle_starts(
     Raises
     ------
     ModelError
-        Start values define each other in a circle, or depend on time.
+        Start values define each other in a circle, or grow without end when they are written out.
     """
     starts = {sp.Symbol(each.name): each.initial for each in states}
     formulas = {sp.Symbol(each.name): each.formula for each in assignments}
     fixed = set(frozen)
+    known: dict[sp.Symbol, sp.Expr] = {}
 
-    def settle(name: str, expression: sp.Basic, seen: tuple[str, ...]) -> sp.Expr:
+    def settle(expression: sp.Basic, seen: tuple[str, ...]) -> sp.Expr:
         found = {}
         for symbol in sorted(expression.free_symbols & (starts.keys() | formulas.keys()), key=str):
             if symbol.name in seen:
                 names = " -> ".join((*seen, symbol.name))
                 raise ModelError(f"The start values define each other in a circle: {names}.")
-            value = starts[symbol] if symbol in starts else formulas[symbol]
-            found[symbol] = settle(name, value, (*seen, symbol.name))
+            if symbol not in known:
+                value = starts[symbol] if symbol in starts else formulas[symbol]
+                known[symbol] = settle(value, (*seen, symbol.name))
+            found[symbol] = known[symbol]
         settled = expression.xreplace(found)
-        if TIME in settled.free_symbols:
-            raise ModelError(f"The start value of {name} depends on time. Write its value.")
+        if not settled.free_symbols and is_larger(settled, _LONG_NUMBER):
+            return sp.Float(settled.evalf()) if settled.is_real else settled
+        refuse_growth(settled, f"The start value of {seen[-1]}")
         return settled
 
     moving = starts.keys() | {TIME}
-    return (
-        tuple(
-            replace(s, initial=settle(s.name, s.initial, (s.name,))) if s.initial.free_symbols else s
-            for s in states
-        ),
-        tuple(
-            replace(a, formula=settle(a.name, a.formula, (a.name,)))
-            if a.name in fixed and _reaches(a.formula, moving, formulas)
-            else a
-            for a in assignments
-        ),
-    )
+    try:
+        begun = [
+            replace(s, initial=settle(s.initial, (s.name,))) if s.initial.free_symbols else s for s in states
+        ]
+        kept = []
+        for each in assignments:
+            if each.name not in fixed or not _reaches(each.formula, moving, formulas):
+                kept.append(each)
+                continue
+            value = settle(each.formula, (each.name,))
+            if TIME in value.free_symbols:  # of the instant at which a simulation starts, and no later one
+                begun.append(
+                    State(
+                        each.name,
+                        value,
+                        sp.Integer(0),
+                        each.unit,
+                        each.label,
+                        each.note,
+                    )
+                )
+            else:
+                kept.append(replace(each, formula=value))
+    except RecursionError:
+        raise ModelError("The start values use each other in too long a chain. Write their values.") from None
+    return tuple(begun), tuple(kept)
 
 
 def _reaches(formula: sp.Basic, moving: Iterable[sp.Symbol], formulas: dict[sp.Symbol, sp.Expr]) -> bool:

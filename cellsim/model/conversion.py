@@ -7,6 +7,8 @@ from pathlib import Path
 from cellsim.delimited import file_text
 from cellsim.errors import ModelError, Problem
 from cellsim.files import write_whole
+from cellsim.foreign.trial import from_file
+from cellsim.library import is_shipped
 from cellsim.model.antimony import antimony_to_sbml
 from cellsim.model.model import load_model
 
@@ -51,7 +53,7 @@ def converted(source: Path, target: Path | None = None) -> Path | None:
             f"{source} and {target} are both {one} by their names; call the second {target.stem}{other}."
         )
     try:
-        text = file_text(source)
+        text = file_text(source) if is_shipped(source) else from_file(file_text(source))
     except (OSError, ValueError) as error:
         raise ModelError(f"{source} cannot be read: {error}.") from None
     try:

@@ -50,6 +50,7 @@ def describe(model: Model) -> str:
     )
     section("At the start", [line(f"{s.name} = {_short(s.initial)}", s.unit, "") for s in model.states])
     section("Parameters", [line(f"{p.name} = {p.value:.6g}", p.unit, p.label) for p in model.parameters])
+    section("In doubt", [f"  {each}" for each in model.doubts])
     return "\n".join(lines)
 
 

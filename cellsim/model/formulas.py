@@ -18,9 +18,11 @@ import sympy as sp
 from sympy.logic.boolalg import Boolean
 
 from cellsim.errors import ModelError, did_you_mean
+from cellsim.foreign.c_readers import RESERVED
+from cellsim.foreign.native import DEEPEST_FORMULA, c_numbers, nesting
+from cellsim.model.bounds import MOST_PARTS, TALLEST, height, is_larger
 from cellsim.model.content import TIME
 from cellsim.model.formula_writing import CIRCULAR, formula_text
-from cellsim.model.native import DEEPEST_FORMULA, c_numbers, nesting
 
 __all__ = [
     "RESERVED",
@@ -36,11 +38,6 @@ __all__ = [
     "to_ast",
 ]
 
-RESERVED = frozenset(
-    {"time", "pi", "exponentiale", "avogadro", "true", "false", "inf", "infinity", "nan", "notanumber"}
-)
-"""Names that formula text reads as something else, so no quantity may bear them."""
-
 _EXACT = 64  # powers and factorials of numbers up to this are kept exact
 _LARGEST = sp.Float(sys.float_info.max)
 _FAR = 30  # number in an exponential from which it is kept inside
@@ -48,11 +45,9 @@ _JOINING = ("and", "eq", "neq", "gt", "geq", "lt", "leq")  # functions that are 
 _WORD_BEFORE = re.compile(r"([A-Za-z_]\w*)[ \t]*\Z")
 _RELATION_AFTER = re.compile(r"[ \t]*(?:[<>]|[=!]=)")
 _LONGEST_WORD = 80
-_MOST_PARTS = 10_000  # of a formula in which functions are written out
 _LONGEST = 100_000  # characters; a formula beyond this is an accident or an attack
 _MOST_PIECES = 256  # combinations of pieces compared in one condition
 _MOST_JOINED = 8  # conditions in one xor, which is written out in 2^(n - 1) ways
-_TALLEST = 120  # levels of an expression: sympy writes and differentiates by recursion, and gives up near 190
 
 
 @lru_cache(maxsize=1)
@@ -448,7 +443,7 @@ def from_ast(
         value = _convert(node, place, functions or {}, local or {})
         too_large = any(not abs(each) < _LARGEST for each in value.atoms(sp.Float))
         unreal = value.has(sp.nan, sp.zoo, sp.I)
-        if _height(value) > _TALLEST:
+        if height(value) > TALLEST:
             raise RecursionError
     except RecursionError:
         raise ModelError(f"The formula{place} nests too deeply to be read. Split it.") from None
@@ -464,15 +459,6 @@ def from_ast(
     if unreal:
         raise ModelError(f"The formula{place} has no real value ({value}): it divides by 0 or the like.")
     return value
-
-
-def _height(value: sp.Basic) -> int:
-    highest, waiting = 0, [(value, 1)]
-    while waiting:
-        each, level = waiting.pop()
-        highest = max(highest, level)
-        waiting += [(part, level + 1) for part in each.args]
-    return highest
 
 
 def _convert(node: Any, place: str, functions: Functions, local: Mapping[str, sp.Basic]) -> sp.Basic:
@@ -514,9 +500,9 @@ def _convert(node: Any, place: str, functions: Functions, local: Mapping[str, sp
         )
     whole = _convert(body, place, functions, dict(zip(arguments, parts)))
     # functions that call functions twice double at every step
-    if _is_larger(whole, _MOST_PARTS):
+    if is_larger(whole, MOST_PARTS):
         raise ModelError(
-            f"The formula{place} has more than {_MOST_PARTS} parts once {name}() is written out. "
+            f"The formula{place} has more than {MOST_PARTS} parts once {name}() is written out. "
             "Give its parts names of their own (a := f(x)) and use these."
         )
     return whole
@@ -556,11 +542,3 @@ def _is_rate_of(node: Any) -> bool:
         and node.getNumChildren() == 1
         and node.getChild(0).getType() == libsbml.AST_NAME
     )
-
-
-def _is_larger(value: sp.Basic, most: int) -> bool:
-    count, waiting = 0, [value]
-    while waiting and count <= most:
-        count += 1
-        waiting += waiting.pop().args
-    return count > most

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,8 @@ import sympy as sp
 
 from cellsim.delimited import file_text
 from cellsim.errors import ModelError, Problem, did_you_mean
-from cellsim.library import model_file, shipped_models
+from cellsim.foreign.trial import from_file
+from cellsim.library import is_shipped, model_file, shipped_models
 from cellsim.model import antimony
 from cellsim.model import sbml_write as sbml
 from cellsim.model.content import TIME, Assignment, Event, Parameter, Quantity, State
@@ -46,6 +47,8 @@ class Model:
         Unit of the model's clock, e.g. ``"day"``.
     note : str
         What the model is and where it comes from.
+    doubts : tuple of Problem
+        What its file holds and the model does not: constraints, which nothing watches over, and elements without a formula.
 
     Examples
     --------
@@ -64,6 +67,7 @@ class Model:
     units: tuple[tuple[str, str], ...] = ()
     time_unit: str = ""
     note: str = ""
+    doubts: tuple[Problem, ...] = field(default=(), compare=False)
 
     def __post_init__(self) -> None:
         seen: set[str] = set()
@@ -491,6 +495,9 @@ def _text_of(source: str | Path) -> str:
             raise ModelError(f"No model {source!r}. {did_you_mean(source, shipped_models())}")
         raise ModelError(f"There is no file {str(path)!r}. Shipped models: {', '.join(shipped_models())}.")
     try:
-        return file_text(path)
+        text = file_text(path)
+    except OSError as trouble:
+        raise ModelError(f"{path} cannot be read: {trouble.strerror}.") from None
     except ValueError as trouble:
-        raise ModelError(f"{path} is not a text file in UTF-8: {trouble}.") from trouble
+        raise ModelError(f"{path} is no text that can be read: {trouble}.") from trouble
+    return text if is_shipped(path) else from_file(text)

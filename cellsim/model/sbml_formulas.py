@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import sympy as sp
@@ -26,6 +27,9 @@ class SbmlFormulas:
     def __init__(self, model: Any) -> None:
         self.model = model
         self.problems: list[Problem] = []
+        self.doubts: list[Problem] = []
+        # since Level 3 Version 2 mathematics may be missing, and what lacks it has no effect (section 3.4)
+        self.may_lack = (model.getLevel(), model.getVersion()) >= (3, 2)
         self.units = self._units()
         self.constants: dict[str, sp.Basic] = {}  # ids that stand for a number, e.g. stoichiometries
         self.functions: dict[str, tuple[tuple[str, ...], Any]] = {}  # (arguments, body)
@@ -37,6 +41,17 @@ class SbmlFormulas:
     def refuse(self, what: str, remedy: str = "") -> None:
         """Note something that cannot be carried over."""
         self.problems.append(Problem(what=what, remedy=remedy))
+
+    def doubt(self, what: str, remedy: str = "") -> None:
+        """Note something that is read, and may mean something else than its writer thought."""
+        self.doubts.append(Problem(what=what, remedy=remedy, severity="doubt"))
+
+    def lacks(self, element: Any, what: str) -> bool:
+        """Whether an element has no mathematics where it need not have any, which is a doubt."""
+        if element is not None and element.getMath() is None and self.may_lack:
+            self.doubt(f"{what} has no formula, and therefore no effect.")
+            return True
+        return False
 
     def read_formulas(self) -> None:
         """Read function definitions, rules, start values and events."""
@@ -124,19 +139,31 @@ class SbmlFormulas:
                     "Solve it for one and write name := formula.",
                 )
             elif rule.isRate():
+                if self.lacks(rule, f"The rate of change of {name}"):
+                    self.rates[name] = sp.Integer(0)  # it still is what reactions do not change
+                    continue
                 self.rates[name] = self.number(rule.getMath(), f"{name}'")
-            else:
+            elif not self.lacks(rule, f"The rule of {name}"):
                 self.rules[name] = self.number(rule.getMath(), name)
         for start in self.model.getListOfInitialAssignments():
             name = start.getSymbol()
-            self.starts[name] = self.number(start.getMath(), f"{name} at the start")
-        for _ in self.model.getListOfConstraints():
-            self.refuse("A constraint would stop the simulation, which is not supported.", "Remove it.")
+            if not self.lacks(start, f"The start value of {name}"):
+                self.starts[name] = (
+                    sp.nan
+                    if _is_no_number(start.getMath())
+                    else self.number(start.getMath(), f"{name} at the start")
+                )
+        if count := self.model.getNumConstraints():
+            self.doubt(
+                f"{count} constraint{'s are' if count > 1 else ' is'} not watched over; no value depends on {'them' if count > 1 else 'it'}."
+            )
 
     def _read_events(self) -> None:
         for i, event in enumerate(self.model.getListOfEvents()):
             name = event.getId() or f"event_{i + 1}"
             trigger = event.getTrigger()
+            if (trigger is None and self.may_lack) or self.lacks(trigger, f"The trigger of event {name}"):
+                continue  # nothing sets it off
             if trigger is None or trigger.getMath() is None:
                 self.refuse(f"Event {name} has no trigger.")
                 continue
@@ -145,8 +172,15 @@ class SbmlFormulas:
             assignments = tuple(
                 (each.getVariable(), self.number(each.getMath(), f"event {name}"))
                 for each in event.getListOfEventAssignments()
+                if not self.lacks(each, f"What event {name} sets {each.getVariable()} to")
             )
-            delay, priority = event.getDelay(), event.getPriority()
+            delay, priority = (
+                None if self.lacks(each, f"The {what} of event {name}") else each
+                for what, each in (
+                    ("delay", event.getDelay()),
+                    ("priority", event.getPriority()),
+                )
+            )
             self.events.append(
                 SbmlEvent(
                     name,
@@ -172,6 +206,17 @@ class SbmlFormulas:
             if name in self.rules:
                 waiting |= {symbol.name for symbol in self.rules[name].free_symbols} - found
         return found
+
+
+def _is_no_number(node: Any) -> bool:
+    """Whether a formula is the symbol for what is no number, and nothing else."""
+    import libsbml
+
+    return (
+        node is not None
+        and node.getType() in (libsbml.AST_REAL, libsbml.AST_REAL_E)
+        and math.isnan(node.getReal())
+    )
 
 
 def _called(node: Any) -> set[str]:

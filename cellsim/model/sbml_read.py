@@ -11,10 +11,13 @@ from typing import Any
 
 import sympy as sp
 
-from cellsim.errors import ModelError, Problem, did_you_mean
+from cellsim.errors import ModelError, did_you_mean
+from cellsim.foreign.c_readers import sbml_document
+from cellsim.foreign.native import c_numbers, refuse_hostile_xml
+from cellsim.foreign.trial import try_text
+from cellsim.model.bounds import refuse_growth
 from cellsim.model.content import TIME, Assignment, Parameter, State, in_order_of_use, settle_starts
-from cellsim.model.formulas import RESERVED, is_rate_symbol, literal
-from cellsim.model.native import c_numbers, refuse_hostile_xml
+from cellsim.model.formulas import is_rate_symbol, literal
 from cellsim.model.notes import text_of_notes
 from cellsim.model.sbml_events import SbmlEvent, plain_events, undecided
 from cellsim.model.sbml_formulas import SbmlFormulas
@@ -34,7 +37,7 @@ def read_sbml(text: str) -> dict[str, Any]:
     Returns
     -------
     dict
-        ``name, states, parameters, assignments, events, units, time_unit, note``.
+        ``name, states, parameters, assignments, events, units, time_unit, note, doubts``.
 
     Raises
     ------
@@ -42,66 +45,14 @@ def read_sbml(text: str) -> dict[str, Any]:
         The text is no SBML, or uses what is not supported (all problems are listed), or is too large, too deep
         or declares entities.
     """
-    document = refuse_hostile_xml(text).decode()
+    plain = refuse_hostile_xml(text).decode()
+    try_text(text, "sbml", plain)
     with c_numbers():
-        return _SbmlReading(_model_of(document)).result()
+        document = sbml_document(plain)  # the model lives only as long as its document
+        return _SbmlReading(document.getModel()).result()
 
 
-def _model_of(text: str) -> Any:
-    import libsbml
-
-    document = libsbml.readSBMLFromString(text)
-    _refuse_errors(document)
-    if document.getLevel() < 3 and not document.setLevelAndVersion(3, 1, False):
-        _refuse_errors(document)
-        raise ModelError("This old SBML cannot be brought to Level 3. Convert it with its own tool first.")
-    model = document.getModel()
-    if model is None:
-        raise ModelError("This SBML holds no model.")
-    for i in range(document.getNumPlugins()):
-        name = document.getPlugin(i).getPackageName()
-        # the new functions of Level 3 Version 2 come as a package of libsbml's own
-        if document.getPackageRequired(name) and name not in ("l3v2extendedmath", "layout", "render"):
-            raise ModelError(f"This SBML needs the package {name!r}, which is not supported. Export it flat.")
-    if document.getNumUnknownPackages():
-        raise ModelError("This SBML needs a package that is not known here. Export it as core SBML.")
-    _rename_reserved(model)
-    model._document = document  # the model lives only as long as its document
-    return model
-
-
-def _rename_reserved(model: Any) -> None:
-    """Give quantities called like a word of the formula language (pi, time, true) a name with a line behind it."""
-    import libsbml
-
-    # units have names of their own, and local parameters are named anew where they are read
-    apart = (libsbml.SBML_UNIT_DEFINITION, libsbml.SBML_UNIT, libsbml.SBML_LOCAL_PARAMETER)
-    elements = [each for each in model.getListOfAllElements() if each.getTypeCode() not in apart]
-    taken = {each.getId() for each in elements}
-    for each in elements:
-        old = each.getId()
-        if old not in RESERVED:
-            continue
-        new = f"{old}_"
-        while new in taken:
-            new += "_"
-        taken.add(new)
-        each.setId(new)
-        for other in elements:
-            other.renameSIdRefs(old, new)
-
-
-def _refuse_errors(document: Any) -> None:
-    import libsbml
-
-    problems = []
-    for i in range(document.getNumErrors()):
-        error = document.getError(i)
-        if error.getSeverity() >= libsbml.LIBSBML_SEV_ERROR:
-            said = " ".join(error.getMessage().split())
-            problems.append(Problem(what=f"SBML line {error.getLine()}: {said}"))
-    if problems:
-        raise ModelError(problems)
+_MOST_EVENTS = 1000
 
 
 class _SbmlReading(SbmlFormulas):
@@ -111,6 +62,7 @@ class _SbmlReading(SbmlFormulas):
         super().__init__(model)
         self.local_names: set[str] = set()
         self.frozen: set[str] = set()
+        self.unreal: dict[str, float] = {}  # constants whose value is stated to be infinite or none
         self.parameters: list[Parameter] = []
         self.states: list[State] = []
         self.assignments: list[Assignment] = []
@@ -128,13 +80,14 @@ class _SbmlReading(SbmlFormulas):
             self.unit(self.model.getExtentUnits()), self.unit(self.model.getTimeUnits())
         )
         overall = self.model.getConversionFactor()
+        without: list[str] = []
         for reaction in self.model.getListOfReactions():
             name = reaction.getId()
             if reaction.isSetFast() and reaction.getFast():
                 self.refuse(f"Reaction {name} is fast (in instant equilibrium), which is not supported.")
             law = reaction.getKineticLaw()
             if law is None or law.getMath() is None:
-                self.refuse(f"Reaction {name} has no rate.", "Give it a kinetic law.")
+                without.append(name)
                 continue
             local: dict[str, sp.Basic] = {}
             for each in law.getListOfLocalParameters():
@@ -157,8 +110,20 @@ class _SbmlReading(SbmlFormulas):
                 factor = species.getConversionFactor() or overall
                 step = sign * count * sp.Symbol(name) * (sp.Symbol(factor) if factor else 1)
                 changes.setdefault(each.getSpecies(), []).append(step)
+        self._refuse_without_rate(without)
         # added at once: one after the other, every addition would sort all those before it
         return {name: sp.Add(*steps) for name, steps in changes.items()}
+
+    def _refuse_without_rate(self, names: list[str]) -> None:
+        if names and self.model.getPlugin("fbc") is not None:
+            self.refuse(
+                f"{len(names)} reactions have no rate ({', '.join(names[:3])}{', ...' * (len(names) > 3)}): this is a model of fluxes in "
+                "balance (package 'fbc'), which says what can flow at rest and has no course in time.",
+                "Give every reaction a kinetic law.",
+            )
+            return
+        for name in names:
+            self.refuse(f"Reaction {name} has no rate.", "Give it a kinetic law.")
 
     def _read_stoichiometries(self) -> None:
         """Numbers of molecules: plain ones stand in formulas as numbers, those that something sets are quantities."""
@@ -217,11 +182,17 @@ class _SbmlReading(SbmlFormulas):
             self.assignments.append(Assignment(name, self.rules[name], unit, label, note))
             return
         value = self.starts.get(name, value)
+        rate = self.rates.get(name, rate)
+        moves = rate is not None or name in self._changed_by_events()
+        if value in (sp.nan, sp.oo, -sp.oo) and not moves:
+            # always the same object, since what is no number does not equal itself
+            self.unreal[name] = math.nan if value is sp.nan else float(value)
+            self.parameters.append(Parameter(name, self.unreal[name], unit, label, note))
+            return
         if value is None or (value.is_number and not value.is_finite):
             self.refuse(f"{name} has no value.", f"Give it one: {name} = ...")
             value = sp.Integer(0)
-        rate = self.rates.get(name, rate)
-        if rate is not None or name in self._changed_by_events():
+        if moves:
             self.states.append(
                 State(name, value, rate if rate is not None else sp.Integer(0), unit, label, note)
             )
@@ -307,6 +278,7 @@ class _SbmlReading(SbmlFormulas):
         self._read_quantities(self._read_reactions())
         self.events = [self._on_amounts(each) for each in self.events]
         self._replace_rates()
+        self._refuse_many_events()
         for what in undecided(self.events, self.names_behind):
             self.refuse(what, "Give them priorities that differ.")
         events, remembered = plain_events(self.events, self.names_behind, self._fresh)
@@ -331,7 +303,13 @@ class _SbmlReading(SbmlFormulas):
             ),
             "time_unit": self.unit(self.model.getTimeUnits()),
             "note": text_of_notes(self.model.getNotesString()),
+            "doubts": tuple(self.doubts),
         }
+
+    def _refuse_many_events(self) -> None:
+        if len(self.events) > _MOST_EVENTS:
+            self.refuse(f"{len(self.events)} events; {_MOST_EVENTS} are read.")
+            self.events = []
 
     def _on_amounts(self, event: SbmlEvent) -> SbmlEvent:
         """An event that sets a concentration in a compartment of changing size sets the amount there."""
@@ -378,7 +356,11 @@ class _SbmlReading(SbmlFormulas):
                         f"{where} asks for the rate of change of {name!r}, {what}.", "Write the rate itself."
                     )
                     found[symbol] = sp.Integer(0)
-            return formula.xreplace(found) if found else formula
+            if not found:
+                return formula
+            whole = formula.xreplace(found)
+            refuse_growth(whole, where)
+            return whole
 
         self.states = [
             replace(each, initial=replaced(each.name, each.initial), rate=replaced(each.name, each.rate))
@@ -414,6 +396,11 @@ class _SbmlReading(SbmlFormulas):
                     self.refuse(f"Event {event.name} changes {target!r}, which has no value of its own.")
         missing: dict[str, str] = {}
         for where, formula in formulas:
+            for name in sorted({str(each) for each in formula.free_symbols} & self.unreal.keys()):
+                self.refuse(
+                    f"{name} has the value {self.unreal[name]}, and {where} uses it.",
+                    f"Give it one: {name} = ...",
+                )
             for symbol in (sp.Symbol(name) for name in sorted(map(str, formula.free_symbols))):
                 if symbol.name not in known and symbol != TIME:
                     missing.setdefault(symbol.name, where)
@@ -439,7 +426,9 @@ def _count(value: float) -> sp.Expr:
 
 
 def _value(value: float, known: bool) -> sp.Expr | None:
-    return literal(value) if known and math.isfinite(value) else None
+    if not known:
+        return None
+    return literal(value) if math.isfinite(value) else sp.nan if math.isnan(value) else value * sp.oo
 
 
 def _words(element: Any) -> tuple[str, str]:

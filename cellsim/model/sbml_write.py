@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 import sympy as sp
 
 from cellsim.errors import ModelError, Problem
+from cellsim.foreign.native import c_numbers
 from cellsim.model.content import Assignment, State, in_order_of_use
 from cellsim.model.formulas import formula_text, parse_formula, to_ast
-from cellsim.model.native import c_numbers
 from cellsim.model.notes import notes_of_text
 from cellsim.model.sbml_read import read_sbml
 from cellsim.model.sbml_units import KINDS, base_factors, identifier

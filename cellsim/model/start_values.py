@@ -14,11 +14,12 @@ from typing import Any
 
 import sympy as sp
 
-from cellsim.errors import ModelError
+from cellsim.foreign.c_readers import sbml_document
+from cellsim.foreign.native import c_numbers, refuse_hostile_xml
+from cellsim.foreign.trial import try_text
 from cellsim.model.antimony import antimony_to_sbml
 from cellsim.model.content import TIME, State
 from cellsim.model.model import Model, load_model
-from cellsim.model.native import c_numbers, refuse_hostile_xml
 
 __all__ = ["OpenModel", "open_model"]
 
@@ -115,19 +116,12 @@ class _Opening:
     """One SBML document while its start values are opened."""
 
     def __init__(self, text: str, local: Mapping[str, str]) -> None:
-        import libsbml
-
-        self.document = libsbml.readSBMLFromString(refuse_hostile_xml(text).decode())
+        plain = refuse_hostile_xml(text).decode()
+        try_text(text, "sbml", plain)
+        self.document = sbml_document(plain)
         self.started: dict[str, str] = {}
         self.empty: set[str] = set()
         self.freed: list[str] = []
-        if self.document.getModel() is None or self.document.getNumErrors(libsbml.LIBSBML_SEV_ERROR):
-            load_model(text)  # which refuses it in its own words
-            raise ModelError("This SBML holds no model.")
-        if self.document.getLevel() < 3 and not self.document.setLevelAndVersion(3, 1, False):
-            raise ModelError(
-                "This old SBML cannot be brought to Level 3. Convert it with its own tool first."
-            )
         self.model = self.document.getModel()
         for new, old in local.items():
             self._globalise(new, *old.split(".", 1))

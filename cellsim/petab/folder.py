@@ -9,13 +9,13 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from cellsim.delimited import file_text
 from cellsim.errors import CaseError, Problem, did_you_mean
+from cellsim.foreign.trial import from_file
+from cellsim.library import is_shipped
 
 __all__ = ["USUAL", "YAML", "ProblemFolder", "outside", "problem_file_in"]
 
 USUAL = "problem.yaml"
 YAML = (".yaml", ".yml")
-LARGEST = 500_000_000
-"""Bytes of one file. The largest published model has some 30 million."""
 
 _VERSION = re.compile(r"""^\s*["']?format_version["']?\s*:""", re.MULTILINE)
 
@@ -150,10 +150,7 @@ class ProblemFolder:
                     here = sorted(each.name for each in self.folder.iterdir())
                     self._say(f"there is no file {name!r}.", did_you_mean(name, here))
                     return ""
-                if path.stat().st_size > LARGEST:
-                    self._say(f"{name!r} has {path.stat().st_size} bytes; {LARGEST} are read.")
-                    return ""
-                self.texts[name] = file_text(path)
+                self.texts[name] = file_text(path) if is_shipped(path) else from_file(file_text(path))
         except (ValueError, OSError) as error:
             self.problems.append(Problem(what=f"cannot be read: {error}.", file=name))
             return ""

@@ -359,12 +359,13 @@ class Calibration:
 
     @classmethod
     def _read(cls, content: Mapping[str, Any], path: str | Path) -> Calibration:
+        from cellsim.foreign.trial import from_file
         from cellsim.model.model import load_model
 
         degrees = content.get("degrees")
         objective = objective_of(
             saved_case(content["case"], content["versions"], path),
-            load_model(content["model"]),
+            load_model(from_file(content["model"])),
             variant=content["variant"],
             degrees=np.inf if degrees is None else degrees,
         )

@@ -74,6 +74,7 @@ def _weighted_group(objective: Objective, weighted: Weighted) -> xr.Dataset:
 
 def read_drawn(path: str | Path) -> tuple[Objective, Drawn, dict[str, str]]:
     """See :meth:`cellsim.Posterior.load`."""
+    from cellsim.foreign.trial import from_file
     from cellsim.model.model import load_model
 
     found, about = read_groups(path, "unconstrained_posterior", "sample_stats", *_ROWS)
@@ -83,7 +84,7 @@ def read_drawn(path: str | Path) -> tuple[Objective, Drawn, dict[str, str]]:
     degrees = about.get("degrees")
     objective = objective_of(
         saved_case(about["case"], about["versions"], path),
-        load_model(about["model"]),
+        load_model(from_file(about["model"])),
         variant=about["variant"] or None,
         hierarchy=run.hierarchy,
         degrees=np.inf if degrees is None else degrees,

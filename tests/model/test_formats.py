@@ -286,7 +286,9 @@ REFUSED = {
     "no start": ("x' = -x", "x has no value"),
     "circle": ("x := y + 1; y := x", "Loop"),
     "unit without definition": ("x = 1; x has dog", "dog"),
-    "infinite": ("x = inf", "x has no value|x"),
+    "infinite": ("x = inf; y = 1; y' = x*y", "x has the value inf, and y uses it"),
+    "infinite at the start": ("x = inf; x' = -x", "x has no value"),
+    "no number": ("x = nan; y = 1; y' = x*y", "x has the value nan, and y uses it"),
     "algebraic rule": (
         _sbml(
             f"{ONE}<listOfRules><algebraicRule>"
@@ -322,13 +324,6 @@ REFUSED = {
         ),
         "uses 'kk'",
     ),
-    "constraint": (
-        _sbml(
-            f"{ONE}<listOfConstraints><constraint>"
-            f"{MATH.format('<apply><gt/><ci>x</ci><cn>0</cn></apply>')}</constraint></listOfConstraints>"
-        ),
-        "constraint",
-    ),
     "entities": ('<?xml version="1.0"?><!DOCTYPE s [<!ENTITY a "b">]><sbml/>', "DOCTYPE"),
     "no xml": ("<sbml><model", "SBML"),
     "no model": (
@@ -337,9 +332,9 @@ REFUSED = {
     ),
     "needed package": (
         '<sbml xmlns="http://www.sbml.org/sbml/level3/version1/core" level="3" version="1" '
-        'xmlns:comp="http://www.sbml.org/sbml/level3/version1/comp/version1" comp:required="true">'
+        'xmlns:multi="http://www.sbml.org/sbml/level3/version1/multi/version1" multi:required="true">'
         '<model id="m"/></sbml>',
-        "comp",
+        "needs the package 'multi'",
     ),
 }
 

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from cellsim.errors import ModelError
+from cellsim.foreign.native import nesting
 from cellsim.model.formulas import parse_formula
 from cellsim.model.model import load_model
-from cellsim.model.native import nesting
 from cellsim.petab.problem import read_problem_file, read_yaml
 from cellsim.results import read_saved
 

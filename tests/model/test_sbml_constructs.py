@@ -1,5 +1,6 @@
 """SBML beyond reactions of fixed numbers in boxes of fixed size: libRoadRunner reads the same text, or a closed form is at hand."""
 
+import libsbml
 import numpy as np
 import pytest
 import roadrunner
@@ -132,3 +133,161 @@ def test_quantities_called_like_words_of_formulas_get_another_name() -> None:
         f'<assignmentRule variable="x">{math}</assignmentRule></listOfRules></model></sbml>'
     )
     assert cs.simulate(model, cs.Schedule(), [0.0, 1.0])["x"] == pytest.approx(3 + np.pi)
+
+
+# ---------------------------------------------------------------- starts that depend on time, values that are none
+
+
+def test_a_start_that_depends_on_time_is_that_of_the_start() -> None:
+    """Closed form: x(t) = x(s) + c (t - s) with x(s) = 2 + s and c the clock at the start s."""
+    model = cs.load_model("x = 2 + time; x' = c; c = 3*time")
+    for start in (0.0, 4.0):
+        found = cs.simulate(model, cs.Schedule(), [start, start + 2], start=start)
+        assert found["x"] == pytest.approx([2 + start, 2 + start + 6 * start], rel=1e-6)
+    again = cs.load_model(model.to_sbml())
+    assert (again.states, again.parameters) == (model.states, model.parameters)
+
+
+def test_a_constant_that_is_no_number_stays_what_it_is_until_something_uses_it() -> None:
+    """As SBML means it (suite, 00950 and 01813); witness: the values, also after both ways of writing them."""
+    model = cs.load_model("p = inf; q = -inf; r = nan; x = 1; x' = -x")
+    for each in (model, cs.load_model(model.to_sbml()), cs.load_model(model.to_antimony())):
+        values = {p.name: p.value for p in each.parameters}
+        assert values["p"] == np.inf
+        assert values["q"] == -np.inf
+        assert np.isnan(values["r"])
+        assert each == model
+    assert cs.simulate(model, cs.Schedule(), [0.0, 1.0])["x"][-1] == pytest.approx(np.exp(-1), rel=1e-5)
+
+
+def _document(body: str, *, version: int = 2, more: str = "") -> str:
+    core = f"http://www.sbml.org/sbml/level3/version{version}/core"
+    return f'<sbml xmlns="{core}" {more} level="3" version="{version}">{body}</sbml>'
+
+
+WITHOUT_FORMULAS = (
+    '<model id="m"><listOfParameters><parameter id="x" value="2" constant="false"/><parameter id="y" value="3" constant="false"/>'
+    '<parameter id="z" value="4" constant="false"/></listOfParameters>'
+    '<listOfInitialAssignments><initialAssignment symbol="z"/></listOfInitialAssignments>'
+    '<listOfRules><rateRule variable="x"/><assignmentRule variable="y"/></listOfRules><listOfConstraints><constraint/></listOfConstraints>'
+    '<listOfEvents><event id="e" useValuesFromTriggerTime="true"><trigger initialValue="true" persistent="true"/><listOfEventAssignments>'
+    '<eventAssignment variable="z"><math xmlns="http://www.w3.org/1998/Math/MathML"><cn>9</cn></math></eventAssignment>'
+    "</listOfEventAssignments></event></listOfEvents></model>"
+)
+
+
+def test_what_has_no_formula_has_no_effect_and_is_a_doubt() -> None:
+    """Level 3 Version 2, section 3.4: witness, the values as they stand; Version 1 demands the formulas."""
+    model = cs.load_model(_document(WITHOUT_FORMULAS))
+    assert [(each.name, float(each.initial), each.rate) for each in model.states] == [("x", 2, 0)]
+    assert {each.name: each.value for each in model.parameters} == {"y": 3, "z": 4}
+    said = " ".join(each.what for each in model.doubts)
+    for about in ("rate of change of x", "rule of y", "start value of z", "trigger of event e", "constraint"):
+        assert about in said
+    assert {each.severity for each in model.doubts} == {"doubt"}
+    assert "constraint" in str(model)
+    with pytest.raises(ModelError, match="has no formula"):
+        cs.load_model(_document(WITHOUT_FORMULAS, version=1))
+
+
+def _chain(length: int, start: str, rate: str) -> str:
+    """Quantities of which each has the one before it in its start value, or in its rate of change."""
+    document = libsbml.SBMLDocument(3, 2)
+    model = document.createModel()
+    for k in range(-1, length):
+        made = model.createParameter()
+        made.setId(f"x{k}" if k >= 0 else "p")
+        made.setConstant(k < 0)
+        made.setValue(1.0)
+        if k < 0:
+            continue
+        if start:
+            assigned = model.createInitialAssignment()
+            assigned.setSymbol(f"x{k}")
+            assigned.setMath(libsbml.parseL3Formula(start.format(f"x{k - 1}" if k else "p")))
+        if rate or not k:
+            rule = model.createRateRule()
+            rule.setVariable(f"x{k}")
+            rule.setMath(libsbml.parseL3Formula(rate.format(f"x{k - 1}") if k else "-x0"))
+    return str(libsbml.writeSBMLToString(document))
+
+
+CHAINS = {
+    "starts": (60, "{0} * sin({0} + p)", ""),
+    "rates": (60, "", "rateOf({0}) * sin(rateOf({0}) + 1)"),
+    "a long chain": (400, "sin({0})", ""),
+    "a long chain of rates": (400, "", "sin(rateOf({0}))"),
+}
+
+
+@pytest.mark.parametrize("name", CHAINS)
+def test_formulas_that_double_as_they_are_written_out_are_refused(name: str) -> None:
+    """2^59 parts would never be written; witness: the number of parts, levels or steps that are too many, in words."""
+    with pytest.raises(ModelError, match=r"parts|operations|chain"):
+        cs.load_model(_chain(*CHAINS[name]))
+
+
+# ---------------------------------------------------------------- models made of models
+
+COMP = 'xmlns:comp="http://www.sbml.org/sbml/level3/version1/comp/version1" comp:required="true"'
+_TIMES_K = '<math xmlns="http://www.w3.org/1998/Math/MathML"><apply><minus/><apply><times/><ci>k</ci><ci>x</ci></apply></apply></math>'
+INNER = (
+    '<comp:modelDefinition id="decay"><listOfParameters><parameter id="k" value="0.5" constant="true"/>'
+    '<parameter id="x" value="10" constant="false"/></listOfParameters>'
+    f'<listOfRules><rateRule variable="x">{_TIMES_K}</rateRule></listOfRules></comp:modelDefinition>'
+)
+
+
+def test_a_model_of_models_is_written_out() -> None:
+    """Closed form: two decays, one of them at the rate that the outer model puts in place of its own."""
+    text = _document(
+        '<model id="m"><listOfParameters><parameter id="fast" value="2" constant="true"><comp:listOfReplacedElements>'
+        '<comp:replacedElement comp:idRef="k" comp:submodelRef="b"/></comp:listOfReplacedElements></parameter></listOfParameters>'
+        '<comp:listOfSubmodels><comp:submodel comp:id="a" comp:modelRef="decay"/><comp:submodel comp:id="b" comp:modelRef="decay"/>'
+        f"</comp:listOfSubmodels></model><comp:listOfModelDefinitions>{INNER}</comp:listOfModelDefinitions>",
+        version=1,
+        more=COMP,
+    )
+    times = np.array([0.0, 1.0, 3.0])
+    found = cs.simulate(cs.load_model(text), cs.Schedule(), times, rtol=1e-9, atol=1e-12)
+    assert found["a__x"] == pytest.approx(10 * np.exp(-0.5 * times), rel=1e-7)
+    assert found["b__x"] == pytest.approx(10 * np.exp(-2.0 * times), rel=1e-7)
+
+
+def _twice(name: str, inner: str) -> str:
+    return (
+        f'<comp:modelDefinition id="{name}"><comp:listOfSubmodels><comp:submodel comp:id="a" comp:modelRef="{inner}"/>'
+        f'<comp:submodel comp:id="b" comp:modelRef="{inner}"/></comp:listOfSubmodels></comp:modelDefinition>'
+    )
+
+
+HOSTILE_COMP = {
+    "doubling": ("m39", INNER + _twice("m0", "decay") + "".join(_twice(f"m{k}", f"m{k - 1}") for k in range(1, 40)), "elements once written out"),
+    "itself": ("m0", _twice("m0", "m0"), r"elements once written out|cannot write out"),
+    "a long chain": ("m1499", _twice("m0", "m0") + "".join(_twice(f"m{k}", f"m{k - 1}") for k in range(1, 1500)), "elements once written out"),
+    "unknown": ("nobody", INNER, "nobody"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", HOSTILE_COMP)
+def test_models_of_models_that_cannot_be_written_out_are_refused(name: str) -> None:
+    used, definitions, said = HOSTILE_COMP[name]
+    text = _document(
+        f'<model id="m"><comp:listOfSubmodels><comp:submodel comp:id="s" comp:modelRef="{used}"/></comp:listOfSubmodels></model>'
+        f"<comp:listOfModelDefinitions>{definitions}</comp:listOfModelDefinitions>",
+        version=1,
+        more=COMP,
+    )
+    with pytest.raises(ModelError, match=said):
+        cs.load_model(text)
+
+
+def test_a_model_of_another_file_is_refused() -> None:
+    text = _document(
+        '<model id="m"/><comp:listOfExternalModelDefinitions><comp:externalModelDefinition comp:id="e" comp:source="/etc/passwd"/>'
+        "</comp:listOfExternalModelDefinitions>",
+        version=1,
+        more=COMP,
+    )
+    with pytest.raises(ModelError, match="from another file"):
+        cs.load_model(text)

@@ -1,0 +1,74 @@
+"""``python -m cellsim.foreign.reading_child``: read models with the C libraries, one after the other, for `cellsim.foreign.trial`.
+
+What comes in: a letter for the language (``a``, ``s``), the number of bytes in eight, the text in UTF-8. What goes out: one letter
+when the text was read to its end, whatever was said of it (``d``), or memory ran out (``m``). Everything else ends this process.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from contextlib import suppress
+
+__all__ = ["MEMORY", "SECONDS", "main"]
+
+SECONDS = 60
+"""Processor time for one model."""
+
+MEMORY = 4_000_000_000
+"""Bytes of address space; the largest published models take half of it."""
+
+
+def _limit(seconds: int, memory: int) -> None:
+    """No more than so much time from now on, so much memory, and no file, where the platform has such limits."""
+    with suppress(ImportError, ValueError, OSError):
+        import resource
+        import time
+
+        def lowered(kind: int, value: int) -> None:
+            with suppress(ValueError, OSError):  # macOS refuses some kinds
+                _, hard = resource.getrlimit(kind)
+                most = value if hard == resource.RLIM_INFINITY else min(value, hard)
+                resource.setrlimit(kind, (most, hard))
+
+        lowered(resource.RLIMIT_CPU, int(time.process_time()) + seconds + 1)
+        lowered(resource.RLIMIT_AS, memory)
+        lowered(resource.RLIMIT_CORE, 0)
+        lowered(resource.RLIMIT_FSIZE, 0)
+        lowered(resource.RLIMIT_NOFILE, 3)  # those that are open stay open
+
+
+def _read(language: bytes, text: str) -> bytes:
+    from cellsim.errors import ModelError
+    from cellsim.foreign.c_readers import antimony_document, sbml_document
+    from cellsim.foreign.native import c_numbers
+
+    try:
+        with c_numbers():
+            sbml_document(antimony_document(text)[0] if language == b"a" else text)
+    except (ModelError, RecursionError):
+        return b"d"  # which the asking process comes to as well, and says in its own words
+    except MemoryError:
+        return b"m"
+    return b"d"
+
+
+def main() -> None:
+    """Answer until there are no more questions."""
+    # what the libraries print is no answer
+    answers = os.fdopen(os.dup(1), "wb", buffering=0)
+    os.dup2(2, 1)
+    with suppress(ValueError):
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+    seconds, memory = int(sys.argv[1]), int(sys.argv[2])
+    _read(b"a", "x = 1; x' = -x")  # imports everything, which files must be opened for
+    questions = sys.stdin.buffer
+    while len(head := questions.read(9)) == 9:
+        text = questions.read(int.from_bytes(head[1:], "little")).decode()
+        _limit(seconds, memory)
+        answers.write(_read(head[:1], text))
+
+
+if __name__ == "__main__":
+    main()
