@@ -144,11 +144,29 @@ class Kernels:
         self.unit().call("conditions", w)
         return w[at : at + len(self.system.located)] > 0.5  # 1 is true, 0 is false
 
-    def gaps(self, t: float, y: ArrayLike, p: ArrayLike, middle: float) -> Array:
-        """What crosses zero where a condition on states turns, shape (n_gaps,)."""
-        w, at = self._load(t, y, p, "ys", middle), self.unit().layout["gaps"]
-        self.unit().call("gaps", w)
-        return w[at : at + len(self.system.gaps)].copy()
+    def gaps(self, days: Array, states: Array, p: ArrayLike, middle: float) -> Array:
+        """What crosses zero where a condition on states turns, shape (n_days, n_gaps).
+
+        `days` (n_days,), `states` (n_states, n_days). What depends on parameters alone is computed once: a witness asks
+        on many days of each of its steps.
+        """
+        found = np.empty((len(days), len(self.system.gaps)))
+        if not found.size:
+            return found
+        w, unit = self._load(days[0], states[:, 0], p, "ys", middle), self.unit()
+        at, y, peak, n = (*(unit.layout[slot] for slot in ("gaps", "ys", "peak")), len(self.equations.states))
+        peaks, modes = np.maximum(np.abs(states), 1.0), len(self.system.modes)
+        for each, day in enumerate(days):
+            w[y : y + n] = states[:, each]
+            w[peak : peak + n] = peaks[:, each]
+            if self.system.clock is not None:
+                w[y + n] = day
+            if modes:
+                unit.call("modes", w)
+                w[y + n + 2 : y + n + 2 + modes] = w[unit.layout["modes"] : unit.layout["modes"] + modes]
+            unit.call("gaps", w)
+            found[each] = w[at : at + found.shape[1]]
+        return found
 
     def event(self, event: int, t: float, y: ArrayLike, p: ArrayLike) -> list[tuple[int, float]]:
         """States that an event sets, and their new values."""

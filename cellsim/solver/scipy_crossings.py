@@ -60,8 +60,8 @@ class Motion(Protocol):
     def switches(self) -> int:
         """How many of the gaps, the first, stand in rates."""
 
-    def gaps(self, t: float, y: Array, middle: float) -> Array:
-        """What crosses zero where a condition on states turns, shape (n_gaps,)."""
+    def gaps(self, days: Array, states: Array, middle: float) -> Array:
+        """What crosses zero where a condition on states turns, shape (n_days, n_gaps); `states` (n_states, n_days)."""
 
 
 class Events(Protocol):
@@ -253,7 +253,7 @@ def between_crossings(
     """
 
     def gaps(days: Array) -> Array:
-        return np.array([motion.gaps(day, y, middle) for day, y in zip(days, curve(days).T, strict=True)])
+        return motion.gaps(days, curve(days), middle)
 
     def gap(day: float, i: int) -> float:
         return float(gaps(np.array([day]))[0, i])
@@ -303,8 +303,7 @@ def crossing(
     """
 
     def gaps(days: Array) -> Array:
-        states = curve(days)
-        return np.array([motion.gaps(day, y, middle) for day, y in zip(days, states.T, strict=True)])
+        return motion.gaps(days, curve(days), middle)
 
     looks, seen = _followed(gaps, start, end)
     found = list[tuple[float, float, bool]]()
@@ -334,12 +333,10 @@ def crossing(
             if least.fun >= 0:
                 continue
         y = curve(np.array([day]))[:, 0]
-        moved = [
-            motion.gaps(day, y + step, middle)[i]
-            for step in np.diag(tolerances.of(y) + tolerances.rtol * np.abs(y))
-        ]
-        at = motion.gaps(day, y, middle)[i]
-        if abs(at) > np.abs(np.array(moved) - at).sum():
+        # at the day itself, then with each state moved by its error
+        moved = np.column_stack([y, y[:, None] + np.diag(tolerances.of(y) + tolerances.rtol * np.abs(y))])
+        at, *others = motion.gaps(np.full(moved.shape[1], day), moved, middle)[:, i]
+        if abs(at) > np.abs(np.array(others) - at).sum():
             low, high = start, day
             while (half := 0.5 * (low + high)) not in (low, high):
                 low, high = (low, half) if away(half) < 0 else (half, high)

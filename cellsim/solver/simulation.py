@@ -260,8 +260,8 @@ class _Motion:
     def switches(self) -> int:
         return self.kernels.system.switches
 
-    def gaps(self, t: float, y: Array, middle: float) -> Array:
-        return self.kernels.gaps(t, y, self.p, middle)
+    def gaps(self, days: Array, states: Array, middle: float) -> Array:
+        return self.kernels.gaps(days, states, self.p, middle)
 
 
 @dataclass
