@@ -15,8 +15,8 @@ from benchmarks.network import network
 from benchmarks.problem import START, Array, Problem, problem
 from cellsim.compiler.equations import Equations
 from cellsim.compiler.kernels import compile_equations
+from cellsim.predictions.streaming import stream
 from cellsim.solver.integration import Doses, integrate
-from cellsim.solver.streaming import stream
 
 
 def chain(n: int) -> Equations:

@@ -99,7 +99,7 @@ def drives(objective: Objective, *, contrast: bool = True) -> Watched:
     doses = []
     for plan in plans:
         delivery = deliver(replace(case.history + plan, products=case.products), model)
-        doses.append(Doses(jumps=delivery.boluses, rates=delivery.inflows))
+        doses.append(Doses.of(delivery))
 
     def run(thetas: Array, given: Doses) -> tuple[Array, Array]:
         """ln drive (n, 2) and ln viable cells over time (n,)."""

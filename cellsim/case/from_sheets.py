@@ -42,6 +42,7 @@ def new_case(
     analytes: Mapping[Any, str] | None = None,
     product: str | None = None,
     ignore: Sequence[str] = (),
+    absorption: Mapping[str, Mapping[str, float]] | None = None,
     weight: float | None = None,
     height: float | None = None,
     model: Model | str | Path | None = None,
@@ -63,7 +64,8 @@ def new_case(
         Values and doses of one patient as NONMEM and Monolix keep them, in place of the two sheets: ``TIME`` (or day, date),
         ``AMT``, ``RATE``, ``II``, ``ADDL``, ``CMT``, ``EVID`` and what else :meth:`cellsim.Schedule.from_table` reads for doses;
         ``DV``, ``DVID`` (``CMT`` where there is none), ``MDV``, ``CENS`` (1: below DV, -1: above DV) and ``LIMIT`` for
-        observations. ``SS`` is refused.
+        observations. Late doses (``ALAG``) and shares of them (``F``) are written down as they arrive; a steady state (``SS``) and
+        a reset (``EVID`` 3, 4) are refused: a case is one patient from the first day on.
     amount_unit : str or mapping of str to str, optional
         Of AMT, for all products or by product: ``"mg"``, ``{"graft": "1e6 cells", "drug": "mg"}``. Never guessed.
     time_unit : {"day", "hour"}
@@ -74,6 +76,8 @@ def new_case(
         Of doses that name none.
     ignore : sequence of str
         Columns of `table` to leave aside, such as covariates.
+    absorption : mapping of str to mapping, optional
+        Lag, bioavailability, rate and duration that a model says of a product, as for :meth:`cellsim.Schedule.from_table`.
     weight, height : float, optional
         Of the patient, in kg and cm: for doses per kg and per m^2 (surface by Mosteller), and kept in ``problem.yaml``.
     model : Model, name or path, optional
@@ -120,7 +124,7 @@ def new_case(
         zero = None if day_zero is None else _as_date(day_zero)
         read, given = read_event_table(
             table, amount_unit=amount_unit, time_unit=time_unit, compartments=compartments, analytes=analytes,
-            product=product, day_zero=zero, ignore=ignore,
+            product=product, day_zero=zero, ignore=ignore, absorption=absorption,
         )  # fmt: skip
     else:
         zero = None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from itertools import groupby
 from math import fsum
@@ -103,6 +103,10 @@ class Infusion:
         Days it takes at a constant rate; 0 for a bolus.
     label : str
         A remark that travels with the dose.
+    lag : float
+        Days from `day` until it reaches its state (NONMEM's ALAG); not negative.
+    bioavailability : float
+        Which share of it does (NONMEM's F); above zero. The rest goes nowhere.
 
     Raises
     ------
@@ -120,20 +124,38 @@ class Infusion:
     cells: float
     duration: float = 0.0
     label: str = ""
+    lag: float = field(default=0.0, kw_only=True)
+    bioavailability: float = field(default=1.0, kw_only=True)
 
     def __post_init__(self) -> None:
-        complaints = dose_complaints(self.day, self.product, self.cells, self.duration, self.label)
+        complaints = dose_complaints(
+            self.day, self.product, self.cells, self.duration, self.label, self.lag, self.bioavailability
+        )
         if complaints:
             raise ScheduleError([Problem(what=what) for what in complaints])
-        for name in ("day", "cells", "duration"):
+        for name in ("day", "cells", "duration", "lag", "bioavailability"):
             object.__setattr__(self, name, float(getattr(self, name)) + 0.0)  # -0.0 becomes 0.0
         for name in ("product", "label"):
             object.__setattr__(self, name, str(getattr(self, name)))
 
     @property
+    def arrival(self) -> float:
+        """The day it begins to reach its state: `day` and its lag."""
+        return self.day + self.lag
+
+    @property
     def end(self) -> float:
         """The day it is over, in days."""
-        return self.day + self.duration
+        return self.arrival + self.duration
+
+    def __repr__(self) -> str:
+        more = [f"lag={self.lag!r}"] * (self.lag != 0.0)
+        more += [f"bioavailability={self.bioavailability!r}"] * (self.bioavailability != 1.0)
+        shown = ", ".join(
+            [f"{name}={getattr(self, name)!r}" for name in ("day", "product", "cells", "duration", "label")]
+            + more
+        )
+        return f"Infusion({shown})"
 
 
 def _name_complaints(what: str, name: object) -> Iterator[str]:
@@ -153,7 +175,9 @@ def number_complaints(what: str, value: object) -> Iterator[str]:
         yield f"{what} {value!r} is {type(value).__name__}, not a number."
 
 
-def dose_complaints(day: Any, product: Any, cells: Any, duration: Any, label: Any) -> list[str]:
+def dose_complaints(
+    day: Any, product: Any, cells: Any, duration: Any, label: Any, lag: Any = 0.0, bioavailability: Any = 1.0
+) -> list[str]:
     """Everything wrong with one dose, in words."""
     of_day = [*number_complaints("day", day)]
     of_cells = [*number_complaints("cells", cells)]
@@ -162,12 +186,20 @@ def dose_complaints(day: Any, product: Any, cells: Any, duration: Any, label: An
     of_duration = [*number_complaints("duration", duration)]
     if not of_duration and duration < 0:
         of_duration = [f"duration {duration:g} days is negative."]
-    if not of_day and not of_duration and not math.isfinite(float(day) + float(duration)):
+    of_lag = [*number_complaints("lag", lag)]
+    if not of_lag and lag < 0:
+        of_lag = [f"lag {lag:g} days is negative."]
+    of_share = [*number_complaints("bioavailability", bioavailability)]
+    if not of_share and not bioavailability > 0:
+        of_share = [f"bioavailability {bioavailability:g} is not above zero."]
+    if not (of_day or of_duration or of_lag) and not math.isfinite(float(day) + float(lag) + float(duration)):
         of_duration = [f"an infusion from day {day:g} over {duration:g} days has no end."]
     of_label = []
     if not isinstance(label, str) or not (label.isprintable() or not label):
         of_label = [f"label {label!r} is not one line of text."]
-    return [*of_day, *_name_complaints("product", product), *of_cells, *of_duration, *of_label]
+    return [
+        *of_day, *_name_complaints("product", product), *of_cells, *of_duration, *of_lag, *of_share, *of_label,
+    ]  # fmt: skip
 
 
 _LONG = 5  # so many doses at one interval open a run as "every 7 days", fewer are listed
@@ -266,8 +298,10 @@ def _doses_text(infusions: Sequence[Infusion], unit: str, day_zero: date | None)
     dose = infusions[0]
     duration = f" over {_duration_text(dose.duration)}" if dose.duration else ""
     label = f' "{dose.label}"' if dose.label else ""
+    share = f" of which {dose.bioavailability:.6g} arrives" if dose.bioavailability != 1.0 else ""
+    lag = f" {_duration_text(dose.lag)} late" if dose.lag else ""
     days = _days_text([each.day for each in infusions], day_zero)
-    return f"{amount_text(dose.cells, unit)}{duration}{label} {days}, {_count(len(infusions), 'dose')}"
+    return f"{amount_text(dose.cells, unit)}{duration}{label}{share}{lag} {days}, {_count(len(infusions), 'dose')}"
 
 
 def _total_text(infusions: Sequence[Infusion], products: Sequence[Product]) -> str:
@@ -355,8 +389,9 @@ def describe(schedule: Schedule) -> str:
     >>> print(describe(Schedule.every(7, cells=5e7, doses=6, product="rfib")))
     rfib: 5.0e7 cells every 7 days from day 0 to day 35, 6 doses; total 6 infusions, 3.0e8 cells
     """
+    restarts = [str(each) for each in schedule.restarts]
     if not schedule.infusions:
-        return "no infusions"
+        return "\n".join(["no infusions", *restarts])
     sources = {product.name: product.source for product in schedule.products}
     units = {product.name: product.unit for product in schedule.products}
     by_product: dict[str, list[Infusion]] = {}
@@ -364,10 +399,12 @@ def describe(schedule: Schedule) -> str:
         by_product.setdefault(infusion.product, []).append(infusion)
     lines = []
     for name, doses in by_product.items():
-        runs = groupby(doses, key=lambda each: (each.cells, each.duration, each.label))
+        runs = groupby(
+            doses, key=lambda each: (each.cells, each.duration, each.label, each.lag, each.bioavailability)
+        )
         said = [_doses_text(list(run), units.get(name, "cells"), schedule.day_zero) for _, run in runs]
         source = f" ({sources[name]})" if sources.get(name) else ""
         lines.append(f"{name}{source}: {'; '.join([*said, _total_text(doses, schedule.products)])}")
     if len(lines) > 1:
         lines.append(f"all products: {_total_text(schedule.infusions, schedule.products)}")
-    return "\n".join(lines)
+    return "\n".join([*lines, *restarts])

@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING, Any, Literal
 from cellsim.dates import as_date, date_of, day_of
 from cellsim.dosing.families import Family, grid
 from cellsim.dosing.infusions import Infusion, Product, amounts_text, describe, dose_noun, number_complaints
+from cellsim.dosing.restarts import Reset, Restart, SteadyState
+from cellsim.dosing.table_out import frame_of
 from cellsim.dosing.table_rows import infusions_of, spread
 from cellsim.dosing.tables import TextTable, read_table
 from cellsim.errors import Problem, ScheduleError, did_you_mean
@@ -26,20 +28,23 @@ from cellsim.results import html_fragment
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Infusion", "Product", "Schedule"]
+__all__ = ["Infusion", "Product", "Reset", "Schedule", "SteadyState"]
 
 _SHOWN = 4  # products named in one line
 
 
-def _place(infusion: Infusion) -> tuple[float, str, float, float, str]:
-    return (infusion.day, infusion.product, infusion.cells, infusion.duration, infusion.label)
+def _place(infusion: Infusion) -> tuple[float, str, float, float, str, float, float]:
+    return (
+        infusion.day, infusion.product, infusion.cells, infusion.duration, infusion.label, infusion.lag,
+        infusion.bioavailability,
+    )  # fmt: skip
 
 
 @dataclass(frozen=True, repr=False)
 class Schedule:
     """An immutable set of infusions on one clock.
 
-    At one instant infusions come first, then events, then samples (see `cellsim.simulate`).
+    At one instant restarts come first, then infusions, then events, then samples (see `cellsim.simulate`).
 
     Parameters
     ----------
@@ -50,6 +55,8 @@ class Schedule:
         looked up among the states of the model that the schedule is delivered to.
     day_zero : datetime.date or str, optional
         Calendar date of day 0 (ISO text is read).
+    restarts : iterable of Reset or SteadyState
+        Instants at which states are set anew (:mod:`cellsim.dosing.restarts`). Those of one instant keep their order.
 
     Raises
     ------
@@ -68,16 +75,24 @@ class Schedule:
     infusions: tuple[Infusion, ...] = ()
     products: tuple[Product, ...] = ()
     day_zero: date | None = None
+    restarts: tuple[Restart, ...] = ()
 
     def __post_init__(self) -> None:
         infusions, products = tuple(self.infusions), tuple(self.products)
         strange: list[object] = [each for each in infusions if not isinstance(each, Infusion)]
+        restarts = tuple(self.restarts)
+        _refuse(
+            f"a schedule restarts with Reset and SteadyState objects, not {each!r}."
+            for each in restarts
+            if not isinstance(each, Reset | SteadyState)
+        )
         strange += [each for each in products if not isinstance(each, Product)]
         _refuse(f"a schedule is made of Infusion and Product objects, not {each!r}." for each in strange)
         if self.day_zero is not None:
             object.__setattr__(self, "day_zero", _date_zero(self.day_zero))
         # one order for one content, so that sums in either order are equal and hash alike
         object.__setattr__(self, "infusions", tuple(sorted(infusions, key=_place)))
+        object.__setattr__(self, "restarts", tuple(sorted(restarts, key=lambda each: each.day)))
         object.__setattr__(self, "products", tuple(sorted(set(products), key=lambda each: each.name)))
         problems = [*self._product_problems(), *self._date_problems()]
         if problems:
@@ -91,8 +106,13 @@ class Schedule:
                     what=f"product {product.name!r} means both {known[product.name]} and {product}."
                 )
             known[product.name] = product
-        for name in sorted({each.product for each in self.infusions} - set(known) if known else ()):
+        for name in sorted({each.product for each in self._given()} - set(known) if known else ()):
             yield Problem(what=f"no product {name!r}.", remedy=did_you_mean(name, known))
+
+    def _given(self) -> Iterator[Infusion | SteadyState]:
+        """All that has a product."""
+        yield from self.infusions
+        yield from (each for each in self.restarts if isinstance(each, SteadyState))
 
     def _date_problems(self) -> Iterator[Problem]:
         if self.day_zero is None or not self.infusions:
@@ -285,17 +305,20 @@ class Schedule:
         products: Iterable[Product] = (),
         day_zero: date | str | None = None,
         ignore: Sequence[str] = (),
+        absorption: Mapping[str, Mapping[str, float]] | None = None,
     ) -> Schedule:
         """Doses from a table: a file, a DataFrame, or a list of rows.
 
-        Our columns are ``day`` or ``date``, ``product``, ``cells``, ``duration`` (days), ``label``. Those
-        of NONMEM are understood too: ``TIME AMT RATE DUR II ADDL CMT EVID`` (upper or lower case), where
-        ``ADDL`` further doses are written out, rows of ``EVID`` 0 (or, without ``EVID``, rows with a
-        ``DV`` and no amount) are observations and give no dose, rows with a ``C`` in the column ``C`` are left
-        out, as are lines of a file that begin with ``#`` (one with the cells of a row is refused, unless it begins
-        with ``##``) and rows in which every cell is missing, and ``SS``, ``II`` without ``ADDL``, a negative
-        ``RATE`` and every other ``EVID`` are refused. Other columns are refused unless named in `ignore`. A date
-        is text such as 2023-10-06 or a date of Python, numpy or pandas: a spreadsheet's number of a day is refused.
+        Our columns are ``day`` or ``date``, ``product``, ``cells``, ``duration`` (days), ``label``, ``lag`` (days) and
+        ``bioavailability``. Those of NONMEM are understood too, in upper or lower case: ``TIME AMT RATE DUR CMT ALAG F``;
+        ``ADDL`` further doses, ``II`` apart, are written out; ``SS`` 1 and 2 are the steady state of doses ``II`` apart, or
+        without ``AMT`` and ``II`` of a constant ``RATE``; ``EVID`` 0 is an observation (as is, without ``EVID``, a row with a
+        ``DV`` and no amount), 1 a dose, 2 nothing, 3 a reset, 4 a reset and a dose. At one instant rows act in their order: a reset,
+        or an ``SS`` 1, takes back what rows before it gave there, and cancels their further doses. Rows with a ``C`` in the column
+        ``C`` are left out, as are lines of a file that begin with ``#`` (one with the cells of a row is refused, unless it begins
+        with ``##``) and rows in which every cell is missing. ``SS`` 3, ``II`` without ``ADDL`` or ``SS``, and every other ``EVID``
+        are refused, as are other columns unless named in `ignore`. A date is text such as 2023-10-06 or a date of Python,
+        numpy or pandas: a spreadsheet's number of a day is refused.
 
         Parameters
         ----------
@@ -315,6 +338,10 @@ class Schedule:
             tell `day_zero` themselves.
         ignore : sequence of str
             Columns to leave aside.
+        absorption : mapping of str to mapping, optional
+            What a control stream says of a product, ``{"drug": {"lag": 0.5, "bioavailability": 0.8}}``: ``lag`` (ALAG) and
+            ``bioavailability`` (F) where no column does, ``rate`` of RATE -1, ``duration`` of RATE -2; numbers, in the units of the
+            table. A RATE is kept whatever share arrives, a DUR too.
 
         Returns
         -------
@@ -339,11 +366,11 @@ class Schedule:
             compartments=compartments,
             day_zero=None if day_zero is None else _date_zero(day_zero),
             ignore=tuple(ignore),
+            absorption=absorption,
         )
         products, zero = tuple(products), reading.day_zero
-        return cls(
-            infusions_of(reading.rows, reading.problems, products, zero, file=reading.file), products, zero
-        )
+        infusions = infusions_of(reading.rows, reading.problems, products, zero, file=reading.file)
+        return cls(infusions, products, zero, reading.restarts)
 
     # ---- making others ----------------------------------------------------------------------------
 
@@ -357,14 +384,25 @@ class Schedule:
                 "read both with the same day_zero."
             )
         zero = other.day_zero if self.day_zero is None else self.day_zero
-        return Schedule(self.infusions + other.infusions, self.products + other.products, zero)
+        return Schedule(
+            self.infusions + other.infusions,
+            self.products + other.products,
+            zero,
+            self.restarts + other.restarts,
+        )
 
     def __radd__(self, other: object) -> Schedule:
         """Let ``sum`` begin with its zero."""
         return self if other == 0 and isinstance(other, int) else NotImplemented
 
-    def _each(self, change: Callable[[Infusion], Infusion]) -> Schedule:
-        return replace(self, infusions=tuple(change(each) for each in self.infusions))
+    def _each(self, change: Callable[[Any], Any], **more: Any) -> Schedule:
+        """All that has a product, changed."""
+        return replace(
+            self,
+            **more,
+            infusions=tuple(change(each) for each in self.infusions),
+            restarts=tuple(each if isinstance(each, Reset) else change(each) for each in self.restarts),
+        )
 
     def shifted(self, days: float) -> Schedule:
         """The same doses, all later by `days` (earlier when negative); day 0 stays where it is.
@@ -375,7 +413,13 @@ class Schedule:
         (-7.0, 0.0)
         """
         _refuse(number_complaints("shift", days))
-        return self._each(lambda each: replace(each, day=each.day + float(days)))
+
+        def later(each: Any) -> Any:
+            return replace(each, day=each.day + float(days))
+
+        return replace(
+            self, infusions=tuple(map(later, self.infusions)), restarts=tuple(map(later, self.restarts))
+        )
 
     def scaled(self, factor: float) -> Schedule:
         """The same days with every dose multiplied by `factor` (above zero).
@@ -398,7 +442,7 @@ class Schedule:
         before: float | date | str | None = None,
         after: float | date | str | None = None,
     ) -> Schedule:
-        """The doses that meet every condition given.
+        """The doses, and steady states, that meet every condition given; a reset has a day alone.
 
         Parameters
         ----------
@@ -424,25 +468,30 @@ class Schedule:
         >>> Schedule.every(7, cells=5e7, doses=12, product="rfib").only(before=28).count
         4
         """
-        kept = list(self.infusions)
+        kept: list[Infusion | Restart] = [*self.infusions, *self.restarts]
         if product is not None:
             names = [product] if isinstance(product, str) else list(product)
             _refuse(
                 f"no product {name!r}. {did_you_mean(name, self._names())}" for name in self._strangers(names)
             )
-            kept = [each for each in kept if each.product in names]
+            kept = [each for each in kept if isinstance(each, Reset) or each.product in names]
         if source is not None:
             sources = {each.name: each.source for each in self.products}
             if source not in sources.values():
                 known = did_you_mean(source, {each or "none" for each in sources.values()})
                 raise ScheduleError(f"No product here is {source!r}. {known}")
-            kept = [each for each in kept if sources[each.product] == source]
+            kept = [each for each in kept if isinstance(each, Reset) or sources[each.product] == source]
         try:
             first = -math.inf if after is None else day_of(after, self.day_zero)
             last = math.inf if before is None else day_of(before, self.day_zero)
         except ValueError as error:
             raise ScheduleError(f"{error}.") from None
-        return replace(self, infusions=tuple(each for each in kept if first <= each.day < last))
+        inside = [each for each in kept if first <= each.day < last]
+        return replace(
+            self,
+            infusions=tuple(each for each in inside if isinstance(each, Infusion)),
+            restarts=tuple(each for each in inside if not isinstance(each, Infusion)),
+        )
 
     def as_product(self, product: str | Product) -> Schedule:
         """The same days and cells, all of another product.
@@ -459,13 +508,12 @@ class Schedule:
         """
         known = self.products + ((product,) if isinstance(product, Product) else ())
         name = product.name if isinstance(product, Product) else product
-        infusions = tuple(replace(each, product=name) for each in self.infusions)
-        return replace(self, infusions=infusions, products=known)
+        return self._each(lambda each: replace(each, product=name), products=known)
 
     # ---- asking -----------------------------------------------------------------------------------
 
     def _names(self) -> list[str]:
-        return sorted({each.product for each in self.infusions} | {each.name for each in self.products})
+        return sorted({each.product for each in self._given()} | {each.name for each in self.products})
 
     def _strangers(self, names: Iterable[str]) -> list[str]:
         return [name for name in names if name not in self._names()]
@@ -511,27 +559,24 @@ class Schedule:
     def to_frame(self) -> pd.DataFrame:
         """One row a dose: day, date (when day 0 is known, ISO text), product, cells, duration, label.
 
+        Doses that come late or in part have the columns lag and bioavailability, restarts the columns evid, ss and ii.
+
         Returns
         -------
         pandas.DataFrame
             :meth:`from_table` reads it back without loss, also from a CSV file of it.
+
+        Raises
+        ------
+        ScheduleError
+            For a steady state whose next dose is not given: no row is both.
 
         Examples
         --------
         >>> Schedule.at([0], cells=5e7, product="rfib").to_frame().columns.tolist()
         ['day', 'product', 'cells', 'duration', 'label']
         """
-        import pandas as pd
-
-        columns: dict[str, Any] = {"day": pd.Series([each.day for each in self], dtype=float)}
-        if self.day_zero is not None:
-            zero = self.day_zero
-            columns["date"] = pd.Series([date_of(each.day, zero).isoformat() for each in self], dtype=object)
-        columns["product"] = pd.Series([each.product for each in self], dtype=object)
-        columns["cells"] = pd.Series([each.cells for each in self], dtype=float)
-        columns["duration"] = pd.Series([each.duration for each in self], dtype=float)
-        columns["label"] = pd.Series([each.label for each in self], dtype=object)
-        return pd.DataFrame(columns)
+        return frame_of(self)
 
     def __str__(self) -> str:
         return describe(self)
@@ -546,7 +591,7 @@ class Schedule:
 
     def __repr__(self) -> str:
         if not self.span:
-            return "<Schedule: no infusions>"
+            return f"<Schedule: no infusions{f', {len(self.restarts)} restarts' if self.restarts else ''}>"
         products = list(dict.fromkeys(each.product for each in self))
         more = f" and {len(products) - _SHOWN} more" if len(products) > _SHOWN else ""
         named = ", ".join(products[:_SHOWN]) + more

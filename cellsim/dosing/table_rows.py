@@ -9,7 +9,7 @@ from typing import Any
 
 from cellsim.dates import date_of, day_of, far_away
 from cellsim.dosing.infusions import Infusion, Product, dose_complaints
-from cellsim.dosing.tables import DoseRow
+from cellsim.dosing.row_reader import DoseRow
 from cellsim.errors import Problem, ScheduleError, did_you_mean
 
 __all__ = ["infusions_of", "spread"]
@@ -36,7 +36,10 @@ def _judged(row: DoseRow, day_zero: date | None, products: Sequence[Product]) ->
             of_day = [f"{far}. Days are counted from day 0; dates are written as 2023-10-06."]
     except ValueError as error:
         of_day = [f"{error}."]
-    found = [*of_day, *dose_complaints(day, row.product, row.cells, row.duration, row.label)]
+    found = [
+        *of_day,
+        *dose_complaints(day, row.product, row.cells, row.duration, row.label, row.lag, row.bioavailability),
+    ]
     known = [each.name for each in products]
     if known and isinstance(row.product, str) and row.product not in known:
         found.append(f"no product {row.product!r}. {did_you_mean(row.product, known)}")
@@ -121,7 +124,12 @@ def infusions_of(
         found += [Problem(what=what, file=file, row=row.row) for what in complaints]
         if not complaints:
             day = day_of(row.day, day_zero)
-            infusions.append(Infusion(day, row.product, row.cells, row.duration, row.label))
+            infusions.append(
+                Infusion(
+                    day, row.product, row.cells, row.duration, row.label, lag=row.lag,
+                    bioavailability=row.bioavailability,
+                )
+            )  # fmt: skip
     if found:
         raise ScheduleError(found)
     return tuple(infusions)

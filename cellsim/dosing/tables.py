@@ -7,65 +7,41 @@ otherwise turn infusions into boluses without a word.
 
 from __future__ import annotations
 
-import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import date, timedelta
-from decimal import Decimal
-from numbers import Real
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
 from os import PathLike
-from typing import Any, NamedTuple
+from typing import Any
 
-from cellsim.dates import as_date, date_of, day_of, serial_date
-from cellsim.delimited import (
-    file_text,
-    is_missing,
-    read_number,
-    read_table_text,
-    separator_of,
-    why_no_number,
+from cellsim.delimited import file_text, read_table_text, separator_of
+from cellsim.dosing.infusions import number_complaints
+from cellsim.dosing.restarts import Reset, Restart, SteadyState
+from cellsim.dosing.row_reader import (
+    ABSORPTION,
+    DoseRow,
+    Event,
+    RowReader,
+    UnreadableError,
+    is_blank,
+    is_not_there,
 )
 from cellsim.errors import Problem, ScheduleError, did_you_mean
 
-__all__ = [
-    "AMOUNT_UNITS",
-    "TIME_UNITS",
-    "DoseRow",
-    "RowReader",
-    "TableReading",
-    "TextTable",
-    "UnreadableError",
-    "is_blank",
-    "read_table",
-    "text_table",
-]
+__all__ = ["AMOUNT_UNITS", "TIME_UNITS", "TableReading", "TextTable", "read_table", "text_table"]
 
 AMOUNT_UNITS = {"cells": 1.0, "1e6 cells": 1e6, "Mcell": 1e6}
 TIME_UNITS = {"day": 1.0, "hour": 24.0}
-_OWN = ("day", "date", "product", "cells", "duration", "label")
-_NONMEM = ("time", "amt", "rate", "dur", "ii", "addl", "cmt", "evid", "ss")
+_OWN = ("day", "date", "product", "cells", "duration", "label", "lag", "bioavailability")
+_NONMEM = ("time", "amt", "rate", "dur", "ii", "addl", "cmt", "evid", "ss", "alag", "f")
 _OBSERVED = ("id", "dv", "mdv", "cens", "limit", "dvid", "row")  # say nothing about a dose
-_MOST = 10_000  # further doses one row may ask for
-_SAME = 1e-6  # RATE, DUR and AMT of a printed table agree to so much, relative
-
-
-class DoseRow(NamedTuple):
-    """One dose as read, not yet judged; `row` is where it stands."""
-
-    day: Any
-    product: Any
-    cells: Any
-    duration: Any
-    label: Any
-    row: int
 
 
 @dataclass(frozen=True)
 class TableReading:
     """What a table says: its doses, the date of day 0 if it tells, and everything wrong with it.
 
-    `observed` are the rows that are no dose, as they stand, for `reader` to read.
+    `observed` are the observations as they stand, for `reader` to read.
     """
 
     rows: tuple[DoseRow, ...]
@@ -74,10 +50,7 @@ class TableReading:
     file: str
     observed: tuple[tuple[int, Mapping[str, Any]], ...] = ()
     reader: RowReader | None = None
-
-
-class UnreadableError(ValueError):
-    """A cell of the table that cannot be what its column says; the message is the complaint."""
+    restarts: tuple[Restart, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -165,181 +138,6 @@ def _mappings(source: Any) -> TextTable:
     return TextTable("table", tuple(each.strip().lower() for each in columns), numbered)
 
 
-_NOTHING = frozenset({"-", "\N{EN DASH}", "\N{EM DASH}", "NULL", "Null", "null", "None"})
-"""What a list of doses has for a number or a date where there is none; a label or a product may be called so."""
-
-
-def _missing(value: object) -> bool:
-    """Empty, NONMEM's lone dot, ``NA`` and the like, None, NaN, NaT or pandas' NA."""
-    if value is None or isinstance(value, str):
-        return value is None or value.strip() == "." or is_missing(value)
-    try:
-        return bool(value != value)
-    except (TypeError, ValueError):  # pandas' NA is neither equal to itself nor different
-        return type(value).__name__ == "NAType"
-
-
-def is_blank(value: object) -> bool:
-    """Whether a number or a date is not there: missing, a dash, ``NULL``."""
-    return _missing(value) or (isinstance(value, str) and value.strip() in _NOTHING)
-
-
-@dataclass
-class RowReader:
-    """Turns the rows of one table into doses, noting complaints on the way."""
-
-    from_text: bool
-    amount: float
-    hours: float
-    product: str | None
-    compartments: Mapping[Any, str]
-    day_zero: date | None
-    has_dv: bool
-    problems: list[Problem] = field(default_factory=list)
-
-    def number(self, row: Mapping[str, Any], column: str, absent: float = 0.0) -> float:
-        value = row.get(column)
-        if is_blank(value):
-            return absent
-        if isinstance(value, str) and self.from_text:
-            try:
-                return read_number(value)
-            except ValueError as error:
-                raise UnreadableError(f"{column} {error}. {why_no_number(value)}") from None
-        if isinstance(value, Real | Decimal) and not isinstance(value, bool):
-            try:
-                return float(value)
-            except OverflowError:
-                return math.inf
-        raise UnreadableError(f"{column} {value!r} is {type(value).__name__}, not a number.")
-
-    def day(self, row: Mapping[str, Any]) -> float:
-        dated = not is_blank(row.get("date"))
-        timed = next((name for name in ("day", "time") if not is_blank(row.get(name))), "")
-        if not dated and not timed:
-            raise UnreadableError("neither day nor date is given.")
-        day = self.number(row, timed) / (self.hours if timed == "time" else 1.0) if timed else math.nan
-        if not dated:
-            return day
-        try:
-            if said := _serial(row["date"]):
-                raise UnreadableError(said)
-            if not timed:
-                return day_of(row["date"], self.day_zero)
-            written = as_date(row["date"])
-            if self.day_zero is None:
-                self.day_zero = written - timedelta(days=math.floor(day))
-            if date_of(day, self.day_zero) != written:
-                raise UnreadableError(
-                    f"day {day:g} is {date_of(day, self.day_zero)}, but the date says {written}."
-                )
-        except (ValueError, OverflowError) as error:
-            raise UnreadableError(f"{str(error).rstrip('.')}.") from None
-        return day
-
-    def named(self, row: Mapping[str, Any]) -> Any:
-        """The product of a row."""
-        if not _missing(row.get("product")):
-            product = row["product"]
-            return product.strip() if self.from_text else product
-        compartment = row.get("cmt")
-        if _missing(compartment):
-            if self.product is None:
-                raise UnreadableError(
-                    "no product is given; name it in a column, or for all rows with product=."
-                )
-            return self.product
-        for key in (compartment, str(compartment).strip()):
-            if key in self.compartments:
-                return self.compartments[key]
-        numeral = str(compartment).strip().removesuffix(".0")
-        if numeral.lstrip("-").isdigit():
-            for key in (numeral, int(numeral)):
-                if key in self.compartments:
-                    return self.compartments[key]
-            known = f"compartments={{{numeral}: 'name of the product'}}"
-            raise UnreadableError(f"CMT {numeral} does not say which product it is; tell with {known}.")
-        return str(compartment).strip()
-
-    def duration(self, row: Mapping[str, Any], amount: float) -> float:
-        """Days of infusion from DUR, RATE or both."""
-        stated = self.number(row, "duration")
-        rate = self.number(row, "rate")
-        given = self.number(row, "dur") / self.hours
-        if rate < 0:
-            raise UnreadableError(
-                f"RATE {rate:g} asks the model for it, and no model here has a rate or duration."
-            )
-        if stated and (given or rate):
-            raise UnreadableError("duration stands beside DUR or RATE; keep one of them.")
-        if rate == 0:
-            return stated or given
-        implied = amount / rate / self.hours
-        if given and not math.isclose(given, implied, rel_tol=_SAME):
-            raise UnreadableError(f"AMT/RATE is {implied:.6g} days, but DUR says {given:.6g} days.")
-        return given or implied
-
-    def is_dose(self, row: Mapping[str, Any]) -> bool:
-        """False for an observation; anything that is neither is refused."""
-        if self.number(row, "ss"):
-            raise UnreadableError(
-                "SS asks for a steady state, and no patient starts in one; write the doses out."
-            )
-        column = "amt" if "amt" in row else "cells"
-        amount = self.number(row, column)
-        measured = None if is_blank(row.get("mdv")) else self.number(row, "mdv") == 0
-        if is_blank(row.get("evid")):
-            if amount:
-                if measured:
-                    raise UnreadableError(
-                        f"MDV 0 is a measurement, but the row has an amount of {amount:g}; say which with EVID."
-                    )
-                return True
-            # without an amount: an observation, or an instant of which nothing is told
-            if not is_blank(row.get("dv")) or measured is False:
-                return False
-            if self.has_dv:
-                raise UnreadableError(
-                    f"neither {column} nor DV is given; EVID 0 or MDV 1 would say that none is meant."
-                )
-            return True
-        event = self.number(row, "evid")
-        if event == 0:
-            if amount:
-                raise UnreadableError(f"EVID 0 is an observation, but the row has an amount of {amount:g}.")
-            return False
-        if event != 1:
-            raise UnreadableError(f"EVID {event:g} is neither a dose (1) nor an observation (0).")
-        return True
-
-    def doses(self, number: int, row: Mapping[str, Any]) -> Iterable[DoseRow]:
-        """The doses of a row that is one, those of ADDL and II written out."""
-        column = "amt" if "amt" in row else "cells"
-        if is_blank(row.get(column)):
-            raise UnreadableError(f"{column} is empty.")
-        amount = self.number(row, column)
-        duration = self.duration(row, amount)
-        cells = amount * self.amount if column == "amt" else amount
-        interval = self.number(row, "ii") / self.hours
-        more = self.number(row, "addl")
-        if interval > 0 and is_blank(row.get("addl")):
-            raise UnreadableError(
-                f"II {self.number(row, 'ii'):g} without ADDL: how many further doses? Write 0 for none."
-            )
-        if more not in range(_MOST + 1):
-            raise UnreadableError(f"ADDL {more:g} is not a count of further doses (0 to {_MOST}).")
-        if interval < 0 or (more and not interval > 0):
-            raise UnreadableError(f"ADDL {more:g} needs a positive interval II, not {interval:g}.")
-        label = row.get("label")
-        if not isinstance(label, str):
-            label = "" if _missing(label) else label
-        elif column == "amt" and label.strip() == ".":
-            label = ""  # a table of NONMEM, where a lone dot is nothing; elsewhere any text is a label, NA and NaN too
-        day, product = self.day(row), self.named(row)
-        for step in range(int(more) + 1):
-            yield DoseRow(day + step * interval, product, cells, duration, label, number)
-
-
 def _without_comments(table: TextTable) -> tuple[list[tuple[int, dict[str, Any]]], bool, list[Problem]]:
     """The rows that NONMEM reads (``IGNORE=C``), whether a column ``C`` says which, and what is wrong with it."""
     if "c" not in table.columns:
@@ -352,7 +150,7 @@ def _without_comments(table: TextTable) -> tuple[list[tuple[int, dict[str, Any]]
     strange = [
         (number, row["c"])
         for number, row in table.rows
-        if number not in left_out and not _missing(row.get("c"))
+        if number not in left_out and not is_not_there(row.get("c"))
     ]
     if strange and not left_out:  # some other column of that name
         return list(table.rows), False, []
@@ -363,23 +161,6 @@ def _without_comments(table: TextTable) -> tuple[list[tuple[int, dict[str, Any]]
     if left_out and len(left_out) == len(table.rows):
         problems.append(Problem(what="every row is left out by its C.", file=table.file))
     return [each for each in table.rows if each[0] not in left_out], True, problems
-
-
-def _serial(value: object) -> str:
-    """Why a number is no date; empty when it is none, or no number at all."""
-    try:
-        number = read_number(value) if isinstance(value, str) else value
-    except ValueError:
-        return ""
-    if not isinstance(number, Real | Decimal) or isinstance(number, bool):
-        return ""
-    meant = serial_date(float(number))
-    guess = (
-        f"; if it is the day of a spreadsheet, it is {meant} (or 1462 days later, from an old Mac)"
-        if meant
-        else ""
-    )
-    return f"date {value} is a number, not a date{guess}. Write dates as 2023-10-06, days in a column day."
 
 
 def _header_problems(
@@ -394,7 +175,8 @@ def _header_problems(
             found.append(f"no dose has a column {name!r}. {remedy}")
     if not {"day", "date", "time"} & set(columns):
         found.append("no column says when: day, date or TIME.")
-    for one, other in (("cells", "amt"), ("day", "time"), ("product", "cmt")):
+    pairs = (("cells", "amt"), ("day", "time"), ("product", "cmt"), ("lag", "alag"), ("bioavailability", "f"))
+    for one, other in pairs:
         if {one, other} <= set(columns):
             found.append(f"{one} and {other} say the same thing; keep one.")
     if not {"cells", "amt"} & set(columns):
@@ -416,6 +198,7 @@ def read_table(
     compartments: Mapping[Any, str] | None,
     day_zero: date | None,
     ignore: Sequence[str],
+    absorption: Mapping[str, Mapping[str, float]] | None,
 ) -> TableReading:
     """Read doses from a table; see :meth:`cellsim.dosing.schedule.Schedule.from_table` for the columns.
 
@@ -449,6 +232,7 @@ def read_table(
             f"{len(subjects)} values of ID ({', '.join(sorted(subjects)[:5])}): give the rows of one patient."
         )
         problems.append(Problem(what=what, file=file))
+    problems += [Problem(what=what, file=file) for what in _absorption_complaints(absorption or {})]
     if problems:
         return TableReading((), day_zero, tuple(problems), file)
     reader = RowReader(
@@ -459,16 +243,60 @@ def read_table(
         compartments=compartments or {},
         day_zero=day_zero,
         has_dv="dv" in columns,
+        absorption=absorption or {},
     )
-    doses: list[DoseRow] = []
+    told: list[tuple[float, int, Event]] = []
     observed: list[tuple[int, Mapping[str, Any]]] = []
     for number, row in rows:
         read = {name: each for name, each in row.items() if name not in aside}
         try:
-            if reader.is_dose(read):
-                doses.extend(reader.doses(number, read))
-            else:
+            if reader.kind(read)[2]:
                 observed.append((number, read))
+                continue
+            events = list(reader.events(number, read, file))
+            told += [(events[0].day, number, each) for each in events]
         except UnreadableError as error:
             problems.append(Problem(what=str(error), file=file, row=number))
-    return TableReading(tuple(doses), reader.day_zero, tuple(problems), file, tuple(observed), reader)
+    given = {each.product for _, _, each in told if not isinstance(each, Reset)}
+    problems += [
+        Problem(what=f"absorption: no dose is of {name!r}.", remedy=did_you_mean(name, given), file=file)
+        for name in (absorption or {})
+        if name not in given and not problems
+    ]
+    kept = _standing(told)
+    return TableReading(
+        tuple(each for each in kept if isinstance(each, DoseRow)),
+        reader.day_zero,
+        tuple(problems),
+        file,
+        tuple(observed),
+        reader,
+        tuple(each for each in kept if not isinstance(each, DoseRow)),
+    )
+
+
+def _standing(told: Sequence[tuple[float, int, Event]]) -> list[Event]:
+    """What a table tells of, in order of time, without what a later row takes back.
+
+    A reset, or a steady state that takes the place of what is there, cancels the further doses (ADDL) of rows before it, and
+    whatever rows before it gave at the same instant. Doses of earlier days are kept: they were given.
+    """
+    order = sorted(told, key=lambda each: each[:2])
+    kept: list[Event] = []
+    for _, _, event in order:
+        if isinstance(event, Reset) or (isinstance(event, SteadyState) and not event.added):
+            kept = [each for each in kept if each.day < event.day]
+        kept.append(event)
+    return kept
+
+
+def _absorption_complaints(absorption: Mapping[str, Mapping[str, float]]) -> Iterator[str]:
+    for product, said in absorption.items():
+        for name, value in said.items():
+            what = f"absorption of {product!r}: {name}"
+            if name not in ABSORPTION:
+                yield f"{what} is none of {', '.join(ABSORPTION)}. {did_you_mean(name, ABSORPTION)}".strip()
+            elif wrong := [*number_complaints(what, value)]:
+                yield from wrong
+            elif value < 0 or (name != "lag" and value == 0):
+                yield f"{what} {value:g} is {'negative' if name == 'lag' else 'not above zero'}."

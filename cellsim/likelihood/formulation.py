@@ -110,7 +110,7 @@ def objective_of(
         terms=terms,
         occasions=occasions,
         kernels=kernels_for(model, outputs),
-        doses=Doses(jumps=delivery.boluses, rates=delivery.inflows),
+        doses=Doses.of(delivery),
         rtol=rtol,
         degrees=degrees,
     )

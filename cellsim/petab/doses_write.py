@@ -12,7 +12,9 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 
+from cellsim.dosing.delivery import arriving
 from cellsim.dosing.schedule import Infusion, Product, Schedule
 from cellsim.errors import Problem, ScheduleError
 from cellsim.petab.tables import number_text
@@ -67,7 +69,8 @@ def experiment_from_schedule(
     Parameters
     ----------
     schedule : Schedule
-        A dose whose product it does not know goes into the state of that name, in that state's unit.
+        A dose whose product it does not know goes into the state of that name, in that state's unit. What comes late or in
+        part is written as it arrives.
     start : float, optional
         Time of the first, empty period, in days: PEtab cannot refer to a state there, so it must lie
         before the first dose. One day before it by default.
@@ -84,7 +87,7 @@ def experiment_from_schedule(
     Raises
     ------
     ScheduleError
-        All doses at once that PEtab cannot express.
+        All doses at once that PEtab cannot express; resets and steady states.
 
     Examples
     --------
@@ -96,6 +99,17 @@ def experiment_from_schedule(
     >>> conditions[0]["targetValue"]
     'infusate_auto + 50'
     """
+    if schedule.restarts:
+        raise ScheduleError(
+            [
+                Problem(
+                    what=f"{each}: PEtab has no such event.",
+                    remedy="Write the doses that led there, or nothing that came before.",
+                )
+                for each in schedule.restarts
+            ]
+        )
+    schedule = replace(schedule, infusions=arriving(schedule))
     products = {product.name: product for product in schedule.products}
     first = schedule.span[0] if schedule.span else 1.0
     begin = first - 1.0 if start is None else float(start)

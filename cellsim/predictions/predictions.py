@@ -261,7 +261,7 @@ class _Course:
         self.kernels = objective.kernels_of(outputs, model)
         timeline = replace(timeline, products=case.products)
         delivery = deliver(timeline, model)
-        self.doses = Doses(jumps=delivery.boluses, rates=delivery.inflows)
+        self.doses = Doses.of(delivery)
         self.start = min([case.start, *(each.day for each in timeline.infusions)])
         wanted = [day for measure in measures for day in measure.days(until)]
         hours = (np.array([each.day for each in timeline.infusions])[:, None] + _AFTER_DOSE).ravel()

@@ -192,8 +192,8 @@ class Sample:
         Without `courses` only the days that measures ask for are recorded, unless one of them looks at all.
         """
         from cellsim.dosing.delivery import deliver
+        from cellsim.predictions.streaming import stream
         from cellsim.solver.integration import Doses
-        from cellsim.solver.streaming import stream
 
         case, threads = self.objective.case, os.cpu_count() or 1
         timelines = [Schedule((), case.products) + self.history + plan for plan in plans]
@@ -208,7 +208,7 @@ class Sample:
         for solution in stream(
             self.kernels,
             vectors,
-            [Doses(jumps=each.boluses, rates=each.inflows) for each in delivered],
+            [Doses.of(each) for each in delivered],
             times,
             chunk=_DRAWS_A_THREAD * threads,
             start=min([case.start, *(each.day for timeline in timelines for each in timeline.infusions)]),

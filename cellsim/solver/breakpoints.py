@@ -6,11 +6,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cellsim.errors import Problem, SimulationError, did_you_mean
+
+if TYPE_CHECKING:
+    from cellsim.dosing.delivery import Anew, Delivery
 
 __all__ = [
     "OP_EVENT",
@@ -41,6 +45,8 @@ class Doses:
         Time, state, amount added at once. Several at one instant add up.
     rates : tuple of (float, float, str or int, float)
         On, off, state, amount per unit of time in between. Overlapping ones add up.
+    anew : tuple of Anew
+        Instants at which states are set anew, in order of time (:class:`cellsim.dosing.delivery.Anew`).
 
     Examples
     --------
@@ -50,6 +56,16 @@ class Doses:
 
     jumps: tuple[tuple[float, str | int, float], ...] = ()
     rates: tuple[tuple[float, float, str | int, float], ...] = ()
+    anew: tuple[Anew, ...] = ()
+
+    @classmethod
+    def of(cls, delivery: Delivery) -> Doses:
+        """All that a schedule delivers to a model."""
+        return cls(delivery.boluses, delivery.inflows, delivery.anew)
+
+    def __repr__(self) -> str:
+        more = f", anew={self.anew!r}" if self.anew else ""
+        return f"Doses(jumps={self.jumps!r}, rates={self.rates!r}{more})"
 
 
 @dataclass(frozen=True)

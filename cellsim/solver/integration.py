@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -32,6 +32,7 @@ from cellsim.solver.loop_arrays import (
     Tangents,
     addresses,
 )
+from cellsim.solver.restarts import NO_STEADY_STATE, in_stretches
 from cellsim.solver.sensitivities import courses_of
 from cellsim.solver.step_loop_cache import step_code
 
@@ -52,6 +53,7 @@ MEANING = {
     4: "events set each other off without end",
     5: "there is no derivative",
     6: "a state grows by itself from less than can be told",
+    NO_STEADY_STATE: "no steady state was found",
 }
 
 
@@ -108,7 +110,7 @@ class Solution:
     status : (n_sets,) int array
         0 reached the end, 1 step too small, 2 too many steps, 3 not finite, 4 events without end, 5 a condition
         on states turns where nothing can be differentiated (with `directions` only), 6 a state grows by itself from
-        less than can be told.
+        less than can be told, 7 no steady state was found under a course of doses.
     messages : tuple of str
         One per set, empty where all went well; tells time and state.
     steps, rejected : int
@@ -272,6 +274,16 @@ def integrate(
     if problems:
         raise SimulationError(problems)
     t2 = np.broadcast_to(t, (n_sets, t.shape[-1]))
+    if any(each.anew for each in several):
+        return replace(
+            in_stretches(
+                integrate, kernels, p, several, t2, start=start,
+                start_states=None if start_states is None else np.broadcast_to(start_states, (n_sets, n_states)),
+                rtol=rtol, atol=atol, peak_share=np.broadcast_to(shares, (n_sets, n_states)), directions=directions,
+                output_rates=output_rates, keep_states=keep_states, peaks=peaks, since=since, dense=dense, end=end,
+                max_steps=max_steps, max_step=max_step, lanes=lanes, threads=threads,
+            ), times=t,
+        )  # fmt: skip
     width = 1 if dense or directions is not None else _width_for(kernels, n_sets, lanes)
     machine = machine_of(kernels, width)
     n = system.n

@@ -16,13 +16,14 @@ from numpy.typing import ArrayLike
 from cellsim.compiler.equations import equations_of
 from cellsim.compiler.kernels import Kernels, compile_equations
 from cellsim.dates import days_in
-from cellsim.dosing.delivery import Delivery, deliver
+from cellsim.dosing.delivery import Anew, Delivery, deliver
 from cellsim.errors import Problem, SimulationError, did_you_mean, unusable
 from cellsim.model.model import model_given
 from cellsim.solver.conditions import Conditions, turnings
 from cellsim.solver.integration import MEANING, Doses, Solution, observe
 from cellsim.solver.integration import integrate as integrate_rodas
 from cellsim.solver.loop_arrays import EVENTS_WITHOUT_END
+from cellsim.solver.restarts import NO_STEADY_STATE, cycles_of, settle, unsuited
 from cellsim.solver.scipy_solver import breakdown
 from cellsim.solver.scipy_solver import integrate as integrate_scipy
 from cellsim.solver.trajectory import Path, Trajectory
@@ -52,6 +53,7 @@ class Values(dict[str, float]):
 
 SOLVERS = ("rodas", "scipy")
 _TRIED = 100.0
+_CYCLE_RTOL, _DIFFERENCE = 1e-9, 1e-4  # of the witness's cycles, and the share by which a state is moved
 
 
 def start_of(schedule: Schedule, times: ArrayLike = ()) -> float:
@@ -66,7 +68,14 @@ def start_of(schedule: Schedule, times: ArrayLike = ()) -> float:
     (0.0, -1.0)
     """
     first_dose = schedule.span[0] if schedule.span else 0.0
-    return min([0.0, first_dose, *np.ravel(np.asarray(times, dtype=float)).tolist()])
+    return min(
+        [
+            0.0,
+            first_dose,
+            *(each.day for each in schedule.restarts),
+            *np.ravel(np.asarray(times, dtype=float)).tolist(),
+        ]
+    )
 
 
 def simulate(
@@ -83,8 +92,8 @@ def simulate(
 ) -> Trajectory:
     """Run a model under a schedule and read it at given times.
 
-    What happens at one instant happens in this order, as in PEtab and SBML: doses, all of them added; then every event
-    whose trigger turns true there, on time or on states, all from the values that the doses left (where two set the
+    What happens at one instant happens in this order, as in PEtab and SBML: resets and steady states of the schedule; doses,
+    all of them added; then every event whose trigger turns true there, on time or on states, all from the values that the doses left (where two set the
     same state, the later in the file has it); then events that these set off; then samples. A condition on time turns
     exactly on its day: before it what held before, behind it what holds behind it, for rates as for events.
 
@@ -194,6 +203,9 @@ def _span_problems(
         if infusion.day < begin:
             when = f"on day {infusion.day:g}, before the start on day {begin:g}."
             yield f"the infusion of {infusion.product} is {when}"
+    for restart in schedule.restarts:
+        if restart.day < begin:
+            yield f"{restart} comes before the start on day {begin:g}."
     for name, value in (("rtol", rtol), ("atol", atol)):
         if value is not None and not 0 < value < 1:
             yield f"{name} {value!r} is not between 0 and 1."
@@ -329,24 +341,80 @@ class _Run:
         return path.values(path.step_of(days), days), _Kept(self.scipy_path, path)
 
     def scipy_path(self) -> Path:
-        """All that SciPy's solver saw."""
-        return Path(
-            *integrate_scipy(
-                _Motion(self.kernels, self.p),
-                Conditions(self.kernels, self.p) if self.equations.events else None,
-                self.y0,
-                start=self.begin,
-                end=self.end,
-                boluses=[(day, self.place[state], amount) for day, state, amount in self.delivery.boluses],
-                inflows=[
-                    (on, off, self.place[state], rate) for on, off, state, rate in self.delivery.inflows
-                ],
-                breaks=self.breaks(),
-                firings=self.turned.firings,
-                rtol=self.rtol,
-                atol=self.atol,
-            ),
-            self.read,
+        """All that SciPy's solver saw, stretch by stretch between restarts."""
+        anew = [each for each in self.delivery.anew if each.day <= self.end]
+        edges, pieces, y = sorted({self.begin, *(each.day for each in anew)}), [], self.y0
+        for begin, after in zip(edges, [*edges[1:], np.inf], strict=True):
+            stop = min(self.end, float(np.nextafter(after, -np.inf)))
+            for each in anew:
+                if each.day == begin:
+                    y = self._set_anew(each, y)
+            pieces.append(self._by_scipy(y, begin, stop, Doses.of(self.delivery), self.rtol))
+            if after < np.inf:
+                y = pieces[-1][2](np.array([len(pieces[-1][0]) - 1]), np.array([stop]))[0]
+        first = np.cumsum([0, *(len(starts) for starts, _, _ in pieces)])
+
+        def states(step: np.ndarray[Any, Any], times: Array) -> Array:
+            found = np.empty((len(times), len(y)))
+            of = np.searchsorted(first, step, side="right") - 1
+            for k in np.unique(of).tolist():
+                found[of == k] = pieces[k][2](step[of == k] - first[k], times[of == k])
+            return found
+
+        starts, ends = (np.concatenate([piece[k] for piece in pieces]) for k in (0, 1))
+        return Path(starts, ends, states, self.read)
+
+    def _by_scipy(
+        self, y: Array, begin: float, end: float, doses: Doses, rtol: float
+    ) -> tuple[Array, Array, Callable[[np.ndarray[Any, Any], Array], Array]]:
+        return integrate_scipy(
+            _Motion(self.kernels, self.p),
+            Conditions(self.kernels, self.p) if self.equations.events else None,
+            y,
+            start=begin,
+            end=end,
+            boluses=[
+                (day, self.place[str(state)], amount)
+                for day, state, amount in doses.jumps
+                if begin <= day <= end
+            ],
+            inflows=[(on, off, self.place[str(state)], rate) for on, off, state, rate in doses.rates],
+            breaks=[day for day in self.breaks() if begin < day < end],
+            firings=[each for each in self.turned.firings if begin <= each[0] <= end],
+            rtol=rtol,
+            atol=self.atol,
+        )
+
+    def _set_anew(self, each: Anew, y: Array) -> Array:
+        """States behind a restart, the slow way: cycles by SciPy's solver, their slopes by differences."""
+        if not each.length:
+            return self.y0
+        if why := unsuited(self.equations, each):
+            raise SimulationError(f"{each.said}: {why}")
+        rtol = min(self.rtol, _CYCLE_RTOL)
+
+        def end(doses: Doses, length: float, begun: Array) -> Array:
+            starts, _, states = self._by_scipy(begun, 0.0, length, doses, rtol)
+            return states(np.array([len(starts) - 1]), np.array([length]))[0]
+
+        moving = -1
+        for length, doses in cycles_of(each):
+            less = end(Doses(), length, np.zeros(len(y))) if each.added else np.zeros(len(y))
+
+            def cycle(begun: Array, doses: Doses = doses, length: float = length, less: Array = less) -> Any:
+                reached = end(doses, length, begun)
+                steps = _DIFFERENCE * np.maximum(np.abs(reached), np.abs(reached).max(initial=1e-300))
+                slopes = [
+                    (end(doses, length, begun + step) - reached) / step.sum() for step in np.diag(steps)
+                ]
+                return reached - less, np.array(slopes).T
+
+            found = settle(cycle, np.zeros(len(y)) if each.added else self.y0, 10 * rtol)
+            if found.moving < 0:
+                return y + found.states if each.added else found.states
+            moving = found.moving
+        raise SimulationError(
+            f"{each.said}: no steady state was found: {self.equations.states[moving]} still moves."
         )
 
     def by_rodas(self, days: Array) -> tuple[Array, Callable[[], Path]]:
@@ -374,7 +442,7 @@ class _Run:
         solution = integrate_rodas(
             self.kernels,
             self.p,
-            Doses(self.delivery.boluses, self.delivery.inflows),
+            Doses.of(self.delivery),
             days,
             start=self.begin,
             start_states=self.y0,
@@ -384,6 +452,8 @@ class _Run:
         )
         if not solution.status[0]:
             return solution
+        if solution.status[0] == NO_STEADY_STATE:
+            raise SimulationError(solution.messages[0])
         if solution.status[0] == EVENTS_WITHOUT_END:
             raise SimulationError(f"The solution cannot be carried on. {solution.messages[0]}")
         if not dense:  # once more, for the last state before it

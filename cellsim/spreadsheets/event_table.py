@@ -14,7 +14,8 @@ from datetime import date
 from os import PathLike
 from typing import TYPE_CHECKING, Any
 
-from cellsim.dosing.tables import AMOUNT_UNITS, TableReading, UnreadableError, is_blank, read_table
+from cellsim.dosing.row_reader import UnreadableError, is_blank
+from cellsim.dosing.tables import AMOUNT_UNITS, TableReading, read_table
 from cellsim.errors import CaseError, Problem, UnitError, did_you_mean
 from cellsim.spreadsheets.doses import DoseSheet, SheetDose
 from cellsim.spreadsheets.lab_values import LabAnalyte, LabTable, LabValue, LabVisit
@@ -42,6 +43,7 @@ def read_event_table(
     product: str | None,
     day_zero: date | None,
     ignore: Sequence[str],
+    absorption: Mapping[str, Mapping[str, float]] | None = None,
 ) -> tuple[LabTable, DoseSheet | None]:
     """Read a table of events into values and doses; see :func:`cellsim.new_case` for its columns.
 
@@ -73,6 +75,7 @@ def read_event_table(
         compartments=compartments,
         day_zero=day_zero,
         ignore=tuple(ignore),
+        absorption=absorption,
     )
     made = _Events(reading, analytes or {}, set(ignore))
     made.observe()
@@ -179,6 +182,13 @@ class _Events:
         ids: dict[str, str] = {}
         units: dict[str, str] = {}
         made = []
+        for each in self.reading.restarts:
+            what = f"{each}: a case is one patient from the first day on, whose states are never set anew."
+            self.say(
+                what,
+                None,
+                "Write the doses that led there; cs.simulate runs a schedule of the table as it is.",
+            )
         for row in self.reading.rows:
             name = str(row.product)
             if isinstance(amount_unit, Mapping):
@@ -193,7 +203,7 @@ class _Events:
                 ids[name] = plain
                 units[plain] = "Mcell" if unit in AMOUNT_UNITS else unit
                 self._judge_unit(name, unit, row.row, amount_unit)
-            amount = float(row.cells) * AMOUNT_UNITS.get(unit, 1.0)
+            amount = float(row.cells) * row.bioavailability * AMOUNT_UNITS.get(unit, 1.0)
             if not 0 < amount < float("inf"):
                 self.say(
                     f"the dose {amount:g} is not above zero.", row.row, "Delete the row if nothing was given."
@@ -201,7 +211,9 @@ class _Events:
             if not 0 <= row.duration < float("inf"):
                 self.say(f"the duration {row.duration:g} is below zero.", row.row)
             cell = Cell(amount, row.row, 1)
-            made.append(SheetDose(float(row.day), ids[name], amount, row.duration, row.label, cell))
+            if not 0 <= row.lag < float("inf"):
+                self.say(f"the lag {row.lag:g} is below zero.", row.row)
+            made.append(SheetDose(float(row.day) + row.lag, ids[name], amount, row.duration, row.label, cell))
         if not made:
             return None
         names = {identity: name for name, identity in ids.items()}

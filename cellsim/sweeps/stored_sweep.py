@@ -29,6 +29,7 @@ from cellsim.sweeps.sweep_running import (
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from cellsim.dosing.schedule import Schedule
     from cellsim.likelihood.objective import Objective
     from cellsim.sweeps.sweep_result import Sweep
 
@@ -215,11 +216,15 @@ def _question(
         "seed": str(asking.seed),
         "last day": repr(question.until),
         "measures": digest(*sorted(told)),
-        "history": digest(repr(question.before.infusions)),
+        "history": digest(*_given(question.before)),
     }
     for name, plan in question.plans.items():
-        asked[f"schedule {name!r}"] = digest(repr(plan.infusions))
+        asked[f"schedule {name!r}"] = digest(*_given(plan))
     return asked
+
+
+def _given(plan: Schedule) -> list[str]:
+    return [repr(plan.infusions), *([repr(plan.restarts)] if plan.restarts else [])]
 
 
 def _joined(store: SweepStore, times: Array, interrupted: bool) -> Numbers:

@@ -363,9 +363,10 @@ def test_tables_that_are_refused(tmp_path, text, said):
     ("row", "said"),
     [
         ({"EVID": 2}, "EVID 2"),
-        ({"EVID": 4}, "EVID 4"),
+        ({"EVID": 3}, "EVID 3"),
+        ({"EVID": 5}, "EVID 5"),
         ({"EVID": 0}, "EVID 0 is an observation"),
-        ({"SS": 1}, "steady state"),
+        ({"SS": 1}, "needs the interval II"),
         ({"RATE": -2}, "RATE -2"),
         ({"RATE": 50, "DUR": 2}, "AMT/RATE is 1 days"),
         ({"ADDL": 3}, "positive interval"),

@@ -16,9 +16,9 @@ from oracles import OneCompartment, system
 
 from cellsim.compiler.equations import Equations, Trigger
 from cellsim.compiler.kernels import Kernels, compile_equations
+from cellsim.predictions.streaming import stream
 from cellsim.solver.breakpoints import lane_groups, segment_tree
 from cellsim.solver.integration import Doses, Solution, integrate
-from cellsim.solver.streaming import stream
 
 BAG = compile_equations(
     replace(

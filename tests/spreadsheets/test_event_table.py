@@ -144,7 +144,7 @@ def test_a_sample_before_the_dose_of_its_day_stands_before_it() -> None:
         ("12.0,1,0", "12.0,7,0", r"row 2: DVID 7 does not say what was measured; tell with analytes=\{7:"),
         ("0,0,12.0,", "0,0,.,", "row 2: an observation without DV"),
         ("6000,14,2,1,1", "6000,14,2,3,1", "row 3: CMT 3 does not say which product"),
-        ("14,2,1,1,1", "14,2,1,4,1", "row 3: EVID 4 is neither a dose"),
+        ("14,2,1,1,1", "14,2,1,5,1", "row 3: EVID 5 is none of 0"),
         ("CENS,LIMIT", "CENS,WT", "no dose has a column 'wt'"),
     ],
 )
@@ -177,3 +177,30 @@ def test_the_command_line_reads_it_too(tmp_path: Path, capsys: pytest.CaptureFix
     assert main(["new", str(tmp_path / "other"), "--table", str(written(tmp_path)), "--analyte", "CRP"]) == 1
     assert "write it as 1=name" in capsys.readouterr().err
     assert np.isfinite([row.value for row in made.rows]).all()
+
+
+def test_late_and_partial_doses_are_written_as_they_arrive(tmp_path: Path) -> None:
+    """A case holds what reaches the patient: day and lag, amount and share, a rate kept; and gives it out so."""
+    rows = [
+        {"TIME": 0, "AMT": 100, "RATE": 50, "CMT": "drug", "ALAG": 0.5, "F": 0.4},
+        {"TIME": 3, "DV": 4.0, "DVID": "CRP"},
+    ]
+    case = cs.new_case(table=rows, amount_unit="mg", analytes={"CRP": "CRP (mg/L)"})
+    assert [(each.day, each.cells, each.duration) for each in case.timeline] == [(0.5, 40.0, 0.8)]
+    out = case.event_table()
+    assert out.loc[out["EVID"] == 1, ["TIME", "AMT", "RATE"]].values.tolist() == [[0.5, 40.0, 50.0]]
+    said = {"drug": {"lag": 0.5, "bioavailability": 0.4}}
+    plain = [{k: v for k, v in each.items() if k not in ("ALAG", "F")} for each in rows]
+    other = cs.new_case(table=plain, amount_unit="mg", analytes={"CRP": "CRP (mg/L)"}, absorption=said)
+    assert other.timeline == case.timeline
+
+
+@pytest.mark.parametrize("row", [{"EVID": 4, "AMT": 5}, {"AMT": 5, "SS": 1, "II": 1}, {"EVID": 3, "AMT": 0}])
+def test_a_case_is_never_set_anew(row: dict[str, float]) -> None:
+    rows = [
+        {"TIME": 0, "AMT": 100, "CMT": "drug"},
+        {"TIME": 1, "CMT": "drug", **row},
+        {"TIME": 3, "DV": 4.0, "DVID": "CRP"},
+    ]
+    with pytest.raises(CaseError, match=r"on day 1.*whose states are never set anew"):
+        cs.new_case(table=rows, amount_unit="mg", analytes={"CRP": "CRP (mg/L)"})

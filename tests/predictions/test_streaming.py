@@ -10,8 +10,8 @@ import sympy as sp
 from cellsim.compiler.equations import Equations
 from cellsim.compiler.kernels import Kernels, compile_equations
 from cellsim.errors import SimulationError
+from cellsim.predictions.streaming import stream
 from cellsim.solver.integration import Doses
-from cellsim.solver.streaming import stream
 
 DOSES = Doses(jumps=((1.0, "x", 2.0),))
 TIMES = np.linspace(0, 5, 50)
