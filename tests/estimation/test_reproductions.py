@@ -1,0 +1,132 @@
+"""Published numbers worked out again, each from the equations and values that were printed with it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from problems import version_2
+from scipy.integrate import solve_ivp
+
+import cellsim as cs
+from cellsim.dosing.schedule import Infusion, Schedule, SteadyState
+from cellsim.estimation.problem import load_problem
+
+# ---- CAR-T cells: Stein et al. 2019, CPT Pharmacometrics Syst Pharmacol 8:285 --------------------------------
+
+TISAGENLECLEUCEL = """
+e = cmax/fold; m = 0
+e' = piecewise(ln(fold)/tmax*e, time < tmax, -alpha*e)
+m' = piecewise(0, time < tmax, -beta*m)
+at (time >= tmax): m = fb*e, e = (1 - fb)*e
+c := e + m
+fold = 3900; tmax = 9.3; cmax = 24000; alpha = 0.16; beta = 0.0032; fb = 0.0079
+"""
+
+
+@pytest.mark.parametrize("solver", ["rodas", "scipy"])
+def test_car_t_cells_expand_contract_and_persist_as_published(solver: str) -> None:
+    """Copies per ug of tisagenlecleucel with the printed population values: the curve, and its areas."""
+    model = cs.load_model(TISAGENLECLEUCEL)
+    seen = cs.simulate(model, Schedule(), [0, 5, 9.3, 28, 90, 6000], solver=solver, rtol=1e-9)  # type: ignore[arg-type]
+    assert seen["c"][[0, 1, 3, 4]] == pytest.approx([6.154, 524.6, 1373.6, 146.5], rel=5e-4)
+    assert seen["c"][2] == pytest.approx(24000, rel=1e-6)
+    assert seen.auc("c", 0, 28) == pytest.approx(1.7177e5, rel=1e-4)
+    assert seen.auc("c", 0, 6000) == pytest.approx(2.3505e5, rel=1e-4)
+
+
+# ---- theophylline by mouth: Boeckmann, Sheiner and Beal 1994, as subject 1 of Theoph in R ---------------------
+
+HOURS = (0, 0.25, 0.57, 1.12, 2.02, 3.82, 5.1, 7.03, 9.05, 12.12, 24.37)
+SEEN = (0.74, 2.84, 6.57, 10.5, 9.66, 8.58, 8.36, 7.47, 6.89, 5.94, 3.28)
+ABSORPTION = """
+depot = {dose}; amount = 0
+depot' = -exp(lka)*depot
+amount' = exp(lka)*depot - exp(lke)*amount
+conc := amount*exp(lke - lcl)
+lke = -2.5; lka = 0.5; lcl = -3
+"""
+PUBLISHED = {"lke": -2.9196, "lka": 0.5752, "lcl": -3.9159}
+
+
+def test_theophylline_of_one_subject_is_fitted_as_nls_does() -> None:
+    """``nls(conc ~ SSfol(Dose, Time, lKe, lKa, lCl))`` of R: estimates to the four digits printed."""
+    rows = "".join(f"conc e {time} {value}\n" for time, value in zip(HOURS, SEEN, strict=True))
+    problem = load_problem(
+        version_2(
+            "parameterId estimate nominalValue lowerBound upperBound\n"
+            "lke true -2.5 -6 1\nlka true 0.5 -3 4\nlcl true -3 -8 2\n",
+            "observableId observableFormula noiseFormula\nconc conc 1\n",
+            f"observableId experimentId time measurement\n{rows}",
+            experiments="experimentId time conditionId\ne 0 -\n",
+            models={"m": ABSORPTION.format(dose=4.02)},
+        )
+    )
+    fit = cs.calibrate(problem, starts=3, seed=1)
+    assert {name: round(value, 4) for name, value in fit.values.items()} == PUBLISHED
+
+
+def test_theophylline_from_its_table_has_the_published_residual_error() -> None:
+    """The same subject as a table of NONMEM in hours, simulated at the published estimates: 0.732 on 8 degrees of freedom."""
+    table = [{"TIME": 0, "AMT": 4.02, "CMT": "depot", "EVID": 1, "DV": "."}]
+    table += [{"TIME": t, "AMT": 0, "CMT": ".", "EVID": 0, "DV": v} for t, v in zip(HOURS, SEEN, strict=True)]
+    schedule = Schedule.from_table(table, amount_unit="cells", time_unit="hour")
+    model = cs.load_model(
+        ABSORPTION.format(dose=0).replace("exp(lka)", "24*exp(lka)").replace("exp(lke)*", "24*exp(lke)*")
+    )
+    seen = cs.simulate(model, schedule, np.array(HOURS) / 24, values=PUBLISHED, rtol=1e-9)
+    assert np.sqrt(np.sum((seen["conc"] - SEEN) ** 2) / 8) == pytest.approx(0.732, abs=5e-4)
+
+
+# ---- indirect responses: Dayneka, Garg and Jusko 1993, J Pharmacokinet Biopharm 21:457 ------------------------
+
+KIN, KOUT, KEL, HALF, LARGEST = 9.0, 0.3, 0.4, 2.0, 0.9
+# production and loss of the response, as factors of kin and kout; the plateau is their quotient
+RESPONSES: dict[str, tuple[str, str, Callable[[float], float], Callable[[float], float]]] = {
+    "I, production inhibited": ("(1 - s)", "1", lambda s: 1 - s, lambda s: 1.0),
+    "II, loss inhibited": ("1", "(1 - s)", lambda s: 1.0, lambda s: 1 - s),
+    "III, production stimulated": ("(1 + s)", "1", lambda s: 1 + s, lambda s: 1.0),
+    "IV, loss stimulated": ("1", "(1 + s)", lambda s: 1.0, lambda s: 1 + s),
+}
+
+
+@pytest.mark.parametrize("kind", RESPONSES)
+def test_indirect_responses_follow_a_reference_and_their_closed_plateau(kind: str) -> None:
+    """Two boluses against DOP853 at 1e-12 with the drug in closed form; under a constant inflow kin/kout times the quotient."""
+    made, lost, gain, loss = RESPONSES[kind]
+    model = cs.load_model(
+        f"c = 0; r = {KIN / KOUT}; c' = -{KEL}*c; s := {LARGEST}*c/({HALF} + c); "
+        f"r' = {KIN}*{made} - {KOUT}*{lost}*r"
+    )
+    times = np.array([0.5, 2.0, 3.0, 5.0, 6.0, 9.0, 20.0, 40.0])
+    plan = Schedule((Infusion(1, "c", 10), Infusion(5, "c", 6)))
+    seen = cs.simulate(model, plan, times, rtol=1e-9)
+
+    def drug(t: float, begun: float, amount: float) -> float:
+        return amount * np.exp(-KEL * (t - begun)) if t >= begun else 0.0
+
+    y, reference, before = KIN / KOUT, [], 0.0
+    for time in sorted({*times.tolist(), 1.0, 5.0}):
+        given = [each for each in ((1.0, 10.0), (5.0, 6.0)) if each[0] <= before]
+
+        def rate(t: float, r: np.ndarray, given: list[tuple[float, float]] = given) -> np.ndarray:
+            c = sum(drug(t, *each) for each in given)
+            s = LARGEST * c / (HALF + c)
+            return KIN * gain(s) - KOUT * loss(s) * r
+
+        if time > before:
+            y = solve_ivp(rate, (before, time), [y], method="DOP853", rtol=1e-12, atol=1e-12).y[0, -1]
+        before = time
+        if time in times:
+            reference.append(y)
+    assert seen["r"] == pytest.approx(reference, rel=1e-7)
+    # the plateau under a constant inflow, found as a steady state and held by the same inflow
+    level = 3.0
+    s = LARGEST * level / (HALF + level)
+    steady = Schedule(
+        (Infusion(0, "c", KEL * level * 50, 50),), restarts=(SteadyState(0, "c", KEL * level, interval=0),)
+    )
+    held = cs.simulate(model, steady, [0.0, 50.0], rtol=1e-8)
+    assert held["c"] == pytest.approx([level, level], rel=1e-6)
+    assert held["r"] == pytest.approx(2 * [KIN / KOUT * gain(s) / loss(s)], rel=1e-6)
