@@ -84,16 +84,9 @@ def products(result: ProductComparison, ax: Any = None, **marker: Any) -> AxesAr
                     x = at + side * _APART * (2.2 if prior else 1.0)
                     low, middle, high = np.quantile(draws, [0.05, 0.5, 0.95])
                     panel.vlines(x, low, high, color=colour, linewidth=0.7 if prior else 1.4)
-                    style = {
-                        "markersize": 3.0 if prior else 4.0,
-                        "markerfacecolor": "white" if prior else colour,
-                    }
-                    panel.plot(
-                        [x],
-                        [middle],
-                        "o",
-                        **{"color": colour, "linestyle": "none", **style, **marker},
-                    )
+                    inside, size = ("white", 3.0) if prior else (colour, 4.0)
+                    style = {"marker": "o", "markersize": size, "markerfacecolor": inside, "color": colour}
+                    panel.plot([x], [middle], linestyle="none", **{**style, **marker})
         panel.set_ylim(bottom=0)
         panel.set_xlim(-0.5, len(where) - 0.5)
         gaps = [f"{doses} × {gap:g} d" for doses, gap in result.designs]

@@ -13,6 +13,7 @@ from cellsim.report.first_screen import first_screen
 from cellsim.report.fit import fitted
 from cellsim.report.mechanisms import changes, variants_compared
 from cellsim.report.page import page
+from cellsim.report.planning import what_next
 
 if TYPE_CHECKING:
     from cellsim.report.steps import Job
@@ -29,6 +30,7 @@ _BRIEF = {
     "fit": "Fit",
     "learned": "What was learned",
     "variants": "Mechanisms compared",
+    "next": "What next",
     "robustness": "What would change it",
     "details": "Details",
 }
@@ -53,6 +55,7 @@ def pages_of(job: Job, seconds: Mapping[str, float]) -> dict[str, str]:
         "fit": lambda: fitted(job),
         "learned": lambda: learned(job),
         "variants": lambda: variants_compared(job),
+        "next": lambda: what_next(job),
         "robustness": lambda: changes(job),
         "details": lambda: background(job, seconds),
         # last: it tells of failures in the others too

@@ -2,29 +2,43 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import partial
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 from cellsim.dosing.infusions import amounts_text
 from cellsim.files import file_name
 from cellsim.plots.sweeps import course_text, default_course
 from cellsim.predictions.plans import AS_GIVEN
-from cellsim.report.elements import details, link, paragraphs, table
+from cellsim.report.elements import Shown, details, link, paragraphs, table
 from cellsim.report.products import (
+    SAME_CHANCE,
     across_variants,
     contrast_table,
     contrast_words,
+    main_outcome,
     persists_words,
     plan_table,
     plan_words,
     watched,
 )
+from cellsim.report.report_summary import listed, records, signed
+from cellsim.sweeps.decisions import SURE
+from cellsim.sweeps.learned import difference
 
 if TYPE_CHECKING:
+    import pandas as pd
+    from numpy.typing import NDArray
+
     from cellsim.case.outcomes import Outcome, ReportQuestion
+    from cellsim.predictions.plans import Plan
     from cellsim.report.page import RowsPage
     from cellsim.report.steps import Job
     from cellsim.sweeps.sweep_result import Sweep
+
+    Array = NDArray[np.float64]
 
 __all__ = [
     "across",
@@ -32,12 +46,17 @@ __all__ = [
     "contrast",
     "contrast_rows",
     "ordered",
+    "other_doses",
     "persists_answer",
     "plan_rows",
     "products_compared",
+    "same_amount",
     "what_if",
 ]
 
+
+# days between doses from which they are no block
+_NO_BLOCK = 2.0
 
 # ---- rows and draws ---------------------------------------------------------------------------------------
 
@@ -266,4 +285,173 @@ def across(job: Job) -> str:
             paragraphs(said, at=rows.file),
             details(title, table(by_variant, at=rows.places(range(len(by_variant))))),
         ]
+    )
+
+
+# ---- the same amount in other doses -----------------------------------------------------------------
+
+
+def _names_of_one_amount(plans: tuple[Plan, ...]) -> list[str]:
+    """What was given, and the plans that give the same amount of the same product in other doses, no block of them."""
+    if not plans:
+        return []
+    given = plans[0].schedule
+    products = {each.product for each in given.infusions}
+    out = []
+    for each in plans:
+        days = [one.day for one in each.schedule.infusions]
+        alike = {one.product for one in each.schedule.infusions} == products and len(products) == 1
+        if (
+            alike
+            and np.isclose(each.schedule.total(), given.total())
+            and min(np.diff(days), default=0.0) >= _NO_BLOCK
+        ):
+            out.append(each.name)
+    return out
+
+
+def same_amount(sweeps: Mapping[str, Sweep], names: list[str], thetas: Mapping[str, Array]) -> pd.DataFrame:
+    """Plans of one amount against each other under every mechanism.
+
+    Parameters
+    ----------
+    sweeps : mapping of str to Sweep
+    names : list of str
+        Plans that are compared, two at least.
+    thetas : mapping of str to array, shape (n_draws, n_parameters)
+        The draws behind each sweep in the order of its posterior's parameters, where they are known.
+
+    Returns
+    -------
+    DataFrame
+        One row a mechanism: variant, best (plan of the best mean; empty where no draw tells any from another), chance and prior_chance (to
+        be the best of them, ties shared), turns (share of draws in which the order of all is not that of their means), second, ahead, low, high (how
+        much better the best is than the second, 90 %), hangs_on (place of the parameter whose rank correlates most with that, -1 for
+        none), correlation; empty without an outcome.
+    """
+    import pandas as pd
+
+    rows = []
+    for variant, result in sweeps.items():
+        outcome = main_outcome(result)
+        if outcome is None or not outcome.better:
+            continue
+        place = next(k for k, each in enumerate(result.asked) if (each.measure, each.quantity) == outcome.key)
+        sign = 1.0 if outcome.better == "higher" else -1.0
+        plans = list(result.schedules)
+        where = [plans.index(name) for name in names]
+        utility, before = (sign * each[where, place] for each in (result.posterior, result.prior))
+        order = np.argsort(-utility.mean(axis=1), kind="stable")
+        first, second = order[0], order[1]
+        apart = difference(utility[first], utility[second])
+        alike = not difference(utility, np.broadcast_to(utility[first], utility.shape)).any()
+        hangs_on, correlation = _hangs_on(apart, thetas.get(variant))
+        rows.append(
+            {
+                "variant": variant,
+                "best": "" if alike else names[first],
+                "chance": float(_share_best(utility)[first]),
+                "prior_chance": float(_share_best(before)[first]) if before.size else np.nan,
+                "turns": float(np.mean([_turned(each[order]) for each in utility.T])),
+                "second": "" if alike else names[second],
+                "ahead": float(np.median(apart)),
+                "low": float(np.quantile(apart, 0.05)),
+                "high": float(np.quantile(apart, 0.95)),
+                "hangs_on": hangs_on,
+                "correlation": correlation,
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def _hangs_on(apart: Array, thetas: Array | None) -> tuple[int, float]:
+    """The parameter whose rank correlates most with a difference, by its place, and how much; -1 where that is not known."""
+    from scipy.stats import rankdata
+
+    if thetas is None or len(thetas) != len(apart) or not np.ptp(apart) > 0:
+        return -1, np.nan
+    with np.errstate(invalid="ignore", divide="ignore"):
+        ranks = np.column_stack([rankdata(apart), rankdata(thetas, axis=0)])
+        found = np.corrcoef(ranks, rowvar=False)
+    each = np.nan_to_num(found[0, 1:])
+    most = int(np.argmax(np.abs(each)))
+    return most, float(each[most])
+
+
+def _share_best(utility: Array) -> Array:
+    top = difference(utility, np.broadcast_to(utility.max(axis=0), utility.shape)) == 0
+    return np.asarray((top / top.sum(axis=0)).mean(axis=1))
+
+
+def _turned(ordered: Array) -> bool:
+    """Whether a draw has another order than that of the means, the best first; equals are in any order."""
+    return bool((difference(ordered[:-1], ordered[1:]) < 0).any())
+
+
+def other_doses(job: Job) -> str:
+    """The same amount in fewer and larger doses, in smaller ones, or as given: under each mechanism, and what the order hangs on."""
+    names = _names_of_one_amount(job.plans)
+    if len(names) < 2 or not job.sweeps:
+        return ""
+    thetas = {
+        name: job.source(name).draws(job.draws, seed=job.seed)
+        for name, result in job.sweeps.items()
+        if not result.lost[0]
+    }
+    frame = same_amount(ordered(job), names, thetas)
+    if frame.empty:
+        return ""
+    objectives = {name: job.fits[name].objective for name in job.sweeps}
+    frame["hangs_on"] = [
+        "" if each < 0 else objectives[variant].names[each]
+        for variant, each in zip(frame["variant"], frame["hangs_on"], strict=True)
+    ]
+    outcome = next(found for each in job.sweeps.values() if (found := main_outcome(each)) is not None)
+    caption = (
+        f"The same amount in other doses ({listed([f'“{name}”' for name in names])}), by {outcome.label}"
+    )
+    rows = job.output.rows("tables/same_amount", frame, caption, draws=job.drawn_from(*job.sweeps))
+    meaning = {each.id: each.meaning for each in job.case.priors}
+    lines = []
+    for one in records(frame):
+        best = Shown("no plan differs from another")
+        if one.best:
+            far = f"{signed(one.ahead)} ({signed(one.low)} to {signed(one.high)})"
+            best = Shown(f"“{one.best}”", f"before “{one.second}” by {far}")
+        lines.append(
+            {
+                "Mechanism": f"“{job.called(one.variant)}”",
+                "Best on average": best,
+                "Chance to be the best": Shown(
+                    f"{100 * one.chance:.0f} %", f"prior {100 * one.prior_chance:.0f} %"
+                ),
+                "Another order in": Shown(f"{100 * one.turns:.0f} % of draws"),
+                "Hangs most on": Shown(f"“{one.hangs_on}”", meaning.get(one.hangs_on, ""))
+                if one.hangs_on
+                else Shown("–"),
+            }
+        )
+    import pandas as pd
+
+    called = [f"“{job.called(each)}”" for each in frame["variant"]]
+    where: dict[str, list[str]] = {}
+    for name, best in zip(called, frame["best"], strict=True):
+        where.setdefault(best, []).append(name)
+    alike = where.pop("", [])
+    said = [f"No plan differs from another under {listed(alike)}."] if alike else []
+    if where:
+        said.append(
+            "Best on average is "
+            + "; ".join(f"“{best}” under {listed(under)}" for best, under in where.items())
+            + "."
+        )
+        told = frame[frame["best"] != ""]
+        if len(where) > 1 or not (told["chance"] >= SURE).all():
+            said.append("None is the best in nine of ten draws under all of these: the order is not known.")
+        if ((told["chance"] - told["prior_chance"]).abs() < SAME_CHANCE).all():
+            said.append("The chances are those of the prior: assumed, not learned from this patient.")
+    return (
+        "<h3>Fewer and larger doses, weekly ones, or as given?</h3>"
+        + paragraphs([" ".join(said)], at=rows.file)
+        + table(pd.DataFrame(lines), caption=caption, at=rows.places(range(len(lines))), stacked=True)
     )

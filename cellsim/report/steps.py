@@ -16,6 +16,7 @@ from cellsim.predictions.plan_tables import plans_table
 from cellsim.predictions.plans import Plan, plans_of
 from cellsim.report.elements import count_words
 from cellsim.report.page import ReportFolder, copy_case
+from cellsim.report.planning import NextSteps, plan_ahead
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -107,6 +108,7 @@ class Job:
         self.seen: Identifiability | None = None
         self.comparison: Comparison | None = None
         self.robustness: Robustness | None = None
+        self.next = NextSteps()
         self.stopped = ""
         self.waiting: tuple[ReportStep, ...] = ()
         self.plans: tuple[Plan, ...] = plans_of(case)
@@ -131,6 +133,7 @@ class Job:
             out += self._of_variants(first, self.effective, fitted=True)
         out += self._of_variants(others, self.effective)
         out += [ReportStep("profiles", 3, self.profile), ReportStep("predictions", 10, self.predict)]
+        out += [ReportStep("next visit and best plans", 10, partial(plan_ahead, self))]
         out += [
             ReportStep(
                 "variants held against each other", 400 if left_out else 2, self.compare, page=left_out

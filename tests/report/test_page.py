@@ -21,16 +21,21 @@ import pandas as pd
 import pytest
 from layout import A4_PIXELS, as_printed, by_sheet, measured, printed
 from patients import small_fit, small_patient
+from scipy.stats import norm
 from small_cases import tiny_case
 
 import cellsim as cs
+from cellsim.design.information import Bracket
+from cellsim.design.visit_table import Candidate, Finding, VisitPlan
 from cellsim.posterior.approximation import Approximation
 from cellsim.report.elements import count_words, figure, paragraphs, table, typeset
 from cellsim.report.first_screen import verdict_sentence
 from cellsim.report.fit import first_weeks
 from cellsim.report.overview import write_pages
 from cellsim.report.page import ReportFolder
+from cellsim.report.planning import NextSteps, own_rules, plan_ahead, what_next
 from cellsim.report.products import main_outcome
+from cellsim.report.schedules import same_amount
 from cellsim.report.steps import LONG, Job
 from cellsim.report.style import STYLE
 from cellsim.results import number
@@ -129,6 +134,7 @@ def job(tmp_path_factory: pytest.TempPathFactory) -> Job:
         made._tables(name, {"parameters": made.fits[name].table, "rows": made.fits[name].rows})
         made.sample(name, effective=40)
         made.ask(name)
+    plan_ahead(made)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("cellsim.report.page.DPI", 50)
         # two figures are drawn; the others have their places, and are as high as usual
@@ -232,6 +238,14 @@ def test_a_number_leads_to_its_row_and_from_there_to_its_draws(job: Job, html: s
         assert behind and (job.output.folder / file).parent.joinpath(behind[0]).resolve().is_file()
 
 
+def unlinked(each: Element) -> str:
+    """The text that is in no link, small letters beneath a number among it."""
+    parts = [
+        one if isinstance(one, str) else ("" if one.tag == "a" else unlinked(one)) for one in each.inside
+    ]
+    return "".join(parts)
+
+
 def test_open_numbers_of_sentences_and_tables_are_links(html: str) -> None:
     """In every section but the first, whose lines on patient and reading are no results."""
     tree = read(html)
@@ -242,9 +256,7 @@ def test_open_numbers_of_sentences_and_tables_are_links(html: str) -> None:
         for each in place.all("p", "td"):
             if each.folded or each.all("p", "td"):
                 continue
-            loose = "".join(
-                one if isinstance(one, str) else ("" if one.tag == "a" else one.text) for one in each.inside
-            )
+            loose = unlinked(each)
             loose = re.sub(r"“[^”]*”", "", loose)
             assert not re.search(r"(?<!\w)\d", loose), each.text
             told += len(each.all("a"))
@@ -424,3 +436,66 @@ def test_the_first_weeks_begin_where_the_simulation_does() -> None:
         start=-4.0,
     )
     assert first_weeks(case) == (-4.0, 63.0)
+
+
+def test_the_next_visit_is_told_by_its_brackets(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of brackets made by hand: the best first, its ties counted, and of a question that no visit tells anything about, that."""
+    visits = [Candidate(day, "cytokines") for day in (130.0, 150.0, 170.0)]
+    told = dict(zip(visits, ((0.1, 0.2), (0.5, 0.7), (0.6, 0.64)), strict=True))
+    even = np.full(50, 1 / 50)
+    findings = [
+        Finding(1, each, question, "", Bracket(low * of, high * of, np.full(50, low) * of, even), 0.69)
+        for question, of in (("variant", 1.0), ("plan", 0.0))
+        for each, (low, high) in told.items()
+    ]
+    about = {"plan": "days", "variant": "engulfed, null", "unit": "days"}
+    rests = job.posteriors["V2"].approximation
+    made = VisitPlan(
+        job.case, (), ("plan", "variant"), about, tuple(visits), tuple(findings), 50, 50.0, rests
+    )
+    monkeypatch.setattr(job, "next", NextSteps(visits=made))
+    place = read(what_next(job)[2])
+    shown = [[each.text for each in row.all("td")] for row in place.all("tr")[1:] if row.all("td")]
+    mine = [row for row in shown if row[1] == "cytokines"]
+    assert [row[0] for row in mine] == ["170", "150", "130"]
+    assert [row[2].split(" nats")[0] for row in mine] == ["0.6 to 0.64", "0.5 to 0.7", "0.1 to 0.2"]
+    assert "87 to 93 % of all there is" in mine[0][2]
+    assert "No visit is expected to tell anything about which plan is best." in place.text
+    assert "best is “cytokines” on day 170; 2 of 3 days and panels cannot be told from it" in place.text
+
+
+def test_the_best_plan_is_one_that_the_patient_could_have_had(job: Job, html: str) -> None:
+    """Witness: every plan that the rules allow, by ``cs.sweep`` under both mechanisms, weighted by evidence."""
+    rules, found = own_rules(job.case), job.next.optimum
+    assert rules is not None and found is not None
+    given = job.case.schedule
+    assert set(found.names) and all(plan.total() <= given.total() * 1.001 for plan in found.plans.values())
+    swept = cs.sweep(
+        [job.posteriors[name] for name in ("V2", "V0")], found.plans, until=job.until, draws=80, seed=1
+    )
+    best = swept.ranking()
+    shown = found.table().set_index("plan")
+    for name, mean in zip(best["schedule"], best["mean"], strict=True):
+        assert shown["benefit"][name] == pytest.approx(mean, rel=1e-3, abs=1e-3)
+    place = next(each for each in read(html).all("section") if each.attributes["id"] == "next")
+    assert typeset(found.table()["plan"].iloc[0]) in place.text
+
+
+def test_the_order_of_plans_hangs_on_what_made_it(job: Job) -> None:
+    """Witness: two plans that differ by a - 0.5, a normal: best in P(a > 0.5), rank correlation with a of one."""
+    random = np.random.default_rng(1)
+    a, b = random.standard_normal((2, 4000))
+    result = job.sweeps["V2"]
+    utility = np.zeros((len(result.schedules), len(result.asked), 4000))
+    place = next(k for k, each in enumerate(result.asked) if each.measure == "days below 0.5")
+    names = list(result.schedules)[:2]
+    utility[0, place], utility[1, place] = b, b + a - 0.5
+    made = replace(result, posterior=utility, prior=utility[..., :100])
+    [row] = same_amount({"V2": made}, names, {"V2": np.column_stack([b, a])}).itertuples()
+    assert row.best == names[0] and row.hangs_on == 1 and row.correlation == pytest.approx(-1.0)
+    assert row.chance == pytest.approx(norm.cdf(0.5), abs=0.02)
+    assert row.turns == pytest.approx(norm.sf(0.5), abs=0.02)
+    # nothing tells plans apart that are the same in every draw
+    utility[1, place] = b
+    [row] = same_amount({"V2": replace(made, posterior=utility)}, names, {}).itertuples()
+    assert row.best == "" and row.chance == 0.5 and row.hangs_on == -1

@@ -35,7 +35,7 @@ from cellsim.report.steps import LONG, Job
 
 mpl.use("Agg")
 
-SECTIONS = ("first", "fit", "learned", "variants", "robustness", "details")
+SECTIONS = ("first", "fit", "learned", "variants", "next", "robustness", "details")
 FOLDED = ("contrast", "what-if", "audit", "doubts", "again")
 FIGURES = (
     *(
