@@ -181,6 +181,8 @@ class Tally:
         Patients of whom anything wrong was said, among those of whom anything was said.
     found : tuple of Rate
         Of pairs that truly differ by more than each of the sizes stated: those decided.
+    leads : tuple of float
+        Of each patient of whom something wrong was said: nats by which the evidence of the true mechanism is ahead of the best that was asked.
     hangs_on : Counter
         Why nothing was said: reasons of :class:`~cellsim.sweeps.agreement.Agreement`, or ``"nobody"`` where no mechanism tells the two apart.
     """
@@ -190,6 +192,7 @@ class Tally:
     wrong: int
     patients: Rate
     found: tuple[Rate, ...]
+    leads: tuple[float, ...]
     hangs_on: Counter[str]
 
 
@@ -198,6 +201,7 @@ def tally(patients: Sequence[Patient], among: Among, sizes: Sequence[float]) -> 
     pairs = said = wrong = spoken = misled = 0
     large, decided = np.zeros(len(sizes), int), np.zeros(len(sizes), int)
     hangs_on: Counter[str] = Counter()
+    leads = []
     for each in patients:
         readings, told, off = among(each), 0, 0
         for pair, apart in enumerate(each.apart):
@@ -213,6 +217,15 @@ def tally(patients: Sequence[Patient], among: Among, sizes: Sequence[float]) -> 
         pairs += len(each.apart)
         said, wrong = said + told, wrong + off
         spoken, misled = spoken + (told > 0), misled + (off > 0)
+        if off:
+            best = max(line["evidence"] for line in readings.values())
+            leads.append(each.readings[each.makes]["evidence"] - best)
     return Tally(
-        pairs, said, wrong, Rate(misled, spoken), tuple(map(Rate, decided.tolist(), large.tolist())), hangs_on
+        pairs,
+        said,
+        wrong,
+        Rate(misled, spoken),
+        tuple(map(Rate, decided.tolist(), large.tolist())),
+        tuple(leads),
+        hangs_on,
     )

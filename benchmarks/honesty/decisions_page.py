@@ -7,6 +7,8 @@ from datetime import date
 from functools import cache
 from pathlib import Path
 
+import numpy as np
+
 from benchmarks.clock import table
 from benchmarks.honesty import decisions, figures
 from benchmarks.honesty.decided import (
@@ -42,8 +44,8 @@ REASONS = {
     "draws": "draws that cannot be trusted",
 }
 AIM_WRONG, AIM_DECIDED = 0.05, 0.3
-# fewer than this say nothing in a table
-_FEWEST = 5
+# fewer than these say nothing in a table, or in words
+_FEWEST, _FEWEST_SAID = 5, 20
 
 
 def families() -> dict[str, Family]:
@@ -222,23 +224,40 @@ def _lessons(found: Sequence[tuple[str, str, str, int, Tally]], path: Path) -> s
             ]
             if not some:
                 continue
+            told = sum(len(people(name, makes, path=path)) for makes in known(path)[name])
             wrong = Rate(sum(each.wrong for each in some), sum(each.said for each in some))
             large = Rate(sum(each.found[-1].count for each in some), sum(each.found[-1].n for each in some))
             said.append(
-                f"**{name}, {words}.** Wrong of what was said: {wrong}, {_held(wrong, AIM_WRONG, above=False)}. Of pairs that truly differ by more than "
-                f"{family.sizes[-1]:g} days {large} were decided, {_held(large, AIM_DECIDED, above=True)}."
+                f"**{name}, {words}** ({told} patients). Wrong of what was said: {wrong}, {_held(wrong, AIM_WRONG, above=False)}. Of pairs that truly differ by more than "
+                f"{family.sizes[-1]:g} days {large} were decided, {_held(large, AIM_DECIDED, above=True)}.{_unseen(some) * (way == 'own left out')}"
             )
         for makes in known(path)[name]:
             some = people(name, makes, alone=True, path=path)
-            if len(some) >= _FEWEST:
+            if len(some) >= _FEWEST_SAID:
                 shares = [in_bands(some, own, MAIN, level) for level in (0.5, 0.9)]
                 said.append(
                     f"**{name}, patients of {makes} read with it** ({len(some)}): bands of plans not given hold the truth {_share(shares[0])} % of the time "
                     f"at 50 % and {_share(shares[1])} % at 90 % ({_measures(family)[MAIN]}){_short_of(shares)}."
                 )
+            elif some:
+                said.append(
+                    f"**{name}, patients of {makes} read with it**: {len(some)} are done, too few to say anything."
+                )
     return (
         "\n".join(f"{k}. {each}" for k, each in enumerate(said, 1))
         or "Nothing yet: too few patients are done."
+    )
+
+
+def _unseen(some: Sequence[Tally]) -> str:
+    """Whether the rows could have told that the true mechanism is missing."""
+    leads = [lead for each in some for lead in each.leads]
+    if not leads:
+        return ""
+    return (
+        f" In half of the {len(leads)} patients told something wrong the evidence of the true mechanism is ahead of the best other by no more than "
+        f"{max(float(np.median(leads)), 0.0):.1f} nats: their rows do not show that a mechanism is missing, and no rule on them can. Compare every mechanism that is "
+        "thought possible."
     )
 
 

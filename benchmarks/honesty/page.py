@@ -8,13 +8,15 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.stats import binomtest
 
 from benchmarks.clock import table
-from benchmarks.honesty import coverage, figures, preference, ranks, sbc
+from benchmarks.honesty import coverage, decisions, figures, preference, ranks, sbc
 from benchmarks.honesty.ledger import RESULTS, Record, Study, records
-from benchmarks.honesty.patients import drives, full
+from benchmarks.honesty.patients import NOTHING, drives, full
 from benchmarks.honesty.posteriors import SAMPLER
 from benchmarks.honesty.ranks import Rate
+from cellsim.posterior.approximation import LARGEST_SHAPE
 
 Array = NDArray[np.float64]
 DOCS = Path(__file__).resolve().parents[2] / "docs"
@@ -22,6 +24,14 @@ POSTERIORS = {
     "laplace": "Laplace mixture",
     "psis": "Laplace, importance weights",
     "nuts": "NUTS, one chain",
+    "collapsed": "collapsed sampler",
+}
+# which study of decisions has draws of the collapsed sampler for patients of a model, read with it
+COLLAPSED = {
+    "small": ("small", "memory"),
+    "V2": ("shipped", "V2"),
+    "V0": ("shipped", "V0"),
+    "V3": ("shipped", "V3"),
 }
 WATCHED = (
     *("e", "kappa", "t_R", "lambda_cytokine", "day_after4", "log-likelihood"),
@@ -29,6 +39,11 @@ WATCHED = (
 )
 LEVELS = (0.5, 0.8, 0.95)
 LINES = (0.0, np.log(3), np.log(20))
+# what is told in words, and the chance below which a count is called off
+JUDGED = ("e", "t_R", "ln drive, day 35", "ln drive, day 259", "log-likelihood")
+_RARE = 0.01
+# fewer patients than these say nothing in a table, or in words
+_FEWEST, _FEWEST_SAID = 5, 20
 
 
 def _done(study: Study, path: Path) -> list[Record]:
@@ -48,7 +63,10 @@ def _pm(found: tuple[float, float], scale: float = 100.0, digits: int = 0) -> st
 
 def _calibration(path: Path) -> tuple[list[str], list[str]]:
     """Two tables and a list of what was lost; the figure beside them."""
-    rows, closer, panels, went = [], [], [], []
+    rows: list[tuple[str, ...]] = []
+    closer: list[tuple[str, ...]] = []
+    panels: list[tuple[str, Array, Sequence[str]]] = []
+    went = []
     studies = sbc.studies()
     for study in studies:
         objective, watched = sbc.judged()[study.name]
@@ -60,29 +78,18 @@ def _calibration(path: Path) -> tuple[list[str], list[str]]:
             f"{np.median(k_hat):.2f}, {np.quantile(k_hat, 0.9):.2f}"
             + _chains([line for line in lines if "ess" in line])
         )
-        for key, title in POSTERIORS.items():
-            u = np.array([line[key] for line in lines if key in line])
-            if len(u) < 5:
-                continue
-            p = ranks.surprise(u.T)
-            share = [_pm(ranks.coverage(u[:, :size], level)) for level in LEVELS]
-            rows.append(
-                (
-                    *(study.name, title, str(len(u)), *share, _pm(ranks.spread(u[:, :size]), 1, 2)),
-                    *(f"{int((p < 0.05).sum())} of {p.size}", f"{min(1, p.min() * p.size):.3f}"),
-                )
-            )
-            if study.name == "V2" and key != "psis":
-                for name in WATCHED:
-                    j = names.index(name)
-                    mean, error = ranks.mean_and_error(u[:, j])
-                    inside = [
-                        str(Rate(int((np.abs(u[:, j] - 0.5) < level / 2).sum()), len(u)))
-                        for level in (0.5, 0.95)
-                    ]
-                    closer.append((name, title, f"{mean:.2f} ± {error:.2f}", *inside, f"{p[j]:.4f}"))
-            if study.name == "reduced" or key != "psis":
-                panels.append((f"{study.name}: {title}", u, names))
+        for key in ("laplace", "psis", "nuts"):
+            _placed(study.name, key, lines, names, size, rows, closer, panels)
+    for model, (family, mechanism) in COLLAPSED.items():
+        name = decisions.name_of(family, mechanism, mechanism)
+        lines = _done(_study(decisions.studies([family]), name), path)
+        about = decisions.FAMILIES[family]()
+        objective = about.objectives[mechanism]
+        watched = about.watched if mechanism == next(iter(about.objectives)) else NOTHING
+        names = sbc.names(objective, watched)
+        _placed(model, "collapsed", lines, names, len(objective.names), rows, closer, panels)
+        if lines:
+            went.append(_weighted(model, lines))
     figures.ranks(panels, DOCS / "honesty_sbc.png")
     head = (
         "model",
@@ -98,6 +105,76 @@ def _calibration(path: Path) -> tuple[list[str], list[str]]:
     head_closer = ("of V2", "posterior", "mean position", "in 50 %", "in 95 %", "p")
     order = sorted(closer, key=lambda row: WATCHED.index(row[0]))
     return [table(head, rows), table(head_closer, order)], went
+
+
+def _placed(
+    model: str,
+    key: str,
+    lines: Sequence[Record],
+    names: Sequence[str],
+    size: int,
+    rows: list[tuple[str, ...]],
+    closer: list[tuple[str, ...]],
+    panels: list[tuple[str, Array, Sequence[str]]],
+) -> None:
+    """Where one kind of posterior places the truths of a model's patients, added to rows of both tables and to the figure's panels."""
+    u = np.array([line[key] for line in lines if key in line])
+    if len(u) < _FEWEST:
+        return
+    title = POSTERIORS[key]
+    p = ranks.surprise(u.T)
+    share = [_pm(ranks.coverage(u[:, :size], level)) for level in LEVELS]
+    rows.append(
+        (
+            *(model, title, str(len(u)), *share, _pm(ranks.spread(u[:, :size]), 1, 2)),
+            *(f"{int((p < 0.05).sum())} of {p.size}", f"{min(1, p.min() * p.size):.3f}"),
+        )
+    )
+    if model == "V2" and key != "psis":
+        for name in WATCHED:
+            j = names.index(name)
+            mean, error = ranks.mean_and_error(u[:, j])
+            inside = [
+                str(Rate(int((np.abs(u[:, j] - 0.5) < level / 2).sum()), len(u))) for level in (0.5, 0.95)
+            ]
+            closer.append((name, title, f"{mean:.2f} ± {error:.2f}", *inside, f"{p[j]:.4f}"))
+    if model in ("reduced", "small") or key != "psis":
+        panels.append((f"{model}: {title}", u, names))
+
+
+def _weighted(model: str, lines: Sequence[Record]) -> str:
+    """How the collapsed sampler fared with the patients of a model."""
+    over = sum(line["k_hat"] >= LARGEST_SHAPE for line in lines)
+    effective, made = ([line[name] for line in lines] for name in ("effective", "draws"))
+    return (
+        f"{model}, collapsed sampler: {len(lines)} patients, Pareto k above {LARGEST_SHAPE:g} in {over} when at most {decisions.BUDGET} weighted draws were "
+        f"made (none of these fell back to chains here); effective draws, median and least: {np.median(effective):.0f}, {min(effective)}; weighted "
+        f"draws, median: {np.median(made):.0f}."
+    )
+
+
+def _sampled(path: Path) -> str:
+    """What patients of V2 show of the draws that are quoted, by counts and by what a right posterior would show."""
+    lines = _done(_study(decisions.studies(["shipped"]), decisions.name_of("shipped", "V2", "V2")), path)
+    if len(lines) < _FEWEST_SAID:
+        return f"of V2 only {len(lines)} patients are done so far, too few to say anything in words; their counts stand in the table."
+    objective, watched = full("V2"), drives(full("V2"))
+    names, u = sbc.names(objective, watched), np.array([line["collapsed"] for line in lines])
+    said, off = [], []
+    for name in JUDGED:
+        distance = np.abs(u[:, names.index(name)] - 0.5)
+        counts = [int((distance < level / 2).sum()) for level in (0.95, 0.5)]
+        said.append(f"{name} {counts[0]} and {counts[1]}")
+        off += [
+            f"{name} at {100 * level:.0f} %"
+            for level, count in zip((0.95, 0.5), counts, strict=True)
+            if binomtest(count, len(u), level).pvalue < _RARE
+        ]
+    return f"Of {len(u)} patients of V2 so far, intervals of 95 % and of 50 % hold: {', '.join(said)}. " + (
+        f"**Off, with a chance below {_RARE:g} each for a right posterior: {', '.join(off)}.**"
+        if off
+        else f"None of these is off by more than luck allows (p of {_RARE:g} each)."
+    )
 
 
 def _chains(lines: Sequence[Record]) -> str:
@@ -283,6 +360,7 @@ def write(path: Path = RESULTS) -> None:
     text = (Path(__file__).parent / "page.md").read_text()
     filled = {
         "date": str(date.today()),
+        "sampled": _sampled(path),
         "calibration": tables[0],
         "closer": tables[1],
         "went": "\n".join(f"- {each}" for each in went),

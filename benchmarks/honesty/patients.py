@@ -82,6 +82,7 @@ class Watched:
 NOTHING = Watched((), lambda thetas: np.empty((len(thetas), 0)))
 
 
+@lru_cache
 def drives(objective: Objective, *, contrast: bool = True) -> Watched:
     """The disease drive on two days, and what would have been, had the same doses been donor cells.
 
