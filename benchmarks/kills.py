@@ -1,24 +1,59 @@
 """Kills at random moments of a sweep on disk: what is finished stays, and is the same as if nothing had happened.
 
-``python -m benchmarks.kills [kills]``: 200 by default, minutes. Prints how many blocks were done when the kills ended, and whether the store is
-then finished as an undisturbed sweep would have it, byte for byte.
+``python -m benchmarks.kills [kills]``: 200 by default. A process is killed while it makes blocks, never while it only begins, so that
+every kill hits work. Prints how much of the work was repeated (the part of the block that a kill took with it: half a block on average, so
+that a sweep of N blocks repeats half of kills / N), how long beginning again took, and whether the store is then that of an undisturbed
+sweep, byte for byte.
 """
 
 from __future__ import annotations
 
 import os
 import signal
+import struct
 import sys
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 import cellsim as cs
+from cellsim.sweeps import stored_sweep
 
-__all__ = ["blocks", "killed"]
+__all__ = ["Kills", "blocks", "killed"]
+
+# blocks of the study for every kill
+_BLOCKS = 40
+_BEGUN, _DONE = 0.0, 1.0
+_EVENT = struct.Struct("dd")
+
+
+@dataclass(frozen=True)
+class Kills:
+    """What became of a piece of work that was killed again and again.
+
+    Attributes
+    ----------
+    kills : int
+        Those that hit a process at work; fewer than asked where the work was done before.
+    begun, done : int
+        Blocks whose making began, and those that were finished.
+    seconds, lost : float
+        Spent on blocks that were finished, and on those that kills took.
+    waited : float
+        Seconds between the start of a process and its first block.
+    """
+
+    kills: int
+    begun: int
+    done: int
+    seconds: float
+    lost: float
+    waited: float
 
 
 def blocks(path: Path) -> int:
@@ -26,48 +61,99 @@ def blocks(path: Path) -> int:
     return len(list((path / "blocks").glob("*.json")))
 
 
-def killed(work: Callable[[], object], path: Path, *, kills: int, seconds: float, seed: int) -> int:
-    """Begin a piece of work in a process of its own and kill it at a random moment, again and again.
+def killed(work: Callable[[], object], *, kills: int, seconds: float, seed: int) -> Kills:
+    """Begin a piece of work in a process of its own and kill it at a random moment of its work on blocks, again and again.
 
-    Returns
-    -------
-    int
-        Blocks that are done at the end.
+    Parameters
+    ----------
+    work : callable
+        Makes a sweep on disk.
+    kills : int
+    seconds : float
+        Each kill comes at a moment uniform between 0 and `seconds` after the first block of its process began.
+    seed : int
     """
     random = np.random.default_rng(seed)
+    hit = begun = done = 0
+    spent = lost = waited = 0.0
     for _ in range(kills):
-        child = os.fork()
-        if child == 0:
-            try:
-                work()
-            finally:
-                os._exit(0)
-        time.sleep(float(random.uniform(0.0, seconds)))
-        os.kill(child, signal.SIGKILL)
-        os.waitpid(child, 0)
-    return blocks(path)
+        start = time.monotonic()
+        child, events = _started(work)
+        first = os.read(events, _EVENT.size)
+        if first:
+            time.sleep(float(random.uniform(0.0, seconds)))
+        ended = os.waitpid(child, os.WNOHANG)[0] == child
+        if not ended:
+            os.kill(child, signal.SIGKILL)
+            os.waitpid(child, 0)
+        end = time.monotonic()
+        with os.fdopen(events, "rb") as rest:
+            told = [_EVENT.unpack(each) for each in _parts(first + rest.read())]
+        if not told:
+            break
+        waited += told[0][1] - start
+        hit += not ended
+        open_since = None
+        for kind, at in told:
+            if kind == _BEGUN:
+                begun, open_since = begun + 1, at
+            elif open_since is not None:
+                done, spent, open_since = done + 1, spent + at - open_since, None
+        lost += end - open_since if open_since is not None else 0.0
+    return Kills(hit, begun, done, spent, lost, waited)
+
+
+def _started(work: Callable[[], object]) -> tuple[int, int]:
+    """A process that does it, and a pipe on which it tells when blocks begin and are done."""
+    events, tell = os.pipe()
+    child = os.fork()
+    if child:
+        os.close(tell)
+        return child, events
+    try:
+        os.close(events)
+        make = stored_sweep._make
+
+        def told(*given: Any) -> None:
+            os.write(tell, _EVENT.pack(_BEGUN, time.monotonic()))
+            make(*given)
+            os.write(tell, _EVENT.pack(_DONE, time.monotonic()))
+
+        stored_sweep._make = told
+        work()
+    finally:
+        os._exit(0)
+
+
+def _parts(data: bytes) -> list[bytes]:
+    """Whole events: the last may be cut."""
+    return [data[k : k + _EVENT.size] for k in range(0, len(data) // _EVENT.size * _EVENT.size, _EVENT.size)]
 
 
 def main(kills: int) -> int:
     """The study."""
     fit = cs.calibrate(cs.load_case("cytopenia_synthetic"), starts=1, seed=1)
     plans = {"as given": fit.case.schedule, "nothing": cs.Schedule((), fit.case.products)}
+    count = _BLOCKS * kills
 
     with tempfile.TemporaryDirectory() as folder:
         whole, path = Path(folder, "whole"), Path(folder, "killed")
 
         def asked(place: Path) -> object:
-            return cs.sweep(fit, plans, until=180, draws=64 * 400, seed=2, store=place)
+            return cs.sweep(fit, plans, until=180, draws=64 * count, seed=2, store=place)
 
         begin = time.perf_counter()
         asked(whole)
         alone = time.perf_counter() - begin
-        done = killed(lambda: asked(path), path, kills=kills, seconds=2 * alone / kills, seed=3)
+        found = killed(lambda: asked(path), kills=kills, seconds=2 * alone / kills, seed=3)
+        before = blocks(path)
         asked(path)
         names = [each.relative_to(whole) for each in sorted(whole.rglob("*")) if each.is_file()]
         same = all((path / each).read_bytes() == (whole / each).read_bytes() for each in names)
+        needed = found.seconds * count / max(found.done, 1)
         print(
-            f"{kills} kills, {done} of {blocks(path)} blocks done before the last run; undisturbed {alone:.0f} s; "
+            f"{found.kills} kills at work; {before} of {count} blocks done before the last run, {found.begun} begun; "
+            f"{found.lost:.1f} of {needed:.1f} s of work repeated: {found.lost / needed:.1%}; beginning took {found.waited / max(found.kills, 1):.1f} s each time"
         )
         print("the store is that of an undisturbed sweep" if same else "THE STORE IS ANOTHER ONE")
     return int(not same)

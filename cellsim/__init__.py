@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from cellsim.posterior.calibration import Calibration
     from cellsim.posterior.fitting import calibrate
     from cellsim.posterior.posterior import Posterior, sample
+    from cellsim.predictions.reactions import Reaction
     from cellsim.solver.simulation import simulate
     from cellsim.solver.trajectory import Trajectory
     from cellsim.sweeps.product_comparison import ProductComparison, compare_products
@@ -52,6 +53,7 @@ _HOME_OF = {
     "Posterior": "posterior.posterior",
     "ProductComparison": "sweeps.product_comparison",
     "Profiles": "identifiability.profiles",
+    "Reaction": "predictions.reactions",
     "Robustness": "comparison.robustness_table",
     "Schedule": "dosing.schedule",
     "Sweep": "sweeps.sweep_result",
@@ -90,6 +92,7 @@ __all__ = [
     "Posterior",
     "ProductComparison",
     "Profiles",
+    "Reaction",
     "Robustness",
     "Schedule",
     "Sweep",

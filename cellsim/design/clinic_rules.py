@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from datetime import timedelta
 from functools import cached_property
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from itertools import product as every_combination
 from os import PathLike
 from typing import TYPE_CHECKING, Any
@@ -17,6 +17,7 @@ from cellsim.delimited import file_text
 from cellsim.dosing.infusions import amount_text
 from cellsim.dosing.schedule import Schedule
 from cellsim.errors import CellsimError, Problem, did_you_mean, is_finite_number
+from cellsim.predictions.reactions import STOP, Reaction, otherwise_of
 
 if TYPE_CHECKING:
     from datetime import date
@@ -27,8 +28,11 @@ __all__ = ["Candidate", "ClinicRules", "rules_given"]
 
 WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 _SLACK = 1e-9
-_FACTORS = ("product", "cells", "doses", "interval", "start", "loading", "loading_interval")
+_FACTORS = (
+    "product", "cells", "doses", "interval", "start", "loading", "loading_interval", "visit", "below", "otherwise"
+)  # fmt: skip
 _COUNTS = ("doses", "loading")
+_NEVER = "never"  # a plan that does not react, where there is no none
 
 
 @dataclass(frozen=True)
@@ -47,6 +51,13 @@ class Candidate:
     loading : int
         Doses given `loading_interval` days apart before those at `interval`; 0 for none.
     loading_interval : float
+    visit : float, optional
+        Day on which it is decided whether to go on; without it always.
+    measured : str
+        By what, if it is below `below`.
+    below : float
+    otherwise : str or float
+        ``"stop"``, a product given instead from then on, or a factor of every later dose.
     """
 
     product: str
@@ -56,6 +67,10 @@ class Candidate:
     start: float = 0.0
     loading: int = 0
     loading_interval: float = 0.0
+    visit: float | None = None
+    measured: str = ""
+    below: float = math.inf
+    otherwise: str | float = STOP
 
     @property
     def planned(self) -> tuple[float, ...]:
@@ -69,7 +84,13 @@ class Candidate:
     @property
     def simplicity(self) -> tuple[float, ...]:
         """What a simpler plan has less of: visits, a loading phase, cells, haste."""
-        return (self.doses, self.loading > 0, self.doses * self.cells, -self.interval, self.start)
+        reacts = self.visit is not None
+        return (self.doses, self.loading > 0, reacts, self.doses * self.cells, -self.interval, self.start)
+
+    @property
+    def factor(self) -> float:
+        """Of doses after the visit at most."""
+        return max(float(self.otherwise), 1.0) if not isinstance(self.otherwise, str) else 1.0
 
     def words(self, unit: str) -> str:
         """A name that says all of it."""
@@ -78,7 +99,12 @@ class Candidate:
             said += f" every {self.interval:g} d"
         if self.loading:
             said += f", first {self.loading} every {self.loading_interval:g} d"
-        return said + (f", from day {self.start:g}" if self.start else "")
+        said += f", from day {self.start:g}" if self.start else ""
+        if self.visit is not None:
+            change = self.otherwise
+            else_ = change if change == STOP else f"{change if isinstance(change, str) else f'{change:g} x'}"
+            said += f"; on if {self.measured} < {self.below:g} on day {self.visit:g}, else {else_}"
+        return said
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,6 +142,15 @@ class ClinicRules:
     batch_size : float, optional
         How much a batch holds; the doses up to a day must not need more than the batches that are there. Without it one batch is enough for all.
         With a `lead_time` of 0 it is the most that one dose can be.
+    visit : float or iterable of float, optional
+        Days of a visit at which a plan reacts (:class:`cellsim.Reaction`): it goes on if what is `measured` there is `below` a value, before
+        that day's dose. Together with plans that do not react: ``visit=[None, 28]``; TOML, which has no none, writes ``visit = ["never", 28]``.
+    measured : str
+        An analyte of the case (its measured value decides, with the error of a new sample) or a quantity or formula of its model.
+    below : float or iterable of float
+        In its unit; infinite for going on whatever is found.
+    otherwise : str, float or iterable of these
+        What is done where it is not below: ``"stop"``, a product to be given instead, or a factor of every later dose.
 
     Raises
     ------
@@ -144,6 +179,10 @@ class ClinicRules:
     last_day: float | None = None
     lead_time: float = 0.0
     batch_size: float | None = None
+    visit: Any = None
+    measured: str = ""
+    below: Any = math.inf
+    otherwise: Any = STOP
     _closed: frozenset[int] = field(init=False, repr=False, default=frozenset())
 
     def __post_init__(self) -> None:
@@ -155,6 +194,8 @@ class ClinicRules:
                 if isinstance(given, Iterable) and not isinstance(given, str | Mapping)
                 else (given,)
             )
+            if name == "visit":
+                levels = tuple(None if each == _NEVER else each for each in levels)
             problems += _level_problems(name, levels)
             object.__setattr__(self, name, tuple(dict.fromkeys(levels)))
         for name in (
@@ -169,6 +210,15 @@ class ClinicRules:
             value = getattr(self, name)
             if value is not None and not (is_finite_number(value) and value >= 0):
                 problems.append(Problem(what=f"{name} = {value!r}: a number from 0 on is needed."))
+        if any(each is not None for each in self.visit) and not (
+            isinstance(self.measured, str) and self.measured
+        ):
+            problems.append(
+                Problem(
+                    what=f"plans react on day {self.visit[-1]}, and measured = {self.measured!r}.",
+                    remedy="Name the analyte or quantity that is to be below `below`.",
+                )
+            )
         given = (self.weekdays,) if isinstance(self.weekdays, str) else tuple(self.weekdays)
         names = tuple(str(each).lower() for each in given)
         problems += [
@@ -238,7 +288,7 @@ class ClinicRules:
 
     @cached_property
     def levels(self) -> tuple[tuple[Any, ...], ...]:
-        """The levels of product, cells, doses, interval, start, loading and loading interval."""
+        """The levels of what is a choice, in the order of the fields."""
         return tuple(getattr(self, name) for name in _FACTORS)
 
     def of(self, combination: Iterable[Any]) -> Candidate:
@@ -249,7 +299,7 @@ class ClinicRules:
         interval = float(one["interval"])
         if one["doses"] <= max(loading, 1):  # no dose is given at it
             interval = float(self.interval[0])
-        return Candidate(
+        plain = Candidate(
             product=str(one["product"]),
             cells=float(one["cells"]),
             doses=int(one["doses"]),
@@ -257,6 +307,17 @@ class ClinicRules:
             start=float(one["start"]),
             loading=loading,
             loading_interval=float(one["loading_interval"]) if loading else 0.0,
+        )
+        change = one["otherwise"]
+        # no dose is left to be changed, or the change is none
+        if one["visit"] is None or plain.planned[-1] < one["visit"] or change in (plain.product, 1):
+            return plain
+        return replace(
+            plain,
+            visit=float(one["visit"]),
+            measured=self.measured,
+            below=float(one["below"]),
+            otherwise=change if isinstance(change, str) else float(change),
         )
 
     def days(self, candidate: Candidate, day_zero: date | None) -> tuple[float, ...]:
@@ -274,6 +335,10 @@ class ClinicRules:
             day = math.floor(day) + 1.0
         return day
 
+    def amount(self, candidate: Candidate, day_zero: date | None = None) -> float:
+        """All that a plan gives; of one that reacts the most."""
+        return sum(_amounts(candidate, self.days(candidate, day_zero)))
+
     def forbids(self, candidate: Candidate, day_zero: date | None = None) -> str:
         """Why a plan is not allowed; empty when it is.
 
@@ -285,14 +350,15 @@ class ClinicRules:
         >>> rules.forbids(Candidate("x", 2.0, 3, 2.0, start=5.0))
         '4 by day 7 needs 2 batches of 3, and 1 is made by then'
         """
-        if self.largest_dose is not None and candidate.cells > self.largest_dose * (1 + _SLACK):
-            return f"a dose of {candidate.cells:g} is more than {self.largest_dose:g}"
-        total = candidate.cells * candidate.doses
+        largest = candidate.cells * candidate.factor
+        if self.largest_dose is not None and largest > self.largest_dose * (1 + _SLACK):
+            return f"a dose of {largest:g} is more than {self.largest_dose:g}"
+        days = self.days(candidate, day_zero)
+        total = sum(_amounts(candidate, days))
         if self.total_cells is not None and total > self.total_cells * (1 + _SLACK):
             return f"{total:g} in all is more than {self.total_cells:g}"
         if self.visits is not None and candidate.doses > self.visits:
             return f"{candidate.doses} visits are more than {self.visits}"
-        days = self.days(candidate, day_zero)
         if gaps := [later - earlier for earlier, later in pairwise(days)]:
             if min(gaps) < self.least_gap - _SLACK:
                 return f"doses {min(gaps):g} days apart are nearer than {self.least_gap:g}"
@@ -304,15 +370,15 @@ class ClinicRules:
 
     def _unmade(self, candidate: Candidate, days: tuple[float, ...]) -> str:
         if self.batch_size is not None and self.lead_time == 0:
-            if candidate.cells > self.batch_size * (1 + _SLACK):
-                return f"a dose of {candidate.cells:g} is more than a batch of {self.batch_size:g}"
+            if (largest := candidate.cells * candidate.factor) > self.batch_size * (1 + _SLACK):
+                return f"a dose of {largest:g} is more than a batch of {self.batch_size:g}"
             return ""
         if days[0] < self.lead_time - _SLACK:
             return f"the first dose on day {days[0]:g} is before the first batch, on day {self.lead_time:g}"
         if self.batch_size is None:
             return ""
-        for k, day in enumerate(days, 1):
-            needed, made = k * candidate.cells, math.floor(day / self.lead_time + _SLACK)
+        for day, needed in zip(days, accumulate(_amounts(candidate, days)), strict=True):
+            made = math.floor(day / self.lead_time + _SLACK)
             batches = math.ceil(needed / self.batch_size - _SLACK)
             if batches > made:
                 is_are = "is" if made == 1 else "are"
@@ -329,15 +395,31 @@ class ClinicRules:
                 if not self.forbids(one, day_zero):
                     yield one
 
-    def schedule(self, candidate: Candidate, case: Case) -> Schedule:
-        """A plan as a schedule of a case."""
-        return Schedule.at(
+    def schedule(self, candidate: Candidate, case: Case) -> Schedule | Reaction:
+        """A plan as a schedule of a case, or as two between which a visit decides."""
+        plan = Schedule.at(
             list(self.days(candidate, case.day_zero)),
             cells=candidate.cells,
             product=candidate.product,
             products=case.products,
             day_zero=case.day_zero,
         )
+        if candidate.visit is None:
+            return plan
+        day, change = candidate.visit, candidate.otherwise
+        return Reaction(
+            go_on=plan,
+            otherwise=otherwise_of(plan, day, change),
+            day=day,
+            measured=candidate.measured,
+            below=candidate.below,
+        )
+
+
+def _amounts(candidate: Candidate, days: tuple[float, ...]) -> list[float]:
+    """Of each dose; of a plan that reacts at most."""
+    visit = math.inf if candidate.visit is None else candidate.visit
+    return [candidate.cells * (candidate.factor if day >= visit else 1.0) for day in days]
 
 
 def _level_problems(name: str, levels: tuple[Any, ...]) -> Iterator[Problem]:
@@ -347,6 +429,14 @@ def _level_problems(name: str, levels: tuple[Any, ...]) -> Iterator[Problem]:
         if name == "product":
             if not isinstance(each, str) or not each:
                 yield Problem(what=f"product {each!r} is no name.")
+            continue
+        if name == "otherwise" and isinstance(each, str) and each:
+            continue
+        if name == "visit" and each is None:
+            continue
+        if name == "below":
+            if isinstance(each, bool) or not isinstance(each, int | float) or math.isnan(each):
+                yield Problem(what=f"below = {each!r}: a number is needed, or infinity.")
             continue
         least = 1 if name == "doses" else 0
         above = name in ("cells", "interval", "loading_interval")

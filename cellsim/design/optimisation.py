@@ -26,11 +26,12 @@ from cellsim.predictions.measures import (
 )
 from cellsim.predictions.own_measures import Formula, measures_given
 from cellsim.predictions.predictor import Sample, draws_at_once
+from cellsim.predictions.reactions import STOP, Reaction, Reading, branches_of
 from cellsim.sweeps.averaged_sweep import weighting_of
 from cellsim.sweeps.decisions import place_of
 from cellsim.sweeps.learned import effective_draws
 from cellsim.sweeps.sweep_running import Asking, Settled, measured, settled
-from cellsim.sweeps.trust_region import beyond_given
+from cellsim.sweeps.trust_region import Beyond, beyond_given
 
 if TYPE_CHECKING:
     from os import PathLike
@@ -141,6 +142,11 @@ def optimise(
     _known_products(rules, case)
     shares = np.exp(weighting.log_weights - weighting.log_weights.max())
     weights = dict(zip(weighting.sources, (shares / shares.sum()).tolist(), strict=True))
+    if cost and any(each is not None for each in rules.visit):
+        raise CellsimError(
+            "cost= counts what a plan gives, which of a plan that reacts to a visit is another amount in each draw: leave out cost=, and read "
+            ".front(), which has what it gives at most."
+        )
     chosen = _benefit_of(case, measure)
     asking = Asking(until, [chosen], draws, seed, history, background)
     arena = _Arena(rules, case, chosen, better, cost, asking, strict)
@@ -163,7 +169,7 @@ def optimise(
             f"the rules allow no plan: of {rules.count} combinations none. The first, {first.words(arena.unit(first))}: "
             f"{rules.forbids(first, case.day_zero) or why}."
         )
-    amounts = np.array([each.cells * each.doses for each in arena.candidates])
+    amounts = np.array([rules.amount(each, case.day_zero) for each in arena.candidates])
     raced = race(
         contenders,
         amounts,
@@ -174,7 +180,6 @@ def optimise(
         benefit=(lambda values: values + cost * amounts[:, None]) if cost else None,
     )
     answer = {arena.names[k]: arena.candidates[k] for k in np.flatnonzero(raced.average).tolist()}
-    before = arena.question.before
     return Optimum(
         case=case,
         rules=rules,
@@ -206,9 +211,7 @@ def optimise(
             else "",
         ),
         beyond={
-            name: found
-            for name, one in answer.items()
-            if (found := beyond_given(rules.schedule(one, case), before, case, float(until)))
+            name: found for name, one in answer.items() if (found := arena.beyond(rules.schedule(one, case)))
         },
     )
 
@@ -219,7 +222,12 @@ def _known_products(rules: ClinicRules, case: Case) -> None:
     if known and (
         problems := [
             Problem(what=f"the rules name product {name!r}.", remedy=did_you_mean(name, known))
-            for name in rules.product
+            for name in dict.fromkeys(
+                [
+                    *rules.product,
+                    *(each for each in rules.otherwise if isinstance(each, str) and each != STOP),
+                ]
+            )
             if name not in known
         ]
     ):
@@ -257,8 +265,9 @@ class _Arena:
         self.cost, self.asking, self.strict = cost, asking, strict
         self.candidates: list[Candidate] = []
         self.names: list[str] = []
-        self.schedules: dict[str, Schedule] = {}
+        self.schedules: dict[str, Schedule | Reaction] = {}
         self.settled: dict[str, Schedule] = {}
+        self.reactions: dict[str, Reaction] = {}
         self.doubts: list[str] = []
         self.late: set[Candidate] = set()
         self.asked: Asked
@@ -277,10 +286,10 @@ class _Arena:
                 places.append(known[one])
                 continue
             plan = self.rules.schedule(one, self.case)
-            if plan.infusions[-1].day > self.question.until:
+            if branches_of(plan)[0].infusions[-1].day > self.question.until:
                 self.late.add(one)
                 continue
-            if self.strict and beyond_given(plan, self.question.before, self.case, self.question.until):
+            if self.strict and self.beyond(plan):
                 continue
             known[one] = len(self.candidates)
             places.append(len(self.candidates))
@@ -292,6 +301,14 @@ class _Arena:
             self.schedules[name] = plan
         return places
 
+    def beyond(self, plan: Schedule | Reaction) -> tuple[Beyond, ...]:
+        """In what a plan, or what it may become, lies outside what was given."""
+        found = [
+            beyond_given(each, self.question.before, self.case, self.question.until)
+            for each in branches_of(plan)
+        ]
+        return tuple(dict.fromkeys(each for several in found for each in several))
+
     def contender(self, name: str, source: Any, weight: float) -> Contender:
         """A mechanism, with what it says of plans."""
         objective = objective_given(source, "optimise")
@@ -301,9 +318,11 @@ class _Arena:
         asked = self.measure.asked(self.case, objective.model, question.until)
         place, sign = place_of(asked, self.case, asked[0].measure, asked[0].quantity, None, self.better)
         self.asked, self.sign = asked[place], sign
-        sample = Sample(objective, question.measures, question.before, question.until)
+        readings = self.readings(objective)
+        sample = Sample(objective, (*question.measures, *readings), question.before, question.until)
         if isinstance(self.measure, _WITHOUT_COURSE):
-            days = [day for day in self.measure.days(question.until) if day <= question.until]
+            looked = [day for each in (self.measure, *readings) for day in each.days(question.until)]
+            days = [day for day in looked if day <= question.until]
             sample.times = np.unique([0.0, question.until, *days])
         thetas = source.draws(self.asking.draws, seed=self.asking.seed)
 
@@ -318,7 +337,9 @@ class _Arena:
                     self.doubts += [said] if said not in self.doubts else []
                 parts.append(np.where(found.fine, found.numbers[:, place], np.nan))
             values = sign * np.concatenate(parts, axis=1)
-            amounts = np.array([self.candidates[k].cells * self.candidates[k].doses for k in plans.tolist()])
+            amounts = np.array(
+                [self.rules.amount(self.candidates[k], self.case.day_zero) for k in plans.tolist()]
+            )
             return np.asarray(values - self.cost * amounts[:, None])
 
         self.question = question
@@ -327,12 +348,30 @@ class _Arena:
     def _question_of(self, names: Sequence[str], objective: Objective) -> Settled:
         """The question about some plans; what is wrong with a plan is looked for once."""
         if fresh := {name: self.schedules[name] for name in names if name not in self.settled}:
-            self.settled.update(settled(objective, fresh, self.asking).plans)
+            found = settled(objective, fresh, self.asking)
+            self.settled.update(found.plans)
+            self.reactions.update(found.reactions)
         return replace(
             self.question,
             plans={name: self.settled[name] for name in names},
-            alone={name: self.schedules[name] for name in names},
+            alone={name: branches_of(self.schedules[name])[0] for name in names},
+            reactions={name: self.reactions[name] for name in names if name in self.reactions},
         )
+
+    def readings(self, objective: Objective) -> tuple[Reading, ...]:
+        """What plans that react are decided by.
+
+        Raises
+        ------
+        CellsimError
+            If there is none such, or a visit comes after the last day.
+        """
+        until = float(self.asking.until)
+        found = tuple(Reading(float(day), self.rules.measured) for day in self.rules.visit if day is not None)
+        names = [each.name for each in objective.model.quantities]
+        if problems := [each for reading in found for each in reading.problems(self.case, names, until)]:
+            raise CellsimError(problems)
+        return found
 
 
 def _propose(arena: _Arena, contenders: dict[str, Contender], seed: int) -> None:

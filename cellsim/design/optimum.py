@@ -13,6 +13,7 @@ from cellsim.design.clinic_rules import Candidate, ClinicRules
 from cellsim.design.racing import Raced, compared
 from cellsim.dosing.schedule import Schedule
 from cellsim.posterior.approximation import Approximation
+from cellsim.predictions.reactions import Reaction
 from cellsim.results import number
 from cellsim.sweeps.decisions import beats
 from cellsim.sweeps.trust_region import Beyond
@@ -100,8 +101,8 @@ class Optimum:
 
     @cached_property
     def amounts(self) -> Array:
-        """All that each plan gives, in its product's unit."""
-        return np.array([each.cells * each.doses for each in self.candidates])
+        """All that each plan gives, in its product's unit; of a plan that reacts the most."""
+        return np.array([self.rules.amount(each, self.case.day_zero) for each in self.candidates])
 
     @cached_property
     def _counted(self) -> dict[str, tuple[float, float]]:
@@ -132,14 +133,14 @@ class Optimum:
         return sorted(plans, key=lambda place: (self.candidates[place].simplicity, -self.mean[place]))
 
     @property
-    def plans(self) -> dict[str, Schedule]:
+    def plans(self) -> dict[str, Schedule | Reaction]:
         """The plans of the answer, the simplest first: ``cs.sweep`` takes them."""
         return {
             self.names[place]: self.rules.schedule(self.candidates[place], self.case) for place in self.order
         }
 
     @property
-    def best(self) -> Schedule:
+    def best(self) -> Schedule | Reaction:
         """The simplest plan that cannot be told from the best."""
         return self.rules.schedule(self.candidates[self.order[0]], self.case)
 
@@ -152,7 +153,7 @@ class Optimum:
         Returns
         -------
         DataFrame
-            Columns plan, product, dose, doses, interval, start, loading, amount (of all doses), benefit (mean of the measure, averaged over
+            Columns plan, product, dose, doses, interval, start, loading, visit, below, otherwise (of plans that react), amount (of all doses), benefit (mean of the measure, averaged over
             mechanisms), utility, behind and behind_error (mean utility of the plan of the highest mean less its own, Monte Carlo error), beaten (chance
             that this one beats it in a draw), beaten_error, regret (expected: utility lost against the best plan of each mechanism,
             averaged), worst_regret and worst_variant, extrapolation, approximation, doubts.
@@ -176,6 +177,9 @@ class Optimum:
                     "interval": one.interval,
                     "start": one.start,
                     "loading": one.loading,
+                    "visit": np.nan if one.visit is None else one.visit,
+                    "below": one.below if one.visit is not None else np.nan,
+                    "otherwise": "" if one.visit is None else str(one.otherwise),
                     "amount": self.amounts[place],
                     "benefit": self._benefit(place),
                     "utility": self.mean[place],

@@ -88,6 +88,8 @@ class Runs:
         For measures that add a future sample's own noise; the same for every schedule.
     plan : Schedule, optional
         What was given, until then, from day 0 on; there in a sweep only.
+    reacts : bool
+        Whether it is so where the plan goes on, and another one in other draws.
     trajectory : callable, optional
         The simulation of one draw, by its number, as :func:`cellsim.simulate` gives it; there in a sweep only.
     """
@@ -99,6 +101,7 @@ class Runs:
     random: np.random.Generator
     plan: Schedule | None = None
     trajectory: Callable[[int], Trajectory] | None = None
+    reacts: bool = False
 
     def at(self, name: str, day: float) -> Array:
         """A quantity on a day that is one of `times`, shape (n_draws,)."""

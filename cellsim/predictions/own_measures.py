@@ -365,6 +365,11 @@ class DaysToRelapse(Plain):
 
     def of(self, runs: Runs, case: Case, until: float) -> Array:
         plan = runs.given("days to relapse")
+        if runs.reacts:
+            raise CellsimError(
+                "days to relapse count from the last dose, which is another one in each draw of a plan that reacts to a visit: ask for "
+                "another measure."
+            )
         last = plan.span[1] if plan.span is not None else 0.0
         first = int(np.searchsorted(runs.times, min(last, until)))
         days, course = (runs.times[first:], runs.values[self._name][:, first:] - self.level)

@@ -251,7 +251,7 @@ def _simulated(
     objective: Objective, question: Any, thetas: Array, seed: int
 ) -> tuple[Array, NDArray[np.bool_], bool, str]:
     """Numbers (n_plans, n_asked, n_rows) of rows of theta, those done when an interrupt came."""
-    sample = Sample(objective, question.measures, question.before, question.until)
+    sample = Sample(objective, (*question.measures, *question.readings), question.before, question.until)
     sample.see_doses(tuple(question.plans.values())[:24])
     parts, size, interrupted = [], draws_at_once(), False
     for begin in range(0, len(thetas), size):

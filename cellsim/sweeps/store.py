@@ -1,8 +1,9 @@
 """A sweep on disk: what is done of it stays done, whatever stops it.
 
 Draws are cut into blocks of one size. A block is simulated under every plan and written as one chunk of each array of a Zarr store
-(version 3, no shards, so that no two writers share a file); then its digest is written, whole or not at all. A block counts only if
-its digest is there and is that of its chunks, so that one that was being written when a process was killed, a disk was full or a file
+(version 3, no shards, so that no two writers share a file); then the digest of these files is written, whole or not at all. A block
+counts only if its digest is there and is that of its chunks as they lie on disk (which takes no Zarr to tell, so that a large sweep begins
+again at once), so that one that was being written when a process was killed, a disk was full or a file
 was cut short is simply missing and made again. The manifest says what was asked, and another question is refused.
 """
 
@@ -35,7 +36,7 @@ __all__ = ["BLOCK", "Block", "SweepStore", "digest"]
 BLOCK = 64
 """Draws of a block: part of the question, since measures that add noise draw it block by block."""
 
-_FORMAT = "cellsim sweep 1"
+_FORMAT = "cellsim sweep 2"
 _MANIFEST, _DIGESTS = "cellsim-sweep.json", "blocks"
 _ARRAYS = ("posterior", "prior", "posterior_simulated", "prior_simulated")
 
@@ -219,7 +220,7 @@ class SweepStore:
 
     def missing(self) -> list[int]:
         """Blocks that are not there, or not as they were written."""
-        return [block for block in range(self.count) if self.read(block) is None]
+        return [block for block in range(self.count) if self._said(block) is None]
 
     def write(self, block: int, made: Block) -> None:
         """One block: its chunks, then its digest.
@@ -234,10 +235,7 @@ class SweepStore:
             for name, each in made.parts().items():
                 array = self._group[name]
                 array[(slice(None), draws) if name.startswith("courses/") else (..., draws)] = each
-            said = {
-                "sha256": digest(*(each for _, each in sorted(made.parts().items()))),
-                "why": list(made.why),
-            }
+            said = {"sha256": self._digest_of_chunks(block), "why": list(made.why)}
             write_whole(self._digest(block), json.dumps(said))
         except (OSError, CellsimError) as error:
             with suppress(OSError):
@@ -251,26 +249,47 @@ class SweepStore:
 
     def read(self, block: int) -> Block | None:
         """A block, or None where it is not there as it was written."""
+        if (said := self._said(block)) is None:
+            return None
+        draws = self.draws_of(block)
         try:
-            said = json.loads(self._digest(block).read_text(encoding="utf-8"))
-            draws = self.draws_of(block)
             arrays = {name: np.asarray(self._group[name][..., draws]) for name in _ARRAYS}
             courses = {}
             if self.has_courses(block):
                 courses = {
                     name: np.asarray(self._group[f"courses/{name}"][:, draws]) for name in self.courses
                 }
-            made = Block(**arrays, courses=courses, why=(str(said["why"][0]), str(said["why"][1])))
-            whole = digest(*(each for _, each in sorted(made.parts().items()))) == said["sha256"]
+            return Block(**arrays, courses=courses, why=(str(said["why"][0]), str(said["why"][1])))
         except (OSError, ValueError, KeyError, TypeError, IndexError, RuntimeError):
             return None
-        return made if whole else None
 
     def blocks(self) -> Iterator[Block]:
         """All blocks that are there, in order."""
         for block in range(self.count):
             if (made := self.read(block)) is not None:
                 yield made
+
+    def _said(self, block: int) -> dict[str, Any] | None:
+        """What was written of a block when it was whole, if its chunks are those still."""
+        try:
+            said = json.loads(self._digest(block).read_text(encoding="utf-8"))
+            return said if said["sha256"] == self._digest_of_chunks(block) else None
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+
+    def _digest_of_chunks(self, block: int) -> str:
+        """Of the files of a block; a chunk that holds nothing but zeros has none."""
+        places = [f"{name}/c/0/0/{block}" for name in ("posterior", "prior")]
+        places += [f"{name}_simulated/c/0/{block}" for name in ("posterior", "prior")]
+        if self.has_courses(block):
+            places += [f"courses/{name}/c/0/{block}/0" for name in sorted(self.courses)]
+        found = []
+        for place in places:
+            try:
+                found.append((self.path / place).read_bytes())
+            except FileNotFoundError:
+                found.append(b"")
+        return digest(*found)
 
     def _digest(self, block: int) -> Path:
         return self.path / _DIGESTS / f"{block}.json"

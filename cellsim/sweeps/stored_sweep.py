@@ -220,6 +220,9 @@ def _question(
     }
     for name, plan in question.plans.items():
         asked[f"schedule {name!r}"] = digest(*_given(plan))
+    for name, each in question.reactions.items():
+        rule = repr((each.day, each.measured, each.below))
+        asked[f"reaction of {name!r}"] = digest(rule, *_given(each.otherwise))
     return asked
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -27,6 +27,7 @@ from cellsim.predictions.plans import (
     plan_problems,
 )
 from cellsim.predictions.predictor import Sample, Simulated, Source, draws_at_once
+from cellsim.predictions.reactions import Reaction, Reading, chosen, reactions_in, readings_of
 from cellsim.sweeps.decisions import beats
 from cellsim.sweeps.learned import effective_draws, mean_error
 from cellsim.sweeps.sweep_result import BANDS, Sweep
@@ -103,7 +104,7 @@ class Asking:
 
 @dataclass(frozen=True)
 class Settled:
-    """A question about plans in which nothing is wrong."""
+    """A question about plans in which nothing is wrong; of plans that react, `plans` and `alone` have what going on gives."""
 
     plans: dict[str, Schedule]
     alone: dict[str, Schedule]
@@ -113,6 +114,12 @@ class Settled:
     until: float
     levels: Mapping[str, Mapping[str, Any]]
     beyond: dict[str, tuple[Beyond, ...]]
+    reactions: dict[str, Reaction] = field(default_factory=dict)
+
+    @property
+    def readings(self) -> tuple[Reading, ...]:
+        """What is recorded to decide."""
+        return tuple(readings_of(self.reactions.values()))
 
 
 def settled(objective: Objective, schedules: Any, asking: Asking) -> Settled:
@@ -127,19 +134,33 @@ def settled(objective: Objective, schedules: Any, asking: Asking) -> Settled:
     if problems := asking.problems():
         raise ScheduleError(problems)
     before, kept = (history_given(asking.history, case), background_given(asking.background, case))
+    reacting = reactions_in(schedules)
+    if reacting:
+        several = {"schedule": schedules} if isinstance(schedules, Reaction) else schedules
+        schedules = {
+            name: each.go_on if isinstance(each, Reaction) else each for name, each in several.items()
+        }
     alone = plans_given(schedules, case)
     plans = on_background(alone, kept, case.products)
-    chosen = (
+    reactions = {name: _on_background(each, kept, case) for name, each in reacting.items()}
+    plans |= {name: each.go_on for name, each in reactions.items()}
+    others = {f"{name}, otherwise": each.otherwise for name, each in reactions.items()}
+    measures = (
         default_measures(objective.model, case=case)
         if asking.measures is None
         else measures_given(asking.measures)
     )
-    if problems := plan_problems(plans, before, case, asking.until, chosen):
+    if problems := plan_problems({**plans, **others}, before, case, asking.until, measures):
         raise ScheduleError(problems)
     until = float(asking.until)
+    named = [each.name for each in objective.model.quantities] if reactions else []
+    if problems := [
+        each for reading in readings_of(reactions.values()) for each in reading.problems(case, named, until)
+    ]:
+        raise ScheduleError(problems)
     beyond = {
         name: found
-        for name, plan in plans.items()
+        for name, plan in {**plans, **others}.items()
         if (found := beyond_given(delivered(plan, until), before, case, until))
     }
     if asking.strict and beyond:
@@ -152,7 +173,16 @@ def settled(objective: Objective, schedules: Any, asking: Asking) -> Settled:
                 for name, found in beyond.items()
             ]
         )
-    return Settled(plans, alone, before, kept, chosen, until, getattr(schedules, "levels", {}), beyond)
+    levels = getattr(schedules, "levels", {})
+    return Settled(plans, alone, before, kept, measures, until, levels, beyond, reactions)
+
+
+def _on_background(plan: Reaction, kept: Schedule, case: Case) -> Reaction:
+    """Both its branches with the background products that neither gives, so that they stay alike before the visit."""
+    own = {each.product for branch in (plan.go_on, plan.otherwise) for each in branch.infusions}
+    more = replace(kept, infusions=tuple(each for each in kept.infusions if each.product not in own))
+    both = on_background({"go on": plan.go_on, "otherwise": plan.otherwise}, more, case.products)
+    return replace(plan, go_on=both["go on"], otherwise=both["otherwise"])
 
 
 def objective_drawn(source: Source) -> Objective:
@@ -279,6 +309,10 @@ def answered(source: Source, asking: Asking, question: Settled, numbers: Numbers
             *_improbable(plans, case),
             *_not_reached(plans, until),
             *(
+                f"{name} reacts on day {each.day:g} (on if {each.measured} is below {each.below:g}): what it gives in all is said of going on."
+                for name, each in question.reactions.items()
+            ),
+            *(
                 f"{count} of {numbers.count} {which} draws could not be simulated and are left out: {why}"
                 for count, which, why in zip(numbers.lost, ("posterior", "prior"), numbers.why, strict=True)
                 if count
@@ -311,9 +345,11 @@ def _error(drawn: _Drawn, chances: Sequence[int], source: Source) -> float:
 
 def sample_of(objective: Objective, question: Settled) -> Sample:
     """What is simulated of every plan; of few plans the hours after every dose are recorded too."""
-    sample = Sample(objective, question.measures, question.before, question.until)
+    sample = Sample(objective, (*question.measures, *question.readings), question.before, question.until)
     if len(question.plans) <= _FEW_PLANS:
-        sample.see_doses(tuple(question.plans.values()))
+        sample.see_doses(
+            (*question.plans.values(), *(each.otherwise for each in question.reactions.values()))
+        )
     return sample
 
 
@@ -424,7 +460,7 @@ def measured(
         Quantities whose courses are kept.
     """
     case = sample.objective.case
-    plans = tuple(question.plans.values())
+    names, plans = tuple(question.plans), tuple(question.plans.values())
     with_courses = bool(shown) or sample.whole_course
     recorded = len(sample.times if with_courses else sample.asked_times)
     width = len(thetas) * recorded * max(len(sample.formulas) + len(sample.areas), 1)
@@ -436,8 +472,18 @@ def measured(
     for begin in range(0, len(plans), block):
         some = plans[begin : begin + block]
         own = list(question.alone.values())[begin : begin + block]
-        found = sample.runs(some, thetas, courses=with_courses)
-        for plan, alone, simulated in zip(some, own, found, strict=True):
+        reacting = [question.reactions.get(name) for name in names[begin : begin + block]]
+        others = [each.otherwise for each in reacting if each is not None]
+        found = sample.runs([*some, *others], thetas, courses=with_courses)
+        instead = iter(found[len(some) :])
+        for plan, alone, reaction, going_on in zip(some, own, reacting, found, strict=False):
+            simulated, follows = going_on, np.ones(len(thetas), bool)
+            if reaction is not None:
+                [reading] = readings_of([reaction])
+                follows = reading.values(going_on, case, seed + 104_729 * batch) < reaction.below
+                # whoever is sure to go on does so whatever is measured
+                follows |= np.isposinf(reaction.below)
+                simulated = chosen(follows, going_on, next(instead))
             # a draw that was lost is measured as another one, and left out later, so that draws stay paired
             places, whole = np.arange(len(thetas)), bool(simulated.fine.all())
             if not whole and simulated.fine.any():
@@ -445,7 +491,16 @@ def measured(
             runs = replace(
                 simulated.only(slice(None) if whole else places, seed + 104_729 * batch),
                 plan=delivered(alone, question.until),
-                trajectory=_trajectory(sample, question, plan, thetas[places]),
+                reacts=reaction is not None,
+                trajectory=_trajectory(
+                    sample,
+                    question,
+                    [
+                        plan if reaction is None or on else reaction.otherwise
+                        for on in follows[places].tolist()
+                    ],
+                    thetas[places],
+                ),
             )
             numbers.append(
                 np.concatenate([measure.of(runs, case, question.until) for measure in question.measures])
@@ -466,7 +521,7 @@ def _nothing(sample: Sample, question: Settled, simulated: Simulated) -> Array:
 
 
 def _trajectory(
-    sample: Sample, question: Settled, plan: Schedule, thetas: Array
+    sample: Sample, question: Settled, plans: Sequence[Schedule], thetas: Array
 ) -> Callable[[int], Trajectory]:
     """The simulation of one draw, made when a measure asks for it."""
 
@@ -474,7 +529,7 @@ def _trajectory(
         from cellsim.solver.simulation import simulate
 
         objective = sample.objective
-        timeline = Schedule((), objective.case.products) + question.before + plan
+        timeline = Schedule((), objective.case.products) + question.before + plans[draw]
         days = np.unique([0.0, *np.arange(0.0, question.until), question.until])
         start = min([objective.case.start, *(each.day for each in timeline)])
         return simulate(objective.model, timeline, days, values=objective.values(thetas[draw]), start=start)

@@ -21,10 +21,19 @@ if TYPE_CHECKING:
 
     from cellsim.dosing.schedule import Schedule
     from cellsim.predictions.own_measures import AnyMeasure
+    from cellsim.predictions.reactions import Reaction
     from cellsim.sweeps.parameter_tables import ParameterSweep
     from cellsim.sweeps.sweep_result import Sweep
 
-    Schedules = Mapping[str, Schedule] | Schedule | Iterable[Schedule] | pd.DataFrame | str | PathLike[str]
+    Schedules = (
+        Mapping[str, Schedule | Reaction]
+        | Schedule
+        | Reaction
+        | Iterable[Schedule]
+        | pd.DataFrame
+        | str
+        | PathLike[str]
+    )
     Measures = Sequence[AnyMeasure] | Mapping[str, AnyMeasure]
     Levels = Mapping[str, float | Sequence[float]]
 
@@ -116,7 +125,7 @@ def sweep(
         (posterior, weight): the answer is then averaged, each mechanism beside the average. With `parameters`, a
         :class:`cellsim.Model` alone too.
     schedules : Schedule, mapping of str to Schedule, iterable of Schedule, DataFrame, or path
-        Plans from day 0 on; doses before day 0 belong into `history`. A family of ``cs.Schedule.grid`` is a mapping; schedules
+        Plans from day 0 on, or :class:`cellsim.Reaction`, which a visit decides; doses before day 0 belong into `history`. A family of ``cs.Schedule.grid`` is a mapping; schedules
         without names are called after what they give; a table has a column ``plan`` beside those of
         ``cs.Schedule.from_table``. Of more than 24 plans courses are recorded once a day.
     until : float
