@@ -13,6 +13,8 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from cellsim.case.case import Case, load_case
 from cellsim.case.new_tables import NewTables, identifiers
 from cellsim.dates import as_date
@@ -30,6 +32,9 @@ if TYPE_CHECKING:
 
 __all__ = ["new_case"]
 
+_SETTLED = 0.02  # of what the doses bring: how far from the steady state they may have stopped
+_NOISE = 1e-6  # of the same: what is no change from one cycle to the next
+
 
 def new_case(
     values: str | PathLike[str] | pd.DataFrame | None = None,
@@ -43,6 +48,7 @@ def new_case(
     product: str | None = None,
     ignore: Sequence[str] = (),
     absorption: Mapping[str, Mapping[str, float]] | None = None,
+    run_in: int = 0,
     weight: float | None = None,
     height: float | None = None,
     model: Model | str | Path | None = None,
@@ -64,8 +70,9 @@ def new_case(
         Values and doses of one patient as NONMEM and Monolix keep them, in place of the two sheets: ``TIME`` (or day, date),
         ``AMT``, ``RATE``, ``II``, ``ADDL``, ``CMT``, ``EVID`` and what else :meth:`cellsim.Schedule.from_table` reads for doses;
         ``DV``, ``DVID`` (``CMT`` where there is none), ``MDV``, ``CENS`` (1: below DV, -1: above DV) and ``LIMIT`` for
-        observations. Late doses (``ALAG``) and shares of them (``F``) are written down as they arrive; a steady state (``SS``) and
-        a reset (``EVID`` 3, 4) are refused: a case is one patient from the first day on.
+        observations. Late doses (``ALAG``) and shares of them (``F``) are written down as they arrive. A steady state (``SS``) is
+        written out as the `run_in` doses that led there; a reset (``EVID`` 3, 4) is refused: a case is one patient from
+        the first day on.
     amount_unit : str or mapping of str to str, optional
         Of AMT, for all products or by product: ``"mg"``, ``{"graft": "1e6 cells", "drug": "mg"}``. Never guessed.
     time_unit : {"day", "hour"}
@@ -78,6 +85,9 @@ def new_case(
         Columns of `table` to leave aside, such as covariates.
     absorption : mapping of str to mapping, optional
         Lag, bioavailability, rate and duration that a model says of a product, as for :meth:`cellsim.Schedule.from_table`.
+    run_in : int
+        How many doses before it stand for a steady state; 0 refuses one. Enough are several half-lives of what is slowest: where
+        the model's own values have not settled by then, ``check()`` says so.
     weight, height : float, optional
         Of the patient, in kg and cm: for doses per kg and per m^2 (surface by Mosteller), and kept in ``problem.yaml``.
     model : Model, name or path, optional
@@ -124,7 +134,7 @@ def new_case(
         zero = None if day_zero is None else _as_date(day_zero)
         read, given = read_event_table(
             table, amount_unit=amount_unit, time_unit=time_unit, compartments=compartments, analytes=analytes,
-            product=product, day_zero=zero, ignore=ignore, absorption=absorption,
+            product=product, day_zero=zero, ignore=ignore, absorption=absorption, run_in=run_in,
         )  # fmt: skip
     else:
         zero = None
@@ -147,6 +157,8 @@ def new_case(
         case = load_case(target)
     # no table of the case holds what was guessed about the sheets themselves
     told = (*read.doubts, *(given.doubts if given is not None else ()), *_other_zero(read, zero))
+    if given is not None:
+        told += (*_not_settled(case, given),)
     return replace(case, _noted=(*case._noted, *told))
 
 
@@ -174,6 +186,41 @@ def _as_date(said: date | str) -> date:
         return as_date(said)
     except ValueError as error:
         raise CaseError(f"day_zero: {error}.") from None
+
+
+def _not_settled(case: Case, doses: DoseSheet) -> Iterator[Problem]:
+    """A doubt of each steady state that its doses have not led to, with the values that the model has."""
+    if not doses.steady:
+        return
+    from cellsim.dosing.schedule import Schedule
+    from cellsim.model.model import load_model
+    from cellsim.solver.simulation import simulate
+
+    model = load_model(case.model)
+    states = [each.name for each in model.states]
+    for day, interval, row in doses.steady:
+        before = [float(np.nextafter(day - k * interval, -np.inf)) for k in (2, 1, 0)]
+        # what moves without doses too is no matter of theirs
+        given, none = (
+            simulate(model, plan, before, start=case.start, outputs=states, rtol=0.1 * _NOISE)
+            for plan in (case.timeline, Schedule())
+        )
+        for name in states:
+            first, last = np.abs(np.diff(given[name] - none[name]))
+            size = abs(given[name][-1] - none[name][-1])
+            if last <= _NOISE * size:
+                continue
+            # each cycle brings the same share of what the one before it brought
+            if first <= last or last * last > _SETTLED * size * (first - last):
+                yield Problem(
+                    what=f"the doses before day {day:g} have not led to a steady state: {name} still moves from one dose to the "
+                    "next, with the values of the model.",
+                    remedy="Write more of them: run_in (--run-in).",
+                    file=doses.file,
+                    row=row,
+                    severity="doubt",
+                )
+                break
 
 
 def _other_zero(table: LabTable, zero: date | None) -> Iterator[Problem]:

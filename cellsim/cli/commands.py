@@ -180,6 +180,7 @@ def _new(options: argparse.Namespace) -> None:
         compartments=_named(options.compartment, "--compartment", every=True),
         analytes=_named(options.analyte, "--analyte", every=True),
         product=options.product,
+        run_in=options.run_in,
         ignore=tuple((options.ignore or "").split(",")) if options.ignore else (),
         model=options.model,
         folder=options.folder,

@@ -61,6 +61,13 @@ def parser_of(doing: Mapping[str, Doing]) -> argparse.ArgumentParser:
     )
     new.add_argument("--height", type=float, metavar="CM", help="of the patient, for doses per m^2")
     new.add_argument("--product", metavar="NAME", help="of doses in the table that name none")
+    new.add_argument(
+        "--run-in",
+        type=int,
+        default=0,
+        metavar="N",
+        help="doses of the table that stand for a steady state (SS)",
+    )
     new.add_argument("--ignore", metavar="A,B,...", help="columns of the table to leave aside")
     new.add_argument("--model", metavar="FILE", help="an .ant or .xml file (default: a small one is written)")
     new.add_argument("--name", default="", help="of the case (default: the folder's)")

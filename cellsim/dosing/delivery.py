@@ -115,7 +115,7 @@ def _tails(schedule: Schedule) -> Iterator[Infusion]:
 
 def _cycle(each: SteadyState, state: str, scale: float) -> Anew:
     """One cycle of a course, which ends at the instant of the steady state."""
-    said = f"{each}{f' ({each.place})' if each.place else ''}"
+    said = f"{each} ({each.file}, row {each.row})" if each.row else str(each)
     amount = each.cells * each.bioavailability / scale
     if not each.interval:
         inflow = ((0.0, math.inf, state, amount),)

@@ -18,6 +18,8 @@ class Reset:
     ----------
     day : float
         In days from day 0. Doses of that day come after it.
+    row : int
+        Of the table it was read from, for messages; 0 for none.
 
     Raises
     ------
@@ -31,6 +33,7 @@ class Reset:
     """
 
     day: float
+    row: int = field(default=0, kw_only=True, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         if complaints := [*number_complaints("day", self.day)]:
@@ -64,7 +67,7 @@ class SteadyState:
         (SS 1), in which case what runs is stopped and what is late never comes.
     lag, bioavailability : float
         Of each dose, as for an infusion; the lag is shorter than the interval.
-    place : str
+    file, row : str, int
         Where it is written, for messages.
 
     Raises
@@ -86,7 +89,8 @@ class SteadyState:
     added: bool = field(default=False, kw_only=True)
     lag: float = field(default=0.0, kw_only=True)
     bioavailability: float = field(default=1.0, kw_only=True)
-    place: str = field(default="", kw_only=True, compare=False, repr=False)
+    file: str = field(default="", kw_only=True, compare=False, repr=False)
+    row: int = field(default=0, kw_only=True, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         complaints = dose_complaints(

@@ -253,7 +253,7 @@ class RowReader:
         resets, dose, _ = self.kind(row)
         try:
             if resets:
-                yield Reset(self.day(row))
+                yield Reset(self.day(row), row=number)
             if dose:
                 yield from self._doses(number, row, file)
         except ScheduleError as error:
@@ -272,10 +272,9 @@ class RowReader:
             raise UnreadableError(f"ADDL {more:g} is not a count of further doses (0 to {_MOST}).")
         if interval < 0 or (more and not interval > 0):
             raise UnreadableError(f"ADDL {more:g} needs a positive interval II, not {interval:g}.")
-        place = f"{file}, row {number}" if file else f"row {number}"
         day, product = self.day(row), self.named(row)
         if steady and not amount:
-            yield self._constant(row, day, product, interval, place)
+            yield self._constant(row, day, product, interval, (file, number))
             return
         if is_blank(row.get(column)):
             raise UnreadableError(f"{column} is empty.")
@@ -296,13 +295,13 @@ class RowReader:
         if steady:
             yield SteadyState(
                 day, product, cells, interval=interval, duration=duration, added=steady == 2.0, lag=lag,
-                bioavailability=share, place=place,
+                bioavailability=share, file=file, row=number,
             )  # fmt: skip
         for step in range(int(more) + 1):
             yield DoseRow(day + step * interval, product, cells, duration, label, number, lag, share)
 
     def _constant(
-        self, row: Mapping[str, Any], day: float, product: Any, interval: float, place: str
+        self, row: Mapping[str, Any], day: float, product: Any, interval: float, place: tuple[str, int]
     ) -> SteadyState:
         """The steady state of a constant inflow, which ends with it: SS without an amount, with a RATE."""
         rate = self.number(row, "rate")
@@ -321,5 +320,11 @@ class RowReader:
             )
         cells = rate * self.hours * (self.amount if "amt" in row else 1.0)
         return SteadyState(
-            day, product, cells, interval=0.0, added=self.number(row, "ss") == 2.0, place=place
+            day,
+            product,
+            cells,
+            interval=0.0,
+            added=self.number(row, "ss") == 2.0,
+            file=place[0],
+            row=place[1],
         )

@@ -11,7 +11,7 @@ import sympy as sp
 
 from cellsim.dosing.delivery import cells_per_unit, deliver
 from cellsim.dosing.schedule import Schedule
-from cellsim.errors import CellsimError
+from cellsim.errors import CellsimError, ScheduleError
 from cellsim.explorer.questions import Questions, questions_of
 from cellsim.explorer.webassembly import BrowserKernels, browser_kernels
 from cellsim.predictions.measures import Measure
@@ -203,6 +203,8 @@ def _dose(each: Infusion) -> Content:
 def _resolved(schedule: Schedule, kernels: Kernels, model: Model) -> list[Content]:
     """Doses in the unit of the state that they enter."""
     found, place = deliver(schedule, model), kernels.equations.states.index
+    if schedule.restarts:
+        raise ScheduleError(f"{schedule.restarts[0]}: a page that computes for itself knows no such event.")
     jumps = [
         {"day": day, "state": place(state), "amount": amount, "duration": 0.0}
         for day, state, amount in found.boluses

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from cellsim.dosing.infusions import Product, amount_text, amounts, dose_noun
+from cellsim.dosing.restarts import SteadyState
 from cellsim.dosing.schedule import Schedule
 from cellsim.errors import Problem, ScheduleError, did_you_mean, unusable
 from cellsim.predictions.measures import refuse_days
@@ -305,8 +306,13 @@ def plan_problems(
                     remedy="Give earlier doses as history=.",
                 )
             )
+        problems += [
+            Problem(what=f"{name!r}: {each}; plans begin on day 0.") for each in plan.restarts if each.day < 0
+        ]
         known = {product.name for product in (*case.products, *plan.products)}
-        unknown = {each.product for each in plan.infusions} - known if known else set()
+        named = {each.product for each in plan.infusions}
+        named |= {each.product for each in plan.restarts if isinstance(each, SteadyState)}
+        unknown = named - known if known else set()
         for product in sorted(unknown):
             problems.append(
                 Problem(what=f"{name!r} uses product {product!r}.", remedy=did_you_mean(product, known))
@@ -327,7 +333,8 @@ def delivered(plan: Schedule, until: float) -> Schedule:
     for each in plan.infusions:
         if each.end <= until:
             given.append(each)
-        elif each.day < until:
-            share = (until - each.day) / each.duration
-            given.append(replace(each, cells=each.cells * share, duration=until - each.day))
-    return replace(plan, infusions=tuple(given))
+        elif each.arrival < until:
+            share = (until - each.arrival) / each.duration
+            given.append(replace(each, cells=each.cells * share, duration=until - each.arrival))
+    restarts = tuple(each for each in plan.restarts if each.day <= until)
+    return replace(plan, infusions=tuple(given), restarts=restarts)

@@ -27,7 +27,16 @@ if TYPE_CHECKING:
     from cellsim.dosing.delivery import Anew
     from cellsim.solver.integration import Solution
 
-__all__ = ["NO_STEADY_STATE", "Cycle", "Settled", "cycles_of", "in_stretches", "settle", "unsuited"]
+__all__ = [
+    "NO_STEADY_STATE",
+    "Cycle",
+    "Settled",
+    "apart_of",
+    "cycles_of",
+    "in_stretches",
+    "settle",
+    "unsuited",
+]
 
 Array = NDArray[np.float64]
 NO_STEADY_STATE = 7
@@ -155,39 +164,64 @@ def cycles_of(anew: Anew) -> list[tuple[float, Doses]]:
     ]
 
 
-def unsuited(equations: Equations, anew: Anew) -> str:
-    """Why these equations have no such steady state; empty where they may."""
+@lru_cache(maxsize=64)
+def _names_of(equations: Equations) -> tuple[dict[str, frozenset[str]], frozenset[str]]:
+    """What each rate depends on, through definitions too, and what events look at or set."""
     known = dict(equations.definitions)
 
-    def names(formula: sp.Basic) -> set[str]:
-        found, rest = set(), {each.name for each in formula.free_symbols}
+    def names(formulas: Sequence[sp.Basic]) -> frozenset[str]:
+        found: set[str] = set()
+        rest = {each.name for formula in formulas for each in formula.free_symbols}
         while rest:
             name = rest.pop()
             if name not in found:
                 found.add(name)
                 if name in known:
                     rest |= {each.name for each in known[name].free_symbols}
-        return found
+        return frozenset(found)
 
-    formulas = [
-        *zip(equations.states, equations.rates, strict=True),
-        *((each.name, each.condition) for each in equations.events),
-    ]
-    if timed := next((name for name, formula in formulas if TIME.name in names(formula)), ""):
-        return f"{timed} depends on the time itself, so no course of doses leads to a steady state."
+    of_events = {target for event in equations.events for target, _ in event.assignments}
+    asked = [event.condition for event in equations.events]
+    asked += [value for event in equations.events for _, value in event.assignments]
+    rates = {name: names([rate]) for name, rate in zip(equations.states, equations.rates, strict=True)}
+    return rates, names(asked) | of_events
+
+
+def apart_of(equations: Equations, courses: Sequence[Anew]) -> NDArray[np.bool_]:
+    """States that only add up what others do, such as areas: nothing looks at them, so they have no steady state and need none.
+
+    Those that a course itself puts something into are none of them.
+    """
+    rates, events = _names_of(equations)
+    seen = set(events.union(*rates.values())) if rates else set(events)
+    seen |= {str(state) for each in courses for _, state, _ in each.boluses}
+    seen |= {str(state) for each in courses for _, _, state, _ in each.inflows}
+    return np.array([name not in seen for name in equations.states], bool)
+
+
+def unsuited(equations: Equations, anew: Anew) -> str:
+    """Why these equations have no such steady state; empty where they may."""
+    rates, events = _names_of(equations)
+    for name, apart in zip(equations.states, apart_of(equations, [anew]), strict=True):
+        if not apart and TIME.name in rates[name]:
+            return f"{name} depends on the time itself, so no course of doses leads to a steady state."
+    if TIME.name in events:
+        return "an event depends on the time itself, so no course of doses leads to a steady state."
     if anew.added and equations.events:
         return "steady states are added in linear models only, and this one has events."
-    if anew.added and (bent := _bent(equations)):
+    if anew.added and (bent := _bent(equations, tuple(apart_of(equations, [anew])))):
         return f"steady states are added in linear models only, and the rate of {bent} is not linear."
     return ""
 
 
 @lru_cache(maxsize=64)
-def _bent(equations: Equations) -> str:
+def _bent(equations: Equations, left_out: tuple[bool, ...]) -> str:
     """The first state whose rate is not linear in the states; empty when there is none."""
     states = {sp.Symbol(name) for name in equations.states}
     inner = dict(equations.definitions)
-    for name, rate in zip(equations.states, equations.rates, strict=True):
+    for name, rate, apart in zip(equations.states, equations.rates, left_out, strict=True):
+        if apart:
+            continue
         plain = rate
         for _ in inner:
             plain = plain.subs({sp.Symbol(each): formula for each, formula in inner.items()})
@@ -286,6 +320,9 @@ class _Stretches:
         self.start, self.rtol, self.end = options["start"], options["rtol"], options["end"]
         self.names = None if options["directions"] is None else list(options["directions"])
         self.options = options
+        self.apart = apart_of(kernels.equations, doses.anew)
+        # areas that a question asks for go on through restarts: no name of a model has a space
+        self.lasting = np.array([" " in name for name in kernels.equations.states], bool)
         for each in self.names or ():
             if not isinstance(each, str) and not (isinstance(each, Direction) and each.kind == "parameter"):
                 raise SimulationError(
@@ -391,25 +428,41 @@ class _Stretches:
         self, each: Anew, y: Array | None, dy: Array | None, given: Array | None
     ) -> tuple[Array | None, Array | None, str]:
         """States behind a restart, their derivatives, and why there are none."""
-        if not each.length:
+        if not each.length and (y is None or not self.lasting.any()):
             return given, None, ""
         first = self.kernels.initial(self.p, each.day) if given is None else given
-        if not each.added:
-            states, slopes, lost = self._course(each, first)
-            return (first if lost else states), slopes, lost
-        slopes_there = dy
-        if self.names and dy is None and given is None and y is None:
-            slopes_there = self._along(Doses(), each.day, each.day, None, initial=False)[1]
-        states, slopes, lost = self._course(each, np.zeros(len(first)))
-        if lost:
-            return first, None, lost
-        if slopes is not None and slopes_there is not None:
-            slopes = slopes + slopes_there
-        return (first if y is None else y) + states, slopes, ""
+        first_slopes = None
+        if self.names:
+            first_slopes = np.zeros((len(first), len(self.names)))
+            if given is None:
+                first_slopes = self._along(Doses(), each.day, each.day, None, initial=False)[1]
+        if each.added:
+            states, slopes, lost = self._course(each, np.zeros(len(first)))
+            if lost:
+                return first, None, lost
+            there = first_slopes if dy is None else dy
+            return (
+                (first if y is None else y) + states,
+                None if slopes is None or there is None else slopes + there,
+                "",
+            )
+        states, slopes = first.copy(), first_slopes
+        if each.length:
+            found, found_slopes, lost = self._course(each, first)
+            if lost:
+                return first, None, lost
+            states[~self.apart] = found[~self.apart]
+            if slopes is not None and found_slopes is not None:
+                slopes = np.where(self.apart[:, None], slopes, found_slopes)
+        if y is not None:
+            states = np.where(self.lasting, y, states)
+            if slopes is not None and dy is not None:
+                slopes = np.where(self.lasting[:, None], dy, slopes)
+        return states, slopes, ""
 
     def _course(self, each: Anew, first: Array) -> tuple[Array, Array | None, str]:
         """The steady state of a course (of what it adds, where it is added), its derivatives, and why there is none."""
-        lost = ""
+        lost, rest = "", np.flatnonzero(~self.apart)
         for length, doses in cycles_of(each):
             without, without_slopes = np.zeros(len(first)), np.zeros((len(first), 0))
             if each.added:
@@ -420,24 +473,32 @@ class _Stretches:
             def cycle(
                 y: Array, doses: Doses = doses, length: float = length, less: Array = without
             ) -> tuple[Array, Array]:
-                reached, slopes = self._along(doses, 0.0, length, y, initial=True, own=False)
-                return reached - less, slopes
+                begun = first.copy()
+                begun[rest] = y
+                reached, slopes = self._along(doses, 0.0, length, begun, initial=True, own=False)
+                return (reached - less)[rest], slopes[np.ix_(rest, rest)]
 
-            found = settle(cycle, first, self.rtol)
+            found = settle(cycle, first[rest], self.rtol)
             if found.moving >= 0:
-                state = self.kernels.equations.states[found.moving]
+                state = self.kernels.equations.states[rest[found.moving]]
                 lost = (
                     lost or f"{each.said}: no steady state was found: {self.why or f'{state} still moves.'}"
                 )
                 continue
+            states = np.zeros(len(first))
+            states[rest] = found.states
             if not self.names:
-                return found.states, None, ""
-            _, slopes = self._along(doses, 0.0, length, found.states, initial=True)
+                return states, None, ""
+            begun = first.copy()
+            begun[rest] = found.states
+            _, slopes = self._along(doses, 0.0, length, begun, initial=True)
             own = len(self.names)
             moved = slopes[:, :own] - (without_slopes if each.added else 0.0)
-            turned = _newton(moved, slopes[:, own:])
+            turned = _newton(moved[rest], slopes[:, own:][np.ix_(rest, rest)])
             if turned is not None:
-                return found.states, turned, ""
+                whole = np.zeros((len(first), own))
+                whole[rest] = turned
+                return states, whole, ""
             lost = f"{each.said}: the steady state has no derivative, because it depends on where it began."
         return first, None, lost
 

@@ -23,7 +23,7 @@ from cellsim.solver.conditions import Conditions, turnings
 from cellsim.solver.integration import MEANING, Doses, Solution, observe
 from cellsim.solver.integration import integrate as integrate_rodas
 from cellsim.solver.loop_arrays import EVENTS_WITHOUT_END
-from cellsim.solver.restarts import NO_STEADY_STATE, cycles_of, settle, unsuited
+from cellsim.solver.restarts import NO_STEADY_STATE, apart_of, cycles_of, settle, unsuited
 from cellsim.solver.scipy_solver import breakdown
 from cellsim.solver.scipy_solver import integrate as integrate_scipy
 from cellsim.solver.trajectory import Path, Trajectory
@@ -391,7 +391,11 @@ class _Run:
             return self.y0
         if why := unsuited(self.equations, each):
             raise SimulationError(f"{each.said}: {why}")
-        rtol = min(self.rtol, _CYCLE_RTOL)
+        rtol, rest = (
+            min(self.rtol, _CYCLE_RTOL),
+            np.flatnonzero(~apart_of(self.equations, self.delivery.anew)),
+        )
+        first = np.zeros(len(y)) if each.added else self.y0
 
         def end(doses: Doses, length: float, begun: Array) -> Array:
             starts, _, states = self._by_scipy(begun, 0.0, length, doses, rtol)
@@ -402,19 +406,24 @@ class _Run:
             less = end(Doses(), length, np.zeros(len(y))) if each.added else np.zeros(len(y))
 
             def cycle(begun: Array, doses: Doses = doses, length: float = length, less: Array = less) -> Any:
-                reached = end(doses, length, begun)
+                whole = first.copy()
+                whole[rest] = begun
+                reached = end(doses, length, whole)
                 steps = _DIFFERENCE * np.maximum(np.abs(reached), np.abs(reached).max(initial=1e-300))
                 slopes = [
-                    (end(doses, length, begun + step) - reached) / step.sum() for step in np.diag(steps)
+                    (end(doses, length, whole + step) - reached)[rest] / step.sum()
+                    for step in np.diag(steps)[rest]
                 ]
-                return reached - less, np.array(slopes).T
+                return (reached - less)[rest], np.array(slopes).T
 
-            found = settle(cycle, np.zeros(len(y)) if each.added else self.y0, 10 * rtol)
+            found = settle(cycle, first[rest], 10 * rtol)
             if found.moving < 0:
-                return y + found.states if each.added else found.states
+                states = first.copy()
+                states[rest] = found.states
+                return y + states if each.added else states
             moving = found.moving
         raise SimulationError(
-            f"{each.said}: no steady state was found: {self.equations.states[moving]} still moves."
+            f"{each.said}: no steady state was found: {self.equations.states[rest[moving]]} still moves."
         )
 
     def by_rodas(self, days: Array) -> tuple[Array, Callable[[], Path]]:

@@ -96,6 +96,8 @@ class DoseSheet:
         What was guessed about a product.
     cells : dict of str to Cell
         Where each product is named first.
+    steady : tuple of (float, float, int)
+        Day, interval and row of each steady state that doses are written out for.
     """
 
     file: str
@@ -106,6 +108,7 @@ class DoseSheet:
     doubts: tuple[Problem, ...] = ()
     doubts_of: Mapping[str, str] = field(default_factory=dict)
     cells: Mapping[str, Cell] = field(default_factory=dict)
+    steady: tuple[tuple[float, float, int], ...] = ()
 
     @property
     def products(self) -> tuple[str, ...]:

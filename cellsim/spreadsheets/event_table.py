@@ -8,13 +8,14 @@ value censored from above on its other side: only one that no positive value pas
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from os import PathLike
 from typing import TYPE_CHECKING, Any
 
-from cellsim.dosing.row_reader import UnreadableError, is_blank
+from cellsim.dosing.restarts import Reset, SteadyState
+from cellsim.dosing.row_reader import DoseRow, UnreadableError, is_blank
 from cellsim.dosing.tables import AMOUNT_UNITS, TableReading, read_table
 from cellsim.errors import CaseError, Problem, UnitError, did_you_mean
 from cellsim.spreadsheets.doses import DoseSheet, SheetDose
@@ -44,6 +45,7 @@ def read_event_table(
     day_zero: date | None,
     ignore: Sequence[str],
     absorption: Mapping[str, Mapping[str, float]] | None = None,
+    run_in: int = 0,
 ) -> tuple[LabTable, DoseSheet | None]:
     """Read a table of events into values and doses; see :func:`cellsim.new_case` for its columns.
 
@@ -79,7 +81,7 @@ def read_event_table(
     )
     made = _Events(reading, analytes or {}, set(ignore))
     made.observe()
-    doses = made.doses(amount_unit, day_zero)
+    doses = made.doses(amount_unit, run_in)
     if not made.values:
         made.say("no row has a DV that was measured: EVID 0 or MDV 0, and a number.", None)
     if made.problems:
@@ -177,19 +179,41 @@ class _Events:
         values = [LabValue(f.analyte, place[f.visit], f.value, f.censoring, f.cell) for f in self.values]
         return LabTable(self.reading.file, tuple(self.analytes), visits, tuple(values), ())
 
-    def doses(self, amount_unit: str | Mapping[str, str] | None, zero: date | None) -> DoseSheet | None:
+    def _steady(self, run_in: int) -> Iterator[SteadyState]:
+        """Steady states that earlier doses can stand for; complaints about all others, and about resets."""
+        for each in self.reading.restarts:
+            if isinstance(each, Reset):
+                what = (
+                    f"{each}: a case is one patient from the first day on, whose states are never set anew."
+                )
+                self.say(what, each.row, "cs.simulate runs a schedule of the table as it is.")
+                continue
+            earlier = [day for day in self.days if day < each.day]
+            if not each.added:
+                earlier += [row.day for row in self.reading.rows if row.day < each.day]
+            if earlier:
+                what = f"{each}: the doses that led there would change what was given or measured on day {earlier[0]:g}."
+                self.say(what, each.row, "A case holds steady states before everything else only.")
+            elif not each.interval:
+                self.say(f"{each}: write the infusion that led there.", each.row)
+            elif run_in < 1:
+                remedy = "Say how many doses before it stand for it: run_in (--run-in)."
+                self.say(f"{each}: a case begins with what was given.", each.row, remedy)
+            else:
+                yield each
+
+    def doses(self, amount_unit: str | Mapping[str, str] | None, run_in: int) -> DoseSheet | None:
         """The doses, each in the unit that is said of its product."""
         ids: dict[str, str] = {}
         units: dict[str, str] = {}
         made = []
-        for each in self.reading.restarts:
-            what = f"{each}: a case is one patient from the first day on, whose states are never set anew."
-            self.say(
-                what,
-                None,
-                "Write the doses that led there; cs.simulate runs a schedule of the table as it is.",
-            )
-        for row in self.reading.rows:
+        steady = [*self._steady(run_in)]
+        led = [
+            DoseRow(each.day - k * each.interval, each.product, each.cells, each.duration, "", each.row, each.lag,
+                    each.bioavailability)
+            for each in steady for k in range(run_in, 0, -1)
+        ]  # fmt: skip
+        for row in (*led, *self.reading.rows):
             name = str(row.product)
             if isinstance(amount_unit, Mapping):
                 unit = amount_unit.get(name, "")
@@ -217,7 +241,10 @@ class _Events:
         if not made:
             return None
         names = {identity: name for name, identity in ids.items()}
-        return DoseSheet(self.reading.file, tuple(made), units, names, dict.fromkeys(names, ""))
+        return DoseSheet(
+            self.reading.file, tuple(made), units, names, dict.fromkeys(names, ""),
+            steady=tuple((each.day, each.interval, each.row) for each in steady),
+        )  # fmt: skip
 
     def _judge_unit(self, name: str, unit: str, row: int, given: str | Mapping[str, str] | None) -> None:
         """Complain about a product without unit, and a unit that is none."""

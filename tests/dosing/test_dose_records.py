@@ -19,6 +19,7 @@ from cellsim.compiler.kernels import compile_equations
 from cellsim.dosing.delivery import deliver
 from cellsim.dosing.schedule import Infusion, Reset, Schedule, SteadyState
 from cellsim.errors import ScheduleError, SimulationError
+from cellsim.predictions.plans import delivered
 from cellsim.solver.integration import Doses, integrate
 
 KA, K10, K12, K21 = 1.3, 0.4, 0.7, 0.5
@@ -298,6 +299,35 @@ def test_sets_beside_one_another_are_those_alone() -> None:
     assert together.greatest[1, 0] == pytest.approx(8 / (1 - math.exp(-0.2)), rel=1e-6)
 
 
+@pytest.mark.parametrize("solver", ["rodas", "scipy"])
+def test_what_only_adds_up_needs_no_steady_state(solver: Any) -> None:
+    """An area of the model begins anew: D/(k) e^-kt' from the steady state on, and again from the reset on."""
+    model = cs.load_model("x = 0; x' = -0.4*x; load = 1; load' = x")
+    plan = Schedule(
+        (Infusion(0, "x", 8), Infusion(3, "x", 5)), restarts=(SteadyState(0, "x", 8, interval=0.5), Reset(2))
+    )
+    seen = cs.simulate(model, plan, [0.0, 1.0, 2.0, 4.0], solver=solver, rtol=1e-8)["load"]
+    course = 8 / (1 - math.exp(-0.2)) / 0.4
+    expected = [1, 1 + course * (1 - math.exp(-0.4)), 1, 1 + 5 / 0.4 * (1 - math.exp(-0.4))]
+    assert seen == pytest.approx(expected, rel=1e-5)
+
+
+def test_a_sweep_asks_for_areas_across_restarts() -> None:
+    """Areas from a steady state through a reset to a late, partial dose: the sum of their closed forms."""
+    model = cs.load_model("x = 0; x' = -k*x; k = 0.4")
+    plan = Schedule(
+        (Infusion(0, "x", 8), Infusion(3, "x", 5, lag=0.5, bioavailability=0.4)),
+        restarts=(SteadyState(0, "x", 8, interval=0.5), Reset(2)),
+    )
+    levels = [0.2, 0.4, 0.8]
+    found = cs.sweep(model, plan, until=5, parameters={"k": levels}, measures=["area(x)", "peak(x)"])
+    k = np.array(levels)
+    first = 8 / (1 - np.exp(-0.5 * k))
+    areas = first * (1 - np.exp(-2 * k)) / k + 2 * (1 - np.exp(-1.5 * k)) / k
+    assert found.estimates("formula", "area(x)") == pytest.approx(areas, rel=1e-4)
+    assert found.estimates("formula", "peak(x)") == pytest.approx(first, rel=1e-4)
+
+
 # ---- schedules as data --------------------------------------------------------------------------------------
 
 
@@ -353,3 +383,12 @@ def test_what_is_said_of_absorption_is_judged() -> None:
     ):  # fmt: skip
         with pytest.raises(ScheduleError, match=words):
             Schedule.from_table(rows, product="x", amount_unit="cells", absorption=said)
+
+
+def test_what_a_day_cuts_off_counts_from_when_it_arrives() -> None:
+    """Late by 2 days over 4: a quarter has flown by day 3, and nothing of a late bolus by then."""
+    plan = Schedule(
+        (Infusion(0, "x", 8, 4, lag=2), Infusion(2, "x", 5, lag=2)), restarts=(Reset(1), Reset(4))
+    )
+    cut = delivered(plan, 3)
+    assert cut.infusions == (Infusion(0, "x", 2, 1, lag=2),) and cut.restarts == (Reset(1),)

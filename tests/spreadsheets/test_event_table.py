@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 import cellsim as cs
 from cellsim.case.case import Case
 from cellsim.cli.commands import main
+from cellsim.dosing.schedule import _place
 from cellsim.errors import CaseError
 
 NONMEM = """\
@@ -195,12 +196,46 @@ def test_late_and_partial_doses_are_written_as_they_arrive(tmp_path: Path) -> No
     assert other.timeline == case.timeline
 
 
-@pytest.mark.parametrize("row", [{"EVID": 4, "AMT": 5}, {"AMT": 5, "SS": 1, "II": 1}, {"EVID": 3, "AMT": 0}])
-def test_a_case_is_never_set_anew(row: dict[str, float]) -> None:
-    rows = [
-        {"TIME": 0, "AMT": 100, "CMT": "drug"},
-        {"TIME": 1, "CMT": "drug", **row},
-        {"TIME": 3, "DV": 4.0, "DVID": "CRP"},
+COURSE = [
+    {"TIME": 0, "AMT": 8, "CMT": "drug", "SS": 1, "II": 0.5, "ADDL": 2},
+    {"TIME": 0.25, "AMT": 3, "CMT": "drug", "SS": 2, "II": 0.5, "ALAG": 0.1},
+    {"TIME": 3, "DV": 4.0, "DVID": "CRP"},
+]
+DECAY = "drug = 0; crp = 5; drug' = -k*drug; crp' = 2 - 0.4*crp*(1 + drug); k = 1.5"
+
+
+def test_a_steady_state_of_a_case_is_the_doses_that_led_there() -> None:
+    """Forty doses before it leave what 1 / (1 - exp(-k tau)) says; the case goes out as an event table and comes back."""
+    said = {"amount_unit": "mg", "analytes": {"CRP": "crp (mg/L)"}}
+    case = cs.new_case(table=COURSE, model=DECAY, run_in=40, **said)
+    assert case.timeline.count == 40 + 3 + 40 + 1
+    seen = cs.simulate(cs.load_model(DECAY), case.timeline, [0.2], start=case.start, rtol=1e-9)["drug"][0]
+    left = np.exp(-1.5 * 0.5)
+    expected = 8 / (1 - left) * np.exp(-1.5 * 0.2) + 3 / (1 - left) * np.exp(-1.5 * 0.35)
+    assert seen == pytest.approx(expected, rel=1e-7)
+    again = cs.new_case(table=(table := case.event_table()), model=DECAY, **table.attrs)
+    assert [each[:4] for each in map(_place, again.timeline)] == [
+        each[:4] for each in map(_place, case.timeline)
     ]
-    with pytest.raises(CaseError, match=r"on day 1.*whose states are never set anew"):
-        cs.new_case(table=rows, amount_unit="mg", analytes={"CRP": "CRP (mg/L)"})
+    assert not [each for each in case.check() if "steady state" in each.what]
+    slow = cs.new_case(table=COURSE, model=DECAY.replace("k = 1.5", "k = 0.02"), run_in=10, **said)
+    assert [each.row for each in slow.check() if "have not led to a steady state: drug" in each.what] == [
+        1,
+        2,
+    ]
+
+
+@pytest.mark.parametrize(
+    ("rows", "said"),
+    [
+        ([{"TIME": 1, "AMT": 5, "EVID": 4}], "row 2: reset on day 1: a case is one patient from the first day on"),
+        ([{"TIME": 1, "AMT": 5, "SS": 1, "II": 1}], "row 2: steady state on day 1 .* would change what was given or measured on day 0"),
+        ([{"TIME": 4, "AMT": 5, "SS": 2, "II": 1}], "would change what was given or measured on day 3"),
+        ([{"TIME": -1, "AMT": 5, "SS": 1, "II": 1}], "a case begins with what was given.*run_in"),
+        ([{"TIME": -1, "AMT": 0, "RATE": 5, "SS": 1}], "write the infusion that led there"),
+    ],
+)  # fmt: skip
+def test_a_case_is_never_set_anew(rows: list[dict[str, float]], said: str) -> None:
+    told = [{"TIME": 0, "AMT": 100}, *rows, {"TIME": 3, "DV": 4.0, "DVID": "CRP"}]
+    with pytest.raises(CaseError, match=said):
+        cs.new_case(table=told, product="drug", amount_unit="mg", analytes={"CRP": "CRP (mg/L)"})
