@@ -17,20 +17,17 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from cellsim.dates import as_date, date_of, day_of
 from cellsim.dosing.families import Family, grid
-from cellsim.dosing.infusions import Infusion, Product, amounts_text, describe, dose_noun, number_complaints
+from cellsim.dosing.infusions import Infusion, Product, describe, number_complaints
 from cellsim.dosing.restarts import Reset, Restart, SteadyState
-from cellsim.dosing.table_out import frame_of
+from cellsim.dosing.table_out import frame_of, html_of, line_of
 from cellsim.dosing.table_rows import infusions_of, spread
 from cellsim.dosing.tables import TextTable, read_table
 from cellsim.errors import Problem, ScheduleError, did_you_mean
-from cellsim.results import html_fragment
 
 if TYPE_CHECKING:
     import pandas as pd
 
 __all__ = ["Infusion", "Product", "Reset", "Schedule", "SteadyState"]
-
-_SHOWN = 4  # products named in one line
 
 
 def _place(infusion: Infusion) -> tuple[float, str, float, float, str, float, float]:
@@ -582,23 +579,10 @@ class Schedule:
         return describe(self)
 
     def _repr_html_(self) -> str:
-        units = {each.name: each.unit for each in self.products}
-        table = self.to_frame()
-        names = {"cells": "amount"} if set(units.values()) - {"cells"} else {}
-        if names:
-            table.insert(3, "unit", [units.get(each.product, "cells") for each in self])
-        return html_fragment(str(self).splitlines(), table.rename(columns=names))
+        return html_of(self)
 
     def __repr__(self) -> str:
-        if not self.span:
-            return f"<Schedule: no infusions{f', {len(self.restarts)} restarts' if self.restarts else ''}>"
-        products = list(dict.fromkeys(each.product for each in self))
-        more = f" and {len(products) - _SHOWN} more" if len(products) > _SHOWN else ""
-        named = ", ".join(products[:_SHOWN]) + more
-        return (
-            f"<Schedule: {self.count} {dose_noun(self, self.products)}{'s' * (self.count > 1)} of {named}, "
-            f"{amounts_text(self, self.products)}, days {self.span[0]:g} to {self.span[1]:g}>"
-        )
+        return line_of(self)
 
 
 def _refuse(complaints: Iterable[str]) -> None:

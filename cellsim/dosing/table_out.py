@@ -1,20 +1,24 @@
-"""Schedules as tables that are read back without loss."""
+"""Schedules as tables that are read back without loss, and as they show themselves."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from cellsim.dates import date_of
-from cellsim.dosing.infusions import Infusion
+from cellsim.dosing.infusions import Infusion, amounts_text, dose_noun
 from cellsim.dosing.restarts import Reset, SteadyState
 from cellsim.errors import Problem, ScheduleError
+from cellsim.results import html_fragment
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from cellsim.dosing.schedule import Schedule
 
-__all__ = ["frame_of", "records_of"]
+__all__ = ["frame_of", "html_of", "line_of", "records_of"]
+
+_SHOWN = 4  # products named in one line
 
 
 def _alike(state: SteadyState, dose: Infusion) -> bool:
@@ -87,3 +91,28 @@ def frame_of(schedule: Schedule) -> pd.DataFrame:
         columns["rate"] = pd.Series(rates, dtype=float)
         columns["cells"] = columns["cells"].mask(constant, 0.0)
     return pd.DataFrame(columns)
+
+
+def html_of(schedule: Schedule) -> str:
+    """A schedule in words and as a table, for a notebook."""
+    units = {each.name: each.unit for each in schedule.products}
+    table = frame_of(replace(schedule, restarts=()))  # the words tell of those
+    names = {"cells": "amount"} if set(units.values()) - {"cells"} else {}
+    if names:
+        table.insert(3, "unit", [units.get(each, "cells") for each in table["product"]])
+    return html_fragment(str(schedule).splitlines(), table.rename(columns=names))
+
+
+def line_of(schedule: Schedule) -> str:
+    """A schedule in one line."""
+    more = f", {len(schedule.restarts)} restarts" if schedule.restarts else ""
+    if not schedule.span:
+        return f"<Schedule: no infusions{more}>"
+    products = list(dict.fromkeys(each.product for each in schedule))
+    others = f" and {len(products) - _SHOWN} more" if len(products) > _SHOWN else ""
+    named = ", ".join(products[:_SHOWN]) + others
+    first, last = schedule.span
+    return (
+        f"<Schedule: {schedule.count} {dose_noun(schedule, schedule.products)}{'s' * (schedule.count > 1)} of {named}, "
+        f"{amounts_text(schedule, schedule.products)}, days {first:g} to {last:g}{more}>"
+    )

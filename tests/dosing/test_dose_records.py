@@ -344,8 +344,11 @@ def test_what_a_schedule_does_it_does_to_restarts_too() -> None:
     assert hash(plan) != hash(replace(plan, restarts=()))
     late = Schedule((Infusion(0, "a", 10, lag=0.5, bioavailability=0.8),))
     assert str(late).startswith("a: 10 cells of which 0.8 arrives 12 h late on day 0")
+    assert "2 restarts" in repr(plan)
+    alone = replace(plan, infusions=())
     with pytest.raises(ScheduleError, match="its next dose is not given"):
-        replace(plan, infusions=()).to_frame()
+        alone.to_frame()
+    assert "steady state on day 4" in alone._repr_html_() and "2 restarts" in repr(alone)
 
 
 @pytest.mark.parametrize(
