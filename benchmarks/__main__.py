@@ -1,4 +1,4 @@
-"""``python -m benchmarks [start] [simulation] [gradient] [floor] [growth] [stiff] [inference] [--write]``; ``conformance``."""
+"""``python -m benchmarks [start] [simulation] [gradient] [floor] [growth] [stiff] [inference] [--write]``; ``conformance``; ``fuzz``."""
 
 from __future__ import annotations
 
@@ -36,6 +36,9 @@ test catches it, or that none does (all of them in about a quarter of an hour; w
 `python -m benchmarks conformance --suites FOLDER` runs checkouts of public test suites (PEtab 1 and 2, its benchmark problems), each
 case in a process of its own with ten seconds of processor time, and prints how many are right, refused and why, wrong, crashed or slow.
 
+`python -m benchmarks fuzz MINUTES` damages valid files of every kind at random and reads them, for so many minutes of processor time; it prints
+what ended in anything but a result or a letter. `--atheris antimony` chooses the bytes by coverage (pip install atheris).
+
 `python -m benchmarks.collapsed [variant] [seed ...]` draws from a variant of the shipped case by the collapsed sampler (two minutes of
 processor time a seed) and prints evidence, effective draws and cost; docs/answers.md has what it found.
 """
@@ -46,6 +49,10 @@ def main(arguments: list[str]) -> int:
         from benchmarks import conformance
 
         return conformance.main(arguments[1:])
+    if arguments[:1] == ["fuzz"]:
+        from benchmarks import fuzz
+
+        return fuzz.main(arguments[1:])
     wanted = [name for name in arguments if not name.startswith("-")] or list(PARTS)
     if unknown := [name for name in wanted if name not in PARTS]:
         print(f"No benchmark {', '.join(unknown)}. There are: {', '.join(PARTS)}.")

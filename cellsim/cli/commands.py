@@ -1,4 +1,4 @@
-"""The command line: ``cellsim list | new | convert | check | simulate | calibrate | identify | profile | sample | compare | robustness | sweep | optimise | plan | report``.
+"""The command line: ``cellsim list | new | convert | export | check | simulate | calibrate | identify | profile | sample | compare | robustness | sweep | optimise | plan | report``.
 
 Results go to standard output or to ``--out``; complaints and progress bars to standard error. Exit status: 0 when
 done, 1 when something is wrong with what was asked about, 2 when the command was written wrongly, 130 when it was
@@ -136,6 +136,7 @@ def _doing() -> dict[str, Doing]:
         "list": _list,
         "new": _new,
         "convert": _convert,
+        "export": _export,
         "check": _check,
         "simulate": _simulate,
         "calibrate": _calibrate,
@@ -216,6 +217,26 @@ def _convert(options: argparse.Namespace) -> None:
         target = Path(options.target) if options.target else None
         written = converted(source, target)
         print(f"wrote {written}" if written else f"what {source} says stands there already")
+
+
+def _export(options: argparse.Namespace) -> None:
+    from cellsim.case.case import Case
+    from cellsim.case.export import export_problem
+    from cellsim.case.export_v1 import export_v1
+    from cellsim.estimation.omex import export_archive
+    from cellsim.estimation.opening import load_case
+
+    case = load_case(options.case)
+    if not isinstance(case, Case):
+        raise CellsimError(
+            f"{options.case} is a problem of many conditions; what is written is one patient's case."
+        )
+    if options.to == "omex":
+        written = export_archive(case, options.out or f"{case.name}.omex")
+    else:
+        write = export_problem if options.to == "petab2" else export_v1
+        written = write(case, options.out or f"{case.name}-{options.to}")
+    print(f"wrote {written}")
 
 
 def _check(options: argparse.Namespace) -> int:

@@ -83,6 +83,16 @@ def parser_of(doing: Mapping[str, Doing]) -> argparse.ArgumentParser:
         "target", nargs="?", metavar="TARGET", help="what is written (default: beside it, .xml or .ant)"
     )
 
+    export = _add(commands, "export", doing, "write a case for other tools")
+    export.add_argument("case", help=_CASE)
+    export.add_argument(
+        "--to",
+        choices=("omex", "petab2", "petab1"),
+        default="omex",
+        help="a COMBINE archive with everything in it (the default), or a folder with the part that PEtab 2 or 1 can say",
+    )
+    _out(export, "PATH", "where it is written (default: CASE.omex, CASE-petab2 or CASE-petab1)")
+
     check = _add(commands, "check", doing, "read a case, say everything that is wrong or doubtful about it")
     check.add_argument("case", help=_CASE)
 

@@ -13,6 +13,7 @@ from cellsim.case.case import Case
 from cellsim.case.case import load_case as one_patient
 from cellsim.case.files import COMPANIONS
 from cellsim.errors import CellsimError
+from cellsim.estimation.omex import ARCHIVES, files_of_archive
 from cellsim.estimation.problem import EstimationProblem, load_problem
 from cellsim.likelihood.formulation import objective_of
 from cellsim.petab.folder import USUAL, ProblemFolder
@@ -34,8 +35,8 @@ def load_case(
     Parameters
     ----------
     source : str, path or mapping
-        Name of a shipped case, a folder, the path of its YAML (of whatever name), or the texts by file name as ``files`` of
-        either gives them. PEtab 1 and 2 are read, with models in SBML or Antimony. A problem that one experiment of one patient
+        Name of a shipped case, a folder, the path of its YAML (of whatever name) or of a COMBINE archive (``.omex``), or the
+        texts by file name as ``files`` of either gives them. PEtab 1 and 2 are read, with models in SBML or Antimony. A problem that one experiment of one patient
         is all of opens as a :class:`cellsim.Case`, and everything else as an
         :class:`cellsim.estimation.problem.EstimationProblem`; both answer ``log_likelihood()``, ``chi2()``, ``log_prior()``,
         ``log_posterior()`` and ``simulate()``.
@@ -58,6 +59,8 @@ def load_case(
     """
     if isinstance(source, (Case, EstimationProblem)):
         return source
+    if not isinstance(source, Mapping) and Path(source).suffix.lower() in ARCHIVES and Path(source).is_file():
+        source = files_of_archive(source)
     if model is not None or not _is_plain(source):
         return one_patient(source, model=model)
     version, file = _version(source)

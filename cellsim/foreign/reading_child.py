@@ -1,6 +1,6 @@
-"""``python -m cellsim.foreign.reading_child``: read models with the C libraries, one after the other, for `cellsim.foreign.trial`.
+"""``python -m cellsim.foreign.reading_child``: read files with the C libraries, one after the other, for `cellsim.foreign.trial`.
 
-What comes in: a letter for the language (``a``, ``s``), the number of bytes in eight, the text in UTF-8. What goes out: one letter
+What comes in: a letter for the language (``a``, ``s``; ``h`` for HDF5), the number of bytes in eight, the content. What goes out: one letter
 when the text was read to its end, whatever was said of it (``d``), or memory ran out (``m``). Everything else ends this process.
 """
 
@@ -39,11 +39,23 @@ def _limit(seconds: int, memory: int) -> None:
         lowered(resource.RLIMIT_NOFILE, 3)  # those that are open stay open
 
 
-def _read(language: bytes, text: str) -> bytes:
+def _may_open_files() -> None:
+    """For an import; only the soft limit was lowered."""
+    with suppress(ImportError, ValueError, OSError):
+        import resource
+
+        _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+def _read(language: bytes, content: bytes) -> bytes:
+    if language == b"h":
+        return _read_hdf5(content)
     from cellsim.errors import ModelError
     from cellsim.foreign.c_readers import antimony_document, sbml_document
     from cellsim.foreign.native import c_numbers
 
+    text = content.decode()
     try:
         with c_numbers():
             sbml_document(antimony_document(text)[0] if language == b"a" else text)
@@ -51,6 +63,27 @@ def _read(language: bytes, text: str) -> bytes:
         return b"d"  # which the asking process comes to as well, and says in its own words
     except MemoryError:
         return b"m"
+    return b"d"
+
+
+def _read_hdf5(content: bytes) -> bytes:
+    import io
+
+    import h5py
+
+    def read(_: str, each: object) -> None:
+        if isinstance(each, h5py.Dataset):
+            each[()]
+        for name in each.attrs:  # type: ignore[attr-defined]
+            each.attrs[name]  # type: ignore[attr-defined]
+
+    try:
+        with h5py.File(io.BytesIO(content), "r") as file:
+            file.visititems(read)
+    except MemoryError:
+        return b"m"
+    except Exception:  # whatever was raised underneath: it did not end the process
+        return b"d"
     return b"d"
 
 
@@ -62,12 +95,15 @@ def main() -> None:
     with suppress(ValueError):
         signal.signal(signal.SIGINT, signal.SIG_IGN)
     seconds, memory = int(sys.argv[1]), int(sys.argv[2])
-    _read(b"a", "x = 1; x' = -x")  # imports everything, which files must be opened for
+    _read(b"a", b"x = 1; x' = -x")  # imports everything, which files must be opened for
     questions = sys.stdin.buffer
     while len(head := questions.read(9)) == 9:
-        text = questions.read(int.from_bytes(head[1:], "little")).decode()
+        content = questions.read(int.from_bytes(head[1:], "little"))
+        if head[:1] == b"h" and "h5py" not in sys.modules:
+            _may_open_files()
+            import h5py  # noqa: F401
         _limit(seconds, memory)
-        answers.write(_read(head[:1], text))
+        answers.write(_read(head[:1], content))
 
 
 if __name__ == "__main__":

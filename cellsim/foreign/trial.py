@@ -22,10 +22,10 @@ import sys
 from contextlib import suppress
 from threading import Lock, Timer
 
-from cellsim.errors import ModelError
+from cellsim.errors import CellsimError, ModelError
 from cellsim.foreign.reading_child import MEMORY, SECONDS
 
-__all__ = ["from_file", "try_text"]
+__all__ = ["from_file", "try_hdf5", "try_text"]
 
 _PATIENCE = 6  # times the processor time a text may take, on a busy machine
 _LOCK = Lock()
@@ -81,6 +81,25 @@ def try_text(text: str, language: str, written: str = "") -> None:
         said = _WELL[key]
     if said:
         raise ModelError(said)
+
+
+def try_hdf5(content: bytes) -> None:
+    """Let a process of its own read a file of HDF5 first: damage may keep that library busy without end.
+
+    Raises
+    ------
+    CellsimError
+        Reading it ended that process, or took too much time or memory.
+    """
+    if not _can_start():
+        return
+    with _LOCK:
+        key = hashlib.sha256(content).digest()
+        if key not in _WELL:
+            _WELL[key] = _tried(content, b"h")
+        said = _WELL[key]
+    if said:
+        raise CellsimError(said)
 
 
 def _can_start() -> bool:
@@ -175,14 +194,14 @@ def _tried(content: bytes, language: bytes) -> str:
         # others may have left it little memory: once more in a new one
     if too_long:
         return (
-            f"This model takes the library that reads it more than {SECONDS} s of processor time. Is it damaged, or far larger "
-            "than a model of differential equations?"
+            f"This file takes the library that reads it more than {SECONDS} s of processor time. Is it damaged, or far larger "
+            "than a model of differential equations or a posterior?"
         )
     if answer == b"m":
-        return f"This model takes the library that reads it more than {MEMORY / 1e9:g} GB of memory. Is it damaged?"
+        return f"This file takes the library that reads it more than {MEMORY / 1e9:g} GB of memory. Is it damaged?"
     how = f"signal {-ended}" if ended < 0 else f"code {ended}"
     return (
-        f"The library that reads this model came to an end over it ({how}), in a process of its own: nothing else is lost. "
+        f"The library that reads this file came to an end over it ({how}), in a process of its own: nothing else is lost. "
         "Is the file damaged? A model written by another program may be read where this one is not."
     )
 

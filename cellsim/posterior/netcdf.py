@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cellsim.errors import CalibrationError
+from cellsim.errors import CalibrationError, CellsimError
 from cellsim.files import replaced
+from cellsim.foreign.trial import try_hdf5
 from cellsim.likelihood.compatibility import saved_case
 from cellsim.likelihood.formulation import objective_of
 from cellsim.likelihood.objective import Objective
@@ -30,6 +31,7 @@ __all__ = ["groups_of", "read_drawn", "read_groups", "write_drawn", "write_group
 FORMAT = "cellsim posterior 1"
 ABOUT = "cellsim"
 WEIGHTED = "weighted"
+_EXPANSION = 1000  # how much larger an array may be than the file that holds it; draws pack to a fifth
 _ROWS = ("log_likelihood", "predicted", "posterior_predictive")
 
 
@@ -140,14 +142,36 @@ def read_groups(path: str | Path, *names: str) -> tuple[dict[str, xr.Dataset], d
     if not Path(path).is_file():
         raise CalibrationError(f"no file {path}.")
     try:
+        _judge_sizes(Path(path))
+        try_hdf5(Path(path).read_bytes())
         found = {}
         for name in (ABOUT, *names):
             with xr.open_dataset(path, group=name, engine="h5netcdf") as group:
                 found[name] = group.load()
         about = json.loads(str(found.pop(ABOUT)["json"].item()))
-    except (OSError, KeyError, ValueError, RecursionError) as error:
+    except CellsimError as error:
+        raise CalibrationError(f"{path}: {error}") from None
+    except MemoryError:
+        raise CalibrationError(f"{path} asks for more memory than there is. Was it damaged?") from None
+    except Exception as error:  # its readers end with whatever was raised underneath where a file is damaged
         raise CalibrationError(f"{path} is no saved posterior of cellsim: {error}") from None
+    if not isinstance(about, dict):
+        raise CalibrationError(f"{path} is no saved posterior of cellsim: it tells nothing about itself.")
     return found, about
+
+
+def _judge_sizes(path: Path) -> None:
+    """Refuse arrays that say they are far larger than their file, which HDF5 would fill for hours."""
+    import h5py
+
+    most = _EXPANSION * path.stat().st_size
+
+    def judge(name: str, each: Any) -> None:
+        if isinstance(each, h5py.Dataset) and each.size * each.dtype.itemsize > most:
+            raise ValueError(f"{name} has {each.size} values in a file of {path.stat().st_size} bytes")
+
+    with h5py.File(path, "r") as file:
+        file.visititems(judge)
 
 
 PRIOR_DRAWS = 1000

@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cellsim.delimited import file_text, is_missing, misfit, separated_cells, separator_of
-from cellsim.errors import CaseError, Problem, did_you_mean
+from cellsim.errors import CaseError, CellsimError, Problem, did_you_mean
+from cellsim.foreign.archives import judge_workbook
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -227,14 +228,14 @@ def _sheet(
 
 
 def _workbook(path: Path, wanted: str) -> Sheet:
-    from zipfile import BadZipFile
-
     import openpyxl
-    from openpyxl.utils.exceptions import InvalidFileException
 
     try:
+        judge_workbook(path)
         book = openpyxl.load_workbook(path, data_only=True)
-    except (BadZipFile, InvalidFileException, KeyError, EOFError) as error:
+    except CellsimError as error:
+        raise CaseError(str(error)) from None
+    except Exception as error:  # openpyxl ends with whatever was raised underneath where a file is damaged
         raise CaseError(f"{path} is no workbook of Excel that can be read: {error}.") from None
     filled = {each.title: each for each in book.worksheets if _holds_something(each)}
     if wanted and wanted not in filled:
