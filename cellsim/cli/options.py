@@ -354,7 +354,7 @@ def parser_of(doing: Mapping[str, Doing]) -> argparse.ArgumentParser:
         "--effective",
         type=int,
         metavar="N",
-        help="effective draws of each posterior (default: 400, of a quick report 100)",
+        help="effective draws of each posterior (default: 400; of a quick report 100, and at most 40 of mechanisms that it does not show)",
     )
     report.add_argument(
         "--without",

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import ctypes
+import hashlib
 import re
 import struct
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
+from importlib.metadata import version
 from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from cellsim.compiler.kept_code import folders, kept
 
 __all__ = [
     "BLOCK",
@@ -380,6 +384,8 @@ def lane_width() -> int:
 LONGEST_OPTIMISED = 24_000
 """Lines of assembly beyond which what has no loop is translated without effort: six times as fast to compile, and a half
 slower to run. Loops, which hardly grow with a model, are optimised always."""
+_WORTH_KEEPING = 2_000
+"""Lines from which on it is kept in a file: fewer take less than a tenth of a second."""
 # without this LLVM may split 512-bit vectors in two on machines that have them
 _ATTRIBUTES = 'attributes #0 = { nounwind "prefer-vector-width"="512" "min-legal-vector-width"="512" }'
 _DEFINED = re.compile(r"^define (?:internal )?void @(\w+)\((.*)\) #0 \{$", re.MULTILINE)
@@ -445,13 +451,33 @@ def _assembled(text: Sequence[str], effort: int, known: Mapping[str, int] = Mapp
     """One module; `known` functions are elsewhere."""
     import llvmlite.binding as llvm
 
-    module = llvm.parse_assembly("\n".join([*text, _ATTRIBUTES]))
+    whole = "\n".join([*text, _ATTRIBUTES])
+    module = llvm.parse_assembly(whole)
     names = [f.name for f in module.functions if not f.is_declaration and f.linkage == llvm.Linkage.external]
     engine = llvm.create_mcjit_compiler(module, host_machine(effort))
     for name, address in known.items():
         engine.add_global_mapping(module.get_function(name), address)
+    if whole.count("\n") >= _WORTH_KEEPING:
+        code = kept(f"kernels-{_fingerprint(whole, effort)}", lambda: _translated(whole, effort), folders())
+        engine.set_object_cache(getbuffer_func=lambda _: code)
     engine.finalize_object()
     return Assembly({name: engine.get_function_address(name) for name in names}, (engine,))
+
+
+def _translated(text: str, effort: int) -> bytes:
+    """Object code of assembly."""
+    import llvmlite.binding as llvm
+
+    return bytes(host_machine(effort).emit_object(llvm.parse_assembly(text)))
+
+
+def _fingerprint(text: str, effort: int) -> str:
+    """Of everything that object code depends on: what is translated, by which compiler, for which processor."""
+    import llvmlite.binding as llvm
+
+    parts = [text, str(effort), version("llvmlite"), llvm.get_host_cpu_name()]
+    parts += [llvm.get_host_cpu_features().flatten(), llvm.get_process_triple()]
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:24]
 
 
 _KERNEL = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p)

@@ -67,6 +67,7 @@ def _audit(job: Job) -> str:
             f"{'sample effect and ' * bool(job.case.groups_of('sample effect'))}noise, beside reference range and printed values on their nominal days.",
             prior_figure,
             alt="Prior predictive bands of every analyte beside its printed values",
+            folded=True,
         )
     return details(
         "What is known: the audit of the case",

@@ -77,6 +77,7 @@ def learned(job: Job) -> tuple[str, str, str]:
                 f"{source.approximation.name}, in prior standard deviations. Grey means that the prior speaks.",
                 lambda: plots.parameters(source, mechanism),
                 alt="Prior and posterior intervals of the mechanism's parameters; the table of parameters has the numbers",
+                folded=True,
             ),
         )
         if mechanism
@@ -88,6 +89,7 @@ def learned(job: Job) -> tuple[str, str, str]:
                 "Those whose interval shrank or moved most.",
                 lambda: plots.parameters(source),
                 alt="Prior and posterior intervals of the best determined parameters; the table of parameters has the numbers",
+                folded=True,
             ),
         ),
         details(
@@ -211,6 +213,7 @@ def _draws(job: Job, fit: Calibration, post: Posterior) -> str:
                 "the contraction.",
                 lambda: plots.prior_posterior(post),
                 alt="Prior and posterior densities of the mechanism's parameters",
+                folded=True,
             ),
             details(
                 "The draws themselves",
@@ -220,6 +223,7 @@ def _draws(job: Job, fit: Calibration, post: Posterior) -> str:
                     "chain fill twenty classes, level when they agree.",
                     lambda: plots.trace(post),
                     alt="Traces and ranks of the chains",
+                    folded=True,
                 )
                 if post.method == "nuts"
                 else "",
@@ -228,6 +232,7 @@ def _draws(job: Job, fit: Calibration, post: Posterior) -> str:
                     "The five parameters of the mechanism about which most was learned, against each other.",
                     lambda: plots.pair(post),
                     alt="Pairs of parameters under the draws",
+                    folded=True,
                 ),
             ),
         ]

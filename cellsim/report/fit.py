@@ -77,6 +77,7 @@ def fitted(job: Job) -> tuple[str, str, str]:
                 "Residuals in sigmas (observed minus predicted) of every finding, at the optimum.",
                 lambda: plots.residuals(fit),
                 alt="Residuals by analyte and visit; the table above has the numbers",
+                folded=True,
             ),
         ),
         details(
@@ -87,6 +88,7 @@ def fitted(job: Job) -> tuple[str, str, str]:
                 f"draws, noise{' and sample effect' * _sample_effects(case)} included), beside what it printed.",
                 lambda: plots.posterior_predictive(post),
                 alt="Replicas of every analyte and visit beside the printed values",
+                folded=True,
             ),
         )
         if post is not None
@@ -233,6 +235,7 @@ def _unmeasured(job: Job, fit: Calibration) -> str:
                 f"Courses that no row measures over the whole timeline by {by}{beside}.",
                 lambda: plots.drives(fit, posterior=posterior, draws=job.draws, seed=job.seed),
                 alt=f"Latent courses over time{f', and {listed(graded)}' if graded else ''}",
+                folded=True,
             )
         )
     if amounts_shown(case, fit.model, case.products):
@@ -243,6 +246,7 @@ def _unmeasured(job: Job, fit: Calibration) -> str:
                 "the data leave them.",
                 lambda: plots.persistence(fit, posterior=posterior, draws=job.draws, seed=job.seed),
                 alt="Amount of each product over the whole timeline",
+                folded=True,
             ),
             job.output.draw(
                 "persistence_first",
@@ -255,6 +259,7 @@ def _unmeasured(job: Job, fit: Calibration) -> str:
                     seed=job.seed,
                 ),
                 alt="Amount of each product in the first weeks",
+                folded=True,
             ),
         ]
     return details("Courses that no finding measures", *figures) if figures else ""

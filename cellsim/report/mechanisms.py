@@ -101,6 +101,7 @@ def variants_compared(job: Job) -> tuple[str, str, str]:
         + ". Within the dark band odds are below 20 to 1.",
         lambda: plots.evidence(named),
         alt="Evidence of every mechanism; the table of mechanisms has the numbers",
+        folded=True,
         at=rows.file,
     )
     return section(
@@ -255,6 +256,7 @@ def _parts(job: Job) -> str:
             "Right: log likelihood of each part at the optimum, less the best's.",
             lambda: plots.variants(called),
             alt="Evidence and likelihood of every mechanism; the table above has the numbers",
+            folded=True,
         ),
     )
 
@@ -360,6 +362,7 @@ def changes(job: Job) -> tuple[str, str, str]:
                 "conclusion follows than from the case as it stands.",
                 lambda: plots.robustness(found),
                 alt="Table of conclusions under alterations; the linked rows have the numbers",
+                folded=True,
                 at=every.file,
             ),
         ),

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from cellsim.errors import CellsimError
 from cellsim.files import file_name, write_whole
-from cellsim.report.elements import failure, figure, link, table, typeset
+from cellsim.report.elements import failure, figure, link, paragraphs, table, typeset
 from cellsim.report.style import STYLE
 
 if TYPE_CHECKING:
@@ -86,10 +86,20 @@ class RowsPage:
 
 @dataclass
 class ReportFolder:
-    """Where results are put down as they come."""
+    """Where results are put down as they come.
+
+    Attributes
+    ----------
+    folder : Path
+    failures : dict of str to str
+        What could not be done, and why.
+    hurried : bool
+        Whether a reader waits for the page that is made: folded figures, most of the time that it takes, are left for the next one.
+    """
 
     folder: Path
     failures: dict[str, str] = field(default_factory=dict)
+    hurried: bool = False
 
     def attempt(self, what: str, work: Callable[[], T]) -> T | None:
         """Do it; when it fails, say so and go on."""
@@ -154,8 +164,22 @@ class ReportFolder:
         *,
         alt: str,
         at: str = "",
+        folded: bool = False,
     ) -> str:
-        """A figure beside the page and in it; the failure in its place when it cannot be drawn."""
+        """A figure beside the page and in it; the failure in its place when it cannot be drawn, or a word where it is left for later.
+
+        Parameters
+        ----------
+        name, caption : str
+        make : callable
+        alt : str
+        at : str
+            Where it leads.
+        folded : bool
+            Whether it is seen only by who unfolds it.
+        """
+        if folded and self.hurried:
+            return paragraphs([f"Not drawn yet: {caption}"])
         import matplotlib.pyplot as plt
 
         from cellsim.plots.style import figure_of

@@ -105,6 +105,7 @@ def predicted(job: Job) -> str:
                     "Rise of -2 ln posterior as one prediction is held elsewhere and all parameters may answer.",
                     lambda: plots.profile(found),
                     alt="Profiles of predictions",
+                    folded=True,
                 ),
             ),
         ]

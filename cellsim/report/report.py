@@ -102,7 +102,8 @@ def write_report(
     draws : int
         Posterior draws of every comparison and band, and as many of the prior.
     effective : int
-        Effective draws asked for of each posterior; the first page waits for a hundred of the variant shown.
+        Effective draws asked for of each posterior; the first page waits for a hundred of the variant shown. Where all that takes
+        minutes is left out, forty are enough of the other variants.
     seed : int
         Of everything.
     variants : sequence of str, optional
@@ -168,11 +169,13 @@ def write_report(
                 bar.done(step)
                 if step.page:
                     job.waiting = tuple(steps[number:])
+                    output.hurried = True
                     write_pages(job, seconds)
         except KeyboardInterrupt:  # between two steps
             job.stopped = step.words
         bar.say(_PAGE)
         job.waiting = ()
+        output.hurried = False
 
         def page() -> Path:
             index = output.folder / write_pages(job, seconds)

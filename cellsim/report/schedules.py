@@ -225,6 +225,7 @@ def what_if(job: Job) -> str:
             f"The same for {course_text(job.case, outcome.course)}: {outcome.label}.",
             partial(plots.sweep, result, outcome.course),
             alt=f"Time courses of {course_text(job.case, outcome.course)} under every plan; the table has its measures",
+            folded=True,
         )
         for outcome in job.case.outcomes
         if outcome.course in result.curves and outcome.course != shown

@@ -38,6 +38,9 @@ LONG = ("leave-out", "robustness")
 FEWEST_EFFECTIVE = 100
 """Effective draws that the first page waits for, and all that a quick report asks for."""
 
+# and of the mechanisms that a quick report does not show: enough for an evidence to a fifth of a nat
+_OTHERS = 40
+
 # draws that are handed out (of each chain, where nothing is nearly linear), and those dropped before
 _DRAWS, _TUNE = 400, 400
 # with fewer draws in half the chains than this many a parameter no bridge can be built
@@ -131,7 +134,9 @@ class Job:
         out[-1] = replace(out[-1], page=True)
         if early < self.effective:
             out += self._of_variants(first, self.effective, fitted=True)
-        out += self._of_variants(others, self.effective)
+        out += self._of_variants(
+            others, min(self.effective, _OTHERS) if self.without == LONG else self.effective
+        )
         out += [ReportStep("profiles", 3, self.profile), ReportStep("predictions", 10, self.predict)]
         out += [ReportStep("next visit and best plans", 10, partial(plan_ahead, self))]
         out += [

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import ctypes
 import hashlib
-import os
 from collections.abc import Callable
 from functools import lru_cache
 from importlib.metadata import version
@@ -17,15 +16,13 @@ from pathlib import Path
 from threading import Lock
 from typing import Any, NamedTuple
 
+from cellsim.compiler.kept_code import CACHE, folders, kept
 from cellsim.compiler.llvm import host_machine
 
 __all__ = ["CACHE", "StepCode", "step_code"]
 
-# names the folder of kept machine code, in place of the usual ones
-CACHE = "CELLSIM_CACHE_DIR"
 # how many whole numbers each function takes
 _TAKES = {"run_group": 11, "observe_group": 5}
-_MAGIC = b"cellsim step loop\n"
 _lock = Lock()
 
 
@@ -84,41 +81,8 @@ def _callable(address: int, takes: int) -> Callable[..., int]:
 
 
 def _object() -> bytes:
-    """Object code of the loop, from the first place that keeps it whole, else made and kept where possible."""
-    name = f"step_loop-{_fingerprint()}.o"
-    for folder in _folders():
-        try:
-            kept = (folder / name).read_bytes()
-        except OSError:
-            continue
-        begins = len(_MAGIC) + 32
-        if kept[:begins] == _MAGIC + hashlib.sha256(kept[begins:]).digest():
-            return kept[begins:]
-    made = _compiled()
-    for folder in _folders():
-        if _keep(folder / name, _MAGIC + hashlib.sha256(made).digest() + made):
-            break
-    return made
-
-
-def _keep(path: Path, content: bytes) -> bool:
-    """Write a file in one piece; False where that is not allowed."""
-    partial = path.with_name(f"{path.name}.{os.getpid()}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_bytes(content)
-        partial.replace(path)
-    except OSError:
-        return False
-    return True
-
-
-def _folders() -> list[Path]:
-    if given := os.environ.get(CACHE):
-        return [Path(given)]
-    from platformdirs import user_cache_path
-
-    return [Path(__file__).parent / "__pycache__", user_cache_path("cellsim", appauthor=False)]
+    """Object code of the loop, beside the package where that can be written to, else where the user's caches are."""
+    return kept(f"step_loop-{_fingerprint()}", _compiled, folders(Path(__file__).parent / "__pycache__"))
 
 
 def _fingerprint() -> str:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
@@ -139,6 +140,19 @@ class Sweep:
             For a level that is not between 0 and 1.
         """
         check_level(level)
+        return self._remembered(("table", level), lambda: self._table(level))
+
+    @cached_property
+    def _made(self) -> dict[tuple[Any, ...], pd.DataFrame]:
+        """Tables that were asked for: a page asks for the same one again and again, and each takes a second or two."""
+        return {}
+
+    def _remembered(self, key: tuple[Any, ...], make: Callable[[], pd.DataFrame]) -> pd.DataFrame:
+        if key not in self._made:
+            self._made[key] = make()
+        return self._made[key].copy()
+
+    def _table(self, level: float) -> pd.DataFrame:
         import pandas as pd
 
         rows = []
@@ -196,11 +210,14 @@ class Sweep:
         CellsimError
             For a level or a `sure` that is not between 0 and 1, and a reference that is no schedule here.
         """
+        check_level(level)
+        check_level(sure)
         count = len(self.schedules)
-        if reference is None:
-            return self._contrasted(combinations(range(count), 2), level, sure)
-        place = self._place(reference)
-        return self._contrasted(((i, place) for i in range(count) if i != place), level, sure)
+        pairs = list(combinations(range(count), 2))
+        if reference is not None:
+            place = self._place(reference)
+            pairs = [(i, place) for i in range(count) if i != place]
+        return self._remembered((*pairs, level, sure), lambda: self._contrasted(pairs, level, sure))
 
     def _place(self, name: str) -> int:
         names = list(self.schedules)
@@ -208,10 +225,8 @@ class Sweep:
             raise CellsimError(f"no schedule {name!r} in this sweep. {did_you_mean(name, names)}")
         return names.index(name)
 
-    def _contrasted(self, pairs: Iterable[tuple[int, int]], level: float, sure: float = SURE) -> pd.DataFrame:
+    def _contrasted(self, pairs: Iterable[tuple[int, int]], level: float, sure: float) -> pd.DataFrame:
         """The table of :meth:`contrasts` for some pairs of schedules, by their places."""
-        check_level(level)
-        check_level(sure)
         import pandas as pd
 
         rows = []

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 from copy import copy
 from dataclasses import replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from html import unescape
 from html.parser import HTMLParser
 from io import BytesIO
@@ -16,6 +16,7 @@ from typing import Any
 
 import matplotlib as mpl
 import matplotlib.figure
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
@@ -106,7 +107,14 @@ DRAW = ReportFolder.draw
 
 
 def drawn(
-    output: ReportFolder, name: str, caption: str, make: Callable[[], Any], *, alt: str, at: str = ""
+    output: ReportFolder,
+    name: str,
+    caption: str,
+    make: Callable[[], Any],
+    *,
+    alt: str,
+    at: str = "",
+    **_: bool,
 ) -> str:
     if name not in ("what_if", "fit"):
         file = output.put(f"figures/{name}.png", blank())
@@ -499,3 +507,25 @@ def test_the_order_of_plans_hangs_on_what_made_it(job: Job) -> None:
     utility[1, place] = b
     [row] = same_amount({"V2": replace(made, posterior=utility)}, names, {}).itertuples()
     assert row.best == "" and row.chance == 0.5 and row.hangs_on == -1
+
+
+def test_folded_figures_are_left_for_the_last_page(tmp_path: Path) -> None:
+    """A reader waits for the first one. Witness: the files, and what was asked to be drawn."""
+    output, asked = ReportFolder(tmp_path), []
+
+    def make(name: str) -> Any:
+        asked.append(name)
+        return plt.figure(figsize=(1, 1))
+
+    def pictures() -> str:
+        return "".join(
+            output.draw(name, f"Courses of {name}.", partial(make, name), alt="a", folded=name == "unseen")
+            for name in ("seen", "unseen")
+        )
+
+    output.hurried = True
+    first = pictures()
+    assert asked == ["seen"] and "Not drawn yet: Courses of unseen." in first
+    assert [each.name for each in (tmp_path / "figures").iterdir()] == ["seen.png"]
+    output.hurried = False
+    assert "Not drawn yet" not in pictures() and asked == ["seen", "seen", "unseen"]

@@ -3,7 +3,7 @@
 import json
 import re
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from html import unescape
 from pathlib import Path
@@ -18,6 +18,7 @@ from patients import small_fit, small_patient
 from small_cases import tiny_case
 
 import cellsim as cs
+from cellsim.case.records import variant_names
 from cellsim.comparison.alterations import Alteration, alterations_of
 from cellsim.errors import CellsimError, CutShortError, ScheduleError
 from cellsim.plots.style import figure_of
@@ -519,7 +520,9 @@ def test_what_a_model_does_not_have_is_left_out(tmp_path: Path, monkeypatch: pyt
     drawn: dict[str, str] = {}
     monkeypatch.setattr(
         "cellsim.report.page.ReportFolder.draw",
-        lambda self, name, caption, make, alt, at="": drawn.update({name: caption}) or f"{caption} {alt}",
+        lambda self, name, caption, make, alt, at="", **_: (
+            drawn.update({name: caption}) or f"{caption} {alt}"
+        ),
     )
     case = tiny_case(
         "bag = 0; bag' = -0.2*bag; x = 1; x' = k*bag - 0.1*x; k = 0.1",
@@ -535,3 +538,20 @@ def test_what_a_model_does_not_have_is_left_out(tmp_path: Path, monkeypatch: pyt
     assert {"fit", "residuals", "what_if"} <= set(drawn)
     assert not {"drives", "persistence", "persistence_first", "parameters_mechanism", "contrast"} & set(drawn)
     assert not re.search(r"(?i)failed\.|purpura|disease drive|viable|persist|own cells|cytokine", text)
+
+
+def test_a_quick_report_asks_for_fewer_draws_of_what_it_does_not_show(tmp_path: Path) -> None:
+    """Witness: the steps. A full one asks for as many of every mechanism."""
+
+    def asked(without: Sequence[str], effective: int) -> list[str]:
+        job = Job(
+            small_patient(), ReportFolder(tmp_path), starts=1, draws=4, effective=effective, seed=1,
+            variants=("V2", "V0"), without=without,
+        )  # fmt: skip
+        return [step.words for step in job.steps() if "effective draws" in step.words]
+
+    shown, other = (variant_names(small_patient().variants)[name] for name in ("V2", "V0"))
+    draws = "effective draws of"
+    assert asked(LONG, 100) == [f"100 {draws} {shown}", f"40 {draws} {other}"]
+    assert asked(LONG, 30) == [f"30 {draws} {shown}", f"30 {draws} {other}"]
+    assert asked((), 400) == [f"{n} {draws} {name}" for n, name in ((100, shown), (400, shown), (400, other))]
