@@ -367,22 +367,18 @@ class Sweep:
         import pandas as pd
 
         n_draws = self.posterior.shape[2]
-        rows = [
-            pd.DataFrame(
-                {
-                    "schedule": name,
-                    "measure": asked.measure,
-                    "quantity": asked.quantity,
-                    "day": asked.day,
-                    "unit": asked.unit,
-                    "draw": np.arange(n_draws),
-                    "value": self.posterior[i, k],
-                }
-            )
-            for i, name in enumerate(self.schedules)
-            for k, asked in enumerate(self.asked)
-        ]
-        return self.approximation.stamped(pd.concat(rows, ignore_index=True))
+        each = pd.DataFrame(
+            [
+                (name, asked.measure, asked.quantity, asked.day, asked.unit)
+                for name in self.schedules
+                for asked in self.asked
+            ],
+            columns=["schedule", "measure", "quantity", "day", "unit"],
+        )
+        table = each.loc[each.index.repeat(n_draws)].reset_index(drop=True)
+        table["draw"] = np.tile(np.arange(n_draws), len(each))
+        table["value"] = self.posterior.reshape(-1)
+        return self.approximation.stamped(table)
 
     def __repr__(self) -> str:
         return (

@@ -15,6 +15,7 @@ from cellsim.predictions.bands import bands, quantiles
 from cellsim.predictions.measures import Area, Asked, DaysBelow, InRange, PeakLoad, Plain, Runs, Value
 from cellsim.predictions.predictions import predictions_named, predictions_of
 from cellsim.predictions.predictor import Sample
+from cellsim.sweeps import learned
 from cellsim.sweeps.learned import beside_prior
 
 
@@ -459,3 +460,37 @@ def test_bands_are_the_quantiles_of_numpy() -> None:
         with np.errstate(invalid="ignore"):
             expected = np.quantile(some, levels, axis=-1)
         assert np.array_equal(quantiles(some, levels), expected, equal_nan=True)
+
+
+def test_quantiles_of_a_table_are_numpys() -> None:
+    """Witness: numpy.quantile, to the last digit, of ties, infinities, one number and what is none."""
+    random = np.random.default_rng(5)
+    shares = (0.05, 0.31, 0.5, 0.95, 1.0, 0.0)
+    rows = [random.standard_normal(n) for n in (1, 2, 3, 40, 201)]
+    rows += [
+        np.repeat([1.0, 2.0], [7, 3]),
+        np.array([-np.inf, 1.0, 2.0, 2.5, np.inf]),
+        np.array([1.0, np.nan]),
+    ]
+    for row in rows:
+        found = learned._quantiles(row, shares)
+        with np.errstate(invalid="ignore"):
+            assert found == pytest.approx(np.quantile(row, shares).tolist(), rel=1e-15, nan_ok=True)
+
+
+def test_a_table_asked_for_twice_is_one_s_own(drug: cs.Calibration) -> None:
+    """What is written into the first does not come back; draws stand in the order of schedules, questions and draws."""
+    measures = [Area("x"), DaysBelow("x", 1.0), DaysBelow("x", 2.0), Value((1.0, 2.0))]
+    result = cs.sweep(
+        drug, {"two": plan(0, 0), "one": plan(0)}, until=3, measures=measures, draws=6, history=None
+    )
+    first = result.table()
+    whole, first["estimate"] = first.copy(), -1.0
+    assert result.table().equals(whole) and not result.table(level=0.5).equals(whole)
+    assert result.contrasts().equals(result.contrasts()) and result.contrasts().attrs["label"] == result.label
+    frame = result.draws()
+    assert np.array_equal(frame["value"].to_numpy().reshape(result.posterior.shape), result.posterior)
+    at = len(result.asked) * 6 + 3 * 6 + 4
+    told = frame.iloc[at]
+    assert (told["schedule"], told["draw"]) == ("one", 4)
+    assert (told["measure"], told["quantity"]) == (result.asked[3].measure, result.asked[3].quantity)
