@@ -11,6 +11,7 @@ import time
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -24,7 +25,15 @@ if TYPE_CHECKING:
     Array = NDArray[np.float64]
     Density = Callable[[Array], tuple[float, Array]]
 
-__all__ = ["Chains", "Preconditioner", "geometric_mean", "preconditioner_between", "run_chains"]
+__all__ = [
+    "Chains",
+    "Preconditioner",
+    "chains_can_be_drawn",
+    "geometric_mean",
+    "preconditioner_between",
+    "refuse_chains",
+    "run_chains",
+]
 
 # nutpie's name of each number of a draw -> the one ArviZ knows
 STATISTICS = {
@@ -129,7 +138,27 @@ class _Chain:
         )
 
 
+def chains_can_be_drawn() -> bool:
+    """Whether nutpie is installed, which an answer by weighted draws does without."""
+    return find_spec("nutpie") is not None
+
+
+def refuse_chains() -> None:
+    """Say what is missing before anything is computed for chains.
+
+    Raises
+    ------
+    CalibrationError
+        If nutpie is.
+    """
+    if not chains_can_be_drawn():
+        raise CalibrationError(
+            "chains are drawn by the package nutpie, which is missing. Install it: pip install 'cellsim[chains]'."
+        )
+
+
 def _nutpie() -> Any:
+    refuse_chains()
     with warnings.catch_warnings():
         # ArviZ 0.23 announces its next line whenever it is imported
         warnings.simplefilter("ignore", FutureWarning)

@@ -29,6 +29,7 @@ from cellsim.posterior.convergence import (
     newer_arviz,
 )
 from cellsim.posterior.netcdf import groups_of, read_drawn, write_drawn
+from cellsim.posterior.nuts import chains_can_be_drawn, refuse_chains
 from cellsim.posterior.sampler import FRAME_POINTS, Drawn, Run, continued, explored, weighed
 from cellsim.results import html_fragment
 
@@ -380,7 +381,8 @@ class Posterior:
 def _versions() -> dict[str, str]:
     from importlib.metadata import version
 
-    return {**versions(), **{name: version(name) for name in ("nutpie", "arviz", "xarray")}}
+    others = (*(("nutpie",) if chains_can_be_drawn() else ()), "arviz", "xarray")
+    return {**versions(), **{name: version(name) for name in others}}
 
 
 def _check(*numbers: tuple[str, int, int]) -> None:
@@ -411,7 +413,8 @@ def sample(
     leaves the others to Laplace's approximation, and weighs what that is off: minutes, and the evidence with it. Where nothing
     is nearly linear, or the weights are too uneven (Pareto k above 0.7 when the budget is spent), chains of the No-U-Turn
     sampler walk over all parameters but the days on which blood was drawn, which are integrated out; every draw is then
-    given days from their density given all else (:mod:`cellsim.likelihood.marginal_days`).
+    given days from their density given all else (:mod:`cellsim.likelihood.marginal_days`). Chains need the extra ``chains``; without it
+    weighted draws stand as they are, and their doubts say how uneven the weights were.
 
     Parameters
     ----------
@@ -480,6 +483,8 @@ def sample(
         )
     if method not in METHODS:
         raise CalibrationError(f"method = {method!r}: {did_you_mean(str(method), METHODS)}")
+    if method == "nuts":
+        refuse_chains()
     if (other := other_problem(source)) is not None:
         chains_of: Posterior = other.sampled(
             draws=draws, tune=tune, chains=chains, seed=seed, rtol=rtol, target_accept=target_accept, max_depth=max_depth,
@@ -533,6 +538,7 @@ def sample(
                 or drawn.weighted is None
                 or drawn.weighted.trusted
                 or drawn.weighted.interrupted
+                or not chains_can_be_drawn()
             ):
                 return Posterior(objective, drawn, _versions())
             why = f"its weights are too uneven (Pareto k {drawn.weighted.pareto_k:.2f}) after {len(drawn.weighted.thetas)} draws"

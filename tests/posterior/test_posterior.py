@@ -24,6 +24,7 @@ from cellsim.case.case import Case, load_case
 from cellsim.errors import CalibrationError, CellsimError
 from cellsim.likelihood.formulation import objective_of
 from cellsim.likelihood.replicates import score
+from cellsim.posterior import nuts
 from cellsim.posterior import sampler as sampling
 from cellsim.posterior.approximation import smoothed_weights
 from cellsim.posterior.calibration import Calibration
@@ -32,6 +33,7 @@ from cellsim.posterior.fitting import calibrate
 from cellsim.posterior.nuts import Preconditioner, geometric_mean, preconditioner_between, run_chains
 from cellsim.posterior.posterior import Posterior, sample
 from cellsim.posterior.sampler import Drawn, Run
+from cellsim.posterior.weighted_draws import Weighted
 
 LUCK = 5.0
 LINE = ([10.3, 11.9, 12.4, 14.8], [0.5, 1.0, 2.0, 3.0])
@@ -669,3 +671,18 @@ def test_a_source_that_is_a_case_is_calibrated_first(monkeypatch: pytest.MonkeyP
     post = sample(case, method="nuts", draws=50, tune=40, chains=2, seed=0)
     assert seen == [case] and post.thetas.shape == (2, 50, 2)
     assert isinstance(post.drawn, Drawn) and isinstance(post.run, Run)
+
+
+def test_without_nutpie_weighted_draws_stand_and_chains_say_what_is_missing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The extra is named before anything is computed; draws whose weights are uneven are handed out with that doubt."""
+    fit = calibrate(decay([6.0, 3.7], [1.0, 2.0]), starts=1)
+    monkeypatch.setattr(nuts, "find_spec", lambda name: None)
+    monkeypatch.setattr(Weighted, "trusted", property(lambda self: False))
+    post = sample(fit, effective=20, draws=30, seed=1, progress=False, budget=160)
+    assert post.method == "collapsed" and "nutpie" not in post.versions
+    with pytest.raises(CalibrationError, match=r"cellsim\[chains\]"):
+        sample(fit, method="nuts", draws=10)
+    monkeypatch.undo()
+    assert "nutpie" in sample(fit, method="collapsed", effective=20, draws=30, progress=False).versions
