@@ -32,12 +32,12 @@ from cellsim.likelihood.petab_density import at_bounds, petab_mode
 from cellsim.likelihood.priors import latin_hypercube
 from cellsim.posterior.calibration import Calibration, Start, versions
 from cellsim.posterior.curvature import FEW, curvature_at
+from cellsim.posterior.descent_points import RoughError, Way, theta_of
 from cellsim.posterior.diagnosis import AGREEMENT, diagnose, lost_starts
 from cellsim.posterior.laplace import Mixture, Mode
 from cellsim.threads import StoppedError, finished_in_threads
 
 if TYPE_CHECKING:
-    from lmfit import Parameters
     from lmfit.minimizer import MinimizerResult
     from numpy.typing import NDArray
 
@@ -428,62 +428,8 @@ def _same(objective: Objective, one: _Descent, other: _Descent) -> bool:
     return between < max(one.start.objective, other.start.objective) + AGREEMENT
 
 
-class _RoughError(CalibrationError):
-    """The derivative cannot be had where a descent has come to."""
-
-
 class _KnownError(Exception):
     """A descent has come to an optimum that is known."""
-
-
-class _Way:
-    """Residuals and slopes where a descent goes, each point simulated once: both are asked for at the points it keeps.
-
-    Parameters
-    ----------
-    objective : Objective
-    rtol : float
-        Of the simulations.
-    """
-
-    def __init__(self, objective: Objective, rtol: float) -> None:
-        self.objective, self.rtol = objective, rtol
-        self._last: tuple[Array, Evaluation] | None = None
-
-    def __reduce__(self) -> tuple[type[_Way], tuple[Objective, float]]:
-        return _Way, (self.objective, self.rtol)
-
-    def at(self, theta: Array, *, gradient: bool = False) -> Evaluation:
-        """What is there."""
-        if self._last is not None and np.array_equal(theta, self._last[0]):
-            found = self._last[1]
-            if found.jacobian is not None or not gradient:
-                return found
-        found = self.objective.evaluate(theta, gradient=gradient, rtol=self.rtol)
-        self._last = theta.copy(), found
-        return found
-
-    def sloped(self, theta: Array) -> Evaluation:
-        """The same with a derivative that is finite, or why there is none."""
-        there = self.at(theta, gradient=True)
-        found = there.jacobian
-        assert found is not None
-        if there.failure:
-            raise _RoughError(f"the simulation with derivatives failed: {there.failure}")
-        if not np.all(np.isfinite(found)):
-            lost = [self.objective.names[j] for j in np.flatnonzero(~np.isfinite(found).all(axis=0))]
-            raise _RoughError(f"the gradient is not finite with respect to {', '.join(lost[:5])}.")
-        return there
-
-    def residuals_of(self, parameters: Parameters) -> Array:
-        """For lmfit."""
-        return self.at(_theta_of(parameters)).residuals.copy()
-
-    def slopes_of(self, parameters: Parameters) -> Array:
-        """For lmfit."""
-        found = self.sloped(_theta_of(parameters)).jacobian
-        assert found is not None
-        return found
 
 
 def _descend(objective: Objective, known: Sequence[_Descent], first: Array, stop: Event) -> _Descent:
@@ -494,7 +440,7 @@ def _descend(objective: Objective, known: Sequence[_Descent], first: Array, stop
     """
     from scipy.optimize import leastsq
 
-    way = _Way(objective, max(objective.rtol, _LOOSELY))
+    way = Way(objective, max(objective.rtol, _LOOSELY))
     sound: dict[str, Array] = {}
     rough: dict[str, Array] = {}
     tried = count()
@@ -536,7 +482,7 @@ def _descend(objective: Objective, known: Sequence[_Descent], first: Array, stop
         except _KnownError:
             said = "It came to an optimum that another start had found."
             return _ended(objective, sound["theta"], next(tried), True, _on_the_way(said, why))
-        except _RoughError as error:
+        except RoughError as error:
             theta = sound["theta"]
             why = [*why[:1], str(error)]
             spent += 1
@@ -556,7 +502,7 @@ def _on_the_way(said: str, why: Sequence[str]) -> str:
     return f"{said} (on the way: {'; '.join(why)})" if why else said
 
 
-def _begun(way: _Way, first: Array) -> tuple[Array | None, str]:
+def _begun(way: Way, first: Array) -> tuple[Array | None, str]:
     """The point nearest to `first`, of those tried, that can be simulated with its derivative; and why it is another one."""
 
     def wrong(theta: Array) -> str:
@@ -567,7 +513,7 @@ def _begun(way: _Way, first: Array) -> tuple[Array | None, str]:
             return "the rows are missed by more than a number can say at the start."
         try:
             way.sloped(theta)
-        except _RoughError as error:
+        except RoughError as error:
             return f"at the start {error}"
         return ""
 
@@ -592,7 +538,7 @@ def _polish(objective: Objective, first: Array) -> _Descent:
     for name, value in zip(objective.names, first, strict=True):
         parameters.add(f"theta_{name}", value=float(value))
 
-    way = _Way(objective, objective.rtol)
+    way = Way(objective, objective.rtol)
     try:
         result = lmfit.minimize(
             # lmfit keeps what it called; a lambda would hold the whole calibration back from another process
@@ -609,13 +555,9 @@ def _polish(objective: Objective, first: Array) -> _Descent:
     except CalibrationError as error:
         return _Descent(Start(np.inf, 1, False, str(error)), first)
     ended = _ended(
-        objective, _theta_of(result.params), int(result.nfev), bool(result.success), str(result.message)
+        objective, theta_of(result.params), int(result.nfev), bool(result.success), str(result.message)
     )
     return replace(ended, result=result)
-
-
-def _theta_of(parameters: Parameters) -> Array:
-    return np.array([each.value for each in parameters.values()])
 
 
 def _reach(first: Array, started: Evaluation) -> float:
