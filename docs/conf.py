@@ -22,7 +22,7 @@ extensions = [
     "sphinx_gallery.gen_gallery",
 ]
 source_suffix = {".rst": "restructuredtext", ".md": "markdown"}
-exclude_patterns = ["_build", "gallery/*", "auto_gallery/*.ipynb", "auto_gallery/*.py"]
+exclude_patterns = ["_build", "gallery/**", "auto_gallery/*.ipynb", "auto_gallery/*.py"]
 autosummary_generate = True
 autodoc_typehints = "none"
 numpydoc_show_class_members = False

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from cellsim.plots.draws import pair, posterior_predictive, prior_posterior, trace
     from cellsim.plots.estimates import parameters, profile
     from cellsim.plots.fits import fit, prior_predictive, residuals
-    from cellsim.plots.products import products
+    from cellsim.plots.product_figures import products
     from cellsim.plots.states import drives, persistence
     from cellsim.plots.sweep_grids import heat_map, tornado
     from cellsim.plots.sweeps import contrast, sweep
@@ -68,7 +68,7 @@ __getattr__, __dir__ = lazy_names(
         "posterior_predictive": "plots.draws",
         "prior_posterior": "plots.draws",
         "prior_predictive": "plots.fits",
-        "products": "plots.products",
+        "products": "plots.product_figures",
         "profile": "plots.estimates",
         "residuals": "plots.fits",
         "robustness": "plots.comparisons",

@@ -20,9 +20,7 @@ found = cs.sweep(post, plan, until=40, measures=blocked + printed, draws=100, se
 fold = np.log(found[: len(panel)] / found[len(panel) :])
 scatter = np.array([np.sqrt(2) * float(each.noise) for each in panel])
 told = 0.5 * np.sum((fold / scatter[:, None]) ** 2, axis=0)
-print(
-    f"expected ln odds, if there is interference: {told.mean():.1f} (5 % of draws: {np.quantile(told, 0.05):.1f})"
-)
+print(f"ln odds to be expected, if there is interference: {told.mean():.1f}")
 
 figure, ax = plt.subplots(figsize=(6, 3.8), layout="constrained")
 low, middle, high = np.exp(np.quantile(fold, [0.05, 0.5, 0.95], axis=1))
