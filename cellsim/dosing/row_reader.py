@@ -287,7 +287,7 @@ class RowReader:
         label = row.get("label")
         if not isinstance(label, str):
             label = "" if is_not_there(label) else label
-        elif column == "amt" and label.strip() == ".":
+        elif not label.strip() or (column == "amt" and label.strip() == "."):
             label = ""  # a table of NONMEM, where a lone dot is nothing; elsewhere any text is a label, NA and NaN too
         cells = amount * self.amount if column == "amt" else amount
         duration = self.duration(row, amount, product)
