@@ -21,6 +21,7 @@ from cellsim.dosing.schedule import Infusion, Reset, Schedule, SteadyState
 from cellsim.errors import ScheduleError, SimulationError
 from cellsim.predictions.plans import delivered
 from cellsim.solver.integration import Doses, integrate
+from cellsim.solver.restarts import settle
 
 KA, K10, K12, K21 = 1.3, 0.4, 0.7, 0.5
 MODEL = cs.load_model(f"""
@@ -208,6 +209,12 @@ def test_where_no_steady_state_is_the_dose_and_its_row_are_named(solver: Any, vm
         match=r"day 2 of 10.5 x every 1 days \(table, row 1\): no steady state.*x still moves",
     ):
         cs.simulate(model, plan, [3.0], solver=solver)
+
+
+def test_far_out_nothing_is_settled() -> None:
+    """A cycle that adds 1 for ever has no fixed point, whatever a slope that is wrong by 1e-6 and a wide tolerance say."""
+    endless = settle(lambda y: (y + 1.0, np.array([[1 - 1e-6]])), np.zeros(1), 0.05)
+    assert endless.moving == 0
 
 
 def test_a_conserved_total_keeps_what_the_reset_gave_it() -> None:
