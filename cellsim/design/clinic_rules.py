@@ -28,6 +28,7 @@ __all__ = ["Candidate", "ClinicRules", "rules_given"]
 
 WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 _SLACK = 1e-9
+_MOST_LEVELS = 10_000
 _FACTORS = (
     "product", "cells", "doses", "interval", "start", "loading", "loading_interval", "visit", "below", "otherwise"
 )  # fmt: skip
@@ -196,7 +197,15 @@ class ClinicRules:
             )
             if name == "visit":
                 levels = tuple(None if each == _NEVER else each for each in levels)
-            problems += _level_problems(name, levels)
+            if nested := [
+                each for each in levels if isinstance(each, Iterable) and not isinstance(each, str)
+            ]:
+                problems.append(
+                    Problem(what=f"{name} holds {nested[0]!r}: a level is one number or one name.")
+                )
+                levels = ()
+            else:
+                problems += _level_problems(name, levels)
             object.__setattr__(self, name, tuple(dict.fromkeys(levels)))
         for name in (
             "least_gap",
@@ -219,7 +228,8 @@ class ClinicRules:
                     remedy="Name the analyte or quantity that is to be below `below`.",
                 )
             )
-        given = (self.weekdays,) if isinstance(self.weekdays, str) else tuple(self.weekdays)
+        several = isinstance(self.weekdays, Iterable) and not isinstance(self.weekdays, str)
+        given = tuple(self.weekdays) if several else (self.weekdays,)
         names = tuple(str(each).lower() for each in given)
         problems += [
             Problem(what=f"no weekday {each!r}.", remedy=did_you_mean(each, WEEKDAYS))
@@ -459,6 +469,8 @@ def _range(value: Any) -> Any:
         raise ValueError("a range is written {from = 4, to = 12, step = 2}")
     if not all(is_finite_number(each) for each in (value["from"], value["to"], step)) or not step > 0:
         raise ValueError("from, to and step of a range are numbers, step above 0")
+    if not (value["to"] - value["from"]) / step < _MOST_LEVELS:
+        raise ValueError(f"a range has at most {_MOST_LEVELS} levels")
     count = math.floor((value["to"] - value["from"]) / step + _SLACK) + 1
     return [value["from"] + k * step for k in range(max(count, 0))]
 

@@ -1,10 +1,14 @@
 """Damaged files, through every reader: a result, or a letter of ours. ``python -m benchmarks fuzz`` goes on for as long as it is let."""
 
+from pathlib import Path
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import cellsim as cs
 from benchmarks.fuzz import TARGETS, damaged, outcome
+from cellsim.errors import CellsimError
 
 # these compile equations for every file, and have few examples; a fit is left to the command
 SLOW = {"petab 1": 2, "petab 2": 2, "case": 3, "posterior": 4, "archive": 3, "sbml": 6, "antimony": 6}
@@ -27,3 +31,25 @@ def test_a_damaged_file_ends_in_a_result_or_a_letter(name: str) -> None:
         assert how != "found", said
 
     told()
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("weekdays = 3.5", "no weekday '3.5'"),
+        ("weekdays = [[1]]", "no weekday"),
+        ("cells = [[1.0]]", "one number or one name"),
+        ("product = [{x = 1}]", "one number or one name"),
+        ("doses = {from = 1, to = 1e300, step = 1e-300}", "at most 10000 levels"),
+        ("doses = {from = 1, to = 1e18}", "at most 10000 levels"),
+        ("start = " + "[" * 5000, "nests|not TOML"),
+    ],
+)
+def test_rules_of_the_wrong_kind_are_refused(line: str, said: str, tmp_path: Path) -> None:
+    """Finds of fuzzing, and their neighbours: a number for a list, a list in a list, a range without end."""
+    lines = {"product": '"a"', "cells": "5e7", "doses": "4", "interval": "7"}
+    name, value = line.split(" = ", 1)
+    file = tmp_path / "rules.toml"
+    file.write_text("".join(f"{key} = {each}\n" for key, each in {**lines, name: value}.items()))
+    with pytest.raises(CellsimError, match=said):
+        cs.ClinicRules.from_toml(file)
