@@ -73,10 +73,8 @@ def sbml_document(text: str) -> Any:
 
     Examples
     --------
-    >>> sbml_document("<sbml/>")
-    Traceback (most recent call last):
-    ...
-    cellsim.errors.ModelError: SBML line 1: ...
+    >>> sbml_document(antimony_document("x = 1; x' = -x")[0]).getLevel()
+    3
     """
     import libsbml
 
