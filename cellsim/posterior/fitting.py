@@ -26,13 +26,13 @@ from cellsim.compiler.llvm import lane_width
 from cellsim.errors import CalibrationError, did_you_mean, unusable
 from cellsim.interrupts import brought_home
 from cellsim.likelihood.compatibility import case_given, other_problem
+from cellsim.likelihood.descent_points import RoughError, Way, theta_of
 from cellsim.likelihood.formulation import objective_of
 from cellsim.likelihood.objective import Evaluation, Objective
 from cellsim.likelihood.petab_density import at_bounds, petab_mode
 from cellsim.likelihood.priors import latin_hypercube
 from cellsim.posterior.calibration import Calibration, Start, versions
 from cellsim.posterior.curvature import FEW, curvature_at
-from cellsim.posterior.descent_points import RoughError, Way, theta_of
 from cellsim.posterior.diagnosis import AGREEMENT, diagnose, lost_starts
 from cellsim.posterior.laplace import Mixture, Mode
 from cellsim.threads import StoppedError, finished_in_threads
