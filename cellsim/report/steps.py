@@ -41,6 +41,10 @@ FEWEST_EFFECTIVE = 100
 # and of the mechanisms that a quick report does not show: enough for an evidence to a fifth of a nat
 _OTHERS = 40
 
+# weighted draws allowed for them at least: a mechanism whose weights stay uneven would keep a quick report waiting for minutes,
+# and its Pareto k is told
+_BUDGET = 1000
+
 # draws that are handed out (of each chain, where nothing is nearly linear), and those dropped before
 _DRAWS, _TUNE = 400, 400
 # with fewer draws in half the chains than this many a parameter no bridge can be built
@@ -282,7 +286,8 @@ class Job:
                 "progress": self.progress,
             }
             try:
-                return sample(fit, method="collapsed", effective=effective, **options)
+                budget = max(_BUDGET, 10 * effective)
+                return sample(fit, method="collapsed", effective=effective, budget=budget, **options)
             except CutShortError:
                 raise
             except CalibrationError:
