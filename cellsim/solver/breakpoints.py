@@ -214,10 +214,19 @@ class Segment:
 
 @dataclass(frozen=True)
 class SegmentTree:
-    """The tables of breaks of some schedules, and the tree of what they share."""
+    """The tables of breaks of some schedules, and the tree of what they share.
+
+    Attributes
+    ----------
+    tables : tuple of BreakTable
+    root : Segment
+    history : bytes
+        What happens in the root where it ends at the time asked for, whole; empty where schedules part before.
+    """
 
     tables: tuple[BreakTable, ...]
     root: Segment
+    history: bytes = b""
 
 
 @lru_cache(maxsize=128)
@@ -228,12 +237,29 @@ def segment_tree(
     end: float,
     turns: tuple[float, ...],
     firings: tuple[tuple[tuple[float, int], ...], ...],
+    until: float | None = None,
 ) -> SegmentTree:
-    """What a lane group has to go through under each of these schedules (see `break_table` for the rest)."""
+    """What a lane group has to go through under each of these schedules.
+
+    With `until`, a time between start and end, the root ends there at the latest (see `break_table` for the rest).
+    """
+    turns = turns if until is None else tuple(sorted({*turns, until}))
     tables = tuple(break_table(each, states, start, end, turns, firings) for each in schedules)
-    if len(tables) == 1:
+    limit = -1 if until is None else int(np.searchsorted(tables[0].breaks, until))
+    if len(tables) == 1 and limit < 0:
         return SegmentTree(tables, Segment(0, 0, len(tables[0].breaks), (), (0,)))
-    return SegmentTree(tables, _segment([_stretches(each) for each in tables], tuple(range(len(tables))), 0))
+    root = _segment([_stretches(each) for each in tables], tuple(range(len(tables))), 0, limit)
+    return SegmentTree(tables, root, _history(tables[0], limit) if root.stop == limit else b"")
+
+
+def _history(table: BreakTable, stop: int) -> bytes:
+    """All that happens before a break, and when that is."""
+    ops = slice(int(table.op_ptr[stop]))
+    parts = (table.op_ptr[: stop + 1], table.op_kind[ops], table.op_index[ops], table.op_amount[ops])
+    width = np.array(table.op_amount.shape[1:])
+    return b"".join(
+        each.tobytes() for each in (table.breaks[: stop + 1], table.middles[:stop], *parts, width)
+    )
 
 
 def _stretches(table: BreakTable) -> list[Stretch]:
@@ -246,10 +272,14 @@ def _stretches(table: BreakTable) -> list[Stretch]:
     return found
 
 
-def _segment(stretches: list[list[Stretch]], schedules: tuple[int, ...], first: int) -> Segment:
-    """The segment that begins at break `first`, where these schedules have been alike so far."""
+def _segment(
+    stretches: list[list[Stretch]], schedules: tuple[int, ...], first: int, limit: int = -1
+) -> Segment:
+    """The segment that begins at break `first`, where these schedules have been alike so far, up to break `limit`."""
     stop, lead = first, stretches[schedules[0]]
-    while stop < len(lead) and all(stretches[each][stop] == lead[stop] for each in schedules):
+    while (
+        stop < len(lead) and stop != limit and all(stretches[each][stop] == lead[stop] for each in schedules)
+    ):
         stop += 1
     if stop == len(lead):  # the last break has no later one, so all of them end here
         return Segment(schedules[0], first, stop, (), schedules)
@@ -271,8 +301,8 @@ def lane_groups(
     """Which sets are carried together: arrays of shape (n_schedules, at most `width`).
 
     A column holds sets that differ in their doses alone, and is integrated once as far as these agree. Only
-    full rows of lanes are made so; other sets with several schedules run side by side, each lane on its own
-    schedule, which is as quick.
+    rows of lanes at least half full are made so; other sets with several schedules run side by side, each lane on
+    its own schedule, which is as quick.
 
     Parameters
     ----------
@@ -308,5 +338,6 @@ def _shared(
     return [
         np.array(block[i : i + width]).T
         for block in blocks.values()
-        for i in range(0, len(block) - width + 1, width)
+        for i in range(0, len(block), width)
+        if 2 * len(block[i : i + width]) >= width
     ]

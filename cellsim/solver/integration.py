@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -162,6 +163,7 @@ def integrate(
     since: float = -np.inf,
     dense: bool = False,
     end: float | None = None,
+    resume_at: float | None = None,
     max_steps: int = 200_000,
     max_step: float = np.inf,
     lanes: int | None = None,
@@ -212,6 +214,9 @@ def integrate(
         Also return every step, for interpolation anywhere (one lane).
     end : float, optional
         Go on to this time even if the last sample is earlier.
+    resume_at : float, optional
+        A time before which nothing is sampled, and after which schedules differ: what has been reached there is kept, and a
+        later call with the same sets, doses before it and settings goes on from there. Every integration restarts there.
     max_steps : int
         Limit for each lane group.
     max_step : float
@@ -293,7 +298,7 @@ def integrate(
     status, culprit = np.zeros(n_sets, np.int64), np.zeros(n_sets, np.int64)
     fail_time = np.zeros(n_sets)
     watched = np.array([equations.output_names.index(name) for name in peaks], np.int64)
-    behind_peaks = set(system.graph.reachable([system.outputs[k] for k in watched.tolist()]))
+    behind_peaks = _behind(kernels, tuple(watched.tolist()))
     moved = system.time in behind_peaks
     behind = np.array([i for i, node in enumerate(system.y) if node in behind_peaks], np.int64)
     greatest = np.full((2, n_sets, len(watched)), np.nan)
@@ -314,6 +319,9 @@ def integrate(
 
     paths: dict[int, Steps] = {}
     sensitivities = None
+    if dense or directions is not None:
+        resume_at = None
+    early = (t2 < (start if resume_at is None else resume_at)).any(axis=1)
     if directions is not None:
         courses = courses_of(kernels, directions, several, given is not None)
         sensitivities = np.full((*outputs.shape, len(directions)), np.nan)
@@ -327,6 +335,9 @@ def integrate(
         lead = filled[0]  # the other rows differ from it in their doses alone
         sample_times = np.ascontiguousarray(t2[lead].T)
         last = max(float(sample_times.max()) if sample_times.size else start, start if end is None else end)
+        until = resume_at
+        if resume_at is not None and (early[lead].any() or not start < resume_at < last):
+            until = None
         turned = [turnings(system, p[i], start, last, between=dense or bool(peaks)) for i in lead]
         for node in behind_peaks & {node for each in turned for node in each.unfollowed}:
             raise too_fast(system, node, start, last)
@@ -338,6 +349,7 @@ def integrate(
             last,
             tuple(sorted({day for each in turned for day in (*each.days, *each.steep)})),
             fired if len(set(fired)) > 1 else fired[:1],
+            until,
         )
 
         def arrived(schedule: int, lane_state: LaneState) -> None:
@@ -373,7 +385,14 @@ def integrate(
             behind=behind,
         )
         carried = None if sensitivities is None else tangents
-        return follow(machine, lane_state, plan, options, sample_times, given is not None, arrived, carried)
+        history = b""
+        if plan.history:
+            settings = (p[lead], shares[lead], absolute, options, watched, np.array([start]))
+            before = () if given is None else (given[lead],)
+            history = b"|".join([plan.history, *(each.tobytes() for each in (*settings, *before))])
+        return follow(
+            machine, lane_state, plan, options, sample_times, given is not None, arrived, carried, history
+        )
 
     if threads > 1 and len(groups) > 1:
         with ThreadPoolExecutor(threads) as pool:
@@ -403,6 +422,7 @@ def integrate(
             since=since,
             dense=dense,
             end=end,
+            resume_at=resume_at,
             max_steps=max_steps,
             max_step=max_step,
             lanes=lanes,
@@ -433,6 +453,12 @@ def integrate(
         greatest=np.where(status[:, None] == 0, greatest[0], np.nan),
         greatest_at=greatest[1],
     )
+
+
+@lru_cache(maxsize=64)
+def _behind(kernels: Kernels, outputs: tuple[int, ...]) -> frozenset[int]:
+    """All nodes that some outputs are made of."""
+    return frozenset(kernels.system.graph.reachable([kernels.system.outputs[k] for k in outputs]))
 
 
 def _message(kernels: Kernels, code: int, time: float, culprit: int) -> str:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import lru_cache
+from threading import Lock
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,9 +28,11 @@ from cellsim.solver.loop_arrays import (
 from cellsim.solver.sensitivities import no_tangents
 from cellsim.solver.step_loop_cache import step_code
 
-__all__ = ["LaneState", "Machine", "begin", "follow", "machine_of"]
+__all__ = ["HISTORIES", "Histories", "LaneState", "Machine", "begin", "follow", "machine_of"]
 
 Array = NDArray[np.float64]
+# bytes that lane groups at the end of a history may take
+_ROOM = 2**26
 
 
 @dataclass(frozen=True)
@@ -106,6 +110,11 @@ class LaneState:
     greatest: Array
     heights: Array
 
+    @property
+    def bytes(self) -> int:
+        """How much memory it takes."""
+        return sum(getattr(self, each.name).nbytes for each in fields(self))
+
     def copy(self) -> LaneState:
         """Another that can go its own way."""
         w = aligned(self.w.size)
@@ -116,10 +125,56 @@ class LaneState:
         samples[:done], inputs[:done] = self.samples[:done], self.inputs[:done]
         return LaneState(w, samples, inputs, **{name: getattr(self, name).copy() for name in others})
 
+    def unsampled(self) -> LaneState:
+        """Another that has no samples yet, and no room for any."""
+        return replace(self, samples=self.samples[:0], inputs=self.inputs[:0]).copy()
+
     def forget_missing(self) -> None:
         """Nan where a lane that has been given up was not sampled any more."""
         for lane in np.flatnonzero(self.status).tolist():
             self.samples[self.ptr[lane] :, lane :: len(self.status)] = np.nan
+
+
+class Histories:
+    """Lane groups at the end of what came before the schedules compared, the latest used ones.
+
+    A sweep asks the same draws under block after block of schedules, an optimisation round after round, a reader one schedule after
+    another: what was given before all of them is integrated once.
+    """
+
+    def __init__(self, room: int) -> None:
+        self._room, self._taken, self._lock = room, 0, Lock()
+        self._kept: OrderedDict[tuple[int, bytes], tuple[Machine, LaneState]] = OrderedDict()
+
+    def found(self, machine: Machine, history: bytes) -> LaneState | None:
+        """A copy of what was kept for the same machine and history, or None."""
+        with self._lock:
+            known = self._kept.get((id(machine), history))
+            if known is None:
+                return None
+            self._kept.move_to_end((id(machine), history))
+        return known[1].copy()
+
+    def keep(self, machine: Machine, history: bytes, lane_state: LaneState) -> None:
+        """Keep a copy, and forget the longest unused ones where there is no more room."""
+        kept = lane_state.unsampled()
+        with self._lock:
+            _, replaced = self._kept.pop((id(machine), history), (machine, None))
+            # the machine is kept too: no other can have its place in memory
+            self._kept[id(machine), history] = (machine, kept)
+            self._taken += kept.bytes - (0 if replaced is None else replaced.bytes)
+            while self._taken > self._room:
+                _, (_, gone) = self._kept.popitem(last=False)
+                self._taken -= gone.bytes
+
+    def forget(self) -> None:
+        """Give back all room."""
+        with self._lock:
+            self._kept.clear()
+            self._taken = 0
+
+
+HISTORIES = Histories(_ROOM)
 
 
 def begin(
@@ -269,6 +324,7 @@ def follow(
     given_start: bool,
     arrived: Callable[[int, LaneState], None],
     tangents: Callable[[BreakTable], Tangents] | None = None,
+    history: bytes = b"",
 ) -> NDArray[np.int64]:
     """Carry a lane_state along every schedule of an segment_tree.
 
@@ -287,6 +343,9 @@ def follow(
         Told the number of each schedule that has reached its end, and the lane_state there.
     tangents : callable, optional
         Sensitivities to carry along, made for a break_table (one schedule only).
+    history : bytes, optional
+        All that decides the lane_state at the end of the root, where no sample has been taken: another call with the same takes it
+        from there.
 
     Returns
     -------
@@ -294,19 +353,25 @@ def follow(
         Work done: steps accepted, rejected, factorisations, steps recorded.
     """
     work = np.zeros(4, np.int64)
-
+    known = HISTORIES.found(machine, history) if history else None
+    if known is not None:
+        known.samples, known.inputs = lane_state.samples, lane_state.inputs
     waiting = [(segment_tree.root, lane_state, False)]
     while waiting:
         segment, lane_state, needed = waiting.pop()
         lane_state = lane_state.copy() if needed else lane_state
         table = segment_tree.tables[segment.table]
-        if segment.stop > segment.first and not lane_state.status.all():
+        if segment is segment_tree.root and known is not None:
+            lane_state = known
+        elif segment.stop > segment.first and not lane_state.status.all():
             before = lane_state.counts.copy()
             carried = no_tangents() if tangents is None else tangents(table)
             lane_state = _carry(
                 machine, lane_state, segment, table, options, sample_times, given_start, carried
             )
             work += lane_state.counts - before
+            if history and segment is segment_tree.root:
+                HISTORIES.keep(machine, history, lane_state)
         for schedule in segment.done:
             arrived(schedule, lane_state)
         # the first to be put here is the last to be taken up, when no other needs the lane_state any more

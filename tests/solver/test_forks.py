@@ -19,6 +19,8 @@ from cellsim.compiler.kernels import Kernels, compile_equations
 from cellsim.predictions.streaming import stream
 from cellsim.solver.breakpoints import lane_groups, segment_tree
 from cellsim.solver.integration import Doses, Solution, integrate
+from cellsim.solver.lanes import HISTORIES, Histories, begin, machine_of
+from cellsim.solver.loop_arrays import N_STATES
 
 BAG = compile_equations(
     replace(
@@ -111,7 +113,7 @@ def test_the_tree_parts_at_the_first_break_that_differs() -> None:
 
 
 def test_lanes_are_filled_before_anything_is_shared() -> None:
-    """Nine sets under two schedules in lanes of four: two full groups, and the ninth beside itself."""
+    """Nine sets under two schedules in lanes of four: two full groups, and the ninth beside itself; of ten, two share a group."""
     plans = [PLANS[0]] * 9 + [PLANS[1]] * 9
     groups = lane_groups([bytes([i % 9]) for i in range(18)], plans, 18, 4)
     assert [each.tolist() for each in groups] == [
@@ -120,6 +122,74 @@ def test_lanes_are_filled_before_anything_is_shared() -> None:
         [[8, 17]],
     ]
     assert len(lane_groups(None, plans, 18, 4)) == 5
+    plans = [PLANS[0]] * 10 + [PLANS[1]] * 10
+    groups = lane_groups([bytes([i % 10]) for i in range(20)], plans, 20, 4)
+    assert groups[2].tolist() == [[8, 9], [18, 19]]
+
+
+@pytest.mark.parametrize("lanes", [1, 8])
+@pytest.mark.parametrize("plan", PLANS)
+def test_what_came_before_is_taken_up_again_bit_by_bit(plan: Doses, lanes: int) -> None:
+    """Asked again the history is not integrated, and no number moves; what differs in anything but later doses is its own.
+
+    The witness is the engine without `resume_at`, which makes no restart on day 0: alike to the tolerance.
+    """
+    times = TIMES[TIMES >= 0]
+    options = {"start": -20.0, "rtol": 1e-8, "peaks": ("seen",), "lanes": lanes}
+    plain = integrate(BAG, P, plan, times, **options)
+    HISTORIES.forget()
+    first = integrate(BAG, P, plan, times, resume_at=0.0, **options)
+    again = integrate(BAG, P, plan, times, resume_at=0.0, **options)
+    assert np.array_equal(first.states, again.states) and np.array_equal(first.greatest, again.greatest)
+    assert again.steps < 0.7 * first.steps
+    assert first.states == pytest.approx(plain.states, rel=1e-6) and first.outputs == pytest.approx(
+        plain.outputs, rel=1e-6
+    )
+    assert first.greatest == pytest.approx(plain.greatest, rel=1e-6)
+    for changed in (
+        {"rtol": 1e-7},
+        {"start": -21.0},
+        {"start_states": np.full((8, 2), 0.3)},
+        {"max_step": 0.05},
+    ):
+        other = integrate(BAG, P, plan, times, resume_at=0.0, **(options | changed))
+        assert other.steps > again.steps and not np.array_equal(other.states, again.states)
+    moved = Doses(((-20.0, "bag", 2.1), *plan.jumps[1:]), plan.rates)
+    other = integrate(BAG, P, moved, times, resume_at=0.0, **options)
+    assert other.states == pytest.approx(integrate(BAG, P, moved, times, **options).states, rel=1e-6)
+
+
+def test_plans_that_begin_on_different_days_share_all_that_came_before() -> None:
+    """A history of ten doses and six plans: its steps are made once, and a second round of other plans makes none of them."""
+    times = TIMES[TIMES >= 0]
+    HISTORIES.forget()
+    late = [Doses((*HISTORY, (day, "bag", 1.0))) for day in (1.0, 2.5, 4.0)]
+    history = integrate(BAG, P, Doses(HISTORY), [0.0], start=-20.0, lanes=8).steps
+    first, *rest = (
+        integrate(BAG, P, each, times, start=-20.0, lanes=8, resume_at=0.0).steps for each in late
+    )
+    again = integrate(BAG, P, late[0], times, start=-20.0, lanes=8, resume_at=0.0).steps
+    assert first - again > 0.8 * history
+    found = crossed(BAG, P, late, times, start=-20.0, lanes=8, resume_at=0.0)
+    assert found.steps == again + sum(rest)
+
+
+def test_histories_take_no_more_room_than_they_are_given() -> None:
+    """Of many kept the longest unused ones go."""
+    machine = machine_of(BAG, 1)
+    state = begin(
+        machine, P[:1], np.ones(machine.offsets[N_STATES]), np.zeros((machine.offsets[N_STATES], 1)), 0.0, None, 0,
+        clock=None, output_rates=False, dense=False, watched=np.zeros(0, np.int64), behind=np.zeros(0, np.int64),
+    )  # fmt: skip
+    kept = Histories(5 * state.bytes)
+    for name in (b"a", b"b", b"c", b"d"):
+        kept.keep(machine, name, state)
+    assert kept.found(machine, b"a") is not None
+    for name in (b"e", b"f", b"e"):
+        kept.keep(machine, name, state)
+    assert [kept.found(machine, name) is not None for name in (b"a", b"b", b"c", b"d", b"e", b"f")] == [
+        True, False, True, True, True, True,
+    ]  # fmt: skip
 
 
 EVENTFUL = compile_equations(
