@@ -1,4 +1,4 @@
-"""``python -m benchmarks [start] [simulation] [gradient] [floor] [growth] [stiff] [inference] [--write]``; ``conformance``; ``fuzz``."""
+"""``python -m benchmarks [start] [simulation] [gradient] [floor] [growth] [stiff] [sweeps] [inference] [--write]``; ``conformance``; ``fuzz``."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ PARTS = {
     "floor": ("Distance from the floor", "floor"),
     "growth": ("How cost grows", "growth"),
     "stiff": ("Classical stiff problems", "stiff"),
+    "sweeps": ("Many simulations", "sweeps"),
     "inference": ("Calibration and profiles", "inference"),
 }
 

@@ -16,7 +16,7 @@ LADDER = ((1e-2, 1e-4), (3e-3, 1e-5), (1e-3, 1e-6), (1e-4, 1e-7), (1e-5, 1e-8), 
 BATCH = 512
 
 
-def _ladder(name: str, run: Runner) -> tuple[list[tuple[str, ...]], float]:
+def ladder(name: str, run: Runner) -> tuple[list[tuple[str, ...]], float]:
     """Rows of tolerance, error, time and steps; and the shortest time at the accuracy wanted."""
     rows, cheapest = [], float("inf")
     for rtol, atol in LADDER:
@@ -72,7 +72,7 @@ def simulation() -> str:
         if isinstance(run, str):
             rows.append((name, "", "not run", "", run))
             continue
-        more, at[name] = _ladder(name, run)
+        more, at[name] = ladder(name, run)
         rows += more
         measured[name] = [(float(row[3]), float(row[2])) for row in more if row[2] != "failed"]
     exact = integrate(this.kernels, many, this.doses, this.times, start=START, rtol=1e-10, atol=1e-12).outputs

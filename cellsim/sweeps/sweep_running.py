@@ -57,6 +57,8 @@ __all__ = [
 
 # numbers held at once while a block of plans is simulated, and of courses until their bands are known
 _MOST_AT_ONCE, _MOST_KEPT = 2**25, 2**26
+# draws of a batch whose bands are averaged
+_DRAWS_A_BAND = 256
 # plans up to which the hours after every dose are recorded beside every day
 _FEW_PLANS = 24
 # pairs of plans whose chance to beat one another is followed until it is known to the error asked
@@ -244,7 +246,8 @@ def ask(source: Source, schedules: Any, asking: Asking) -> Sweep:
         if asking.error is not None and reached > asking.error
         else ""
     )
-    return answered(source, asking, question, numbers, short)
+    known = "" if drawn.bands is None else drawn.bands.error()
+    return answered(source, asking, question, numbers, short, known)
 
 
 @dataclass(frozen=True, eq=False)
@@ -360,19 +363,23 @@ class _Drawn:
         self.question, self.seed = question, int(asking.seed)
         self.plans = tuple(question.plans.values())
         self.sample = sample_of(objective, question)
-        self.shown = self._courses(asking.most_draws)
+        self.shown, self.bands = self._courses(asking.most_draws)
         self.parts: list[tuple[_Batch, _Batch]] = []
         self.interrupted = False
         self.why = ["", ""]
 
-    def _courses(self, draws: int) -> tuple[str, ...]:
-        """What is kept to be drawn over time: everything recorded, or, where that is too much, what outcomes are of."""
+    def _courses(self, draws: int) -> tuple[tuple[str, ...], _AveragedBands | None]:
+        """What is drawn over time, and, where the courses of all draws are too much to keep, what averages their bands.
+
+        That is everything recorded, unless the bands alone are too much: then what outcomes are of comes first.
+        """
         names = tuple(self.sample.formulas)
-        each = draws * len(self.plans) * len(self.sample.times)
-        if each * len(names) <= _MOST_KEPT:
-            return names
+        each = len(self.plans) * len(self.sample.times)
+        if draws * each * len(names) <= _MOST_KEPT:
+            return names, None
         first = [outcome.course for outcome in self.sample.objective.case.outcomes if outcome.course in names]
-        return tuple(dict.fromkeys([*first, *names]))[: max(_MOST_KEPT // each, 1)]
+        most = max(_MOST_KEPT // (each * len(BANDS)), 1)
+        return tuple(dict.fromkeys([*first, *names]))[:most], _AveragedBands()
 
     @property
     def count(self) -> int:
@@ -381,8 +388,10 @@ class _Drawn:
 
     def add(self, both: Sequence[Array]) -> None:
         """Simulate more draws, posterior and prior; an interrupt keeps the batches that are whole."""
-        size = draws_at_once()
-        for begin in range(0, len(both[0]), size):
+        size, count = draws_at_once(), len(both[0])
+        if self.bands is not None:  # batches alike, and none so small that its tails are only its ends
+            size = -(-count // -(-count // _DRAWS_A_BAND))
+        for begin in range(0, count, size):
             try:
                 first, second = (
                     measured(
@@ -392,6 +401,7 @@ class _Drawn:
                         self.seed,
                         len(self.parts),
                         shown,
+                        banded=self.bands is not None,
                     )
                     for thetas, shown in zip(both, (self.shown, ()), strict=True)
                 )
@@ -400,6 +410,8 @@ class _Drawn:
                     raise
                 self.interrupted = True
                 return
+            if self.bands is not None:
+                self.bands.add(first)
             self.parts.append((first, second))
             self.why = [old or new.why for old, new in zip(self.why, (first, second), strict=True)]
 
@@ -420,7 +432,9 @@ class _Drawn:
         return found[0], found[1], (lost[0], lost[1])
 
     def curves(self) -> dict[str, Array]:
-        """Posterior bands of what is kept."""
+        """Posterior bands of what is shown."""
+        if self.bands is not None:
+            return self.bands.means()
         fine = self.fine()[0]
         out = {}
         for name in self.shown:
@@ -434,9 +448,54 @@ class _Drawn:
         return out
 
 
+class _AveragedBands:
+    """Bands of courses that nobody could keep: the mean over batches of the bands of each.
+
+    A quantile of a batch of n draws is off by a part of its Monte Carlo error that falls with 1/n, and the mean over batches has the
+    error of all draws; how far batches lie apart tells it.
+    """
+
+    def __init__(self) -> None:
+        self._sums: dict[str, Array] = {}
+        self._squares: dict[str, Array] = {}
+        self._weight, self._batches = 0, 0
+
+    def add(self, batch: _Batch) -> None:
+        """Take the bands of a batch, by its draws that could be simulated under every plan, and leave it without."""
+        weight = int(batch.fine.all(axis=0).sum())
+        for name in list(batch.courses):
+            bands = np.array(batch.courses.pop(name))
+            if weight:
+                self._sums[name] = self._sums.get(name, 0.0) + weight * bands
+                self._squares[name] = self._squares.get(name, 0.0) + weight * bands**2
+        self._weight, self._batches = self._weight + weight, self._batches + bool(weight)
+
+    def means(self) -> dict[str, Array]:
+        """The bands of each course, shape (n_plans, 5, n_times)."""
+        return {name: each / self._weight for name, each in self._sums.items()}
+
+    def error(self) -> str:
+        """How well they are known; empty for one batch, whose bands are exact."""
+        if self._batches < 2:
+            return ""
+        shares = []
+        for name, mean in self.means().items():
+            spread = np.sqrt(
+                np.maximum(self._squares[name] / self._weight - mean**2, 0) / (self._batches - 1)
+            )
+            width = mean[:, -1:] - mean[:, :1]
+            shares.append((spread / np.where(width > 0, width, np.inf)).ravel())
+        known = np.concatenate(shares)
+        middle, high = np.quantile(known[np.isfinite(known)], [0.5, 0.95])
+        return (
+            f"bands of courses are means over {self._batches} batches of draws; their standard error is {middle:.1g} of the width of "
+            f"the 90 % band in the middle, and below {high:.1g} in 95 of 100 places."
+        )
+
+
 @dataclass(frozen=True, eq=False)
 class _Batch:
-    """Some draws under every plan: numbers (n_plans, n_asked, n_draws), fine (n_plans, n_draws), courses a plan."""
+    """Some draws under every plan: numbers (n_plans, n_asked, n_draws), fine (n_plans, n_draws), courses or bands a plan."""
 
     numbers: Array
     fine: NDArray[np.bool_]
@@ -445,7 +504,14 @@ class _Batch:
 
 
 def measured(
-    sample: Sample, question: Settled, thetas: Array, seed: int, batch: int = 0, shown: Sequence[str] = ()
+    sample: Sample,
+    question: Settled,
+    thetas: Array,
+    seed: int,
+    batch: int = 0,
+    shown: Sequence[str] = (),
+    *,
+    banded: bool = False,
 ) -> _Batch:
     """Measures of draws under every plan, in blocks of plans that fit into memory.
 
@@ -458,6 +524,8 @@ def measured(
         Of what measures add at random: the same for every plan.
     shown : sequence of str
         Quantities whose courses are kept.
+    banded : bool
+        Only the bands of these, of draws that could be simulated, shape (5, n_times).
     """
     case = sample.objective.case
     names, plans = tuple(question.plans), tuple(question.plans.values())
@@ -510,7 +578,15 @@ def measured(
             fine.append(simulated.fine)
             why = why or simulated.why
             for name in shown:
-                courses[name].append(simulated.values[name])
+                course = simulated.values[name]
+                kept = course.T if whole else course.T[:, simulated.fine]
+                courses[name].append(
+                    course
+                    if not banded
+                    else quantiles(kept, BANDS)
+                    if kept.size
+                    else np.full((5, len(course.T)), np.nan)
+                )
     return _Batch(np.array(numbers), np.array(fine), courses, why)
 
 

@@ -110,7 +110,7 @@ def test_two_hundred_plans_are_one_call(drug: cs.Calibration, monkeypatch: pytes
 
 
 def test_courses_of_many_plans_fit_into_memory(drug: cs.Calibration, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where all courses are too much one is kept, and it is that of the whole."""
+    """Where even all bands are too much those of one are kept, and they are those of the whole."""
     plans = Schedule.grid(interval=[2, 3], cells=1.0, doses=2, product="x")
     options = {"until": 9, "measures": [DaysBelow("x", 0.5), "at(y, 9)", "peak(x)"], "draws": 8}
     whole = cs.sweep(drug, plans, **options)
@@ -118,6 +118,29 @@ def test_courses_of_many_plans_fit_into_memory(drug: cs.Calibration, monkeypatch
     part = cs.sweep(drug, plans, **options)
     assert len(whole.curves) > 1 and list(part.curves) == list(whole.curves)[:1]
     assert all(np.array_equal(part.curves[name], whole.curves[name]) for name in part.curves)
+
+
+def test_bands_of_courses_too_many_to_keep_are_within_the_error_they_state(
+    drug: cs.Calibration, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Against the quantiles of all draws at once: the same numbers, and bands no farther off than a few stated errors."""
+    plans = Schedule.grid(interval=[2, 3], cells=1.0, doses=2, product="x")
+    options = {"until": 9, "measures": [DaysBelow("x", 0.5), "at(y, 9)"], "draws": 600, "history": None}
+    whole = cs.sweep(drug, plans, **options)
+    rooms = sum(each.size for each in whole.curves.values())
+    monkeypatch.setattr("cellsim.sweeps.sweep_running._MOST_KEPT", rooms)
+    monkeypatch.setattr("cellsim.sweeps.sweep_running._DRAWS_A_BAND", 100)
+    part = cs.sweep(drug, plans, **options)
+    assert np.allclose(part.posterior, whole.posterior, rtol=1e-4, atol=1e-4)
+    assert set(part.curves) == set(whole.curves)
+    [said] = [each for each in part.approximation.doubts if each.startswith("bands of courses")]
+    assert "6 batches" in said and not any("bands of courses" in each for each in whole.approximation.doubts)
+    middle = float(said.split("standard error is ")[1].split()[0])
+    apart = [
+        np.abs(part.curves[name] - each) / np.maximum(each[:, -1:] - each[:, :1], 1e-12)
+        for name, each in whole.curves.items()
+    ]
+    assert 0 < np.median(np.concatenate([each.ravel() for each in apart])) < 3 * middle < 0.2
 
 
 @pytest.mark.parametrize(
