@@ -292,9 +292,10 @@ def integrate(
     width = 1 if dense or directions is not None else _width_for(kernels, n_sets, lanes)
     machine = machine_of(kernels, width)
     n = system.n
-    states = np.full((n_sets, t2.shape[1], n_states if keep_states else 0), np.nan)
-    outputs = np.full((n_sets, t2.shape[1], len(system.outputs)), np.nan)
-    slopes = np.full(outputs.shape if output_rates else (0, 0, 0), np.nan)
+    # every set is read at its end, however far it came
+    states = np.empty((n_sets, t2.shape[1], n_states if keep_states else 0))
+    outputs = np.empty((n_sets, t2.shape[1], len(system.outputs)))
+    slopes = np.empty(outputs.shape if output_rates else (0, 0, 0))
     status, culprit = np.zeros(n_sets, np.int64), np.zeros(n_sets, np.int64)
     fail_time = np.zeros(n_sets)
     watched = np.array([equations.output_names.index(name) for name in peaks], np.int64)

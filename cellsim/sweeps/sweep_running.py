@@ -56,7 +56,7 @@ __all__ = [
 ]
 
 # numbers held at once while a block of plans is simulated, and of courses until their bands are known
-_MOST_AT_ONCE, _MOST_KEPT = 2**25, 2**26
+_MOST_AT_ONCE, _MOST_KEPT = 2**24, 2**26
 # draws of a batch whose bands are averaged
 _DRAWS_A_BAND = 256
 # plans up to which the hours after every dose are recorded beside every day
