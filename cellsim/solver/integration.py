@@ -322,7 +322,9 @@ def integrate(
     sensitivities = None
     if dense or directions is not None:
         resume_at = None
-    early = (t2 < (start if resume_at is None else resume_at)).any(axis=1)
+    early: NDArray[np.bool_] = np.asarray(
+        (t2 < (start if resume_at is None else resume_at)).any(axis=1), bool
+    )
     if directions is not None:
         courses = courses_of(kernels, directions, several, given is not None)
         sensitivities = np.full((*outputs.shape, len(directions)), np.nan)
