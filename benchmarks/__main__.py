@@ -54,6 +54,10 @@ def main(arguments: list[str]) -> int:
         from benchmarks import fuzz
 
         return fuzz.main(arguments[1:])
+    if arguments[:1] == ["small"]:
+        from benchmarks import small_models
+
+        return small_models.main(arguments[1:])
     wanted = [name for name in arguments if not name.startswith("-")] or list(PARTS)
     if unknown := [name for name in wanted if name not in PARTS]:
         print(f"No benchmark {', '.join(unknown)}. There are: {', '.join(PARTS)}.")

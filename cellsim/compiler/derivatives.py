@@ -6,14 +6,13 @@ import math
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
 from heapq import heapify, heappop, heappush
 from typing import TYPE_CHECKING
 
 import sympy as sp
 
 from cellsim.compiler.gradients import gradient, slopes
-from cellsim.compiler.graph import INPUTS, STATE, Graph
+from cellsim.compiler.graph import INPUTS, STATE, Graph, made_once
 from cellsim.compiler.lowering import lower
 from cellsim.compiler.time_conditions import TimeConditions, Turn, written
 from cellsim.errors import ModelError, Problem
@@ -375,7 +374,7 @@ class System:
                     found.append(gap)
         return found
 
-    @cached_property
+    @made_once
     def jacobian(self) -> dict[tuple[int, int], int]:
         """Entries d row / d unknown, by (row, column), in row order."""
         place = {node: j for j, node in enumerate(self.unknowns)}
@@ -386,7 +385,7 @@ class System:
             if v in place
         }
 
-    @cached_property
+    @made_once
     def parameter_slopes(self) -> dict[tuple[int, int], int]:
         """Entries d row / d parameter at fixed unknowns, by (row, parameter)."""
         place = {node: j for j, node in enumerate(self.p)}
@@ -397,7 +396,7 @@ class System:
             if v in place
         }
 
-    @cached_property
+    @made_once
     def _slopes_of_rows(self) -> list[dict[int, int]]:
         return [self.slopes(node) for node in self.rows]
 

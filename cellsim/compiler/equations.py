@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import sympy as sp
 
+from cellsim.compiler.graph import made_once
 from cellsim.errors import ModelError, Problem, did_you_mean
 
 if TYPE_CHECKING:
@@ -118,7 +119,7 @@ class Equations:
             f"{len(self.outputs)} outputs, {len(self.events)} events>"
         )
 
-    @cached_property
+    @made_once
     def system(self) -> System:
         """The same equations as a graph, with derivatives (made at first use)."""
         from cellsim.compiler.derivatives import System

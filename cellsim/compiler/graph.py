@@ -8,8 +8,24 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Collection, Iterable
+from threading import RLock
+from typing import Any, Generic, TypeVar
 
-__all__ = ["BOOLEAN", "DIRECTION", "FLOOR_OF_BASES", "INPUTS", "PARAMETER", "SLACK", "STATE", "Graph"]
+__all__ = [
+    "BOOLEAN",
+    "DIRECTION",
+    "FLOOR_OF_BASES",
+    "INPUTS",
+    "PARAMETER",
+    "SLACK",
+    "STATE",
+    "WRITING",
+    "Graph",
+    "made_once",
+]
+
+WRITING = RLock()
+"""Held by a thread that adds nodes to any graph: a node is its place in lists that all threads of a model share."""
 
 FLOOR_OF_BASES = 2.0**-465
 """A real power x^c is computed as exp(c log(max(x, 2^-465))), about 1e-140, for c
@@ -46,6 +62,29 @@ PARAMETER, STATE, DIRECTION = 1, 2, 4
 _EXPONENTIAL = ("exp", "sinh", "cosh")
 _BOUNDED = ("recip", "tanh", "atan", "parity", "lt", "le", "eq", "ne", "and", "or", "not")
 BOOLEAN = ("lt", "le", "eq", "ne", "and", "or", "not")
+
+
+Made = TypeVar("Made")
+
+
+class made_once(Generic[Made]):  # noqa: N801 - used like `property`
+    """A property that is made at first use, while no other thread writes to a graph, and kept.
+
+    `functools.cached_property` would not do: up to Python 3.11 it holds a lock of its own, for which a thread that writes could
+    wait for ever, and from 3.12 on none, so that two threads would each make another.
+    """
+
+    def __init__(self, make: Callable[[Any], Made]) -> None:
+        self.make, self.name, self.__doc__ = make, make.__name__, make.__doc__
+
+    def __get__(self, instance: Any, owner: type | None = None) -> Made:
+        if instance is None:
+            return self  # type: ignore[return-value]
+        with WRITING:
+            kept = instance.__dict__  # later it is found there, without this
+            if self.name not in kept:
+                kept[self.name] = self.make(instance)
+            return kept[self.name]
 
 
 class Graph:

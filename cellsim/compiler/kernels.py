@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import cached_property, lru_cache
+from functools import lru_cache
+from threading import local
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from cellsim.compiler.derivatives import System
 from cellsim.compiler.equations import Equations
+from cellsim.compiler.graph import WRITING
 from cellsim.compiler.llvm import CompiledKernels, assemble
 from cellsim.compiler.writer import Writer
 
@@ -41,6 +43,7 @@ class Kernels:
     equations: Equations
     _units: dict[int, CompiledKernels] = field(default_factory=dict, repr=False)
     _writers: dict[int, Writer] = field(default_factory=dict, repr=False)
+    _of_thread: local = field(default_factory=local, repr=False)
 
     def __reduce__(self) -> tuple[Callable[[Equations], Kernels], tuple[Equations]]:
         # addresses of machine code mean nothing in another process; there it is made again at first use
@@ -64,12 +67,14 @@ class Kernels:
     def unit(self, width: int = 1) -> CompiledKernels:
         """The kernels for `width` simulations side by side, compiled at first use."""
         if width not in self._units:
-            writer = Writer(self.system, width)
-            code = assemble(writer.all(), writer.externals)
-            self._writers[width] = writer
-            self._units[width] = CompiledKernels(
-                writer.layout, width, code.address, len(writer.kept), code.engines
-            )
+            with WRITING:
+                if width not in self._units:
+                    writer = Writer(self.system, width)
+                    code = assemble(writer.all(), writer.externals)
+                    self._writers[width] = writer
+                    self._units[width] = CompiledKernels(
+                        writer.layout, width, code.address, len(writer.kept), code.engines
+                    )
         return self._units[width]
 
     def writer(self, width: int = 1) -> Writer:
@@ -77,9 +82,13 @@ class Kernels:
         self.unit(width)
         return self._writers[width]
 
-    @cached_property
+    @property
     def _scratch(self) -> Array:
-        return self.unit().workspace()
+        """A workspace of this thread's own: while a kernel runs, others write their numbers."""
+        found: Array | None = getattr(self._of_thread, "workspace", None)
+        if found is None:
+            found = self._of_thread.workspace = self.unit().workspace()
+        return found
 
     def _load(
         self,

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from cellsim.compiler.derivatives import System
+from cellsim.compiler.graph import WRITING
 from cellsim.compiler.llvm import Layout
 from cellsim.compiler.writer import Writer
 from cellsim.errors import CellsimError
@@ -74,11 +75,11 @@ def browser_kernels(system: System, width: int, watched: Sequence[int] = ()) -> 
     >>> browser_kernels(decay.system, 2).code[:4]
     b'\\x00asm'
     """
-    writer = Writer(
-        system, width, tables=False
-    )  # an object's tables have no address before a linker gives them one
-    read = writer.evaluate("watch", [(k, system.outputs[k]) for k in watched], "ys", "g")
-    functions = [*writer.all(), read]
+    with WRITING:
+        # an object's tables have no address before a linker gives them one
+        writer = Writer(system, width, tables=False)
+        read = writer.evaluate("watch", [(k, system.outputs[k]) for k in watched], "ys", "g")
+        functions = [*writer.all(), read]
     defined = [line for each in functions for line in each.splitlines() if line.startswith("define void")]
     names = [line.split("@")[1].split("(")[0] for line in defined]
     code = exported(object_code(functions, writer.externals), names)

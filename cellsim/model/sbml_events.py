@@ -87,7 +87,12 @@ def plain_events(
     """
     plain = _Plain(fresh)
     queued = _order_matters(events, names_behind)
-    waits = {each.name: plain.remember(f"waiting_of_{each.name}") for each in events if queued}
+    lost = "An execution of {} is due while another of it waits its turn: one of the two would be lost."
+    waits = {
+        each.name: plain.remember(f"waiting_of_{each.name}", note=lost.format(each.name))
+        for each in events
+        if queued
+    }
     for each in events:
         plain.add(each, waits.get(each.name))
     if queued:
@@ -159,10 +164,10 @@ class _Plain:
         self.states: list[State] = []
         self.kept: dict[str, dict[str, sp.Symbol]] = {}  # by event: target to the value kept for it
 
-    def remember(self, name: str, start: sp.Expr = _NOUGHT) -> sp.Symbol:
-        """A state that only events change."""
+    def remember(self, name: str, start: sp.Expr = _NOUGHT, note: str = "") -> sp.Symbol:
+        """A state that only events change; `note` says when that leaves it without a value."""
         own = self.fresh(name)
-        self.states.append(State(own, start, sp.Integer(0)))
+        self.states.append(State(own, start, sp.Integer(0), note=note))
         return sp.Symbol(own)
 
     def add(self, event: SbmlEvent, wait: sp.Symbol | None) -> None:
@@ -199,7 +204,8 @@ class _Plain:
     def _delayed(self, event: SbmlEvent, wait: sp.Symbol | None) -> None:
         delay = event.delay
         assert delay is not None
-        dues = [self.remember(f"due_{k + 1}_of_{event.name}", _NEVER) for k in range(_PLACES)]
+        early = f"The delay of {event.name} is negative there."
+        dues = [self.remember(f"due_{k + 1}_of_{event.name}", _NEVER, early) for k in range(_PLACES)]
         taken: list[sp.Basic] = []
         noted: list[tuple[str, sp.Expr]] = []
         kept: list[dict[str, sp.Symbol]] = []
@@ -219,7 +225,11 @@ class _Plain:
             noted.append((due.name, sp.Piecewise((instant, here), (due, True))))
             taken.append(due <= _LATE)
             kept.append(places)
-        full = self.remember(f"places_taken_of_{event.name}")
+        crowded = (
+            f"More than {_PLACES} executions of {event.name} would wait at once, and no more can be kept: "
+            "its delay is too long for how often it is set off."
+        )
+        full = self.remember(f"places_taken_of_{event.name}", note=crowded)
         noted.append(
             (full.name, sp.Piecewise((sp.log(-sp.Integer(1) - full**2), sp.And(*taken)), (full, True)))
         )

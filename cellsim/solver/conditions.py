@@ -7,21 +7,23 @@ cannot be told apart is refused by name.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
 from cellsim.compiler.derivatives import System
 from cellsim.compiler.gradients import gradient
+from cellsim.compiler.graph import made_once
 from cellsim.compiler.kernels import Kernels
 from cellsim.compiler.time_conditions import RELATIONS, Turn
 from cellsim.errors import SimulationError
 from cellsim.solver.intervals import MOST, TooManyError, steep_days, values, zeros
 
-__all__ = ["Cause", "Conditions", "Turnings", "turnings"]
+__all__ = ["Cause", "Conditions", "NoValueError", "Turnings", "setters", "turnings"]
 
 Array = np.ndarray[Any, np.dtype[np.float64]]
 
@@ -73,7 +75,7 @@ class Turnings:
     steep: tuple[float, ...] = ()
     unfollowed: tuple[int, ...] = ()
 
-    @cached_property
+    @made_once
     def _slopes(self) -> dict[int, dict[int, int]]:
         """Derivatives of each gap by the parameters that move it."""
         system = self.system
@@ -278,6 +280,34 @@ def _beyond(day: float) -> float:
     return float(np.nextafter(day, np.inf))
 
 
+class NoValueError(SimulationError):
+    """Events leave a state without a value.
+
+    Parameters
+    ----------
+    time : float
+    state : str
+    events : str
+        Those that set it there.
+    """
+
+    def __init__(self, time: float, state: str, events: str) -> None:
+        self.time, self.state, self.events = time, state, events
+        super().__init__(f"At time {time:.6g} {state} is set to what is no finite number, by {events}.")
+
+
+def setters(system: System, state: int) -> str:
+    """The events that set a state which nothing else changes, by name; empty where its rate can have done it too."""
+    if system.rates[state] != system.graph.zero:
+        return ""
+    names = (
+        event.name
+        for event, assignments in zip(system.equations.events, system.assignments, strict=True)
+        if any(i == state for i, _ in assignments)
+    )
+    return " or ".join(names)
+
+
 class Conditions:
     """The events of a model for one set of parameters, asked through its compiled equations."""
 
@@ -298,4 +328,6 @@ class Conditions:
         for event in which:
             for state, value in self.kernels.event(event, t, y, self.p):
                 after[state] = value
+                if not math.isfinite(value):
+                    raise NoValueError(t, self.kernels.states[state], self.names[event])
         return after

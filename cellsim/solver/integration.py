@@ -23,11 +23,12 @@ from cellsim.compiler.llvm import lane_width
 from cellsim.compiler.sensitivity_directions import Direction
 from cellsim.errors import Problem, SimulationError, did_you_mean
 from cellsim.solver.breakpoints import BreakTable, Doses, lane_groups, segment_tree
-from cellsim.solver.conditions import too_fast, turnings
+from cellsim.solver.conditions import NoValueError, setters, too_fast, turnings
 from cellsim.solver.lanes import LaneState, Machine, begin, follow, machine_of
 from cellsim.solver.loop_arrays import (
     EVENTS_WITHOUT_END,
     NO_DERIVATIVE,
+    NOT_FINITE,
     UNRESOLVED,
     Reading,
     Tangents,
@@ -112,6 +113,8 @@ class Solution:
         0 reached the end, 1 step too small, 2 too many steps, 3 not finite, 4 events without end, 5 a condition
         on states turns where nothing can be differentiated (with `directions` only), 6 a state grows by itself from
         less than can be told, 7 no steady state was found under a course of doses.
+    culprits : (n_sets,) int array
+        Where `status` is not 0: the state, event or mode that its message names, by its place.
     messages : tuple of str
         One per set, empty where all went well; tells time and state.
     steps, rejected : int
@@ -128,6 +131,7 @@ class Solution:
     output_rates: Array | None
     sensitivities: Array | None
     status: NDArray[np.int64]
+    culprits: NDArray[np.int64]
     messages: tuple[str, ...]
     steps: int
     rejected: int
@@ -432,6 +436,7 @@ def integrate(
             threads=threads,
         )
         states[again], outputs[again], status[again] = closer.states, closer.outputs, closer.status
+        culprit[again] = closer.culprits
         greatest[:, again] = closer.greatest, closer.greatest_at
         if closer.output_rates is not None:
             slopes[again] = closer.output_rates
@@ -449,6 +454,7 @@ def integrate(
         output_rates=slopes if output_rates else None,
         sensitivities=sensitivities,
         status=status,
+        culprits=culprit,
         messages=tuple(messages),
         steps=int(sum(each[0] for each in counted)),
         rejected=int(sum(each[1] for each in counted)),
@@ -476,6 +482,8 @@ def _message(kernels: Kernels, code: int, time: float, culprit: int) -> str:
     if code == NO_DERIVATIVE:
         shown = kernels.system.shown(kernels.system.modes[culprit])
         return f"At time {time:.6g} {MEANING[code]}: {shown!r} turns there without crossing, and rates jump with it."
+    if code == NOT_FINITE and culprit < len(equations.states) and (by := setters(kernels.system, culprit)):
+        return str(NoValueError(time, equations.states[culprit], by))
     return (
         f"At time {time:.6g} {MEANING[code]}; {(*equations.states, 'time', 'time')[culprit]} changes fastest."
     )

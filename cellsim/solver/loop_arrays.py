@@ -197,5 +197,7 @@ class Reading(NamedTuple):
 def addresses(*handed: NamedTuple) -> Wholes:
     """Where all arrays of some of these tuples begin, in order; they must live as long as the loop runs."""
     arrays = [each for group in handed for each in group]
-    assert all(each.flags.c_contiguous and each.itemsize == 8 for each in arrays)
-    return np.array([each.ctypes.data for each in arrays], np.int64)
+    apart = {id(each): each for each in arrays}  # where nothing is wanted, one array stands for many
+    assert all(each.flags.c_contiguous and each.itemsize == 8 for each in apart.values())
+    found = {name: each.ctypes.data for name, each in apart.items()}
+    return np.array([found[id(each)] for each in arrays], np.int64)

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from cellsim.compiler.graph import WRITING
 from cellsim.compiler.kernels import Kernels
 from cellsim.compiler.llvm import CompiledKernels, assemble
 from cellsim.compiler.sensitivity_directions import LANES, Direction, Packing, directions_of, pack
@@ -150,6 +151,17 @@ def courses_of(
 
 @lru_cache(maxsize=64)
 def _course(
+    kernels: Kernels,
+    wanted: tuple[str | Direction | tuple[str, str | int], ...],
+    jumps: tuple[int, ...],
+    rates: tuple[int, ...],
+    given_start: bool,
+) -> SensitivityLayout:
+    with WRITING:  # packing and writing differentiate
+        return _laid_out(kernels, wanted, jumps, rates, given_start)
+
+
+def _laid_out(
     kernels: Kernels,
     wanted: tuple[str | Direction | tuple[str, str | int], ...],
     jumps: tuple[int, ...],
@@ -299,7 +311,9 @@ _UNITS: dict[tuple[int, Packing], tuple[Kernels, TangentUnit]] = {}
 def tangent_unit(kernels: Kernels, packing: Packing) -> TangentUnit:
     """Tangent kernels for a packing of directions, compiled at first use."""
     key = (id(kernels), packing)
-    if key not in _UNITS:
+    with WRITING:
+        if key in _UNITS:
+            return _UNITS[key][1]
         if len(_UNITS) >= 64:
             _UNITS.pop(next(iter(_UNITS)))
         kernels.unit(1)
@@ -317,4 +331,4 @@ def tangent_unit(kernels: Kernels, packing: Packing) -> TangentUnit:
             [(r, [(kind, j) for kind, j, _ in entries]) for r, _, entries in writer.terms.atoms],
         )
         _UNITS[key] = (kernels, made)
-    return _UNITS[key][1]
+        return made

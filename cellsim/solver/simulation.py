@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cached_property, lru_cache, partial
 from numbers import Real
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal
@@ -19,10 +19,10 @@ from cellsim.dates import days_in
 from cellsim.dosing.delivery import Anew, Delivery, deliver
 from cellsim.errors import Problem, SimulationError, did_you_mean, unusable
 from cellsim.model.model import model_given
-from cellsim.solver.conditions import Conditions, turnings
+from cellsim.solver.conditions import Conditions, NoValueError, setters, turnings
 from cellsim.solver.integration import MEANING, Doses, Solution, observe
 from cellsim.solver.integration import integrate as integrate_rodas
-from cellsim.solver.loop_arrays import EVENTS_WITHOUT_END
+from cellsim.solver.loop_arrays import EVENTS_WITHOUT_END, NOT_FINITE
 from cellsim.solver.restarts import NO_STEADY_STATE, apart_of, cycles_of, settle, unsuited
 from cellsim.solver.scipy_solver import breakdown
 from cellsim.solver.scipy_solver import integrate as integrate_scipy
@@ -152,20 +152,18 @@ def simulate(
     begin = start_of(schedule, days) if start is None else float(start)
     _refuse(_span_problems(schedule, days, begin, solver, rtol, atol))
     given = values.of(model) if isinstance(values, Values) else dict(values or {})
-    run = _Run(
-        model, _kept(model, outputs), deliver(schedule, model), given, begin, float(days[-1]), rtol, atol
-    )
+    plan = _plan(_Itself(model), _kept(model, outputs))
+    run = _Run(plan, deliver(schedule, model), given, begin, float(days[-1]), rtol, atol)
     y, between = (run.by_rodas if solver == "rodas" else run.by_scipy)(days)
-    _refuse(_without_value(run.names, days, y))
-    described = {each.name: each for each in model.quantities}
+    _refuse(_without_value(plan.names, days, y))
     return Trajectory(
         model=model,
         schedule=schedule,
         values=MappingProxyType(given),
         times=days,
-        names=run.names,
-        units=MappingProxyType({name: described[name].unit for name in run.names}),
-        labels=MappingProxyType({name: described[name].label for name in run.names}),
+        names=plan.names,
+        units=MappingProxyType(plan.units),
+        labels=MappingProxyType(plan.labels),
         y=y,
         start=begin,
         solver=solver,
@@ -291,12 +289,55 @@ class _Kept:
         return _Kept, (self.make,)
 
 
+@dataclass(frozen=True, eq=False)
+class _Plan:
+    """What all simulations of a model that keep the same quantities have in common."""
+
+    model: Model
+    names: tuple[str, ...]
+    kernels: Kernels
+    parameter_at: dict[str, int]
+    state_at: dict[str, int]
+    values: Array
+    units: dict[str, str]
+    labels: dict[str, str]
+
+
+class _Itself:
+    """A model as a key: the same only as itself, since comparing all its formulas takes longer than a simulation."""
+
+    def __init__(self, model: Model) -> None:
+        self.model = model
+
+    def __hash__(self) -> int:
+        return id(self.model)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Itself) and self.model is other.model
+
+
+@lru_cache(maxsize=128)
+def _plan(key: _Itself, names: tuple[str, ...]) -> _Plan:
+    model = key.model
+    kernels = compile_equations(equations_of(model, names))
+    described = {each.name: each for each in model.quantities}
+    return _Plan(
+        model,
+        names,
+        kernels,
+        {name: place for place, name in enumerate(kernels.parameters)},
+        {name: place for place, name in enumerate(kernels.states)},
+        np.array([parameter.value for parameter in model.parameters]),
+        {name: described[name].unit for name in names},
+        {name: described[name].label for name in names},
+    )
+
+
 @dataclass
 class _Run:
     """Everything settled about one simulation, and the two ways to carry it out."""
 
-    model: Model
-    names: tuple[str, ...]
+    plan: _Plan
     delivery: Delivery
     values: Mapping[str, float]
     begin: float
@@ -305,24 +346,31 @@ class _Run:
     atol: float | None
 
     def __post_init__(self) -> None:
-        self.equations = equations_of(self.model, self.names)
-        self.kernels = compile_equations(self.equations)
-        of_parameter = {name: place for place, name in enumerate(self.equations.parameters)}
-        self.place = {name: place for place, name in enumerate(self.equations.states)}
+        plan = self.plan
+        self.kernels = plan.kernels
         if not all(
-            name in {**of_parameter, **self.place} and isinstance(value, Real) and math.isfinite(value)
+            (name in plan.parameter_at or name in plan.state_at)
+            and isinstance(value, Real)
+            and math.isfinite(value)
             for name, value in self.values.items()
         ):
-            self.model.with_values(self.values)  # it refuses, in its own words
-        self.p = np.array([parameter.value for parameter in self.model.parameters])
+            plan.model.with_values(self.values)  # it refuses, in its own words
+        self.p = plan.values.copy()
         for name, value in self.values.items():
-            if name in of_parameter:
-                self.p[of_parameter[name]] = value
+            if name in plan.parameter_at:
+                self.p[plan.parameter_at[name]] = value
         self.turned = turnings(self.kernels.system, self.p.tolist(), self.begin, self.end, between=True)
-        self.y0 = self.kernels.initial(self.p, self.begin)
-        for name, value in self.values.items():
-            if name in self.place:
-                self.y0[self.place[name]] = value
+        self.starts = {
+            plan.state_at[name]: value for name, value in self.values.items() if name in plan.state_at
+        }
+
+    @cached_property
+    def y0(self) -> Array:
+        """Values of the states at the start."""
+        y0 = self.kernels.initial(self.p, self.begin)
+        for place, value in self.starts.items():
+            y0[place] = value
+        return y0
 
     def read(self, days: Array, states: Array) -> Array:
         """Named quantities from days (n,) and states (n, n_states)."""
@@ -340,8 +388,20 @@ class _Run:
         path = self.scipy_path()
         return path.values(path.step_of(days), days), _Kept(self.scipy_path, path)
 
+    def without_value(self, state: str, said: str) -> SimulationError:
+        """Events that leave a state without a value, with what the model says of that."""
+        return SimulationError(
+            f"The solution cannot be carried on. {said} {self.plan.model[state].note}".rstrip()
+        )
+
     def scipy_path(self) -> Path:
         """All that SciPy's solver saw, stretch by stretch between restarts."""
+        try:
+            return self._stretches_by_scipy()
+        except NoValueError as error:
+            raise self.without_value(error.state, str(error)) from None
+
+    def _stretches_by_scipy(self) -> Path:
         anew = [each for each in self.delivery.anew if each.day <= self.end]
         edges, pieces, y = sorted({self.begin, *(each.day for each in anew)}), [], self.y0
         for begin, after in zip(edges, [*edges[1:], np.inf], strict=True):
@@ -369,16 +429,16 @@ class _Run:
     ) -> tuple[Array, Array, Callable[[np.ndarray[Any, Any], Array], Array]]:
         return integrate_scipy(
             _Motion(self.kernels, self.p),
-            Conditions(self.kernels, self.p) if self.equations.events else None,
+            Conditions(self.kernels, self.p) if self.kernels.equations.events else None,
             y,
             start=begin,
             end=end,
             boluses=[
-                (day, self.place[str(state)], amount)
+                (day, self.plan.state_at[str(state)], amount)
                 for day, state, amount in doses.jumps
                 if begin <= day <= end
             ],
-            inflows=[(on, off, self.place[str(state)], rate) for on, off, state, rate in doses.rates],
+            inflows=[(on, off, self.plan.state_at[str(state)], rate) for on, off, state, rate in doses.rates],
             breaks=[day for day in self.breaks() if begin < day < end],
             firings=[each for each in self.turned.firings if begin <= each[0] <= end],
             rtol=rtol,
@@ -389,11 +449,11 @@ class _Run:
         """States behind a restart, the slow way: cycles by SciPy's solver, their slopes by differences."""
         if not each.length:
             return self.y0
-        if why := unsuited(self.equations, each):
+        if why := unsuited(self.kernels.equations, each):
             raise SimulationError(f"{each.said}: {why}")
         rtol, rest = (
             min(self.rtol, _CYCLE_RTOL),
-            np.flatnonzero(~apart_of(self.equations, self.delivery.anew)),
+            np.flatnonzero(~apart_of(self.kernels.equations, self.delivery.anew)),
         )
         first = np.zeros(len(y)) if each.added else self.y0
 
@@ -423,7 +483,7 @@ class _Run:
                 return y + states if each.added else states
             moving = found.moving
         raise SimulationError(
-            f"{each.said}: no steady state was found: {self.equations.states[rest[moving]]} still moves."
+            f"{each.said}: no steady state was found: {self.kernels.states[rest[moving]]} still moves."
         )
 
     def by_rodas(self, days: Array) -> tuple[Array, Callable[[], Path]]:
@@ -454,7 +514,7 @@ class _Run:
             Doses.of(self.delivery),
             days,
             start=self.begin,
-            start_states=self.y0,
+            start_states=self.y0 if self.starts or self.delivery.anew else None,
             rtol=self.rtol,
             atol=self.atol,
             dense=dense,
@@ -465,6 +525,13 @@ class _Run:
             raise SimulationError(solution.messages[0])
         if solution.status[0] == EVENTS_WITHOUT_END:
             raise SimulationError(f"The solution cannot be carried on. {solution.messages[0]}")
+        culprit = int(solution.culprits[0])
+        if (
+            solution.status[0] == NOT_FINITE
+            and culprit < len(self.kernels.states)
+            and setters(self.kernels.system, culprit)
+        ):
+            raise self.without_value(self.kernels.states[culprit], solution.messages[0])
         if not dense:  # once more, for the last state before it
             return self.solve(days, dense=True)
         steps = solution.paths[0]

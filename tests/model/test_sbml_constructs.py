@@ -1,5 +1,7 @@
 """SBML beyond reactions of fixed numbers in boxes of fixed size: libRoadRunner reads the same text, or a closed form is at hand."""
 
+from typing import Any
+
 import libsbml
 import numpy as np
 import pytest
@@ -101,10 +103,28 @@ def test_executions_come_late_by_their_delay() -> None:
     assert found["y"] == pytest.approx([0.0, 3.0])
 
 
-def test_more_executions_than_there_are_places_for_are_an_error() -> None:
-    model = cs.load_model("x = 0; x' = 1; y = 0; at 50 after (x > 1): y = y + 1; at (x > 1.5): x = 0.5")
-    with pytest.raises(CellsimError, match="no longer finite"):
-        cs.simulate(model, cs.Schedule(), TIMES)
+@pytest.mark.parametrize("solver", ["rodas", "scipy"])
+@pytest.mark.parametrize(
+    ("events", "said"),
+    [
+        # set off on days 1, 2, 3, ... and due a hundred days later: the fifth comes on day 5
+        (
+            "late: at 100 after (x > 1): y = y + 1; at (x > 1.5): x = 0.5",
+            "At time 5 places_taken_of_late is set to what is no finite number, by late. More than 4 executions of late",
+        ),
+        (
+            "late: at (-x) after (x > 1): y = y + 1",
+            "At time 1 due_1_of_late .*, by late.* delay of late is negative",
+        ),
+        # no delay: any event may set what its formula has no value for
+        ("wrong: at (x > 2): y = log(1 - x)", "At time 2 y is set to what is no finite number, by wrong"),
+    ],
+)
+def test_events_that_leave_a_state_without_a_value_are_named(solver: Any, events: str, said: str) -> None:
+    """Witness: x' = 1 tells the day. It used to be said that a value is no longer finite, and that x changes fastest."""
+    model = cs.load_model(f"x = 0; x' = 1; y = 0; {events}")
+    with pytest.raises(CellsimError, match=said):
+        cs.simulate(model, cs.Schedule(), TIMES, solver=solver)
 
 
 def test_rates_of_change_that_ask_for_each_other_are_refused() -> None:
