@@ -54,6 +54,10 @@ def main(arguments: list[str]) -> int:
         from benchmarks import fuzz
 
         return fuzz.main(arguments[1:])
+    if arguments[:1] == ["cross"]:
+        from benchmarks import cross_tools
+
+        return cross_tools.main(arguments[1:])
     if arguments[:1] == ["small"]:
         from benchmarks import small_models
 

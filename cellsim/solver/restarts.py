@@ -289,7 +289,15 @@ def in_stretches(
 
     joined = {
         name: all_of(name)
-        for name in ("outputs", "output_rates", "sensitivities", "status", "greatest", "greatest_at")
+        for name in (
+            "outputs",
+            "output_rates",
+            "sensitivities",
+            "status",
+            "culprits",
+            "greatest",
+            "greatest_at",
+        )
     }
     states = all_of("states")
     return replace(
