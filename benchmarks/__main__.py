@@ -39,6 +39,11 @@ case in a process of its own with ten seconds of processor time, and prints how 
 
 `python -m benchmarks fuzz MINUTES` damages valid files of every kind at random and reads them, for so many minutes of processor time; it prints
 what ended in anything but a result or a letter. `--atheris antimony` chooses the bytes by coverage (pip install atheris).
+`python -m benchmarks small --problems FOLDER` times the models of public PEtab problems here and in libRoadRunner: one simulation, a
+batch, slopes, each at the loosest tolerance with the accuracy wanted.
+
+`python -m benchmarks cross [case ...] --problems FOLDER` opens exported cases and public PEtab 1 problems with libRoadRunner, COPASI and
+libpetab, and prints how far predictions and log likelihoods are apart (`docs/petab.md`).
 
 `python -m benchmarks.collapsed [variant] [seed ...]` draws from a variant of the shipped case by the collapsed sampler (two minutes of
 processor time a seed) and prints evidence, effective draws and cost; docs/answers.md has what it found.

@@ -52,6 +52,16 @@ def with_values(sbml: str, values: Mapping[str, float]) -> str:
     return str(libsbml.writeSBMLToString(document))
 
 
+def elements(sbml: str) -> set[str]:
+    """Everything in a model that has a value."""
+    import libsbml
+
+    document = libsbml.readSBMLFromString(sbml)  # the model lives only as long as it does
+    model = document.getModel()
+    lists = (model.getListOfSpecies(), model.getListOfParameters())
+    return {each.getId() for elements in lists for each in elements}
+
+
 def concentrations(sbml: str) -> set[str]:
     """Species that stand for concentrations in formulas."""
     import libsbml
@@ -125,6 +135,7 @@ def predicted(file: Path, engine: Engine) -> tuple[Any, float]:
     problem = Problem.from_yaml(content, base_path=str(file.parent))
     nominal = problem.parameter_df["nominalValue"].astype(float).to_dict()
     sbml = Path(file.parent, content["problems"][0]["sbml_files"][0]).read_text(encoding="utf-8")
+    known = elements(sbml)
     rows = problem.measurement_df.reset_index(drop=True)
     if "preequilibrationConditionId" in rows and rows["preequilibrationConditionId"].notna().any():
         raise ValueError("pre-equilibration, which is not followed here")
@@ -141,7 +152,7 @@ def predicted(file: Path, engine: Engine) -> tuple[Any, float]:
                 {s: _number(named[str(s)], nominal) for s in formula.free_symbols if str(s) in named}
             )
         used = {str(symbol) for each in formulas.values() for symbol in each.free_symbols}
-        asked = sorted(used - set(values))
+        asked = sorted(name for name in used if name in known)
         times = sorted({0.0, *mine["time"].astype(float)})
         found = engine(with_values(sbml, values), asked, times)
         for place, formula in formulas.items():

@@ -164,7 +164,7 @@ def shortest(
         except RuntimeError:  # libRoadRunner's word for a run it did not finish
             continue
         if error <= wanted:
-            return rtol, error, best(lambda: run(rtol), seconds=0.1)
+            return rtol, error, best(lambda rtol=rtol: run(rtol), seconds=0.1)  # type: ignore[misc]
     return float("nan"), float("nan"), float("nan")
 
 
