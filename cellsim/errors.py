@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 import operator
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from difflib import get_close_matches
 from numbers import Real
-from typing import TypeGuard
+from typing import Any, TypeGuard
 
 __all__ = [
     "ApproximationWarning",
@@ -22,6 +22,7 @@ __all__ = [
     "SimulationError",
     "UnitError",
     "did_you_mean",
+    "equal_fields",
     "is_finite_number",
     "is_number",
     "unusable",
@@ -154,6 +155,34 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
 def is_number(value: object) -> TypeGuard[float]:
     """Whether a value is a real number, finite or not; as for :func:`is_finite_number`."""
     return isinstance(value, Real) and not isinstance(value, bool) and _kind(value) not in "mM"
+
+
+def equal_fields(one: Any, other: object) -> bool:
+    """Equality of two records (dataclasses) in which a number that is not there, NaN, is the same as another.
+
+    Python compared records as tuples up to 3.12, in which one NaN equals itself; from 3.13 on it compares field by field,
+    and a record with a NaN equals nothing, not even itself. To be set as the ``__eq__`` of a record that can hold one.
+
+    Examples
+    --------
+    >>> from dataclasses import dataclass, fields
+    >>> @dataclass(frozen=True)
+    ... class Limit:
+    ...     lower: float
+    ...     upper: float = float("nan")
+    ...     __eq__ = equal_fields
+    >>> Limit(1.0) == Limit(1.0, float("nan")), Limit(1.0) == Limit(1.0, 2.0)
+    (True, False)
+    """
+    if other.__class__ is not one.__class__:
+        return NotImplemented
+
+    def same(a: Any, b: Any) -> bool:
+        return bool(a is b or a == b or (isinstance(a, float) and isinstance(b, float) and a != a and b != b))
+
+    return all(
+        same(getattr(one, each.name), getattr(other, each.name)) for each in fields(one) if each.compare
+    )
 
 
 def is_finite_number(value: object) -> TypeGuard[float]:

@@ -16,7 +16,7 @@ import numpy as np
 from cellsim.comparison.draw_maps import carried
 from cellsim.comparison.reweighted import FINITE, RTOL
 from cellsim.comparison.reweighting import Exact, Reweighting
-from cellsim.errors import CalibrationError, CutShortError
+from cellsim.errors import CalibrationError, CutShortError, equal_fields
 from cellsim.likelihood.marginal_days import WithoutDays
 from cellsim.likelihood.objective import Objective
 from cellsim.posterior.approximation import LARGEST_SHAPE
@@ -91,6 +91,8 @@ class Evidence:
     pareto_k: float = float("nan")
     effective: float = float("nan")
     second: Mapping[str, float] = field(default_factory=dict)
+
+    __eq__ = equal_fields
 
 
 def evidence_of(post: Posterior) -> Evidence:

@@ -12,7 +12,7 @@ import sympy as sp
 
 from cellsim.case.grading import Grading, grading_of
 from cellsim.case.records import Censored, Measurement
-from cellsim.errors import CalibrationError, Problem
+from cellsim.errors import CalibrationError, Problem, equal_fields
 from cellsim.likelihood.noise import censored, gaussian, graded, student
 from cellsim.model.formulas import parse_formula
 
@@ -75,6 +75,8 @@ class Term:
     grading: Grading | None = None
     file: str
     row: int | None
+
+    __eq__ = equal_fields
 
     def spread(self, values: Mapping[str, float]) -> float:
         """The spread of the measurement under given parameters; nan of a grade."""

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from cellsim.errors import Problem
+from cellsim.errors import Problem, equal_fields
 
 __all__ = [
     "Change",
@@ -62,6 +62,8 @@ class ParameterRow(Row):
     scale: str = "lin"
     family: str = ""
     parameters: tuple[float, ...] = ()
+
+    __eq__ = equal_fields
 
 
 @dataclass(frozen=True, kw_only=True)

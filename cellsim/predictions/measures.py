@@ -10,7 +10,7 @@ import numpy as np
 import sympy as sp
 
 from cellsim.dates import days_in
-from cellsim.errors import CellsimError, Problem, did_you_mean
+from cellsim.errors import CellsimError, Problem, did_you_mean, equal_fields
 from cellsim.likelihood.observations import prediction_of
 from cellsim.model.formulas import parse_formula
 from cellsim.predictions.chances import (
@@ -68,6 +68,8 @@ class Asked:
     unit: str
     day: float = np.nan
     chance: bool = False
+
+    __eq__ = equal_fields
 
 
 @dataclass(frozen=True)
