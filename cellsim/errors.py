@@ -174,6 +174,7 @@ def equal_fields(one: Any, other: object) -> bool:
     >>> Limit(1.0) == Limit(1.0, float("nan")), Limit(1.0) == Limit(1.0, 2.0)
     (True, False)
     """
+    names = [each.name for each in fields(one) if each.compare]
     if other.__class__ is not one.__class__:
         return NotImplemented
 
