@@ -39,6 +39,7 @@ case in a process of its own with ten seconds of processor time, and prints how 
 
 `python -m benchmarks fuzz MINUTES` damages valid files of every kind at random and reads them, for so many minutes of processor time; it prints
 what ended in anything but a result or a letter. `--atheris antimony` chooses the bytes by coverage (pip install atheris).
+
 `python -m benchmarks small --problems FOLDER` times the models of public PEtab problems here and in libRoadRunner: one simulation, a
 batch, slopes, each at the loosest tolerance with the accuracy wanted.
 

@@ -181,9 +181,7 @@ def equal_fields(one: Any, other: object) -> bool:
     def same(a: Any, b: Any) -> bool:
         return bool(a is b or a == b or (isinstance(a, float) and isinstance(b, float) and a != a and b != b))
 
-    return all(
-        same(getattr(one, each.name), getattr(other, each.name)) for each in fields(one) if each.compare
-    )
+    return all(same(getattr(one, name), getattr(other, name)) for name in names)
 
 
 def is_finite_number(value: object) -> TypeGuard[float]:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from small_cases import tiny_case
+
 from cellsim.comparison.evidence import Evidence
 from cellsim.likelihood.formulation import objective_of
 from cellsim.petab.records import ParameterRow
 from cellsim.predictions.measures import Asked
-from small_cases import tiny_case
 
 
 def test_rows_of_one_case_read_twice_are_the_same_rows() -> None:

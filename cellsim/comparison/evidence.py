@@ -61,7 +61,7 @@ _AGAIN = 100
 
 
 @dataclass(frozen=True)
-class Evidence:
+class Evidence:  # noqa: PLW1641 - a frozen record is given one
     """A log evidence from draws.
 
     Attributes

@@ -28,7 +28,7 @@ __all__ = ["Rows", "Scores", "Term", "prediction_of", "score_rows", "score_sets"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Term:
+class Term:  # noqa: PLW1641 - a frozen record is given one
     """One scored row.
 
     Attributes

@@ -35,7 +35,7 @@ class Row:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ParameterRow(Row):
+class ParameterRow(Row):  # noqa: PLW1641 - a frozen record is given one
     """One parameter of the problem.
 
     Parameters

@@ -50,7 +50,7 @@ __all__ = [
 
 
 @dataclass(frozen=True)
-class Asked:
+class Asked:  # noqa: PLW1641 - a frozen record is given one
     """One number that a measure gives for each draw.
 
     Attributes
