@@ -228,6 +228,8 @@ class Page {
 
   words() {
     this.doses = dosesOf(this.rows, this.model);
+    // a notebook that shows the page in a frame hears what the plan is
+    if (window.parent !== window) window.parent.postMessage({ cellsimDoses: this.doses }, "*");
     this.beyond = beyondGiven(this.doses.filter((each) => each.day <= this.model.until), this.model);
     $("total").textContent = `In all ${totalText(this.doses, this.model)}`;
     $("beyond").hidden = !this.beyond.length;

@@ -17,6 +17,7 @@ import numpy as np
 
 from cellsim.errors import CellsimError, ScheduleError, unusable
 from cellsim.explorer.contents import Contents, contents_of
+from cellsim.explorer.notebook import widget_of
 from cellsim.explorer.stills import as_given, stills_of
 from cellsim.files import write_whole
 from cellsim.likelihood.compatibility import objective_given
@@ -70,6 +71,16 @@ class Explorer:
         """The page within a notebook."""
         inside = escape(self.html, quote=True)
         return f'<iframe srcdoc="{inside}" title="{escape(repr(self), quote=True)}" width="100%" height="900"></iframe>'
+
+    def widget(self) -> Any:
+        """The page as a widget of a notebook (extra ``notebook``), whose ``.plan`` is the schedule that it is moved to.
+
+        Raises
+        ------
+        CellsimError
+            The package anywidget is missing.
+        """
+        return widget_of(self.case, self.html, repr(self))
 
     def __repr__(self) -> str:
         where = f" in {self.file}" if self.file else ""

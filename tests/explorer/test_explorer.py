@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import sys
+from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
@@ -452,6 +455,47 @@ def test_a_case_in_which_nothing_was_given_begins_with_nothing_and_a_notebook_sh
     assert (rows, doses) == (0, 0)
     exact = 10 * np.exp(-np.exp(-2.3) * 20)
     assert [alone, given] == pytest.approx([exact, 2 * exact], rel=1e-5)
+
+
+NOTEBOOK = """
+window.told = [];
+const model = { get: (name) => window.traits[name], set: (name, value) => { model[name] = value; }, save_changes: () => window.told.push(model.doses) };
+widget.render({ model, el: document.body });
+window.postMessage({ cellsimDoses: "no frame's" }, "*");
+"""
+
+
+def test_a_widget_tells_python_the_plan_that_it_is_moved_to(
+    page: Explorer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Witness: a plan moved by hand in a frame, as a notebook's script shows it, written in Python; the extra is named where it is missing."""
+    code = files("cellsim.explorer").joinpath("notebook.js").read_text(encoding="utf-8")
+    traits = json.dumps({"html": page.html, "title": "a page"}).replace("</", "<\\/")
+    script = f"window.traits = {traits}; {code.replace('export default', 'const widget =')} {NOTEBOOK}"
+    with opened(f"<!doctype html><title>notebook</title><body><script>{script}</script></body>") as tab:
+        tab.ask("while (!window.told.length) await new Promise((go) => setTimeout(go, 20))")
+        first, doses = tab.ask(
+            "const first = window.told.at(-1), inside = document.querySelector('iframe').contentWindow, page = await inside.cellsim.ready;"
+            "const before = window.told.length; page.rows[0].amount = 5; page.rows[0].hours = 12; page.changed();"
+            "while (window.told.length === before) await new Promise((go) => setTimeout(go, 20));"
+            "return [first, window.told.at(-1)];"
+        )
+    given = page.case.schedule.infusions
+    assert [(each["day"], each["amount"]) for each in first] == [(each.day, each.cells) for each in given]
+    try:
+        import anywidget
+    except ImportError:
+        assert not os.environ.get("CI"), "CI installs anywidget with the extra test"
+        anywidget = None
+    if anywidget is not None:
+        widget = page.widget()
+        widget.doses = doses
+        wanted = Schedule.at([0.0, 7.0, 14.0], cells=5.0, product="drug", duration=0.5)
+        assert widget.plan.infusions == wanted.infusions
+        assert widget.plan.products == page.case.schedule.products
+    monkeypatch.setitem(sys.modules, "anywidget", None)
+    with pytest.raises(CellsimError, match="cellsim\\[notebook\\]"):
+        page.widget()
 
 
 def test_events_that_wait_for_states_are_refused_by_name() -> None:
