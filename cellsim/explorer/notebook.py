@@ -37,13 +37,13 @@ def widget_of(case: Case, html: str, title: str) -> Any:
             "a page as a widget needs the package anywidget. Install it: pip install 'cellsim[notebook]'."
         ) from None
 
-    class Page(anywidget.AnyWidget):  # type: ignore[misc]
+    class Page(anywidget.AnyWidget):
         """A page, and the doses of its plan: dicts of day, product, amount (in the product's unit) and duration (days)."""
 
         _esm = files("cellsim.explorer").joinpath("notebook.js").read_text(encoding="utf-8")
         html = traitlets.Unicode().tag(sync=True)
         title = traitlets.Unicode().tag(sync=True)
-        doses = traitlets.List().tag(sync=True)
+        doses: Any = traitlets.List().tag(sync=True)
 
         @property
         def plan(self) -> Schedule:
