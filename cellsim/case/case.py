@@ -479,9 +479,7 @@ class Case(Scores):
         return audit(self)
 
     def __eq__(self, other: object) -> bool:
-        if not isinstance(other, Case):
-            return NotImplemented
-        return (self.name, self._texts) == (other.name, other._texts)
+        return isinstance(other, Case) and (self.name, self._texts) == (other.name, other._texts)
 
     def __hash__(self) -> int:
         return hash((self.name, self._texts))
@@ -550,10 +548,8 @@ def load_case(source: str | PathLike[str] | Mapping[str, str] | Case, *, model: 
     for file in problem.unread:
         fetch(reader, folder, file)
         if file not in reader.texts:
-            said = f"{file}, named under mapping_files, is missing."
-            reader.problems.append(
-                Problem(what=said, remedy="Add it, or remove its name.", file="problem.yaml")
-            )
+            said, remedy = f"{file}, named under mapping_files, is missing.", "Add it, or remove its name."
+            reader.problems.append(Problem(what=said, remedy=remedy, file="problem.yaml"))
     named = model_named(reader, folder, problem.model)
     loaded = readable_model(named) if model is None else model
     if plain and loaded is not None:
@@ -596,8 +592,7 @@ def load_case(source: str | PathLike[str] | Mapping[str, str] | Case, *, model: 
         _texts=tuple(sorted(reader.texts.items())),
         _noted=tuple(reader.problems),
     )
-    wrong = [problem for problem in case.check(loaded) if problem.severity == "error"]
-    if wrong:
+    if wrong := [problem for problem in case.check(loaded) if problem.severity == "error"]:
         # what is missing may be why
         raise CaseError([*wrong, *empty])
     return case
