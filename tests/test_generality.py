@@ -36,7 +36,7 @@ NAMES = re.compile(
 SHORT = re.compile(r"[\"'](?:D|R|P|V|Z|t_R|k_LT|accounted|V[0-6]b?)[\"']")
 # of units, marks of parameters, factors of matrices, markers of figures
 ELSEWHERE = {
-    "case/assumptions.py", "case/audit.py", "cli/options.py", "compiler/lu.py", "compiler/sensitivity_kernels.py", "dates.py",
+    "case/assumptions.py", "case/audit.py", "cli/options.py", "compiler/lu.py", "compiler/lu_tables.py", "compiler/sensitivity_kernels.py", "dates.py",
     "plots/comparisons.py", "plots/fits.py", "streams.py", "units.py",
 }  # fmt: skip
 # a synthetic patient, a word for what is graded: said of any case
