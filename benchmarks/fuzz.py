@@ -263,7 +263,7 @@ def _omex(folder: Path) -> object:
 
 
 _MANIFEST = (
-    b'{"format": "cellsim sweep 1", "cellsim": "0.2.0", "draws_a_block": 64, "question": {"draws": "1"}}'
+    b'{"format": "cellsim sweep 2", "cellsim": "0.2.0", "draws_a_block": 64, "question": {"draws": "1"}}'
 )
 TARGETS: dict[str, Target] = {
     "antimony": Target(lambda: {"m.ant": _models()["m.ant"]}, _model("m.ant")),

@@ -181,8 +181,8 @@ MUTATIONS = (
          "None if delay is not None", "model/test_sbml_constructs.py"),
         ("an event that is true at the start never fires", "bool(trigger.getInitialValue()) if trigger.isSetInitialValue()",
          "True if trigger.isSetInitialValue()", "model/test_formats.py"),
-        ("an initial assignment is lost", 'self.starts[name] = self.number(start.getMath(), f"{name} at the start")',
-         "pass", "model/test_formats.py"),
+        ("an initial assignment is lost", 'else self.number(start.getMath(), f"{name} at the start")',
+         "else sp.Integer(0)", "model/test_formats.py"),
     ),
     # ---- engine -------------------------------------------------------------------------------------------
     *_of(
@@ -233,8 +233,8 @@ MUTATIONS = (
          "solver/test_solver.py::test_stiff_problems_within_a_few_times_the_tolerance"),
         ("dense output of the second order", "inner = w[k] + theta * (w[k + step] + theta * w[k + 2 * step])",
          "inner = w[k] + theta * w[k + step]", "solver/test_solver_stories.py::test_measured_order_matches_the_claim solver/test_solver_stories.py::test_a_dense_path_passes_through_the_samples solver/test_solver.py::test_decay_under_jump_and_input_matches_closed_form"),
-        ("a sample on the day of a dose is read before it", "if not (s < new or (s <= new and new < end and hit < 0)):",
-         "if not s <= new:", "solver/test_simulation.py::test_a_sample_at_the_instant_of_a_dose_is_read_after_it"),
+        ("a sample on the day of a dose is read before it", "s = times[ptr[0] * W]\n                if not (s < new or (s <= new and new < end and hit < 0)):",
+         "s = times[ptr[0] * W]\n                if not s <= new:", "solver/test_simulation.py::test_a_sample_at_the_instant_of_a_dose_is_read_after_it"),
         ("every lane has the doses of the first", "w[slot + i * W + lane] += G.op_amount[o * stride + (source[lane] if stride > 1 else 0)]",
          "w[slot + i * W + lane] += G.op_amount[o * stride]", "solver/test_solver_stories.py::test_sets_may_have_doses_and_times_of_their_own"),
         ("an event on states is taken at the end of its step", "new = t + hit_theta * h", "new = t + h", "solver/test_solver.py::test_a_state_event_is_located_on_the_dense_output"),
@@ -356,7 +356,7 @@ MUTATIONS = (
     ),
     *_of(
         "cellsim/sweeps/learned.py",
-        ("an interval has the level of one side", "[(1 - level) / 2, 0.5, (1 + level) / 2]", "[1 - level, 0.5, level]",
+        ("an interval has the level of one side", "((1 - level) / 2, 0.5, (1 + level) / 2)", "(1 - level, 0.5, level)",
          "predictions/test_measures.py::test_an_interval_leaves_half_of_the_rest_on_either_side"),
         ("contraction is of sds, not of variances", "1 - after.var() / before.var()", "1 - after.std() / before.std()",
          "sweeps/test_sweeps.py::test_contraction_and_shift_are_those_of_a_normal_law"),

@@ -222,7 +222,11 @@ def _familiar(case: Case, history: Schedule) -> Content:
     smallest = {name: min(each.cells for each in case.timeline if each.product == name) for name in limits}
     return {
         "limits": {
-            name: {"least": smallest[name], "before": history.only(product=name).total(), **asdict(found)}
+            name: {
+                "least": smallest[name],
+                "before": sum(each.cells for each in history if each.product == name),
+                **asdict(found),
+            }
             for name, found in limits.items()
         },
         "last": last_day_seen(case),

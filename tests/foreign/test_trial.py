@@ -79,7 +79,8 @@ def _refusing(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
 PROBLEM = {
     "problem.yaml": "format_version: 2.0.0\nmodel_files: {m: {location: m.ant, language: antimony}}\n"
     "parameter_files: [p.tsv]\nobservable_files: [o.tsv]\nmeasurement_files: [d.tsv]\n",
-    "m.ant": "x = 1; x' = -k*x; k = 1",
+    # a text that nothing else reads: what this process has read once is not tried again
+    "m.ant": "x = 1; x' = -k*x; k = 1.03125",
     "p.tsv": "parameterId\testimate\tnominalValue\tlowerBound\tupperBound\nk\ttrue\t0.5\t0\tinf\n",
     "o.tsv": "observableId\tobservableFormula\tnoiseFormula\ny\tx\t0.1\n",
     "d.tsv": "observableId\texperimentId\ttime\tmeasurement\ny\t\t2\t0.4\n",

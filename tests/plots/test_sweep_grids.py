@@ -42,7 +42,7 @@ def test_a_family_of_schedules_is_a_heat_map_too() -> None:
     family = cs.Schedule.grid(interval=[2, 5], cells=1.0, doses=[1, 2, 3], product="x")
     found = cs.sweep(fit, family, until=30, measures=["area(x)"], draws=5)
     panel = plots.heat_map(found)[0]
-    assert (panel.get_xlabel(), panel.get_ylabel()) == ("interval", "doses")
+    assert (panel.get_xlabel(), panel.get_ylabel()) == ("interval (days)", "doses")
     cells = np.asarray(panel.collections[0].get_array()).reshape(3, 2)
     assert cells.T.ravel() == pytest.approx(np.median(found.posterior[:, 0], axis=1))
     alone = cs.sweep(fit, family["every 2 d, 1 dose"], until=30, measures=["area(x)"], draws=2)

@@ -386,7 +386,7 @@ def test_paper_cuts_no_table(job: Job, html: str, tmp_path: Path) -> None:
     pdf = printed(job.output.folder / "index.html", tmp_path)
     sheets, tables = by_sheet(pdf)
     # the summary and one for each question; folded parts stay at home
-    assert sheets == 5 and len(tables) >= 3
+    assert sheets == 6 and len(tables) >= 3
     assert all(len(each) == 1 for each in tables)
     # the figure of the first sheet is not pushed under the second's letters
     assert by_sheet(pdf, "Figure")[1][0] == tables[0] == {0}
