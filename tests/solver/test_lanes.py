@@ -92,3 +92,21 @@ def test_the_greatest_value_of_one_output_is_that_of_its_closed_form() -> None:
     top = np.arctan(9 * frequency) / frequency
     assert found.greatest[:, 0] == pytest.approx(np.sin(frequency * top) * np.exp(-top / 9), rel=1e-5)
     assert found.greatest_at[:, 0] == pytest.approx(top, abs=1e-2)
+
+
+@pytest.mark.parametrize("shared", [True, False])
+def test_samples_of_lanes_on_the_day_of_a_dose_are_read_after_it(shared: bool) -> None:
+    """x' = -k x with 4 given on days 1 and 2: x is 4 on day 1 and 4 + 4 exp(-k) on day 2, whether lanes share their days or not."""
+    kernels = compile_equations(system({"x": "-k*x"}, "k", x=0.0))
+    rates_of, times = np.linspace(0.2, 2, 8)[:, None], np.array([0.0, 1.0, 1.5, 2.0])
+    found = integrate(
+        kernels,
+        rates_of,
+        Doses(jumps=((1.0, "x", 4.0), (2.0, "x", 4.0))),
+        times if shared else np.tile(times, (8, 1)),
+        lanes=8,
+        rtol=1e-8,
+    ).states[:, :, 0]
+    gone = np.exp(-rates_of[:, 0])
+    assert found[:, 1] == pytest.approx(4.0, abs=1e-12)
+    assert found[:, 3] == pytest.approx(4.0 + 4.0 * gone, rel=1e-6)
