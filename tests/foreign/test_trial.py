@@ -9,6 +9,7 @@ import cellsim as cs
 from cellsim.delimited import LARGEST
 from cellsim.errors import CellsimError, ModelError
 from cellsim.foreign import trial
+from cellsim.library import model_file
 from cellsim.model.conversion import converted
 from cellsim.results import read_saved
 
@@ -113,7 +114,9 @@ def test_texts_of_a_script_and_what_comes_with_the_library_start_no_process(
     asked = _refusing(monkeypatch)
     cs.load_model("z = 1; z' = -q*z; q = 0.25")
     cs.load_model("persistence")
-    cs.load_model(Path(__file__).parents[2] / "models" / "persistence.xml")
+    cs.load_model(
+        model_file("persistence").with_suffix(".xml")
+    )  # where the package is installed, not where its source is
     assert asked == []
 
 
