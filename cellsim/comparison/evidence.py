@@ -335,7 +335,13 @@ class Change:
 
 
 def change_of(
-    fit: Calibration, known: Evidence, weighted: Reweighting | Exact, objective: Objective, *, seed: int
+    fit: Calibration,
+    known: Evidence,
+    weighted: Reweighting | Exact,
+    objective: Objective,
+    *,
+    seed: int,
+    afresh: bool = True,
 ) -> Change:
     """By how much the ln evidence changes when rows or priors are others.
 
@@ -355,6 +361,8 @@ def change_of(
         With other rows or priors.
     seed : int
         Of fresh draws.
+    afresh : bool, default True
+        Whether an altered posterior may be sampled by itself, up to a minute each; without, what weights tell is told with its k.
 
     Returns
     -------
@@ -371,9 +379,11 @@ def change_of(
         how = "quadrature" if isinstance(weighted, Exact) else "moved draws" if again.moved else "draws"
         found = Change(again.log_evidence - weighted.log_evidence, again.error, again.pareto_k, how)
         # a difference from an evidence that is not trusted itself gains nothing by fresh draws
-        if again.pareto_k <= FINITE or known.pareto_k >= LARGEST_SHAPE:
+        if not afresh or again.pareto_k <= FINITE or known.pareto_k >= LARGEST_SHAPE:
             return found
     except CalibrationError as error:
+        if not afresh:
+            raise
         problem = error
     try:
         places = np.array([mode.theta for mode in fit.mixture.modes])

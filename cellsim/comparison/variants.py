@@ -60,7 +60,8 @@ def compare(
     posteriors : mapping of str to Posterior, optional
         Draws of some variants (made with ``hierarchy=False``); the others are sampled (:func:`cellsim.sample`, ``method="collapsed"``).
     leave_out : bool
-        Whether to predict every analyte and visit from the others, too.
+        Whether to predict every analyte and visit from the others, too. Without, nothing is sampled anew for other priors either:
+        what the draws at hand tell is told with its Pareto k.
     effective : int
         Effective draws asked for of each variant that is sampled.
     starts, seed : int
@@ -203,7 +204,8 @@ def comparison_of(
             for group, first, second in tried:
                 try:
                     powers += [
-                        _power(so_far, weighted, group, alpha, (first, second), seed) for alpha in POWERS
+                        _power(so_far, weighted, group, alpha, (first, second), seed, afresh=leave_out)
+                        for alpha in POWERS
                     ]
                 except CalibrationError as error:
                     doubts.append(f"other priors of {group} could not be tried: {error}")
@@ -262,13 +264,15 @@ def _power(
     alpha: float,
     pair: tuple[str, str],
     seed: int,
+    *,
+    afresh: bool,
 ) -> Power:
     """The lead of one over another, and what other priors make of it."""
     changes = []
     for name in pair:
         fit = found.fits[name]
         altered = with_power(fit.objective, groups_of(fit).get(group, ()), alpha)
-        changes.append(change_of(fit, found.known[name], weighted[name], altered, seed=seed))
+        changes.append(change_of(fit, found.known[name], weighted[name], altered, seed=seed, afresh=afresh))
     before = found.evidences[pair[0]] - found.evidences[pair[1]]
     one, other = changes
     return Power(group, alpha, *pair, before, before + one.value - other.value, max(one.shape, other.shape))

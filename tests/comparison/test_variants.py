@@ -248,6 +248,22 @@ def test_what_no_draws_tell_is_told_in_words_and_the_others_go_on(monkeypatch: p
     assert "visit v0 of V0 could not be predicted from all others: 12 of 12" in " ".join(told.doubts)
 
 
+def test_a_quick_comparison_samples_nothing_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where no k is small enough for the whole one: other priors are told by the draws at hand, as the whole one's draws tell them."""
+
+    def sampled(*_: object, **__: object) -> object:
+        raise AssertionError("sampled anew")
+
+    fits, posteriors = small().fits, {name: small_posterior(name) for name in ("V2", "V0")}
+    monkeypatch.setattr("cellsim.comparison.evidence.FINITE", -np.inf)
+    monkeypatch.setattr("cellsim.comparison.evidence.posterior_of", sampled)
+    monkeypatch.setattr("cellsim.comparison.variants._worth_trying", lambda _: [("all priors", "V2", "V0")])
+    told = comparison_of(fits, posteriors=posteriors, leave_out=False)
+    assert len(told.powers) == 2 and all(np.isfinite(each.shape) for each in told.powers)
+    with pytest.raises(AssertionError, match="sampled anew"):
+        comparison_of(fits, posteriors=posteriors, leave_out=True)
+
+
 @pytest.mark.parametrize("first, second", [(3, 1), (5, 5), (1, 7)])
 def test_stacking_weights_of_variants_that_each_predict_some_groups(first: int, second: int) -> None:
     """Each group possible under one variant only: the optimum is the share of groups, as of a coin's tosses."""
