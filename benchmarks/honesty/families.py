@@ -19,7 +19,8 @@ from cellsim.likelihood.formulation import objective_of
 from cellsim.likelihood.objective import Objective
 from cellsim.predictions.measures import Area, Asked, DaysBelow, Measure, Value
 from cellsim.predictions.plans import AS_GIVEN, plans_of
-from cellsim.sweeps.sweep_running import Asking, measured, sample_of, settled
+from cellsim.sweeps.sweep_question import Asking, settled
+from cellsim.sweeps.sweep_running import measured, sample_of
 
 Array = NDArray[np.float64]
 # of the time looked at; the last is what is called large

@@ -30,7 +30,8 @@ from cellsim.predictions.reactions import STOP, Reaction, Reading, branches_of
 from cellsim.sweeps.averaged_sweep import weighting_of
 from cellsim.sweeps.decisions import place_of
 from cellsim.sweeps.learned import effective_draws
-from cellsim.sweeps.sweep_running import Asking, Settled, measured, settled
+from cellsim.sweeps.sweep_question import Asking, Settled, settled
+from cellsim.sweeps.sweep_running import measured
 from cellsim.sweeps.trust_region import Beyond, beyond_given
 
 if TYPE_CHECKING:

@@ -21,7 +21,8 @@ from cellsim.predictions.predictor import Sample, draws_at_once
 from cellsim.solver.simulation import Values
 from cellsim.sweeps.learned import effective_draws
 from cellsim.sweeps.parameter_tables import DESIGNS, ParameterSweep, sampled_points
-from cellsim.sweeps.sweep_running import Asking, measured, settled
+from cellsim.sweeps.sweep_question import Asking, settled
+from cellsim.sweeps.sweep_running import measured
 
 if TYPE_CHECKING:
     import sympy as sp

@@ -13,18 +13,9 @@ from cellsim.posterior.approximation import approximation_of
 from cellsim.predictions.bands import quantiles
 from cellsim.predictions.predictor import Source
 from cellsim.sweeps.store import Block, SweepStore, digest, shown_courses
+from cellsim.sweeps.sweep_question import Asking, Settled, settled
 from cellsim.sweeps.sweep_result import BANDS
-from cellsim.sweeps.sweep_running import (
-    Asking,
-    Numbers,
-    Settled,
-    answered,
-    drawing,
-    measured,
-    objective_drawn,
-    sample_of,
-    settled,
-)
+from cellsim.sweeps.sweep_running import Numbers, answered, drawing, measured, objective_drawn, sample_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -3,56 +3,43 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cellsim.case.plausibility import dose_doubt
-from cellsim.dosing.infusions import amounts_text, dose_noun
 from cellsim.dosing.schedule import Schedule
-from cellsim.errors import CellsimError, Problem, ScheduleError, is_finite_number, unusable
+from cellsim.errors import CellsimError
 from cellsim.likelihood.compatibility import objective_given
 from cellsim.posterior.approximation import approximation_of
 from cellsim.predictions.bands import quantiles
-from cellsim.predictions.measures import Measure, default_measures
-from cellsim.predictions.own_measures import measures_given
-from cellsim.predictions.plan_tables import plans_given
 from cellsim.predictions.plans import (
-    background_given,
     delivered,
     dropped,
-    history_given,
-    on_background,
-    plan_problems,
 )
 from cellsim.predictions.predictor import Sample, Simulated, Source, draws_at_once
-from cellsim.predictions.reactions import Reaction, Reading, chosen, reactions_in, readings_of
+from cellsim.predictions.reactions import chosen, readings_of
 from cellsim.sweeps.decisions import beats
 from cellsim.sweeps.learned import effective_draws, mean_error
+from cellsim.sweeps.sweep_question import Asking, Settled, improbable, not_reached, settled
 from cellsim.sweeps.sweep_result import BANDS, Sweep
-from cellsim.sweeps.trust_region import Beyond, beyond_given
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from cellsim.case.case import Case
     from cellsim.likelihood.objective import Objective
     from cellsim.solver.trajectory import Trajectory
 
     Array = NDArray[np.float64]
 
 __all__ = [
-    "Asking",
     "Numbers",
-    "Settled",
     "answered",
     "ask",
     "drawing",
     "measured",
     "objective_drawn",
     "sample_of",
-    "settled",
 ]
 
 # numbers held at once while a block of plans is simulated, and of courses until their bands are known
@@ -63,128 +50,6 @@ _DRAWS_A_BAND = 256
 _FEW_PLANS = 24
 # pairs of plans whose chance to beat one another is followed until it is known to the error asked
 _FOLLOWED = 500
-# draws allowed for an error that is asked for, as a multiple of the first ones
-_BUDGET = 20
-
-
-@dataclass(frozen=True)
-class Asking:
-    """The settings of a sweep; see :func:`cellsim.sweep`."""
-
-    until: Any
-    measures: Any = None
-    draws: Any = 400
-    seed: Any = 0
-    history: Any = "case"
-    background: Any = "case"
-    strict: bool = False
-    error: Any = None
-    budget: Any = None
-
-    def problems(self) -> list[Problem]:
-        """What is wrong with them, apart from plans."""
-        counts: dict[str, tuple[object, int]] = {"draws": (self.draws, 1)}
-        if self.budget is not None:
-            counts["budget"] = (self.budget, 1)
-        found = unusable(counts=counts, seeds={"seed": self.seed})
-        if self.error is not None and not (is_finite_number(self.error) and 0 < self.error < 0.5):
-            found.append(
-                Problem(
-                    what=f"error = {self.error!r}: the Monte Carlo error of a chance is asked for, 0.01 say; a number above 0 and below "
-                    "0.5 is needed."
-                )
-            )
-        return found
-
-    @property
-    def most_draws(self) -> int:
-        """How many draws may be taken."""
-        if self.error is None:
-            return int(self.draws)
-        return max(int(self.draws), int(_BUDGET * self.draws if self.budget is None else self.budget))
-
-
-@dataclass(frozen=True)
-class Settled:
-    """A question about plans in which nothing is wrong; of plans that react, `plans` and `alone` have what going on gives."""
-
-    plans: dict[str, Schedule]
-    alone: dict[str, Schedule]
-    before: Schedule
-    kept: Schedule
-    measures: tuple[Measure, ...]
-    until: float
-    levels: Mapping[str, Mapping[str, Any]]
-    beyond: dict[str, tuple[Beyond, ...]]
-    reactions: dict[str, Reaction] = field(default_factory=dict)
-
-    @property
-    def readings(self) -> tuple[Reading, ...]:
-        """What is recorded to decide."""
-        return tuple(readings_of(self.reactions.values()))
-
-
-def settled(objective: Objective, schedules: Any, asking: Asking) -> Settled:
-    """Plans and measures as they will be simulated.
-
-    Raises
-    ------
-    ScheduleError
-        All problems at once.
-    """
-    case = objective.case
-    if problems := asking.problems():
-        raise ScheduleError(problems)
-    before, kept = (history_given(asking.history, case), background_given(asking.background, case))
-    reacting = reactions_in(schedules)
-    if reacting:
-        several = {"schedule": schedules} if isinstance(schedules, Reaction) else schedules
-        schedules = {
-            name: each.go_on if isinstance(each, Reaction) else each for name, each in several.items()
-        }
-    alone = plans_given(schedules, case)
-    plans = on_background(alone, kept, case.products)
-    reactions = {name: _on_background(each, kept, case) for name, each in reacting.items()}
-    plans |= {name: each.go_on for name, each in reactions.items()}
-    others = {f"{name}, otherwise": each.otherwise for name, each in reactions.items()}
-    measures = (
-        default_measures(objective.model, case=case)
-        if asking.measures is None
-        else measures_given(asking.measures)
-    )
-    if problems := plan_problems({**plans, **others}, before, case, asking.until, measures):
-        raise ScheduleError(problems)
-    until = float(asking.until)
-    named = [each.name for each in objective.model.quantities] if reactions else []
-    if problems := [
-        each for reading in readings_of(reactions.values()) for each in reading.problems(case, named, until)
-    ]:
-        raise ScheduleError(problems)
-    beyond = {
-        name: found
-        for name, plan in {**plans, **others}.items()
-        if (found := beyond_given(delivered(plan, until), before, case, until))
-    }
-    if asking.strict and beyond:
-        raise ScheduleError(
-            [
-                Problem(
-                    what=f"{name!r} lies outside what was given: {'; '.join(str(each) for each in found)}.",
-                    remedy="Ask without strict=True to see what the model says there all the same.",
-                )
-                for name, found in beyond.items()
-            ]
-        )
-    levels = getattr(schedules, "levels", {})
-    return Settled(plans, alone, before, kept, measures, until, levels, beyond, reactions)
-
-
-def _on_background(plan: Reaction, kept: Schedule, case: Case) -> Reaction:
-    """Both its branches with the background products that neither gives, so that they stay alike before the visit."""
-    own = {each.product for branch in (plan.go_on, plan.otherwise) for each in branch.infusions}
-    more = replace(kept, infusions=tuple(each for each in kept.infusions if each.product not in own))
-    both = on_background({"go on": plan.go_on, "otherwise": plan.otherwise}, more, case.products)
-    return replace(plan, go_on=both["go on"], otherwise=both["otherwise"])
 
 
 def objective_drawn(source: Source) -> Objective:
@@ -309,8 +174,8 @@ def answered(source: Source, asking: Asking, question: Settled, numbers: Numbers
             f"interrupted: {draws} of {asking.draws} draws are in." if numbers.interrupted else "",
             *doubts,
             *(dropped(question.alone, question.kept, case) if asking.background is not None else ()),
-            *_improbable(plans, case),
-            *_not_reached(plans, until),
+            *improbable(plans, case),
+            *not_reached(plans, until),
             *(
                 f"{name} reacts on day {each.day:g} (on if {each.measured} is below {each.below:g}): what it gives in all is said of going on."
                 for name, each in question.reactions.items()
@@ -611,33 +476,3 @@ def _trajectory(
         return simulate(objective.model, timeline, days, values=objective.values(thetas[draw]), start=start)
 
     return made
-
-
-def _not_reached(plans: Mapping[str, Schedule], until: float) -> list[str]:
-    """Doses of a plan that `until` cuts off."""
-    said = []
-    for name, plan in plans.items():
-        given = delivered(plan, until)
-        if given.infusions != plan.infusions:
-            said.append(
-                f"{name}: only {given.count} of {plan.count} {dose_noun(plan, plan.products)}s "
-                f"({amounts_text(given, given.products) or 'nothing'} of {amounts_text(plan, plan.products)}) are given by day "
-                f"{until:g}: the numbers are those of what was given."
-            )
-    return said
-
-
-def _improbable(plans: Mapping[str, Schedule], case: Case) -> list[str]:
-    """Doses of a plan a thousandfold off those that the patient was given of the same product."""
-    said = []
-    for name, plan in plans.items():
-        for product in dict.fromkeys(each.product for each in plan.infusions):
-            about = next((each for each in case.products if each.name == product), None)
-            unit = about.unit if about is not None else ""
-            given = [each.cells for each in case.timeline if each.product == product]
-            sizes = dict.fromkeys(each.cells for each in plan.infusions if each.product == product)
-            whys = [
-                why for size in sizes if (why := dose_doubt(size, given, counted=unit == "cells", unit=unit))
-            ]
-            said += [f"{name}, {product}: {why}" for why in whys[:1]]
-    return said

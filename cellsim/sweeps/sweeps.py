@@ -12,7 +12,8 @@ from cellsim.predictions.predictor import Source
 from cellsim.sweeps.averaged_sweep import AveragedSweep, weighting_of
 from cellsim.sweeps.parameter_sweeps import ask_parameters
 from cellsim.sweeps.stored_sweep import ask_stored
-from cellsim.sweeps.sweep_running import Asking, ask
+from cellsim.sweeps.sweep_question import Asking
+from cellsim.sweeps.sweep_running import ask
 
 if TYPE_CHECKING:
     from os import PathLike
