@@ -188,6 +188,25 @@ class Code:
             vector = self.line(f"insertelement {kind} {vector}, double {value}, i32 {lane}")
         return vector, width
 
+    def transposed(self, rows: list[str]) -> list[str]:
+        """Columns of a square of values: as many rows as a value has lanes."""
+        rows, apart = list(rows), self.width // 2
+        kind, mask = self.type, self.kind(self.width, "i32")
+
+        def shuffled(a: str, b: str, lanes: list[int]) -> str:
+            chosen = ", ".join(f"i32 {lane}" for lane in lanes)
+            return self.line(f"shufflevector {kind} {a}, {kind} {b}, {mask} <{chosen}>")
+
+        while apart:  # swap ever smaller squares beside the diagonal
+            lanes = range(self.width)
+            first = [lane + self.width - apart if lane & apart else lane for lane in lanes]
+            second = [lane + self.width if lane & apart else lane + apart for lane in lanes]
+            for i in [i for i in lanes if not i & apart]:
+                a, b = rows[i], rows[i + apart]
+                rows[i], rows[i + apart] = shuffled(a, b, first), shuffled(a, b, second)
+            apart //= 2
+        return rows
+
     # -- control -----------------------------------------------------------------------------------
 
     def loop(self, blocks: int | str, body: Callable[[str], None]) -> None:

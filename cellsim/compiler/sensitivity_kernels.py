@@ -5,8 +5,9 @@ along a direction (written with a prime) gives one more solve with the same fact
 
     W k_i' = J(Y_i) Y_i' + f_p(Y_i) p' + (1/h) sum_j C_ij k_j' + d/dy (J(y) k_i) y' + d/dp (J(y) k_i) p'
 
-The matrices on the right are the same for all directions, so they are computed once (as scalars) and
-applied to lanes of eight. Auxiliaries of the system take part as unknowns without inertia:
+The matrices on the right are the same for all directions, so they are computed once and applied to lanes of
+eight. By then all eight stages are known, so what is computed at each of them is computed side by side, a lane a
+stage. Auxiliaries of the system take part as unknowns without inertia:
 ``a' = g_y y' + g_p p'``.
 """
 
@@ -25,6 +26,9 @@ from cellsim.compiler.writer import CONTROL_H, Writer
 
 __all__ = ["Shape", "TangentWriter"]
 
+STAGES = tableau.STAGES
+assert STAGES == BLOCK  # a stage a lane
+
 
 @dataclass
 class Shape:
@@ -41,7 +45,7 @@ class Shape:
             ("sample", n),
             ("yd", n),
             ("u", n),
-            ("k", tableau.STAGES * n),
+            ("k", STAGES * n),
             ("dense", 3 * n),
             ("a", m),
         ):
@@ -91,7 +95,9 @@ class TangentWriter:
         self.block.add("jacobian", len(self.jacobian_slot))
         self.block.add("second", len(self.second_slot))
         self.block.add("slopes", len(self.slope_slot))
-        lay.add("stages", tableau.STAGES * self.block.size)
+        lay.add("y across", STAGES * base.nw)
+        lay.add("k across", STAGES * base.ext)
+        lay.add("stages", STAGES * self.block.size)
         lay.add("gy", len(terms.outputs_y))
         lay.add("gp", len(terms.outputs_p))
         lay.add("y0p", len(terms.initials_p))
@@ -113,22 +119,34 @@ class TangentWriter:
 
     # -- scalars -----------------------------------------------------------------------------------
 
-    def read(self, states: str, k: str = "") -> Callable[[Code, int], str]:
-        """Loads for code that runs at a stage (or along a stage vector `k`)."""
+    def read(self, states: str) -> Callable[[Code, int], str]:
+        """Loads for code that runs at one state."""
 
         def load(code: Code, node: int) -> str:
             if node in self.kept:
                 return code.load("%v", self.layout["q"] + self.kept[node])
-            if self.graph.ops[node] == "k":
-                return code.load(k, self.base.place(self.graph.args[node][0]))
-            if k:
-                return code.load("%v", self.layout["step"] + self.at_step[node])
             if self.graph.ops[node] == "s":
                 return code.load("%w", self.base.layout["peak"] + self.graph.args[node][0])
             assert self.graph.ops[node] == "y"
             return code.load(states, self.graph.args[node][0])
 
         return load
+
+    def read_across(self, code: Code, node: int) -> str:
+        """Loads for code that runs at all stages."""
+        if self.graph.ops[node] == "y" and node not in self.kept:
+            return code.load("%v", self.layout["y across"] + STAGES * self.graph.args[node][0])
+        return code.spread(self.read("")(_Scalar(code), node))
+
+    def read_along(self, code: Code, node: int) -> str:
+        """Loads for code that runs along all stage vectors, from the start of the step."""
+        if self.graph.ops[node] == "k":
+            return code.load(
+                "%v", self.layout["k across"] + STAGES * self.base.place(self.graph.args[node][0])
+            )
+        if node in self.kept:
+            return self.read_across(code, node)
+        return code.spread(code.load("%v", self.layout["step"] + self.at_step[node], 1))
 
     def prepare(self) -> str:
         """Terms of parameters only."""
@@ -160,19 +178,41 @@ class TangentWriter:
         known = node in self.kept or self.graph.value(node) is not None
         return known and (entry not in self.second_p or entry[0] >= self.system.n)
 
-    def at_stage(self) -> str:
-        """Jacobian entries and slopes by parameters at a stage value %y, into block %b."""
-        code = Code()
+    def across(self) -> str:
+        """Stage values and stage vectors turned, so that the eight stages of a state are beside each other."""
+        code, base = Code(STAGES), self.base
+        for source, target, size in (("stages", "y across", base.nw), ("k", "k across", base.ext)):
+            rows = [code.pointer("%w", base.layout[source] + i * size) for i in range(STAGES)]
+            into = code.pointer("%v", self.layout[target])
 
-        def sink(slot: str, i: int) -> Callable[[str], None]:
-            return lambda value: code.store(value, "%b", self.block[slot] + i)
+            def body(o: str, rows: list[str] = rows, into: str = into) -> None:
+                turned = code.transposed([code.load(row, o) for row in rows])
+                begin = code.pointer(into, code.line(f"mul i64 {o}, {STAGES}"))
+                for j, vector in enumerate(turned):
+                    code.store(vector, begin, j * STAGES)
 
-        targets = [(node, sink("jacobian", i)) for node, i in self.jacobian_slot.items()]
+            code.loop(size // BLOCK, body)
+        return self.finish(code, "across", internal=True)
+
+    def at_stages(self) -> str:
+        """Jacobian entries and slopes by parameters at all stage values."""
+        code = Code(STAGES)
+        targets = [(node, self.sink(code, "jacobian", i)) for node, i in self.jacobian_slot.items()]
         for (kind, row, parameter), i in self.slope_slot.items():
             if kind != "second" and (row, parameter) in self.slopes:
-                targets.append((self.slopes[row, parameter], sink("slopes", i)))
-        emit_nodes(code, self.graph, targets, self.read("%y"), kept=self.kept)
-        return self.finish(code, "at_stage", "ptr %w, ptr %v, ptr %y, ptr %b", internal=True)
+                targets.append((self.slopes[row, parameter], self.sink(code, "slopes", i)))
+        emit_nodes(code, self.graph, targets, self.read_across, kept=self.kept)
+        return self.finish(code, "at_stages", internal=True)
+
+    def sink(self, code: Code, slot: str, i: int, *, added: bool = False) -> Callable[[str], None]:
+        """What writes one entry at all stages, or adds to it."""
+        offset = self.layout["stages"] + STAGES * (self.block[slot] + i)
+
+        def write(value: str) -> None:
+            total = code.two("fadd", code.load("%v", offset), value) if added else value
+            code.store(total, "%v", offset)
+
+        return write
 
     def at_start(self) -> str:
         """Terms of the second derivatives without the stage vector, at the start of the step."""
@@ -186,25 +226,18 @@ class TangentWriter:
         emit_nodes(code, self.graph, targets, self.read(y), kept=self.kept)
         return self.finish(code, "at_start", internal=True)
 
-    def second_at(self) -> str:
-        """Derivatives of J(y) k, for the stage vector %k."""
-        code = Code()
+    def second_at_stages(self) -> str:
+        """Derivatives of J(y) k, for all stage vectors."""
+        code = Code(STAGES)
         graph = self.graph
-
-        def sink(offset: int) -> Callable[[str], None]:
-            return lambda value: code.store(value, "%b", offset)
-
-        def added(offset: int) -> Callable[[str], None]:
-            return lambda value: code.store(code.two("fadd", code.load("%b", offset), value), "%b", offset)
-
-        targets = [(node, sink(self.block["second"] + i)) for node, i in self.second_slot.items()]
+        targets = [(node, self.sink(code, "second", i)) for node, i in self.second_slot.items()]
         for (row, parameter), node in self.second_p.items():
             slot = self.slope_slot["first" if row < self.system.n else "second", row, parameter]
             upon = (row, parameter) in self.slopes and row < self.system.n
-            targets.append((node, (added if upon else sink)(self.block["slopes"] + slot)))
+            targets.append((node, self.sink(code, "slopes", slot, added=upon)))
         kept = {node: 0 for node in (*self.kept, *self.at_step) if graph.value(node) is None}
-        emit_nodes(code, graph, targets, self.read("", "%k"), kept=kept)
-        return self.finish(code, "second_at", "ptr %w, ptr %v, ptr %k, ptr %b", internal=True)
+        emit_nodes(code, graph, targets, self.read_along, kept=kept)
+        return self.finish(code, "second_at_stages", internal=True)
 
     # -- lanes -------------------------------------------------------------------------------------
 
@@ -215,7 +248,11 @@ class TangentWriter:
             return code.const(value), value == 1.0
         if node in self.kept:
             return code.spread(code.load("%v", self.layout["q"] + self.kept[node], 1)), False
-        return code.spread(code.load("%b", self.block["jacobian"] + self.jacobian_slot[node], 1)), False
+        return self.at_this(code, "jacobian", self.jacobian_slot[node]), False
+
+    def at_this(self, code: Code, slot: str, i: int) -> str:
+        """An entry at the stage that %b points at, in all lanes."""
+        return code.spread(code.load("%b", STAGES * (self.block[slot] + i), 1))
 
     def seeded(self, code: Code, kind: str, row: int, group: int, total: str) -> str:
         """Add the slopes of a row by parameters, each in the lanes of the directions along it."""
@@ -225,8 +262,7 @@ class TangentWriter:
                 continue
             hot = "<" + ", ".join("double 1.0" if i in lanes else "double 0.0" for i in range(LANES)) + ">"
             if (kind, row, parameter) in self.slope_slot:
-                slot = self.block["slopes"] + self.slope_slot[kind, row, parameter]
-                scalar = code.spread(code.load("%b", slot, 1))
+                scalar = self.at_this(code, "slopes", self.slope_slot[kind, row, parameter])
             elif kind != "second" and (row, parameter) in self.slopes:
                 scalar, _ = self.entry(code, self.slopes[row, parameter])
             else:
@@ -303,7 +339,7 @@ class TangentWriter:
                 total = self.seeded(code, "second", r, group, code.const(0.0))
             for j, node, second in by_row[r]:
                 if second:
-                    scalar = code.spread(code.load("%b", self.block["second"] + self.second_slot[node], 1))
+                    scalar = self.at_this(code, "second", self.second_slot[node])
                     total = code.times_plus(scalar, at_start(j), total)
                 else:
                     total = self.term(code, node, stage(j), total)
@@ -320,7 +356,7 @@ class TangentWriter:
             if factor.literal is not None:
                 x[i] = code.times_minus(code.const(factor.literal), x[j], x[i])
             elif factor.node is not None:
-                x[i] = code.times_plus(code.spread(base.entry(code_scalar(code), factor.node)), x[j], x[i])
+                x[i] = code.times_plus(code.spread(base.entry(_Scalar(code), factor.node)), x[j], x[i])
             else:
                 assert factor.slot is not None
                 slot = code.spread(code.load("%w", base.layout["lu"] + factor.slot, 1))
@@ -376,16 +412,9 @@ class TangentWriter:
     def step(self) -> str:
         """Tangents of all stages of the step just taken; the new tangent goes to slot s1."""
         code = Code(BLOCK)
-        base = self.base
-        code.do("call void @at_start(ptr %w, ptr %v)")
-        blocks = []
-        for i in range(tableau.STAGES):
-            y = code.pointer("%w", base.layout["stages"] + i * base.nw)
-            k = code.pointer("%w", base.layout["k"] + i * base.ext)
-            b = code.pointer("%v", self.layout["stages"] + i * self.block.size)
-            code.do(f"call void @at_stage(ptr %w, ptr %v, ptr {y}, ptr {b})")
-            code.do(f"call void @second_at(ptr %w, ptr %v, ptr {k}, ptr {b})")
-            blocks.append(b)
+        for name in ("across", "at_start", "at_stages", "second_at_stages"):
+            code.do(f"call void @{name}(ptr %w, ptr %v)")
+        blocks = [code.pointer("%v", self.layout["stages"] + i) for i in range(STAGES)]
         # group by group, so that the stages of a group stay in the nearest cache
         for number, (begin, shape) in enumerate(zip(self.begin, self.shapes, strict=True)):
             lay, n = shape.layout, len(shape.group.rows)
@@ -397,7 +426,7 @@ class TangentWriter:
                 kd = code.pointer(k, i * n * LANES)
                 code.do(f"call void @combine{i}(ptr %w, ptr {s}, ptr {yd}, ptr {u}, ptr {k}, i64 {n})")
                 code.do(f"call void @stage{number}(ptr %w, ptr %v, ptr {g}, ptr {kd}, ptr {b})")
-            last, s1 = code.pointer(k, (tableau.STAGES - 1) * n * LANES), code.pointer(g, lay["s1"])
+            last, s1 = code.pointer(k, (STAGES - 1) * n * LANES), code.pointer(g, lay["s1"])
 
             def close(o: str, last: str = last, yd: str = yd, s1: str = s1) -> None:
                 code.store(code.two("fadd", code.load(yd, o), code.load(last, o)), s1, o)
@@ -411,14 +440,14 @@ class TangentWriter:
         for begin, shape in zip(self.begin, self.shapes, strict=True):
             g = code.pointer("%v", begin)
             lay, n = shape.layout, len(shape.group.rows)
-            ks = [code.pointer(g, lay["k"] + j * n * LANES) for j in range(tableau.STAGES)]
+            ks = [code.pointer(g, lay["k"] + j * n * LANES) for j in range(STAGES)]
             into = [code.pointer(g, lay["dense"] + m * n * LANES) for m in range(3)]
 
             def body(o: str, ks: list[str] = ks, into: list[str] = into) -> None:
                 k = [code.load(each, o) for each in ks]
                 for m in range(3):
                     total = code.two("fmul", code.const(tableau.H[m][0]), k[0])
-                    for j in range(1, tableau.STAGES):
+                    for j in range(1, STAGES):
                         total = code.times_plus(code.const(tableau.H[m][j]), k[j], total)
                     code.store(total, into[m], o)
 
@@ -427,8 +456,14 @@ class TangentWriter:
 
     def all(self) -> list[str]:
         """Every kernel, as text."""
-        functions = [self.prepare(), self.at_stage(), self.at_start(), self.second_at()]
-        functions += [self.combine(i) for i in range(tableau.STAGES)]
+        functions = [
+            self.prepare(),
+            self.across(),
+            self.at_start(),
+            self.at_stages(),
+            self.second_at_stages(),
+        ]
+        functions += [self.combine(i) for i in range(STAGES)]
         for g, shape in enumerate(self.shapes):
             functions.append(self.stage_of(f"stage{g}", g, shape))
             if shape.group.auxiliaries:
@@ -447,14 +482,12 @@ class TangentWriter:
         return functions
 
 
-def code_scalar(code: Code) -> Code:
-    """The same code, for a moment writing single doubles."""
-    return _Scalar(code)  # type: ignore[return-value]
+class _Scalar(Code):
+    """The same code, for a moment reading single doubles."""
 
-
-class _Scalar:
     def __init__(self, code: Code) -> None:
-        self.code = code
+        self.__dict__ = code.__dict__
 
-    def load(self, base: str, offset: int) -> str:
-        return self.code.load(base, offset, 1)
+    def load(self, base: str, offset: int | str, width: int | None = None) -> str:
+        """Read a double."""
+        return super().load(base, offset, 1)
