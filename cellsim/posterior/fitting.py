@@ -81,7 +81,7 @@ def calibrate(
     starts: int = 20,
     seed: int = 0,
     degrees: float = np.inf,
-    density: str = "whitened",
+    density: str | None = None,
     fixed: Mapping[str, float] | None = None,
     progress: bool | None = None,
 ) -> Calibration:
@@ -90,7 +90,8 @@ def calibrate(
     Which point is the most probable depends on the coordinate that a density is taken in. By default it is the prior-whitened
     one, in which every prior is a standard normal: there the mode does not change when a parameter is written as its
     logarithm, and its normal approximation stands for the posterior better; a prior that is flat on a box is not flat there. PEtab
-    means the density of the parameters themselves.
+    means the density of the parameters themselves. Where nothing but boxes is given that is the likelihood, and the estimate is its
+    maximum within them, as regression programs print it.
 
     Parameters
     ----------
@@ -109,8 +110,9 @@ def calibrate(
     degrees : float
         Degrees of freedom of the noise: normal by default, Student's t when finite. Four let single rows stand
         far off; the conclusions should be the same.
-    density : str
-        Of which the estimate is the mode: ``"whitened"``, or ``"petab"`` for that of the parameters in their own units.
+    density : str, optional
+        Of which the estimate is the mode: ``"whitened"``, or ``"petab"`` for that of the parameters in their own units. By default
+        ``"petab"`` where every prior is uniform, else ``"whitened"``.
         Intervals, draws and evidence are those of the normal approximations around the modes of the whitened density either way.
     fixed : mapping of str to float, optional
         Parameters to be held, each at a value in its unit; the result is that of ``case.fixed(**fixed)``, which its
@@ -145,13 +147,13 @@ def calibrate(
         case_given(case, "calibrate")
     if problems := unusable(counts={"starts": (starts, 1)}, seeds={"seed": seed}):
         raise CalibrationError(problems)
+    if density not in (None, *DENSITIES):
+        raise CalibrationError(f"no density {density!r}. {did_you_mean(density, DENSITIES)}")
     if other is not None:
         asked = {"model": model, "variant": variant, "degrees": None if np.isinf(degrees) else degrees}
-        asked["density"] = None if density == "whitened" else density
+        asked["density"] = None if density == "petab" else density
         made: Calibration = other.calibrated(starts=starts, seed=seed, fixed=fixed, asked=asked)
         return made
-    if density not in DENSITIES:
-        raise CalibrationError(f"no density {density!r}. {did_you_mean(density, DENSITIES)}")
     if fixed:
         case = load_case(held(case, fixed, variant=variant))
     objective = objective_of(case, model, variant=variant, degrees=degrees)
@@ -162,6 +164,9 @@ def calibrate(
     if interrupted:
         said = f"interrupted: {len(found.starts)} of {starts} starts are finished; the others may find a better optimum."
         diagnosis = {**diagnosis, "interrupted": True, "doubts": [said, *diagnosis["doubts"]]}
+    if density is None:
+        flat = all(prior.family == "uniform" for prior in objective.priors)
+        density = "petab" if flat else "whitened"
     point = None
     if density == "petab" and objective.names:
         point = petab_mode(

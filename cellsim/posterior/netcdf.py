@@ -12,6 +12,7 @@ import numpy as np
 
 from cellsim.errors import CalibrationError, CellsimError
 from cellsim.files import replaced
+from cellsim.foreign.reading_child import HDF5_EXPANSION
 from cellsim.foreign.trial import try_hdf5
 from cellsim.likelihood.compatibility import saved_case
 from cellsim.likelihood.formulation import objective_of
@@ -31,7 +32,6 @@ __all__ = ["groups_of", "read_drawn", "read_groups", "write_drawn", "write_group
 FORMAT = "cellsim posterior 1"
 ABOUT = "cellsim"
 WEIGHTED = "weighted"
-_EXPANSION = 1000  # how much larger an array may be than the file that holds it; draws pack to a fifth
 _ROWS = ("log_likelihood", "predicted", "posterior_predictive")
 
 
@@ -142,8 +142,9 @@ def read_groups(path: str | Path, *names: str) -> tuple[dict[str, xr.Dataset], d
     if not Path(path).is_file():
         raise CalibrationError(f"no file {path}.")
     try:
-        _judge_sizes(Path(path))
+        # before anything in this process asks HDF5 what the file holds: to walk over it may take it for ever
         try_hdf5(Path(path).read_bytes())
+        _judge_content(Path(path))
         found = {}
         for name in (ABOUT, *names):
             with xr.open_dataset(path, group=name, engine="h5netcdf") as group:
@@ -160,18 +161,32 @@ def read_groups(path: str | Path, *names: str) -> tuple[dict[str, xr.Dataset], d
     return found, about
 
 
-def _judge_sizes(path: Path) -> None:
-    """Refuse arrays that say they are far larger than their file, which HDF5 would fill for hours."""
+def _judge_content(path: Path) -> None:
+    """Refuse arrays that say they are far larger than their file, which HDF5 would fill for hours, and what stands in other files."""
     import h5py
 
-    most = _EXPANSION * path.stat().st_size
+    size = path.stat().st_size
 
-    def judge(name: str, each: Any) -> None:
-        if isinstance(each, h5py.Dataset) and each.size * each.dtype.itemsize > most:
-            raise ValueError(f"{name} has {each.size} values in a file of {path.stat().st_size} bytes")
+    # a word ends the walk; what is raised inside it is not told by every version of h5py
+    def judged(name: str, each: Any) -> str | None:
+        if not isinstance(each, h5py.Dataset):
+            return None
+        if each.size * each.dtype.itemsize > HDF5_EXPANSION * size:
+            return f"{name} has {each.size} values in a file of {size} bytes"
+        if each.external or each.is_virtual:
+            return f"the values of {name} stand in another file, which is not read"
+        return None
+
+    def judged_link(name: str, each: Any) -> str | None:
+        return (
+            f"{name} leads to another file, which is not read"
+            if isinstance(each, h5py.ExternalLink)
+            else None
+        )
 
     with h5py.File(path, "r") as file:
-        file.visititems(judge)
+        if said := file.visititems_links(judged_link) or file.visititems(judged):
+            raise ValueError(said)
 
 
 PRIOR_DRAWS = 1000

@@ -147,6 +147,33 @@ def test_an_array_larger_than_its_file_can_hold_is_not_filled(tmp_path: Path) ->
         read_groups(file, "g")
 
 
+@pytest.mark.parametrize("how", ["values", "a virtual array", "a group"])
+def test_what_stands_in_another_file_is_not_read(how: str, tmp_path: Path) -> None:
+    """HDF5 would open whatever file it is pointed to. Witness: h5py, which reads the neighbour's values through each of these."""
+    import h5py
+    import numpy as np
+    import xarray as xr
+
+    file, other = tmp_path / "a.nc", tmp_path / "other.nc"
+    for each in (file, other):
+        write_groups(each, {"g": xr.Dataset({"x": (("a",), np.full(3, 7.0))})}, {"format": "f"})
+    (tmp_path / "raw").write_bytes(np.full(3, 7.0).tobytes())
+    with h5py.File(file, "a") as made:
+        if how == "values":
+            made["g"].create_dataset("far", (3,), "f8", external=[(str(tmp_path / "raw"), 0, 24)])
+        elif how == "a virtual array":
+            layout = h5py.VirtualLayout((3,), "f8")
+            layout[:] = h5py.VirtualSource(str(other), "g/x", (3,))
+            made["g"].create_virtual_dataset("far", layout)
+        else:
+            made["far"] = h5py.ExternalLink(str(other), "g")
+    with h5py.File(file) as made:
+        seen = made["far/x"] if how == "a group" else made["g/far"]
+        assert seen[()].tolist() == [7.0, 7.0, 7.0]
+    with pytest.raises(CellsimError, match="another file"):
+        read_groups(file, "g")
+
+
 def test_the_command_line_writes_what_the_functions_write(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -1,5 +1,8 @@
 """Files that are not ours are read by another process first: what ends it ends nothing else."""
 
+import io
+import signal
+import subprocess
 import sys
 from pathlib import Path
 
@@ -11,6 +14,7 @@ from cellsim.errors import CellsimError, ModelError
 from cellsim.foreign import trial
 from cellsim.library import model_file
 from cellsim.model.conversion import converted
+from cellsim.posterior.netcdf import read_groups
 from cellsim.results import read_saved
 
 DECAY = "x = 10; x' = -k*x; k = 0.5"
@@ -58,6 +62,47 @@ def test_processor_time_is_limited(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(trial, "SECONDS", 0)  # and one that the limit is rounded up by
     doubling = "x0 = 1; " + "; ".join(f"x{k} = x{k - 1}*sin(x{k - 1} + 1)" for k in range(1, 60))
     assert "s of processor time" in trial._tried(doubling.encode(), b"a")
+
+
+def _in_circles(what: str) -> bytes:
+    """A file of HDF5 of which one pointer or size leads back to where it stands."""
+    import h5py
+
+    made = io.BytesIO()
+    with h5py.File(made, "w") as file:
+        file.create_dataset("words", data=["a", "bc"], dtype=h5py.string_dtype())
+    content = bytearray(made.getvalue())
+
+    def put(at: int, number: int) -> None:
+        content[at : at + 8] = number.to_bytes(8, "little")
+
+    at = content.index({"tree": b"TREE", "heap": b"HEAP", "words": b"GCOL"}[what])
+    if what == "tree":
+        put(at + 16, at)  # the node to its right is itself
+    elif what == "heap":  # the first free block is followed by itself
+        free, data = (int.from_bytes(content[k : k + 8], "little") for k in (at + 16, at + 24))
+        put(data + free, free)
+    else:
+        put(at + 24, 0)  # an object without length: the next one is itself
+    return bytes(content)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no limit of processor time")
+@pytest.mark.parametrize("what", ["tree", "heap", "words"])
+def test_hdf5_that_goes_in_circles_ends(what: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A find of fuzzing: these keep HDF5 busy without end. Witness: h5py in a process that the system ends after a second."""
+    file = tmp_path / "a.nc"
+    file.write_bytes(_in_circles(what))
+    plain = (
+        "import resource, sys, h5py\nresource.setrlimit(resource.RLIMIT_CPU, (1, 2))\n"
+        "h5py.File(sys.argv[1]).visititems(lambda name, each: each[()])"
+    )
+    ended = subprocess.run([sys.executable, "-c", plain, str(file)], check=False, capture_output=True)
+    assert ended.returncode == -signal.SIGXCPU
+    monkeypatch.setattr(trial, "_RUNNING", [])
+    monkeypatch.setattr(trial, "SECONDS", 0)
+    with pytest.raises(CellsimError, match="s of processor time"):
+        read_groups(file, "posterior")
 
 
 def test_who_does_not_answer_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
