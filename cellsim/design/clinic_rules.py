@@ -7,14 +7,14 @@ import tomllib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
 from datetime import timedelta
-from functools import cached_property
+from functools import cached_property, lru_cache
 from itertools import accumulate, pairwise
 from itertools import product as every_combination
 from os import PathLike
 from typing import TYPE_CHECKING, Any
 
 from cellsim.delimited import file_text
-from cellsim.dosing.infusions import amount_text
+from cellsim.dosing.infusions import Infusion, amount_text
 from cellsim.dosing.schedule import Schedule
 from cellsim.errors import CellsimError, Problem, did_you_mean, is_finite_number
 from cellsim.predictions.reactions import STOP, Reaction, otherwise_of
@@ -407,13 +407,9 @@ class ClinicRules:
 
     def schedule(self, candidate: Candidate, case: Case) -> Schedule | Reaction:
         """A plan as a schedule of a case, or as two between which a visit decides."""
-        plan = Schedule.at(
-            list(self.days(candidate, case.day_zero)),
-            cells=candidate.cells,
-            product=candidate.product,
-            products=case.products,
-            day_zero=case.day_zero,
-        )
+        days = self.days(candidate, case.day_zero)
+        doses = tuple(_dose(day, candidate.product, candidate.cells) for day in days)
+        plan = Schedule(doses, case.products, case.day_zero)
         if candidate.visit is None:
             return plan
         day, change = candidate.visit, candidate.otherwise
@@ -424,6 +420,12 @@ class ClinicRules:
             measured=candidate.measured,
             below=candidate.below,
         )
+
+
+@lru_cache(maxsize=2**16)
+def _dose(day: float, product: str, cells: float) -> Infusion:
+    """A dose that thousands of plans have in common, looked over once."""
+    return Infusion(day, product, cells)
 
 
 def _amounts(candidate: Candidate, days: tuple[float, ...]) -> list[float]:

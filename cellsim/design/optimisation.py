@@ -52,7 +52,7 @@ __all__ = ["optimise"]
 # combinations that are enumerated; of more, a differential evolution proposes
 _ENUMERATED = 100_000
 # plans that it hands to the race, its draws, members and generations
-_PROPOSED, _SCOUT_DRAWS, _MEMBERS, _GENERATIONS = 2000, 12, 15, 40
+_PROPOSED, _SCOUT_DRAWS, _MEMBERS, _GENERATIONS = 2000, 16, 15, 40
 # measures that need no course between the days they ask for
 _WITHOUT_COURSE = (AllInRange, Area, DaysBelow, Formula, InRange, PeakLoad, Value)
 
@@ -95,7 +95,8 @@ def optimise(
     probability : float
         Of each certificate.
     draws, seed : int
-        Draws of each mechanism, the same for all plans; few for all plans, all for those that may still be best.
+        Draws of each mechanism, the same for all plans; few for all plans, all for those that may still be best. Of a posterior whose draws are
+        worth w independent ones about 4 w at most: more are the same drawn again.
     history, background
         As for :func:`cellsim.sweep`.
     strict : bool
@@ -286,10 +287,10 @@ class _Arena:
             if one in known:
                 places.append(known[one])
                 continue
-            plan = self.rules.schedule(one, self.case)
-            if branches_of(plan)[0].infusions[-1].day > self.question.until:
+            if self.rules.days(one, self.case.day_zero)[-1] > self.question.until:
                 self.late.add(one)
                 continue
+            plan = self.rules.schedule(one, self.case)
             if self.strict and self.beyond(plan):
                 continue
             known[one] = len(self.candidates)

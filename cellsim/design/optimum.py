@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cellsim.design.clinic_rules import Candidate, ClinicRules
-from cellsim.design.racing import Raced, compared
+from cellsim.design.racing import Raced, compared, upper
 from cellsim.dosing.schedule import Schedule
 from cellsim.posterior.approximation import Approximation
 from cellsim.predictions.reactions import Reaction
@@ -116,15 +116,24 @@ class Optimum:
             return np.asarray(np.where(there, values, 0.0).sum(axis=1) / there.sum(axis=1))
 
     @cached_property
-    def mean(self) -> Array:
-        """Mean utility of every plan, averaged over mechanisms."""
+    def _averaged(self) -> Array:
         return np.asarray(sum(weight * self._mean(name) for name, (weight, _) in self._counted.items()))
+
+    @cached_property
+    def mean(self) -> Array:
+        """Mean utility of every plan, averaged over mechanisms: that of the leader, less what a plan is behind in the draws that both had.
+
+        So plans that were dropped after few draws compare with those that had all; nan where none could be simulated.
+        """
+        every = np.arange(len(self.candidates))
+        behind, _, _ = compared(self.leader, every, self.raced.utility, self._counted, self.chance)
+        return np.asarray(np.where(np.isfinite(behind), self._averaged[self.leader] - behind, np.nan))
 
     @cached_property
     def leader(self) -> int:
         """Place of the plan of the highest mean utility."""
         plans = np.flatnonzero(self.raced.average)
-        return int(plans[np.argmax(self.mean[plans])])
+        return int(plans[np.argmax(self._averaged[plans])])
 
     @cached_property
     def order(self) -> list[int]:
@@ -161,7 +170,7 @@ class Optimum:
         import pandas as pd
 
         places = np.array(self.order, np.intp)
-        behind, errors = compared(self.leader, places, self.raced.utility, self._counted, self.chance)
+        behind, errors, _ = compared(self.leader, places, self.raced.utility, self._counted, self.chance)
         regrets = self._regrets(places)
         rows = []
         for k, place in enumerate(places.tolist()):
@@ -203,7 +212,7 @@ class Optimum:
         for name, counted in self._counted.items():
             alive = np.flatnonzero(self.raced.alive[name])
             best = int(alive[np.argmax(self._mean(name)[alive])])
-            lost, _ = compared(best, places, self.raced.utility, {name: (1.0, counted[1])}, chance=False)
+            lost, _, _ = compared(best, places, self.raced.utility, {name: (1.0, counted[1])}, chance=False)
             out[name] = np.maximum(lost, 0.0)
         return out
 
@@ -233,11 +242,14 @@ class Optimum:
         for name, weight in self.weights.items():
             rivals = np.flatnonzero(self.raced.alive[name])
             seen = {name: self.raced.utility[name]}
-            behind, error = compared(first, rivals, seen, {name: (1.0, self.worth[name])}, self.chance)
+            behind, error, freedom = compared(
+                first, rivals, seen, {name: (1.0, self.worth[name])}, self.chance
+            )
             # a mechanism that counts nothing has not simulated the plan to the end
             there = np.isfinite(self.raced.utility[name][first]).sum()
             # every plan dropped here is worse by more than eps than one that was not, which is among the rivals
-            bound = float(np.max(-behind + self.raced.quantile * error, initial=0.0)) if there > 1 else np.inf
+            most = -behind + upper(self.raced.level, error, freedom)
+            bound = float(np.max(most, initial=0.0)) if there > 1 else np.inf
             best = int(rivals[np.argmax(self._mean(name)[rivals])])
             which = "allowed plan" if self.complete else "plan that was looked at"
             rows.append(
@@ -266,7 +278,8 @@ class Optimum:
         -------
         DataFrame
             Columns plan, amount, doses, benefit, draws, tie (whether another plan of the same or a smaller amount has a higher mean, within the Monte
-            Carlo error), by amount and then benefit.
+            Carlo error), by amount and then benefit. Draws are few where a dearer plan is surely better (see :mod:`cellsim.design.racing`); what such a
+            plan is behind the leader is that of the draws that both had.
         """
         import pandas as pd
 

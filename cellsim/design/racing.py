@@ -6,7 +6,11 @@ better by more than eps, with confidence:
     mean(U_l - U_i) - t(1 - (1 - p)/(K R); n - 1) sd(U_l - U_i)/sqrt(n) > eps,
 
 with K plans and R rounds (Bonferroni), so that all that is dropped in v is rightly dropped with probability p. The draws are the same for all plans,
-so what plans share cancels (common random numbers; Kim and Nelson 2001 for rounds with all pairs).
+so what plans share cancels (common random numbers; Kim and Nelson 2001 for rounds with all pairs). On average over mechanisms t has the degrees of
+freedom of Welch and Satterthwaite.
+
+Benefit against cost is a question about most plans: those that dearer ones beat may be the best of their cost. They are told apart by the
+draws of the first rounds, and of each cost only the plan of the highest mean is followed a little further.
 """
 
 from __future__ import annotations
@@ -23,10 +27,14 @@ if TYPE_CHECKING:
     Array = NDArray[np.float64]
     Mask = NDArray[np.bool_]
 
-__all__ = ["Contender", "Raced", "race", "rounds_of"]
+__all__ = ["Contender", "Raced", "compared", "race", "rounds_of", "upper"]
 
-# draws of the first round, and by how much the next one has more
-_FIRST, _GROWTH = 12, 4
+# draws of the first round, whole groups of the widest lanes, and by how much the next one has more
+_FIRST, _GROWTH = 16, 2
+# draws by which plans of one cost are told apart, and those that the plan of the highest mean of each cost has
+_CONTESTED, _LEADING = 32, 128
+# draws beyond so many times what they are worth say nothing new: they are those of before drawn again
+_REPEATED = 4
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,11 +70,11 @@ class Raced:
     average : array of bool, shape (n_plans,)
         Plans that may be the best on average.
     front : array of bool, shape (n_plans,)
-        Plans than which none that costs no more is better on average.
+        Plans than which none that costs no more is better on average, as far as the first rounds tell.
     drawn : array of int, shape (n_plans,)
-        Draws each plan had (of a mechanism that counts).
-    quantile : float
-        Of Student's t at the last round, Bonferroni-corrected.
+        Draws each plan had (of a mechanism that counts, if its draws are worth as many).
+    level : float
+        Of the quantile of Student's t, Bonferroni-corrected.
     simulations : int
     interrupted : bool
     """
@@ -76,7 +84,7 @@ class Raced:
     average: Mask
     front: Mask
     drawn: NDArray[np.intp]
-    quantile: float
+    level: float
     simulations: int
     interrupted: bool
 
@@ -87,7 +95,7 @@ def rounds_of(draws: int) -> list[int]:
     Examples
     --------
     >>> rounds_of(500), rounds_of(10)
-    ([12, 48, 192, 500], [10])
+    ([16, 32, 64, 128, 500], [10])
     """
     out = [min(_FIRST, draws)]
     while out[-1] < draws:
@@ -129,20 +137,21 @@ def race(
     Raced
         An interrupt after the first round ends it there.
     """
-    from scipy.stats import t as student
-
     count, ends = len(costs), rounds_of(draws)
     level = 1 - (1 - probability) / (count * len(ends))
     found = {name: np.full((count, draws), np.nan) for name in contenders}
     alive = {name: np.ones(count, bool) for name in contenders}
-    average, front = np.ones(count, bool), np.ones(count, bool)
+    average, front, followed = np.ones(count, bool), np.ones(count, bool), np.ones(count, bool)
     drawn = np.zeros(count, np.intp)
-    simulations, begin, quantile, interrupted = 0, 0, np.inf, False
+    counted = {name: (each.weight, each.worth) for name, each in contenders.items() if each.weight > 0}
+    simulations, begin, interrupted = 0, 0, False
     for end in ends:
         fresh = {}
         try:
             for name, each in contenders.items():
-                wanted = alive[name] | ((average | front) if each.weight > 0 else False)
+                if begin >= _REPEATED * each.worth:
+                    continue
+                wanted = alive[name] | ((average | followed) if each.weight > 0 else False)
                 plans = np.flatnonzero(wanted)
                 # a plan alone has nothing to be compared with, but its mean is told
                 fresh[name] = plans, each.utility(plans, begin, end)
@@ -154,20 +163,22 @@ def race(
         for name, (plans, values) in fresh.items():
             found[name][plans, begin:end] = values
             simulations += values.size
-        drawn[average | front] = end
-        freedom = max(min([end, *(each.worth for each in contenders.values())]) - 1, 1)
-        quantile = float(student.ppf(level, freedom))
+        drawn[average | followed] = end
         seen = {name: found[name][:, :end] for name in contenders}
         for name, each in contenders.items():
             alive[name] = _kept(
-                alive[name], {name: seen[name]}, {name: (1.0, each.worth)}, quantile, eps, chance
+                alive[name], {name: seen[name]}, {name: (1.0, each.worth)}, level, eps, chance
             )
-        counted = {name: (each.weight, each.worth) for name, each in contenders.items() if each.weight > 0}
-        average = _kept(average, seen, counted, quantile, eps, chance)
-        shown = seen if benefit is None else {name: benefit(values) for name, values in seen.items()}
-        front = _front(front, shown, counted, costs, quantile, eps, chance)
+        average = _kept(average, seen, counted, level, eps, chance)
+        if begin < _CONTESTED:
+            shown = seen if benefit is None else {name: benefit(values) for name, values in seen.items()}
+            front, followed = _front(front, shown, counted, costs, level, eps, chance)
+        if end < _CONTESTED:
+            followed = front
+        elif end >= _LEADING:
+            followed = np.zeros_like(front)
         begin = end
-    return Raced(found, alive, average, front, drawn, quantile, simulations, interrupted)
+    return Raced(found, alive, average, front, drawn, level, simulations, interrupted)
 
 
 def compared(
@@ -176,9 +187,18 @@ def compared(
     seen: Mapping[str, Array],
     counted: Mapping[str, tuple[float, float]],
     chance: bool,
-) -> tuple[Array, Array]:
-    """How much better one plan is than others, averaged over mechanisms: mean and standard error from paired draws."""
-    mean, square = np.zeros(len(plans)), np.zeros(len(plans))
+) -> tuple[Array, Array, Array]:
+    """How much better one plan is than others, averaged over mechanisms.
+
+    Returns
+    -------
+    mean, error : array, shape (n_plans,)
+        Of paired draws; infinite where a plan shares no draw with the first.
+    freedom : array, shape (n_plans,)
+        Degrees of freedom of the error (Welch 1947, Biometrika 34, 28).
+    """
+    mean, square, fourth = (np.zeros(len(plans)) for _ in range(3))
+    least = np.full(len(plans), np.inf)
     for name, (weight, worth) in counted.items():
         apart = seen[name][first] - seen[name][plans]
         there = np.isfinite(apart)
@@ -188,33 +208,50 @@ def compared(
         spread = (np.where(there, apart - means[:, None], 0.0) ** 2).sum(axis=1) / np.maximum(size - 1, 1)
         if chance:  # one more draw of the opposite kind: draws that are all alike are no certainty
             spread = spread + 1.0 / size * (np.abs(means) > 0)
-        mean += weight * means
-        square += weight**2 * spread / np.minimum(size, worth)
-    return mean, np.sqrt(square)
+        independent = np.minimum(size, worth)
+        freedom = np.maximum(independent - 1, 1)
+        own = weight**2 * spread / independent
+        mean += np.where(there.any(axis=1), weight * means, np.inf)
+        square += own
+        fourth += own**2 / freedom
+        least = np.minimum(least, freedom)
+    certain = fourth == 0
+    return mean, np.sqrt(square), np.where(certain, least, square**2 / np.where(certain, 1.0, fourth))
+
+
+def upper(level: float, error: Array, freedom: Array) -> Array:
+    """How far a mean may be off at a level: that quantile of Student's t times its standard error."""
+    from scipy.stats import t as student
+
+    return np.asarray(student.ppf(level, freedom) * error)
 
 
 def _means(
     seen: Mapping[str, Array], counted: Mapping[str, tuple[float, float]], plans: NDArray[np.intp]
 ) -> Array:
-    return np.asarray(
-        sum(weight * np.nanmean(seen[name][plans], axis=1) for name, (weight, _) in counted.items())
-    )
+    """Mean utility of plans that had the same draws; minus infinity where none could be simulated."""
+    total = np.zeros(len(plans))
+    for name, (weight, _) in counted.items():
+        there = np.isfinite(seen[name][plans])
+        sums, size = np.where(there, seen[name][plans], 0.0).sum(axis=1), there.sum(axis=1)
+        total += np.where(size > 0, weight * sums / np.maximum(size, 1), -np.inf)
+    return total
 
 
 def _kept(
     alive: Mask,
     seen: Mapping[str, Array],
     counted: Mapping[str, tuple[float, float]],
-    quantile: float,
+    level: float,
     eps: float,
     chance: bool,
 ) -> Mask:
     """Plans than which the best is not surely better by more than eps."""
     plans = np.flatnonzero(alive)
     leader = int(plans[np.argmax(_means(seen, counted, plans))])
-    mean, error = compared(leader, plans, seen, counted, chance)
+    mean, error, freedom = compared(leader, plans, seen, counted, chance)
     out = np.zeros_like(alive)
-    out[plans[~(mean - quantile * error > eps)]] = True
+    out[plans[~(mean - upper(level, error, freedom) > eps)]] = True
     return out
 
 
@@ -223,18 +260,19 @@ def _front(
     seen: Mapping[str, Array],
     counted: Mapping[str, tuple[float, float]],
     costs: Array,
-    quantile: float,
+    level: float,
     eps: float,
     chance: bool,
-) -> Mask:
-    """Plans than which none that costs no more is surely better by more than eps."""
+) -> tuple[Mask, Mask]:
+    """Plans than which none that costs no more is surely better by more than eps; and those of the highest mean up to each cost."""
     plans = np.flatnonzero(alive)
     means = _means(seen, counted, plans)
-    out = np.zeros_like(alive)
+    out, leading = np.zeros_like(alive), np.zeros_like(alive)
     for cost in np.unique(costs[plans]):
         cheaper = costs[plans] <= cost
         here = plans[costs[plans] == cost]
         leader = int(plans[cheaper][np.argmax(means[cheaper])])
-        mean, error = compared(leader, here, seen, counted, chance)
-        out[here[~(mean - quantile * error > eps)]] = True
-    return out
+        leading[leader] = True
+        mean, error, freedom = compared(leader, here, seen, counted, chance)
+        out[here[~(mean - upper(level, error, freedom) > eps)]] = True
+    return out, leading

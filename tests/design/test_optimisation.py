@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import stats
 from small_cases import tiny_case
 
 import cellsim as cs
 from cellsim.design.clinic_rules import Candidate, ClinicRules
-from cellsim.design.racing import Contender, race, rounds_of
+from cellsim.design.racing import Contender, compared, race, rounds_of
 from cellsim.errors import CellsimError
 
 
@@ -139,6 +140,76 @@ def test_draws_that_are_all_alike_are_no_certainty() -> None:
     )  # fmt: skip
     assert raced.average.all()
     assert rounds_of(12) == [12]
+
+
+def test_benefit_against_cost_takes_few_draws_of_most_plans() -> None:
+    """A thousand plans of ten costs, dearer ones better: of each cost the best is on the front and followed to 128 draws, those surely worse are gone
+    after 16, those that nobody can tell from it by 32 draws stay, and only what may be the best of all has all 500."""
+    random = np.random.default_rng(1)
+    cost = np.repeat(np.arange(10.0), 100)
+    behind = np.tile(np.r_[0.0, np.full(98, 30.0), 0.01], 10)
+    draws = random.normal(size=(1000, 500)) + 20 * random.normal(size=500) + (30 * cost - behind)[:, None]
+    raced = race(
+        {"A": Contender(1.0, 500.0, lambda plans, first, last: draws[plans, first:last])},
+        cost, draws=500, eps=0.0, probability=0.95, chance=False,
+    )  # fmt: skip
+    best = np.arange(10) * 100
+    assert np.flatnonzero(raced.front).tolist() == sorted([*best, *(best + 99)])
+    assert np.flatnonzero(raced.average).tolist() == [900, 999]
+    assert raced.drawn[[900, 999]].tolist() == [500, 500]
+    assert np.bincount(raced.drawn).nonzero()[0].tolist() == [16, 32, 128, 500]
+    assert raced.drawn[best[:-1]].tolist() == [128 if draws[k, :32].mean() > draws[k + 99, :32].mean() else 32 for k in best[:-1]]  # fmt: skip
+    assert raced.simulations == np.isfinite(raced.utility["A"]).sum() < 20_000
+
+
+def test_a_plan_of_few_draws_is_told_by_how_far_it_is_behind_in_them(fits: list[cs.Calibration]) -> None:
+    """The closed form in all 400 draws, against a mean over few of them, which is off by the scatter that all plans share."""
+    found = cs.optimise(
+        fits[0], until=60, measure=BENEFIT, better="higher", draws=400, product="x", cells=[0.5, 1.0, 3.0], doses=range(1, 6), interval=[2]
+    )  # fmt: skip
+    few = np.flatnonzero(found.raced.drawn < 400)
+    truth = np.array([exact(fits[0], one, 400).mean() for one in found.candidates])[few]
+    alone = np.nanmean(found.raced.utility["A"][few], axis=1)
+    assert len(few) > 10
+    off, off_alone = (float(np.sqrt(np.mean((each - truth) ** 2))) for each in (found.mean[few], alone))
+    assert off < 0.6 * off_alone and off < 0.02 * np.ptp(truth)
+
+
+def test_draws_that_are_drawn_again_are_not_simulated() -> None:
+    """500 draws of a sampler that are worth ten decide nothing that 64 of them do not; the other mechanism has all."""
+    asked: dict[str, int] = {"A": 0, "B": 0}
+
+    def utility(name: str):
+        def of(plans: np.ndarray, first: int, last: int) -> np.ndarray:
+            asked[name] = last
+            return np.random.default_rng(first).normal(size=(len(plans), last - first))
+
+        return of
+
+    raced = race(
+        {"A": Contender(0.5, 10.0, utility("A")), "B": Contender(0.5, 300.0, utility("B"))},
+        np.zeros(3), draws=500, eps=0.0, probability=0.95, chance=False,
+    )  # fmt: skip
+    assert asked == {"A": 64, "B": 500}
+    assert np.isfinite(raced.utility["A"]).sum(axis=1).max() == 64
+
+
+def test_the_error_over_mechanisms_has_the_degrees_of_freedom_of_welch() -> None:
+    """Witness: scipy's test of two means of unequal variance; and one plan that a mechanism could not simulate is surely worse."""
+    random = np.random.default_rng(2)
+    first, second = random.normal(size=9), 3 * random.normal(size=40)
+    seen = {
+        "A": np.vstack([first, np.zeros(9), np.full(9, np.nan)]),
+        "B": np.vstack([-second, np.zeros((2, 40))]),
+    }
+    mean, error, freedom = compared(
+        0, np.array([0, 1, 2]), seen, {"A": (1.0, 100.0), "B": (1.0, 100.0)}, chance=False
+    )
+    expected = stats.ttest_ind(first, second, equal_var=False)
+    assert mean[1] / error[1] == pytest.approx(expected.statistic) and freedom[1] == pytest.approx(
+        expected.df
+    )
+    assert (mean[0], error[0], freedom[0]) == (0.0, 0.0, 8.0) and np.isposinf(mean[2])
 
 
 def test_more_combinations_than_can_be_enumerated_are_proposed(
