@@ -194,7 +194,10 @@ def _part(objective: Objective, source: Source, asked: VisitQuestion, *, draws: 
     thetas, counts = np.unique(source.draws(draws, seed=seed), axis=0, return_counts=True)
     plans = tuple(asked.plans.values())
     sample = Sample(objective, asked.measures(objective), asked.history, asked.until)
-    sample.see_doses(plans)
+    if sample.whole_course:
+        sample.see_doses(plans)
+    else:  # nobody looks at the days between
+        sample.times = sample.asked_times
     [simulated], interrupted = sample.all_runs(plans, [thetas])
     if interrupted:
         raise KeyboardInterrupt

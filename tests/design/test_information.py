@@ -3,8 +3,10 @@
 import numpy as np
 import pytest
 from scipy.integrate import quad
+from scipy.special import logsumexp
 from scipy.stats import norm, qmc
 
+from cellsim.design import information
 from cellsim.design.information import Foreseen, NewSample
 
 DRAWS = 1024
@@ -140,3 +142,14 @@ def test_weights_count_as_copies_would() -> None:
     exact = np.log(density @ np.array([0.5, 0.25, 0.25]))
     own = np.diag(sample.densities)
     assert weighted.information.lower == pytest.approx(max(np.array([0.5, 0.25, 0.25]) @ (own - exact), 0.0))
+
+
+def test_sums_of_exponentials_are_those_of_scipy() -> None:
+    """Far apart, all alike, and rows of nothing at all."""
+    terms = np.random.default_rng(4).normal(size=(40, 30)) * 10.0 ** np.linspace(-3, 3, 40)[:, None]
+    terms[3], terms[4, 1:], terms[5] = -np.inf, -np.inf, 700.0
+    given = terms.copy()
+    for axis in (0, 1):
+        expected = logsumexp(terms, axis=axis)
+        assert np.allclose(information._log_sum(terms, axis), expected, rtol=1e-13, atol=1e-13)
+    assert np.array_equal(terms, given)
