@@ -22,7 +22,7 @@ from scipy.special import logsumexp
 
 from cellsim.errors import CalibrationError, CutShortError
 from cellsim.likelihood.marginal_days import WithoutDays
-from cellsim.posterior.collapsed_proposal import Normal, Tilted, log_density_of_all, tilted
+from cellsim.posterior.collapsed_proposal import Normal, Tilted, mixed, tilted
 from cellsim.posterior.conditional_draws import PAIRS, Conditional, Draw, Guess
 from cellsim.posterior.inner_parameters import split_of
 from cellsim.posterior.weighted_draws import Weighted
@@ -36,9 +36,10 @@ if TYPE_CHECKING:
 
 __all__ = ["collapsed_draws"]
 
-# draws of a round, of a block of it (what an interrupt costs), and those of one thread side by side; many short rounds, for
-# what a few draws teach is worth more than as many draws of a poor proposal
-_ROUND, _BLOCK, _TOGETHER = 160, 80, 8
+# draws of a round at first, of a block of it at least (what an interrupt costs), and those of one thread side by side; short rounds
+# first, for what a few draws teach is worth more than as many draws of a poor proposal, then such of a quarter of all draws so
+# far, to which no round more could add much
+_ROUND, _BLOCK, _TOGETHER, _QUARTER = 160, 80, 8, 4
 
 
 def collapsed_draws(
@@ -106,11 +107,19 @@ def _collapsed_draws(
     interrupted = False
     with progress_bar(total=budget, title="draws", progress=progress) as bar:
         try:
+            more = _ROUND
             while run.count < budget:
-                run.go_on(min(_ROUND, budget - run.count), bar.update)
+                run.go_on(min(more, budget - run.count), bar.update)
+                if not run.draws:
+                    continue
                 weighted = run.weighted(names, effective, budget)
                 if weighted.trusted and weighted.effective >= effective:
                     break
+                more = max(_ROUND, run.count // _QUARTER)
+                if weighted.trusted:
+                    # no more than seem to be needed
+                    needed = int(run.count * (effective / weighted.effective - 1))
+                    more = min(more, max(needed, _BLOCK))
         except KeyboardInterrupt:
             interrupted = True
     if not run.draws:
@@ -129,6 +138,7 @@ class _Rounds:
         self.conditional, self.seed = conditional, seed
         self.rounds: list[tuple[Tilted, int]] = []
         self.places: list[Array] = []
+        self.log_densities: list[Array] = []
         self.draws: list[Draw] = []
         self.count, self.why = 0, ""
 
@@ -138,8 +148,10 @@ class _Rounds:
         proposal, guess = self._learned(random)
         places = proposal.draws(n, random)
         self.rounds.append((proposal, 0))
-        for first in range(0, n, _BLOCK):
-            block = places[first : first + _BLOCK]
+        self.log_densities.append(np.empty(0))
+        size = max(_BLOCK, -(-n // 2))
+        for first in range(0, n, size):
+            block = places[first : first + size]
             made = self._drawn(block, guess)
             for u, each in zip(block, made, strict=True):
                 if isinstance(each, str) or not np.isfinite(each.logs).any():
@@ -174,14 +186,23 @@ class _Rounds:
     def _known(self) -> tuple[Array, Array]:
         """ln of the posterior marginal at every place, and ln weights."""
         log_target = np.array([logsumexp(each.logs) - np.log(each.logs.size) for each in self.draws])
-        return log_target, log_target - log_density_of_all(self.rounds, np.array(self.places))
+        return log_target, log_target - self._against()
+
+    def _against(self) -> Array:
+        """ln of the density of the mixture of all rounds at every place; that of each is asked once a place."""
+        for k, (proposal, _) in enumerate(self.rounds):
+            known = self.log_densities[k]
+            fresh = np.array(self.places[known.size :])
+            if len(fresh):
+                self.log_densities[k] = np.append(known, proposal.log_density(fresh))
+        made = [k for k, (_, count) in enumerate(self.rounds) if count]
+        return mixed([self.rounds[k][1] for k in made], [self.log_densities[k] for k in made])
 
     def weighted(
         self, names: Sequence[str], asked: int, budget: int, *, interrupted: bool = False
     ) -> Weighted:
         """All draws against the mixture of all rounds."""
-        rounds = [each for each in self.rounds if each[1]]
-        against = log_density_of_all(rounds, np.array(self.places))
+        against = self._against()
         per = 2 * PAIRS
         thetas = np.zeros((self.count, per, len(self.conditional.density.objective.names)))
         log_weights = np.full((self.count, per), -np.inf)

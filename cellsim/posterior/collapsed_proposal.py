@@ -8,18 +8,27 @@ rows have taught it something, and those of the modes of the calibration. Every 
 b' being the base and a normal distribution with the moments found so far, s a Gaussian process regression of ln (posterior
 marginal / b') on all draws so far (Rasmussen and Williams 2006, ch. 2), and the last part the defensive one, which
 bounds every weight (Hesterberg 1995, Technometrics 37:185). Draws of the first part are made by systematic resampling of very many of
-b', which costs no simulation and gives the constant as well. A draw counts against the mixture of all rounds, whichever it came from
-(deterministic mixture weights: Owen and Zhou 2000, J Am Stat Assoc 95:135).
+b', which costs no simulation; the mean of exp(beta s) over the same candidates is the constant. With it the expected weight is the
+evidence however few candidates there are: over all choices among c_1 ... c_M, with t_i = exp(beta s(c_i)),
+
+    sum of t_i / sum(t) . f(c_i) / (b'(c_i) t_i / mean(t))  =  mean of f(c_i) / b'(c_i),
+
+whose expectation over candidates of b' is the integral of f. (Beside the defensive part the constant enters a sum, and its own error
+leaves a part in M of the evidence.) A draw counts against the mixture of all rounds, whichever it came from (deterministic
+mixture weights: Owen and Zhou 2000, J Am Stat Assoc 95:135).
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy.special import logsumexp
+
+from cellsim.threads import on_all_cores
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -32,6 +41,7 @@ __all__ = [
     "Surface",
     "Tilted",
     "log_density_of_all",
+    "mixed",
     "systematic",
     "tilted",
     "widened",
@@ -42,8 +52,8 @@ _LOG_TWO_PI = float(np.log(2 * np.pi))
 _LEARNED, _WIDER, _WIDEST = 0.85, 1.35, 1.05
 # of a tilted proposal: its defensive part, how far it trusts the regression, the moments' part of what is tilted
 _DEFENSIVE, _TRUST, _MOMENTS = 0.15, 0.8, 0.5
-# draws that are tilted by resampling
-_CANDIDATES = 20_000
+# draws that are tilted by resampling, and those of one thread
+_CANDIDATES, _PART = 10_000, 1000
 # of the regression: reach in standard deviations and in roots of the dimension, variance of what one draw tells, draws used,
 # and how far below the middle a value is taken for what it is
 _REACH, _NOISE, _MOST, _FLOOR = 1.4, 1.0, 1000, 7.0
@@ -164,12 +174,13 @@ class Surface:
 
     def __call__(self, places: Array) -> Array:
         z = np.linalg.solve(self.scale.root, (places - self.scale.mean).T).T
-        # a block at a time: all at once would be a table of gigabytes
-        found = [
-            self.size * (_kernel(z[k : k + 2000], self.places, self.reach) @ self.weights)
-            for k in range(0, len(z), 2000)
-        ]
-        return np.maximum(self.middle + np.concatenate(found), self.floor)
+
+        # a part at a time: all at once would be a table of gigabytes
+        def part(first: int) -> Array:
+            return _kernel(z[first : first + _PART], self.places, self.reach) @ self.weights
+
+        found = on_all_cores(part, range(0, len(z), _PART))
+        return np.maximum(self.middle + self.size * np.concatenate(found), self.floor)
 
 
 def _kernel(one: NDArray[Any], other: NDArray[Any], reach: float) -> Array:
@@ -188,23 +199,30 @@ class Tilted:
     under : NormalMixture
         What is tilted.
     surface : Surface or None
-    constant : float
-        ln of the mean of exp(beta s) over `under`.
+    candidates : array, shape (n_candidates, n)
+        Draws of `under`.
+    tilts : array, shape (n_candidates,)
+        beta s of each.
     """
 
     base: NormalMixture
     under: NormalMixture
     surface: Surface | None = None
-    constant: float = 0.0
+    candidates: Array = field(default_factory=lambda: np.empty((0, 0)))
+    tilts: Array = field(default_factory=lambda: np.empty(0))
+
+    @cached_property
+    def constant(self) -> float:
+        """ln of the mean of exp(beta s) over the candidates."""
+        return float(logsumexp(self.tilts) - np.log(self.tilts.size))
 
     def draws(self, n: int, random: np.random.Generator) -> Array:
         """Draws, shape (n, n_parameters), in random order."""
         if self.surface is None:
             return self.base.draws(n, random)
         plain = int(random.binomial(n, _DEFENSIVE))
-        candidates = self.under.draws(_CANDIDATES, random)
-        chosen = systematic(_TRUST * self.surface(candidates), n - plain, random)
-        found = np.concatenate([candidates[chosen], self.base.draws(plain, random)])
+        chosen = systematic(self.tilts, n - plain, random)
+        found = np.concatenate([self.candidates[chosen], self.base.draws(plain, random)])
         return np.asarray(random.permutation(found))
 
     def log_density(self, places: Array) -> Array:
@@ -231,7 +249,7 @@ def tilted(
     log_weights : array, shape (k,)
         Of the draws.
     random : Generator
-        Of the constant.
+        Of the candidates.
 
     Returns
     -------
@@ -251,16 +269,19 @@ def tilted(
     )
     under = NormalMixture((*base.parts, widened(moved)), np.append((1 - _MOMENTS) * base.shares, _MOMENTS))
     surface = Surface.through(places, log_target - under.log_density(places), under.moments())
-    values = _TRUST * surface(under.draws(_CANDIDATES, random))
-    return Tilted(base, under, surface, float(logsumexp(values) - np.log(values.size)))
+    candidates = under.draws(_CANDIDATES, random)
+    return Tilted(base, under, surface, candidates, _TRUST * surface(candidates))
 
 
 def log_density_of_all(rounds: Sequence[tuple[Tilted, int]], places: Array) -> Array:
     """ln of the mixture of all rounds, each by its number of draws, at places of shape (k, n), shape (k,)."""
-    total = sum(count for _, count in rounds)
-    return np.asarray(
-        logsumexp([np.log(count / total) + each.log_density(places) for each, count in rounds], axis=0)
-    )
+    return mixed([count for _, count in rounds], [each.log_density(places) for each, _ in rounds])
+
+
+def mixed(counts: Sequence[int], log_densities: Sequence[Array]) -> Array:
+    """ln of a mixture of rounds, each by its number of draws, from ln of the density of each."""
+    shares = np.log(np.array(counts) / sum(counts))
+    return np.asarray(logsumexp(shares[:, None] + np.array(log_densities), axis=0))
 
 
 def systematic(log_weights: Array, n: int, random: np.random.Generator) -> NDArray[np.intp]:

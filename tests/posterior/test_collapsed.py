@@ -13,7 +13,7 @@ from cellsim.case.case import Case
 from cellsim.errors import CalibrationError, CutShortError
 from cellsim.likelihood.formulation import objective_of
 from cellsim.likelihood.marginal_days import WithoutDays
-from cellsim.posterior import collapsed
+from cellsim.posterior import collapsed, collapsed_proposal, conditional_draws
 from cellsim.posterior.collapsed_proposal import (
     Normal,
     NormalMixture,
@@ -23,6 +23,7 @@ from cellsim.posterior.collapsed_proposal import (
     systematic,
     tilted,
 )
+from cellsim.posterior.conditional_draws import Draw, Guess
 from cellsim.posterior.convergence import arviz
 from cellsim.posterior.fitting import calibrate
 from cellsim.posterior.inner_parameters import Bend, bends_at, split_by
@@ -335,6 +336,27 @@ def test_a_tilted_proposal_is_a_density_and_draws_are_its_own() -> None:
     assert ratios.std() < 0.6 * rough.std()
 
 
+def test_few_candidates_leave_the_expected_weight_what_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of five candidates each time, tilted the wrong way: the mean weight is the integral of what is drawn, which is one."""
+    monkeypatch.setattr(collapsed_proposal, "_DEFENSIVE", 0.0)
+    random, one = np.random.default_rng(1), NormalMixture((Normal(np.zeros(1), np.eye(1)),), np.ones(1))
+    target, found = Normal(np.array([0.4]), 0.5 * np.eye(1)), []
+
+    def wrong(places: np.ndarray) -> np.ndarray:
+        return -places[:, 0]
+
+    for _ in range(4000):
+        candidates = one.draws(5, random)
+        tilts = collapsed_proposal._TRUST * wrong(candidates)
+        made = Tilted(one, one, wrong, candidates, tilts)  # type: ignore[arg-type]
+        place = made.draws(1, random)
+        with np.errstate(divide="ignore"):
+            found.append(np.exp(target.log_density(place) - made.log_density(place))[0])
+    assert np.mean(found) == pytest.approx(1.0, abs=LUCK * np.std(found) / np.sqrt(len(found)))
+    # so that a tenth would be seen
+    assert np.std(found) / np.sqrt(len(found)) < 0.03
+
+
 def test_draws_of_all_rounds_count_against_their_mixture() -> None:
     one, other = (NormalMixture((Normal(np.array([m]), np.eye(1)),), np.ones(1)) for m in (0.0, 2.0))
     at = np.array([[0.5], [1.5]])
@@ -358,6 +380,61 @@ def test_a_draw_that_could_not_be_simulated_has_no_weight_and_counts() -> None:
     assert "20 of 40 draws could not be simulated" in " ".join(lost.doubts) and np.all(
         lost.smoothed[20:] == 0
     )
+
+
+def jacobian_draws(n: int, random: np.random.Generator) -> tuple[np.ndarray, list[Draw], np.ndarray]:
+    """Modes and Jacobians that are linear in u and in the panel of one day, of five rows and two inner parameters."""
+    places, panels = random.standard_normal((n, 2)), random.integers(0, 3, n)
+    at = np.array([-1.0, 0.5, 2.0])[panels]
+    jacobians = np.zeros((n, 5, 2))
+    jacobians[:, 0, 0], jacobians[:, 3, 1] = 1 + places[:, 0] + at, 2 - places[:, 1]
+    modes = np.column_stack([places @ np.array([0.3, -0.2]) + at, at])
+    draws = [
+        Draw(np.zeros((2, 3)), random.standard_normal((2, 2)), np.zeros(2), (int(panel),), mode, jacobian)
+        for panel, mode, jacobian in zip(panels, modes, jacobians, strict=True)
+    ]
+    return places, draws, jacobians
+
+
+def test_what_is_linear_in_u_and_panels_is_predicted_as_it_is() -> None:
+    """The regression's own penalty is a part in a thousand of so many draws."""
+    random = np.random.default_rng(1)
+    places, draws, jacobians = jacobian_draws(4000, random)
+    guess = Guess.learned(Normal(np.zeros(2), np.eye(2)), (3,), places, draws, np.ones(4000))
+    chosen = [each.panels for each in draws[:50]]
+    found = guess.jacobians(places[:50], chosen)
+    assert np.array(found) == pytest.approx(jacobians[:50], abs=0.02)
+    assert np.all(np.array(found)[:, [1, 2, 4]] == 0)
+    assert guess(places[:50], chosen) == pytest.approx(np.array([each.mode for each in draws[:50]]), abs=0.02)
+    few = Guess.learned(Normal(np.zeros(2), np.eye(2)), (3,), places[:50], draws[:50], np.ones(50))
+    assert few.jacobians(places[:2], chosen[:2]) == [None, None]
+
+
+def test_jacobians_that_are_predicted_wrongly_cost_draws_and_leave_the_evidence(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """ln k by scipy's quadrature, ln A in closed form; every Jacobian of ln A is taken for three quarters of what it is."""
+    monkeypatch.setattr(conditional_draws, "_ENOUGH", 10)
+    real, asked = Guess.jacobians, []
+
+    def wrong(self: Guess, *given: object) -> object:
+        found = real(self, *given)  # type: ignore[arg-type]
+        asked.extend(found)
+        return [None if each is None else 0.75 * each for each in found]
+
+    monkeypatch.setattr(Guess, "jacobians", wrong)
+    post = drawn(decay(*FALL), effective=1000, budget=1500)
+    assert sum(each is not None for each in asked) > 500
+    logs, days = np.log(FALL[0]), np.array(FALL[1])
+
+    def density(k: float) -> float:
+        given = stats.multivariate_normal(-np.exp(k) * days, 0.04 * np.eye(3) + np.ones((3, 3))).pdf(logs)
+        return float(given * stats.norm.pdf(k) / np.prod(FALL[0]))
+
+    total = integrate.quad(density, -8, 4, limit=200)[0]
+    found = post.drawn.weighted
+    assert found.mismatch > 0.1
+    assert abs(post.log_evidence - np.log(total)) < LUCK * post.log_evidence_error + 1e-3
 
 
 def test_values_side_by_side_are_those_one_by_one() -> None:
