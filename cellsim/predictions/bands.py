@@ -122,15 +122,16 @@ def quantiles(draws: Array, levels: Sequence[float]) -> Array:
     last = rows.shape[-1] - 1
     unknown = np.isnan(rows[..., -1])
     found = np.empty((len(levels), *rows.shape[:-1]))
-    for out, level in zip(found, levels, strict=True):
+    for k, level in enumerate(levels):
         place = level * last
         below = min(int(place), last)
         low, high, share = rows[..., below], rows[..., min(below + 1, last)], place - below
         with np.errstate(invalid="ignore"):  # infinite draws
             apart = high - low
             # from the nearer of the two, so that equal draws give themselves
-            out[...] = low + apart * share if share < 0.5 else high - apart * (1.0 - share)
-        out[unknown] = np.nan
+            between = low + apart * share if share < 0.5 else high - apart * (1.0 - share)
+        # two infinite ones have nothing between them
+        found[k] = np.where(unknown, np.nan, np.where(low == high, low, between))
     return found
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from cellsim.errors import CellsimError, unusable
+from cellsim.predictions.bands import quantiles
 from cellsim.results import DATA_DRIVEN, MOVED, PRIOR_DRIVEN, verdict
 
 if TYPE_CHECKING:
@@ -16,16 +16,19 @@ if TYPE_CHECKING:
     from cellsim.predictions.measures import Asked
 
     Array = NDArray[np.float64]
+    Flags = NDArray[np.bool_]
 
 __all__ = [
+    "all_beside_prior",
+    "all_learned",
     "beside_prior",
     "check_level",
     "difference",
     "effective_draws",
-    "learned_of",
     "mean_error",
     "median_error",
     "share_above",
+    "summaries",
     "summary",
 ]
 
@@ -44,37 +47,42 @@ def check_level(level: float) -> None:
 
 def summary(draws: Array, asked: Asked, level: float, prefix: str) -> dict[str, float]:
     """Median and interval of draws, or the mean of a chance, by the names that a table gives them."""
-    if draws.size == 0:
-        return {f"{prefix}{name}": np.nan for name in ("estimate", "low", "high")}
-    low, middle, high = _quantiles(draws, ((1 - level) / 2, 0.5, (1 + level) / 2))
-    if asked.chance:
-        return {f"{prefix}estimate": float(draws.mean()), f"{prefix}low": np.nan, f"{prefix}high": np.nan}
-    return {f"{prefix}estimate": float(middle), f"{prefix}low": float(low), f"{prefix}high": float(high)}
+    found = summaries(draws[None], np.array([asked.chance]), level, prefix)
+    return {name: float(each[0]) for name, each in found.items()}
 
 
-def _quantiles(draws: Array, shares: Sequence[float]) -> list[float]:
-    """Quantiles of numbers in one row, by straight lines between them.
+def summaries(draws: Array, chances: Flags, level: float, prefix: str) -> dict[str, Array]:
+    """:func:`summary` of many numbers at once: a table of pairs of plans has thousands of rows.
 
-    A table of pairs of plans has thousands of rows, and NumPy's own takes longer to begin than to sort a few hundred draws.
+    Parameters
+    ----------
+    draws : array, shape (n_rows, n_draws)
+    chances : array of bool, shape (n_rows,)
+        Which of them are chances.
+    level : float
+        Of the intervals.
+    prefix : str
+        Of the names.
+
+    Returns
+    -------
+    dict of str to array, shape (n_rows,)
+        ``estimate``, ``low`` and ``high``; nan where there are no draws, and the ends of chances.
+
+    Examples
+    --------
+    >>> found = summaries(np.array([[1.0, 2.0, 3.0], [0.0, 1.0, 1.0]]), np.array([False, True]), 0.5, "")
+    >>> [each.round(3).tolist() for each in found.values()]
+    [[2.0, 0.667], [1.5, nan], [2.5, nan]]
     """
-    order = np.sort(draws)
-    if np.isnan(order[-1]):
-        return [np.nan] * len(shares)
-    found = []
-    for share in shares:
-        place = share * (order.size - 1)
-        k = min(int(place), order.size - 2) if order.size > 1 else 0
-        low, high = float(order[k]), float(order[min(k + 1, order.size - 1)])
-        # from the nearer end, so that both ends are met exactly; infinite ones have nothing between them
-        part = place - k
-        found.append(
-            low
-            if low == high
-            else low + part * (high - low)
-            if part < 0.5
-            else high - (1 - part) * (high - low)
-        )
-    return found
+    if not draws.shape[-1]:
+        return {f"{prefix}{name}": np.full(len(draws), np.nan) for name in ("estimate", "low", "high")}
+    low, middle, high = quantiles(draws, ((1 - level) / 2, 0.5, (1 + level) / 2))
+    return {
+        f"{prefix}estimate": np.where(chances, draws.mean(axis=-1), middle),
+        f"{prefix}low": np.where(chances, np.nan, low),
+        f"{prefix}high": np.where(chances, np.nan, high),
+    }
 
 
 def beside_prior(apart: Array, before: Array, *, chance: bool = False) -> dict[str, float | str]:
@@ -103,24 +111,60 @@ def beside_prior(apart: Array, before: Array, *, chance: bool = False) -> dict[s
     >>> beside_prior(prior[:400] / 50 + 4, prior)["note"]
     'direction as the prior says, size not as the prior says (contraction 1.00, shift +2.0 prior sd)'
     """
-    learned = learned_of(apart, before, chance)
+    found = all_beside_prior(apart[None], before[None], np.array([chance]))
+    return {name: each[0] for name, each in found.items()}
+
+
+def all_beside_prior(apart: Array, before: Array, chances: Flags) -> dict[str, list[Any]]:
+    """:func:`beside_prior` of many differences, shape (n_rows, n_draws), at once."""
+    learned = all_learned(apart, before, chances)
     above, prior_above = share_above(apart), share_above(before)
-    found: dict[str, float | str] = {"above": above, "prior_above": prior_above, **learned}
-    if not apart.size or not before.size:
-        return {**found, "note": ""}
-    if not apart.any() and not before.any():
-        return {**found, "note": "no difference, and none expected"}
+    found = {"above": above.tolist(), "prior_above": prior_above.tolist(), **learned}
+    if not apart.shape[-1] or not before.shape[-1]:
+        return {**found, "note": [""] * len(apart)}
+    differs = (apart.any(axis=-1) | before.any(axis=-1)).tolist()
     # a prior of one value alone has no scale to measure by
-    one = not learned["verdict"]
-    size = learned["verdict"] == PRIOR_DRIVEN or (one and bool(np.allclose(apart, before[0], rtol=_SAME)))
+    same = np.isclose(apart, before[:, :1], rtol=_SAME).all(axis=-1).tolist()
+    return {
+        **found,
+        "note": [
+            _note(
+                found["above"][k],
+                found["prior_above"][k],
+                learned["contraction"][k],
+                learned["shift"][k],
+                learned["verdict"][k],
+                same=same[k],
+                chance=bool(chances[k]),
+            )
+            if differs[k]
+            else "no difference, and none expected"
+            for k in range(len(apart))
+        ],
+    }
+
+
+def _note(
+    above: float,
+    prior_above: float,
+    contraction: float,
+    shift: float,
+    learned: str,
+    *,
+    same: bool,
+    chance: bool,
+) -> str:
+    """Direction and size of one difference, in words; `same` where all of it is the prior's first draw."""
+    one = not learned
+    size = learned == PRIOR_DRIVEN or (one and same)
     direction = _direction(above, prior_above)
     if size and direction == _AS_PRIOR:
-        return {**found, "note": f"{_AS_PRIOR}, in direction and size"}
-    how = f"shift {learned['shift']:+.1f} prior sd"
-    if learned["verdict"] == DATA_DRIVEN:
-        how = f"contraction {learned['contraction']:.2f}, {how}"
+        return f"{_AS_PRIOR}, in direction and size"
+    how = f"shift {shift:+.1f} prior sd"
+    if learned == DATA_DRIVEN:
+        how = f"contraction {contraction:.2f}, {how}"
     of_size = _AS_PRIOR if size else f"not {_AS_PRIOR}" + ("" if chance or one else f" ({how})")
-    return {**found, "note": f"direction {direction}, size {of_size}"}
+    return f"direction {direction}, size {of_size}"
 
 
 def _direction(above: float, prior_above: float) -> str:
@@ -133,32 +177,55 @@ def _direction(above: float, prior_above: float) -> str:
     return f"{_AS_PRIOR} but {'surer' if surer else 'less sure'}"
 
 
-def learned_of(draws: Array, prior: Array, chance: bool) -> dict[str, float | str]:
-    """What the data made of a number: of its normal scores among the prior's draws, whatever its own scale."""
-    none: dict[str, float | str] = {"contraction": np.nan, "shift": np.nan, "verdict": ""}
-    if not draws.size or not prior.size:
-        return none
-    if chance:
-        moved = abs(float(draws.mean() - prior.mean())) >= _SAME_CHANCE
-        return {**none, "verdict": MOVED if moved else PRIOR_DRIVEN}
-    if np.ptp(prior) <= _SAME * np.abs(prior).max():  # all the same, to what the solver can tell
-        return none
-    before, after = _scores(prior, prior), _scores(draws, prior)
-    shift = float(after.mean() - before.mean())
-    if np.unique(prior, return_counts=True)[1].max() > 0.5 * prior.size:
+def all_learned(draws: Array, prior: Array, chances: Flags) -> dict[str, list[Any]]:
+    """What the data made of numbers: of their normal scores among the prior's draws, whatever their own scales.
+
+    Parameters
+    ----------
+    draws, prior : array, shape (n_rows, n_draws)
+    chances : array of bool, shape (n_rows,)
+        Which of them are chances, of which it is told whether they moved.
+
+    Returns
+    -------
+    dict of str to list
+        ``contraction``, ``shift`` (nan where the prior's draws are all the same), ``verdict`` (empty there).
+    """
+    contraction, shift = np.full(len(draws), np.nan), np.full(len(draws), np.nan)
+    verdicts = [""] * len(draws)
+    if draws.shape[-1] and prior.shape[-1]:
+        with np.errstate(invalid="ignore"):  # infinite draws
+            moved = np.abs(draws.mean(axis=-1) - prior.mean(axis=-1)) >= _SAME_CHANCE
+            # all the same, to what the solver can tell
+            one = np.ptp(prior, axis=-1) <= _SAME * np.abs(prior).max(axis=-1)
+        judged = np.flatnonzero(~chances & ~one)
+        order = np.sort(prior[judged], axis=-1)
+        before, after = _scores(prior[judged], order), _scores(draws[judged], order)
+        shift[judged] = after.mean(axis=-1) - before.mean(axis=-1)
+        contraction[judged] = 1 - after.var(axis=-1) / before.var(axis=-1)
         # mostly one value, no days at all say: where the draws agree with it, nothing was narrowed
-        return {**none, "shift": shift, "verdict": verdict(0.0, shift)}
-    contraction = float(1 - after.var() / before.var())
-    return {"contraction": contraction, "shift": shift, "verdict": verdict(contraction, shift)}
+        half = order.shape[-1] // 2
+        apart = order[:, half:] != order[:, : order.shape[-1] - half]
+        unknown = np.isnan(order[:, : order.shape[-1] - half])
+        mostly = ~(apart & ~unknown).all(axis=-1)
+        for k, alike in zip(judged.tolist(), mostly.tolist(), strict=True):
+            verdicts[k] = verdict(0.0 if alike else float(contraction[k]), float(shift[k]))
+        contraction[judged[mostly]] = np.nan
+        for k in np.flatnonzero(chances).tolist():
+            verdicts[k] = MOVED if moved[k] else PRIOR_DRIVEN
+    return {"contraction": contraction.tolist(), "shift": shift.tolist(), "verdict": verdicts}
 
 
-def _scores(draws: Array, among: Array) -> Array:
-    """Normal scores of the places of draws among others; equal ones share theirs."""
+def _scores(draws: Array, orders: Array) -> Array:
+    """Normal scores of the places of draws among others, which stand in order; equal ones share theirs."""
     from scipy.special import ndtri
 
-    order = np.sort(among)
-    below, up_to = (np.searchsorted(order, draws, side) for side in ("left", "right"))
-    return np.asarray(ndtri((0.5 * (below + up_to) + 0.5) / (among.size + 1)))
+    places = [
+        np.searchsorted(order, row, "left") + np.searchsorted(order, row, "right")
+        for order, row in zip(orders, draws, strict=True)
+    ]
+    shares = (0.5 * np.reshape(places, draws.shape) + 0.5) / (orders.shape[-1] + 1)
+    return np.asarray(ndtri(shares))
 
 
 def difference(first: Array, second: Array) -> Array:
@@ -167,9 +234,11 @@ def difference(first: Array, second: Array) -> Array:
     return np.where(np.abs(found) <= _SAME * np.maximum(np.abs(first), np.abs(second)), 0.0, found)
 
 
-def share_above(apart: Array) -> float:
-    """Share of draws above zero, ties count half."""
-    return float(np.mean(apart > 0) + 0.5 * np.mean(apart == 0)) if apart.size else np.nan
+def share_above(apart: Array) -> Array:
+    """Share of draws, the last axis, above zero; ties count half, and nan where there are none."""
+    if not apart.shape[-1]:
+        return np.full(apart.shape[:-1], np.nan)
+    return np.asarray(np.mean(apart > 0, axis=-1) + 0.5 * np.mean(apart == 0, axis=-1))
 
 
 # ---- Monte Carlo errors ----------------------------------------------------------------------------
@@ -253,6 +322,6 @@ def median_error(draws: Array, effective: float) -> Array:
     if draws.shape[-1] < 2:
         return np.full(draws.shape[:-1], np.nan)
     step = min(0.5 / np.sqrt(effective), 0.5)
-    shares = (0.5 - step, 0.5 + step)
-    low, high = _quantiles(draws, shares) if draws.ndim == 1 else np.quantile(draws, shares, axis=-1)
-    return np.asarray((high - low) / 2)
+    low, high = quantiles(draws, (0.5 - step, 0.5 + step))
+    with np.errstate(invalid="ignore"):  # infinite draws
+        return np.asarray((high - low) / 2)

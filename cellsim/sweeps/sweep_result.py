@@ -19,13 +19,13 @@ from cellsim.predictions.plans import amounts_by_product, delivered
 from cellsim.results import LEVEL
 from cellsim.sweeps.decisions import SURE, beats, place_of, rank, ranking_frame, told_apart
 from cellsim.sweeps.learned import (
-    beside_prior,
+    all_beside_prior,
+    all_learned,
     check_level,
     difference,
-    learned_of,
     mean_error,
     median_error,
-    summary,
+    summaries,
 )
 from cellsim.sweeps.trust_region import Beyond
 
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from cellsim.case.case import Case
 
     Array = NDArray[np.float64]
+    Flags = NDArray[np.bool_]
 
 __all__ = ["BANDS", "Sweep"]
 
@@ -155,10 +156,12 @@ class Sweep:
     def _table(self, level: float) -> pd.DataFrame:
         import pandas as pd
 
-        rows = []
+        chances = np.array([asked.chance for asked in self.asked])
+        parts = []
         for i, (name, plan) in enumerate(self.delivered.items()):
-            for k, asked in enumerate(self.asked):
-                rows.append(
+            after, before = self.posterior[i], self.prior[i]
+            parts.append(
+                pd.DataFrame(
                     {
                         "schedule": name,
                         "infusions": plan.count,
@@ -166,17 +169,15 @@ class Sweep:
                         "given": _given(plan),
                         "extrapolation": "; ".join(str(each) for each in self.beyond.get(name, ())),
                         **self._factors(name),
-                        "measure": asked.measure,
-                        "quantity": asked.quantity,
-                        "day": asked.day,
-                        "unit": asked.unit,
-                        **_with_error(self.posterior[i, k], asked, level, self._worth),
+                        **self._questions,
+                        **_with_error(after, chances, level, self._worth),
                         "level": level,
-                        **summary(self.prior[i, k], asked, level, "prior_"),
-                        **learned_of(self.posterior[i, k], self.prior[i, k], asked.chance),
+                        **summaries(before, chances, level, "prior_"),
+                        **all_learned(after, before, chances),
                     }
                 )
-        table = self.approximation.stamped(pd.DataFrame(rows))
+            )
+        table = self.approximation.stamped(pd.concat(parts, ignore_index=True))
         table.attrs["label"] = self.label
         return table
 
@@ -229,42 +230,43 @@ class Sweep:
         """The table of :meth:`contrasts` for some pairs of schedules, by their places."""
         import pandas as pd
 
-        rows = []
+        parts = []
         names, given = list(self.schedules), self.delivered
+        chances = np.array([asked.chance for asked in self.asked])
         for i, j in pairs:
             unequal = _unequal(given[names[i]], given[names[j]])
-            for k, asked in enumerate(self.asked):
-                apart, before = (
-                    difference(draws[i, k], draws[j, k]) for draws in (self.posterior, self.prior)
-                )
-                found = _with_error(apart, asked, level, self._worth)
-                prior = summary(before, asked, level, "prior_")
-                learned = beside_prior(apart, before, chance=asked.chance)
-                share, error = beats(self.posterior[i, k], self.posterior[j, k], self._worth)
-                rows.append(
+            apart, before = (difference(draws[i], draws[j]) for draws in (self.posterior, self.prior))
+            found = _with_error(apart, chances, level, self._worth)
+            prior = summaries(before, chances, level, "prior_")
+            learned = all_beside_prior(apart, before, chances)
+            shares, errors = beats(self.posterior[i], self.posterior[j], self._worth)
+            parts.append(
+                pd.DataFrame(
                     {
                         "first": names[i],
                         "second": names[j],
-                        "measure": asked.measure,
-                        "quantity": asked.quantity,
-                        "day": asked.day,
-                        "unit": asked.unit,
+                        **self._questions,
                         "difference": found["estimate"],
                         "difference_error": found["error"],
                         "low": found["low"],
                         "high": found["high"],
                         "level": level,
                         "above": learned["above"],
-                        "above_error": float(error),
-                        "larger": told_apart(float(share), float(error), sure),
+                        "above_error": errors,
+                        "larger": [
+                            told_apart(share, error, sure)
+                            for share, error in zip(shares.tolist(), errors.tolist(), strict=True)
+                        ],
                         "prior_difference": prior["prior_estimate"],
                         "prior_low": prior["prior_low"],
                         "prior_high": prior["prior_high"],
                         **{name: each for name, each in learned.items() if name not in ("above", "note")},
-                        "note": "; ".join(filter(None, (unequal, str(learned["note"])))),
+                        "note": ["; ".join(filter(None, (unequal, note))) for note in learned["note"]],
                     }
                 )
-        table = self.approximation.stamped(pd.DataFrame(rows))
+            )
+        table = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
+        table = self.approximation.stamped(table)
         table.attrs["label"] = self.label
         return table
 
@@ -315,6 +317,14 @@ class Sweep:
         asked = self.asked[place]
         table.attrs |= {"label": self.label, "measure": f"{asked.measure} {asked.quantity}"}
         return table
+
+    @property
+    def _questions(self) -> dict[str, list[Any]]:
+        """What each number is, by the names of columns."""
+        return {
+            column: [getattr(asked, column) for asked in self.asked]
+            for column in ("measure", "quantity", "day", "unit")
+        }
 
     @property
     def _worth(self) -> float:
@@ -425,8 +435,8 @@ def _of_unit(plan: Schedule, other_plan: Schedule, unit: str) -> list[str]:
     return [name for name in named if units.get(name, "cells") == unit]
 
 
-def _with_error(draws: Array, asked: Asked, level: float, effective: float) -> dict[str, float]:
-    """An estimate with its Monte Carlo error beside it."""
-    found = summary(draws, asked, level, "")
-    error = (mean_error if asked.chance else median_error)(draws, effective) if draws.size else np.nan
-    return {"estimate": found["estimate"], "error": float(error), "low": found["low"], "high": found["high"]}
+def _with_error(draws: Array, chances: Flags, level: float, effective: float) -> dict[str, Array]:
+    """Estimates with their Monte Carlo errors beside them."""
+    found = summaries(draws, chances, level, "")
+    error = np.where(chances, mean_error(draws, effective), median_error(draws, effective))
+    return {"estimate": found["estimate"], "error": error, "low": found["low"], "high": found["high"]}
