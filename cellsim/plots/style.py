@@ -5,7 +5,7 @@ Nothing here changes matplotlib's settings; everything is said to the Axes at ha
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import wraps
 from textwrap import fill
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
@@ -103,20 +103,21 @@ def _is_axes(what: object) -> bool:
     )
 
 
-def _texts(figure: Any) -> list[Text]:
-    """All text of a figure but the numbers that matplotlib writes at an axis in its own way."""
+def _texts(artist: Any) -> Iterator[Text]:
+    """All text of a figure but the numbers that matplotlib writes at an axis in its own way, whose ticks need not be made for it."""
+    from matplotlib.axis import Axis
     from matplotlib.text import Text
     from matplotlib.ticker import FixedFormatter, FuncFormatter
 
-    numbers = {
-        id(text)
-        for ax in figure.findobj(lambda each: hasattr(each, "get_xaxis_transform"))
-        for axis in (ax.xaxis, ax.yaxis)
-        if not isinstance(axis.get_major_formatter(), (FixedFormatter, FuncFormatter))
-        for text in axis.findobj(Text)
-        if text is not axis.label
-    }
-    return [text for text in figure.findobj(Text) if id(text) not in numbers]
+    if isinstance(artist, Axis) and not isinstance(
+        artist.get_major_formatter(), (FixedFormatter, FuncFormatter)
+    ):
+        yield artist.label
+        return
+    if isinstance(artist, Text):
+        yield artist
+    for each in artist.get_children():
+        yield from _texts(each)
 
 
 def pick(asked: Iterable[str] | None, known: Iterable[str], what: str) -> list[str]:

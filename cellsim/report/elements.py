@@ -174,6 +174,7 @@ def table(
     caption: str = "",
     at: Sequence[str] = (),
     stacked: bool = False,
+    numbered: bool = False,
 ) -> str:
     """A table with numbers to three digits; its first column heads the rows.
 
@@ -192,6 +193,8 @@ def table(
         For each row, where its numbers link to.
     stacked : bool
         Whether a narrow screen shows each row as a card; else the table moves sideways there.
+    numbered : bool
+        Whether each row is a place where a link can land: ``r1``, ``r2``, ...
     """
     label = dict(names or {})
     rests_on = _rests_on(frame)
@@ -201,13 +204,11 @@ def table(
     head = "".join(f'<th scope="col">{escape(each)}</th>' for each in heads)
     places = list(at) or [""] * len(frame)
     body = "".join(
-        "<tr>"
-        + "".join(_cell(value, heads[k], first=k == 0, at=place) for k, value in enumerate(row))
+        (f'<tr id="r{k}">' if numbered else "<tr>")
+        + "".join(_cell(value, heads[j], first=j == 0, at=place) for j, value in enumerate(row))
         + "</tr>"
-        for row, place in zip(
-            frame[columns].astype(object).itertuples(index=False, name=None),
-            places,
-            strict=True,
+        for k, (row, place) in enumerate(
+            zip(frame[columns].astype(object).itertuples(index=False, name=None), places, strict=True), 1
         )
     )
     said = f"<caption>{escape(typeset(caption))}</caption>" if caption else ""

@@ -241,6 +241,7 @@ def _figure(job: Job) -> str:
         alt=f"Time courses of {shown} under {listed([f'“{name}”' for name in result.schedules])}.{told} "
         "The table of plans holds the same numbers.",
         at=plan_rows(job, job.main or "").file,
+        of=(result,),
     )
 
 

@@ -57,6 +57,7 @@ def fitted(job: Job) -> tuple[str, str, str]:
             lambda: plots.fit(fit, posterior=posterior, draws=job.draws, seed=job.seed),
             alt=f"Course of {listed([each.name for each in case.analytes])}: printed values and the model's bands; the rows have all numbers",
             at=at.file,
+            of=(fit, source),
         ),
         told,
         details(
@@ -78,6 +79,7 @@ def fitted(job: Job) -> tuple[str, str, str]:
                 lambda: plots.residuals(fit),
                 alt="Residuals by analyte and visit; the table above has the numbers",
                 folded=True,
+                of=(fit,),
             ),
         ),
         details(
@@ -89,6 +91,7 @@ def fitted(job: Job) -> tuple[str, str, str]:
                 lambda: plots.posterior_predictive(post),
                 alt="Replicas of every analyte and visit beside the printed values",
                 folded=True,
+                of=(post,),
             ),
         )
         if post is not None

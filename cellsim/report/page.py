@@ -100,6 +100,26 @@ class ReportFolder:
     folder: Path
     failures: dict[str, str] = field(default_factory=dict)
     hurried: bool = False
+    _kept: dict[str, tuple[tuple[object, ...], Any]] = field(default_factory=dict, repr=False)
+
+    def once(self, what: str, of: Sequence[object], make: Callable[[], T]) -> T:
+        """What was made of these very results before, else made now: parts of a page refer to the same rows, and a page is written twice.
+
+        Parameters
+        ----------
+        what : str
+            A name of its own.
+        of : sequence
+            All that it depends on: results, which never change, and texts. Nothing is kept where there is none.
+        make : callable
+        """
+        known, found = self._kept.get(what, ((), None))
+        alike = (one is other or (isinstance(one, str) and one == other) for one, other in zip(known, of))
+        if of and len(known) == len(of) and all(alike):
+            return found
+        made = make()
+        self._kept[what] = (tuple(of), made)
+        return made
 
     def attempt(self, what: str, work: Callable[[], T]) -> T | None:
         """Do it; when it fails, say so and go on."""
@@ -144,10 +164,7 @@ class ReportFolder:
         said = f"The same with all digits: {link(above + file, file)}." + (
             f" The draws behind it: {', '.join(links)}." if links else ""
         )
-        body = table(frame, caption=title)
-        # a row is where a link can land
-        for k in range(len(frame)):
-            body = body.replace('<tr><th scope="row">', f'<tr id="r{k + 1}"><th scope="row">', 1)
+        body = table(frame, caption=title, numbered=True)
         whole = f'<section id="rows"><h1>{escape(typeset(title))}</h1><p>{said}</p>{body}</section>'
         return RowsPage(
             self.put(
@@ -165,6 +182,7 @@ class ReportFolder:
         alt: str,
         at: str = "",
         folded: bool = False,
+        of: Sequence[object] = (),
     ) -> str:
         """A figure beside the page and in it; the failure in its place when it cannot be drawn, or a word where it is left for later.
 
@@ -177,21 +195,16 @@ class ReportFolder:
             Where it leads.
         folded : bool
             Whether it is seen only by who unfolds it.
+        of : sequence
+            The results that it shows, where it shows nothing else: while they are the same it is not drawn again.
         """
         if folded and self.hurried:
             return paragraphs([f"Not drawn yet: {caption}"])
-        import matplotlib.pyplot as plt
-
-        from cellsim.plots.style import figure_of
 
         def drawn() -> str:
-            held, made = BytesIO(), figure_of(make())
-            try:
-                made.savefig(held, format="png", dpi=DPI)
-            finally:
-                plt.close(made)
-            file = self.put(f"figures/{name}.png", held.getvalue())
-            return figure(held.getvalue(), caption, alt=alt, file=file, at=at)
+            content = self.once(f"figure {name}", of, lambda: _png(make()))
+            file = self.put(f"figures/{name}.png", content)
+            return figure(content, caption, alt=alt, file=file, at=at)
 
         return self.attempt(f"Figure {name}", drawn) or self.said(f"Figure {name}")
 
@@ -202,6 +215,25 @@ class ReportFolder:
     def part(self, what: str, make: Callable[[], str]) -> str:
         """A piece of the page; its failure instead when the numbers behind it cannot be told."""
         return self.attempt(what, make) or self.said(what)
+
+
+def _png(axes: Any) -> bytes:
+    """The figure of some Axes as an image; it is closed."""
+    import matplotlib.pyplot as plt
+
+    from cellsim.plots.style import figure_of
+
+    held, made = BytesIO(), figure_of(axes)
+    try:
+        made.set_dpi(DPI)
+        # laid out first: to lay it out, savefig would go through all of it twice
+        if (layout := made.get_layout_engine()) is not None:
+            layout.execute(made)
+            made.set_layout_engine("none")
+        made.savefig(held, format="png", dpi=DPI)
+    finally:
+        plt.close(made)
+    return held.getvalue()
 
 
 def copy_case(case: Case, output: ReportFolder) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -64,15 +64,21 @@ _NO_BLOCK = 2.0
 def plan_rows(job: Job, name: str) -> RowsPage:
     """Every measure of every plan under one variant, as a page of rows with its draws beside it."""
     title = f"Every measure of every plan, mechanism “{job.called(name)}”"
-    table = job.sweeps[name].table()
-    return job.output.rows(f"tables/{file_name(name)}_what_if", table, title, draws=job.drawn_from(name))
+    return _sweep_rows(job, name, "what_if", title, job.sweeps[name].table)
 
 
 def contrast_rows(job: Job, name: str) -> RowsPage:
     """Every pair of plans under one variant, likewise."""
     title = f"Every pair of plans, mechanism “{job.called(name)}”: the first minus the second"
-    table = job.sweeps[name].contrasts()
-    return job.output.rows(f"tables/{file_name(name)}_contrasts", table, title, draws=job.drawn_from(name))
+    return _sweep_rows(job, name, "contrasts", title, job.sweeps[name].contrasts)
+
+
+def _sweep_rows(job: Job, name: str, kind: str, title: str, make: Callable[[], pd.DataFrame]) -> RowsPage:
+    """Many thousand cells, to which several parts of a page refer."""
+    file, draws = f"tables/{file_name(name)}_{kind}", job.drawn_from(name)
+    return job.output.once(
+        file, (job.sweeps[name], title, *draws), lambda: job.output.rows(file, make(), title, draws=draws)
+    )
 
 
 def chances_of_better(result: Sweep, outcome: Outcome) -> dict[str, tuple[float, float]]:

@@ -122,9 +122,9 @@ def all_beside_prior(apart: Array, before: Array, chances: Flags) -> dict[str, l
     found = {"above": above.tolist(), "prior_above": prior_above.tolist(), **learned}
     if not apart.shape[-1] or not before.shape[-1]:
         return {**found, "note": [""] * len(apart)}
-    differs = (apart.any(axis=-1) | before.any(axis=-1)).tolist()
+    differs = np.logical_or((apart != 0).any(axis=-1), (before != 0).any(axis=-1))
     # a prior of one value alone has no scale to measure by
-    same = np.isclose(apart, before[:, :1], rtol=_SAME).all(axis=-1).tolist()
+    same: Flags = np.all(np.isclose(apart, before[:, :1], rtol=_SAME), axis=-1)
     return {
         **found,
         "note": [
@@ -134,7 +134,7 @@ def all_beside_prior(apart: Array, before: Array, chances: Flags) -> dict[str, l
                 learned["contraction"][k],
                 learned["shift"][k],
                 learned["verdict"][k],
-                same=same[k],
+                same=bool(same[k]),
                 chance=bool(chances[k]),
             )
             if differs[k]

@@ -33,7 +33,7 @@ from cellsim.report.elements import count_words, figure, paragraphs, table, type
 from cellsim.report.first_screen import verdict_sentence
 from cellsim.report.fit import first_weeks
 from cellsim.report.overview import write_pages
-from cellsim.report.page import ReportFolder
+from cellsim.report.page import DPI, ReportFolder
 from cellsim.report.planning import NextSteps, own_rules, plan_ahead, what_next
 from cellsim.report.products import main_outcome
 from cellsim.report.schedules import same_amount
@@ -529,3 +529,53 @@ def test_folded_figures_are_left_for_the_last_page(tmp_path: Path) -> None:
     assert [each.name for each in (tmp_path / "figures").iterdir()] == ["seen.png"]
     output.hurried = False
     assert "Not drawn yet" not in pictures() and asked == ["seen", "seen", "unseen"]
+
+
+def test_a_figure_is_drawn_again_only_for_other_results(tmp_path: Path) -> None:
+    """A page is written twice. Witness: what was asked to be drawn; a figure that says not what it shows is drawn each time."""
+    output, asked = ReportFolder(tmp_path), []
+    one, other = object(), object()
+
+    def picture(*of: object) -> str:
+        def make() -> Any:
+            asked.append(of)
+            return plt.figure(figsize=(1, 1))
+
+        return output.draw("fit", "Courses.", make, alt="a", of=of)
+
+    assert picture(one) == picture(one) and asked == [(one,)]
+    picture(other), picture(other, one), picture(), picture()
+    assert asked == [(one,), (other,), (other, one), (), ()]
+
+
+def test_an_image_is_what_matplotlib_saves(tmp_path: Path) -> None:
+    """Witness: savefig of the same figure, pixel by pixel; panels that share a legend and log axes, laid out by themselves."""
+
+    def made() -> Any:
+        figure = plt.figure(figsize=(4, 3), layout="constrained")
+        for k, panel in enumerate(figure.subplots(2, 2).ravel()):
+            panel.plot([1, 2, 3], [10.0**k, 1.0, 2.0], label=f"a longer name {k}")
+            panel.set_title(f"panel {k}")
+            panel.set_yscale("log" if k % 2 else "linear")
+        figure.legend(loc="outside upper center")
+        return figure
+
+    expected, one = BytesIO(), made()
+    one.savefig(expected, format="png", dpi=DPI)
+    plt.close(one)
+    ReportFolder(tmp_path).draw("a", "A.", made, alt="a")
+    found = plt.imread(tmp_path / "figures/a.png")
+    assert np.array_equal(found, plt.imread(BytesIO(expected.getvalue())))
+    assert not plt.get_fignums()
+
+
+def test_each_row_of_a_page_of_rows_is_a_place(tmp_path: Path) -> None:
+    """Witness: the numbers counted out."""
+    rows = ReportFolder(tmp_path).rows("tables/a", pd.DataFrame({"a": ["x", "y", "z"], "b": [1, 2, 3]}), "A")
+    html = (tmp_path / "tables/a.html").read_text(encoding="utf-8")
+    assert re.findall(r'<tr id="(r\d+)"><th scope="row">(\w)', html) == [
+        ("r1", "x"),
+        ("r2", "y"),
+        ("r3", "z"),
+    ]
+    assert rows.at(2) == "tables/a.html#r3"
