@@ -266,41 +266,35 @@ _LOG = (
     1.479819860511658591e-01,
 )
 _LN2_HIGH, _LN2_LOW = 0.6931471803691238, 1.9082149292705877e-10
+_LEAST_EXPONENT, _MOST_EXPONENT = -707.0, 709.8  # half of the one is no subnormal yet, twice half of the other is infinite
 _ROUNDER = 1.5 * 2.0**52  # adding it leaves the nearest integer in the low bits
 
 
 def exp(code: Code, x: str, width: int | None = None) -> str:
-    """e^x without branches, error below 1.5 ulp; 3e-308 for everything below -708, infinite above 709.78."""
+    """e^x without branches, error below 1.5 ulp; 9e-308 for everything below -707, infinite above 709.78."""
     n = code.width if width is None else width
     kind, whole = code.kind(n), code.kind(n, "i64")
 
     def c(value: float) -> str:
         return code.const(value, n)
 
-    low = code.compare("olt", x, c(-708.0), n)
-    high = code.compare("ogt", x, c(709.8), n)
-    t = code.choose(high, c(709.8), code.choose(low, c(-708.0), x, n), n)
+    low = code.choose(code.compare("olt", x, c(_LEAST_EXPONENT), n), c(_LEAST_EXPONENT), x, n)
+    t = code.choose(code.compare("ogt", low, c(_MOST_EXPONENT), n), c(_MOST_EXPONENT), low, n)
     shifted = code.times_plus(t, c(1.4426950408889634), c(_ROUNDER), n)
     k = code.line(f"fsub {kind} {shifted}, {c(_ROUNDER)}")
     r = code.times_minus(k, c(_LN2_HIGH), t, n)
     r = code.times_minus(k, c(_LN2_LOW), r, n)
     r2 = code.two("fmul", r, r, n)
-    r4 = code.two("fmul", r2, r2, n)
-    r8 = code.two("fmul", r4, r4, n)
-    pair = [code.times_plus(c(_EXP[i + 1]), r, c(_EXP[i]), n) for i in range(0, 10, 2)]
-    low4 = code.times_plus(pair[1], r2, pair[0], n)
-    mid4 = code.times_plus(pair[3], r2, pair[2], n)
-    q = code.times_plus(mid4, r4, low4, n)
-    q = code.times_plus(pair[4], r8, q, n)
-    p = code.two("fadd", code.times_plus(q, r2, r, n), c(1.0), n)
-    bits = code.line(f"bitcast {kind} {shifted} to {whole}")
-    # the low bits hold k; 2^(k-1) as a double, then twice that, so that k = 1024 does not overflow too early
-    power = code.line(f"add {whole} {bits}, {code.integer(1022, n)}")
-    power = code.line(f"shl {whole} {power}, {code.integer(52, n)}")
-    scale = code.line(f"bitcast {whole} {power} to {kind}")
-    result = code.line(f"fmul {kind} {p}, {scale}")
-    result = code.line(f"fmul {kind} {result}, {c(2.0)}")
-    return code.choose(code.compare("ogt", x, c(709.782712893384), n), c(float("inf")), result, n)
+    even, odd = c(_EXP[8]), c(_EXP[9])
+    for i in (6, 4, 2, 0):
+        even, odd = code.times_plus(even, r2, c(_EXP[i]), n), code.times_plus(odd, r2, c(_EXP[i + 1]), n)
+    p = code.times_plus(code.times_plus(odd, r, even, n), r2, r, n)
+    # half of it, so that k = 1024 does not overflow too early
+    half = code.line(f"bitcast {kind} {code.times_plus(p, c(0.5), c(0.5), n)} to {whole}")
+    # the low bits of `shifted` hold k, which is added to the exponent
+    power = code.line(f"shl {whole} {code.line(f'bitcast {kind} {shifted} to {whole}')}, {code.integer(52, n)}")
+    scaled = code.line(f"bitcast {whole} {code.line(f'add {whole} {half}, {power}')} to {kind}")
+    return code.line(f"fmul {kind} {scaled}, {c(2.0)}")
 
 
 def log(code: Code, x: str, width: int | None = None) -> str:
@@ -365,13 +359,18 @@ def aligned(size: int) -> Array:
     return raw[skip : skip + size]
 
 
-def host_machine(effort: int = 2) -> Any:
+_NEAR = {"codemodel": "small", "reloc": "pic"}
+
+
+def host_machine(effort: int = 2, *, near: bool = False) -> Any:
     """A target machine; the engine that gets it owns it and frees it, so each engine needs its own.
 
     Parameters
     ----------
     effort : {0, 1, 2, 3}
         How much LLVM does for fast code.
+    near : bool
+        Whether constants stand near the code, so that an instruction reads them itself: far ones take an address and a register each.
     """
     import llvmlite.binding as llvm
 
@@ -379,7 +378,11 @@ def host_machine(effort: int = 2) -> Any:
     llvm.initialize_native_asmprinter()
     target = llvm.Target.from_default_triple()
     return target.create_target_machine(
-        cpu=llvm.get_host_cpu_name(), features=llvm.get_host_cpu_features().flatten(), opt=effort, jit=True
+        cpu=llvm.get_host_cpu_name(),
+        features=llvm.get_host_cpu_features().flatten(),
+        opt=effort,
+        jit=True,
+        **(_NEAR if near else {}),
     )
 
 
@@ -405,8 +408,15 @@ LONGEST_OPTIMISED = 24_000
 slower to run. Loops, which hardly grow with a model, are optimised always."""
 _WORTH_KEEPING = 2_000
 """Lines from which on it is kept in a file: fewer take less than a tenth of a second."""
-# without this LLVM may split 512-bit vectors in two on machines that have them
-_ATTRIBUTES = 'attributes #0 = { nounwind "prefer-vector-width"="512" "min-legal-vector-width"="512" }'
+# without widths LLVM may split 512-bit vectors in two on machines that have them; without a frame pointer it cannot align the
+# stack once it runs out of registers, and every other vector put there crosses a line of the cache, some a page. What is
+# elsewhere is called by an address in a table beside the code, as it may be far from it
+_ATTRIBUTES = """\
+attributes #0 = { nounwind "frame-pointer"="all" "prefer-vector-width"="512" "min-legal-vector-width"="512" }
+attributes #1 = { nonlazybind }
+!llvm.module.flags = !{!0}
+!0 = !{i32 7, !"RtLibUseGOT", i32 1}
+"""
 _DEFINED = re.compile(r"^define (?:internal )?void @(\w+)\((.*)\) #0 \{$", re.MULTILINE)
 _CALLED = re.compile(r"^  call void @(\w+)\(", re.MULTILINE)
 
@@ -437,7 +447,7 @@ def assemble(functions: Sequence[str], externals: Iterable[str]) -> Assembly:
     externals : iterable of str
         Declarations of what they call beside each other.
     """
-    declared = sorted(set(externals))
+    declared = [f"{each} #1" for each in sorted(set(externals))]
     if sum(text.count("\n") for text in functions) < LONGEST_OPTIMISED:
         return _assembled([*declared, *functions], 2)
     loops, straight = [text for text in functions if "  br " in text], list(functions)
@@ -452,7 +462,7 @@ def assemble(functions: Sequence[str], externals: Iterable[str]) -> Assembly:
     ]
     first = _assembled([*declared, *straight], 0)
     declared += [
-        f"declare void @{name}({', '.join('ptr' for _ in arguments[name].split(','))})"
+        f"declare void @{name}({', '.join('ptr' for _ in arguments[name].split(','))}) #1"
         for name in sorted(called)
     ]
     second = _assembled([*declared, *loops], 2, {name: first.address[name] for name in called})
@@ -473,7 +483,8 @@ def _assembled(text: Sequence[str], effort: int, known: Mapping[str, int] = Mapp
     whole = "\n".join([*text, _ATTRIBUTES])
     module = llvm.parse_assembly(whole)
     names = [f.name for f in module.functions if not f.is_declaration and f.linkage == llvm.Linkage.external]
-    engine = llvm.create_mcjit_compiler(module, host_machine(effort))
+    # all memory in one place: what is near when translated is near when loaded
+    engine = llvm.create_mcjit_compiler(module, host_machine(effort, near=True), use_lmm=True)
     for name, address in known.items():
         engine.add_global_mapping(module.get_function(name), address)
     if whole.count("\n") >= _WORTH_KEEPING:
@@ -487,14 +498,14 @@ def _translated(text: str, effort: int) -> bytes:
     """Object code of assembly."""
     import llvmlite.binding as llvm
 
-    return bytes(host_machine(effort).emit_object(llvm.parse_assembly(text)))
+    return bytes(host_machine(effort, near=True).emit_object(llvm.parse_assembly(text)))
 
 
 def _fingerprint(text: str, effort: int) -> str:
     """Of everything that object code depends on: what is translated, by which compiler, for which processor."""
     import llvmlite.binding as llvm
 
-    parts = [text, str(effort), version("llvmlite"), llvm.get_host_cpu_name()]
+    parts = [text, str(effort), repr(_NEAR), version("llvmlite"), llvm.get_host_cpu_name()]
     parts += [llvm.get_host_cpu_features().flatten(), llvm.get_process_triple()]
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:24]
 

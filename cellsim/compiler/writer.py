@@ -100,6 +100,7 @@ class Writer:
             ("atol", self.nw),
             ("peak", self.nw),
             ("f", self.nw),
+            ("rates", self.nw),
             ("ys", self.nw),
             ("dense", 3 * self.nw),
             ("k", tableau.STAGES * self.ext),
@@ -152,7 +153,7 @@ class Writer:
             self.step(),
             self.dense(),
             self.evaluate("initial", list(enumerate(system.initials)), "y", "y"),
-            self.evaluate("jac", [(i, node) for node, i in self.jacobian_slot.items()], "y", "jacobian"),
+            self.slopes(),
             self.evaluate("observe", list(enumerate(system.outputs)), "ys", "g"),
             self.observe_rate(),
             self.evaluate("conditions", self.truths, "ys", "roots"),
@@ -197,8 +198,20 @@ class Writer:
                 seen = set()
         return [run for run in runs if run]
 
+    def slopes(self) -> str:
+        """Kernel ``jac``: the Jacobian at y, and the rates there, which share most of their terms with it."""
+        lay, w = self.layout, self.width
+        places = [(lay["jacobian"] + i * w, node) for node, i in self.jacobian_slot.items()]
+        moving = [(lay["rates"] + i * w, node) for i, node in enumerate(self.system.rates)]
+        return self.evaluated("jac", [*places, *(each for each in moving if each[1] != self.graph.zero)], "y")
+
     def evaluate(self, name: str, targets: list[tuple[int, int]], source: str, into: str) -> str:
         """A kernel that writes nodes, pairs (index, node), into slot `into`; states come from `source`."""
+        first = self.layout[into]
+        return self.evaluated(name, [(first + i * self.width, node) for i, node in targets], source)
+
+    def evaluated(self, name: str, targets: list[tuple[int, int]], source: str) -> str:
+        """A kernel that writes nodes, pairs (place in the workspace, node); states come from `source`."""
         pieces = Pieces(self, name, "ptr %w, ptr %v", internal=False)
         for number, run in enumerate(self.portions(targets)):
             if number:
@@ -206,8 +219,8 @@ class Writer:
             code = pieces.code
             states = code.pointer("%w", self.layout[source])
 
-            def sink(index: int, code: Code = code) -> Callable[[str], None]:
-                return lambda value: code.store(value, "%w", self.layout[into] + index * self.width)
+            def sink(place: int, code: Code = code) -> Callable[[str], None]:
+                return lambda value: code.store(value, "%w", place)
 
             emit_nodes(
                 code, self.graph, [(node, sink(i)) for i, node in run], self.reader(states), kept=self.kept
@@ -281,12 +294,15 @@ class Writer:
         return self.layout["jacobian"] + self.jacobian_slot[node] * self.width
 
     def step(self) -> str:
-        """All stages from y with step h: k, stage values, y1, and the largest scaled error per block lane."""
+        """All stages from y with step h: k, stage values, y1, and the largest scaled error per block lane.
+
+        The rates of the first are there already, in slot ``rates``: ``jac`` runs whenever y has changed.
+        """
         code = self.code()
         lay, blocks = self.layout, self.nw // BLOCK
         h = code.load("%w", lay["control"] + CONTROL_H, 1)
         ih = code.spread(code.line(f"fdiv double {code.const(1.0, 1)}, {h}"), BLOCK)
-        y, u = code.pointer("%w", lay["y"]), code.pointer("%w", lay["u"])
+        y, u, rates = (code.pointer("%w", lay[name]) for name in ("y", "u", "rates"))
         ks = [code.pointer("%w", lay["k"] + i * self.ext) for i in range(tableau.STAGES)]
         # tangents, which go with one lane only, look at all stage values again
         apart = self.nw if self.width == 1 else 0
@@ -301,9 +317,12 @@ class Writer:
                     point = code.load(y, o, BLOCK)
                     for j in range(i):
                         point = code.times_plus(code.const(tableau.a[i][j], BLOCK), k[j], point, BLOCK)
-                code.store(point, stages[i], o, BLOCK)
+                if i or apart:
+                    code.store(point, stages[i], o, BLOCK)
                 total = code.load(u, o, BLOCK)
-                if i:
+                if i == 0:
+                    total = code.two("fadd", total, code.load(rates, o, BLOCK), BLOCK)
+                else:
                     carried = code.two("fmul", code.const(tableau.C[i][0], BLOCK), k[0], BLOCK)
                     for j in range(1, i):
                         carried = code.times_plus(code.const(tableau.C[i][j], BLOCK), k[j], carried, BLOCK)
@@ -311,7 +330,8 @@ class Writer:
                 code.store(total, ks[i], o, BLOCK)
 
             code.loop(blocks, combine)
-            code.do(f"call void @rates_added(ptr %w, ptr {stages[i]}, ptr {ks[i]})")
+            if i:
+                code.do(f"call void @rates_added(ptr %w, ptr {stages[i]}, ptr {ks[i]})")
             code.do(f"call void @solve(ptr %w, ptr {ks[i]})")
         y1, atol = code.pointer("%w", lay["y1"]), code.pointer("%w", lay["atol"])
         error = code.pointer("%w", lay["error"])

@@ -250,22 +250,23 @@ def follow_scales(G, source):  # type: ignore[no-untyped-def]
     low, least, jumped = G.low, G.least, source == off[S_Y]
     # states of the model come first; the clock, the middle and modes have no error
     size = (off[N_CLOCK] if off[N_CLOCK] >= 0 else off[N_STATES]) * off[N_LANES]
-    atol, peak, larger, below = off[S_ATOL], off[S_PEAK], np.int64(0), np.int64(0)
-    for i in range(size):  # no branch in the loops that every step runs: several states at a time
-        larger |= np.int64(abs(w[source + i]) > w[peak + i])
-    for i in range(size if larger else 0):
-        value, share = abs(w[source + i]), G.share[i] * rtol
-        if value > w[peak + i]:
-            w[peak + i] = value
-            if share > 0.0:
-                w[atol + i] = max(share * value, _LEAST)
-    for i in range(size):
-        below |= low[i] | np.int64(abs(w[source + i]) < _UNRESOLVED * (G.share[i] * rtol) * w[peak + i])
-    if below == 0:
-        return False
-    Y, K = off[S_Y], off[S_K]
+    atol, peak, Y, K = off[S_ATOL], off[S_PEAK], off[S_Y], off[S_K]
     for begin in range(0, size, _BLOCK):
-        end, changed = min(begin + _BLOCK, size), np.int64(jumped)
+        end = min(begin + _BLOCK, size)
+        larger, below = np.int64(0), np.int64(0)
+        for i in range(begin, end):  # no branch in the loops that every step runs: several states at a time
+            value, top = abs(w[source + i]), w[peak + i]
+            larger |= np.int64(value > top)
+            top = value if value > top else top
+            below |= low[i] | np.int64(value < _UNRESOLVED * (G.share[i] * rtol) * top)
+        for i in range(begin, end if larger else begin):
+            value, share, top = abs(w[source + i]), G.share[i] * rtol, w[peak + i]
+            follows = (value > top) & (share > 0.0)
+            w[peak + i] = value if value > top else top
+            w[atol + i] = max(share * value, _LEAST) if follows else w[atol + i]
+        if below == 0:
+            continue
+        changed = np.int64(jumped)
         for i in range(begin, end):
             value = abs(w[source + i])
             least[i] = value if value < least[i] else least[i]
