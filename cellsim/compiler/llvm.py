@@ -266,7 +266,8 @@ _LOG = (
     1.479819860511658591e-01,
 )
 _LN2_HIGH, _LN2_LOW = 0.6931471803691238, 1.9082149292705877e-10
-_LEAST_EXPONENT, _MOST_EXPONENT = -707.0, 709.8  # half of the one is no subnormal yet, twice half of the other is infinite
+# half of e^ the one is no subnormal yet, twice half of e^ the other is infinite
+_LEAST_EXPONENT, _MOST_EXPONENT = -707.0, 709.8
 _ROUNDER = 1.5 * 2.0**52  # adding it leaves the nearest integer in the low bits
 
 
@@ -292,7 +293,8 @@ def exp(code: Code, x: str, width: int | None = None) -> str:
     # half of it, so that k = 1024 does not overflow too early
     half = code.line(f"bitcast {kind} {code.times_plus(p, c(0.5), c(0.5), n)} to {whole}")
     # the low bits of `shifted` hold k, which is added to the exponent
-    power = code.line(f"shl {whole} {code.line(f'bitcast {kind} {shifted} to {whole}')}, {code.integer(52, n)}")
+    bits = code.line(f"bitcast {kind} {shifted} to {whole}")
+    power = code.line(f"shl {whole} {bits}, {code.integer(52, n)}")
     scaled = code.line(f"bitcast {whole} {code.line(f'add {whole} {half}, {power}')} to {kind}")
     return code.line(f"fmul {kind} {scaled}, {c(2.0)}")
 

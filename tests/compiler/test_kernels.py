@@ -55,7 +55,9 @@ def ulps(found: np.ndarray, exact: list[mpmath.mpf]) -> float:
 
 @pytest.mark.parametrize("width", [1, 2, 4, 8])
 def test_exp_is_within_two_units_in_the_last_place(width: int) -> None:
-    x = np.concatenate([np.linspace(-700, 709, 4001), np.linspace(-1, 1, 2001), [1e-300, -1e-17, 0.0]])
+    # up to the largest number that has an exponential, and down to where it is constant
+    x = np.concatenate([np.linspace(-707, 709, 4001), np.linspace(-1, 1, 2001), [1e-300, -1e-17, 0.0]])
+    x = np.concatenate([x, np.linspace(709.0, 709.7827128933839, 101)])
     found = run_vector(exp, x, width)
     with mpmath.workdps(40):
         assert ulps(found, [mpmath.exp(mpmath.mpf(v)) for v in x.tolist()]) < 1.5
@@ -71,8 +73,9 @@ def test_log_is_within_one_unit_in_the_last_place(width: int) -> None:
 
 
 def test_exp_and_log_at_the_edges() -> None:
-    edges = np.array([np.inf, -np.inf, np.nan, 800.0, -800.0, 0.0])
+    edges = np.array([np.inf, -np.inf, np.nan, 800.0, -800.0, 0.0, 709.783, 709.8, 709.9, 1e300])
     found = run_vector(exp, edges, 2)
+    assert np.all(found[6:] == np.inf)
     assert found[0] == np.inf
     assert 0 <= found[1] < 1e-300
     assert np.isnan(found[2])
