@@ -122,7 +122,8 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     if name in _HOME_OF:
-        return getattr(import_module(f"cellsim.{_HOME_OF[name]}"), name)
+        found = globals()[name] = getattr(import_module(f"cellsim.{_HOME_OF[name]}"), name)
+        return found
     if name in _MODULES:
         return import_module(f"cellsim.{name}")
     raise AttributeError(f"module 'cellsim' has no attribute {name!r}")

@@ -201,10 +201,12 @@ def deliver(schedule: Schedule, model: Model) -> Delivery:
         All at once: products that are neither known nor a state, entry states the model does not have,
         a model whose clock does not count days.
     """
+    if not schedule.infusions and not schedule.restarts:
+        return Delivery((), (), ())
     states = {state.name: state.unit for state in model.states}
     definitions = dict(model.units)
     products = {product.name: product for product in schedule.products}
-    clock = _clock_problem(model) if schedule.infusions or schedule.restarts else None
+    clock = _clock_problem(model)
     problems, boluses, inflows = [clock] if clock else [], [], []
     entries: dict[str, tuple[str, float]] = {}
     courses = [each for each in schedule.restarts if isinstance(each, SteadyState)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cellsim.errors import Problem, SimulationError, did_you_mean
+from cellsim.solver.loop_arrays import addresses
 
 if TYPE_CHECKING:
     from cellsim.dosing.delivery import Anew, Delivery
@@ -78,6 +79,11 @@ class BreakTable:
     op_kind: NDArray[np.int64]
     op_index: NDArray[np.int64]
     op_amount: Array
+
+    @cached_property
+    def places(self) -> NDArray[np.int64]:
+        """Where its arrays begin."""
+        return addresses(self.breaks, self.middles, self.op_ptr, self.op_kind, self.op_index, self.op_amount)
 
 
 def _operations(doses: Doses, states: dict[str, int], start: float) -> list[tuple[float, int, int, float]]:

@@ -22,26 +22,28 @@ from cellsim.compiler.kernels import Kernels
 from cellsim.compiler.llvm import lane_width
 from cellsim.compiler.sensitivity_directions import Direction
 from cellsim.errors import Problem, SimulationError, did_you_mean
-from cellsim.solver.breakpoints import BreakTable, Doses, lane_groups, segment_tree
-from cellsim.solver.conditions import NoValueError, setters, too_fast, turnings
-from cellsim.solver.lanes import LaneState, Machine, begin, follow, machine_of
+from cellsim.solver.breakpoints import BreakTable, Doses, SegmentTree, lane_groups, segment_tree
+from cellsim.solver.conditions import NoValueError, Turnings, setters, too_fast, turnings
+from cellsim.solver.lanes import begin, follow, machine_of
 from cellsim.solver.loop_arrays import (
     EVENTS_WITHOUT_END,
     NO_DERIVATIVE,
     NOT_FINITE,
     UNRESOLVED,
+    LaneState,
     Reading,
-    Tangents,
+    address,
     addresses,
 )
 from cellsim.solver.restarts import NO_STEADY_STATE, in_stretches
-from cellsim.solver.sensitivities import courses_of
+from cellsim.solver.sensitivities import CarriedTangents, courses_of
 from cellsim.solver.step_loop_cache import step_code
 
 __all__ = ["Doses", "Solution", "Steps", "integrate", "observe"]
 
 Array = NDArray[np.float64]
 NO_DOSES = Doses()
+_NOTHING: frozenset[int] = frozenset()
 PEAK_SHARE = 1e-4
 # smaller ones, each tried where the one before did not resolve what grew again by itself
 _SHARES = (1e-12, 1e-30, 1e-80, 1e-200)
@@ -253,7 +255,8 @@ def integrate(
            [1.    , 1.3679, 0.5032]])
     """
     equations, system = kernels.equations, kernels.system
-    p = np.atleast_2d(np.asarray(parameters, float))
+    p = np.asarray(parameters, float)
+    p = p if p.ndim == 2 else np.atleast_2d(p)
     t = np.asarray(times, float)
     n_sets, n_states = len(p), len(equations.states)
     problems = []
@@ -263,7 +266,10 @@ def integrate(
         )
     if t.ndim == 2 and len(t) != n_sets:
         problems.append(Problem(what=f"Sample times for {len(t)} sets, parameters for {n_sets}."))
-    if not np.all(np.isfinite(t)) or (t.size and (np.any(np.diff(t) < 0) or t.min() < start)):
+    # what is no number compares as false
+    if t.size and not (
+        (t[..., 1:] >= t[..., :-1]).all() and t[..., 0].min() >= start and t[..., -1].max() < np.inf
+    ):
         problems.append(
             Problem(
                 what=f"Sample times must be finite, not decrease, and not precede the start at {start:g}."
@@ -277,18 +283,19 @@ def integrate(
         for name in peaks
         if name not in equations.output_names
     ]
-    shares = np.asarray(peak_share, float)
-    if not (rtol > 0 and np.all(shares > 0) and (atol is None or np.all(np.asarray(atol) >= 0))):
+    positive = peak_share > 0 if isinstance(peak_share, float) else np.all(np.asarray(peak_share) > 0)
+    if not (rtol > 0 and positive and (atol is None or np.all(np.asarray(atol) >= 0))):
         problems.append(Problem(what="Tolerances must be positive."))
     if problems:
         raise SimulationError(problems)
-    t2 = np.broadcast_to(t, (n_sets, t.shape[-1]))
+    t2 = t if t.ndim == 2 else np.broadcast_to(t, (n_sets, t.size)) if n_sets > 1 else t.reshape(1, -1)
+    shares = np.asarray(peak_share if atol is None else 0.0, float)
     if any(each.anew for each in several):
         return replace(
             in_stretches(
                 integrate, kernels, p, several, t2, start=start,
                 start_states=None if start_states is None else np.broadcast_to(start_states, (n_sets, n_states)),
-                rtol=rtol, atol=atol, peak_share=np.broadcast_to(shares, (n_sets, n_states)), directions=directions,
+                rtol=rtol, atol=atol, peak_share=np.broadcast_to(peak_share, (n_sets, n_states)), directions=directions,
                 output_rates=output_rates, keep_states=keep_states, peaks=peaks, since=since, dense=dense, end=end,
                 max_steps=max_steps, max_step=max_step, lanes=lanes, threads=threads,
             ), times=t,
@@ -300,25 +307,28 @@ def integrate(
     states = np.empty((n_sets, t2.shape[1], n_states if keep_states else 0))
     outputs = np.empty((n_sets, t2.shape[1], len(system.outputs)))
     slopes = np.empty(outputs.shape if output_rates else (0, 0, 0))
+    results = address(states), address(outputs), address(slopes)
     status, culprit = np.zeros(n_sets, np.int64), np.zeros(n_sets, np.int64)
     fail_time = np.zeros(n_sets)
-    watched = np.array([equations.output_names.index(name) for name in peaks], np.int64)
-    behind_peaks = _behind(kernels, tuple(watched.tolist()))
+    watched = tuple(equations.output_names.index(name) for name in peaks)
+    behind_peaks = _behind(kernels, watched) if watched else _NOTHING
     moved = system.time in behind_peaks
-    behind = np.array([i for i, node in enumerate(system.y) if node in behind_peaks], np.int64)
+    behind = tuple(i for i, node in enumerate(system.y) if node in behind_peaks) if watched else ()
     greatest = np.full((2, n_sets, len(watched)), np.nan)
     together = float(t.ndim == 1)
     options = np.array([rtol, max_step, max_steps, float(output_rates), since, float(moved), together])
-    absolute = np.full(n, 1e300)  # the clock has no error
+    options_at = address(options)
+    absolute = np.empty(n)
     absolute[:n_states] = UNSEEN * rtol if atol is None else atol
-    shares = np.broadcast_to(shares if atol is None else 0.0, (n_sets, n_states))
-    grown = np.zeros((n_sets, n_states), bool)
+    absolute[n_states:] = 1e300  # the clock has no error
+    grown: dict[int, NDArray[np.bool_]] = {}
     given = None
     if start_states is not None:
         given = np.broadcast_to(np.asarray(start_states, float), (n_sets, n_states))
     marks = None
     if len(several) > 1 and directions is None:  # a direction may be a dose, counted differently in each
-        rows = [p, *([t2] if t.ndim == 2 else []), *([] if given is None else [given]), shares]
+        by_set = np.broadcast_to(shares, (n_sets, n_states))
+        rows = [p, *([t2] if t.ndim == 2 else []), *([] if given is None else [given]), by_set]
         marks = [b"".join(each[i].tobytes() for each in rows) for i in range(n_sets)]
     groups = lane_groups(marks, several, n_sets, width)
 
@@ -326,62 +336,89 @@ def integrate(
     sensitivities = None
     if dense or directions is not None:
         resume_at = None
-    early: NDArray[np.bool_] = np.asarray(
-        (t2 < (start if resume_at is None else resume_at)).any(axis=1), bool
-    )
+    if resume_at is not None:
+        early = np.asarray((t2 < resume_at).any(axis=1), bool)
+    # where nothing turns by itself and all sets have the same samples and doses, they have the same breaks too
+    still = not (system.turns or system.timed or system.courses or system.output_courses)
+    alike = t.ndim == 1 and still and len(several) == 1
+    common: dict[int, SegmentTree] = {}
     if directions is not None:
         courses = courses_of(kernels, directions, several, given is not None)
         sensitivities = np.full((*outputs.shape, len(directions)), np.nan)
 
     def run(group: NDArray[np.intp]) -> NDArray[np.int64]:
-        filled = np.concatenate([group, np.repeat(group[:, -1:], width - group.shape[1], axis=1)], axis=1)
+        filled = group
+        if group.shape[1] < width:
+            filled = np.concatenate([group, np.repeat(group[:, -1:], width - group.shape[1], axis=1)], axis=1)
         schedules = [several]
         if len(several) > 1:
             each_lane = [tuple(several[i] for i in row) for row in filled]
             schedules = [row[:1] if len(set(row)) == 1 else row for row in each_lane]
         lead = filled[0]  # the other rows differ from it in their doses alone
         sample_times = np.ascontiguousarray(t2[lead].T)
-        last = max(float(sample_times.max()) if sample_times.size else start, start if end is None else end)
+        last = float(sample_times[-1].max()) if sample_times.size else start
+        last = max(last, start if end is None else end)
         until = resume_at
         if resume_at is not None and (early[lead].any() or not start < resume_at < last):
             until = None
-        turned = [turnings(system, p[i], start, last, between=dense or bool(peaks)) for i in lead]
+        turned = [
+            Turnings(system, ())
+            if still
+            else turnings(system, p[i], start, last, between=dense or bool(peaks))
+            for i in (lead[:1] if still else lead)
+        ]
         for node in behind_peaks & {node for each in turned for node in each.unfollowed}:
             raise too_fast(system, node, start, last)
-        fired = tuple(each.firings for each in turned)
-        plan = segment_tree(
-            tuple(schedules),
-            equations.states,
-            start,
-            last,
-            tuple(sorted({day for each in turned for day in (*each.days, *each.steep)})),
-            fired if len(set(fired)) > 1 else fired[:1],
-            until,
-        )
+        plan = common.get(0)
+        if plan is None or not alike:
+            fired = tuple(each.firings for each in turned)
+            plan = segment_tree(
+                tuple(schedules),
+                equations.states,
+                start,
+                last,
+                tuple(sorted({day for each in turned for day in (*each.days, *each.steep)})),
+                fired if len(set(fired)) > 1 else fired[:1],
+                until,
+            )
+            common[0] = plan
 
         def arrived(schedule: int, lane_state: LaneState) -> None:
             sets = group[schedule]
-            lane_state.forget_missing()
-            reading = (lane_state.samples, lane_state.inputs, sets, states, outputs, slopes)
-            _read(machine, options, lane_state.w, *reading)
-            status[sets], culprit[sets] = lane_state.status[: len(sets)], lane_state.culprit[: len(sets)]
-            fail_time[sets] = lane_state.fail_time[: len(sets)]
-            grown[sets] = lane_state.grown[:n_states, : len(sets)].T > 0
-            greatest[:, sets] = np.swapaxes(lane_state.greatest[:, :, : len(sets)], 1, 2)
+            lanes = np.ascontiguousarray(sets)
+            failed = lane_state.status.any()
+            if failed:
+                lane_state.forget_missing()
+            lane_state.reading(machine.places, options_at, address(lanes), results)
+            step_code().observe_group(
+                lane_state.at[2], lane_state.at[1], len(sample_times), len(sets), states.shape[2]
+            )
+            if failed:
+                status[sets], culprit[sets] = lane_state.status[: len(sets)], lane_state.culprit[: len(sets)]
+                fail_time[sets] = lane_state.fail_time[: len(sets)]
+                for place, i in enumerate(sets.tolist()):
+                    grown[i] = lane_state.grown[:n_states, place] > 0
+            if watched:
+                greatest[:, sets] = np.swapaxes(lane_state.greatest[:, :, : len(sets)], 1, 2)
             if dense:
                 paths[sets[0]] = Steps(lane_state.path[: lane_state.counts[3]], n_states)
 
-        def tangents(table: BreakTable) -> Tangents:
-            assert sensitivities is not None
-            course = courses[0 if len(several) == 1 else int(lead[0])]
-            result = sensitivities[lead[0]]
-            return course.tangents(table, schedules[0][0], equations.states, result, turned[0])
+        carried: list[CarriedTangents] = []
 
+        def tangents(table: BreakTable) -> CarriedTangents:
+            assert sensitivities is not None and course is not None
+            result = sensitivities[lead[0]]
+            carried.append(course.tangents(table, schedules[0][0], equations.states, result, turned[0]))
+            return carried[-1]
+
+        course = None if sensitivities is None else courses[0 if len(several) == 1 else int(lead[0])]
         lane_state = begin(
             machine,
             p[lead],
             absolute,
-            np.ascontiguousarray(np.concatenate([shares[lead].T, np.zeros((n - n_states, width))])),
+            np.broadcast_to(shares, (n_sets, n_states))[lead].T
+            if shares.ndim
+            else np.full((n_states, 1), shares),
             start,
             None if given is None else given[lead],
             len(sample_times),
@@ -391,28 +428,41 @@ def integrate(
             watched=watched,
             behind=behind,
         )
-        carried = None if sensitivities is None else tangents
         history = b""
         if plan.history:
-            settings = (p[lead], shares[lead], absolute, options, watched, np.array([start]))
+            of_lead = np.broadcast_to(shares, (n_sets, n_states))[lead]
+            settings = (p[lead], of_lead, absolute, options, np.array(watched, np.int64), np.array([start]))
             before = () if given is None else (given[lead],)
             history = b"|".join([plan.history, *(each.tobytes() for each in (*settings, *before))])
-        return follow(
-            machine, lane_state, plan, options, sample_times, given is not None, arrived, carried, history
-        )
+        work = follow(
+            machine, lane_state, plan, options, sample_times, given is not None, arrived,
+            None if course is None else tangents, history,
+        )  # fmt: skip
+        machine.spare.give_back(lane_state)
+        if course is not None:
+            course.spare.extend(each.v for each in carried)
+        return work
 
     if threads > 1 and len(groups) > 1:
         with ThreadPoolExecutor(threads) as pool:
             counted = list(pool.map(run, groups))
     else:
         counted = [run(group) for group in groups]
-    messages = [
-        _message(kernels, code, float(fail_time[i]), int(culprit[i])) if code else ""
-        for i, code in enumerate(status.tolist())
-    ]
-    again = np.flatnonzero((status == UNRESOLVED) & (shares > _SHARES[-1]).any(axis=1, where=grown))
+    messages = [""] * n_sets
+    again = np.zeros(0, np.intp)
+    if status.any():
+        messages = [
+            _message(kernels, code, float(fail_time[i]), int(culprit[i])) if code else ""
+            for i, code in enumerate(status.tolist())
+        ]
+        unresolved = np.flatnonzero(status == UNRESOLVED)
+        by_set = np.broadcast_to(shares, (n_sets, n_states))
+        again = np.array(
+            [i for i in unresolved.tolist() if (by_set[i] > _SHARES[-1])[grown[i]].any()], np.intp
+        )
     if again.size:
-        smaller = np.array(_SHARES)[np.argmax(np.array(_SHARES) < shares[again, :, None], axis=2)]
+        smaller = np.array(_SHARES)[np.argmax(np.array(_SHARES) < by_set[again, :, None], axis=2)]
+        by_itself = np.array([grown[i] for i in again.tolist()])
         closer = integrate(
             kernels,
             p[again],
@@ -421,7 +471,7 @@ def integrate(
             start=start,
             start_states=None if given is None else given[again],
             rtol=rtol,
-            peak_share=np.where(grown[again], np.minimum(smaller, shares[again]), shares[again]),
+            peak_share=np.where(by_itself, np.minimum(smaller, by_set[again]), by_set[again]),
             directions=directions,
             output_rates=output_rates,
             keep_states=keep_states,
@@ -459,7 +509,7 @@ def integrate(
         steps=int(sum(each[0] for each in counted)),
         rejected=int(sum(each[1] for each in counted)),
         paths=tuple(paths[i] for i in sorted(paths)),
-        greatest=np.where(status[:, None] == 0, greatest[0], np.nan),
+        greatest=np.where(status[:, None] == 0, greatest[0], np.nan) if watched else greatest[0],
         greatest_at=greatest[1],
     )
 
@@ -513,25 +563,7 @@ def observe(kernels: Kernels, times: ArrayLike, states: ArrayLike, parameters: A
     samples[:, len(kernels.equations.states) :] = t[:, None]  # the clock, and what outputs do not look at
     found, none = np.empty((1, t.size, len(system.outputs))), np.empty((1, 0, 0))
     w[lay["peak"] : lay["peak"] + system.n] = np.abs(samples).max(axis=0, initial=0.0)
-    _read(machine, np.zeros(7), w, samples, none, np.zeros(1, np.int64), none, found, none)
+    options, lanes = np.zeros(7), np.zeros(1, np.int64)
+    reading = Reading(machine.addresses, machine.offsets, options, w, samples, none, lanes, none, found, none)
+    step_code().observe_group(address(addresses(*reading)), address(w), t.size, 1, 0)
     return found[0]
-
-
-def _read(
-    machine: Machine,
-    options: Array,
-    w: Array,
-    samples: Array,
-    inputs: Array,
-    lanes: NDArray[np.int64],
-    states: Array,
-    outputs: Array,
-    rates: Array,
-) -> None:
-    """States and outputs at samples of a lane group, into the rows `lanes` of the results."""
-    where = np.ascontiguousarray(lanes)
-    reading = Reading(
-        machine.addresses, machine.offsets, options, w, samples, inputs, where, states, outputs, rates
-    )
-    places = addresses(reading)
-    step_code().observe_group(places.ctypes.data, w.ctypes.data, len(samples), len(lanes), states.shape[2])

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass, fields, replace
-from functools import lru_cache
+from dataclasses import dataclass, field
+from functools import cached_property, lru_cache
 from threading import Lock
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cellsim.compiler.kernels import Kernels
-from cellsim.compiler.llvm import CompiledKernels, aligned
+from cellsim.compiler.llvm import CompiledKernels
 from cellsim.solver.breakpoints import BreakTable, Segment, SegmentTree
 from cellsim.solver.loop_arrays import (
     KERNELS,
@@ -21,11 +21,13 @@ from cellsim.solver.loop_arrays import (
     N_PADDED,
     PATH_FULL,
     SLOTS,
-    LoopArrays,
-    Tangents,
+    LaneState,
+    Room,
+    Spare,
+    address,
     addresses,
 )
-from cellsim.solver.sensitivities import no_tangents
+from cellsim.solver.sensitivities import CarriedTangents, no_tangents
 from cellsim.solver.step_loop_cache import step_code
 
 __all__ = ["HISTORIES", "Histories", "LaneState", "Machine", "begin", "follow", "machine_of"]
@@ -46,6 +48,12 @@ class Machine:
     held: NDArray[np.int64]
     targets: NDArray[np.int64]
     target_ptr: NDArray[np.int64]
+    spare: Spare = field(default_factory=Spare, repr=False)
+
+    @cached_property
+    def places(self) -> NDArray[np.int64]:
+        """Where the arrays begin that the loop takes."""
+        return addresses(self.addresses, self.offsets, self.root_event, self.targets, self.target_ptr)
 
 
 @lru_cache(maxsize=256)
@@ -80,59 +88,6 @@ def machine_of(kernels: Kernels, width: int) -> Machine:
         np.array([i for each in targets for i in each], np.int64),
         np.cumsum([0, *map(len, targets)]).astype(np.int64),
     )
-
-
-@dataclass
-class LaneState:
-    """Everything of a lane group that moves (see `cellsim.solver.loop_arrays.LoopArrays`)."""
-
-    w: Array
-    samples: Array
-    inputs: Array
-    held: NDArray[np.int64]
-    status: NDArray[np.int64]
-    fail_time: Array
-    culprit: NDArray[np.int64]
-    counts: NDArray[np.int64]
-    source: NDArray[np.int64]
-    ptr: NDArray[np.int64]
-    path: Array
-    now: NDArray[np.int64]
-    pace: Array
-    seen: Array
-    flow: Array
-    share: Array
-    low: NDArray[np.int64]
-    least: Array
-    grown: NDArray[np.int64]
-    watched: NDArray[np.int64]
-    behind: NDArray[np.int64]
-    greatest: Array
-    heights: Array
-
-    @property
-    def bytes(self) -> int:
-        """How much memory it takes."""
-        return sum(getattr(self, each.name).nbytes for each in fields(self))
-
-    def copy(self) -> LaneState:
-        """Another that can go its own way."""
-        w = aligned(self.w.size)
-        w[:] = self.w
-        others = [each.name for each in fields(self) if each.name not in ("w", "samples", "inputs")]
-        done = int(self.ptr.max())
-        samples, inputs = np.empty_like(self.samples), np.empty_like(self.inputs)
-        samples[:done], inputs[:done] = self.samples[:done], self.inputs[:done]
-        return LaneState(w, samples, inputs, **{name: getattr(self, name).copy() for name in others})
-
-    def unsampled(self) -> LaneState:
-        """Another that has no samples yet, and no room for any."""
-        return replace(self, samples=self.samples[:0], inputs=self.inputs[:0]).copy()
-
-    def forget_missing(self) -> None:
-        """Nan where a lane that has been given up was not sampled any more."""
-        for lane in np.flatnonzero(self.status).tolist():
-            self.samples[self.ptr[lane] :, lane :: len(self.status)] = np.nan
 
 
 class Histories:
@@ -189,10 +144,10 @@ def begin(
     clock: int | None,
     output_rates: bool,
     dense: bool,
-    watched: NDArray[np.int64],
-    behind: NDArray[np.int64],
+    watched: tuple[int, ...],
+    behind: tuple[int, ...],
 ) -> LaneState:
-    """A lane_state at its start.
+    """A lane_state at its start, to be given back to ``machine.spare`` when nothing of it is used any more.
 
     Parameters
     ----------
@@ -200,7 +155,7 @@ def begin(
     parameters : (width, n_parameters) array
     absolute : (n,) array
         Absolute tolerances, the clock's included.
-    share : (n, width) array
+    share : (n_states, width) array
         Of the largest value of each state so far: what they follow; zero where they do not.
     start : float
     start_states : (width, n_states) array or None
@@ -209,13 +164,17 @@ def begin(
     clock : int or None
         Which state is the clock.
     output_rates, dense : bool
-    watched : (n_watched,) array
+    watched : tuple of int
         Outputs of which the greatest value is wanted.
-    behind : (n_behind,) array
+    behind : tuple of int
         The states that these read.
     """
     lay, n, width = machine.unit.layout, len(absolute), machine.unit.width
-    w = aligned(lay.size)
+    room = Room(
+        lay.size, n, width, n_times, output_rates, len(machine.held), int(machine.offsets[N_GAPS]), watched, behind
+    )  # fmt: skip
+    lane_state = machine.spare.taken(room)
+    w = lane_state.w
 
     def slot(name: str, count: int) -> Array:
         return w[lay[name] : lay[name] + count * width].reshape(count, width)
@@ -223,35 +182,16 @@ def begin(
     slot("p", parameters.shape[1])[:] = parameters.T
     w[lay["atol"] : lay["atol"] + machine.offsets[N_PADDED]] = 1.0
     slot("atol", n)[:] = absolute[:, None]
+    lane_state.share[: len(share)] = share
     if clock is not None:
         slot("y", n)[clock] = start
     if start_states is not None:
         slot("y", start_states.shape[1])[:] = start_states.T
-    return LaneState(
-        w=w,
-        samples=np.empty((n_times, n * width)),
-        inputs=np.zeros((n_times if output_rates else 0, n * width)),
-        held=_held_before(machine, w, n, start, start_states is not None),
-        status=np.zeros(width, np.int64),
-        fail_time=np.zeros(width),
-        culprit=np.zeros(width, np.int64),
-        counts=np.zeros(4, np.int64),
-        source=np.arange(width),
-        ptr=np.zeros(width, np.int64),
-        path=np.empty((1024, 3 + 5 * n) if dense else (0, 0)),
-        now=np.zeros(3 * len(machine.held), np.int64),
-        pace=np.full(5 * len(machine.held), np.nan),
-        seen=np.zeros(7 * int(machine.offsets[N_GAPS]) * width),
-        flow=np.zeros(2 * n * width),
-        share=share,
-        low=np.zeros((n, width), np.int64),
-        least=np.zeros((n, width)),
-        grown=np.zeros((n, width), np.int64),
-        watched=watched,
-        behind=np.array([len(behind), *behind], np.int64),
-        greatest=np.full((2, len(watched), width), -np.inf),
-        heights=np.zeros((8, len(watched), width)),
-    )
+    if len(machine.held):
+        lane_state.held[:] = _held_before(machine, w, n, start, start_states is not None)
+    if dense:
+        lane_state.recorded(np.empty((1024, 3 + 5 * n)))
+    return lane_state
 
 
 def _held_before(machine: Machine, w: Array, n: int, start: float, given_start: bool) -> NDArray[np.int64]:
@@ -282,36 +222,20 @@ def _carry(
     options: Array,
     sample_times: Array,
     given_start: bool,
-    tangents: Tangents,
+    tangents: CarriedTangents,
 ) -> LaneState:
     """One segment of the way; where `path` turns out too short, once more from its beginning with a longer one."""
+    call = address(options), address(sample_times)
     while True:
         begun = lane_state.copy() if len(lane_state.path) else lane_state
-        moving = {each.name: getattr(lane_state, each.name) for each in fields(lane_state)}
-        group = LoopArrays(
-            addr=machine.addresses,
-            off=machine.offsets,
-            opt=options,
-            breaks=table.breaks,
-            middles=table.middles,
-            op_ptr=table.op_ptr,
-            op_kind=table.op_kind,
-            op_index=table.op_index,
-            op_amount=table.op_amount,
-            root_event=machine.root_event,
-            targets=machine.targets,
-            target_ptr=machine.target_ptr,
-            times=sample_times,
-            **moving,
-        )
-        places = addresses(group, tangents)
+        lane_state.handed(machine.places, table.places, *call, tangents.places)
         said = step_code().run_group(
-            places.ctypes.data, lane_state.w.ctypes.data, tangents.v.ctypes.data, given_start, segment.first, segment.stop,
-            len(table.breaks), len(sample_times), table.op_amount.shape[1], len(lane_state.path), len(lane_state.watched),
+            lane_state.at[0], lane_state.at[1], tangents.at, given_start, segment.first, segment.stop, len(table.breaks),
+            len(sample_times), table.op_amount.shape[1], len(lane_state.path), len(lane_state.watched),
         )  # fmt: skip
         if said != PATH_FULL:
             return lane_state
-        begun.path = np.concatenate([begun.path, np.empty_like(begun.path)])
+        begun.recorded(np.concatenate([begun.path, np.empty_like(begun.path)]))
         lane_state = begun
 
 
@@ -323,7 +247,7 @@ def follow(
     sample_times: Array,
     given_start: bool,
     arrived: Callable[[int, LaneState], None],
-    tangents: Callable[[BreakTable], Tangents] | None = None,
+    tangents: Callable[[BreakTable], CarriedTangents] | None = None,
     history: bytes = b"",
 ) -> NDArray[np.int64]:
     """Carry a lane_state along every schedule of an segment_tree.
@@ -355,7 +279,7 @@ def follow(
     work = np.zeros(4, np.int64)
     known = HISTORIES.found(machine, history) if history else None
     if known is not None:
-        known.samples, known.inputs = lane_state.samples, lane_state.inputs
+        known.sampled_into(lane_state)
     waiting = [(segment_tree.root, lane_state, False)]
     while waiting:
         segment, lane_state, needed = waiting.pop()

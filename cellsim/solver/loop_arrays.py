@@ -1,18 +1,27 @@
 """What the step loop and those who call it agree on: which number stands where, and which arrays are handed over.
 
 The loop gets addresses of arrays, in the order of the fields below; whoever calls it answers for shape, type and life of
-the arrays.
+the arrays. Asking an array where it begins takes longer than many a step, so a lane group, whose arrays are all parts of two
+stretches of memory, knows where they are; and making thirty arrays takes longer than many a simulation, so one that has done its
+work is given back and taken up again by the next of its kind.
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple
+import ctypes
+from dataclasses import dataclass, field
+from math import prod
+from threading import Lock
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
+from cellsim.compiler.llvm import aligned
+
 Reals = NDArray[np.float64]
 Wholes = NDArray[np.int64]
+_BYTE = ctypes.c_char
 
 OK, STEP_UNDERFLOW, TOO_MANY_STEPS, NOT_FINITE, EVENTS_WITHOUT_END, NO_DERIVATIVE, UNRESOLVED = range(7)
 # what `run_group` says: at its end, or that `path` was too short
@@ -99,23 +108,23 @@ ACCEPTED, REJECTED, FACTORED, RECORDED = range(4)
 
 
 class LoopArrays(NamedTuple):
-    """Everything of a lane group."""
+    """Everything of a lane group: what belongs to the machine, to the table of breaks, to the call, to the lane group."""
 
     addr: Wholes  # kernels, in the order of KERNELS, then events
     off: Wholes  # SLOTS and sizes, then states that conditions read
-    opt: Reals  # options
-    w: Reals  # workspace; slots p, atol (and y if `given_start`) are filled
+    root_event: Wholes  # (n_roots,): state-triggered events
+    targets: Wholes
+    target_ptr: Wholes
     breaks: Reals  # (n_breaks,): times at which something changes; first and last are start and end
     middles: Reals  # (n_breaks,): the middle of the stretch that begins at each break
     op_ptr: Wholes  # (n_breaks + 1,): what changes at break b is op_ptr[b]:op_ptr[b+1]
     op_kind: Wholes
     op_index: Wholes  # a state, or an event
     op_amount: Reals  # (n_ops, W or 1): a jump, a change of rate, or whether the event fires
-    root_event: Wholes  # (n_roots,): state-triggered events
-    held: Wholes  # (n_roots,): whether their condition counts as true before the start
-    targets: Wholes
-    target_ptr: Wholes
+    opt: Reals  # options
     times: Reals  # (n_times, W): ascending per lane; the same in all where `opt` says so
+    w: Reals  # workspace; slots p, atol (and y if `given_start`) are filled
+    held: Wholes  # (n_roots,): whether their condition counts as true before the start
     samples: Reals  # (n_times, n W): receives states, as far as `ptr`; nan of lanes given up
     inputs: Reals  # (n_times, n W): receives zero-order inputs
     status: Wholes  # (W,): outcome per lane
@@ -142,10 +151,12 @@ class LoopArrays(NamedTuple):
 
 
 class Tangents(NamedTuple):
-    """Everything the loop needs to carry sensitivities along, the same way; `sizes` is zero without them."""
+    """Everything the loop needs to carry sensitivities along, the same way; `sizes` is zero without them.
+
+    First what belongs to the directions, then to the table of breaks, then to the run.
+    """
 
     addresses: Wholes  # prepare, step, dense, observe_y, observe_p, initial, atoms, then events
-    v: Reals  # the tangents' workspace
     slots: Wholes  # where gy, gp, y0p, event, atoms begin
     sizes: Wholes  # whether there are tangents, then numbers of things, in the order of the constants below
     groups: Wholes  # (n_groups, 6): where s, s1, sample, u, dense begin, and how many doubles a vector has
@@ -153,10 +164,6 @@ class Tangents(NamedTuple):
     pairs_y: Wholes  # (k, 3): entry of gy, place in v of the sampled tangent, place in the result
     pairs_p: Wholes  # (k, 2): entry of gp, place in the result
     initials: Wholes  # (k, 2): entry of y0p, place in v
-    seed_ptr: Wholes  # (n_breaks + 1,): seeds of each break
-    seed_code: Wholes  # what a seed is
-    seed_at: Wholes  # place in v, or a direction
-    seed_value: Reals
     row_ptr: Wholes  # (n_directions + 1,): rows each direction reaches
     rows: Wholes  # (k, 2): state, place in v
     event_ptr: Wholes  # (n_events + 1,): entries that are derivatives by states
@@ -169,6 +176,11 @@ class Tangents(NamedTuple):
     atom_y: Wholes  # (k, 2): entry, state
     tau_ptr: Wholes  # (n_atoms * n_directions + 1,)
     tau: Wholes  # (k, 2): entry, place in v (or -1 for a slope by the direction itself)
+    seed_ptr: Wholes  # (n_breaks + 1,): seeds of each break
+    seed_code: Wholes  # what a seed is
+    seed_at: Wholes  # place in v, or a direction
+    seed_value: Reals
+    v: Reals  # the tangents' workspace
     result: Reals  # (n_times, n_outputs * n_directions), receives them
     moved: Reals  # (n_directions,): room
 
@@ -194,10 +206,253 @@ class Reading(NamedTuple):
     rates: Reals  # (n_sets, n_times, n_outputs): rates of change, when wanted
 
 
-def addresses(*handed: NamedTuple) -> Wholes:
-    """Where all arrays of some of these tuples begin, in order; they must live as long as the loop runs."""
-    arrays = [each for group in handed for each in group]
-    apart = {id(each): each for each in arrays}  # where nothing is wanted, one array stands for many
-    assert all(each.flags.c_contiguous and each.itemsize == 8 for each in apart.values())
-    found = {name: each.ctypes.data for name, each in apart.items()}
-    return np.array([found[id(each)] for each in arrays], np.int64)
+def address(array: NDArray[Any]) -> int:
+    """Where an array begins whose numbers of eight bytes lie one after the other; it must live as long as the loop runs."""
+    flags = array.flags
+    assert flags.c_contiguous and array.itemsize == 8
+    if not array.size:
+        return 0
+    # a third of the time that asking the array takes
+    return ctypes.addressof(_BYTE.from_buffer(cast(Any, array))) if flags.writeable else array.ctypes.data
+
+
+def addresses(*arrays: NDArray[Any]) -> Wholes:
+    """Where some arrays begin."""
+    return np.array([address(each) for each in arrays], np.int64)
+
+
+_FIELDS = {name: place for place, name in enumerate(LoopArrays._fields)}
+_W, _SAMPLES, _INPUTS = (_FIELDS[name] for name in ("w", "samples", "inputs"))
+_TABLE, _CALL, _TANGENTS = _FIELDS["breaks"], _FIELDS["opt"], len(_FIELDS)
+# as many as the threads of most machines can use at once
+_SPARE = 8
+# bytes of a lane group that is worth keeping: the time to make a larger one is nothing beside that of its simulation
+_SMALL = 2**22
+
+
+class Room(NamedTuple):
+    """What a lane group needs room for.
+
+    Attributes
+    ----------
+    workspace : int
+        Doubles of ``w``.
+    states, width : int
+    times : int
+        Samples of each lane.
+    rates : bool
+        Whether zero-order inputs are kept at samples.
+    roots, gaps : int
+        Events and conditions on states.
+    watched, behind : tuple of int
+        Outputs of which the greatest value is wanted, and the states that these read.
+    """
+
+    workspace: int
+    states: int
+    width: int
+    times: int
+    rates: bool
+    roots: int
+    gaps: int
+    watched: tuple[int, ...]
+    behind: tuple[int, ...]
+
+    def reals(self) -> dict[str, tuple[int, ...]]:
+        """Shapes of arrays of doubles, by their names in :class:`cellsim.solver.loop_arrays.LoopArrays`."""
+        n, width, watched = self.states, self.width, len(self.watched)
+        return {
+            "w": (self.workspace,),
+            "fail_time": (width,),
+            "pace": (5 * self.roots,),
+            "seen": (7 * self.gaps * width,),
+            "flow": (2 * n * width,),
+            "share": (n, width),
+            "least": (n, width),
+            "greatest": (2, watched, width),
+            "heights": (8, watched, width),
+            # what samples leave behind stands last
+            "inputs": (self.times if self.rates else 0, n * width),
+            "samples": (self.times, n * width),
+        }
+
+    def wholes(self) -> dict[str, tuple[int, ...]]:
+        """The same of whole numbers."""
+        n, width = self.states, self.width
+        return {
+            "held": (self.roots,),
+            "status": (width,),
+            "culprit": (width,),
+            "counts": (4,),
+            "source": (width,),
+            "ptr": (width,),
+            "now": (3 * self.roots,),
+            "low": (n, width),
+            "grown": (n, width),
+            "watched": (len(self.watched),),
+            "behind": (1 + len(self.behind),),
+        }
+
+
+_NO_PATH = np.empty((0, 0))
+
+
+@dataclass
+class LaneState:
+    """Everything of a lane group that moves (see `cellsim.solver.loop_arrays.LoopArrays`).
+
+    Attributes
+    ----------
+    room : Room
+    doubles, numbers : array
+        What all other arrays are parts of.
+    places : array
+        Where everything is that the loop takes.
+    at : tuple of int
+        Where `places` begins, where `w` does, and where what :meth:`reading` fills does.
+    """
+
+    room: Room
+    doubles: Reals
+    numbers: Wholes
+    places: Wholes
+    w: Reals
+    fail_time: Reals
+    pace: Reals
+    seen: Reals
+    flow: Reals
+    share: Reals
+    least: Reals
+    greatest: Reals
+    heights: Reals
+    inputs: Reals
+    samples: Reals
+    held: Wholes
+    status: Wholes
+    culprit: Wholes
+    counts: Wholes
+    source: Wholes
+    ptr: Wholes
+    now: Wholes
+    low: Wholes
+    grown: Wholes
+    watched: Wholes
+    behind: Wholes
+    path: Reals = field(default_factory=lambda: _NO_PATH)
+
+    def __post_init__(self) -> None:
+        self._reading = np.zeros(len(Reading._fields), np.int64)
+        self.at = address(self.places), int(self.places[_W]), address(self._reading)
+
+    @classmethod
+    def of(cls, room: Room) -> LaneState:
+        """One with whatever the memory held, its addresses in `places`."""
+        shapes, whole_shapes = room.reals(), room.wholes()
+        doubles = aligned(sum(map(prod, shapes.values())))
+        numbers = np.zeros(sum(map(prod, whole_shapes.values())), np.int64)
+        places = np.zeros(len(LoopArrays._fields) + len(Tangents._fields), np.int64)
+        views: dict[str, Any] = {}
+        for store, parts in ((doubles, shapes), (numbers, whole_shapes)):
+            begin, at = address(store), 0
+            for name, shape in parts.items():
+                size = prod(shape)
+                views[name] = store[at : at + size].reshape(shape)
+                places[_FIELDS[name]] = begin + 8 * at
+                at += size
+        places[_FIELDS["path"]] = address(_NO_PATH)
+        return cls(room, doubles, numbers, places, **views)
+
+    @property
+    def bytes(self) -> int:
+        """How much memory it takes."""
+        return self.doubles.nbytes + self.numbers.nbytes + self.path.nbytes
+
+    def begin(self) -> None:
+        """Forget all that has been, but for samples, which are written before they are read."""
+        self.doubles[: -self.samples.size or None] = 0.0
+        self.numbers[:] = 0
+        self.source[:] = range(self.room.width)
+        if self.room.roots:
+            self.pace[:] = np.nan
+        if self.room.watched:
+            self.greatest[:] = -np.inf
+            self.watched[:] = self.room.watched
+        self.behind[0] = len(self.room.behind)
+        if self.room.behind:
+            self.behind[1:] = self.room.behind
+
+    def copy(self) -> LaneState:
+        """Another that can go its own way."""
+        return self._copied(self.room)
+
+    def unsampled(self) -> LaneState:
+        """Another that has no samples yet, and no room for any."""
+        return self._copied(self.room._replace(times=0))
+
+    def _copied(self, room: Room) -> LaneState:
+        other = LaneState.of(room)
+        moving = other.doubles.size - other.samples.size - other.inputs.size
+        other.doubles[:moving] = self.doubles[:moving]
+        other.numbers[:] = self.numbers
+        if room.times:
+            done = int(self.ptr.max())
+            other.samples[:done], other.inputs[:done] = self.samples[:done], self.inputs[:done]
+        if self.path.size:
+            other.recorded(self.path.copy())
+        return other
+
+    def sampled_into(self, other: LaneState) -> None:
+        """Write samples where another lane group has room for them."""
+        self.room, self.samples, self.inputs = other.room, other.samples, other.inputs
+        for name in ("samples", "inputs"):
+            self.places[_FIELDS[name]] = other.places[_FIELDS[name]]
+
+    def recorded(self, path: Reals) -> None:
+        """Keep every step there."""
+        self.path = path
+        self.places[_FIELDS["path"]] = address(path)
+
+    def handed(self, machine: Wholes, table: Wholes, options: int, times: int, tangents: Wholes) -> None:
+        """Fill `places` with what is not its own."""
+        places = self.places
+        places[:_TABLE], places[_TABLE:_CALL], places[_TANGENTS:] = machine, table, tangents
+        places[_CALL], places[_CALL + 1] = options, times
+
+    def reading(self, machine: Wholes, options: int, lanes: int, results: tuple[int, int, int]) -> None:
+        """Fill what samples are read with (see :class:`cellsim.solver.loop_arrays.Reading`)."""
+        own = self.places
+        self._reading[:] = (
+            machine[0], machine[1], options, own[_W], own[_SAMPLES], own[_INPUTS], lanes, *results,
+        )  # fmt: skip
+
+    def forget_missing(self) -> None:
+        """Nan where a lane that has been given up was not sampled any more."""
+        for lane in np.flatnonzero(self.status).tolist():
+            self.samples[self.ptr[lane] :, lane :: len(self.status)] = np.nan
+
+
+class Spare:
+    """Lane groups that have done their work, for the next simulations of their kind."""
+
+    def __init__(self) -> None:
+        self._kept: list[LaneState] = []
+        self._lock = Lock()
+
+    def taken(self, room: Room) -> LaneState:
+        """One with room for all that, at its beginning."""
+        found = None
+        with self._lock:
+            for place, each in enumerate(self._kept):
+                if each.room == room:
+                    found = self._kept.pop(place)
+                    break
+        found = found or LaneState.of(room)
+        found.begin()
+        return found
+
+    def give_back(self, lane_state: LaneState) -> None:
+        """Nothing of it is used any more."""
+        if lane_state.bytes <= _SMALL and not lane_state.path.size:
+            with self._lock:
+                self._kept.append(lane_state)
+                del self._kept[:-_SPARE]

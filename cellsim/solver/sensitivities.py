@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import lru_cache
+from dataclasses import dataclass, field
+from functools import cached_property, lru_cache
 from typing import Any
 
 import numpy as np
@@ -12,23 +12,56 @@ from numpy.typing import NDArray
 
 from cellsim.compiler.graph import WRITING
 from cellsim.compiler.kernels import Kernels
-from cellsim.compiler.llvm import CompiledKernels, assemble
+from cellsim.compiler.llvm import CompiledKernels, aligned, assemble
 from cellsim.compiler.sensitivity_directions import LANES, Direction, Packing, directions_of, pack
 from cellsim.compiler.sensitivity_kernels import Shape, TangentWriter
 from cellsim.solver.breakpoints import BreakTable, Doses
 from cellsim.solver.conditions import Turnings
-from cellsim.solver.loop_arrays import SEED_DOSE, SEED_EVENT, SEED_INPUT, SEED_STATE, SEED_TURN, Tangents
+from cellsim.solver.loop_arrays import (
+    SEED_DOSE,
+    SEED_EVENT,
+    SEED_INPUT,
+    SEED_STATE,
+    SEED_TURN,
+    Tangents,
+    address,
+    addresses,
+)
 
-__all__ = ["SensitivityLayout", "TangentUnit", "courses_of", "no_tangents", "tangent_unit"]
+__all__ = ["CarriedTangents", "SensitivityLayout", "TangentUnit", "courses_of", "no_tangents", "tangent_unit"]
 
 Array = NDArray[np.float64]
+# tables of breaks whose seeds a layout remembers
+_MOST_SEEDED = 64
+
+
+@dataclass(frozen=True)
+class CarriedTangents:
+    """What the step loop gets to carry sensitivities along.
+
+    Attributes
+    ----------
+    places : array
+        Where the arrays of :class:`cellsim.solver.loop_arrays.Tangents` begin.
+    v : array
+        Their workspace.
+    at : int
+        Where it begins.
+    kept : tuple of array
+        Others that must live as long as the loop runs.
+    """
+
+    places: NDArray[np.int64]
+    v: Array
+    at: int
+    kept: tuple[NDArray[Any], ...] = ()
 
 
 @lru_cache(maxsize=1)
-def no_tangents() -> Tangents:
+def no_tangents() -> CarriedTangents:
     """What the step loop gets when nothing is differentiated: sizes of zero."""
     nothing: Any = np.zeros(16, np.int64)
-    return Tangents(*[nothing] * len(Tangents._fields))
+    return CarriedTangents(np.full(len(Tangents._fields), address(nothing)), nothing, address(nothing))
 
 
 @dataclass(frozen=True)
@@ -54,6 +87,15 @@ class SensitivityLayout:
     atom_y: NDArray[np.int64]
     tau_ptr: NDArray[np.int64]
     tau: NDArray[np.int64]
+    spare: list[Array] = field(default_factory=list, repr=False)
+    _seeded: dict[tuple[int, Doses], tuple[BreakTable, Seeds]] = field(default_factory=dict, repr=False)
+
+    @cached_property
+    def begins(self) -> NDArray[np.int64]:
+        """Where the arrays begin that every run has."""
+        return addresses(
+            *(getattr(self, name) for name in Tangents._fields[: Tangents._fields.index("seed_ptr")])
+        )
 
     def place(self, direction: int, state: int, slot: int = 0) -> int:
         """Where the tangent of a state along a direction stands in ``v``; slot 0 is s, 3 is u."""
@@ -62,9 +104,32 @@ class SensitivityLayout:
 
     def tangents(
         self, table: BreakTable, doses: Doses, states: tuple[str, ...], result: Array, turned: Turnings
-    ) -> Tangents:
-        """Everything for one run; `result` (n_times, n_outputs, n_directions) is filled."""
-        v = self.made.unit.workspace()
+    ) -> CarriedTangents:
+        """Everything for one run; `result` (n_times, n_outputs, n_directions) is filled.
+
+        The workspace belongs into `spare` when the run is over.
+        """
+        if turned.days:
+            seeds = self._seeds(table, doses, states, turned)
+        else:  # the same in every run
+            known = self._seeded.get((id(table), doses))
+            if known is None:
+                if len(self._seeded) >= _MOST_SEEDED:
+                    self._seeded.clear()
+                known = self._seeded[id(table), doses] = (table, self._seeds(table, doses, states, turned))
+            seeds = known[1]
+        try:
+            v = self.spare.pop()
+            v[:] = 0.0
+        except IndexError:
+            v = aligned(self.made.unit.layout.size + len(self.made.packing.directions))
+        moved = v[self.made.unit.layout.size :]
+        where = addresses(v, result, moved)
+        places = np.concatenate([self.begins, seeds.places, where])
+        return CarriedTangents(places, v, int(where[0]), (*seeds.arrays, result))
+
+    def _seeds(self, table: BreakTable, doses: Doses, states: tuple[str, ...], turned: Turnings) -> Seeds:
+        """What begins to move, break by break."""
         start = float(table.breaks[0])
         seeds: list[tuple[int, int, int, float]] = []
 
@@ -107,19 +172,33 @@ class SensitivityLayout:
                 if day in fired:
                     seed(day, SEED_EVENT, d, speed)
         seeds.sort()
-        counted = (
-            np.bincount([b for b, *_ in seeds], minlength=len(table.breaks))
-            if seeds
-            else np.zeros(len(table.breaks))
+        counted = np.bincount(np.array([b for b, *_ in seeds], np.int64), minlength=len(table.breaks))
+        return Seeds(
+            np.concatenate([[0], np.cumsum(counted)]).astype(np.int64),
+            np.array([code for _, code, *_ in seeds], np.int64),
+            np.array([where for *_, where, _ in seeds], np.int64),
+            np.array([value for *_, value in seeds], float),
         )
-        return Tangents(
-            self.addresses, v, self.slots, self.sizes, self.groups, self.places, self.pairs_y, self.pairs_p,
-            self.initials, np.concatenate([[0], np.cumsum(counted)]).astype(np.int64), np.array([code for _,
-            code, *_ in seeds], np.int64), np.array([where for *_, where, _ in seeds], np.int64),
-            np.array([value for *_, value in seeds], float), self.row_ptr, self.rows, self.event_ptr,
-            self.event_y, self.event_p_ptr, self.event_p, self.atoms, self.atom_y, self.tau_ptr, self.tau,
-            result, np.zeros(len(self.made.packing.directions)),
-        )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Seeds:
+    """What begins to move at each break, as :class:`cellsim.solver.loop_arrays.Tangents` has it."""
+
+    ptr: NDArray[np.int64]
+    code: NDArray[np.int64]
+    at: NDArray[np.int64]
+    value: Array
+
+    @property
+    def arrays(self) -> tuple[NDArray[Any], ...]:
+        """In order."""
+        return self.ptr, self.code, self.at, self.value
+
+    @cached_property
+    def places(self) -> NDArray[np.int64]:
+        """Where they begin."""
+        return addresses(*self.arrays)
 
 
 def _table(rows: Sequence[Sequence[int]], columns: int) -> NDArray[np.int64]:

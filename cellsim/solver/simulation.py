@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from functools import cached_property, lru_cache, partial
 from numbers import Real
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 __all__ = ["Values", "simulate", "start_of"]
 
 Array = np.ndarray[Any, np.dtype[np.float64]]
+Kind = TypeVar("Kind")
 
 
 class Values(dict[str, float]):
@@ -152,8 +153,8 @@ def simulate(
     begin = start_of(schedule, days) if start is None else float(start)
     _refuse(_span_problems(schedule, days, begin, solver, rtol, atol))
     given = values.of(model) if isinstance(values, Values) else dict(values or {})
-    plan = _plan(_Itself(model), _kept(model, outputs))
-    run = _Run(plan, deliver(schedule, model), given, begin, float(days[-1]), rtol, atol)
+    plan = _plan(_Itself(model), outputs if outputs is None or isinstance(outputs, str) else tuple(outputs))
+    run = _Run(plan, _delivered(_Itself(schedule), _Itself(model)), given, begin, float(days[-1]), rtol, atol)
     y, between = (run.by_rodas if solver == "rodas" else run.by_scipy)(days)
     _refuse(_without_value(plan.names, days, y))
     return Trajectory(
@@ -162,8 +163,8 @@ def simulate(
         values=MappingProxyType(given),
         times=days,
         names=plan.names,
-        units=MappingProxyType(plan.units),
-        labels=MappingProxyType(plan.labels),
+        units=plan.units,
+        labels=plan.labels,
         y=y,
         start=begin,
         solver=solver,
@@ -181,9 +182,9 @@ def _checked_times(times: ArrayLike) -> Array:
         raise SimulationError(f"{error}.") from None
     if not days.size:
         raise SimulationError("No times to sample.")
-    falls = np.flatnonzero(np.diff(days) < 0)
-    if falls.size:
-        at = int(falls[0])
+    falls = days[1:] < days[:-1]
+    if falls.any():
+        at = int(np.argmax(falls))
         raise SimulationError(
             f"times go back from day {days[at]:g} to day {days[at + 1]:g}; sort them first."
         )
@@ -197,10 +198,10 @@ def _span_problems(
         yield f"no solver {solver!r}. {did_you_mean(solver, SOLVERS)}"
     if days[0] < begin:
         yield f"the first sample is on day {days[0]:g}, before the start on day {begin:g}."
-    for infusion in schedule:
-        if infusion.day < begin:
-            when = f"on day {infusion.day:g}, before the start on day {begin:g}."
-            yield f"the infusion of {infusion.product} is {when}"
+    for infusion in schedule.infusions:  # in order of days
+        if infusion.day >= begin:
+            break
+        yield f"the infusion of {infusion.product} is on day {infusion.day:g}, before the start on day {begin:g}."
     for restart in schedule.restarts:
         if restart.day < begin:
             yield f"{restart} comes before the start on day {begin:g}."
@@ -211,6 +212,8 @@ def _span_problems(
 
 def _without_value(names: Sequence[str], days: Array, y: Array) -> Iterator[str]:
     """Quantities that are not a finite number somewhere, with the first day of each."""
+    if np.isfinite(y).all():
+        return
     for k in np.flatnonzero(~np.isfinite(y).all(axis=0)).tolist():
         row = int(np.argmin(np.isfinite(y[:, k])))
         what, why = (
@@ -236,7 +239,7 @@ def _refuse(complaints: Iterable[str]) -> None:
         raise SimulationError(problems)
 
 
-def _kept(model: Model, outputs: Sequence[str] | None) -> tuple[str, ...]:
+def _kept(model: Model, outputs: str | tuple[str, ...] | None) -> tuple[str, ...]:
     known = (*(each.name for each in model.states), *(each.name for each in model.assignments))
     if outputs is None:
         return known
@@ -299,26 +302,32 @@ class _Plan:
     parameter_at: dict[str, int]
     state_at: dict[str, int]
     values: Array
-    units: dict[str, str]
-    labels: dict[str, str]
+    units: Mapping[str, str]
+    labels: Mapping[str, str]
 
 
-class _Itself:
-    """A model as a key: the same only as itself, since comparing all its formulas takes longer than a simulation."""
+class _Itself(Generic[Kind]):
+    """A model or a schedule as a key: the same only as itself, since comparing all its parts takes longer than a simulation."""
 
-    def __init__(self, model: Model) -> None:
-        self.model = model
+    def __init__(self, kept: Kind) -> None:
+        self.kept = kept
 
     def __hash__(self) -> int:
-        return id(self.model)
+        return id(self.kept)
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Itself) and self.model is other.model
+        return isinstance(other, _Itself) and self.kept is other.kept
 
 
 @lru_cache(maxsize=128)
-def _plan(key: _Itself, names: tuple[str, ...]) -> _Plan:
-    model = key.model
+def _delivered(schedule: _Itself[Schedule], model: _Itself[Model]) -> Delivery:
+    return deliver(schedule.kept, model.kept)
+
+
+@lru_cache(maxsize=128)
+def _plan(key: _Itself[Model], outputs: str | tuple[str, ...] | None) -> _Plan:
+    model = key.kept
+    names = _kept(model, outputs)
     kernels = compile_equations(equations_of(model, names))
     described = {each.name: each for each in model.quantities}
     return _Plan(
@@ -328,8 +337,8 @@ def _plan(key: _Itself, names: tuple[str, ...]) -> _Plan:
         {name: place for place, name in enumerate(kernels.parameters)},
         {name: place for place, name in enumerate(kernels.states)},
         np.array([parameter.value for parameter in model.parameters]),
-        {name: described[name].unit for name in names},
-        {name: described[name].label for name in names},
+        MappingProxyType({name: described[name].unit for name in names}),
+        MappingProxyType({name: described[name].label for name in names}),
     )
 
 
@@ -348,21 +357,18 @@ class _Run:
     def __post_init__(self) -> None:
         plan = self.plan
         self.kernels = plan.kernels
-        if not all(
-            (name in plan.parameter_at or name in plan.state_at)
-            and isinstance(value, Real)
-            and math.isfinite(value)
-            for name, value in self.values.items()
-        ):
-            plan.model.with_values(self.values)  # it refuses, in its own words
-        self.p = plan.values.copy()
+        self.p, self.starts = plan.values.copy(), {}
         for name, value in self.values.items():
-            if name in plan.parameter_at:
-                self.p[plan.parameter_at[name]] = value
+            # a float is asked what it is a third as long as a Real
+            if not ((type(value) is float or isinstance(value, Real)) and math.isfinite(value)):
+                plan.model.with_values(self.values)  # it refuses, in its own words
+            if (place := plan.parameter_at.get(name)) is not None:
+                self.p[place] = value
+            elif (place := plan.state_at.get(name)) is not None:
+                self.starts[place] = value
+            else:
+                plan.model.with_values(self.values)
         self.turned = turnings(self.kernels.system, self.p.tolist(), self.begin, self.end, between=True)
-        self.starts = {
-            plan.state_at[name]: value for name, value in self.values.items() if name in plan.state_at
-        }
 
     @cached_property
     def y0(self) -> Array:
@@ -518,6 +524,7 @@ class _Run:
             rtol=self.rtol,
             atol=self.atol,
             dense=dense,
+            keep_states=dense,
         )
         if not solution.status[0]:
             return solution

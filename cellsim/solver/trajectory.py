@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, lru_cache
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
@@ -34,6 +34,11 @@ _REST = 1e-8  # what a panel's polynomial may leave out, as a share of its range
 _ROUNDING = 1e-12  # of the largest value: ranges below it are rounding
 _NARROW = 1e-12  # of the time or the span: in a panel this short lies a jump
 _MOST = 200_000  # panels of one question
+
+
+@lru_cache(maxsize=128)
+def _places_of(names: tuple[str, ...]) -> dict[str, int]:
+    return {name: place for place, name in enumerate(names)}
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -91,7 +96,7 @@ class Trajectory:
     _places: dict[str, int] = field(init=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "_places", {name: place for place, name in enumerate(self.names)})
+        object.__setattr__(self, "_places", _places_of(self.names))
         self.times.setflags(write=False)
         self.y.setflags(write=False)
 

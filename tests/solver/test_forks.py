@@ -179,7 +179,7 @@ def test_histories_take_no_more_room_than_they_are_given() -> None:
     machine = machine_of(BAG, 1)
     state = begin(
         machine, P[:1], np.ones(machine.offsets[N_STATES]), np.zeros((machine.offsets[N_STATES], 1)), 0.0, None, 0,
-        clock=None, output_rates=False, dense=False, watched=np.zeros(0, np.int64), behind=np.zeros(0, np.int64),
+        clock=None, output_rates=False, dense=False, watched=(), behind=(),
     )  # fmt: skip
     kept = Histories(5 * state.bytes)
     for name in (b"a", b"b", b"c", b"d"):
