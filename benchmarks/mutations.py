@@ -73,12 +73,16 @@ MUTATIONS = (
          "dosing/test_schedule.py"),
         ("doses at equal intervals begin one interval late", "[first + each * step for each in range(max(count, 1))]",
          "[first + (each + 1) * step for each in range(max(count, 1))]", "dosing/test_schedule.py"),
+        ("own and donor cells are exchanged", "sources[each.product] == source]", "sources[each.product] != source]",
+         "dosing/test_schedule.py::test_sources_and_products"),
     ),
     *_of(
         "cellsim/dosing/delivery.py",
         ("a bolus is given twice", "boluses.append((infusion.day, state, amount))",
          "boluses.extend(2 * [(infusion.day, state, amount)])", "solver/test_simulation.py"),
         ("the duration of an infusion is ignored", "if length > 0:", "if length > 1e9:", "solver/test_simulation.py"),
+        ("every dose is of the first product", "state, scale = entries[infusion.product]", "state, scale = next(iter(entries.values()))",
+         "solver/test_simulation.py::test_cells_reach_the_state_in_its_unit solver/test_simulation.py::test_order_is_irrelevant_and_doses_superpose"),
         ("cells are not divided by what the model's unit counts", "amount = infusion.cells / scale", "amount = infusion.cells",
          "solver/test_simulation.py"),
         ("a lag is lost", "(each.arrival, each.cells", "(each.day, each.cells",
@@ -94,6 +98,12 @@ MUTATIONS = (
     *_of(
         "cellsim/dosing/row_reader.py",
         ("hours are read as days", ' / (self.hours if timed == "time" else 1.0)', "", "dosing/test_schedule.py"),
+        ("a lag in hours is read as days", ' / (self.hours if name == "alag" else 1.0)', "", "dosing/test_dose_records.py::test_a_table_in_hours_is_the_same_one"),
+        ("SS is ignored", "        if steady:\n            yield SteadyState(", "        if False:\n            yield SteadyState(",
+         "dosing/test_dose_records.py::test_a_table_does_what_matrix_exponentials_say"),
+        ("SS 2 is read as SS 1", "added=steady == 2.0, lag=lag", "added=False, lag=lag", "dosing/test_dose_records.py::test_a_table_does_what_matrix_exponentials_say"),
+        ("II in hours is read as days", 'self.number(row, "ii") / self.hours', 'self.number(row, "ii")', "dosing/test_dose_records.py::test_a_table_in_hours_is_the_same_one"),
+        ("EVID 3 and 4 reset nothing", "            if resets:\n", "            if False:\n", "dosing/test_dose_records.py::test_a_table_does_what_matrix_exponentials_say"),
         ("ADDL gives one dose less", "for step in range(int(more) + 1):", "for step in range(max(int(more), 1)):",
          "dosing/test_schedule.py"),
         ("ADDL repeats the first day", "day + step * interval", "day", "dosing/test_schedule.py"),
@@ -139,6 +149,35 @@ MUTATIONS = (
          "            return 0.0 if default is None else default\n        try:", "petab/test_tables.py::test_an_empty_cell_is_never_zero"),
     ),
     *_of(
+        "cellsim/petab/plain.py",
+        ("a value printed twice is counted once", 'more["replicateId"] = f"r{seen[same]}"', "continue",
+         "petab/test_plain.py::test_a_case_stripped_of_its_own_tables_keeps_its_standard_part"),
+    ),
+    *_of(
+        "cellsim/case/new_tables.py",
+        ("repeats of one sample are told apart no more", 'return f"r{same.index(value) + 1}" if len(same) > 1 else ""', 'return ""',
+         "spreadsheets/test_new_case.py::test_repeats_of_one_sample_are_scored_each"),
+    ),
+    *_of(
+        "cellsim/spreadsheets/event_table.py",
+        ("CENS 1 and -1 are exchanged", '{0.0: "", 1.0: "left", -1.0: "right"}', '{0.0: "", 1.0: "right", -1.0: "left"}',
+         "spreadsheets/test_event_table.py::test_a_table_of_nonmem_is_read_by_its_conventions"),
+        ("CENS is ignored", 'value, mark = reader.number(row, "dv"), reader.number(row, "cens")', 'value, mark = reader.number(row, "dv"), 0.0',
+         "spreadsheets/test_event_table.py::test_a_table_of_nonmem_is_read_by_its_conventions"),
+        ("a steady state of a case has one dose less behind it", "for k in range(run_in, 0, -1)", "for k in range(run_in - 1, 0, -1)",
+         "spreadsheets/test_event_table.py::test_a_steady_state_of_a_case_is_the_doses_that_led_there"),
+    ),
+    *_of(
+        "cellsim/spreadsheets/lab_values.py",
+        ("a visit stands a day late", "out.append((visit.when - datetime.combine(zero, time())) / timedelta(seconds=_SECONDS))",
+         "out.append(1.0 + (visit.when - datetime.combine(zero, time())) / timedelta(seconds=_SECONDS))", "spreadsheets/test_new_case.py::test_one_patient_in_three_shapes_is_one_case"),
+    ),
+    *_of(
+        "cellsim/spreadsheets/doses.py",
+        ("a dose of a sheet stands a day late", "return (when - datetime.combine(zero, time())) / timedelta(days=1)",
+         "return 1.0 + (when - datetime.combine(zero, time())) / timedelta(days=1)", "spreadsheets/test_new_case.py::test_one_patient_in_three_shapes_is_one_case"),
+    ),
+    *_of(
         "cellsim/estimation/courses.py",
         ("a state that a condition sets keeps its old derivative", "self.dy[k] = 0.0 if value.slope is None else value.slope[0]",
          "pass", "estimation/test_problems.py"),
@@ -146,11 +185,21 @@ MUTATIONS = (
          "estimation/test_problems.py"),
         ("constants stay between the conditions of PEtab 1", "        if period.anew:", "        if False:", "estimation/test_problems.py"),
         ("a period ends after what happens at its end", "float(np.nextafter(end, -np.inf))", "float(end)", "estimation/test_problems.py"),
+        ("pre-equilibration is skipped", "            self._begin(period)\n            self._rest()", "            self._begin(period)",
+         "estimation/test_problems.py::test_pre_equilibration_of_version_1_keeps_states_and_not_constants"),
+        ("all experiments begin with the first one's pre-equilibration", "key = tuple(sorted((each.target, each.value) for each in period.changes))",
+         "key = ()", "estimation/test_problems.py::test_pre_equilibration_of_version_1_keeps_states_and_not_constants estimation/test_problems.py::test_pre_equilibration_of_version_2_and_two_conditions_at_once"),
+        ("a row at infinite time is read before rest", "self.y, self.dy = start\n                self._rest()", "self.y, self.dy = start",
+         "estimation/test_problems.py"),
+        ("a parameter that an equation uses has no slope", "seeds.append(dp[k])", "seeds.append(0.0 * dp[k])", "estimation/test_problems.py::test_gradients_are_those_of_differences"),
     ),
     *_of(
         "cellsim/estimation/problem.py",
         ("the prior is counted twice", "return prior + self.log_likelihood(", "return 2 * prior + self.log_likelihood(",
          "estimation/test_problems.py"),
+        ("the prior is dropped", "return prior + self.log_likelihood(", "return self.log_likelihood(", "estimation/test_problems.py"),
+        ("a parameter on a scale is flat off it", 'family = "uniform" if row.scale == "lin" or row.lower <= 0 else "log-uniform"',
+         'family = "uniform"', "estimation/test_problems.py"),
     ),
     *_of(
         "cellsim/estimation/scoring.py",
@@ -158,6 +207,22 @@ MUTATIONS = (
          "estimation/test_problems.py"),
         ("a gradient forgets the spread", "(2 * fall * residual**2 / 2 - 1.0)[:, None] * by_spread", "0.0 * by_spread",
          "estimation/test_problems.py"),
+        ("every row has the first one's observable parameters", "[row.parameters[k] for row in self.rows]",
+         "[self.rows[0].parameters[k] for row in self.rows]", "estimation/test_problems.py"),
+        ("every row has the first one's noise parameters", "[row.noise_parameters[k] for row in self.rows]",
+         "[self.rows[0].noise_parameters[k] for row in self.rows]", "estimation/test_problems.py"),
+        ("every row is of the first one's experiment", "take(courses[row.experiment])[i, k]", "take(courses[one.rows[0].experiment])[i, k]",
+         "estimation/test_problems.py"),
+        ("Laplace noise is read as normal", 'law = laplace if one.about.law == "laplace" else gaussian', "law = gaussian",
+         "estimation/test_problems.py::test_every_law_of_noise_is_scipys"),
+        ("the first row is lost", "for row in part.measurements:", "for row in part.measurements[1:]:", "estimation/test_problems.py"),
+    ),
+    *_of(
+        "cellsim/estimation/coordinates.py",
+        ("a coordinate forgets the scale in its slope", "return np.where(self.logged, np.exp(np.where(self.logged, u, 0.0)), 1.0)",
+         "return np.ones(len(u))", "estimation/test_fits.py::test_a_fit_of_two_conditions_is_least_squares_with_its_standard_errors"),
+        ("a fit forgets the priors", 'residuals = np.concatenate([residual, cost, q])', 'residuals = np.concatenate([residual, cost, 0.0 * q])',
+         "estimation/test_fits.py::test_priors_pull_the_estimate_as_bayes_says_and_bounds_hold_it"),
     ),
     *_of(
         "cellsim/petab/version_1.py",
@@ -222,6 +287,8 @@ MUTATIONS = (
         "cellsim/solver/step_events.py",
         ("events of one instant see one another's new values", "w[off[S_Y1] + i * W + lane] = w[off[S_YS] + i * W + lane]",
          "w[off[S_Y1] + i * W + lane] = w[off[S_Y] + i * W + lane] = w[off[S_YS] + i * W + lane]", "solver/test_time_windows.py::test_what_happens_at_one_instant_has_one_order solver/test_solver.py"),
+        ("an event that is on and off again within a step is stepped over", "_gap_error(addr, off, opt, w, base, i):\n                    return theta",
+         "_gap_error(addr, off, opt, w, base, i):\n                    return 0.0", "solver/test_time_windows.py::test_an_event_on_a_window_of_states_fires_each_time solver/test_time_windows.py::test_a_window_of_states_is_met_however_short"),
         ("an event fires again while its condition holds", "if now[e] != 0 and held[e] == 0:", "if now[e] != 0:",
          "solver/test_time_windows.py::test_an_event_fires_each_time_its_window_opens"),
     ),
@@ -280,6 +347,9 @@ MUTATIONS = (
          "likelihood/test_likelihood.py::test_what_is_scored_is_said_in_full"),
         ("a value above its limit is read as below", 'above=isinstance(row, Censored) and row.censoring == "right"', "above=False",
          "likelihood/test_noise.py::test_a_row_of_a_case_lies_on_its_side_of_the_limit"),
+        ("Student noise is read as normal", "        if np.isinf(degrees)\n", "        if True\n", "likelihood/test_likelihood.py"),
+        ("a censored row has normal noise beside Student's", "            degrees=degrees,\n        )\n    by_cut", "        )\n    by_cut",
+         "likelihood/test_likelihood.py"),
         ("the sd of the noise is squared", "return float(factor), names[0]", "return float(factor) ** 2, names[0]", "likelihood/test_likelihood.py::test_every_part_is_its_formula"),
         ("a grade ends at its lower cut-point", "rows.upper[mine].astype(int) + 1", "rows.upper[mine].astype(int)", "likelihood/test_likelihood.py::test_every_part_is_its_formula"),
         ("the slope of a grade by its scale has the wrong sign", "by_spread -= weight", "by_spread += weight",
@@ -338,6 +408,18 @@ MUTATIONS = (
         ("the spread between modes is lost", "(mode.covariance + np.outer(apart, apart))", "mode.covariance", "posterior/test_fitting.py::test_a_mixture_has_the_moments_and_quantiles_of_its_draws"),
     ),
     *_of(
+        "cellsim/posterior/weighted_draws.py",
+        ("weights are ignored when draws are made to count alike", "systematic(np.log(weights), n, random)", "systematic(0.0 * weights, n, random)",
+         "posterior/test_collapsed.py::test_one_parameter_that_bends_is_drawn_and_agrees_with_quadrature posterior/test_collapsed.py::test_both_modes_are_drawn_in_proportion"),
+        ("weighted draws count alike", "np.exp(self._smoothed[0])[:, None] * within * self._by_place.size", "np.ones_like(within)",
+         "posterior/test_collapsed.py::test_one_parameter_that_bends_is_drawn_and_agrees_with_quadrature posterior/test_collapsed.py::test_both_modes_are_drawn_in_proportion"),
+    ),
+    *_of(
+        "cellsim/posterior/fitting.py",
+        ("boxes pull to their middle", 'density = "petab" if flat else "whitened"', 'density = "whitened"',
+         "posterior/test_density.py::test_a_flat_prior_is_flat_for_petab_and_pulls_to_its_median_in_whitened_coordinates"),
+    ),
+    *_of(
         "cellsim/posterior/curvature.py",
         ("second derivatives are left out of the curvature", "return slopes.T @ slopes + symmetric(together, groups, steps, changes)",
          "return slopes.T @ slopes + 0.0 * symmetric(together, groups, steps, changes)", "posterior/test_fitting.py::test_the_hessian_is_not_the_one_of_gauss_and_newton"),
@@ -366,6 +448,11 @@ MUTATIONS = (
          "predictions/test_measures.py::test_an_interval_leaves_half_of_the_rest_on_either_side"),
         ("contraction is of sds, not of variances", "1 - after.var() / before.var()", "1 - after.std() / before.std()",
          "sweeps/test_sweeps.py::test_contraction_and_shift_are_those_of_a_normal_law"),
+    ),
+    *_of(
+        "cellsim/sweeps/product_comparison.py",
+        ("own and donor cells are compared the wrong way round", '(by_source.get("autologous"), by_source.get("allogeneic"))',
+         '(by_source.get("allogeneic"), by_source.get("autologous"))', "sweeps/test_product_comparison.py::test_the_table_says_ratio_direction_and_what_the_prior_said"),
     ),
     *_of(
         "cellsim/identifiability/profile_curve.py",
@@ -461,7 +548,7 @@ def main(arguments: Sequence[str]) -> int:
             found = caught_by(each, kept)
             survivors += [] if found else [each]
             print(f"| {each.name} | {found or '**survived**'} |", flush=True)
-    print(f"\n{len(chosen)} mutations, {len(survivors)} of them survived.")
+    print(f"\n{len(chosen) - len(survivors)} of {len(chosen)} caught.")
     return int(bool(survivors))
 
 

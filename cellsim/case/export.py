@@ -65,8 +65,9 @@ def export_problem(case: Case, folder: str | PathLike[str], *, variant: str | Va
     for key, names in problem.tables.items():
         for name in names:
             text = texts[name]
-            if key == "parameter_files" and chosen is not None:
-                text = _fixed(name, text, dict(chosen.fixed))
+            if key == "parameter_files":
+                text = _with_bounds(name, text)
+                text = text if chosen is None else _fixed(name, text, dict(chosen.fixed))
             write_whole(out / Path(name).name, text)
     model = f"{Path(problem.model).stem}.xml"
     write_whole(out / model, _sbml(case, texts.get(problem.model)))
@@ -97,6 +98,24 @@ def _fixed(name: str, text: str, values: dict[str, float]) -> str:
             line |= {"estimate": "false", "nominalValue": number_text(value)}
             line |= {column: "" for column in _ONLY_ESTIMATED if column in line}
     return table_text(list(lines[0]), lines)
+
+
+def _with_bounds(name: str, text: str) -> str:
+    """A parameter table in which every estimated parameter has bounds, infinite where it has none: PEtab asks for both."""
+    lines = TableReader({name: text}).table(name, ("parameterId",))
+    ends = {"lowerBound": "-inf", "upperBound": "inf"}
+    without = [
+        (line, column)
+        for line in lines
+        for column in ends
+        if line.of("estimate").lower() == "true" and not line.of(column)
+    ]
+    if not without:
+        return text
+    for line, column in without:
+        line[column] = ends[column]
+    columns = dict.fromkeys((*lines[0], *ends))
+    return table_text(list(columns), lines)
 
 
 def event_table(case: Case) -> pd.DataFrame:

@@ -186,7 +186,11 @@ class _Events:
                 what = (
                     f"{each}: a case is one patient from the first day on, whose states are never set anew."
                 )
-                self.say(what, each.row, "cs.simulate runs a schedule of the table as it is.")
+                remedy = (
+                    "Leave the row out where the drug washed out by itself; occasions that begin anew are experiments of a "
+                    "PEtab problem. cs.simulate runs a schedule of the table as it is."
+                )
+                self.say(what, each.row, remedy)
                 continue
             earlier = [day for day in self.days if day < each.day]
             if not each.added:

@@ -137,6 +137,29 @@ def test_rates_and_durations_left_to_the_model() -> None:
     assert made == (Infusion(1, "central", 100, 2 / 24, lag=0.25, bioavailability=0.5),)
 
 
+HOURS = {"TIME": 24.0, "II": 24.0, "ALAG": 24.0, "DUR": 24.0, "RATE": 1 / 24.0}
+
+
+@pytest.mark.parametrize("story", STORIES)
+def test_a_table_in_hours_is_the_same_one(story: str) -> None:
+    """Witness: the table in days. Every time counts 24 times as much, every rate a 24th."""
+
+    def numbers(made: Schedule) -> list[tuple[float, ...]]:
+        rows = [
+            (each.day, each.cells, each.duration, each.lag, each.bioavailability) for each in made.infusions
+        ]
+        steady = [each for each in made.restarts if isinstance(each, SteadyState)]
+        return rows + [(each.day, each.cells, each.interval, each.duration, each.lag) for each in steady]
+
+    told = [
+        {name: value * (HOURS.get(name, 1.0) if value > 0 else 1.0) for name, value in each.items()}
+        for each in STORIES[story]
+    ]
+    days, hours = scheduled(STORIES[story]), scheduled(told, time_unit="hour")
+    assert [each.day for each in hours.restarts] == pytest.approx([each.day for each in days.restarts])
+    assert np.array(numbers(hours)) == pytest.approx(np.array(numbers(days)), rel=1e-12)
+
+
 RECORD = st.fixed_dictionaries(
     {
         "TIME": st.integers(0, 12).map(lambda n: n / 2),

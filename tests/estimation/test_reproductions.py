@@ -138,3 +138,52 @@ def test_indirect_responses_follow_a_reference_and_their_closed_plateau(kind: st
     held = cs.simulate(model, steady, [0.0, 50.0], rtol=1e-8)
     assert held["c"] == pytest.approx([level, level], rel=1e-6)
     assert held["r"] == pytest.approx(2 * [KIN / KOUT * gain(s) / loss(s)], rel=1e-6)
+
+
+# ---- infused killer cells: Kirschner and Panetta 1998, J Math Biol 37:235 (BioModels BIOMD0000000732) ---------
+
+CELL_THERAPY = """
+E = {cells}; T = {tumour}; I = {il2}
+E' = c*T - mu2*E + p1*E*I/(g1 + I)
+T' = r2*(1 - b*T)*T - a*E*T/(g2 + T)
+I' = p2*E*T/(g3 + T) - mu3*I
+c = 0.035; mu2 = 0.03; p1 = 0.1245; g1 = 2e7; r2 = 0.18; b = 1e-9; a = 1; g2 = 1e5; p2 = 5; g3 = 1e3; mu3 = 10
+"""
+CRITICAL = 540.0  # cells a day, r2 g2 mu2/a: less leaves the tumour-free state unstable
+
+
+@pytest.mark.parametrize("weekly", [False, True])
+@pytest.mark.parametrize("share", [0.9, 1.0, 1.1])
+def test_the_critical_infusion_of_killer_cells_is_the_published_one(share: float, weekly: bool) -> None:
+    """A few tumour cells among s1/mu2 killers grow as exp((r2 - a s1/(mu2 g2)) t), whatever cycle the cells are given in."""
+    given, days = share * CRITICAL, 70
+    if weekly:  # before each bolus of a week's cells what the endless course has left
+        left = np.exp(-7 * 0.03)
+        cells = 7 * given * left / (1 - left)
+        plan = Schedule.every(7, cells=7 * given, doses=days // 7, product="E")
+    else:
+        cells, plan = given / 0.03, Schedule((Infusion(0, "E", given * days, days),))
+    model = cs.load_model(CELL_THERAPY.format(cells=cells, tumour=1e-4, il2=0))
+    # read an instant before a bolus that would be the next one
+    seen = cs.simulate(model, plan, [0.0, float(np.nextafter(days, 0))], rtol=1e-9)
+    assert np.log(seen["T"][1] / seen["T"][0]) == pytest.approx(0.18 * (1 - share) * days, abs=1e-5)
+
+
+def test_infused_killer_cells_clear_the_tumour_as_scipy_says() -> None:
+    """The published start (one of each) and 550 cells a day against LSODA at 1e-11, over the rise and fall of the tumour."""
+    model = cs.load_model(CELL_THERAPY.format(cells=1, tumour=1, il2=1))
+    times = [10.0, 30.0, 50.0, 80.0, 120.0]
+    plan = Schedule((Infusion(0, "E", 550 * 200, 200),))
+    seen = cs.simulate(model, plan, times, rtol=1e-9)
+
+    def rates(_: float, y: np.ndarray) -> list[float]:
+        e, t, i = y
+        return [
+            550 + 0.035 * t - 0.03 * e + 0.1245 * e * i / (2e7 + i),
+            0.18 * (1 - 1e-9 * t) * t - e * t / (1e5 + t),
+            5 * e * t / (1e3 + t) - 10 * i,
+        ]
+
+    said = solve_ivp(rates, (0, 120), [1, 1, 1], "LSODA", times, rtol=1e-11, atol=1e-12).y
+    for name, reference in zip("ETI", said, strict=True):
+        assert seen[name] == pytest.approx(reference, rel=1e-5)

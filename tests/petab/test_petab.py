@@ -7,7 +7,9 @@ from itertools import pairwise
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from small_cases import tiny_case
 
+import cellsim as cs
 from cellsim.case.case import load_case
 from cellsim.case.export import export_problem
 from cellsim.dosing.schedule import Infusion, Product, Schedule
@@ -252,6 +254,19 @@ def test_an_exported_problem_carries_the_whole_standard_part(tmp_path):
             assert (tmp_path / name).read_text(encoding="utf-8") == CASE.files[name]
     with pytest.raises(CaseError, match="No variant 'V9'"):
         export_problem(CASE, tmp_path, variant="V9")
+
+
+def test_an_estimated_parameter_without_bounds_is_written_with_infinite_ones(tmp_path):
+    """Witness: libpetab, which refuses to open a table where either is empty; both problems have one posterior."""
+    from petab.v2 import Problem
+
+    case = tiny_case(
+        "x = 1; x' = -k*x; k = 1", {"y": ("x", 0.2)}, [("y", 1.0, 0.4)], {"k": ("log-normal", 0.0, 0.5)}
+    )
+    assert "\t-inf\tinf\t" not in case.files["parameters.tsv"]
+    (found,) = Problem.from_yaml(str(export_problem(case, tmp_path))).parameters
+    assert (found.lb, found.ub) == (-math.inf, math.inf)
+    assert cs.load_case(tmp_path).log_posterior() == pytest.approx(case.log_posterior(), rel=1e-9)
 
 
 def test_libpetab_s_complaints_come_through(tmp_path):
