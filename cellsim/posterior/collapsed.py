@@ -23,7 +23,7 @@ from scipy.special import logsumexp
 from cellsim.errors import CalibrationError, CutShortError
 from cellsim.likelihood.marginal_days import WithoutDays
 from cellsim.posterior.collapsed_proposal import Normal, Tilted, mixed, tilted
-from cellsim.posterior.conditional_draws import PAIRS, Conditional, Draw, Guess
+from cellsim.posterior.conditional_draws import PAIRS, Conditional, Draw, Guess, labels_of
 from cellsim.posterior.inner_parameters import split_of
 from cellsim.posterior.weighted_draws import Weighted
 from cellsim.streams import progress_bar
@@ -148,7 +148,8 @@ class _Rounds:
         proposal, guess = self._learned(random)
         places = proposal.draws(n, random)
         self.rounds.append((proposal, 0))
-        self.log_densities.append(np.empty(0))
+        known = np.array(self.places)
+        self.log_densities.append(proposal.log_density_learned(known) if len(known) else np.empty(0))
         size = max(_BLOCK, -(-n // 2))
         for first in range(0, n, size):
             block = places[first : first + size]
@@ -179,9 +180,15 @@ class _Rounds:
         if len(self.draws) <= size + 2:
             return Tilted(base, base), None
         places, (log_target, log_weights) = np.array(self.places), self._known()
+        panels = self.conditional.panels
+        labels = labels_of(panels, [each.panels for each in self.draws])
+        # as if days had always been drawn without what was learned of panels, which is to be learned once and not again
+        plain = log_target + np.array([each.preferred for each in self.draws])
+        proposal = tilted(base, places, plain, log_weights, random, labels)
+        by_panel = np.zeros(sum(panels)) if proposal.surface is None else proposal.surface.effects
         weights = np.exp(np.maximum(0.3 * (log_weights - log_weights.max()), -6.0))
-        guess = Guess.learned(base.moments(), self.conditional.panels, places, self.draws, weights)
-        return tilted(base, places, log_target, log_weights, random), guess
+        guess = Guess.learned(base.moments(), panels, places, self.draws, weights, by_panel)
+        return proposal, guess
 
     def _known(self) -> tuple[Array, Array]:
         """ln of the posterior marginal at every place, and ln weights."""

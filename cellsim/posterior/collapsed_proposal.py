@@ -15,14 +15,17 @@ evidence however few candidates there are: over all choices among c_1 ... c_M, w
 
 whose expectation over candidates of b' is the integral of f. (Beside the defensive part the constant enters a sum, and its own error
 leaves a part in M of the evidence.) A draw counts against the mixture of all rounds, whichever it came from (deterministic
-mixture weights: Owen and Zhou 2000, J Am Stat Assoc 95:135).
+mixture weights: Owen and Zhou 2000, J Am Stat Assoc 95:135), and against that of a later round as if the regression had not known this
+draw: a value that chance made high would raise the density there, lower its own weight, and with it the evidence (by half a nat
+where values are noisy and the regression follows them).
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
+from itertools import product
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -54,9 +57,12 @@ _LEARNED, _WIDER, _WIDEST = 0.85, 1.35, 1.05
 _DEFENSIVE, _TRUST, _MOMENTS = 0.15, 0.8, 0.5
 # draws that are tilted by resampling, and those of one thread
 _CANDIDATES, _PART = 10_000, 1000
-# of the regression: reach in standard deviations and in roots of the dimension, variance of what one draw tells, draws used,
-# and how far below the middle a value is taken for what it is
-_REACH, _NOISE, _MOST, _FLOOR = 1.4, 1.0, 1000, 7.0
+# of the regression: draws used, and how far below the middle a value is taken for what it is; reaches that are tried, in standard
+# deviations and roots of the dimension, sizes, in variances of the values, and variances of what one draw tells; draws by which
+# these are judged; and variance of what a label adds
+_MOST, _FLOOR = 1000, 7.0
+_REACHES, _SIZES, _NOISES = np.array([0.7, 1.0, 1.4, 2.0]), np.array([1.0, 3.0]), (0.3, 1.0)
+_TRIED, _EFFECT = 300, 0.5
 # moments are those of weights raised to this power, which more draws share
 _TEMPER = 0.7
 
@@ -137,7 +143,18 @@ def widened(normal: Normal) -> Normal:
 
 @dataclass(frozen=True, eq=False)
 class Surface:
-    """A Gaussian process regression of values on places, with a kernel of one reach in all directions of `scale`."""
+    """A Gaussian process regression of values on places, and on the labels that each has beside.
+
+    The kernel is Matern's of smoothness 5/2, of one reach in all directions of `scale`; values of one label share an effect of their
+    own. Reach, size and noise are those of the greatest marginal likelihood among a few.
+
+    Attributes
+    ----------
+    effects : array, shape (n_labels,)
+        What a label adds.
+    left_out : array, shape (k,)
+        At each of the places it goes through, what it would be there without that one.
+    """
 
     scale: Normal
     reach: float
@@ -146,10 +163,12 @@ class Surface:
     size: float
     floor: float
     weights: Array
+    effects: Array
+    left_out: Array
 
     @classmethod
-    def through(cls, places: Array, values: Array, scale: Normal) -> Surface:
-        """Through values that are known to a standard deviation of one each.
+    def through(cls, places: Array, values: Array, scale: Normal, labels: Array | None = None) -> Surface:
+        """Through values that are known but for noise.
 
         Parameters
         ----------
@@ -158,34 +177,67 @@ class Surface:
             Of these the lowest are not followed downwards.
         scale : Normal
             In whose standard deviations distances count.
+        labels : array, shape (k, n_labels), optional
+            One for each label that a value has, nought for others; none by default.
         """
+        labels, whole = np.empty((len(places), 0)) if labels is None else labels, places
+        chosen = np.arange(len(places))
         if len(places) > _MOST:
             chosen = np.linspace(0, len(places) - 1, _MOST).astype(int)
-            places, values = places[chosen], values[chosen]
+            places, values, labels = places[chosen], values[chosen], labels[chosen]
         values = np.maximum(values, np.median(values) - _FLOOR)
-        z = np.linalg.solve(scale.root, (places - scale.mean).T).T
-        reach = _REACH * np.sqrt(max(places.shape[1], 1))
-        middle, size = float(values.mean()), float(max(values.var(), 1e-6))
-        inner = size * _kernel(z, z, reach) + _NOISE * np.eye(len(z))
-        weights = np.asarray(np.linalg.solve(inner, values - middle), float)
-        return cls(
-            scale, float(reach), np.asarray(z, float), middle, size, float(np.quantile(values, 0.02)), weights
-        )
+        z = np.asarray(np.linalg.solve(scale.root, (places - scale.mean).T).T, float)
+        middle, spread = float(values.mean()), float(max(values.var(), 1e-6))
+        apart, shared = _apart(z, z), _EFFECT * labels @ labels.T
+        few = np.linspace(0, len(z) - 1, min(_TRIED, len(z))).astype(int)
+        some = np.ix_(few, few)
+        best = (-np.inf, 0.0, 0.0, 0.0)
+        for reach in np.sqrt(max(places.shape[1], 1)) * _REACHES:
+            kernel = _kernel(apart[some], reach)
+            for size, noise in product(spread * _SIZES, _NOISES):
+                inner = size * kernel + shared[some] + noise * np.eye(few.size)
+                best = max(
+                    best, (_log_likelihood(inner, values[few] - middle), float(reach), float(size), noise)
+                )
+        _, reach, size, noise = best
+        kernel = size * _kernel(apart, reach)
+        inverse = np.linalg.inv(kernel + shared + noise * np.eye(len(z)))
+        weights = np.asarray(inverse @ (values - middle), float)
+        floor = float(np.quantile(values, 0.02))
+        made = cls(scale, reach, z, middle, size, floor, weights, _EFFECT * labels.T @ weights, np.empty(0))
+        # without the i-th value the weights are less inverse[:, i] weights[i] / inverse[i, i]
+        own = (kernel * inverse).sum(axis=1) * weights / np.diag(inverse)
+        left_out = made(whole)
+        left_out[chosen] = np.maximum(middle + kernel @ weights - own, floor)
+        return replace(made, left_out=left_out)
 
     def __call__(self, places: Array) -> Array:
+        """Without what labels add."""
         z = np.linalg.solve(self.scale.root, (places - self.scale.mean).T).T
 
         # a part at a time: all at once would be a table of gigabytes
         def part(first: int) -> Array:
-            return _kernel(z[first : first + _PART], self.places, self.reach) @ self.weights
+            return _kernel(_apart(z[first : first + _PART], self.places), self.reach) @ self.weights
 
         found = on_all_cores(part, range(0, len(z), _PART))
         return np.maximum(self.middle + self.size * np.concatenate(found), self.floor)
 
 
-def _kernel(one: NDArray[Any], other: NDArray[Any], reach: float) -> Array:
+def _apart(one: NDArray[Any], other: NDArray[Any]) -> Array:
+    """Squared distances."""
     apart = (one**2).sum(axis=1)[:, None] + (other**2).sum(axis=1) - 2 * one @ other.T
-    return np.asarray(np.exp(-0.5 * np.maximum(apart, 0.0) / reach**2))
+    return np.asarray(np.maximum(apart, 0.0))
+
+
+def _kernel(apart: Array, reach: float) -> Array:
+    r = np.sqrt(apart * (5 / reach**2))
+    return np.asarray((1 + r * (1 + r / 3)) * np.exp(-r))
+
+
+def _log_likelihood(covariance: Array, values: Array) -> float:
+    root = np.linalg.cholesky(covariance)
+    whole = np.linalg.solve(root, values)
+    return float(-0.5 * whole @ whole - np.log(np.diag(root)).sum())
 
 
 @dataclass(frozen=True, eq=False)
@@ -227,15 +279,27 @@ class Tilted:
 
     def log_density(self, places: Array) -> Array:
         """At places of shape (k, n), shape (k,)."""
+        return self._log_density(places, None if self.surface is None else self.surface(places))
+
+    def log_density_learned(self, places: Array) -> Array:
+        """The same at the places it was learned from, at each as if it had been learned from the others alone."""
+        return self._log_density(places, None if self.surface is None else self.surface.left_out)
+
+    def _log_density(self, places: Array, heights: Array | None) -> Array:
         plain = self.base.log_density(places)
-        if self.surface is None:
+        if heights is None:
             return plain
-        bent = self.under.log_density(places) + _TRUST * self.surface(places) - self.constant
+        bent = self.under.log_density(places) + _TRUST * heights - self.constant
         return np.logaddexp(np.log(1 - _DEFENSIVE) + bent, np.log(_DEFENSIVE) + plain)
 
 
 def tilted(
-    base: NormalMixture, places: Array, log_target: Array, log_weights: Array, random: np.random.Generator
+    base: NormalMixture,
+    places: Array,
+    log_target: Array,
+    log_weights: Array,
+    random: np.random.Generator,
+    labels: Array | None = None,
 ) -> Tilted:
     """What the next round draws from.
 
@@ -250,6 +314,8 @@ def tilted(
         Of the draws.
     random : Generator
         Of the candidates.
+    labels : array, shape (k, n_labels), optional
+        See :meth:`Surface.through`.
 
     Returns
     -------
@@ -268,7 +334,7 @@ def tilted(
         share * found + (1 - share) * of_base.covariance,
     )
     under = NormalMixture((*base.parts, widened(moved)), np.append((1 - _MOMENTS) * base.shares, _MOMENTS))
-    surface = Surface.through(places, log_target - under.log_density(places), under.moments())
+    surface = Surface.through(places, log_target - under.log_density(places), under.moments(), labels)
     candidates = under.draws(_CANDIDATES, random)
     return Tilted(base, under, surface, candidates, _TRUST * surface(candidates))
 

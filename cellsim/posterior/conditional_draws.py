@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     Array = NDArray[np.float64]
 
-__all__ = ["PAIRS", "Conditional", "Draw", "Guess"]
+__all__ = ["PAIRS", "Conditional", "Draw", "Guess", "labels_of"]
 
 # inner draws of one u: two and their mirror images, whose odd errors cancel; more cost more than they are worth where
 # the outer parameters and days are the larger part of what weights scatter by
@@ -60,6 +60,8 @@ class Draw:
         / conditional proposal) of each.
     panels : tuple of int
         In which panel of its quadrature each day was drawn.
+    preferred : float
+        ln of how much more often these days were drawn than without what was learned of panels.
     mode : array
         Of the inner parameters.
     jacobian : array, shape (n_rows, n_inner), or None
@@ -70,6 +72,7 @@ class Draw:
     inner: Array
     logs: Array
     panels: tuple[int, ...]
+    preferred: float
     mode: Array
     jacobian: Array | None
 
@@ -125,12 +128,19 @@ class Guess:
     modes: _Regression
     slopes: _Slopes | None
     shift: Array
+    by_panel: Array
 
     @classmethod
     def learned(
-        cls, scale: Normal, panels: tuple[int, ...], places: Array, draws: Sequence[Draw], weights: Array
+        cls,
+        scale: Normal,
+        panels: tuple[int, ...],
+        places: Array,
+        draws: Sequence[Draw],
+        weights: Array,
+        by_panel: Array,
     ) -> Guess:
-        """From modes and Jacobians that were found."""
+        """From modes and Jacobians that were found; `by_panel` is by how many nats days of each panel are to be preferred."""
         features = _features(scale, panels, places, [each.panels for each in draws])
         modes = _Regression.of(features, np.array([each.mode for each in draws]), weights)
         made = [k for k, each in enumerate(draws) if each.jacobian is not None]
@@ -138,7 +148,7 @@ class Guess:
         if len(made) >= _ENOUGH:
             jacobians = np.array([draws[k].jacobian for k in made])
             slopes = _Slopes.of(features[made], jacobians, weights[made])
-        return cls(scale, panels, modes, slopes, cls._shift(draws, weights / weights.sum()))
+        return cls(scale, panels, modes, slopes, cls._shift(draws, weights / weights.sum()), by_panel)
 
     @staticmethod
     def _shift(draws: Sequence[Draw], shares: Array) -> Array:
@@ -179,12 +189,23 @@ def _features(
     scale: Normal, panels: tuple[int, ...], places: Array, chosen: Sequence[Sequence[int]] | None
 ) -> Array:
     """u in standard deviations, and one for the panel of each day, shape (k, n + sum(panels))."""
-    inside = np.zeros((len(places), sum(panels)))
-    if chosen is not None:
-        first = np.cumsum((0, *panels))[: len(panels)].astype(int)
-        at = np.array(chosen, int).reshape(len(places), len(panels)) + first
-        np.put_along_axis(inside, at, 1.0, axis=1)
+    inside = np.zeros((len(places), sum(panels))) if chosen is None else labels_of(panels, chosen)
     return np.column_stack([np.linalg.solve(scale.root, (places - scale.mean).T).T, inside])
+
+
+def labels_of(panels: tuple[int, ...], chosen: Sequence[Sequence[int]]) -> Array:
+    """One for the panel of each day, nought for others, shape (k, sum(panels)).
+
+    Examples
+    --------
+    >>> labels_of((2, 3), [(1, 0)])
+    array([[0., 1., 1., 0., 0.]])
+    """
+    out = np.zeros((len(chosen), sum(panels)))
+    first = np.cumsum((0, *panels))[: len(panels)].astype(int)
+    at = np.array(chosen, int).reshape(len(chosen), len(panels)) + first
+    np.put_along_axis(out, at, 1.0, axis=1)
+    return out
 
 
 @dataclass(frozen=True, eq=False)
@@ -251,10 +272,11 @@ class Conditional:
         thetas = np.array([self.density.theta(eta) for eta in etas])
         out: list[Draw | str] = ["days could not be simulated."] * len(places)
         panels: list[tuple[int, ...]] = [()] * len(places)
-        logs, left = np.zeros(len(places)), []
+        logs, preferred, left = np.zeros(len(places)), np.zeros(len(places)), []
+        by_panel = np.zeros(sum(self.panels)) if guess is None else guess.by_panel
         for k, held in enumerate(self.density.rough.by_node(etas)):
             if not isinstance(held, str):
-                panels[k], logs[k] = self._days(thetas[k], held, randoms[k])
+                panels[k], logs[k], preferred[k] = self._days(thetas[k], held, by_panel, randoms[k])
                 left.append(k)
         jacobians: list[Array | None] = [None] * len(left)
         if guess is not None and left:
@@ -275,24 +297,35 @@ class Conditional:
                 found.items(), made, scored.reshape(len(made), -1), strict=True
             ):
                 inner = own[:, self.columns]
-                out[k] = Draw(own, inner, more + ratio + logs[k], panels[k], each.place, each.jacobian)
+                out[k] = Draw(
+                    own,
+                    inner,
+                    more + ratio + logs[k],
+                    panels[k],
+                    float(preferred[k]),
+                    each.place,
+                    each.jacobian,
+                )
         return out
 
     def _days(
-        self, theta: Array, held: Sequence[Array], random: np.random.Generator
-    ) -> tuple[tuple[int, ...], float]:
-        """A node for each unknown day, into `theta`: in which panel each lies, and ln (prior / proposal)."""
-        panels, log_ratio = [], 0.0
-        for visit, each in zip(self.density.visits, held, strict=True):
+        self, theta: Array, held: Sequence[Array], by_panel: Array, random: np.random.Generator
+    ) -> tuple[tuple[int, ...], float, float]:
+        """A node for each unknown day, into `theta`: in which panel each lies, ln (prior / proposal), and ln (proposal /
+        proposal without `by_panel`)."""
+        panels, log_ratio, preferred, first = [], 0.0, 0.0, 0
+        for visit, each, count in zip(self.density.visits, held, self.panels, strict=True):
             prior = visit.nodes.log_weights
             tempered = prior + _TRUST * (each - prior)
-            tempered -= np.logaddexp.reduce(tempered)
-            log_q = np.logaddexp(np.log(1 - _PRIOR_SHARE) + tempered, np.log(_PRIOR_SHARE) + prior)
+            effects = np.repeat(by_panel[first : first + count], POINTS)
+            plain, log_q = _defended(tempered, prior), _defended(tempered + effects, prior)
             node = int(systematic(log_q, 1, random)[0])
             theta[visit.column] = visit.nodes.thetas[node]
-            log_ratio += float(prior[node] - log_q[node] + np.logaddexp.reduce(log_q))
+            log_ratio += float(prior[node] - log_q[node])
+            preferred += float(log_q[node] - plain[node])
             panels.append(node // POINTS)
-        return tuple(panels), log_ratio
+            first += count
+        return tuple(panels), log_ratio, preferred
 
     def _around(
         self, theta: Array, centre: Array, precision: Array, random: np.random.Generator
@@ -385,6 +418,15 @@ class Conditional:
             jacobian = here.jacobian[: objective.residual_count]
             out[k] = _Search.at(here.objective, here.residuals, jacobian, ws[k], made=True)
         return out
+
+
+def _defended(log_weights: Array, prior: Array) -> Array:
+    """ln of weights, normalised, beside a part of the prior."""
+    log_q = np.logaddexp(
+        np.log(1 - _PRIOR_SHARE) + log_weights - np.logaddexp.reduce(log_weights),
+        np.log(_PRIOR_SHARE) + prior,
+    )
+    return np.asarray(log_q - np.logaddexp.reduce(log_q))
 
 
 @dataclass(frozen=True, eq=False)

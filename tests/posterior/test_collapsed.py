@@ -336,6 +336,49 @@ def test_a_tilted_proposal_is_a_density_and_draws_are_its_own() -> None:
     assert ratios.std() < 0.6 * rough.std()
 
 
+def test_a_regression_knows_what_it_would_be_without_each_of_its_values() -> None:
+    """The witness is the regression through all others; of the same reach, size and noise, for which one value is too little."""
+    random = np.random.default_rng(3)
+    places, labels = random.standard_normal((60, 2)), np.eye(3)[random.integers(0, 3, 60)]
+    values = np.sin(places[:, 0]) + labels @ np.array([0.0, 1.0, -1.0]) + 0.5 * random.standard_normal(60)
+    whole = Surface.through(places, values, Normal(np.zeros(2), np.eye(2)), labels)
+    # a value that is the middle itself leaves the middle where it was, and the spread is made up for
+    for k in range(0, 60, 7):
+        others = np.arange(60) != k
+        kernel = whole.size * collapsed_proposal._kernel(
+            collapsed_proposal._apart(places, places), whole.reach
+        )
+        shared = collapsed_proposal._EFFECT * labels @ labels.T
+        # the noise that was taken is what the weights tell: values = (kernel + shared + noise) weights
+        rest = values - whole.middle - (kernel + shared) @ whole.weights
+        noise = float(rest @ whole.weights / (whole.weights @ whole.weights))
+        inner = (kernel + shared)[np.ix_(others, others)] + noise * np.eye(59)
+        closed = whole.middle + kernel[k, others] @ np.linalg.solve(inner, values[others] - whole.middle)
+        assert whole.left_out[k] == pytest.approx(max(closed, whole.floor), abs=1e-6)
+    assert np.argsort(whole.effects).tolist() == [2, 0, 1]
+
+
+def test_what_chance_made_high_does_not_lower_its_own_weight(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A normalised density, seen with a noise of one nat whose exponential has mean one: the evidence is one, whatever is learned."""
+    monkeypatch.setattr(collapsed_proposal, "_CANDIDATES", 2000)
+    base = NormalMixture((Normal(np.zeros(2), np.eye(2)),), np.ones(1))
+    target, found = Normal(np.array([0.5, -0.3]), np.diag([0.6, 0.4])), []
+    for k in range(40):
+        random = np.random.default_rng(k)
+        places, seen = base.draws(60, random), 1.5
+        noisy = target.log_density(places) + seen * random.standard_normal(60) - seen**2 / 2
+        made = tilted(base, places, noisy, noisy - base.log_density(places), random)
+        more = made.draws(60, random)
+        again = target.log_density(more) + seen * random.standard_normal(60) - seen**2 / 2
+        against = np.logaddexp(
+            [*base.log_density(places), *base.log_density(more)],
+            [*made.log_density_learned(places), *made.log_density(more)],
+        )
+        found.append(np.exp([*noisy, *again] - against).sum() / 60)
+    error = np.std(found) / np.sqrt(len(found))
+    assert abs(np.mean(found) - 1) < 3 * error and error < 0.05
+
+
 def test_few_candidates_leave_the_expected_weight_what_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
     """Of five candidates each time, tilted the wrong way: the mean weight is the integral of what is drawn, which is one."""
     monkeypatch.setattr(collapsed_proposal, "_DEFENSIVE", 0.0)
@@ -345,7 +388,7 @@ def test_few_candidates_leave_the_expected_weight_what_it_is(monkeypatch: pytest
     def wrong(places: np.ndarray) -> np.ndarray:
         return -places[:, 0]
 
-    for _ in range(4000):
+    for _ in range(1200):
         candidates = one.draws(5, random)
         tilts = collapsed_proposal._TRUST * wrong(candidates)
         made = Tilted(one, one, wrong, candidates, tilts)  # type: ignore[arg-type]
@@ -354,7 +397,7 @@ def test_few_candidates_leave_the_expected_weight_what_it_is(monkeypatch: pytest
             found.append(np.exp(target.log_density(place) - made.log_density(place))[0])
     assert np.mean(found) == pytest.approx(1.0, abs=LUCK * np.std(found) / np.sqrt(len(found)))
     # so that a tenth would be seen
-    assert np.std(found) / np.sqrt(len(found)) < 0.03
+    assert np.std(found) / np.sqrt(len(found)) < 0.04
 
 
 def test_draws_of_all_rounds_count_against_their_mixture() -> None:
@@ -390,7 +433,9 @@ def jacobian_draws(n: int, random: np.random.Generator) -> tuple[np.ndarray, lis
     jacobians[:, 0, 0], jacobians[:, 3, 1] = 1 + places[:, 0] + at, 2 - places[:, 1]
     modes = np.column_stack([places @ np.array([0.3, -0.2]) + at, at])
     draws = [
-        Draw(np.zeros((2, 3)), random.standard_normal((2, 2)), np.zeros(2), (int(panel),), mode, jacobian)
+        Draw(
+            np.zeros((2, 3)), random.standard_normal((2, 2)), np.zeros(2), (int(panel),), 0.0, mode, jacobian
+        )
         for panel, mode, jacobian in zip(panels, modes, jacobians, strict=True)
     ]
     return places, draws, jacobians
@@ -400,13 +445,15 @@ def test_what_is_linear_in_u_and_panels_is_predicted_as_it_is() -> None:
     """The regression's own penalty is a part in a thousand of so many draws."""
     random = np.random.default_rng(1)
     places, draws, jacobians = jacobian_draws(4000, random)
-    guess = Guess.learned(Normal(np.zeros(2), np.eye(2)), (3,), places, draws, np.ones(4000))
+    guess = Guess.learned(Normal(np.zeros(2), np.eye(2)), (3,), places, draws, np.ones(4000), np.zeros(3))
     chosen = [each.panels for each in draws[:50]]
     found = guess.jacobians(places[:50], chosen)
     assert np.array(found) == pytest.approx(jacobians[:50], abs=0.02)
     assert np.all(np.array(found)[:, [1, 2, 4]] == 0)
     assert guess(places[:50], chosen) == pytest.approx(np.array([each.mode for each in draws[:50]]), abs=0.02)
-    few = Guess.learned(Normal(np.zeros(2), np.eye(2)), (3,), places[:50], draws[:50], np.ones(50))
+    few = Guess.learned(
+        Normal(np.zeros(2), np.eye(2)), (3,), places[:50], draws[:50], np.ones(50), np.zeros(3)
+    )
     assert few.jacobians(places[:2], chosen[:2]) == [None, None]
 
 
@@ -423,8 +470,8 @@ def test_jacobians_that_are_predicted_wrongly_cost_draws_and_leave_the_evidence(
         return [None if each is None else 0.75 * each for each in found]
 
     monkeypatch.setattr(Guess, "jacobians", wrong)
-    post = drawn(decay(*FALL), effective=1000, budget=1500)
-    assert sum(each is not None for each in asked) > 500
+    post = drawn(decay(*FALL), effective=1000, budget=640)
+    assert sum(each is not None for each in asked) > 300
     logs, days = np.log(FALL[0]), np.array(FALL[1])
 
     def density(k: float) -> float:
