@@ -14,6 +14,7 @@ import sympy as sp
 
 from cellsim.errors import ModelError
 from cellsim.model.bounds import is_larger, refuse_growth
+from cellsim.model.substitution import substituted
 
 __all__ = [
     "TIME",
@@ -179,7 +180,7 @@ def settle_starts(
                 value = starts[symbol] if symbol in starts else formulas[symbol]
                 known[symbol] = settle(value, (*seen, symbol.name))
             found[symbol] = known[symbol]
-        settled = expression.xreplace(found)
+        settled = substituted(expression, found, f"the start value of {seen[-1]}")
         if not settled.free_symbols and is_larger(settled, _LONG_NUMBER):
             return sp.Float(settled.evalf()) if settled.is_real else settled
         refuse_growth(settled, f"The start value of {seen[-1]}")

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 import re
 import sys
@@ -23,6 +22,7 @@ from cellsim.foreign.native import DEEPEST_FORMULA, c_numbers, nesting
 from cellsim.model.bounds import MOST_PARTS, TALLEST, height, is_larger
 from cellsim.model.content import TIME
 from cellsim.model.formula_writing import CIRCULAR, formula_text
+from cellsim.model.substitution import MOST_PIECES, TooManyPiecesError, compared
 
 __all__ = [
     "RESERVED",
@@ -46,7 +46,6 @@ _WORD_BEFORE = re.compile(r"([A-Za-z_]\w*)[ \t]*\Z")
 _RELATION_AFTER = re.compile(r"[ \t]*(?:[<>]|[=!]=)")
 _LONGEST_WORD = 80
 _LONGEST = 100_000  # characters; a formula beyond this is an accident or an attack
-_MOST_PIECES = 256  # combinations of pieces compared in one condition
 _MOST_JOINED = 8  # conditions in one xor, which is written out in 2^(n - 1) ways
 
 
@@ -258,32 +257,6 @@ def _piecewise(*parts: sp.Basic) -> sp.Basic:
     return sp.Piecewise(*pairs)
 
 
-class _TooManyPiecesError(Exception):
-    """A relation of so many piecewise terms that writing out its combinations would never end."""
-
-
-def _compared(relation: Callable[..., sp.Basic], a: sp.Expr, b: sp.Expr) -> sp.Basic:
-    """A relation without piecewise terms inside: each of their pieces is compared where it holds.
-
-    Sympy would fold them too, but asks for the sets on which conditions hold, which not all conditions have.
-    """
-    left = itertools.count()
-
-    def compared(this: sp.Basic) -> sp.Basic:
-        inner = next((each for each in sp.preorder_traversal(this) if isinstance(each, sp.Piecewise)), None)
-        if inner is None:
-            return relation(*this.args)
-        if next(left) > _MOST_PIECES:
-            raise _TooManyPiecesError
-        ways, before = [], sp.true
-        for value, condition in inner.args:
-            ways.append(sp.And(before, condition, compared(this.xreplace({inner: value}))))
-            before = sp.And(before, sp.Not(condition))
-        return sp.Or(*ways)
-
-    return compared(sp.Tuple(a, b))
-
-
 def _xor(*parts: sp.Basic) -> sp.Basic:
     if len(parts) > _MOST_JOINED:
         raise ValueError("too long a chain")
@@ -293,7 +266,7 @@ def _xor(*parts: sp.Basic) -> sp.Basic:
 def _chain(relation: Callable[..., sp.Basic]) -> Callable[..., sp.Basic]:
     def build(*parts: sp.Basic) -> sp.Basic:
         numbers = [as_number(part) for part in parts]
-        return sp.And(*(_compared(relation, a, b) for a, b in pairwise(numbers)))
+        return sp.And(*(compared(relation, a, b) for a, b in pairwise(numbers)))
 
     return build
 
@@ -317,7 +290,7 @@ def as_condition(value: sp.Basic) -> sp.Basic:
         return value
     if isinstance(value, sp.Piecewise) and value == as_number(value.args[0][1]):
         return value.args[0][1]  # a condition that was used as a number before
-    return _compared(sp.Ne, value, sp.S.Zero)
+    return compared(sp.Ne, value, sp.S.Zero)
 
 
 def _is_condition(value: sp.Basic) -> bool:
@@ -375,7 +348,7 @@ def _operations() -> dict[int, Callable[..., sp.Basic]]:
 
 
 def _leaf(node: Any, place: str) -> sp.Basic | None:
-    """A number, constant or name; None for anything with parts."""
+    """A number or constant; None for a name, and for anything with parts."""
     import libsbml
 
     kind = node.getType()
@@ -399,8 +372,6 @@ def _leaf(node: Any, place: str) -> sp.Basic | None:
     }
     if kind == libsbml.AST_NAME_AVOGADRO:
         return sp.Float(node.getReal())
-    if kind == libsbml.AST_NAME:
-        return sp.Symbol(node.getName())
     return constants.get(kind)
 
 
@@ -442,14 +413,16 @@ def from_ast(
     try:
         value = _convert(node, place, functions or {}, local or {})
         too_large = any(not abs(each) < _LARGEST for each in value.atoms(sp.Float))
-        unreal = value.has(sp.nan, sp.zoo, sp.I)
+        unreal = value.has(sp.nan, sp.zoo, sp.I) or (
+            not _is_condition(value) and value.is_number and value.is_extended_real is False
+        )
         if height(value) > TALLEST:
             raise RecursionError
     except RecursionError:
         raise ModelError(f"The formula{place} nests too deeply to be read. Split it.") from None
-    except _TooManyPiecesError:
+    except TooManyPiecesError:
         raise ModelError(
-            f"A condition in the formula{place} compares more than {_MOST_PIECES} combinations of pieces. "
+            f"A condition in the formula{place} compares more than {MOST_PIECES} combinations of pieces. "
             "Give piecewise terms, abs and % inside it names of their own (a := abs(x - 5)), and compare these."
         ) from None
     if not rates and any(is_rate_symbol(each) for each in value.free_symbols):
@@ -462,19 +435,26 @@ def from_ast(
 
 
 def _convert(node: Any, place: str, functions: Functions, local: Mapping[str, sp.Basic]) -> sp.Basic:
+    if _is_name(node):
+        # the clock is no name: an argument or a local parameter may be called time
+        return local.get(node.getName(), sp.Symbol(node.getName()))
     if _is_rate_of(node):
         of = local.get(node.getChild(0).getName(), sp.Symbol(node.getChild(0).getName()))
         if isinstance(of, sp.Symbol):
             return rate_symbol(of.name)
+        if of.is_number:  # a number of molecules that nothing changes
+            return sp.Integer(0)
     leaf = _leaf(node, place)
     if leaf is not None:
-        return local.get(leaf.name, leaf) if isinstance(leaf, sp.Symbol) and leaf is not TIME else leaf
+        return leaf
     parts = [_convert(node.getChild(i), place, functions, local) for i in range(node.getNumChildren())]
     name = node.getName() or ""
     operation = _operations().get(node.getType())
     if operation is not None:
         try:
             return operation(*parts)
+        except ZeroDivisionError:
+            return sp.zoo
         except (TypeError, ValueError, IndexError, OverflowError) as trouble:
             shown = name or "an operation"
             said = f"{len(parts)} argument(s) it cannot use, or too large a number"
@@ -540,5 +520,11 @@ def _is_rate_of(node: Any) -> bool:
     return (
         node.getType() == libsbml.AST_FUNCTION_RATE_OF
         and node.getNumChildren() == 1
-        and node.getChild(0).getType() == libsbml.AST_NAME
+        and _is_name(node.getChild(0))
     )
+
+
+def _is_name(node: Any) -> bool:
+    import libsbml
+
+    return bool(node.getType() == libsbml.AST_NAME)

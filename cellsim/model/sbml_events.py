@@ -13,7 +13,7 @@ SBML asks for more, and each of it becomes states that remember and plain events
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import sympy as sp
@@ -46,6 +46,8 @@ class SbmlEvent:
         Whether an execution that waits is kept when the trigger turns false.
     early : bool
         Whether new values are those at the trigger, and not at the execution.
+    factors : tuple of (str, sympy.Expr)
+        What new values of some targets are multiplied by, as it is at the execution, whatever `early` says.
     """
 
     name: str
@@ -56,6 +58,20 @@ class SbmlEvent:
     priority: sp.Expr | None = None
     persistent: bool = True
     early: bool = True
+    factors: tuple[tuple[str, sp.Expr], ...] = ()
+
+    def late(self) -> list[sp.Expr]:
+        """The formulas that are worked out when the event is executed."""
+        values = [] if self.early else [value for _, value in self.assignments]
+        return [*values, *(factor for _, factor in self.factors)]
+
+    def set_to(self, values: Mapping[str, sp.Expr]) -> tuple[tuple[str, sp.Expr], ...]:
+        """What an execution sets, with these values where they were kept since the trigger."""
+        factors = dict(self.factors)
+        return tuple(
+            (target, values.get(target, value) * factors.get(target, sp.Integer(1)))
+            for target, value in self.assignments
+        )
 
 
 def plain_events(
@@ -131,7 +147,7 @@ def undecided(events: Sequence[SbmlEvent], names_behind: Callable[..., Collectio
 def _hears(event: SbmlEvent, other: SbmlEvent, names_behind: Callable[..., Collection[str]]) -> bool:
     """Whether what the other sets changes what an event then does."""
     changed = {name for name, _ in other.assignments}
-    reads = set() if event.early else set(names_behind(*(value for _, value in event.assignments)))
+    reads = set(names_behind(*event.late()))
     return bool(changed & (reads if event.persistent else reads | set(names_behind(event.trigger))))
 
 
@@ -145,10 +161,9 @@ def _order_matters(events: Sequence[SbmlEvent], names_behind: Callable[..., Coll
     """Whether it changes anything that events of one instant act one after the other."""
     for event in events:
         set_by_others = {name for each in events if each is not event for name, _ in each.assignments}
-        reads = set(names_behind(*(value for _, value in event.assignments)))
         if len(events) > 1 and event.priority is not None:
             return True
-        if not event.early and reads & set_by_others:
+        if set(names_behind(*event.late())) & set_by_others:
             return True
         if not event.persistent and set(names_behind(event.trigger)) & set_by_others:
             return True
@@ -191,11 +206,15 @@ class _Plain:
         self, event: SbmlEvent, wait: sp.Symbol | None, kept: dict[str, sp.Symbol]
     ) -> tuple[tuple[str, sp.Expr], ...]:
         """What happens when an event is due: its assignments, or a note that it waits."""
-        new = tuple((target, kept.get(target, value)) for target, value in event.assignments)
         if wait is None:
-            return new
+            return event.set_to(kept)
         values = (
-            tuple((self.kept[event.name][target].name, value) for target, value in new) if event.early else ()
+            tuple(
+                (self.kept[event.name][target].name, kept.get(target, value))
+                for target, value in event.assignments
+            )
+            if event.early
+            else ()
         )
         # an execution that waits already would be lost: it has no value then, and the run says so
         once = sp.Piecewise((sp.Integer(1), wait < _HALF), (sp.log(-wait), True))
@@ -258,8 +277,7 @@ class _Plain:
                 own, its = (_LOWEST if each.priority is None else each.priority for each in (event, other))
                 before = its >= own if other_place < place else its > own
                 first.append(sp.Not(sp.And(waits[other.name] > _HALF, before)))
-            kept = self.kept.get(event.name, {})
-            acts = tuple((target, kept.get(target, value)) for target, value in event.assignments)
+            acts = event.set_to(self.kept.get(event.name, {}))
             self.events.append(
                 Event(
                     self.fresh(f"{event.name}_executed"),

@@ -124,6 +124,8 @@ class SbmlFormulas:
                 return
             for name in ready:
                 each = waiting.pop(name)
+                if self.lacks(each, f"The function {name}"):
+                    continue
                 arguments = tuple(each.getArgument(i).getName() for i in range(each.getNumArguments()))
                 self.expression(each.getBody(), f"function {name}")  # refused even where it is never called
                 self.functions[name] = (arguments, each.getBody())

@@ -22,6 +22,7 @@ from cellsim.model.notes import text_of_notes
 from cellsim.model.sbml_events import SbmlEvent, plain_events, undecided
 from cellsim.model.sbml_formulas import SbmlFormulas
 from cellsim.model.sbml_units import definition_text, identifier
+from cellsim.model.substitution import substituted
 
 __all__ = ["read_sbml"]
 
@@ -63,6 +64,7 @@ class _SbmlReading(SbmlFormulas):
         self.local_names: set[str] = set()
         self.frozen: set[str] = set()
         self.unreal: dict[str, float] = {}  # constants whose value is stated to be infinite or none
+        self.unset: set[str] = set()  # constants without any value, which nothing may use
         self.parameters: list[Parameter] = []
         self.states: list[State] = []
         self.assignments: list[Assignment] = []
@@ -184,6 +186,9 @@ class _SbmlReading(SbmlFormulas):
         value = self.starts.get(name, value)
         rate = self.rates.get(name, rate)
         moves = rate is not None or name in self._changed_by_events()
+        if value is None and not moves:
+            self.unset.add(name)
+            value = sp.nan
         if value in (sp.nan, sp.oo, -sp.oo) and not moves:
             # always the same object, since what is no number does not equal itself
             self.unreal[name] = math.nan if value is sp.nan else float(value)
@@ -240,8 +245,15 @@ class _SbmlReading(SbmlFormulas):
         change = None
         if not species.getBoundaryCondition() and not species.getConstant() and name in changes:
             change = changes[name]
-        moving = self.rates.keys() | self.rules.keys() | self._changed_by_events()
-        if not amount and box.getId() in moving and name not in self.rates.keys() | self.rules.keys():
+        changed = self._changed_by_events()
+        # a rate rule tells how the concentration changes while the size does so gradually; where the size jumps, it does too
+        jumps = name not in self.rates or box.getId() in changed
+        moving = self.rates.keys() | self.rules.keys() | changed
+        if not amount and box.getId() in moving and name not in self.rules and jumps:
+            if name in self.rates:
+                change = self.rates[name] * size + sp.Symbol(name) * self.rates.get(
+                    box.getId(), sp.Integer(0)
+                )
             self._read_amount(species, value, change, substance, unit)
             return
         rate = change / (1 if amount else size) if change is not None else None
@@ -312,21 +324,17 @@ class _SbmlReading(SbmlFormulas):
             self.events = []
 
     def _on_amounts(self, event: SbmlEvent) -> SbmlEvent:
-        """An event that sets a concentration in a compartment of changing size sets the amount there."""
-        sizes = {
-            name: value
-            for name, value in event.assignments
-            if name in {str(size) for _, size in self.amounts.values()}
-        }
-        assignments = []
-        for name, value in event.assignments:
-            if name in self.amounts:
-                amount, size = self.amounts[name]
-                # the concentration that is set is that in the size which the same event may set
-                assignments.append((amount, value * sizes.get(size.name, size)))
-            else:
-                assignments.append((name, value))
-        return replace(event, assignments=tuple(assignments))
+        """An event that sets a concentration in a compartment of changing size sets the amount there.
+
+        The amount is that in the size before the event, and is kept where the event sets the size too, since a change of
+        size leaves amounts as they are; so libRoadRunner and AMICI have it.
+        """
+        states = {name: amount for name, (amount, _) in self.amounts.items()}
+        return replace(
+            event,
+            assignments=tuple((states.get(name, name), value) for name, value in event.assignments),
+            factors=tuple(self.amounts[name] for name, _ in event.assignments if name in self.amounts),
+        )
 
     def _replace_rates(self) -> None:
         """Put the rates of change themselves where formulas ask for them."""
@@ -358,7 +366,7 @@ class _SbmlReading(SbmlFormulas):
                     found[symbol] = sp.Integer(0)
             if not found:
                 return formula
-            whole = formula.xreplace(found)
+            whole = substituted(formula, found, where)
             refuse_growth(whole, where)
             return whole
 
@@ -397,8 +405,9 @@ class _SbmlReading(SbmlFormulas):
         missing: dict[str, str] = {}
         for where, formula in formulas:
             for name in sorted({str(each) for each in formula.free_symbols} & self.unreal.keys()):
+                what = "no value" if name in self.unset else f"the value {self.unreal[name]}"
                 self.refuse(
-                    f"{name} has the value {self.unreal[name]}, and {where} uses it.",
+                    f"{name} has {what}, and {where} uses it.",
                     f"Give it one: {name} = ...",
                 )
             for symbol in (sp.Symbol(name) for name in sorted(map(str, formula.free_symbols))):
