@@ -2,7 +2,7 @@
 
 ``python -m benchmarks.kills [kills]``: 200 by default. A process is killed while it makes blocks, never while it only begins, so that
 every kill hits work. Prints how much of the work was repeated (the part of the block that a kill took with it: half a block on average, so
-that a sweep of N blocks repeats half of kills / N), how long beginning again took, and whether the store is then that of an undisturbed
+that a sweep of N blocks repeats half of kills / N), how much a kill costs and how long a sweep must work for 200 of them to repeat less than 2 %, how long beginning again took, and whether the store is then that of an undisturbed
 sweep, byte for byte.
 """
 
@@ -154,6 +154,10 @@ def main(kills: int) -> int:
         print(
             f"{found.kills} kills at work; {before} of {count} blocks done before the last run, {found.begun} begun; "
             f"{found.lost:.1f} of {needed:.1f} s of work repeated: {found.lost / needed:.1%}; beginning took {found.waited / max(found.kills, 1):.1f} s each time"
+        )
+        each = found.lost / max(found.kills, 1)
+        print(
+            f"a kill repeats {each:.2f} s, a block takes {needed / count:.2f} s: 200 kills repeat less than 2 % of {200 * each / 0.02:.0f} s"
         )
         print("the store is that of an undisturbed sweep" if same else "THE STORE IS ANOTHER ONE")
     return int(not same)

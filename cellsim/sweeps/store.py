@@ -1,6 +1,7 @@
 """A sweep on disk: what is done of it stays done, whatever stops it.
 
-Draws are cut into blocks of one size. A block is simulated under every plan and written as one chunk of each array of a Zarr store
+Draws and plans are cut into blocks of one size, small enough that what a kill takes with it is a second or two of work. A block is
+simulated and written as one chunk of each array of a Zarr store
 (version 3, no shards, so that no two writers share a file); then the digest of these files is written, whole or not at all. A block
 counts only if its digest is there and is that of its chunks as they lie on disk (which takes no Zarr to tell, so that a large sweep begins
 again at once), so that one that was being written when a process was killed, a disk was full or a file
@@ -31,19 +32,22 @@ if TYPE_CHECKING:
 
     Array = NDArray[np.float64]
 
-__all__ = ["BLOCK", "Block", "SweepStore", "digest"]
+__all__ = ["BLOCK", "PLANS", "Block", "SweepStore", "digest"]
 
 BLOCK = 64
 """Draws of a block: part of the question, since measures that add noise draw it block by block."""
 
-_FORMAT = "cellsim sweep 2"
+PLANS = 32
+"""Plans of a block, which share what they have in common; the next ones share the history of their draws with them."""
+
+_FORMAT = "cellsim sweep 3"
 _MANIFEST, _DIGESTS = "cellsim-sweep.json", "blocks"
 _ARRAYS = ("posterior", "prior", "posterior_simulated", "prior_simulated")
 
 
 @dataclass(frozen=True, eq=False)
 class Block:
-    """Some draws under every plan.
+    """Some draws under some plans.
 
     Attributes
     ----------
@@ -119,11 +123,14 @@ class SweepStore:
         with_courses: int,
     ) -> None:
         self.path = Path(path).absolute()  # workers may run elsewhere
-        self.n_draws, self.with_courses, self.courses = n_draws, with_courses, dict(courses)
+        self.n_plans, self.n_draws = n_plans, n_draws
+        self.plans_a_block = min(PLANS, n_plans)  # workers have it from here
+        self.with_courses, self.courses = with_courses, dict(courses)
         wanted = {
             "format": _FORMAT,
             "cellsim": __version__,
             "draws_a_block": BLOCK,
+            "plans_a_block": self.plans_a_block,
             "question": dict(question),
         }
         manifest = self.path / _MANIFEST
@@ -134,7 +141,7 @@ class SweepStore:
                 raise CellsimError(
                     f"{self.path} holds something else than a sweep; give a new or an empty folder."
                 )
-            self._create(n_plans, n_asked, json.dumps(wanted, indent=1))
+            self._create(n_asked, json.dumps(wanted, indent=1))
 
     def _compare(self, manifest: Path, wanted: Mapping[str, Any]) -> None:
         try:
@@ -155,27 +162,30 @@ class SweepStore:
                 ]
             )
 
-    def _create(self, n_plans: int, n_asked: int, manifest: str) -> None:
+    def _create(self, n_asked: int, manifest: str) -> None:
         """Made beside its place and moved there when it is whole."""
         zarr = _zarr()
         place = self.path.with_name(f".{self.path.name}-{os.getpid()}")
+        plans, several = self.n_plans, self.plans_a_block
         shapes: dict[str, tuple[tuple[int, ...], str]] = {
-            "posterior": ((n_plans, n_asked), "float64"),
-            "prior": ((n_plans, n_asked), "float64"),
-            "posterior_simulated": ((n_plans,), "bool"),
-            "prior_simulated": ((n_plans,), "bool"),
+            "posterior": ((n_asked,), "float64"),
+            "prior": ((n_asked,), "float64"),
+            "posterior_simulated": ((), "bool"),
+            "prior_simulated": ((), "bool"),
         }
         try:
             shutil.rmtree(place, ignore_errors=True)
             place.mkdir(parents=True)
             root = zarr.open_group(str(place), mode="a", zarr_format=3)
             for name, (shape, kind) in shapes.items():
-                root.create_array(name, shape=(*shape, self.n_draws), chunks=(*shape, BLOCK), dtype=kind)
+                root.create_array(
+                    name, shape=(plans, *shape, self.n_draws), chunks=(several, *shape, BLOCK), dtype=kind
+                )
             for name, times in self.courses.items():
                 root.create_array(
                     f"courses/{name}",
-                    shape=(n_plans, self.with_courses, times),
-                    chunks=(n_plans, BLOCK, times),
+                    shape=(plans, self.with_courses, times),
+                    chunks=(several, BLOCK, times),
                     dtype="float64",
                 )
             (place / _DIGESTS).mkdir()
@@ -206,17 +216,36 @@ class SweepStore:
     # ---- blocks -----------------------------------------------------------------------------------
 
     @property
+    def _parts(self) -> int:
+        """Blocks that the plans of some draws are cut into."""
+        return -(-self.n_plans // self.plans_a_block)
+
+    @property
     def count(self) -> int:
-        """How many blocks there are in all."""
-        return -(-self.n_draws // BLOCK)
+        """How many blocks there are in all: those of the first draws, plan by plan, then those of the next."""
+        return -(-self.n_draws // BLOCK) * self._parts
+
+    def batch_of(self, block: int) -> int:
+        """Which draws a block is of: all blocks of one number have the same."""
+        return block // self._parts
 
     def draws_of(self, block: int) -> slice:
         """The draws of a block."""
-        return slice(block * BLOCK, min((block + 1) * BLOCK, self.n_draws))
+        begin = self.batch_of(block) * BLOCK
+        return slice(begin, min(begin + BLOCK, self.n_draws))
+
+    def plans_of(self, block: int) -> slice:
+        """The plans of a block."""
+        begin = block % self._parts * self.plans_a_block
+        return slice(begin, min(begin + self.plans_a_block, self.n_plans))
 
     def has_courses(self, block: int) -> bool:
         """Whether courses of its draws are kept."""
-        return block * BLOCK < self.with_courses
+        return self.batch_of(block) * BLOCK < self.with_courses
+
+    def open(self) -> None:
+        """Make ready to write, which takes a while the first time: not while a block that is made waits for it."""
+        self._group  # noqa: B018
 
     def missing(self) -> list[int]:
         """Blocks that are not there, or not as they were written."""
@@ -230,11 +259,11 @@ class SweepStore:
         CellsimError
             If it cannot be written; what was there stays.
         """
-        draws = self.draws_of(block)
+        draws, plans = self.draws_of(block), self.plans_of(block)
         try:
             for name, each in made.parts().items():
                 array = self._group[name]
-                array[(slice(None), draws) if name.startswith("courses/") else (..., draws)] = each
+                array[(plans, draws) if name.startswith("courses/") else (plans, ..., draws)] = each
             said = {"sha256": self._digest_of_chunks(block), "why": list(made.why)}
             write_whole(self._digest(block), json.dumps(said))
         except (OSError, CellsimError) as error:
@@ -251,23 +280,25 @@ class SweepStore:
         """A block, or None where it is not there as it was written."""
         if (said := self._said(block)) is None:
             return None
-        draws = self.draws_of(block)
+        draws, plans = self.draws_of(block), self.plans_of(block)
         try:
-            arrays = {name: np.asarray(self._group[name][..., draws]) for name in _ARRAYS}
+            arrays = {name: np.asarray(self._group[name][plans, ..., draws]) for name in _ARRAYS}
             courses = {}
             if self.has_courses(block):
                 courses = {
-                    name: np.asarray(self._group[f"courses/{name}"][:, draws]) for name in self.courses
+                    name: np.asarray(self._group[f"courses/{name}"][plans, draws]) for name in self.courses
                 }
             return Block(**arrays, courses=courses, why=(str(said["why"][0]), str(said["why"][1])))
         except (OSError, ValueError, KeyError, TypeError, IndexError, RuntimeError):
             return None
 
-    def blocks(self) -> Iterator[Block]:
-        """All blocks that are there, in order."""
-        for block in range(self.count):
-            if (made := self.read(block)) is not None:
-                yield made
+    def batches(self) -> Iterator[Block]:
+        """Draws of which every block is there, under every plan, in order."""
+        for first in range(0, self.count, self._parts):
+            found = [self.read(block) for block in range(first, first + self._parts)]
+            made = [each for each in found if each is not None]
+            if len(made) == self._parts:
+                yield made[0] if len(made) == 1 else _together(made)
 
     def _said(self, block: int) -> dict[str, Any] | None:
         """What was written of a block when it was whole, if its chunks are those still."""
@@ -279,10 +310,11 @@ class SweepStore:
 
     def _digest_of_chunks(self, block: int) -> str:
         """Of the files of a block; a chunk that holds nothing but zeros has none."""
-        places = [f"{name}/c/0/0/{block}" for name in ("posterior", "prior")]
-        places += [f"{name}_simulated/c/0/{block}" for name in ("posterior", "prior")]
+        batch, part = divmod(block, self._parts)
+        places = [f"{name}/c/{part}/0/{batch}" for name in ("posterior", "prior")]
+        places += [f"{name}_simulated/c/{part}/{batch}" for name in ("posterior", "prior")]
         if self.has_courses(block):
-            places += [f"courses/{name}/c/0/{block}/0" for name in sorted(self.courses)]
+            places += [f"courses/{name}/c/{part}/{batch}/0" for name in sorted(self.courses)]
         found = []
         for place in places:
             try:
@@ -293,6 +325,14 @@ class SweepStore:
 
     def _digest(self, block: int) -> Path:
         return self.path / _DIGESTS / f"{block}.json"
+
+
+def _together(parts: Sequence[Block]) -> Block:
+    """The same draws under the plans of several blocks."""
+    arrays = {name: np.concatenate([each.parts()[name] for each in parts]) for name in parts[0].parts()}
+    courses = {name: arrays.pop(f"courses/{name}") for name in parts[0].courses}
+    first, second = (next((each.why[k] for each in parts if each.why[k]), "") for k in (0, 1))
+    return Block(**arrays, courses=courses, why=(first, second))
 
 
 def _zarr() -> Any:

@@ -12,6 +12,7 @@ from cellsim.errors import CellsimError
 from cellsim.posterior.approximation import approximation_of
 from cellsim.predictions.bands import quantiles
 from cellsim.predictions.predictor import Source
+from cellsim.sweeps.kept_numbers import KeptNumbers
 from cellsim.sweeps.store import Block, SweepStore, digest, shown_courses
 from cellsim.sweeps.sweep_question import Asking, Settled, settled
 from cellsim.sweeps.sweep_result import BANDS
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 __all__ = ["Work", "ask_stored"]
 
 # draws whose courses are kept, and numbers that these may be
-_WITH_COURSES, _MOST_KEPT = 256, 2**26
+_WITH_COURSES, _MOST_KEPT = 256, 2**24
 # a worker that is killed takes its block with it, which another one then makes
 _RETRIES = 5
 
@@ -68,6 +69,8 @@ def ask_stored(
     work = Work(objective, question, asking)
     store = work.store(path, both)
     missing = store.missing()
+    if missing:
+        store.open()
     interrupted = False
     try:
         if client is None:
@@ -76,10 +79,10 @@ def ask_stored(
         elif missing:
             _on_workers(client, work, store, missing, both)
     except KeyboardInterrupt:
-        if len(store.missing()) == store.count:
+        if next(store.batches(), None) is None:
             raise
         interrupted = True
-    numbers = _joined(store, work.sample.times, interrupted)
+    numbers = _joined(store, work, interrupted)
     few = (
         f"courses are drawn from the first {work.with_courses} draws."
         if work.with_courses < int(asking.draws)
@@ -95,7 +98,8 @@ class Work:
         self.objective, self.question, self.asking = objective, question, asking
         self.plans = tuple(question.plans.values())
         self.sample = sample_of(objective, question)
-        case = objective.case
+        case, until = objective.case, question.until
+        self.n_asked = sum(len(each.asked(case, objective.model, until)) for each in question.measures)
         names = tuple(self.sample.formulas)
         first = [outcome.course for outcome in case.outcomes if outcome.course in names]
         self.with_courses = min(int(asking.draws), _WITH_COURSES)
@@ -109,22 +113,21 @@ class Work:
 
     def store(self, path: str | Path, both: Sequence[Array]) -> SweepStore:
         """The store of this question."""
-        case, model = self.objective.case, self.objective.model
-        count = sum(len(each.asked(case, model, self.question.until)) for each in self.question.measures)
         return SweepStore(
             path,
             _question(self.objective, self.question, self.asking, both),
             n_plans=len(self.plans),
-            n_asked=count,
+            n_asked=self.n_asked,
             n_draws=int(self.asking.draws),
             courses=dict.fromkeys(self.shown, len(self.sample.times)),
             with_courses=self.with_courses,
         )
 
-    def made(self, block: int, both: Sequence[Array], *, courses: bool) -> Block:
-        """One block, simulated from its own posterior and prior draws."""
+    def made(self, plans: slice, batch: int, both: Sequence[Array], *, courses: bool) -> Block:
+        """Some plans under the posterior and prior draws of a batch."""
+        question = self.question.only(list(self.question.plans)[plans])
         first, second = (
-            measured(self.sample, self.question, thetas, int(self.asking.seed), block, kept)
+            measured(self.sample, question, thetas, int(self.asking.seed), batch, kept)
             for thetas, kept in zip(both, (self.shown if courses else (), ()), strict=True)
         )
         return Block(
@@ -139,7 +142,8 @@ class Work:
 
 def _make(work: Work, store: SweepStore, block: int, both: Sequence[Array]) -> None:
     """One block, made and written where this runs."""
-    store.write(block, work.made(block, both, courses=store.has_courses(block)))
+    made = work.made(store.plans_of(block), store.batch_of(block), both, courses=store.has_courses(block))
+    store.write(block, made)
 
 
 def _on_workers(
@@ -221,28 +225,30 @@ def _given(plan: Schedule) -> list[str]:
     return [repr(plan.infusions), *([repr(plan.restarts)] if plan.restarts else [])]
 
 
-def _joined(store: SweepStore, times: Array, interrupted: bool) -> Numbers:
-    """Everything that a store holds."""
-    numbers: list[list[Array]] = [[], []]
+def _joined(store: SweepStore, work: Work, interrupted: bool) -> Numbers:
+    """Everything that a store holds of draws that are whole."""
+    kept = [KeptNumbers(len(work.plans), work.n_asked, store.n_draws, store.path) for _ in range(2)]
     courses: dict[str, list[Array]] = {}
-    lost, why, count = [0, 0], ["", ""], 0
-    for block in store.blocks():
+    why, count = ["", ""], 0
+    for block in store.batches():
         count += block.prior.shape[2]
         both = (block.posterior, block.posterior_simulated), (block.prior, block.prior_simulated)
         for which, (values, fine) in enumerate(both):
-            whole = fine.all(axis=0)
-            numbers[which].append(values[:, :, whole])
-            lost[which] += int((~whole).sum())
+            kept[which].add(values, fine.all(axis=0))
             why[which] = why[which] or block.why[which]
         for name, each in block.courses.items():
             courses.setdefault(name, []).append(each[:, block.posterior_simulated.all(axis=0)])
-    joined = [np.concatenate(each, axis=2) for each in numbers]
-    if not joined[0].shape[2]:
+    posterior, prior = (each.numbers for each in kept)
+    if not posterior.shape[2]:
         raise CellsimError(f"none of {count} draws could be simulated: {why[0]}")
-    curves = {
-        name: np.moveaxis(quantiles(np.moveaxis(np.concatenate(each, axis=1), 1, 2), BANDS), 0, 1)
-        for name, each in courses.items()
-    }
-    return Numbers(
-        joined[0], joined[1], (lost[0], lost[1]), (why[0], why[1]), times, curves, count, interrupted
-    )
+    lost = (count - posterior.shape[2], count - prior.shape[2])
+    curves = {}
+    for name in list(courses):
+        parts = courses.pop(name)
+        curves[name] = np.array(
+            [
+                quantiles(np.concatenate([each[plan] for each in parts]).T, BANDS)
+                for plan in range(len(work.plans))
+            ]
+        )
+    return Numbers(posterior, prior, lost, (why[0], why[1]), work.sample.times, curves, count, interrupted)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -82,6 +82,15 @@ class Settled:
     def readings(self) -> tuple[Reading, ...]:
         """What is recorded to decide."""
         return tuple(readings_of(self.reactions.values()))
+
+    def only(self, names: Sequence[str]) -> Settled:
+        """The same question about some of the plans."""
+        return replace(
+            self,
+            plans={name: self.plans[name] for name in names},
+            alone={name: self.alone[name] for name in names},
+            reactions={name: each for name, each in self.reactions.items() if name in names},
+        )
 
 
 def settled(objective: Objective, schedules: Any, asking: Asking) -> Settled:

@@ -18,6 +18,7 @@ from cellsim.predictions.measures import Asked
 from cellsim.predictions.plans import amounts_by_product, delivered
 from cellsim.results import LEVEL
 from cellsim.sweeps.decisions import SURE, beats, place_of, rank, ranking_frame, told_apart
+from cellsim.sweeps.kept_numbers import let_go
 from cellsim.sweeps.learned import (
     all_beside_prior,
     all_learned,
@@ -64,7 +65,8 @@ class Sweep:
     asked : tuple of Asked
         What each number is.
     posterior, prior : array, shape (n_schedules, n_asked, n_draws)
-        The numbers; draws are paired across schedules.
+        The numbers; draws are paired across schedules. Beyond 256 MB they lie in a file without a name, and are mapped
+        (:mod:`cellsim.sweeps.kept_numbers`).
     lost : tuple of int
         How many posterior and prior draws could not be simulated and were left out everywhere.
     times : array, shape (n_times,)
@@ -177,6 +179,7 @@ class Sweep:
                     }
                 )
             )
+            self._let_go()
         table = self.approximation.stamped(pd.concat(parts, ignore_index=True))
         table.attrs["label"] = self.label
         return table
@@ -265,6 +268,7 @@ class Sweep:
                     }
                 )
             )
+            self._let_go()
         table = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
         table = self.approximation.stamped(table)
         table.attrs["label"] = self.label
@@ -307,7 +311,8 @@ class Sweep:
         """
         check_level(sure)
         place, sign = place_of(self.asked, self.case, measure, quantity, day, better)
-        utility = sign * self.posterior[:, place]
+        utility = sign * np.asarray(self.posterior[:, place])
+        self._let_go()
         found = rank(utility, self._worth, sure=sure)
         table = ranking_frame(list(self.schedules), utility, found, sign, self._worth)
         table["extrapolation"] = [
@@ -317,6 +322,11 @@ class Sweep:
         asked = self.asked[place]
         table.attrs |= {"label": self.label, "measure": f"{asked.measure} {asked.quantity}"}
         return table
+
+    def _let_go(self) -> None:
+        """What was read of numbers that lie in a file need not stay in memory."""
+        let_go(self.posterior)
+        let_go(self.prior)
 
     @property
     def _questions(self) -> dict[str, list[Any]]:

@@ -20,6 +20,7 @@ from cellsim.predictions.plans import (
 from cellsim.predictions.predictor import Sample, Simulated, Source, draws_at_once
 from cellsim.predictions.reactions import chosen, readings_of
 from cellsim.sweeps.decisions import beats
+from cellsim.sweeps.kept_numbers import KeptNumbers, let_go
 from cellsim.sweeps.learned import effective_draws, mean_error
 from cellsim.sweeps.sweep_question import Asking, Settled, improbable, not_reached, settled
 from cellsim.sweeps.sweep_result import BANDS, Sweep
@@ -48,6 +49,8 @@ _MOST_AT_ONCE, _MOST_KEPT = 2**24, 2**26
 _DRAWS_A_BAND = 256
 # plans up to which the hours after every dose are recorded beside every day
 _FEW_PLANS = 24
+# the numbers of a batch whose numbers are kept elsewhere
+_NONE = np.empty((0, 0, 0))
 # pairs of plans whose chance to beat one another is followed until it is known to the error asked
 _FOLLOWED = 500
 
@@ -204,7 +207,10 @@ def _error(drawn: _Drawn, chances: Sequence[int], source: Source) -> float:
     """The greatest Monte Carlo error of a chance: of those asked, and of one plan to beat another."""
     posterior, _, _ = drawn.numbers()
     worth = effective_draws(source, posterior.shape[2])
-    found = [0.0, *np.ravel(mean_error(posterior[:, chances], worth)).tolist()]
+    found = [0.0]
+    for k in chances:
+        found += mean_error(posterior[:, k], worth).tolist()
+        let_go(posterior)
     plans = range(len(posterior))
     pairs = [(i, j) for i in plans for j in plans if i < j][:_FOLLOWED]
     found += [float(np.max(beats(posterior[i], posterior[j], worth)[1])) for i, j in pairs]
@@ -230,6 +236,8 @@ class _Drawn:
         self.sample = sample_of(objective, question)
         self.shown, self.bands = self._courses(asking.most_draws)
         self.parts: list[tuple[_Batch, _Batch]] = []
+        count = _count_asked(self.sample, question)
+        self.kept = [KeptNumbers(len(self.plans), count, int(asking.draws)) for _ in range(2)]
         self.interrupted = False
         self.why = ["", ""]
 
@@ -277,30 +285,27 @@ class _Drawn:
                 return
             if self.bands is not None:
                 self.bands.add(first)
-            self.parts.append((first, second))
+            for kept, batch in zip(self.kept, (first, second), strict=True):
+                kept.add(batch.numbers, batch.fine.all(axis=0))
+            self.parts.append((replace(first, numbers=_NONE), replace(second, numbers=_NONE)))
             self.why = [old or new.why for old, new in zip(self.why, (first, second), strict=True)]
 
-    def fine(self) -> list[NDArray[np.bool_]]:
-        """Draws that could be simulated under every plan, posterior and prior."""
-        return [np.concatenate([part[which].fine.all(axis=0) for part in self.parts]) for which in (0, 1)]
+    def fine(self) -> NDArray[np.bool_]:
+        """Posterior draws that could be simulated under every plan."""
+        return np.concatenate([first.fine.all(axis=0) for first, _ in self.parts])
 
     def numbers(self) -> tuple[Array, Array, tuple[int, int]]:
         """Posterior and prior numbers, (n_plans, n_asked, n_draws), and how many draws of each are left out."""
-        fine = self.fine()
-        if not fine[0].any():
+        posterior, prior = (each.numbers for each in self.kept)
+        if not posterior.shape[2]:
             raise CellsimError(f"none of {self.count} draws could be simulated: {self.why[0]}")
-        found = [
-            np.concatenate([part[which].numbers for part in self.parts], axis=2)[:, :, fine[which]]
-            for which in (0, 1)
-        ]
-        lost = [int((~each).sum()) for each in fine]
-        return found[0], found[1], (lost[0], lost[1])
+        return posterior, prior, (self.count - posterior.shape[2], self.count - prior.shape[2])
 
     def curves(self) -> dict[str, Array]:
         """Posterior bands of what is shown."""
         if self.bands is not None:
             return self.bands.means()
-        fine = self.fine()[0]
+        fine = self.fine()
         out = {}
         for name in self.shown:
             of_plans = (
@@ -452,13 +457,17 @@ def measured(
                     if kept.size
                     else np.full((5, len(course.T)), np.nan)
                 )
+        del found, going_on, instead, simulated, runs  # before the next plans take as much
     return _Batch(np.array(numbers), np.array(fine), courses, why)
 
 
-def _nothing(sample: Sample, question: Settled, simulated: Simulated) -> Array:
+def _count_asked(sample: Sample, question: Settled) -> int:
     case, model = sample.objective.case, sample.objective.model
-    count = sum(len(each.asked(case, model, question.until)) for each in question.measures)
-    return np.full((count, len(simulated.fine)), np.nan)
+    return sum(len(each.asked(case, model, question.until)) for each in question.measures)
+
+
+def _nothing(sample: Sample, question: Settled, simulated: Simulated) -> Array:
+    return np.full((_count_asked(sample, question), len(simulated.fine)), np.nan)
 
 
 def _trajectory(

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ import cellsim as cs
 from benchmarks.kills import blocks, killed
 from cellsim.errors import CellsimError
 from cellsim.predictions.measures import DaysBelow, InRange
+from cellsim.sweeps.kept_numbers import KeptNumbers, let_go
 from cellsim.sweeps.store import BLOCK
 
 DRAWS = 3 * BLOCK - 10
@@ -32,8 +34,16 @@ def asked(path: Path | None, **more: object) -> cs.Sweep:
     return cs.sweep(small_fit(), options.pop("plans", None) or plans(), store=path, **options)
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _a_plan_a_block() -> Iterator[None]:
+    """Both plans of the sweep in blocks of their own, like hundreds in blocks of a few dozen."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("cellsim.sweeps.store.PLANS", 1)
+        yield
+
+
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def whole(_a_plan_a_block: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished store."""
     path = tmp_path_factory.mktemp("store") / "sweep"
     asked(path)
@@ -124,31 +134,39 @@ def test_a_disk_that_is_full_keeps_what_is_done(
         write(place, text)
 
     monkeypatch.setattr(store, "write_whole", full)
-    with pytest.raises(CellsimError, match=r"Block 2 of 3 .*No space left.* 1 blocks are there"):
+    with pytest.raises(CellsimError, match=r"Block 2 of 6 .*No space left.* 1 blocks are there"):
         asked(path)
     monkeypatch.undo()
     asked(path)
     assert content(path) == content(whole)
 
 
+@pytest.mark.parametrize("when", [7, 3])
 def test_an_interrupt_leaves_whole_blocks(
-    tmp_path: Path, whole: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, whole: Path, monkeypatch: pytest.MonkeyPatch, when: int
 ) -> None:
+    """Each block is measured twice, posterior and prior: after seven times both plans of the first draws are done and one of the next, which are
+    no answer yet; after three there is none."""
     from cellsim.sweeps import stored_sweep
 
     path, made = tmp_path / "sweep", []
     measured = stored_sweep.measured
 
     def stopped(*given: object, **more: object) -> object:
-        if len(made) == 3:
+        if len(made) == when:
             raise KeyboardInterrupt
         made.append(1)
         return measured(*given, **more)
 
     monkeypatch.setattr(stored_sweep, "measured", stopped)
-    part = asked(path)
-    assert part.interrupted
-    assert part.posterior.shape[2] == BLOCK
+    if when == 3:
+        with pytest.raises(KeyboardInterrupt):
+            asked(path)
+    else:
+        part = asked(path)
+        assert part.interrupted
+        assert part.posterior.shape[2] == BLOCK
+    assert blocks(path) == when // 2
     monkeypatch.undo()
     asked(path)
     assert content(path) == content(whole)
@@ -186,3 +204,64 @@ def test_workers_of_a_cluster_write_the_same_store(tmp_path: Path, whole: Path) 
 def test_a_cluster_without_a_folder_is_refused() -> None:
     with pytest.raises(CellsimError, match="give store="):
         asked(None, client=object())
+
+
+def test_numbers_too_many_for_memory_are_the_same_in_a_file(
+    tmp_path: Path, whole: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Witness: the sweep whose numbers are held, in every table, in memory and in a folder; of a mapped file nothing stays after a table."""
+    for place in (None, whole):
+        held = asked(place)
+        with monkeypatch.context() as patch:
+            patch.setattr("cellsim.sweeps.kept_numbers._IN_MEMORY", 0)
+            kept = asked(place)
+        assert isinstance(kept.posterior, np.memmap) and not isinstance(held.posterior, np.memmap)
+        assert np.array_equal(kept.posterior, held.posterior) and np.array_equal(kept.prior, held.prior)
+        assert kept.table().equals(held.table()) and kept.contrasts().equals(held.contrasts())
+        first, second = (each.ranking("days below 0.9", "D", better="higher") for each in (kept, held))
+        assert first.equals(second)
+    assert not list(whole.glob("tmp*"))
+
+
+def test_more_draws_than_room_was_made_for_and_lost_ones_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Witness: numpy's concatenation."""
+    for limit in (2**28, 0):
+        monkeypatch.setattr("cellsim.sweeps.kept_numbers._IN_MEMORY", limit)
+        random = np.random.default_rng(1)
+        parts = [random.normal(size=(3, 2, 5)) for _ in range(4)]
+        wanted = [random.random(5) < 0.7 for _ in parts]
+        kept = KeptNumbers(3, 2, 4)
+        for each, fine in zip(parts, wanted, strict=True):
+            kept.add(each, fine)
+        assert np.array_equal(kept.numbers, np.concatenate(parts, axis=2)[:, :, np.concatenate(wanted)])
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").is_file(), reason="memory is read where Linux tells it")
+def test_a_simulation_takes_no_memory_of_a_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Half a million simulations of 25 measures are 100 MB: less than a tenth of it stays, while writing and after each plan was read."""
+
+    def resident() -> int:
+        return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+    monkeypatch.setattr("cellsim.sweeps.kept_numbers._IN_MEMORY", 2**20)
+    kept, batch = KeptNumbers(50, 25, 10_000), np.ones((50, 25, 1000))
+    kept.add(batch, np.ones(1000, bool))
+    before = resident()
+    for _ in range(9):
+        kept.add(batch, np.ones(1000, bool))
+    for plan in kept.numbers:
+        assert plan.sum() == 250_000
+        let_go(plan)
+    assert kept.numbers.nbytes == 100_000_000 and resident() - before < 10_000_000
+
+
+def test_a_disk_without_room_for_numbers_is_said_before_they_are_written(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("cellsim.sweeps.kept_numbers._IN_MEMORY", 0)
+    monkeypatch.setattr(os, "posix_fallocate", full)
+    with pytest.raises(CellsimError, match=r"8\.0 GB of numbers .* find no room in .*No space left.*TMPDIR"):
+        KeptNumbers(10, 1, 10**8, tmp_path)
