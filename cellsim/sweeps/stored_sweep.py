@@ -234,7 +234,7 @@ def _joined(store: SweepStore, work: Work, interrupted: bool) -> Numbers:
         count += block.prior.shape[2]
         both = (block.posterior, block.posterior_simulated), (block.prior, block.prior_simulated)
         for which, (values, fine) in enumerate(both):
-            kept[which].add(values, fine.all(axis=0))
+            kept[which].add(values, np.asarray(fine.all(axis=0)))
             why[which] = why[which] or block.why[which]
         for name, each in block.courses.items():
             courses.setdefault(name, []).append(each[:, block.posterior_simulated.all(axis=0)])

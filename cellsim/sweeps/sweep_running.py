@@ -286,7 +286,7 @@ class _Drawn:
             if self.bands is not None:
                 self.bands.add(first)
             for kept, batch in zip(self.kept, (first, second), strict=True):
-                kept.add(batch.numbers, batch.fine.all(axis=0))
+                kept.add(batch.numbers, np.asarray(batch.fine.all(axis=0)))
             self.parts.append((replace(first, numbers=_NONE), replace(second, numbers=_NONE)))
             self.why = [old or new.why for old, new in zip(self.why, (first, second), strict=True)]
 
