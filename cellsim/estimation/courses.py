@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import sympy as sp
 
 from cellsim.errors import SimulationError
 from cellsim.estimation.prepared import PreparedModel
@@ -186,7 +187,7 @@ class _Following:
         assert self.y is not None
         self.before = self._triggers()
         self.time = period.time
-        found = self._worked_out(period.changes, self._known())
+        found = self._amounts(self._worked_out(period.changes, self._known()))
         self.constants = dict(self.constants)
         if period.anew:
             constants = {name: value for name, value in found.items() if name not in self.model.state_place}
@@ -202,13 +203,22 @@ class _Following:
             else:
                 self.constants[name] = value
 
+    def _amounts(self, found: Mapping[str, Sloped]) -> dict[str, Sloped]:
+        """Amounts in place of the concentrations that are set, and of those whose size is: these are kept (PEtab v2)."""
+        known = self._known()
+        out = dict(found)
+        for name, (amount, size) in self.model.amounts.items():
+            if name in found or size in found:
+                values = {each: found[each] if each in found else known(each) for each in (name, size)}
+                out.pop(name, None)
+                out[amount] = worked_out(sp.Symbol(name) * sp.Symbol(size), values.__getitem__)
+        return out
+
     def _triggers(self) -> tuple[bool, ...] | None:
         """Whether the condition of each event is met."""
         events = self.model.opened.model.events
         if not events:
             return None
-        import sympy as sp
-
         known = self._known()
         truths = [sp.Piecewise((1, each.trigger), (0, True)) for each in events]
         return tuple(bool(worked_out(each, known).value[0] > 0.5) for each in truths)

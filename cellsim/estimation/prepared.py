@@ -15,7 +15,7 @@ from cellsim.compiler.equations import equations_of
 from cellsim.compiler.kernels import Kernels, compile_equations
 from cellsim.errors import CaseError, ModelError, Problem, did_you_mean
 from cellsim.estimation.slopes import Sloped, constant, worked_out
-from cellsim.model.start_values import OpenModel, open_model
+from cellsim.model.start_values import OpenModel, amounts_behind, open_model
 from cellsim.petab.expressions import parse_expression
 from cellsim.petab.records import Change, Experiment, ProblemTables, SubProblem
 
@@ -87,14 +87,9 @@ class PreparedModel:
         return own | dict.fromkeys((*self.outputs, *self.opened.unset), np.nan)
 
     @cached_property
-    def sizes(self) -> frozenset[str]:
-        """Sizes that concentrations are worked out with from amounts: setting one would change what PEtab wants kept."""
-        return frozenset(
-            symbol.name
-            for name, formula in self.assignments.items()
-            if (f"amount_of_{name}") in {each.name.rstrip("_") for each in formula.free_symbols}
-            for symbol in formula.free_symbols
-        )
+    def amounts(self) -> dict[str, tuple[str, str]]:
+        """States of the amount and of the size that a concentration is worked out from."""
+        return amounts_behind(self.opened.model)
 
     def kernels(self, before: tuple[bool, ...] | None = None) -> Kernels:
         """Machine code that gives every state.
@@ -277,11 +272,10 @@ def _target(found: PreparedModel, change: Change, shared: frozenset[str]) -> lis
     if change.target in shared:
         what = f"{change.target} is set by a condition, and stands in the parameter table too."
         return [change.problem(what, "One of the two has to be another parameter.")]
+    if own in found.amounts:
+        return []
     if own in found.assignments:
         return [change.problem(f"{change.target} is computed by the model, and cannot be set.")]
-    if own in found.sizes:
-        what = f"{change.target} is the size of a compartment that the model changes by itself, and species in it are concentrations."
-        return [change.problem(what, "Write these species as amounts.")]
     if own not in found.parameter_place and own not in found.state_place:
         known = [*found.parameters, *found.states]
         return [change.problem(f"no {change.target!r} in the model.", did_you_mean(change.target, known))]

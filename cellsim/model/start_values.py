@@ -18,10 +18,10 @@ from cellsim.foreign.c_readers import sbml_document
 from cellsim.foreign.native import c_numbers, refuse_hostile_xml
 from cellsim.foreign.trial import try_text
 from cellsim.model.antimony import antimony_to_sbml
-from cellsim.model.content import TIME, State
+from cellsim.model.content import TIME
 from cellsim.model.model import Model, load_model
 
-__all__ = ["OpenModel", "open_model"]
+__all__ = ["OpenModel", "amounts_behind", "open_model"]
 
 _START, _DEFAULT = "start_of_", "default_of_"
 
@@ -35,7 +35,7 @@ class OpenModel:
     model : Model
         Every name asked for is a state, whose start is a parameter, or a parameter.
     starts : mapping of str to str
-        State to the parameter that is its start value.
+        State (or concentration whose amount is one) to the parameter that is its start value.
     defaults : mapping of str to sympy.Expr
         Parameter (or start) to the formula it has unless it is set, of other parameters.
     unset : frozenset of str
@@ -189,8 +189,8 @@ class _Opening:
         moved = {each.name for each in plain.states}
         frozen = _still(plain)
         ruled = {rule.getVariable() for rule in self.model.getListOfRules()}
-        for name in sorted(wanted & moved):
-            self._start(plain[name])
+        for name in sorted(wanted & (moved | amounts_behind(plain).keys())):
+            self._start(name)
         constants = [
             element.getId()
             for group in (
@@ -209,17 +209,16 @@ class _Opening:
             name += "_"
         return name
 
-    def _start(self, state: Any) -> None:
-        """A state starts at a parameter of its own."""
-        assert isinstance(state, State)
-        new = self._name(_START + state.name)
-        self._tell(new, state.name)
+    def _start(self, state: str) -> None:
+        """A state, or a concentration whose amount is one, starts at a parameter of its own."""
+        new = self._name(_START + state)
+        self._tell(new, state)
         made = self.model.createParameter()
         made.setId(new)
         made.setConstant(True)
         made.setValue(1.0)
-        self._assign(state.name, _formula(new))
-        self.started[state.name] = new
+        self._assign(state, _formula(new))
+        self.started[state] = new
 
     def _free(self, name: str) -> None:
         """A constant that is worked out at the start becomes one with a number."""
@@ -278,6 +277,35 @@ class _Opening:
             given = self.model.createInitialAssignment()
             given.setSymbol(name)
         given.setMath(math)
+
+
+def amounts_behind(model: Model) -> dict[str, tuple[str, str]]:
+    """Concentrations that are worked out from an amount, because events or rates change the size of their compartment.
+
+    Parameters
+    ----------
+    model : Model
+
+    Returns
+    -------
+    dict
+        Concentration to the states of its amount and of its size.
+
+    Examples
+    --------
+    >>> amounts_behind(load_model("compartment c = 1; c' = 0.1; species A in c = 2; A -> ; 0.1*A"))
+    {'A': ('amount_of_A', 'c')}
+    """
+    states = {each.name for each in model.states}
+    found = {}
+    for each in model.assignments:
+        if not each.formula.is_Mul or len(each.formula.args) != 2:
+            continue
+        above, below = each.formula.as_numer_denom()
+        pair = (str(above), str(below))
+        if pair[0].startswith(f"amount_of_{each.name}") and states.issuperset(pair):
+            found[each.name] = pair
+    return found
 
 
 def _still(model: Model) -> set[str]:

@@ -221,7 +221,7 @@ def test_a_changed_compartment_keeps_concentrations() -> None:
     )
 
 
-def test_a_compartment_that_the_model_changes_keeps_amounts_and_is_not_set() -> None:
+def test_a_compartment_that_the_model_changes_keeps_amounts() -> None:
     """An event of SBML doubles the size at time 1: 3 e^(-k t) is halved there; what a condition sets beside it changes nothing else."""
     model = "compartment c = 1; species X in c = 3; J: X => ; c*k*X; k = 0.5; at (time >= 1): c = 2; d = 2*k"
     tables = version_2(
@@ -235,8 +235,24 @@ def test_a_compartment_that_the_model_changes_keeps_amounts_and_is_not_set() -> 
     problem = load_problem(tables)
     assert problem.simulate()["simulation"].tolist() == pytest.approx([3, 1.5 * np.exp(-1)], **CLOSE)
     confirmed(problem)
-    with pytest.raises(CaseError, match="c is the size of a compartment that the model changes by itself"):
-        load_problem({**tables, "condition.tsv": tables["condition.tsv"].replace("one\td", "one\tc")})
+
+
+def test_a_compartment_that_the_model_changes_is_set_by_a_condition_too() -> None:
+    """The concentration X grows by 1 a day from 1; at 10 it is set to X + c in a size set to 2 c, at 15 an event leaves the amount alone."""
+    model = "compartment c = 2; species $X in c = 3; X' = p; p = 1; at (time >= 15): c = 10"
+    problem = load_problem(
+        version_2(
+            "parameterId estimate nominalValue lowerBound upperBound\np true 1 0 10\na true 1 0 10\n",
+            "observableId observableFormula noiseFormula\ny X 1\nsize c 1\n",
+            "observableId experimentId time measurement\ny e 9 0\nsize e 9 0\ny e 10 0\nsize e 10 0\ny e 14 0\ny e 16 0\nsize e 16 0\n",
+            conditions="conditionId targetId targetValue\nfirst X a\nthen c 2*c\nthen X X+a*c\n",
+            experiments="experimentId time conditionId\ne 0 first\ne 10 then\n",
+            models={"m": model},
+        )
+    )
+    seen = problem.simulate()["simulation"].tolist()
+    assert seen == pytest.approx([10, 2, 13, 4, 17, 18 * 4 / 10 + 1, 10], **CLOSE)
+    confirmed(problem)
 
 
 def test_models_share_parameters_and_a_table_names_local_ones() -> None:
