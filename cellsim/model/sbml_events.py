@@ -112,7 +112,7 @@ def plain_events(
     for each in events:
         plain.add(each, waits.get(each.name))
     if queued:
-        plain.queue(events, waits)
+        plain.queue(events, waits, names_behind)
     return tuple(plain.events), tuple(plain.states)
 
 
@@ -129,15 +129,7 @@ def undecided(events: Sequence[SbmlEvent], names_behind: Callable[..., Collectio
     for place, one in enumerate(events):
         for other in events[place + 1 :]:
             together = one.trigger == other.trigger and one.delay == other.delay
-            if (
-                together
-                and one.priority == other.priority
-                and (
-                    _hears(one, other, names_behind)
-                    or _hears(other, one, names_behind)
-                    or _collide(one, other)
-                )
-            ):
+            if together and one.priority == other.priority and _order_shows(one, other, names_behind):
                 said.append(
                     f"Events {one.name} and {other.name} happen at one instant with the same priority, and the result depends on which is first."
                 )
@@ -149,6 +141,18 @@ def _hears(event: SbmlEvent, other: SbmlEvent, names_behind: Callable[..., Colle
     changed = {name for name, _ in other.assignments}
     reads = set(names_behind(*event.late()))
     return bool(changed & (reads if event.persistent else reads | set(names_behind(event.trigger))))
+
+
+def _order_shows(one: SbmlEvent, other: SbmlEvent, names_behind: Callable[..., Collection[str]]) -> bool:
+    """Whether the result depends on which of two is first."""
+    return _hears(one, other, names_behind) or _hears(other, one, names_behind) or _collide(one, other)
+
+
+def _as_urgent(one: SbmlEvent, other: SbmlEvent) -> sp.Basic:
+    """When two have the same priority; one without any comes after all others."""
+    if one.priority is None or other.priority is None:
+        return sp.true if one.priority is other.priority else sp.false
+    return sp.Eq(one.priority, other.priority)
 
 
 def _collide(one: SbmlEvent, other: SbmlEvent) -> bool:
@@ -265,7 +269,12 @@ class _Plain:
             back = tuple((due.name, _NEVER) for due in dues)
             self.events.append(Event(self.fresh(f"{event.name}_taken_back"), sp.Not(event.trigger), back))
 
-    def queue(self, events: Sequence[SbmlEvent], waits: dict[str, sp.Symbol]) -> None:
+    def queue(
+        self,
+        events: Sequence[SbmlEvent],
+        waits: dict[str, sp.Symbol],
+        names_behind: Callable[..., Collection[str]],
+    ) -> None:
         """Those that wait, one after the other."""
         busy = self.remember("event_just_executed")
         for place, event in enumerate(events):
@@ -278,6 +287,19 @@ class _Plain:
                 before = its >= own if other_place < place else its > own
                 first.append(sp.Not(sp.And(waits[other.name] > _HALF, before)))
             acts = event.set_to(self.kept.get(event.name, {}))
+            level = [
+                sp.And(waits[other.name] > _HALF, _as_urgent(event, other))
+                for other in events
+                if other is not event and _order_shows(event, other, names_behind)
+            ]
+            if (tie := sp.Or(*level)) != sp.false:
+                note = (
+                    f"{event.name} and another event of the same priority happen at one instant, and the result depends on "
+                    "which is first. Give them priorities that differ."
+                )
+                undecided = self.remember(f"order_open_at_{event.name}", note=note)
+                none = sp.Piecewise((sp.log(-sp.Integer(1) - undecided**2), tie), (undecided, True))
+                acts = (*acts, (undecided.name, none))
             self.events.append(
                 Event(
                     self.fresh(f"{event.name}_executed"),

@@ -163,6 +163,24 @@ def test_events_whose_order_is_open_are_refused_where_it_matters() -> None:
         cs.load_model("x = 1; x' = 0; a: at (time > 1): x = 2; b: at (time > 1): x = 3")
 
 
+@pytest.mark.parametrize("solver", ["rodas", "scipy"])
+def test_events_whose_order_turns_out_open_leave_no_value(solver: Any) -> None:
+    """Both happen at day 3, told by other words and priorities that come out equal: neither is first. At day 4 one is alone."""
+    text = (
+        "y = 1; y' = 0; p = 2; p' = 0; a: at (time >= {}), priority=p, fromTrigger=false: y = y + 1;"
+        "b: at (2*time >= 6), priority={}, fromTrigger=false: y = y*10"
+    )
+
+    def last(day: int, priority: int) -> float:
+        model = cs.load_model(text.format(day, priority))
+        return float(cs.simulate(model, cs.Schedule(), [0.0, 5.0], solver=solver)["y"][-1])
+
+    assert last(4, 2) == pytest.approx(11)
+    assert last(3, 1) == pytest.approx(20) and last(3, 4) == pytest.approx(11)
+    with pytest.raises(CellsimError, match="same priority happen at one instant"):
+        last(3, 2)
+
+
 def test_quantities_called_like_words_of_formulas_get_another_name() -> None:
     """Witness: pi (the quantity) is 3, and the number pi stays what it is."""
     math = '<math xmlns="http://www.w3.org/1998/Math/MathML"><apply><plus/><ci>pi</ci><pi/></apply></math>'
