@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     Array = NDArray[np.float64]
 
-__all__ = ["Line", "carried", "joint", "mapped"]
+__all__ = ["Line", "Normal", "carried", "joint", "mapped"]
 
 _LOG_TWO_PI = float(np.log(2 * np.pi))
 
@@ -35,8 +35,24 @@ class Line:
     slopes: Array
 
 
+@dataclass(frozen=True, eq=False)
+class Normal:
+    """The normal density of inner parameters that a line makes of them: mode, precision, and the lower triangle of its root."""
+
+    mode: Array
+    precision: Array
+    root: Array
+
+    @classmethod
+    def of(cls, line: Line) -> Normal:
+        """With all rows, and priors of one."""
+        precision = line.slopes.T @ line.slopes + np.eye(line.place.size)
+        pull = line.slopes.T @ line.residuals + line.place
+        return cls(line.place - np.linalg.solve(precision, pull), precision, np.linalg.cholesky(precision))
+
+
 def mapped(
-    line: Line,
+    start: Normal,
     goal: Line,
     w: Array,
     rows: NDArray[np.bool_],
@@ -46,15 +62,14 @@ def mapped(
 ) -> tuple[Array, float]:
     """Where inner parameters go, those held left out, and ln |dw'/dw| plus ln of the density that held ones leave with.
 
-    `line` is where they come from and `goal` where they go: another place where outer parameters are moved, too.
+    `start` is where they come from and `goal` where they go: another place where outer parameters are moved, too.
     """
-    precision = line.slopes.T @ line.slopes + np.eye(w.size)
-    mode = line.place - np.linalg.solve(precision, line.slopes.T @ line.residuals + line.place)
+    precision, mode, root = start.precision, start.mode, start.root
     kept = ~held
-    inside = precision[np.ix_(kept, kept)]
-    root = np.linalg.cholesky(inside)
     mean, left = mode[kept], 0.0
     if held.any():
+        inside = precision[np.ix_(kept, kept)]
+        root = np.linalg.cholesky(inside)
         off = w[held] - mode[held]
         mean = mean - np.linalg.solve(inside, precision[np.ix_(kept, held)] @ off)
         spread = np.linalg.inv(precision)[np.ix_(held, held)]

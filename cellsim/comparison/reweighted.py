@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,7 +15,6 @@ import numpy as np
 from cellsim.likelihood.marginal_days import WithoutDays
 from cellsim.posterior.approximation import LARGEST_SHAPE, Approximation
 from cellsim.posterior.collapsed_proposal import systematic
-from cellsim.threads import on_all_cores
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -120,13 +120,29 @@ class Reweighted:
             days = self.objective.priors[column].value(self.thetas[:, column])[:, None]
             inside = ((days > stretches[:, 0]) & (days < stretches[:, 1])).any(axis=1)
             return float(weights @ inside)
-        if column in self.days:
-            chances = [nodes.chance(each - nodes.log_weights, stretches) for each in self.days[column]]
-        else:
-            etas = self.thetas[:, density.columns]
-            chances = on_all_cores(lambda eta: density.chance(eta, day, stretches), etas)
+        held = self.days[column] if column in self.days else self._by_node[column]
+        lost = np.isnan(held).any(axis=1)
+        chances = np.array(
+            [
+                np.nan if nothing else nodes.chance(each - nodes.log_weights, stretches)
+                for each, nothing in zip(held, lost.tolist(), strict=True)
+            ]
+        )
         fine = np.isfinite(chances)
-        return float(weights[fine] @ np.array(chances)[fine] / weights[fine].sum())
+        return float(weights[fine] @ chances[fine] / weights[fine].sum())
+
+    @cached_property
+    def _by_node(self) -> dict[int, Array]:
+        """:attr:`days`, simulated, of every unknown day at once; nan where a draw cannot be."""
+        density = WithoutDays(self.objective, RTOL)
+        found = density.by_node_all(self.thetas[:, density.columns])
+        out = {}
+        for k, visit in enumerate(density.visits):
+            out[visit.column] = np.full((len(found), visit.nodes.days.size), np.nan)
+            for row, each in zip(out[visit.column], found, strict=True):
+                if not isinstance(each, str):
+                    row[:] = each[k]
+        return out
 
     def draws(self, n: int, *, seed: int) -> Array:
         """Draws that count alike, prior-whitened, shape (n, n_parameters)."""

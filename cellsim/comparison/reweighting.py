@@ -27,14 +27,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.special import logsumexp
 
-from cellsim.comparison.draw_maps import Line, carried, joint, mapped
+from cellsim.comparison.draw_maps import Line, Normal, carried, joint, mapped
 from cellsim.comparison.reweighted import FINITE, RTOL, Reweighted
 from cellsim.errors import CalibrationError
 from cellsim.likelihood.marginal_days import WithoutDays
 from cellsim.likelihood.observations import score_rows
 from cellsim.posterior.approximation import smoothed_weights
 from cellsim.posterior.collapsed_proposal import systematic
-from cellsim.threads import on_all_cores
+from cellsim.threads import CORES, on_all_cores
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -110,12 +110,8 @@ class Reweighting:
     def outputs(self) -> Array:
         """Of every draw on these days, shape (n, n_times, n_outputs); nan where one cannot be simulated."""
 
-        def read(theta: Array) -> Array:
-            solution = self.objective.solved(theta, self.times, rtol=RTOL)
-            return np.asarray(solution.outputs[0] if not solution.status[0] else solution.outputs[0] * np.nan)
-
-        read(self.thetas[0])
-        return np.array(on_all_cores(read, self.thetas))
+        found = self.objective.solved(self.thetas, self.times, rtol=RTOL, threads=CORES)
+        return np.where((found.status == 0)[:, None, None], found.outputs, np.nan)
 
     @cached_property
     def _scores(self) -> tuple[Array, dict[int, Array]]:
@@ -199,8 +195,7 @@ class Reweighting:
         out = np.full(len(thetas), -np.inf)
         etas = thetas[fine][:, density.columns]
         if len(etas):
-            density.value(etas[0])
-            out[fine] = on_all_cores(density.value, etas)
+            out[fine] = density.values(etas)
         return out
 
     def unaltered(self) -> Reweighted:
@@ -255,7 +250,7 @@ class Reweighting:
         before = self.objective
         held: dict[int, Array] = {}
         thetas, stretch = carried(before, objective, self.thetas)
-        if objective.case is before.case and self._one_course:
+        if objective.case == before.case and self._one_course:
             rows, held = self._rows_of(objective)
             columns = WithoutDays(objective, RTOL).columns
             after = self._summed(rows, held) - 0.5 * (thetas[:, columns] ** 2).sum(axis=1)
@@ -322,7 +317,7 @@ class Reweighting:
         days = [self.objective.names[each.column] for each in self.density.visits]
         return (
             bool(names)
-            and objective.case is self.objective.case
+            and objective.case == self.objective.case
             and objective.degrees == self.objective.degrees
             and set(gone) <= set(names)
             and all(each in objective.names for each in days)
@@ -339,13 +334,41 @@ class Reweighting:
 
     @cached_property
     def _lines(self) -> list[Line | None]:
-        """The rows around each of them."""
-        return self._lines_at(self._chosen[0])
+        """The rows around each of them, at what its outer parameters and days let one expect of the inner ones."""
+        thetas, inner, count = self._expected(self._chosen[0]), self.inner, len(self.objective.terms)
+
+        def line(theta: Array) -> Line | None:
+            found = self.objective.evaluate(theta, gradient=True, rtol=RTOL, along=inner)
+            if found.failure or found.jacobian is None:
+                return None
+            return Line(theta[inner], found.residuals[:count], found.jacobian[:count])
+
+        line(thetas[0])
+        return on_all_cores(line, thetas)
+
+    @cached_property
+    def _normals(self) -> list[Normal | None]:
+        """What the lines make of the inner parameters."""
+        return on_all_cores(lambda line: None if line is None else Normal.of(line), self._lines)
 
     def _lines_at(self, thetas: Array) -> list[Line | None]:
-        """The rows around each place, at what its outer parameters and days let one expect of the inner ones."""
-        objective, inner, count = self.objective, self.inner, len(self.objective.terms)
-        outer = np.setdiff1d(np.arange(len(objective.names)), inner)
+        """The same around each place that a draw was moved to: residuals as they are there, slopes as at the draw.
+
+        Any map will do, and slopes of their own, which hardly differ, would take ten times as long.
+        """
+        thetas, count = self._expected(thetas), len(self.objective.terms)
+        found = self.objective.evaluate_sets(thetas, rtol=RTOL, threads=CORES)
+        return [
+            None if line is None or said else Line(theta[self.inner], residuals[:count], line.slopes)
+            for line, theta, residuals, said in zip(
+                self._lines, thetas, found.residuals, found.failures, strict=True
+            )
+        ]
+
+    def _expected(self, thetas: Array) -> Array:
+        """Outer parameters and days of these, with the inner ones that they let one expect."""
+        inner = self.inner
+        outer = np.setdiff1d(np.arange(len(self.objective.names)), inner)
         shares = np.exp(self.log_weights - logsumexp(self.log_weights))
         middle, centre = shares @ self.thetas[:, outer], shares @ self.thetas[:, inner]
         apart = self.thetas[:, outer] - middle
@@ -353,18 +376,9 @@ class Reweighting:
         slope = np.linalg.solve(
             apart.T @ pulled + _RIDGE * np.eye(outer.size), pulled.T @ (self.thetas[:, inner] - centre)
         )
-        places = centre + (thetas[:, outer] - middle) @ slope
-
-        def line(k: int) -> Line | None:
-            theta = thetas[k].copy()
-            theta[inner] = places[k]
-            found = objective.evaluate(theta, gradient=True, rtol=RTOL, along=inner)
-            if found.failure or found.jacobian is None:
-                return None
-            return Line(places[k], found.residuals[:count], found.jacobian[:count])
-
-        line(0)
-        return on_all_cores(line, range(len(thetas)))
+        out = thetas.copy()
+        out[:, inner] = centre + (thetas[:, outer] - middle) @ slope
+        return out
 
     def _moved(self, objective: Objective, gone: Sequence[str]) -> Reweighted:
         """By draws moved: inner parameters, and where the weights then have no variance outer ones as well."""
@@ -423,9 +437,9 @@ class Reweighting:
         fixed = np.clip(np.nan_to_num(fixed), -_FAR, _FAR)
         out, more = places.copy(), np.full(len(thetas), -np.inf)
         pairs = {
-            k: (line, goal)
-            for k, (line, goal) in enumerate(zip(self._lines, goals, strict=True))
-            if line is not None and goal is not None
+            k: (start, goal)
+            for k, (start, goal) in enumerate(zip(self._normals, goals, strict=True))
+            if start is not None and goal is not None
         }
 
         def moved(k: int) -> tuple[Array, float]:

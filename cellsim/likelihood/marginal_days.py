@@ -165,26 +165,44 @@ class WithoutDays:
 
     def value(self, eta: Array) -> float:
         """The log density alone, -inf where a simulation fails: a fraction of the work of :meth:`density`."""
-        theta, objective = self.theta(eta), self.objective
-        by_visit = self._integrated(theta)
-        if isinstance(by_visit, str):
-            return -np.inf
-        first = self._known
-        scored = 0.0
-        if first.size:
-            rows = objective.rows.taken(first)
-            days, times = np.unique(
-                objective.read_at(objective.days(theta))[rows.occasion], return_inverse=True
-            )
-            solution = objective.solved(theta, days, rtol=self.rtol)
-            if solution.status[0]:
-                return -np.inf
-            predicted = solution.outputs[0, times, rows.output]
-            if rows.unscorable(predicted).any():
-                return -np.inf
-            values = objective.asked_by(rows, theta)
-            scored = float(score_rows(rows, predicted, values, objective.degrees).log_likelihood.sum())
-        return scored + sum(float(np.logaddexp.reduce(each)) for each in by_visit) - 0.5 * float(eta @ eta)
+        return float(self._values(self.theta(eta)[None])[0])
+
+    def values(self, etas: Array) -> Array:
+        """The same for every row of `etas`, shape (n,): side by side, on all cores."""
+        parts = self._parts(etas)
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            return np.concatenate([np.empty(0), *pool.map(self._values, parts)])
+
+    def _values(self, thetas: Array) -> Array:
+        """The log density of sets of parameters, each simulated once: on every node and on the days that are known."""
+        objective, reading, rows = self.objective, self._everywhere, self.objective.rows.taken(self._known)
+        known = objective.read_at(objective.days(thetas))
+        days = np.hstack([np.broadcast_to(reading.days, (len(thetas), reading.days.size)), known])
+        order = np.argsort(days, axis=1, kind="stable")
+        solution = objective.solved(thetas, np.take_along_axis(days, order, axis=1), rtol=self.rtol)
+        place = np.argsort(order, axis=1)
+        done = np.flatnonzero(solution.status == 0)
+        by_node = self._scored(
+            reading.rows,
+            thetas[done],
+            solution.outputs[done[:, None], place[done][:, reading.times], reading.rows.output],
+        )
+        by_row = self._scored(
+            rows,
+            thetas[done],
+            solution.outputs[done[:, None], place[done][:, reading.days.size + rows.occasion], rows.output],
+        )
+        out = np.full(len(thetas), -np.inf)
+        for k, nodes, scored in zip(done.tolist(), by_node, by_row.sum(axis=1).tolist(), strict=True):
+            by_visit = self._by_visit(nodes)
+            if not isinstance(by_visit, str):
+                eta = thetas[k, self.columns]
+                out[k] = (
+                    scored
+                    + sum(float(np.logaddexp.reduce(each)) for each in by_visit)
+                    - 0.5 * float(eta @ eta)
+                )
+        return out
 
     @staticmethod
     def _value(eta: Array, reading: _RowsByDay, scores: Scores, by_visit: list[Array]) -> float:
@@ -293,12 +311,8 @@ class WithoutDays:
 
         On all cores, side by side; a string where the simulation fails, which says why.
         """
-        parts = [
-            np.stack([self.theta(eta) for eta in etas[k : k + _TOGETHER]])
-            for k in range(0, len(etas), _TOGETHER)
-        ]
         with ThreadPoolExecutor(os.cpu_count()) as pool:
-            return [each for part in pool.map(self._integrated_sets, parts) for each in part]
+            return [each for part in pool.map(self._integrated_sets, self._parts(etas)) for each in part]
 
     def by_node(self, etas: Array) -> list[list[Array] | str]:
         """The same in this thread alone, for few."""
@@ -314,25 +328,6 @@ class WithoutDays:
             theta[visit.column] = visit.nodes.thetas[int(np.argmax(held))]
         return theta
 
-    def chance(self, eta: Array, day: str, stretches: Array) -> float:
-        """How likely an unknown day lies in some stretches, given all else; nan where the simulation fails.
-
-        Parameters
-        ----------
-        eta : array, shape (n_left,)
-        day : str
-            The day's parameter.
-        stretches : array, shape (n, 2)
-            First and last day of each.
-        """
-        by_visit = self._integrated(self.theta(eta))
-        if isinstance(by_visit, str):
-            return np.nan
-        column = self.objective.names.index(day)
-        at = next(k for k, each in enumerate(self.visits) if each.column == column)
-        nodes = self.visits[at].nodes
-        return nodes.chance(by_visit[at] - nodes.log_weights, stretches)
-
     # ---- how --------------------------------------------------------------------------------------
 
     def theta(self, eta: Array) -> Array:
@@ -340,6 +335,13 @@ class WithoutDays:
         theta = np.zeros(len(self.objective.names))
         theta[self.columns] = eta
         return theta
+
+    def _parts(self, etas: Array) -> list[Array]:
+        """All parameters of each row of `etas`, as many at once as are simulated side by side."""
+        return [
+            np.stack([self.theta(eta) for eta in etas[k : k + _TOGETHER]])
+            for k in range(0, len(etas), _TOGETHER)
+        ]
 
     @cached_property
     def _known(self) -> Whole:
@@ -382,15 +384,24 @@ class WithoutDays:
         solution = objective.solved(thetas, reading.days, rtol=self.rtol)
         done = np.flatnonzero(solution.status == 0)
         predicted = solution.outputs[done[:, None], reading.times, reading.rows.output]
-        lost = reading.rows.unscorable(predicted)
-        values = objective.asked_by(reading.rows, thetas[done])
-        # what has no density is read as if it had, and forgotten
-        found, _ = score_sets(reading.rows, np.where(lost, 1.0, predicted), values, objective.degrees)
-        found[lost] = -np.inf
+        found = self._scored(reading.rows, thetas[done], predicted)
         out: list[list[Array] | str] = list(solution.messages)
         for k, each in zip(done.tolist(), found, strict=True):
             out[k] = self._by_visit(each)
         return out
+
+    def _scored(self, rows: Rows, thetas: Array, predicted: Array) -> Array:
+        """ln likelihood of rows, by set and row; -inf of what has no density."""
+        lost = rows.unscorable(predicted)
+        # read as if it had, and forgotten
+        found, _ = score_sets(
+            rows,
+            np.where(lost, 1.0, predicted),
+            self.objective.asked_by(rows, thetas),
+            self.objective.degrees,
+        )
+        found[lost] = -np.inf
+        return found
 
     def _by_visit(self, found: Array) -> list[Array] | str:
         """ln likelihood of rows on nodes, by visit and node, weights added; what is wrong where a visit has none."""

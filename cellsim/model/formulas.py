@@ -213,7 +213,7 @@ def _trunc(x: sp.Expr) -> sp.Expr:
 
 def _times(*parts: sp.Expr) -> sp.Expr:
     # sympy takes 0 times whatever as 0, so that nothing would be left of a division by 0 in it: y % 0
-    lost = any(each.is_zero for each in parts) and any(each.has(sp.zoo, sp.nan) for each in parts)
+    lost = any(each.has(sp.zoo, sp.nan) for each in parts) and any(each.is_zero for each in parts)
     return sp.nan if lost else sp.Mul(*parts)
 
 

@@ -229,7 +229,7 @@ def _png(axes: Any) -> bytes:
         # laid out first: to lay it out, savefig would go through all of it twice
         if (layout := made.get_layout_engine()) is not None:
             layout.execute(made)
-            made.set_layout_engine("none")
+            made.set_layout_engine(None)
         made.savefig(held, format="png", dpi=DPI)
     finally:
         plt.close(made)

@@ -359,6 +359,17 @@ def test_what_weights_cannot_tell_says_so():
     assert weighted.of(rest).log_evidence == pytest.approx(exact, abs=1e-4) and weighted.of(rest).trusted
 
 
+def test_draws_of_a_case_read_again_are_moved_as_those_of_the_same_one():
+    """A posterior from a file has a case of its own, of the same texts. Witness: the draws of the same object."""
+    case = straight_line([10.0, 10.1, 9.9, 16.0], [1.0, 1.1, 1.2, 4.0], sd=0.2)
+    post = cs.sample(calibrate(case, starts=1), seed=1, **{**DRAWN, "effective": 50})
+    again = objective_of(cs.load_case(dict(case.files)))
+    assert again.case is not post.case
+    weighted = Reweighting(post)
+    one, other = (weighted.of(replace(each, terms=each.terms[1:])) for each in (post.objective, again))
+    assert one.moved and other.moved and one.log_evidence == other.log_evidence
+
+
 def test_cells_that_are_not_told_apart_do_equally_well():
     """Without killing, the small patient's donor cells do what her own do."""
     case = small_patient()

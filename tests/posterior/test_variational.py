@@ -54,3 +54,15 @@ def test_the_value_alone_is_the_density_s() -> None:
     density = WithoutDays(small_fit("V2").objective, 1e-7)
     for eta in 0.5 * np.random.default_rng(3).standard_normal((4, density.columns.size)):
         assert density.value(eta) == pytest.approx(density.density(eta).value, abs=1e-4)
+
+
+def test_values_of_many_are_those_of_each_with_its_derivative() -> None:
+    """Witness: the density of each, simulated by itself with its gradient; of what cannot be scored there is none."""
+    density = WithoutDays(small_fit("V2").objective, 1e-7)
+    etas = 0.5 * np.random.default_rng(4).standard_normal((11, density.columns.size))
+    expected = [density.density(eta).value for eta in etas]
+    assert density.values(etas) == pytest.approx(expected, abs=1e-4)
+    assert density.values(etas[:0]).shape == (0,)
+    broken = Alteration(id="broken", group="prior", name="a negative baseline", held={"base_IL6": -1.0})
+    lost = WithoutDays(broken.of(small_fit("V0").objective), 1e-3)
+    assert lost.values(np.zeros((3, lost.columns.size))).tolist() == [-np.inf] * 3
