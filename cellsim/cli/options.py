@@ -363,7 +363,11 @@ def parser_of(doing: Mapping[str, Doing]) -> argparse.ArgumentParser:
         default=[],
         help="leave this out: leave-out or robustness, which take minutes; may be given both",
     )
-    report.add_argument("--quick", action="store_true", help="leave both out, and ask for fewer draws")
+    report.add_argument(
+        "--quick",
+        action="store_true",
+        help="leave both out, ask for fewer draws, and calibrate mechanisms that it does not show from at most four starts",
+    )
     _seed(report)
     _out(report, "FOLDER", "where it is written (default: CASE-report)")
     return parser

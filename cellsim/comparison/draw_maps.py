@@ -48,7 +48,8 @@ class Normal:
         """With all rows, and priors of one."""
         precision = line.slopes.T @ line.slopes + np.eye(line.place.size)
         pull = line.slopes.T @ line.residuals + line.place
-        return cls(line.place - np.linalg.solve(precision, pull), precision, np.linalg.cholesky(precision))
+        root = np.asarray(np.linalg.cholesky(precision), float)
+        return cls(line.place - np.linalg.solve(precision, pull), precision, root)
 
 
 def mapped(
@@ -69,7 +70,7 @@ def mapped(
     mean, left = mode[kept], 0.0
     if held.any():
         inside = precision[np.ix_(kept, kept)]
-        root = np.linalg.cholesky(inside)
+        root = np.asarray(np.linalg.cholesky(inside), float)
         off = w[held] - mode[held]
         mean = mean - np.linalg.solve(inside, precision[np.ix_(kept, held)] @ off)
         spread = np.linalg.inv(precision)[np.ix_(held, held)]

@@ -121,11 +121,10 @@ class Reweighted:
             inside = ((days > stretches[:, 0]) & (days < stretches[:, 1])).any(axis=1)
             return float(weights @ inside)
         held = self.days[column] if column in self.days else self._by_node[column]
-        lost = np.isnan(held).any(axis=1)
         chances = np.array(
             [
-                np.nan if nothing else nodes.chance(each - nodes.log_weights, stretches)
-                for each, nothing in zip(held, lost.tolist(), strict=True)
+                np.nan if np.isnan(each).any() else nodes.chance(each - nodes.log_weights, stretches)
+                for each in held
             ]
         )
         fine = np.isfinite(chances)

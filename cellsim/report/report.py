@@ -98,7 +98,7 @@ def write_report(
     folder : path
         Made when missing; files of the same names are written anew, others are left alone.
     starts : int
-        Of each calibration.
+        Of each calibration; at most four of the variants not shown where all that takes minutes is left out.
     draws : int
         Posterior draws of every comparison and band, and as many of the prior.
     effective : int

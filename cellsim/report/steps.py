@@ -41,6 +41,9 @@ FEWEST_EFFECTIVE = 100
 # and of the mechanisms that a quick report does not show: enough for an evidence to a fifth of a nat
 _OTHERS = 40
 
+# starts of their calibrations
+_STARTS_OF_OTHERS = 4
+
 # weighted draws allowed for them at least: a mechanism whose weights stay uneven would keep a quick report waiting for minutes,
 # and its Pareto k is told
 _BUDGET = 1000
@@ -189,7 +192,11 @@ class Job:
 
         def work() -> Calibration:
             fit = calibrate(
-                self.case, variant=name or None, starts=self.starts, seed=self.seed, progress=self.progress
+                self.case,
+                variant=name or None,
+                starts=self._starts(name),
+                seed=self.seed,
+                progress=self.progress,
             )
             self._folder("calibrations")
             fit.save(self.output.folder / f"calibrations/{file_name(name)}.json")
@@ -202,6 +209,12 @@ class Job:
             return
         self.fits[name] = fit
         self._tables(name, {"parameters": fit.table, "rows": fit.rows})
+
+    def _starts(self, name: str) -> int:
+        """How many starts a calibration has: of a quick report's mechanisms that it does not show in detail, few."""
+        shown = self.case.default_variant
+        other = shown in self.variants and name != shown
+        return min(self.starts, _STARTS_OF_OTHERS) if other and self.without == LONG else self.starts
 
     def ask(self, name: str) -> None:
         """The schedules under one variant, written at once."""

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy.integrate import LSODA
 
 from cellsim.errors import SimulationError
 from cellsim.solver.scipy_crossings import (
@@ -305,6 +304,7 @@ def _stretch(
     longest: float,
 ) -> tuple[float, Array, list[int]]:
     """Go on until the next stop or the next event, whichever comes first; `fired` are the events just gone by."""
+    from scipy.integrate import LSODA  # a quarter of a second, of the few who ask for a second solver
 
     def rates(day: float, states: Array) -> Array:
         found = motion.rates(day, states, middle) + inflow

@@ -540,6 +540,30 @@ def test_what_a_model_does_not_have_is_left_out(tmp_path: Path, monkeypatch: pyt
     assert not re.search(r"(?i)failed\.|purpura|disease drive|viable|persist|own cells|cytokine", text)
 
 
+def test_a_quick_report_calibrates_what_it_does_not_show_from_fewer_starts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Witness: the starts that are asked for. A full one has as many of every mechanism, and each of none that is shown before others."""
+    asked: list[tuple[str, int]] = []
+
+    def calibrated(case: Any, *, variant: str, starts: int, **_: Any) -> None:
+        asked.append((variant, starts))
+        raise CellsimError("not here.")
+
+    monkeypatch.setattr("cellsim.posterior.fitting.calibrate", calibrated)
+    for starts, without, variants in (
+        (8, LONG, ("V0", "V2")), (3, LONG, ("V0", "V2")), (8, (), ("V0", "V2")), (8, LONG, ("V0",)),
+    ):  # fmt: skip
+        job = Job(
+            small_patient(), ReportFolder(tmp_path), starts=starts, draws=4, effective=4, seed=1,
+            variants=variants, without=without,
+        )  # fmt: skip
+        for name in variants:
+            job.calibrate(name)
+    found = [each for _, each in asked]
+    assert found == [4, 8, 3, 3, 8, 8, 8] and [name for name, _ in asked[:2]] == ["V0", "V2"]
+
+
 def test_a_quick_report_asks_for_fewer_draws_of_what_it_does_not_show(tmp_path: Path) -> None:
     """Witness: the steps. A full one asks for as many of every mechanism."""
 
