@@ -16,6 +16,7 @@ from cellsim.compiler.graph import Graph
 from cellsim.compiler.llvm import BLOCK, Code, Layout, padded
 from cellsim.compiler.lu import Elimination, FactorEntry, Pieces, plan_elimination, write_lu, write_solve
 from cellsim.compiler.lu_tables import through_tables, write_lu_loops, write_solve_loops
+from cellsim.compiler.scales import write_scales
 
 __all__ = ["CONTROL_H", "Writer"]
 
@@ -99,6 +100,10 @@ class Writer:
             ("u", self.nw),
             ("atol", self.nw),
             ("peak", self.nw),
+            ("share", self.nw),
+            ("low", self.nw),
+            ("least", self.nw),
+            ("news", self.nw // BLOCK),
             ("f", self.nw),
             ("rates", self.nw),
             ("ys", self.nw),
@@ -152,6 +157,7 @@ class Writer:
             self.wrapped("rhs_at_sample", self.copy_u, [("rates_added", "ys", "f")]),
             self.step(),
             self.dense(),
+            write_scales(self),
             self.evaluate("initial", list(enumerate(system.initials)), "y", "y"),
             self.slopes(),
             self.evaluate("observe", list(enumerate(system.outputs)), "ys", "g"),

@@ -416,9 +416,9 @@ def integrate(
             machine,
             p[lead],
             absolute,
-            np.broadcast_to(shares, (n_sets, n_states))[lead].T
+            rtol * np.broadcast_to(shares, (n_sets, n_states))[lead].T
             if shares.ndim
-            else np.full((n_states, 1), shares),
+            else np.full((n_states, 1), rtol * shares),
             start,
             None if given is None else given[lead],
             len(sample_times),

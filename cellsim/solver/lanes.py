@@ -156,7 +156,7 @@ def begin(
     absolute : (n,) array
         Absolute tolerances, the clock's included.
     share : (n_states, width) array
-        Of the largest value of each state so far: what they follow; zero where they do not.
+        Of the largest value of each state so far, the absolute tolerance that follows it; zero where it does not.
     start : float
     start_states : (width, n_states) array or None
         Left out: the model's own.
@@ -182,7 +182,10 @@ def begin(
     slot("p", parameters.shape[1])[:] = parameters.T
     w[lay["atol"] : lay["atol"] + machine.offsets[N_PADDED]] = 1.0
     slot("atol", n)[:] = absolute[:, None]
-    lane_state.share[: len(share)] = share
+    slot("share", n)[: len(share)], slot("share", n)[len(share) :] = (
+        share,
+        -1.0,
+    )  # the clock and modes have no error
     if clock is not None:
         slot("y", n)[clock] = start
     if start_states is not None:

@@ -42,6 +42,7 @@ KERNELS = (
     "conditions",
     "gaps",
     "modes",
+    "scales",
 )
 SLOTS = (
     "control",
@@ -63,6 +64,10 @@ SLOTS = (
     "roots",
     "gaps",
     "modes",
+    "share",
+    "low",
+    "least",
+    "news",
 )
 (
     PREPARE,
@@ -78,7 +83,8 @@ SLOTS = (
     CONDITIONS,
     GAPS,
     MODES,
-) = range(13)
+    SCALES,
+) = range(14)
 (
     S_CONTROL,
     S_ERROR,
@@ -99,10 +105,14 @@ SLOTS = (
     S_ROOTS,
     S_GAPS,
     S_MODES,
-) = range(19)
-N_STATES, N_LANES, N_PADDED, N_OUTPUTS, N_ROOTS, N_CLOCK, N_FIXED, N_MIDDLE, N_GAPS, N_MODES = range(19, 29)
+    S_SHARE,
+    S_LOW,
+    S_LEAST,
+    S_NEWS,
+) = range(23)
+N_STATES, N_LANES, N_PADDED, N_OUTPUTS, N_ROOTS, N_CLOCK, N_FIXED, N_MIDDLE, N_GAPS, N_MODES = range(23, 33)
 # how many states the conditions on states read, then which
-N_TURNING, TURNING = 29, 30
+N_TURNING, TURNING = 33, 34
 RTOL, H_MAX, MAX_STEPS, WANT_RATES, SINCE, IN_TIME, TOGETHER = range(7)
 ACCEPTED, REJECTED, FACTORED, RECORDED = range(4)
 
@@ -123,7 +133,7 @@ class LoopArrays(NamedTuple):
     op_amount: Reals  # (n_ops, W or 1): a jump, a change of rate, or whether the event fires
     opt: Reals  # options
     times: Reals  # (n_times, W): ascending per lane; the same in all where `opt` says so
-    w: Reals  # workspace; slots p, atol (and y if `given_start`) are filled
+    w: Reals  # workspace; slots p, atol, share (and y if `given_start`) are filled
     held: Wholes  # (n_roots,): whether their condition counts as true before the start
     samples: Reals  # (n_times, n W): receives states, as far as `ptr`; nan of lanes given up
     inputs: Reals  # (n_times, n W): receives zero-order inputs
@@ -139,10 +149,7 @@ class LoopArrays(NamedTuple):
     )
     seen: Reals  # (7 n_gaps W,): room for gaps along a step
     flow: Reals  # (2 n W,): room
-    share: Reals  # (n, W): the absolute error allowed in a state as a share of its largest value; zero where it is given
-    low: Wholes  # (n, W): whether a state has fallen so far that its error counts
-    least: Reals  # (n, W): the least it has been since
-    grown: Wholes  # (n, W): receives which states grew by themselves from there
+    grown: Wholes  # (n, W): receives which states grew by themselves from where their error counts
     watched: Wholes  # (n_watched,): outputs of which the greatest value is wanted
     behind: Wholes  # (1 + some,): how many states these read, then which
     greatest: Reals  # (2, n_watched, W): receives it, and its time
@@ -267,8 +274,6 @@ class Room(NamedTuple):
             "pace": (5 * self.roots,),
             "seen": (7 * self.gaps * width,),
             "flow": (2 * n * width,),
-            "share": (n, width),
-            "least": (n, width),
             "greatest": (2, watched, width),
             "heights": (8, watched, width),
             # what samples leave behind stands last
@@ -287,7 +292,6 @@ class Room(NamedTuple):
             "source": (width,),
             "ptr": (width,),
             "now": (3 * self.roots,),
-            "low": (n, width),
             "grown": (n, width),
             "watched": (len(self.watched),),
             "behind": (1 + len(self.behind),),
@@ -321,8 +325,6 @@ class LaneState:
     pace: Reals
     seen: Reals
     flow: Reals
-    share: Reals
-    least: Reals
     greatest: Reals
     heights: Reals
     inputs: Reals
@@ -334,7 +336,6 @@ class LaneState:
     source: Wholes
     ptr: Wholes
     now: Wholes
-    low: Wholes
     grown: Wholes
     watched: Wholes
     behind: Wholes

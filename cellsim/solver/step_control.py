@@ -11,6 +11,8 @@ import numpy as np
 from numba import njit, types
 from numba.extending import intrinsic
 
+from cellsim.compiler.llvm import BLOCK
+from cellsim.compiler.scales import GROWTH, LEAST, RESOLVED_FROM, RISEN
 from cellsim.solver.loop_arrays import (
     IN_TIME,
     N_CLOCK,
@@ -31,12 +33,17 @@ from cellsim.solver.loop_arrays import (
     S_F,
     S_G,
     S_K,
+    S_LEAST,
+    S_LOW,
+    S_NEWS,
     S_PEAK,
     S_Q,
+    S_SHARE,
     S_U,
     S_Y,
     S_Y1,
     S_YS,
+    SCALES,
     SINCE,
     TOO_MANY_STEPS,
     TURNING,
@@ -68,15 +75,7 @@ __all__ = [
 ]
 
 START = 1.2
-# times its absolute error: of a state below that too little is known for what it may grow to
-_UNRESOLVED = 1e3
-_LEAST = 1e-290  # absolute tolerance: below it rounding is no share of the value any more
-_RISEN = 10.0  # times the least it has been since: then it is asked why it rises
-_GROWTH = 0.25  # of it in the first stage of a step: the same
-_RISING = 3  # what `low` says of it until that is known
-_BLOCK = (
-    32  # values compared together; only where one of them has changed sides are they looked at one by one
-)
+_RISING = 3.0  # what `low` says of it until that is known
 _ROUGH = 2e-4  # of its range in a piece of a step: what a polynomial must not leave of an output that may be greatest
 BETWEEN = 0.618  # of a piece: where a polynomial through five points is compared with what it stands for, at no regular distance from its points
 _FINEST = 1e-5  # of a step: no piece is shorter
@@ -238,58 +237,43 @@ def initial_step(addr, off, opt, w, base, span):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def follow_scales(G, source):  # type: ignore[no-untyped-def]
+def follow_scales(G, base, source):  # type: ignore[no-untyped-def]
     """Let the absolute tolerance of each state follow the largest value it has had; until it has one, it stays.
 
     `source` is the slot of the states: y after a jump, y1 after a step from y. Returns whether a state that is so far below
     its largest value that its error counts may have grown in the step. The step itself need not show that: one too
     long to follow a growth damps it. Its first stage does: g z/(1 - g z) of the state, with h times its own rate z and a
     constant g, lies between -1 and 0 where the state decays, and nowhere else.
+
+    After a step a kernel (`cellsim.compiler.scales`) has looked at every state already, and says in which blocks one of them fell
+    so low, came back from there, or may rise.
     """
-    off, w, rtol, risen = G.off, G.w, G.opt[RTOL], False
-    low, least, jumped = G.low, G.least, source == off[S_Y]
+    off, w, risen = G.off, G.w, False
+    jumped = source == off[S_Y]
+    if not jumped:
+        call_kernel(G.addr[SCALES], base, base)
     # states of the model come first; the clock, the middle and modes have no error
     size = (off[N_CLOCK] if off[N_CLOCK] >= 0 else off[N_STATES]) * off[N_LANES]
-    atol, peak, Y, K = off[S_ATOL], off[S_PEAK], off[S_Y], off[S_K]
-    for begin in range(0, size, _BLOCK):
-        end = min(begin + _BLOCK, size)
-        larger, below = np.int64(0), np.int64(0)
-        for i in range(begin, end):  # no branch in the loops that every step runs: several states at a time
-            value, top = abs(w[source + i]), w[peak + i]
-            larger |= np.int64(value > top)
-            top = value if value > top else top
-            below |= low[i] | np.int64(value < _UNRESOLVED * (G.share[i] * rtol) * top)
-        for i in range(begin, end if larger else begin):
-            value, share, top = abs(w[source + i]), G.share[i] * rtol, w[peak + i]
-            follows = (value > top) & (share > 0.0)
-            w[peak + i] = value if value > top else top
-            w[atol + i] = max(share * value, _LEAST) if follows else w[atol + i]
-        if below == 0:
+    Y, K, atol, peak = off[S_Y], off[S_K], off[S_ATOL], off[S_PEAK]
+    low, least = off[S_LOW], off[S_LEAST]
+    for block in range((size + BLOCK - 1) // BLOCK):
+        if not jumped and w[off[S_NEWS] + block] == 0.0:
             continue
-        changed = np.int64(jumped)
-        for i in range(begin, end):
-            value = abs(w[source + i])
-            least[i] = value if value < least[i] else least[i]
-        for i in range(begin, end):
-            value, y, first = abs(w[source + i]), w[Y + i], w[K + i]
-            here = np.int64(value < _UNRESOLVED * (G.share[i] * rtol) * w[peak + i])
-            rises = (
-                np.int64(value > _RISEN * least[i])
-                | np.int64(first * y > _GROWTH * y * y)
-                | np.int64(abs(first) > 1.001 * abs(y))
-            )
-            changed |= (here ^ np.int64(low[i] != 0)) | (here & rises)
-        for i in range(begin, end if changed else begin):
-            value = abs(w[source + i])
-            if value < _UNRESOLVED * (G.share[i] * rtol) * w[peak + i]:
-                if low[i] == 0 or jumped:
-                    low[i], least[i] = 1, value
+        for i in range(block * BLOCK, min((block + 1) * BLOCK, size)):
+            value, share = abs(w[source + i]), w[off[S_SHARE] + i]
+            if jumped and value > w[peak + i]:
+                w[peak + i] = value
+                if share > 0.0:
+                    w[atol + i] = max(share * value, LEAST)
+            if value < RESOLVED_FROM * share * w[peak + i]:
+                if w[low + i] == 0.0 or jumped:
+                    w[low + i], w[least + i] = 1.0, value
                     continue
                 y, first = w[Y + i], w[K + i]
-                if value > _RISEN * least[i] or first * y > _GROWTH * y * y or abs(first) > 1.001 * abs(y):
-                    low[i], risen = _RISING, True
-            elif low[i] != 0:
-                low[i] = 0 if jumped else _RISING
+                if value > RISEN * w[least + i] or first * y > GROWTH * y * y or abs(first) > 1.001 * abs(y):
+                    w[low + i], risen = _RISING, True
+            elif w[low + i] != 0.0:
+                w[low + i] = 0.0 if jumped else _RISING
                 risen = risen or not jumped
     return risen
 
@@ -301,14 +285,14 @@ def leave_unresolved(G, base, t):  # type: ignore[no-untyped-def]
     Of what has fallen so low the order of size is known at best. An inflow from elsewhere makes it forget this; a
     growth in proportion to itself, and to others as small, keeps the error. Doubling all these tells the two apart.
     """
-    addr, off, w, flow, low, W = G.addr, G.off, G.w, G.flow, G.low, G.off[N_LANES]
+    addr, off, w, flow, low, W = G.addr, G.off, G.w, G.flow, G.off[S_LOW], G.off[N_LANES]
     n = off[N_STATES] - off[N_MODES]
     size, Y, f, ys = off[N_STATES] * W, off[S_Y], off[S_F], off[S_YS]
     for i in range(size):
         w[ys + i] = w[Y + i]
     call_kernel(addr[RHS_AT_SAMPLE], base, base)
     for i in range(size):
-        flow[i], flow[size + i] = w[f + i], 1.0 if low[i] != 0 else 0.0
+        flow[i], flow[size + i] = w[f + i], 1.0 if w[low + i] != 0.0 else 0.0
     left = True
     while left:
         for i in range(size):
@@ -321,15 +305,15 @@ def leave_unresolved(G, base, t):  # type: ignore[no-untyped-def]
             after = before if own > 0.5 * abs(flow[i]) else 0.0
             flow[size + i] = after
             dropped |= np.int64(after != before)
-            asked |= np.int64(after != 0.0) & np.int64(low[i] == _RISING)
+            asked |= np.int64(after != 0.0) & np.int64(w[low + i] == _RISING)
         # none comes back: where no state that rises is left there is no more to ask
         left = dropped != 0 and asked != 0
     some = False
     for i in range(n * W):
-        if low[i] == _RISING:
+        if w[low + i] == _RISING:
             value, lane = abs(w[Y + i]), i % W
-            low[i] = 1 if value < _UNRESOLVED * G.share[i] * G.opt[RTOL] * w[off[S_PEAK] + i] else 0
-            G.least[i] = value
+            w[low + i] = 1.0 if value < RESOLVED_FROM * w[off[S_SHARE] + i] * w[off[S_PEAK] + i] else 0.0
+            w[off[S_LEAST] + i] = value
             if flow[size + i] != 0.0 and G.source[lane] == lane:
                 G.status[lane], G.fail_time[lane], G.culprit[lane], G.source[lane] = UNRESOLVED, t, i // W, -1
                 some = True

@@ -251,7 +251,7 @@ def run_group(at, base, other, given_start, first, stop, n_breaks, n_times, stri
                 record_step(G, t, t, 1.0)
             return ARRIVED
         end = G.breaks[b + 1]
-        follow_scales(G, Y)
+        follow_scales(G, base, Y)
         h = min(initial_step(addr, off, opt, w, base, end - t), opt[H_MAX])
         if roots:
             hold_events(G, base, h)
@@ -406,7 +406,7 @@ def run_group(at, base, other, given_start, first, stop, n_breaks, n_times, stri
                 interpolate(off, w, hit_theta, off[S_YS])
                 for i in range(size):
                     w[Y1 + i] = w[off[S_YS] + i]
-            risen = follow_scales(G, Y1)
+            risen = follow_scales(G, base, Y1)
             for i in range(size):
                 w[Y + i] = w[Y1 + i]
             if tangents:
@@ -431,7 +431,7 @@ def run_group(at, base, other, given_start, first, stop, n_breaks, n_times, stri
                         G.flow[n + i] = G.flow[i]
                 if hit < roots:
                     endless = settle_events(G, base, T, other, t, G.middles[b], 0, 0, 0, hit)
-                    follow_scales(G, Y)
+                    follow_scales(G, base, Y)
                     if endless < 0:
                         endless = without_end(G, t)
                     if endless >= 0:

@@ -99,6 +99,7 @@ def _fingerprint() -> str:
             "step_loop_tangents",
             "loop_arrays",
             "step_loop_cache",
+            "../compiler/scales",
             "../compiler/sensitivity_directions",
             "breakpoints",
         )

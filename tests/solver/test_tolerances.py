@@ -135,7 +135,7 @@ def killed(t: np.ndarray, r: float, k: float) -> np.ndarray:
 
 
 @pytest.mark.parametrize("solver", SOLVERS)
-@pytest.mark.parametrize("k", [3.0, 6.0, 8.0, 21.0, 41.0])
+@pytest.mark.parametrize("k", [3.0, 4.7, 5.3, 6.0, 8.0, 21.0, 41.0])
 def test_what_falls_out_of_sight_and_grows_again_is_followed(k: float, solver: str) -> None:
     """ln x falls by 5 (k - 1), to e^-200 at most, and grows back; at mid height the error of the fall is seen in full."""
     days = np.array([5.0, 5 + 2.5 * (k - 1), 5 + 5 * (k - 1), 9 + 5 * (k - 1)])
