@@ -192,7 +192,8 @@ class _Rounds:
 
     def _known(self) -> tuple[Array, Array]:
         """ln of the posterior marginal at every place, and ln weights."""
-        log_target = np.array([logsumexp(each.logs) - np.log(each.logs.size) for each in self.draws])
+        logs = np.array([each.logs for each in self.draws])
+        log_target = np.asarray(logsumexp(logs, axis=1) - np.log(logs.shape[1]))
         return log_target, log_target - self._against()
 
     def _against(self) -> Array:

@@ -29,6 +29,8 @@ from itertools import product
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from scipy.linalg import solve_triangular
+from scipy.linalg.lapack import dpotrf, dpotri
 from scipy.special import logsumexp
 
 from cellsim.threads import on_all_cores
@@ -191,52 +193,66 @@ class Surface:
         apart, shared = _apart(z, z), _EFFECT * labels @ labels.T
         few = np.linspace(0, len(z) - 1, min(_TRIED, len(z))).astype(int)
         some = np.ix_(few, few)
-        best = (-np.inf, 0.0, 0.0, 0.0)
-        for reach in np.sqrt(max(places.shape[1], 1)) * _REACHES:
-            kernel = _kernel(apart[some], reach)
-            for size, noise in product(spread * _SIZES, _NOISES):
+
+        def judged(reach: float) -> list[tuple[float, float, float, float]]:
+            kernel, out = _kernel(apart[some], reach), []
+            for size, noise in product((spread * _SIZES).tolist(), _NOISES):
                 inner = size * kernel + shared[some] + noise * np.eye(few.size)
-                best = max(
-                    best, (_log_likelihood(inner, values[few] - middle), float(reach), float(size), noise)
-                )
-        _, reach, size, noise = best
+                out.append((_log_likelihood(inner, values[few] - middle), reach, size, noise))
+            return out
+
+        reaches = (np.sqrt(max(places.shape[1], 1)) * _REACHES).tolist()
+        _, reach, size, noise = max(each for made in on_all_cores(judged, reaches) for each in made)
         kernel = size * _kernel(apart, reach)
-        inverse = np.linalg.inv(kernel + shared + noise * np.eye(len(z)))
+        inverse = _inverse(kernel + shared + noise * np.eye(len(z)))
         weights = np.asarray(inverse @ (values - middle), float)
         floor = float(np.quantile(values, 0.02))
         made = cls(scale, reach, z, middle, size, floor, weights, _EFFECT * labels.T @ weights, np.empty(0))
         # without the i-th value the weights are less inverse[:, i] weights[i] / inverse[i, i]
         own = (kernel * inverse).sum(axis=1) * weights / np.diag(inverse)
-        left_out = made(whole)
+        left_out = np.empty(len(whole))
+        others = np.setdiff1d(np.arange(len(whole)), chosen)
+        if others.size:
+            left_out[others] = made(whole[others])
         left_out[chosen] = np.maximum(middle + kernel @ weights - own, floor)
         return replace(made, left_out=left_out)
 
     def __call__(self, places: Array) -> Array:
         """Without what labels add."""
-        z = np.linalg.solve(self.scale.root, (places - self.scale.mean).T).T
+        # numbers of half the length take a quarter of the time, and are exact to a thousandth of what the regression leaves open
+        z = np.linalg.solve(self.scale.root, (places - self.scale.mean).T).T.astype(np.float32)
+        known, weights = self.places.astype(np.float32), self.weights.astype(np.float32)
 
         # a part at a time: all at once would be a table of gigabytes
-        def part(first: int) -> Array:
-            return _kernel(_apart(z[first : first + _PART], self.places), self.reach) @ self.weights
+        def part(first: int) -> NDArray[Any]:
+            return np.asarray(_kernel(_apart(z[first : first + _PART], known), self.reach) @ weights)
 
-        found = on_all_cores(part, range(0, len(z), _PART))
-        return np.maximum(self.middle + self.size * np.concatenate(found), self.floor)
+        found = np.concatenate(on_all_cores(part, range(0, len(z), _PART))).astype(float)
+        return np.maximum(self.middle + self.size * found, self.floor)
 
 
-def _apart(one: NDArray[Any], other: NDArray[Any]) -> Array:
+def _apart(one: NDArray[Any], other: NDArray[Any]) -> NDArray[Any]:
     """Squared distances."""
     apart = (one**2).sum(axis=1)[:, None] + (other**2).sum(axis=1) - 2 * one @ other.T
-    return np.asarray(np.maximum(apart, 0.0))
+    return np.maximum(apart, 0.0, out=apart)
 
 
-def _kernel(apart: Array, reach: float) -> Array:
-    r = np.sqrt(apart * (5 / reach**2))
+def _kernel(apart: NDArray[Any], reach: float) -> NDArray[Any]:
+    r = np.sqrt(apart * apart.dtype.type(5 / reach**2))
     return np.asarray((1 + r * (1 + r / 3)) * np.exp(-r))
+
+
+def _inverse(matrix: Array) -> Array:
+    """Of a positive definite matrix, in a third of the time of one that is not known to be."""
+    factor, _ = dpotrf(matrix, lower=True)
+    below, _ = dpotri(factor, lower=True)
+    out = np.tril(below)
+    return np.asarray(out + np.tril(out, -1).T)
 
 
 def _log_likelihood(covariance: Array, values: Array) -> float:
     root = np.linalg.cholesky(covariance)
-    whole = np.linalg.solve(root, values)
+    whole = solve_triangular(root, values, lower=True)
     return float(-0.5 * whole @ whole - np.log(np.diag(root)).sum())
 
 
