@@ -57,6 +57,8 @@ class Draws {
     const { machine } = model, W = machine.width, count = vectors.length / machine.parameters;
     this.model = model;
     this.count = count;
+    this.vectors = vectors;
+    this.turned = turned;
     this.groups = [];
     for (let first = 0; first < count; first += W) {
       const rows = Array.from({ length: W }, (_, l) => Math.min(first + l, count - 1));
@@ -73,7 +75,7 @@ class Draws {
   result(plan, how, outputs = null) {
     const { model, count } = this, { machine } = model, times = sampleTimes(plan, model, how);
     const read = outputs ?? Array.from({ length: machine.outputs }, (_, o) => o);
-    return { plan, how, times, count, read, done: 0, tables: new Map(), fine: new Uint8Array(count),
+    return { plan, how, times, count, read, done: 0, helped: 0, tables: new Map(), fine: new Uint8Array(count),
       values: new Float64Array(machine.outputs * times.length * count).fill(NaN),
       greatest: machine.watched.slice(0, machine.peaks).map(() => new Float64Array(count)), below: machine.levels.map(() => new Float64Array(count)) };
   }
@@ -160,6 +162,24 @@ class Draws {
     });
   }
 }
+
+// Draws of the posterior and the prior, by these names, at their places in one memory.
+async function drawsIn(model, module, vectors, turned) {
+  const { machine } = model, first = 1024, out = {}, names = Object.keys(vectors);
+  const sizes = names.map((name) => Draws.bytes(machine, vectors[name].length / machine.parameters));
+  const memory = new WebAssembly.Memory({ initial: Math.ceil((first + sizes[0] + sizes[1]) / 65536) + 1 });
+  const env = { __linear_memory: memory };
+  for (const name of machine.imports) env[name] = Math[name];
+  const kernels = (await WebAssembly.instantiate(module, { env })).exports;
+  names.forEach((name, k) => { out[name] = new Draws(model, kernels, memory, first + (k ? sizes[0] : 0), vectors[name], turned[name]); });
+  return out;
+}
+
+const pause = () => new Promise((go) => {
+  const channel = new MessageChannel();
+  channel.port1.onmessage = go;
+  channel.port2.postMessage(null);
+});
 
 // what time alone turns in any of the draws of a group: days of all, events of each
 function together(turned) {

@@ -16,11 +16,7 @@ async function unpacked(id) {
 async function opened() {
   if (typeof WebAssembly !== "object" || typeof DecompressionStream !== "function") throw new Error("it is too old, or WebAssembly is off");
   const model = JSON.parse(new TextDecoder().decode(await unpacked("model"))), { machine, draws, varying, fixed } = model;
-  const first = 1024, sizes = draws.map((count) => Draws.bytes(machine, count));
-  const memory = new WebAssembly.Memory({ initial: Math.ceil((first + sizes[0] + sizes[1]) / 65536) + 1 });
-  const env = { __linear_memory: memory };
-  for (const name of machine.imports) env[name] = Math[name];
-  const { instance } = await WebAssembly.instantiate(await unpacked("kernels"), { env });
+  const module = await WebAssembly.compile(await unpacked("kernels"));
   const packed = new Float64Array(bytesOf("vectors").buffer), vectors = draws.map((count) => new Float64Array(count * machine.parameters));
   let at = 0;
   vectors.forEach((all, k) => {
@@ -29,15 +25,10 @@ async function opened() {
       for (const j of varying) all[d * machine.parameters + j] = packed[at++];
     }
   });
-  const [posterior, prior] = vectors.map((all, k) => new Draws(model, instance.exports, memory, first + (k ? sizes[0] : 0), all, model.turned[k]));
-  return { model, posterior, prior };
+  const [posterior, prior] = vectors, [turned, before] = model.turned;
+  const made = await drawsIn(model, module, { posterior, prior }, { posterior: turned, prior: before });
+  return { model, module, ...made };
 }
-
-const pause = () => new Promise((go) => {
-  const channel = new MessageChannel();
-  channel.port1.onmessage = go;
-  channel.port2.postMessage(null);
-});
 
 // All draws of a plan at once, by the tolerance of Python.
 function solved(draws, doses) {
@@ -47,8 +38,9 @@ function solved(draws, doses) {
 }
 
 class Page {
-  constructor({ model, posterior, prior }) {
-    Object.assign(this, { model, posterior, prior });
+  constructor(content) {
+    const { model, posterior, prior } = content;
+    Object.assign(this, { model, posterior, prior, helpers: new Helpers(content) });
     this.rows = rowsOf(model.given, model);
     this.chosen = 0;
     this.turn = 0;
@@ -185,7 +177,12 @@ class Page {
     let since = performance.now();
     for (const which of ["posterior", "prior"]) {
       const draws = this[which], result = (found[which] = draws.result(plan, "exact"));
+      const own = this.helpers.begin(draws, 1);
+      const others = this.helpers.fill(which, result, Infinity);
       for (let place = 0; place < draws.groups.length; place++) {
+        // what the others had is left to do where one of them is gone
+        if (place === own && (await others)) break;
+        if (turn !== this.turn) return null;
         draws.fill(result, place);
         if (performance.now() - since < SLICE) continue;
         if (turn === 0) say(`Computing ${which}: ${result.done} of ${result.count} draws.`);
@@ -240,21 +237,26 @@ class Page {
   changed() {
     const turn = ++this.turn;
     this.words();
-    requestAnimationFrame(() => {
+    requestAnimationFrame(async () => {
       if (turn !== this.turn) return;
-      const begun = performance.now(), result = this.moved(LONGEST_FRAME);
+      const begun = performance.now(), result = await this.moved(LONGEST_FRAME);
+      if (turn !== this.turn) return;
       this.latest.posterior = result;
       this.show(false);
       this.frame = performance.now() - begun;
-      say(`${result.done} of ${result.count} draws in ${Math.round(this.frame)} ms.`);
+      say(`${result.drawn} of ${result.count} draws in ${Math.round(this.frame)} ms.`);
       this.settle(turn);
     });
   }
 
   // The posterior while something is moved; where time runs out, of the draws so far.
-  moved(budget) {
+  async moved(budget) {
     const begun = performance.now(), draws = this.posterior, result = draws.result(resolved(this.doses, this.model), "moving", this.looked());
-    for (let place = 0; place < draws.groups.length && performance.now() - begun < budget; place++) draws.fill(result, place);
+    const own = this.helpers.begin(draws, 1), others = this.helpers.fill("posterior", result, budget);
+    for (let place = 0; place < own && performance.now() - begun < budget; place++) draws.fill(result, place);
+    if (!(await others)) for (let place = own; place < draws.groups.length && performance.now() - begun < budget; place++) draws.fill(result, place);
+    result.drawn = result.done + result.helped;
+    if (result.helped) result.done = result.count; // draws that nobody came to are not fine
     return result;
   }
 

@@ -36,7 +36,9 @@ LARGEST = 500_000
 
 _FEWEST = 20  # draws; fewer are no band
 # in the order of use: the loop, what is read from it, then what a person sees
-_SCRIPTS = ("step_loop.js", "within_steps.js", "draws.js", "measures.js", "plans.js", "figures.js", "page.js")
+# what computes, in the page and in its helpers; and what is seen
+_ENGINE = ("step_loop.js", "within_steps.js", "draws.js")
+_SCRIPTS = ("measures.js", "plans.js", "figures.js", "helpers.js", "page.js")
 
 
 @dataclass(frozen=True, eq=False)
@@ -218,6 +220,7 @@ def page_of(
         style=_shipped("uPlot.min.css") + _shipped("page.css"),
         license=escape(_shipped("uPlot.LICENSE").strip()),
         uplot=_shipped("uPlot.iife.min.js"),
+        engine="\n".join(_shipped(each) for each in _ENGINE),
         # one scope of their own for all
         script="(() => {\n" + "\n".join(_shipped(each) for each in _SCRIPTS) + "\n})();",
         model=_packed(text.encode()),

@@ -154,21 +154,22 @@ const worst = [], moving = posterior.groups[0].group;
 let steps = 0;
 const kernels = { ...moving.k };
 posterior.groups[0].group.k = { ...kernels, step: (...at) => { steps += 1; kernels.step(...at); } };
-const counts = plans.map((rows) => {
+const counts = [];
+for (const rows of plans) {
   page.rows = rows;
   page.words();
   steps = 0;
   const exact = cellsim.solved(posterior, page.doses), taken = steps, of = new Map(exact.times.map((day, s) => [day, s]));
   page.looked = () => outputs;
   steps = 0;
-  const moved = page.moved(Infinity);
+  const moved = await page.moved(Infinity);
   outputs.forEach((o) => {
     const [one, other] = [moved, exact].map((each) => cellsim.bands(each, o)), height = Math.max(...other[2]) - Math.min(...other[0]);
     moved.times.forEach((day, s) => [0, 1, 2].forEach((q) => { if (of.has(day)) worst.push(Math.abs(one[q][s] - other[q][of.get(day)]) / height); }));
   });
-  return [taken, steps];
-});
-return { worst: Math.max(...worst), counts, fine: [...page.moved(Infinity).fine] };
+  counts.push([taken, steps]);
+}
+return { worst: Math.max(...worst), counts, fine: [...(await page.moved(Infinity)).fine] };
 """
 
 
@@ -189,6 +190,58 @@ def test_a_picture_that_moves_is_right_to_the_width_of_a_line(page: Explorer) ->
     assert found["worst"] < 0.017
     for at_rest, moved in found["counts"][1:]:
         assert 0 < moved < 0.5 * at_rest
+
+
+HELPED = """
+const page = await cellsim.ready, plans = %s, alone = [], helped = [];
+const numbers = ({ values, fine, greatest, below, read }) => [[...values].filter((each) => each === each), [...fine], greatest.map((each) => [...each]), below.map((each) => [...each]), read];
+const both = async (doses) => {
+  page.doses = doses;
+  const moved = numbers(await page.moved(Infinity)), { posterior, prior } = await page.atRest(doses, page.turn);
+  return JSON.stringify([moved, numbers(posterior), numbers(prior)]);
+};
+await page.helpers.ready;
+const count = page.helpers.all.length;
+await both(plans[3]); // both times the first plan follows the last
+for (const doses of plans) helped.push(await both(doses));
+const still = page.helpers.all.length;
+// a helper that fails in the middle of a plan is done without, then and later
+page.helpers.asked = async () => { throw new Error("gone"); };
+await both(plans[3]);
+const left = page.helpers.all.length;
+for (const doses of plans) alone.push(await both(doses));
+return { count, still, left, alike: helped.map((each, k) => each === alone[k]), length: helped[0].length };
+"""
+
+
+def test_helpers_compute_what_the_page_computes_alone(page: Explorer) -> None:
+    """Witness: the page without helpers, once one has failed, of the same plans, moved and at rest: the same groups of draws give the same numbers,
+    every bit."""
+    with opened(
+        page.html, before="Object.defineProperty(navigator, 'hardwareConcurrency', {value: 2})"
+    ) as tab:
+        found = tab.ask(HELPED % _asked(_random_plans(4)))
+        requests = [url for url in tab.requests if not url.startswith(("data:", "blob:"))]
+    assert found["count"] == found["still"] == 1 and found["left"] == 0 and found["length"] > 10_000
+    assert found["alike"] == [True] * 4
+    assert len(requests) == 1
+
+
+@pytest.mark.parametrize("broken", ["delete window.Worker", "window.Worker = class { constructor() { throw new Error('no'); } }",
+                                    "window.Worker = class { postMessage() { setTimeout(() => this.onerror({ message: 'no', preventDefault() {} })); } terminate() {} }"])  # fmt: skip
+def test_a_browser_without_workers_computes_alone(page: Explorer, broken: str) -> None:
+    """One that has none, that refuses them, and that cannot load them."""
+    script = """
+    const page = await cellsim.ready;
+    await page.helpers.ready;
+    page.rows = [];
+    page.words();
+    const moved = await page.moved(Infinity);
+    return { helpers: page.helpers.all.length, fine: [...moved.fine], worst: page.worst };
+    """
+    with opened(page.html, before=broken) as tab:
+        found = tab.ask(script)
+    assert found["helpers"] == 0 and all(found["fine"]) and found["worst"] < 1e-6
 
 
 NUMBERS = """
