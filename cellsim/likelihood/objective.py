@@ -536,8 +536,7 @@ class Objective:
         out = slopes * scores.slope[:, None]
         stretch = self._coordinates.slopes(theta)
         for row, name, weight in scores.by_name:
-            if name in self.names:
-                column = self.names.index(name)
+            if (column := self._column.get(name)) is not None:
                 out[row, column] += weight * stretch[column]
         return out
 
@@ -559,8 +558,8 @@ class Objective:
         # one pass over a large table; BLAS would share so small a product among threads that chains need
         out[self._slots >= 0] = np.einsum("i,ij->j", by_output.ravel(), flat)
         for row, name, weight in scores.by_name:
-            if name in self.names:
-                out[self.names.index(name)] += weights[row] * weight
+            if (column := self._column.get(name)) is not None:
+                out[column] += weights[row] * weight
         return out * self._coordinates.slopes(theta)
 
     def parts(self, theta: Array) -> dict[str, float]:

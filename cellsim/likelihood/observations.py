@@ -333,10 +333,31 @@ class Rows:
         of_grades = [name for _, terms in forms for name, _ in terms]
         return tuple(dict.fromkeys([*self.scale[self.scale != ""].tolist(), *of_grades]))
 
+    @cached_property
+    def scaled(self) -> list[int]:
+        """Rows whose spread is estimated."""
+        return np.flatnonzero(self.scale != "").tolist()
+
+    @cached_property
+    def parts(self) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+        """Where the values are, and where the censored rows are."""
+        return np.flatnonzero(self.plain), np.flatnonzero(self.short)
+
+    @cached_property
+    def by_grading(self) -> list[tuple[Grading, NDArray[np.intp], NDArray[np.intp], NDArray[np.intp]]]:
+        """Each scale of grades, its rows, and which of its cut-points are below and above what they say."""
+        found = []
+        for grading in dict.fromkeys(self.grading[self.graded]):
+            mine = np.flatnonzero(self.graded & (self.grading == grading))
+            found.append(
+                (grading, mine, self.measured[mine].astype(np.intp), self.upper[mine].astype(np.intp) + 1)
+            )
+        return found
+
     def spreads(self, values: Mapping[str, float] | Mapping[str, Array]) -> Array:
         """The spread of every row under given parameters, shape (..., n) for values of shape (...)."""
         out = self.sd
-        for name in dict.fromkeys(self.scale[self.scale != ""].tolist()):
+        for name in dict.fromkeys(self.scale[self.scaled].tolist()):
             out = out * np.where(self.scale == name, np.asarray(values[name])[..., None], 1.0)
         return out
 
@@ -405,7 +426,9 @@ def score_rows(rows: Rows, predicted: Array, values: Mapping[str, Any], degrees:
     predicted = np.where(nothing, 0.0, predicted)
     log_likelihood, residual, turn, by_cut = _scored(rows, predicted, values, degrees)
     by_name = [each for read in by_cut for each in _slopes_of_grades(*read, rows, predicted, values)]
-    for k in np.flatnonzero((rows.scale != "") & ~nothing).tolist():
+    for k in rows.scaled:
+        if nothing[k]:
+            continue
         # z = (prediction - measured) / spread, or minus that, falls as the spread grows
         apart = rows.measured[k] - predicted[k]
         if rows.logged[k]:
@@ -449,7 +472,7 @@ def _scored(
 ) -> tuple[Array, Array, Array, list[_ByCut]]:
     """Log-likelihood, residual and its slope, shape (..., n_rows); of each scale of grades its rows and slopes by cut-points."""
     log_likelihood, residual, turn = (np.empty(predicted.shape) for _ in range(3))
-    plain, short, grade = rows.plain, rows.short, rows.graded
+    plain, short = rows.parts
     sd = rows.spreads(values)
     given = rows.measured[plain], predicted[..., plain], sd[..., plain]
     log_likelihood[..., plain], residual[..., plain], turn[..., plain] = (
@@ -457,7 +480,7 @@ def _scored(
         if np.isinf(degrees)
         else student(*given, degrees=degrees, logged=rows.logged[plain])
     )
-    if short.any():
+    if short.size:
         log_likelihood[..., short], residual[..., short], turn[..., short] = censored(
             rows.measured[short],
             predicted[..., short],
@@ -467,13 +490,11 @@ def _scored(
             degrees=degrees,
         )
     by_cut: list[_ByCut] = []
-    for grading in dict.fromkeys(rows.grading[grade]):
-        mine = np.flatnonzero(grade & (rows.grading == grading))
+    for grading, mine, low, high in rows.by_grading:
         cuts, spread = (
             grading.levels(values),
             np.asarray(grading.spread(values))[..., None],
         )
-        low, high = rows.measured[mine].astype(int), rows.upper[mine].astype(int) + 1
         with np.errstate(divide="ignore"):
             level = np.log(predicted[..., mine])
         found = graded(level, cuts[..., low], cuts[..., high], spread)

@@ -337,8 +337,17 @@ class Coordinates:
         return np.array(found, dtype=np.intp), mean, sd, logged
 
     @cached_property
+    def _boxes(self) -> tuple[NDArray[np.intp], Array, Array, Array]:
+        """Positions, ends and spreads of the uniform ones, which go in one sweep too."""
+        found = [(j, *prior._ends, prior.spread) for j, prior in enumerate(self.priors) if prior._ends]
+        place, low, high, spread = np.array(found, float).reshape(-1, 4).T
+        return place.astype(np.intp), low, high, spread
+
+    @cached_property
     def _others(self) -> tuple[tuple[int, Prior], ...]:
-        return tuple((j, prior) for j, prior in enumerate(self.priors) if not prior._closed)
+        return tuple(
+            (j, prior) for j, prior in enumerate(self.priors) if not prior._closed and prior._ends is None
+        )
 
     def values(self, theta: Array) -> Array:
         """Parameters at `theta`, shape (..., n_priors), in their own units."""
@@ -347,6 +356,11 @@ class Coordinates:
         place, mean, sd, logged = self._closed
         plain = mean + sd * theta[..., place]
         out[..., place] = np.where(logged, np.exp(np.where(logged, plain, 0.0)), plain)
+        place, low, high, spread = self._boxes
+        if place.size:
+            here = spread * theta[..., place]
+            reach = (high - low) * self._normal(-np.abs(here))
+            out[..., place] = np.where(here < 0, low + reach, high - reach)
         for j, prior in self._others:
             out[..., j] = prior.value(theta[..., j])
         return out
@@ -359,9 +373,20 @@ class Coordinates:
         out[..., place] = sd * np.where(
             logged, np.exp(np.where(logged, mean + sd * theta[..., place], 0.0)), 1.0
         )
+        place, low, high, spread = self._boxes
+        if place.size:
+            here = spread * theta[..., place]
+            out[..., place] = spread * (high - low) * np.exp(-0.5 * here**2) / np.sqrt(2 * np.pi)
         for j, prior in self._others:
             out[..., j] = prior.slope(theta[..., j])
         return out
+
+    @cached_property
+    def _normal(self) -> Callable[[Array], Array]:
+        """The standard normal distribution function."""
+        from scipy.special import ndtr
+
+        return ndtr  # type: ignore[no-any-return]
 
 
 def latin_hypercube(count: int, size: int, random: np.random.Generator) -> Array:

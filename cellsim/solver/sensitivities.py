@@ -88,7 +88,7 @@ class SensitivityLayout:
     tau_ptr: NDArray[np.int64]
     tau: NDArray[np.int64]
     spare: list[Array] = field(default_factory=list, repr=False)
-    _seeded: dict[tuple[int, Doses], tuple[BreakTable, Seeds]] = field(default_factory=dict, repr=False)
+    _seeded: dict[tuple[int, int, Doses], tuple[BreakTable, Turnings, Seeds]] = field(default_factory=dict, repr=False)
 
     @cached_property
     def begins(self) -> NDArray[np.int64]:
@@ -109,15 +109,14 @@ class SensitivityLayout:
 
         The workspace belongs into `spare` when the run is over.
         """
-        if turned.days:
-            seeds = self._seeds(table, doses, states, turned)
-        else:  # the same in every run
-            known = self._seeded.get((id(table), doses))
-            if known is None:
-                if len(self._seeded) >= _MOST_SEEDED:
-                    self._seeded.clear()
-                known = self._seeded[id(table), doses] = (table, self._seeds(table, doses, states, turned))
-            seeds = known[1]
+        # what turns is found once for each set of parameters that it depends on, so the object stands for it
+        key = id(table), id(turned) if turned.days else 0, doses
+        known = self._seeded.get(key)
+        if known is None:
+            if len(self._seeded) >= _MOST_SEEDED:
+                self._seeded.clear()
+            known = self._seeded[key] = (table, turned, self._seeds(table, doses, states, turned))
+        seeds = known[2]
         try:
             v = self.spare.pop()
             v[:] = 0.0
@@ -212,6 +211,16 @@ def courses_of(
     given_start: bool,
 ) -> list[SensitivityLayout]:
     """One course for each set of doses; equal ones are shared."""
+    return _courses(kernels, tuple(wanted), doses, given_start)
+
+
+@lru_cache(maxsize=64)
+def _courses(
+    kernels: Kernels,
+    wanted: tuple[str | Direction | tuple[str, str | int], ...],
+    doses: tuple[Doses, ...],
+    given_start: bool,
+) -> list[SensitivityLayout]:
     known: dict[tuple[tuple[int, ...], tuple[int, ...]], SensitivityLayout] = {}
     states = kernels.equations.states
     courses = []
@@ -223,7 +232,7 @@ def courses_of(
             states.index(s) if isinstance(s, str) and s in states else int(s) for *_, s, _ in each.rates
         )
         if (jumps, rates) not in known:
-            known[jumps, rates] = _course(kernels, tuple(wanted), jumps, rates, given_start)
+            known[jumps, rates] = _course(kernels, wanted, jumps, rates, given_start)
         courses.append(known[jumps, rates])
     return courses
 
