@@ -22,6 +22,7 @@ from cellsim.compiler.graph import DIRECTION
 from cellsim.compiler.llvm import BLOCK, Code, Layout
 from cellsim.compiler.lu import FactorEntry
 from cellsim.compiler.sensitivity_directions import LANES, LaneGroup, Packing, TangentTerms
+from cellsim.compiler.sensitivity_tables import write_seeds, write_stage_loops, write_start_loops
 from cellsim.compiler.writer import CONTROL_H, Writer
 
 __all__ = ["Shape", "TangentWriter"]
@@ -35,6 +36,7 @@ class Shape:
     """Slots of a group with given rows, relative to where the group begins."""
 
     group: LaneGroup
+    loops: bool = False
     layout: Layout = field(default_factory=Layout)
 
     def __post_init__(self) -> None:
@@ -48,6 +50,8 @@ class Shape:
             ("k", STAGES * n),
             ("dense", 3 * n),
             ("a", m),
+            # what loops find in memory
+            *((name, m) for name in ("of_auxiliary", "of_second", "a at stage") if self.loops),
         ):
             self.layout.add(name, size)
         self.row = {r: i * LANES for i, r in enumerate(self.group.rows)}
@@ -61,6 +65,7 @@ class TangentWriter:
         self.base, self.packing = base, packing
         system = self.system = base.system
         graph = self.graph = system.graph
+        self.loops = base.loops
         self.size = system.n + len(system.auxiliaries)
         self.parameters = sorted({d.index for d in packing.directions if d.kind == "parameter"})
         wanted = set(self.parameters)
@@ -79,7 +84,11 @@ class TangentWriter:
         self.kept = {node: i for i, node in enumerate(fixed_nodes(graph, [*stage, *second, *others]))}
         at_step = [n for n in fixed_nodes(graph, second, DIRECTION) if n not in self.kept]
         self.at_step = {node: i for i, node in enumerate(at_step)}
-        moving = {n for n in system.jacobian.values() if n not in self.kept and graph.value(n) is None}
+        moving = {
+            n
+            for n in system.jacobian.values()
+            if self.loops or (n not in self.kept and graph.value(n) is None)
+        }
         self.jacobian_slot = {node: i for i, node in enumerate(sorted(moving))}
         self.second_slot = {node: i for i, node in enumerate(sorted({*self.second.values()}))}
         self.slope_slot: dict[tuple[str, int, int], int] = {}
@@ -103,7 +112,12 @@ class TangentWriter:
         lay.add("y0p", len(terms.initials_p))
         lay.add("event", max(map(len, terms.events), default=0))
         lay.add("atoms", terms.atom_entries)
-        self.shapes = [Shape(group) for group in packing.groups]
+        groups = packing.groups
+        if self.loops:  # one code for all: each has all rows
+            everything = LaneGroup(tuple(range(system.n)), tuple(range(system.n, self.size)))
+            groups = (everything,) * len(groups)
+            lay.add("solve", self.size * LANES)
+        self.shapes = [Shape(group, self.loops) for group in groups]
         self.begin = []
         for g, shape in enumerate(self.shapes):
             lay.add(f"group{g}", shape.layout.size)
@@ -252,7 +266,11 @@ class TangentWriter:
 
     def at_this(self, code: Code, slot: str, i: int) -> str:
         """An entry at the stage that %b points at, in all lanes."""
-        return code.spread(code.load("%b", STAGES * (self.block[slot] + i), 1))
+        return code.spread(code.load("%b", self.entry_place(slot, i), 1))
+
+    def entry_place(self, slot: str, i: int) -> int:
+        """Where an entry at a stage stands after %b."""
+        return STAGES * (self.block[slot] + i)
 
     def seeded(self, code: Code, kind: str, row: int, group: int, total: str) -> str:
         """Add the slopes of a row by parameters, each in the lanes of the directions along it."""
@@ -420,12 +438,18 @@ class TangentWriter:
             lay, n = shape.layout, len(shape.group.rows)
             g = code.pointer("%v", begin)
             s, yd, u, k = (code.pointer(g, lay[name]) for name in ("s", "yd", "u", "k"))
+            which = "_loops" if self.loops else str(number)
             if shape.group.auxiliaries:
-                code.do(f"call void @start{number}(ptr %w, ptr %v, ptr {g}, ptr {blocks[0]})")
+                if self.loops:  # into %kd of the last stage, which is not there yet
+                    last = code.pointer(k, (STAGES - 1) * n * LANES)
+                    code.do(f"call void @seed{number}(ptr %w, ptr %v, ptr {g}, ptr {last}, ptr {blocks[0]})")
+                code.do(f"call void @start{which}(ptr %w, ptr %v, ptr {g}, ptr {blocks[0]})")
             for i, b in enumerate(blocks):
                 kd = code.pointer(k, i * n * LANES)
                 code.do(f"call void @combine{i}(ptr %w, ptr {s}, ptr {yd}, ptr {u}, ptr {k}, i64 {n})")
-                code.do(f"call void @stage{number}(ptr %w, ptr %v, ptr {g}, ptr {kd}, ptr {b})")
+                if self.loops:
+                    code.do(f"call void @seed{number}(ptr %w, ptr %v, ptr {g}, ptr {kd}, ptr {b})")
+                code.do(f"call void @stage{which}(ptr %w, ptr %v, ptr {g}, ptr {kd}, ptr {b})")
             last, s1 = code.pointer(k, (STAGES - 1) * n * LANES), code.pointer(g, lay["s1"])
 
             def close(o: str, last: str = last, yd: str = yd, s1: str = s1) -> None:
@@ -464,7 +488,11 @@ class TangentWriter:
             self.second_at_stages(),
         ]
         functions += [self.combine(i) for i in range(STAGES)]
-        for g, shape in enumerate(self.shapes):
+        if self.loops and self.shapes:
+            functions += [write_stage_loops(self), *(write_seeds(self, g) for g in range(len(self.shapes)))]
+            if self.system.auxiliaries:
+                functions.append(write_start_loops(self))
+        for g, shape in enumerate(() if self.loops else self.shapes):
             functions.append(self.stage_of(f"stage{g}", g, shape))
             if shape.group.auxiliaries:
                 functions.append(self.start_of(f"start{g}", g, shape))

@@ -88,7 +88,9 @@ class SensitivityLayout:
     tau_ptr: NDArray[np.int64]
     tau: NDArray[np.int64]
     spare: list[Array] = field(default_factory=list, repr=False)
-    _seeded: dict[tuple[int, int, Doses], tuple[BreakTable, Turnings, Seeds]] = field(default_factory=dict, repr=False)
+    _seeded: dict[tuple[int, int, Doses], tuple[BreakTable, Turnings, Seeds]] = field(
+        default_factory=dict, repr=False
+    )
 
     @cached_property
     def begins(self) -> NDArray[np.int64]:

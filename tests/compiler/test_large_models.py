@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import sympy as sp
@@ -178,3 +180,49 @@ def test_a_network_through_loops_compiled_in_haste(monkeypatch: pytest.MonkeyPat
     np.testing.assert_allclose(
         found, np.stack([seen[each.name] for each in model.states], 1), rtol=1e-5, atol=1e-6
     )
+
+
+def test_slopes_in_loops_of_more_directions_than_march_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ten directions in two groups, auxiliaries moved by a parameter; witness: central differences of SciPy's Radau."""
+    size, h = 8, 1e-4
+    plain = crowd(size)
+    start = np.array([float(each) for each in plain.initials])
+    watched = replace(plain, outputs=tuple(map(sp.Symbol, plain.states)), output_names=plain.states)
+    along = [*(("initial", name) for name in plain.states), *plain.parameters]
+    monkeypatch.setattr(lu_tables, "MOST_WRITTEN_OUT", 0)
+    kernels = Kernels(watched)
+    assert kernels.system.auxiliaries
+    found = integrate(kernels, [3.0, 0.2], times=TIMES, rtol=1e-9, atol=1e-11, directions=along).sensitivities
+    assert found is not None
+
+    def moved(direction: int, by: float) -> np.ndarray:
+        unit = by * np.eye(size + 2)[direction]
+        begun = replace(plain, initials=tuple(map(sp.Float, start + unit[:size])))
+        return by_scipy(begun, [3.0 + unit[size], 0.2 + unit[size + 1]])
+
+    for d in (0, 5, 7, 8, 9):
+        slope = (moved(d, h) - moved(d, -h)) / (2 * h)
+        np.testing.assert_allclose(found[0, :, :, d], slope, rtol=1e-4, atol=1e-7)
+
+
+def test_slopes_of_a_network_through_loops(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every parameter of a small sibling of the largest public models; witness: central differences of SciPy's LSODA."""
+    model, days = cs.load_model(network(30)), [5.0, 50.0]
+    monkeypatch.setattr(lu_tables, "MOST_WRITTEN_OUT", 0)
+    equations = equations_of(model, [each.name for each in model.states])
+    p = np.array([each.value for each in model.parameters])
+    found = integrate(
+        Kernels(equations), p, times=days, rtol=1e-7, directions=equations.parameters
+    ).sensitivities
+    assert found is not None and len(equations.parameters) > 8
+
+    def read(name: str, value: float) -> np.ndarray:
+        seen = cs.simulate(
+            model, cs.Schedule(), days, values={name: value}, solver="scipy", rtol=1e-9, atol=1e-9
+        )
+        return np.stack([seen[each.name] for each in model.states], 1)
+
+    for d in (0, 4, len(p) - 1):
+        name, h = equations.parameters[d], 1e-3 * p[d]
+        slope = (read(name, p[d] + h) - read(name, p[d] - h)) / (2 * h)
+        np.testing.assert_allclose(found[0, :, :, d], slope, rtol=2e-4, atol=1e-4 * np.abs(slope).max())
