@@ -386,7 +386,7 @@ class Coordinates:
         """The standard normal distribution function."""
         from scipy.special import ndtr
 
-        return ndtr  # type: ignore[no-any-return]
+        return ndtr
 
 
 def latin_hypercube(count: int, size: int, random: np.random.Generator) -> Array:

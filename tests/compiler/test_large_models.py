@@ -183,17 +183,35 @@ def test_a_network_through_loops_compiled_in_haste(monkeypatch: pytest.MonkeyPat
 
 
 def test_slopes_in_loops_of_more_directions_than_march_together(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Ten directions in two groups, auxiliaries moved by a parameter; witness: central differences of SciPy's Radau."""
+    """Ten directions in two groups, an auxiliary bent by a parameter.
+
+    Witnesses: central differences of SciPy's Radau; at a tolerance where what a long step leaves out would show, the same scheme
+    written out, which follows the complex step (tests/solver/test_solver_sensitivities.py).
+    """
     size, h = 8, 1e-4
-    plain = crowd(size)
-    start = np.array([float(each) for each in plain.initials])
-    watched = replace(plain, outputs=tuple(map(sp.Symbol, plain.states)), output_names=plain.states)
-    along = [*(("initial", name) for name in plain.states), *plain.parameters]
+    x, room, flow = sp.symbols(f"x0:{size}"), sp.Symbol("room"), sp.Symbol("flow")
+    held = sum(each / (room + each) for each in x)
+    names, start = tuple(each.name for each in x), np.array([0.1 + 0.05 * i for i in range(size)])
+    plain = Equations(
+        names,
+        ("room", "flow"),
+        tuple(sp.Float(0.3 + 0.02 * i) * each * (2 - held) - flow * each**2 for i, each in enumerate(x)),
+        tuple(map(sp.Float, start)),
+    )
+    watched = replace(plain, outputs=x, output_names=names)
+    along: list[str | tuple[str, str | int]] = [*(("initial", name) for name in names), *plain.parameters]
+
+    def slopes(kernels: Kernels, rtol: float) -> np.ndarray:
+        found = integrate(kernels, [3.0, 0.2], times=TIMES, rtol=rtol, directions=along).sensitivities
+        assert found is not None
+        return found
+
+    written = slopes(Kernels(watched), 1e-2)
     monkeypatch.setattr(lu_tables, "MOST_WRITTEN_OUT", 0)
     kernels = Kernels(watched)
     assert kernels.system.auxiliaries
-    found = integrate(kernels, [3.0, 0.2], times=TIMES, rtol=1e-9, atol=1e-11, directions=along).sensitivities
-    assert found is not None
+    np.testing.assert_allclose(slopes(kernels, 1e-2), written, rtol=1e-8, atol=1e-11)
+    found = slopes(kernels, 1e-9)
 
     def moved(direction: int, by: float) -> np.ndarray:
         unit = by * np.eye(size + 2)[direction]
