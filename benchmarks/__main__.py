@@ -1,4 +1,4 @@
-"""``python -m benchmarks [start] [simulation] [gradient] [floor] [growth] [stiff] [sweeps] [inference] [--write]``; ``conformance``; ``fuzz``."""
+"""``python -m benchmarks [start] [simulation] [gradient] [floor] [growth] [stiff] [sweeps] [inference] [--write]``; ``conformance``; ``differences``; ``fuzz``."""
 
 from __future__ import annotations
 
@@ -37,6 +37,8 @@ test catches it, or that none does (all of them in about a quarter of an hour; w
 `python -m benchmarks conformance --suites FOLDER` runs checkouts of public test suites (PEtab 1 and 2, its benchmark problems), each
 case in a process of its own with ten seconds of processor time, and prints how many are right, refused and why, wrong, crashed or slow.
 
+`python -m benchmarks differences COUNT` makes random SBML models and prints where libRoadRunner comes to something else.
+
 `python -m benchmarks fuzz MINUTES` damages valid files of every kind at random and reads them, for so many minutes of processor time; it prints
 what ended in anything but a result or a letter. `--atheris antimony` chooses the bytes by coverage (pip install atheris).
 
@@ -56,6 +58,10 @@ def main(arguments: list[str]) -> int:
         from benchmarks import conformance
 
         return conformance.main(arguments[1:])
+    if arguments[:1] == ["differences"]:
+        from benchmarks import sbml_differences
+
+        return sbml_differences.main(arguments[1:])
     if arguments[:1] == ["fuzz"]:
         from benchmarks import fuzz
 
