@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import csv
+from collections.abc import Iterable
+from io import StringIO
+from typing import TYPE_CHECKING, Any
 
 from cellsim.dosing.infusions import amounts_text, dose_noun
 from cellsim.errors import CellsimError
@@ -14,11 +17,36 @@ if TYPE_CHECKING:
     from cellsim.predictions.measures import Asked
     from cellsim.sweeps.sweep_result import Sweep
 
-__all__ = ["report_html", "report_text"]
+__all__ = ["draws_text", "report_html", "report_text"]
 
 GIVEN = "as given"
 # plans that stand beside one another as columns, and lines of a list
 _COLUMNS, _LINES = 8, 12
+
+
+def draws_text(result: Sweep) -> str:
+    """:meth:`cellsim.Sweep.draws` as text that reads back equal: what pandas writes of it, in a fifth of the time.
+
+    Only the number of the draw and the value differ from one row to the next, and there are a hundred thousand of them.
+    """
+    frame, count = result.draws(), result.posterior.shape[2]
+    place = list(frame.columns).index("draw")
+    lines = [_fields(frame.columns)]
+    each = frame.iloc[::count].itertuples(index=False, name=None)
+    for cells, values in zip(each, result.posterior.reshape(-1, count).tolist(), strict=True):
+        before, after = _fields(cells[:place]), _fields(cells[place + 2 :])
+        lines += [
+            f"{before},{draw},{value!r},{after}" if value == value else f"{before},{draw},,{after}"
+            for draw, value in enumerate(values)
+        ]
+    return "\n".join([*lines, ""])
+
+
+def _fields(cells: Iterable[Any]) -> str:
+    """Cells of one line; nothing where a number is none."""
+    held = StringIO()
+    csv.writer(held, lineterminator="\n").writerow(["" if each != each else each for each in cells])
+    return held.getvalue()[:-1]
 
 
 def report_text(result: Sweep, level: float) -> str:

@@ -1,6 +1,6 @@
 """Sweeps: measures against closed forms, pairs of schedules, the prior beside the posterior, refusals."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
@@ -17,6 +17,7 @@ from cellsim.predictions.predictions import predictions_named, predictions_of
 from cellsim.predictions.predictor import Sample
 from cellsim.sweeps import learned
 from cellsim.sweeps.learned import beside_prior
+from cellsim.sweeps.sweep_text import draws_text
 
 
 @pytest.fixture(scope="module")
@@ -480,6 +481,20 @@ def test_quantiles_of_a_table_are_numpys() -> None:
         with np.errstate(invalid="ignore"):
             expected = np.quantile(row, asked)
         assert quantiles(row, asked) == pytest.approx(expected, rel=1e-15, nan_ok=True)
+
+
+def test_draws_as_text_are_what_pandas_writes(drug: cs.Calibration) -> None:
+    """Witness: pandas, of names with commas, quotes and line ends, and of values that are infinite or none."""
+    names = ("a, b", 'the "first"', "two\nlines", "plain")
+    result = cs.sweep(
+        drug, {name: plan(0) for name in names}, until=3, draws=5, history=None,
+        measures=[Area("x"), Value((1.0,)), Value((2.0,))],
+    )  # fmt: skip
+    values = result.posterior.copy()
+    values[0, 0, :3] = np.inf, -np.inf, np.nan
+    values[1, 1, :2] = 3.0, 1e-300
+    made = replace(result, posterior=values)
+    assert draws_text(made) == made.draws().to_csv(index=False, lineterminator="\n")
 
 
 def test_many_numbers_are_judged_as_each_by_itself() -> None:
