@@ -2,7 +2,7 @@
 
 A valid file is damaged at random: bytes, words, cells, lines. Whatever comes of it, reading it ends with a result or with a letter of ours
 (`CellsimError`): never with another exception, never after more than ten seconds, never with the end of the process. The command
-prints what it has used and found; a find is printed with the number that makes it again. With `--atheris` the bytes are chosen by coverage of
+prints what it has used and found, when interrupted too; a find is printed with the number that makes it again. With `--atheris` the bytes are chosen by coverage of
 the Python code (pip install atheris); that run ends with the time, or with the first find.
 """
 
@@ -20,6 +20,7 @@ import time
 import traceback
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -490,27 +491,28 @@ def main(arguments: Sequence[str]) -> int:
         return spent.user + spent.system + spent.children_user + spent.children_system
 
     begun, first, clock = used(), asked.seed, time.monotonic()
-    while used() - begun < 60 * asked.minutes:
-        for name in names:
-            for seed, how, said in _run(name, first):
-                counts[name, how] += 1
-                if how == "found":
-                    counts[name, "finds"] += 1
-                    last = said.strip().splitlines()[-1] if said.strip() else ""
-                    place = next(
-                        (
-                            line.strip()
-                            for line in reversed(said.splitlines())
-                            if line.strip().startswith("File")
-                        ),
-                        "",
-                    )
-                    if f"{name} {place}" not in finds:
-                        finds[f"{name} {place}"] = (last, seed)
-                        print(f"{name} {seed}: {said.strip()}", flush=True)
-            if used() - begun >= 60 * asked.minutes:
-                break
-        first += _BATCH
+    with suppress(KeyboardInterrupt):  # what was found until then is told
+        while used() - begun < 60 * asked.minutes:
+            for name in names:
+                for seed, how, said in _run(name, first):
+                    counts[name, how] += 1
+                    if how == "found":
+                        counts[name, "finds"] += 1
+                        last = said.strip().splitlines()[-1] if said.strip() else ""
+                        place = next(
+                            (
+                                line.strip()
+                                for line in reversed(said.splitlines())
+                                if line.strip().startswith("File")
+                            ),
+                            "",
+                        )
+                        if f"{name} {place}" not in finds:
+                            finds[f"{name} {place}"] = (last, seed)
+                            print(f"{name} {seed}: {said.strip()}", flush=True)
+                if used() - begun >= 60 * asked.minutes:
+                    break
+            first += _BATCH
     print("\n| reader | files | read | refused | found |\n|---|---|---|---|---|")
     for name in names:
         row = [counts[name, how] for how in ("read", "refused", "found")]

@@ -175,7 +175,7 @@ MUTATIONS = (
     *_of(
         "cellsim/spreadsheets/doses.py",
         ("a dose of a sheet stands a day late", "return (when - datetime.combine(zero, time())) / timedelta(days=1)",
-         "return 1.0 + (when - datetime.combine(zero, time())) / timedelta(days=1)", "spreadsheets/test_new_case.py::test_one_patient_in_three_shapes_is_one_case"),
+         "return 1.0 + (when - datetime.combine(zero, time())) / timedelta(days=1)", "spreadsheets/test_new_case.py::test_doses_and_visits_by_date_stand_on_their_days"),
     ),
     *_of(
         "cellsim/estimation/courses.py",
@@ -446,7 +446,7 @@ MUTATIONS = (
         "cellsim/sweeps/learned.py",
         ("an interval has the level of one side", "((1 - level) / 2, 0.5, (1 + level) / 2)", "(1 - level, 0.5, level)",
          "predictions/test_measures.py::test_an_interval_leaves_half_of_the_rest_on_either_side"),
-        ("contraction is of sds, not of variances", "1 - after.var() / before.var()", "1 - after.std() / before.std()",
+        ("contraction is of sds, not of variances", "1 - after.var(axis=-1) / before.var(axis=-1)", "1 - after.std(axis=-1) / before.std(axis=-1)",
          "sweeps/test_sweeps.py::test_contraction_and_shift_are_those_of_a_normal_law"),
     ),
     *_of(

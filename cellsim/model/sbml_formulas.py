@@ -126,7 +126,12 @@ class SbmlFormulas:
                 each = waiting.pop(name)
                 if self.lacks(each, f"The function {name}"):
                     continue
-                arguments = tuple(each.getArgument(i).getName() for i in range(each.getNumArguments()))
+                arguments = tuple(each.getArgument(i).getName() or "" for i in range(each.getNumArguments()))
+                if "" in arguments or len(set(arguments)) < len(arguments):
+                    self.refuse(
+                        f"The function {name} has an argument that is no name, or two of one name: {', '.join(arguments)}.",
+                        "Give each argument a name of its own, and the function one formula behind them.",
+                    )
                 self.expression(each.getBody(), f"function {name}")  # refused even where it is never called
                 self.functions[name] = (arguments, each.getBody())
 

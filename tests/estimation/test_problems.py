@@ -94,17 +94,18 @@ def test_periods_of_version_2_set_all_at_once_from_what_is_there() -> None:
 
 
 def test_pre_equilibration_of_version_2_and_two_conditions_at_once() -> None:
+    """Experiments that begin alike share their rest, k2/(k1 + k2); one that begins with another k1 has its own."""
     texts = version_2(
         "parameterId estimate nominalValue lowerBound upperBound\nk2 true 0.6 0 10\n",
         SEEN,
-        "observableId experimentId time measurement\nobs_a e 2 0.3\nobs_b e 4 0.3\nobs_a still 7 0.3\n",
+        "observableId experimentId time measurement\nobs_a e 2 0.3\nobs_b e 4 0.3\nobs_a still 7 0.3\nobs_a other 7 0.3\n",
         conditions="conditionId targetId targetValue\npre k1 0.3\nnow k1 0.9\ndose A A+1\n",
-        experiments="experimentId time conditionId\ne -inf pre\ne 2 now\ne 2 dose\nstill -inf pre\n",
+        experiments="experimentId time conditionId\ne -inf pre\ne 2 now\ne 2 dose\nstill -inf pre\nother -inf now\n",
     )
     problem = load_problem(texts)
     a = 0.6 / 0.9
     assert problem.simulate()["simulation"].tolist() == pytest.approx(
-        [a + 1, course(2, a + 1, 1 - a, 0.9, 0.6)[1], a], **CLOSE
+        [a + 1, course(2, a + 1, 1 - a, 0.9, 0.6)[1], a, 0.6 / 1.5], **CLOSE
     )
     confirmed(problem)
 

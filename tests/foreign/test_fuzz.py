@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 import cellsim as cs
 from benchmarks.fuzz import TARGETS, damaged, outcome
-from cellsim.errors import CellsimError
+from cellsim.errors import CellsimError, ModelError
+from cellsim.model.antimony import antimony_to_sbml
 
 # these compile equations for every file, and have few examples; a fit is left to the command
 SLOW = {"petab 1": 2, "petab 2": 2, "case": 3, "posterior": 4, "archive": 3, "sbml": 6, "antimony": 6}
@@ -53,3 +54,17 @@ def test_rules_of_the_wrong_kind_are_refused(line: str, said: str, tmp_path: Pat
     file.write_text("".join(f"{key} = {each}\n" for key, each in {**lines, name: value}.items()))
     with pytest.raises(CellsimError, match=said):
         cs.ClinicRules.from_toml(file)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [("</lambda>", "<ci> k </ci></lambda>"), ("<ci> w </ci>\n", "<ci> v </ci>\n")],
+)
+def test_arguments_of_a_function_have_names_of_their_own(old: str, new: str) -> None:
+    """A find of fuzzing: a second formula makes the first an argument. Its neighbour: one of two arguments of one name counted."""
+    text = antimony_to_sbml("function f(v, w) v/(1 + w) end\nmodel m()\ny = 1; y' = -f(y, k); k = 2\nend")
+    assert cs.load_model(text).states[0].name == "y" and old in text
+    with pytest.raises(
+        ModelError, match=r"function f has an argument that is no name, or two of one name: v, "
+    ):
+        cs.load_model(text.replace(old, new, 1))

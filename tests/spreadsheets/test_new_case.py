@@ -104,6 +104,17 @@ def test_excel_and_a_data_frame_say_the_same(tmp_path):
         ]
 
 
+def test_doses_and_visits_by_date_stand_on_their_days():
+    """Witness: the calendar, over the end of a month, a leap day and the last night of summer time."""
+    dates = ["2023-10-06", "2023-10-30", "2024-02-28", "2024-03-01"]
+    days = [(date.fromisoformat(each) - date(2023, 10, 4)).days for each in dates]
+    given = pd.DataFrame({"date": dates, "product": "rFib", "cells": 5e7, "source": "own"})
+    seen = pd.DataFrame({"date": dates, "CRP (mg/L)": [9.0, 8.0, 7.0, 6.0]})
+    case = cs.new_case(seen, given, name="p", day_zero="2023-10-04")
+    assert [each.day for each in case.timeline] == days == [2, 26, 147, 149]
+    assert [each.nominal for each in case.visits] == days
+
+
 def test_what_excel_hides_is_doubted_by_its_row(tmp_path):
     book = openpyxl.Workbook()
     page = book.active
