@@ -358,6 +358,15 @@ def test_a_regression_knows_what_it_would_be_without_each_of_its_values() -> Non
     assert np.argsort(whole.effects).tolist() == [2, 0, 1]
 
 
+def test_draws_made_to_count_alike_are_in_proportion_to_their_weights() -> None:
+    """Half of the draws weigh three times as much as the others: three quarters of those resampled are of these."""
+    thetas = np.tile([0.0, 1.0], 200).reshape(400, 1, 1)
+    found = Weighted(thetas, np.log(1 + 2 * thetas[:, :, 0]), ("k",), 0.0, 100, 400)
+    drawn, weights = found.resampled(4000, seed=1)
+    assert drawn.mean() == pytest.approx(0.75, abs=0.01)
+    assert weights[drawn[:, 0] == 1].mean() == pytest.approx(3 * weights[drawn[:, 0] == 0].mean(), rel=0.05)
+
+
 def test_what_chance_made_high_does_not_lower_its_own_weight(monkeypatch: pytest.MonkeyPatch) -> None:
     """A normalised density, seen with a noise of one nat whose exponential has mean one: the evidence is one, whatever is learned."""
     monkeypatch.setattr(collapsed_proposal, "_CANDIDATES", 2000)
