@@ -160,6 +160,14 @@ def _fit() -> bytes:
 
 
 @cache
+def _manifest() -> bytes:
+    """What a store says of itself, as the present version writes it."""
+    with TemporaryDirectory() as folder:
+        _store(Path(folder))
+        return (Path(folder) / "s" / "cellsim-sweep.json").read_bytes()
+
+
+@cache
 def _archive() -> bytes:
     import cellsim as cs
     from cellsim.estimation.omex import export_archive
@@ -263,9 +271,6 @@ def _omex(folder: Path) -> object:
     return cs.load_case(folder / "a.omex")
 
 
-_MANIFEST = (
-    b'{"format": "cellsim sweep 2", "cellsim": "0.2.0", "draws_a_block": 64, "question": {"draws": "1"}}'
-)
 TARGETS: dict[str, Target] = {
     "antimony": Target(lambda: {"m.ant": _models()["m.ant"]}, _model("m.ant")),
     "sbml": Target(lambda: {"m.xml": _models()["m.xml"]}, _model("m.xml")),
@@ -277,7 +282,7 @@ TARGETS: dict[str, Target] = {
     "workbook": Target(lambda: {"lab.xlsx": _workbook()}, _sheet("lab.xlsx")),
     "rules": Target(lambda: {"rules.toml": _RULES.encode()}, _rules),
     "fit": Target(lambda: {"fit.json": _fit()}, _calibration),
-    "store": Target(lambda: {"s/cellsim-sweep.json": _MANIFEST}, _store),
+    "store": Target(lambda: {"s/cellsim-sweep.json": _manifest()}, _store),
     "posterior": Target(lambda: {"a.nc": _groups()}, _posterior),
     "archive": Target(lambda: {"a.omex": _archive()}, _omex),
 }  # fmt: skip
