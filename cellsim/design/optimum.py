@@ -211,8 +211,11 @@ class Optimum:
         out = {}
         for name, counted in self._counted.items():
             alive = np.flatnonzero(self.raced.alive[name])
-            best = int(alive[np.argmax(self._mean(name)[alive])])
-            lost, _, _ = compared(best, places, self.raced.utility, {name: (1.0, counted[1])}, chance=False)
+            alone = {name: (1.0, counted[1])}
+            # by paired draws: not all that may be best had as many
+            behind, _, _ = compared(self.leader, alive, self.raced.utility, alone, chance=False)
+            best = int(alive[np.argmin(behind)])
+            lost, _, _ = compared(best, places, self.raced.utility, alone, chance=False)
             out[name] = np.maximum(lost, 0.0)
         return out
 
@@ -250,7 +253,7 @@ class Optimum:
             # every plan dropped here is worse by more than eps than one that was not, which is among the rivals
             most = -behind + upper(self.raced.level, error, freedom)
             bound = float(np.max(most, initial=0.0)) if there > 1 else np.inf
-            best = int(rivals[np.argmax(self._mean(name)[rivals])])
+            best = int(rivals[np.argmin(behind)])
             which = "allowed plan" if self.complete else "plan that was looked at"
             rows.append(
                 {

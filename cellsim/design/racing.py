@@ -35,6 +35,8 @@ _FIRST, _GROWTH = 16, 2
 _CONTESTED, _LEADING = 32, 128
 # draws beyond so many times what they are worth say nothing new: they are those of before drawn again
 _REPEATED = 4
+# of a utility: what the solver does not know of it
+_SAME = 1e-4
 
 
 @dataclass(frozen=True, eq=False)
@@ -141,6 +143,8 @@ def race(
     level = 1 - (1 - probability) / (count * len(ends))
     found = {name: np.full((count, draws), np.nan) for name in contenders}
     alive = {name: np.ones(count, bool) for name in contenders}
+    # in a mechanism surely no further from its best than what does not matter, which more draws would only repeat
+    equal = {name: np.zeros(count, bool) for name in contenders}
     average, front, followed = np.ones(count, bool), np.ones(count, bool), np.ones(count, bool)
     drawn = np.zeros(count, np.intp)
     counted = {name: (each.weight, each.worth) for name, each in contenders.items() if each.weight > 0}
@@ -151,7 +155,12 @@ def race(
             for name, each in contenders.items():
                 if begin >= _REPEATED * each.worth:
                     continue
-                wanted = alive[name] | ((average | followed) if each.weight > 0 else False)
+                wanted = alive[name] & ~equal[name]
+                if equal[name].any() and wanted.sum() == 1:  # the best and its equals
+                    wanted = np.zeros(count, bool)
+                wanted |= (average | followed) if each.weight > 0 else False
+                if not wanted.any():
+                    continue
                 plans = np.flatnonzero(wanted)
                 # a plan alone has nothing to be compared with, but its mean is told
                 fresh[name] = plans, each.utility(plans, begin, end)
@@ -166,9 +175,12 @@ def race(
         drawn[average | followed] = end
         seen = {name: found[name][:, :end] for name in contenders}
         for name, each in contenders.items():
-            alive[name] = _kept(
-                alive[name], {name: seen[name]}, {name: (1.0, each.worth)}, level, eps, chance
-            )
+            own, counts = {name: seen[name]}, {name: (1.0, each.worth)}
+            kept = _kept(alive[name] & ~equal[name], own, counts, level, eps, chance)
+            alive[name] = equal[name] | kept
+            # not by a few draws, which rare ones may still tell apart, nor where draws are hits or none
+            if end >= _LEADING and not chance:
+                equal[name] |= _equal(kept, own, counts, level, eps)
         average = _kept(average, seen, counted, level, eps, chance)
         if begin < _CONTESTED:
             shown = seen if benefit is None else {name: benefit(values) for name, values in seen.items()}
@@ -252,6 +264,24 @@ def _kept(
     mean, error, freedom = compared(leader, plans, seen, counted, chance)
     out = np.zeros_like(alive)
     out[plans[~(mean - upper(level, error, freedom) > eps)]] = True
+    return out
+
+
+def _equal(
+    alive: Mask,
+    seen: Mapping[str, Array],
+    counted: Mapping[str, tuple[float, float]],
+    level: float,
+    eps: float,
+) -> Mask:
+    """Plans surely no further from the best than eps, or than the solver knows a utility; the best itself stays to be compared with."""
+    plans = np.flatnonzero(alive)
+    leader = int(plans[np.argmax(_means(seen, counted, plans))])
+    mean, error, freedom = compared(leader, plans, seen, counted, chance=False)
+    largest = max(float(np.nanmax(np.abs(each[leader]), initial=0.0)) for each in seen.values())
+    out = np.zeros_like(alive)
+    out[plans[np.abs(mean) + upper(level, error, freedom) <= max(eps, _SAME * largest)]] = True
+    out[leader] = False
     return out
 
 

@@ -194,6 +194,25 @@ def test_draws_that_are_drawn_again_are_not_simulated() -> None:
     assert np.isfinite(raced.utility["A"]).sum(axis=1).max() == 64
 
 
+def test_plans_that_a_mechanism_does_not_tell_apart_are_not_simulated_to_the_end() -> None:
+    """Alike to what the solver knows in A: after 128 draws only what may be best on average is, and none is said to be worse there."""
+    random = np.random.default_rng(5)
+    shared, noise = random.normal(size=500) + 10, 1e-6 * random.normal(size=(40, 500))
+    differ = random.normal(size=(40, 500)) + np.arange(40.0)[:, None]
+    asked: dict[int, int] = {}
+
+    def alike(plans: np.ndarray, first: int, last: int) -> np.ndarray:
+        asked[first] = len(plans)
+        return shared[first:last] + noise[plans, first:last]
+
+    raced = race(
+        {"A": Contender(0.5, 500.0, alike), "B": Contender(0.5, 500.0, lambda plans, first, last: differ[plans, first:last])},
+        np.zeros(40), draws=500, eps=0.0, probability=0.95, chance=False,
+    )  # fmt: skip
+    assert asked == {0: 40, 16: 40, 32: 40, 64: 40, 128: raced.average.sum()} and raced.average.sum() < 5
+    assert raced.alive["A"].all() and raced.average[39]
+
+
 def test_the_error_over_mechanisms_has_the_degrees_of_freedom_of_welch() -> None:
     """Witness: scipy's test of two means of unequal variance; and one plan that a mechanism could not simulate is surely worse."""
     random = np.random.default_rng(2)
