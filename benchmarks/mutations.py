@@ -351,7 +351,7 @@ MUTATIONS = (
         ("a censored row has normal noise beside Student's", "            degrees=degrees,\n        )\n    by_cut", "        )\n    by_cut",
          "likelihood/test_noise.py likelihood/test_estimated_noise.py"),
         ("the sd of the noise is squared", "return float(factor), names[0]", "return float(factor) ** 2, names[0]", "likelihood/test_likelihood.py::test_every_part_is_its_formula"),
-        ("a grade ends at its lower cut-point", "rows.upper[mine].astype(int) + 1", "rows.upper[mine].astype(int)", "likelihood/test_likelihood.py::test_every_part_is_its_formula"),
+        ("a grade ends at its lower cut-point", "self.upper[mine].astype(np.intp) + 1", "self.upper[mine].astype(np.intp)", "likelihood/test_likelihood.py::test_every_part_is_its_formula"),
         ("the slope of a grade by its scale has the wrong sign", "by_spread -= weight", "by_spread += weight",
          "case/test_outcomes.py::test_grades_of_any_number_are_an_ordered_logit"),
         ("the slope of a value with log-normal noise is that of its logarithm",
