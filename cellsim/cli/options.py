@@ -202,7 +202,7 @@ def parser_of(doing: Mapping[str, Doing]) -> argparse.ArgumentParser:
         help="effective draws asked of the collapsed sampler (default: 400)",
     )
     sample.add_argument(
-        "--budget", type=int, metavar="N", help="weighted draws it may take for them (default: 4000)"
+        "--budget", type=int, metavar="N", help="weighted draws it may take for them (default: 30 for each)"
     )
     sample.add_argument(
         "--rtol", type=float, metavar="T", help="relative tolerance of the simulations (default: 1e-3)"

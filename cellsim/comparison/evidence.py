@@ -163,7 +163,6 @@ def posterior_of(fit: Calibration, *, effective: int = 400, draws: int = 400, **
             fit,
             method="collapsed",
             effective=effective,
-            budget=max(50, 10 * effective),
             draws=draws,
             hierarchy=False,
             **options,

@@ -47,8 +47,8 @@ def collapsed_draws(
     normal: Normal,
     modes: Sequence[Normal] = (),
     *,
-    effective: int = 400,
-    budget: int = 4000,
+    effective: int,
+    budget: int,
     seed: int = 0,
     progress: bool | None = None,
 ) -> Weighted:

@@ -46,6 +46,10 @@ __all__ = ["METHODS", "Posterior", "sample"]
 
 METHODS = ("auto", "collapsed", "nuts")
 
+# weighted draws that are allowed for an effective one, and at least: uneven weights grow even as the proposal learns, and a draw
+# costs ten milliseconds
+_ALLOWED, _FEWEST_ALLOWED = 30, 1500
+
 
 @dataclass(frozen=True, eq=False)
 class Posterior:
@@ -397,7 +401,7 @@ def sample(
     method: str = "auto",
     draws: int = 1000,
     effective: int = 400,
-    budget: int = 4000,
+    budget: int | None = None,
     tune: int = 400,
     chains: int = 4,
     seed: int = 0,
@@ -426,7 +430,8 @@ def sample(
     draws : int
         Draws kept of each chain; draws that are handed out of weighted ones.
     effective, budget : int
-        Of the collapsed sampler: effective draws asked for, and weighted draws that are allowed for them.
+        Of the collapsed sampler: effective draws asked for, and weighted draws that are allowed for them; by default 30 of each,
+        and 1500 at least.
     tune : int
         Draws dropped of each chain.
     chains : int
@@ -467,7 +472,7 @@ def sample(
     _check(
         ("draws", draws, 4),
         ("effective", effective, 1),
-        ("budget", budget, 50),
+        *([] if budget is None else [("budget", budget, 50)]),
         ("tune", tune, 40),
         ("chains", chains, 1),
         ("seed", seed, 0),
@@ -529,9 +534,10 @@ def sample(
         hierarchy=hierarchy,
     )
     if method != "nuts":
+        allowed = max(_FEWEST_ALLOWED, _ALLOWED * effective) if budget is None else budget
         try:
             drawn = weighed(
-                objective, fit.mixture, run, effective=effective, budget=budget, progress=progress
+                objective, fit.mixture, run, effective=effective, budget=allowed, progress=progress
             )
             if (
                 method == "collapsed"

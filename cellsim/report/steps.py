@@ -45,10 +45,6 @@ _OTHERS = 40
 # starts of their calibrations
 _STARTS_OF_OTHERS = 4
 
-# weighted draws allowed for them at least: a mechanism whose weights stay uneven would keep a quick report waiting for minutes,
-# and its Pareto k is told
-_BUDGET = 1000
-
 # draws that are handed out (of each chain, where nothing is nearly linear), and those dropped before
 _DRAWS, _TUNE = 400, 400
 # with fewer draws in half the chains than this many a parameter no bridge can be built
@@ -300,8 +296,7 @@ class Job:
                 "progress": self.progress,
             }
             try:
-                budget = max(_BUDGET, 10 * effective)
-                return sample(fit, method="collapsed", effective=effective, budget=budget, **options)
+                return sample(fit, method="collapsed", effective=effective, **options)
             except CutShortError:
                 raise
             except CalibrationError:
