@@ -17,7 +17,8 @@ whose expectation over candidates of b' is the integral of f. (Beside the defens
 leaves a part in M of the evidence.) A draw counts against the mixture of all rounds, whichever it came from (deterministic
 mixture weights: Owen and Zhou 2000, J Am Stat Assoc 95:135), and against that of a later round as if the regression had not known this
 draw: a value that chance made high would raise the density there, lower its own weight, and with it the evidence (by half a nat
-where values are noisy and the regression follows them).
+where values are noisy and the regression follows them). The normal distribution with the moments found so far does know its draws: of
+hundreds each moves it by little, and the evidence by less than its error.
 """
 
 from __future__ import annotations
