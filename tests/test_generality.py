@@ -36,7 +36,7 @@ NAMES = re.compile(
 SHORT = re.compile(r"[\"'](?:D|R|P|V|Z|t_R|k_LT|accounted|V[0-6]b?)[\"']")
 # of units, marks of parameters, factors of matrices, markers of figures
 ELSEWHERE = {
-    "case/assumptions.py", "case/audit.py", "cli/options.py", "compiler/lu.py", "compiler/lu_tables.py", "compiler/sensitivity_kernels.py", "dates.py",
+    "case/assumptions.py", "case/audit.py", "cli/options.py", "compiler/lu.py", "compiler/lu_tables.py", "compiler/sensitivity_kernels.py", "compiler/sensitivity_tables.py", "dates.py",
     "plots/comparisons.py", "plots/fits.py", "streams.py", "units.py",
 }  # fmt: skip
 # a synthetic patient, a word for what is graded: said of any case
@@ -316,7 +316,7 @@ def test_its_page_has_no_sentence_that_does_not_apply(
     drawn: list[str] = []
     monkeypatch.setattr(
         "cellsim.report.page.ReportFolder.draw",
-        lambda self, name, caption, make, alt, at="", folded=False: drawn.append(name) or f"{caption} {alt}",
+        lambda self, name, caption, make, alt, at="", folded=False, of=(): drawn.append(name) or f"{caption} {alt}",
     )
     case = cs.load_case(SMALL)
     both = tuple(each.id for each in case.variants)

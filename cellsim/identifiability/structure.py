@@ -158,7 +158,8 @@ def _told(objective: Objective, places: Sequence[Array], stack: Sequence[Array],
         found = columns[:, group] / slopes
         along = found.T @ found[:, 0]
         weights.append(along / along[0])
-    order = np.argsort(-np.abs(weights[0]), kind="stable")
+    # what differs by rounding alone is equal, and equals stay in the order of the parameters
+    order = np.argsort(-np.round(np.abs(weights[0]) / np.abs(weights[0]).max(), 6), kind="stable")
     names = [objective.names[group[k]] for k in order]
     words = in_words(names, weights[0][order], [is_factor(objective.priors[group[k]]) for k in order], most=6)
     both = f"{', '.join(names[:-1])} and {names[-1]}"

@@ -43,8 +43,9 @@ def compared(relation: Callable[..., sp.Basic], a: sp.Expr, b: sp.Expr) -> sp.Ba
     Examples
     --------
     >>> x = sp.Symbol("x")
-    >>> compared(sp.Gt, sp.Piecewise((x, x >= 0), (-x, True)), sp.Integer(5))
-    (x > 5) | ((-x > 5) & (x < 0))
+    >>> large = compared(sp.Gt, sp.Piecewise((x, x >= 0), (-x, True)), sp.Integer(5))
+    >>> [bool(large.subs(x, at)) for at in (6, 1, -6)]
+    [True, False, True]
     """
     left = itertools.count()
 

@@ -163,8 +163,8 @@ def simulate(
         values=MappingProxyType(given),
         times=days,
         names=plan.names,
-        units=plan.units,
-        labels=plan.labels,
+        units=MappingProxyType(plan.units),
+        labels=MappingProxyType(plan.labels),
         y=y,
         start=begin,
         solver=solver,
@@ -302,8 +302,8 @@ class _Plan:
     parameter_at: dict[str, int]
     state_at: dict[str, int]
     values: Array
-    units: Mapping[str, str]
-    labels: Mapping[str, str]
+    units: dict[str, str]
+    labels: dict[str, str]
 
 
 class _Itself(Generic[Kind]):
@@ -337,8 +337,8 @@ def _plan(key: _Itself[Model], outputs: str | tuple[str, ...] | None) -> _Plan:
         {name: place for place, name in enumerate(kernels.parameters)},
         {name: place for place, name in enumerate(kernels.states)},
         np.array([parameter.value for parameter in model.parameters]),
-        MappingProxyType({name: described[name].unit for name in names}),
-        MappingProxyType({name: described[name].label for name in names}),
+        {name: described[name].unit for name in names},
+        {name: described[name].label for name in names},
     )
 
 

@@ -159,7 +159,8 @@ def test_with_every_row_left_out_the_prior_predicts() -> None:
     [
         ([2.0, 1.2, 5.0], 0, "moved draws"),
         ([2.0, 1.2, 5.0], 1, "moved draws"),
-        ([2.0, 1.2, 5.0], 2, "fresh draws"),
+        ([2.0, 1.2, 5.0], 2, "moved draws"),
+        ([2.0, 1.2, 14.0], 2, "fresh draws"),
         ([1.4, 1.1, 0.45], 0, "moved draws"),
     ],
 )
