@@ -316,7 +316,9 @@ def test_its_page_has_no_sentence_that_does_not_apply(
     drawn: list[str] = []
     monkeypatch.setattr(
         "cellsim.report.page.ReportFolder.draw",
-        lambda self, name, caption, make, alt, at="", folded=False, of=(): drawn.append(name) or f"{caption} {alt}",
+        lambda self, name, caption, make, alt, at="", folded=False, of=(): (
+            drawn.append(name) or f"{caption} {alt}"
+        ),
     )
     case = cs.load_case(SMALL)
     both = tuple(each.id for each in case.variants)
