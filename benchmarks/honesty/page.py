@@ -170,7 +170,7 @@ def _sampled(path: Path) -> str:
             for level, count in zip((0.95, 0.5), counts, strict=True)
             if binomtest(count, len(u), level).pvalue < _RARE
         ]
-    return f"Of {len(u)} patients of V2 so far, intervals of 95 % and of 50 % hold: {', '.join(said)}. " + (
+    return f"Of {len(u)} patients of V2, intervals of 95 % and of 50 % hold: {', '.join(said)}. " + (
         f"**Off, with a chance below {_RARE:g} each for a right posterior: {', '.join(off)}.**"
         if off
         else f"None of these is off by more than luck allows (p of {_RARE:g} each)."
