@@ -173,7 +173,7 @@ def _sampled(path: Path) -> str:
     return f"Of {len(u)} patients of V2, intervals of 95 % and of 50 % hold: {', '.join(said)}. " + (
         f"**Off, with a chance below {_RARE:g} each for a right posterior: {', '.join(off)}.**"
         if off
-        else f"None of these is off by more than luck allows (p of {_RARE:g} each)."
+        else f"None of these counts is off by more than luck allows (binomial p of {_RARE:g} each); the p of ranks, which see more, stand in the table."
     )
 
 
