@@ -438,7 +438,7 @@ def integrate(
             machine, lane_state, plan, options, sample_times, given is not None, arrived,
             None if course is None else tangents, history,
         )  # fmt: skip
-        machine.spare.give_back(lane_state)
+        machine.pool.give_back(lane_state)
         if course is not None:
             course.spare.extend(each.v for each in carried)
         return work

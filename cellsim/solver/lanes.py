@@ -21,9 +21,9 @@ from cellsim.solver.loop_arrays import (
     N_PADDED,
     PATH_FULL,
     SLOTS,
+    LaneDimensions,
     LaneState,
-    Room,
-    Spare,
+    LaneStatePool,
     address,
     addresses,
 )
@@ -48,7 +48,7 @@ class Machine:
     held: NDArray[np.int64]
     targets: NDArray[np.int64]
     target_ptr: NDArray[np.int64]
-    spare: Spare = field(default_factory=Spare, repr=False)
+    pool: LaneStatePool = field(default_factory=LaneStatePool, repr=False)
 
     @cached_property
     def places(self) -> NDArray[np.int64]:
@@ -147,7 +147,7 @@ def begin(
     watched: tuple[int, ...],
     behind: tuple[int, ...],
 ) -> LaneState:
-    """A lane_state at its start, to be given back to ``machine.spare`` when nothing of it is used any more.
+    """A lane_state at its start, to be given back to ``machine.pool`` when nothing of it is used any more.
 
     Parameters
     ----------
@@ -170,10 +170,10 @@ def begin(
         The states that these read.
     """
     lay, n, width = machine.unit.layout, len(absolute), machine.unit.width
-    room = Room(
+    room = LaneDimensions(
         lay.size, n, width, n_times, output_rates, len(machine.held), int(machine.offsets[N_GAPS]), watched, behind
     )  # fmt: skip
-    lane_state = machine.spare.taken(room)
+    lane_state = machine.pool.taken(room)
     w = lane_state.w
 
     def slot(name: str, count: int) -> Array:

@@ -237,7 +237,7 @@ _SPARE = 8
 _SMALL = 2**22
 
 
-class Room(NamedTuple):
+class LaneDimensions(NamedTuple):
     """What a lane group needs room for.
 
     Attributes
@@ -307,7 +307,7 @@ class LaneState:
 
     Attributes
     ----------
-    room : Room
+    room : LaneDimensions
     doubles, numbers : array
         What all other arrays are parts of.
     places : array
@@ -316,7 +316,7 @@ class LaneState:
         Where `places` begins, where `w` does, and where what :meth:`reading` fills does.
     """
 
-    room: Room
+    room: LaneDimensions
     doubles: Reals
     numbers: Wholes
     places: Wholes
@@ -346,7 +346,7 @@ class LaneState:
         self.at = address(self.places), int(self.places[_W]), address(self._reading)
 
     @classmethod
-    def of(cls, room: Room) -> LaneState:
+    def of(cls, room: LaneDimensions) -> LaneState:
         """One with whatever the memory held, its addresses in `places`."""
         shapes, whole_shapes = room.reals(), room.wholes()
         doubles = aligned(sum(map(prod, shapes.values())))
@@ -390,7 +390,7 @@ class LaneState:
         """Another that has no samples yet, and no room for any."""
         return self._copied(self.room._replace(times=0))
 
-    def _copied(self, room: Room) -> LaneState:
+    def _copied(self, room: LaneDimensions) -> LaneState:
         other = LaneState.of(room)
         moving = other.doubles.size - other.samples.size - other.inputs.size
         other.doubles[:moving] = self.doubles[:moving]
@@ -432,14 +432,14 @@ class LaneState:
             self.samples[self.ptr[lane] :, lane :: len(self.status)] = np.nan
 
 
-class Spare:
+class LaneStatePool:
     """Lane groups that have done their work, for the next simulations of their kind."""
 
     def __init__(self) -> None:
         self._kept: list[LaneState] = []
         self._lock = Lock()
 
-    def taken(self, room: Room) -> LaneState:
+    def taken(self, room: LaneDimensions) -> LaneState:
         """One with room for all that, at its beginning."""
         found = None
         with self._lock:

@@ -89,8 +89,8 @@ def test_a_tolerance_holds_for_every_state() -> None:
 def test_memory_is_taken_up_again_and_never_by_two_at_once() -> None:
     machine = machine_of(decay("kept"), 1)
     integrate(decay("kept"), [0.5], Doses(), TIMES)
-    room = machine.spare.taken(machine.spare._kept[0].room)
-    other = machine.spare.taken(room.room)
+    room = machine.pool.taken(machine.pool._kept[0].room)
+    other = machine.pool.taken(room.room)
     assert room.at != other.at
-    machine.spare.give_back(room)
-    assert machine.spare.taken(room.room) is room
+    machine.pool.give_back(room)
+    assert machine.pool.taken(room.room) is room
