@@ -2,6 +2,7 @@
 
 import ast
 import graphlib
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -115,3 +116,23 @@ def test_importing_cellsim_loads_no_slow_guest() -> None:
     check = f"import sys, {', '.join(doors)}; print([g for g in {guests!r} if g in sys.modules])"
     out = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=True).stdout
     assert out.strip() == "[]"
+
+
+def test_a_calibration_loads_no_guest_it_does_not_ask() -> None:
+    """lmfit brings pandas and matplotlib with it, and scipy.stats takes as long as a calibration of a small case."""
+    guests = ("lmfit", "pandas", "matplotlib", "scipy.stats", "numba", "arviz", "nutpie")
+    check = f"""
+import sys
+import cellsim as cs
+from small_cases import decay
+fit = cs.calibrate(decay([1.0, 0.6], [0.0, 1.0]), starts=2)
+print([guest for guest in {guests!r} if guest in sys.modules])
+"""
+    run = subprocess.run(
+        [sys.executable, "-c", check],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), *sys.path])},
+    )
+    assert run.stdout.strip() == "[]"

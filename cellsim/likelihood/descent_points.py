@@ -61,15 +61,23 @@ class Way:
             raise RoughError(f"the gradient is not finite with respect to {', '.join(lost[:5])}.")
         return there
 
+    def residuals(self, theta: Array) -> Array:
+        """For MINPACK, which works in what it is given."""
+        return self.at(theta).residuals.copy()
+
+    def slopes(self, theta: Array) -> Array:
+        """The same of their derivatives."""
+        found = self.sloped(theta).jacobian
+        assert found is not None
+        return found
+
     def residuals_of(self, parameters: Parameters) -> Array:
         """For lmfit."""
-        return self.at(theta_of(parameters)).residuals.copy()
+        return self.residuals(theta_of(parameters))
 
     def slopes_of(self, parameters: Parameters) -> Array:
         """For lmfit."""
-        found = self.sloped(theta_of(parameters)).jacobian
-        assert found is not None
-        return found
+        return self.slopes(theta_of(parameters))
 
 
 def theta_of(parameters: Parameters) -> Array:

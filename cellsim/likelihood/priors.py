@@ -58,11 +58,37 @@ class _Normal:
         return -0.5 * ((np.asarray(x) - self.mean) / self.sd) ** 2 - np.log(self.sd * np.sqrt(2 * np.pi))
 
 
-class _LogNormal:
-    """The log-normal distribution by the normal one of the logarithm: most priors are one, and scipy.stats takes half a second to load."""
+class _Uniform:
+    """The uniform distribution, not a number where its ends are none."""
 
-    def __init__(self, mean: float, sd: float) -> None:
-        self._of_log = _Normal(mean, sd)
+    def __init__(self, low: float, high: float) -> None:
+        self.low, self.high = (low, high) if low < high else (np.nan, np.nan)
+
+    def cdf(self, x: Any) -> Any:
+        return np.clip((np.asarray(x) - self.low) / (self.high - self.low), 0.0, 1.0)
+
+    def sf(self, x: Any) -> Any:
+        return np.clip((self.high - np.asarray(x)) / (self.high - self.low), 0.0, 1.0)
+
+    def ppf(self, share: Any) -> Any:
+        return self.low + np.asarray(share) * (self.high - self.low)
+
+    def isf(self, share: Any) -> Any:
+        return self.high - np.asarray(share) * (self.high - self.low)
+
+    def support(self) -> tuple[float, float]:
+        return self.low, self.high
+
+    def logpdf(self, x: Any) -> Any:
+        inside = (np.asarray(x) >= self.low) & (np.asarray(x) <= self.high)
+        return np.where(inside, -np.log(self.high - self.low), -np.inf)
+
+
+class _OfLog:
+    """A distribution by that of the logarithm: most priors are one, and scipy.stats takes half a second to load."""
+
+    def __init__(self, of_log: _Normal | _Uniform) -> None:
+        self._of_log = of_log
 
     @staticmethod
     def _log(x: Any) -> Any:
@@ -82,16 +108,19 @@ class _LogNormal:
         return np.exp(self._of_log.isf(share))
 
     def support(self) -> tuple[float, float]:
-        return 0.0, np.inf
+        low, high = self._of_log.support()
+        return float(np.exp(low)), float(np.exp(high))
 
     def logpdf(self, x: Any) -> Any:
         logged = self._log(x)
         # nought at nought itself, where the logarithm has no end
-        return np.where(
-            np.isfinite(logged),
-            self._of_log.logpdf(np.where(np.isfinite(logged), logged, 0.0)) - logged,
-            -np.inf,
-        )
+        finite = np.isfinite(logged)
+        here = np.where(finite, logged, 0.0)
+        return np.where(finite, self._of_log.logpdf(here) - here, -np.inf)
+
+
+def _logarithms(*ends: float) -> list[float]:
+    return [float(np.log(each)) if each > 0 else np.nan for each in ends]
 
 
 def _by_scipy(name: str, made: Callable[..., Any]) -> Callable[..., Any]:
@@ -111,11 +140,11 @@ FAMILIES: dict[str, tuple[int, Callable[..., Any]]] = {
     "gamma": (2, _by_scipy("gamma", lambda family, a, b: family(a, scale=b))),
     "laplace": (2, _by_scipy("laplace", lambda family, a, b: family(a, b))),
     "log-laplace": (2, _by_scipy("loglaplace", lambda family, a, b: family(1 / b, scale=np.exp(a)))),
-    "log-normal": (2, _LogNormal),
-    "log-uniform": (2, _by_scipy("loguniform", lambda family, a, b: family(a, b))),
+    "log-normal": (2, lambda mean, sd: _OfLog(_Normal(mean, sd))),
+    "log-uniform": (2, lambda low, high: _OfLog(_Uniform(*_logarithms(low, high)))),
     "normal": (2, _Normal),
     "rayleigh": (1, _by_scipy("rayleigh", lambda family, a: family(scale=a))),
-    "uniform": (2, _by_scipy("uniform", lambda family, a, b: family(a, b - a))),
+    "uniform": (2, _Uniform),
 }
 
 

@@ -16,6 +16,7 @@ from cellsim import __version__
 from cellsim.errors import CalibrationError
 from cellsim.files import write_whole
 from cellsim.likelihood.compatibility import saved_case
+from cellsim.likelihood.descent_points import Way
 from cellsim.likelihood.formulation import objective_of
 from cellsim.likelihood.objective import Objective
 from cellsim.posterior.approximation import LARGEST_SHAPE, Approximation
@@ -52,7 +53,7 @@ class Start:
         Simulations without those of gradients.
     converged : bool
     message : str
-        MINPACK's or lmfit's, with what came in the way, or why the start was given up.
+        MINPACK's, with what came in the way, or why the start was given up.
     """
 
     objective: float
@@ -77,9 +78,6 @@ class Calibration:
     seed : int
     diagnosis : mapping
         Rows scored, priors used, doses delivered, agreement of starts, gradient check, ledger, doubts.
-    lmfit : MinimizerResult or None
-        lmfit's own result at the highest optimum (None after loading from a file). Its chi-square counts prior
-        rows as data: use the numbers of this class.
     versions : mapping
         Of cellsim, Python and its guests.
     point : array, shape (n,), or None
@@ -91,7 +89,6 @@ class Calibration:
     starts: tuple[Start, ...]
     seed: int
     diagnosis: Mapping[str, Any]
-    lmfit: MinimizerResult | None = None
     versions: Mapping[str, str] = field(default_factory=dict)
     point: Array | None = None
 
@@ -145,6 +142,31 @@ class Calibration:
     @cached_property
     def _best(self) -> Any:
         return self.objective.evaluate(self.theta, gradient=True)
+
+    @cached_property
+    def lmfit(self) -> MinimizerResult | None:
+        """lmfit's own result, which it is asked for from the highest optimum on; None where nothing is estimated.
+
+        Its chi-square counts prior rows as data: use the numbers of this class.
+        """
+        import lmfit
+
+        if not self.objective.names:
+            return None
+        # the names carry no meaning for lmfit's expression parser, which knows a number e of its own
+        parameters = lmfit.Parameters()
+        for name, value in zip(self.objective.names, self.mixture.modes[0].theta, strict=True):
+            parameters.add(f"theta_{name}", value=float(value))
+        way = Way(self.objective, self.objective.rtol)
+        return lmfit.minimize(
+            # lmfit keeps what it called; a lambda would hold the whole calibration back from another process
+            way.residuals_of,
+            parameters,
+            method="leastsq",
+            Dfun=way.slopes_of,
+            # it would divide the spread by a chi-square that counts prior rows as data
+            scale_covar=False,
+        )
 
     @property
     def log_evidence(self) -> float:

@@ -1,7 +1,7 @@
 """Maximum a posteriori fit of a model to a case, from many starts, with its Laplace spread.
 
-Starts descend roughly, by MINPACK's Levenberg-Marquardt on loosely simulated values; lmfit carries the best of them to
-the end, with the same algorithm. Both minimise the sum of squares of :class:`cellsim.likelihood.objective.Objective` in
+Starts descend roughly, by MINPACK's Levenberg-Marquardt on loosely simulated values; the best of them is carried to the end
+by the same algorithm, which is lmfit's too (:attr:`Calibration.lmfit`). Both minimise the sum of squares of :class:`cellsim.likelihood.objective.Objective` in
 prior-whitened coordinates, where the prior is N(0, I). The spread around each distinct optimum is the inverse of the true
 Hessian (see :mod:`cellsim.posterior.curvature`), not of J'J: with fewer rows than parameters the two differ where it matters.
 """
@@ -26,7 +26,7 @@ from cellsim.compiler.llvm import lane_width
 from cellsim.errors import CalibrationError, did_you_mean, unusable
 from cellsim.interrupts import brought_home
 from cellsim.likelihood.compatibility import case_given, other_problem
-from cellsim.likelihood.descent_points import RoughError, Way, theta_of
+from cellsim.likelihood.descent_points import RoughError, Way
 from cellsim.likelihood.formulation import objective_of
 from cellsim.likelihood.objective import Evaluation, Objective
 from cellsim.likelihood.petab_density import at_bounds, petab_mode
@@ -38,7 +38,6 @@ from cellsim.posterior.laplace import Mixture, Mode
 from cellsim.threads import StoppedError, finished_in_threads
 
 if TYPE_CHECKING:
-    from lmfit.minimizer import MinimizerResult
     from numpy.typing import NDArray
 
     from cellsim.case.case import Case
@@ -65,6 +64,10 @@ _LOOSELY = 1e-3
 _ARRIVED = AGREEMENT / 2
 # a start that has not arrived by then wanders along a shelf; it is told as one that did not converge
 _MOST_EVALUATIONS = 400
+# the same of the best one, for each parameter
+_MOST_POLISHED = 2000
+# what MINPACK answers where it has converged
+_CONVERGED = (1, 2, 3, 4)
 
 # nearer than this in every coordinate, in prior sd, is one mode; one that is exp(-10) as high as the best is
 # not looked at
@@ -190,7 +193,6 @@ def calibrate(
         starts=found.starts,
         seed=seed,
         diagnosis=diagnosis,
-        lmfit=found.result,
         versions=versions(),
     )
 
@@ -205,15 +207,12 @@ class Optima:
         The distinct optima, the highest first.
     starts : tuple of Start
         How each descent ended, in the order given; those that were finished when an interrupt came.
-    result : MinimizerResult or None
-        lmfit's, at the highest.
     interrupted : bool
         Whether some starts, or searches from other sampling days, were left out because an interrupt came.
     """
 
     mixture: Mixture
     starts: tuple[Start, ...]
-    result: MinimizerResult | None
     interrupted: bool = False
 
 
@@ -256,7 +255,7 @@ def optima(
     """
     if not objective.names:
         return _settled(objective)
-    with _beside(partial(importlib.import_module, "lmfit")):
+    with _beside(partial(importlib.import_module, "scipy.optimize")):
         objective.evaluate(firsts[0], gradient=True)  # compiles, before threads ask for it
     # the first one alone, so that the others, which as a rule end where it does, need not walk to the end
     with _beside(partial(_make_lanes, objective)):
@@ -298,7 +297,7 @@ def optima(
             partial(_mode, objective, each, not modes, progress), interrupted or whole
         )
         modes.append(mode)
-    return Optima(Mixture(tuple(modes)), how[: len(ended)], distinct[0].result, interrupted and not whole)
+    return Optima(Mixture(tuple(modes)), how[: len(ended)], interrupted and not whole)
 
 
 @contextmanager
@@ -342,7 +341,7 @@ def _settled(objective: Objective) -> Optima:
         raise CalibrationError(f"nothing is estimated, and the rows cannot be scored: {found.failure}")
     mode = Mode(np.empty(0), np.empty((0, 0)), float(found.log_likelihood.sum()), found.objective)
     start = Start(found.objective, 1, True, "nothing is estimated.")
-    return Optima(Mixture((mode,)), (start,), None)
+    return Optima(Mixture((mode,)), (start,))
 
 
 def _firsts(objective: Objective, starts: int, seed: int) -> list[Array]:
@@ -377,8 +376,6 @@ class _Descent:
     ----------
     start : Start
     theta : array
-    result : MinimizerResult or None
-        lmfit's, where it was carried on by it.
     height : float
         The sum of squares as roughly simulated as on the way.
     slopes : array or None
@@ -387,7 +384,6 @@ class _Descent:
 
     start: Start
     theta: Array
-    result: MinimizerResult | None = None
     height: float = np.inf
     slopes: Array | None = None
 
@@ -454,8 +450,7 @@ def _descend(objective: Objective, known: Sequence[_Descent], first: Array, stop
         if stop.is_set():
             raise StoppedError
         next(tried)
-        # MINPACK works in what it is given
-        return way.at(theta).residuals.copy()
+        return way.residuals(theta)
 
     def slopes(theta: Array) -> Array:
         rough["theta"] = theta.copy()
@@ -498,7 +493,7 @@ def _descend(objective: Objective, known: Sequence[_Descent], first: Array, stop
             reach = max(apart / 4 / (length or 1.0), np.finfo(float).tiny)
             continue
         told = _on_the_way(" ".join(message.split()), why)
-        ended = _ended(objective, theta, spent + int(work["nfev"]), status in (1, 2, 3, 4), told)
+        ended = _ended(objective, theta, spent + int(work["nfev"]), status in _CONVERGED, told)
         return replace(ended, height=way.at(theta).objective, slopes=sound["slopes"])
     return _ended(objective, theta, spent, False, f"stopped before {why[-1]}")
 
@@ -535,34 +530,25 @@ def _begun(way: Way, first: Array) -> tuple[Array | None, str]:
 
 
 def _polish(objective: Objective, first: Array) -> _Descent:
-    """Carry a point to the end, by lmfit."""
-    import lmfit
-
-    # the names carry no meaning for lmfit's expression parser, which knows a number e of its own
-    parameters = lmfit.Parameters()
-    for name, value in zip(objective.names, first, strict=True):
-        parameters.add(f"theta_{name}", value=float(value))
+    """Carry a point to the end."""
+    from scipy.optimize import leastsq
 
     way = Way(objective, objective.rtol)
     try:
-        result = lmfit.minimize(
-            # lmfit keeps what it called; a lambda would hold the whole calibration back from another process
-            way.residuals_of,
-            parameters,
-            method="leastsq",
-            Dfun=way.slopes_of,
-            # it would divide the spread by a chi-square that counts prior rows as data
-            scale_covar=False,
+        theta, _, work, message, status = leastsq(
+            way.residuals,
+            first,
+            Dfun=way.slopes,
+            full_output=True,
             xtol=_SHORTEST,
             ftol=_POLISHED if len(first) <= FEW else _POLISHED_OF_MANY,
+            maxfev=_MOST_POLISHED * (len(first) + 1),
             factor=_reach(first, way.at(first)),
         )
     except CalibrationError as error:
         return _Descent(Start(np.inf, 1, False, str(error)), first)
-    ended = _ended(
-        objective, theta_of(result.params), int(result.nfev), bool(result.success), str(result.message)
-    )
-    return replace(ended, result=result)
+    told = " ".join(message.split())
+    return _ended(objective, theta, int(work["nfev"]), status in _CONVERGED, told)
 
 
 def _reach(first: Array, started: Evaluation) -> float:

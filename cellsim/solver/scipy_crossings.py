@@ -8,7 +8,6 @@ from itertools import pairwise
 from typing import Any, Protocol
 
 import numpy as np
-from scipy.optimize import minimize_scalar
 
 from cellsim.errors import SimulationError
 
@@ -261,6 +260,8 @@ def between_crossings(
     looks, seen = _followed(gaps, start, end)
     if not seen.size:
         return []
+    from scipy.optimize import minimize_scalar
+
     sides, crossings, nearest = seen > 0, list[float](), list[float]()
     for k, i in zip(*np.nonzero(sides[1:] != sides[:-1]), strict=True):
         low, high = float(looks[k]), float(looks[k + 1])
@@ -304,6 +305,8 @@ def crossing(
 
     def gaps(days: Array) -> Array:
         return motion.gaps(days, curve(days), middle)
+
+    from scipy.optimize import minimize_scalar
 
     looks, seen = _followed(gaps, start, end)
     found = list[tuple[float, float, bool]]()

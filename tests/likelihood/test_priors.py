@@ -51,6 +51,31 @@ def test_whitened_coordinate_is_standard_normal_by_the_law_of_large_numbers(prio
     assert share.pvalue > 1e-4
 
 
+@pytest.mark.parametrize(
+    ("family", "ends", "theirs"),
+    [
+        ("uniform", (-3.0, 5.0), stats.uniform(-3.0, 8.0)),
+        ("log-uniform", (0.02, 7.0), stats.loguniform(0.02, 7.0)),
+    ],
+)
+def test_boxes_are_scipys(family: str, ends: tuple[float, float], theirs: Any) -> None:
+    """Witness: scipy.stats, which is not loaded for them; also beyond the box and at nought."""
+    ours = Prior(family, ends)._distribution()
+    x = np.array([-9.0, -3.0, -1.0, 0.0, 0.02, 0.5, 4.0, 5.0, 6.5, 9.0])
+    for asked in ("cdf", "sf"):
+        assert getattr(ours, asked)(x) == pytest.approx(getattr(theirs, asked)(x), abs=1e-14)
+    inside = (x >= ends[0]) & (x <= ends[1])
+    assert ours.logpdf(x[inside]) == pytest.approx(theirs.logpdf(x[inside]))
+    assert (ours.logpdf(x[~inside]) == -np.inf).all()
+    share = np.array([0.0, 1e-9, 0.3, 1.0])
+    for asked in ("ppf", "isf"):
+        assert getattr(ours, asked)(share) == pytest.approx(getattr(theirs, asked)(share))
+    assert ours.support() == pytest.approx(theirs.support())
+    for none in (ends[::-1], (1.0, 1.0)):
+        with pytest.raises(CaseError, match="leaves nothing"):
+            Prior(family, none)
+
+
 @pytest.mark.parametrize("prior", [*PRIORS, *WIDENED], ids=str)
 def test_density_integrates_to_one(prior: Prior) -> None:
     edges = prior.value(np.linspace(-6.5, 6.5, 66))
