@@ -53,7 +53,7 @@ __all__ = ["optimise"]
 _ENUMERATED = 100_000
 # plans that it hands to the race, its draws, members and generations
 _PROPOSED, _SCOUT_DRAWS, _MEMBERS, _GENERATIONS = 2000, 16, 15, 40
-# measures that need no course between the days they ask for
+# measures that need no course between the days they ask for, and do not look at the plan itself
 _WITHOUT_COURSE = (AllInRange, Area, DaysBelow, Formula, InRange, PeakLoad, Value)
 
 
@@ -172,6 +172,11 @@ def optimise(
             f"{rules.forbids(first, case.day_zero) or why}."
         )
     amounts = np.array([rules.amount(each, case.day_zero) for each in arena.candidates])
+    contenders |= {
+        name: _of_one(contenders[name], cost * amounts)
+        for name, sample in arena.samples.items()
+        if arena.cannot_differ(sample)
+    }
     raced = race(
         contenders,
         amounts,
@@ -193,6 +198,7 @@ def optimise(
         names=tuple(arena.names),
         weights=weights,
         worth={name: each.worth for name, each in contenders.items()},
+        alike=tuple(name for name, each in contenders.items() if each.alike),
         raced=raced,
         eps=float(eps),
         probability=float(probability),
@@ -216,6 +222,16 @@ def optimise(
             name: found for name, one in answer.items() if (found := arena.beyond(rules.schedule(one, case)))
         },
     )
+
+
+def _of_one(contender: Contender, costs: Array) -> Contender:
+    """A mechanism in which plans differ by what they cost alone: one of them is simulated for all."""
+
+    def utility(plans: NDArray[np.intp], first: int, last: int) -> Array:
+        one = contender.utility(np.zeros(1, np.intp), first, last)
+        return np.asarray(one + (costs[0] - costs[plans])[:, None])
+
+    return replace(contender, utility=utility, alike=True)
 
 
 def _known_products(rules: ClinicRules, case: Case) -> None:
@@ -272,6 +288,7 @@ class _Arena:
         self.reactions: dict[str, Reaction] = {}
         self.doubts: list[str] = []
         self.late: set[Candidate] = set()
+        self.samples: dict[str, Sample] = {}
         self.asked: Asked
         self.sign = 1.0
         self.question: Settled
@@ -326,6 +343,7 @@ class _Arena:
             looked = [day for each in (self.measure, *readings) for day in each.days(question.until)]
             days = [day for day in looked if day <= question.until]
             sample.times = np.unique([0.0, question.until, *days])
+        self.samples[name] = sample
         thetas = source.draws(self.asking.draws, seed=self.asking.seed)
 
         def utility(plans: NDArray[np.intp], first: int, last: int) -> Array:
@@ -339,13 +357,22 @@ class _Arena:
                     self.doubts += [said] if said not in self.doubts else []
                 parts.append(np.where(found.fine, found.numbers[:, place], np.nan))
             values = sign * np.concatenate(parts, axis=1)
-            amounts = np.array(
-                [self.rules.amount(self.candidates[k], self.case.day_zero) for k in plans.tolist()]
-            )
-            return np.asarray(values - self.cost * amounts[:, None])
+            if self.cost:
+                some_plans = [self.candidates[k] for k in plans.tolist()]
+                amounts = np.array([self.rules.amount(each, self.case.day_zero) for each in some_plans])
+                values = values - self.cost * amounts[:, None]
+            return np.asarray(values)
 
         self.question = question
         return Contender(weight, effective_draws(source, int(self.asking.draws)), utility)
+
+    def cannot_differ(self, sample: Sample) -> bool:
+        """Whether the benefit cannot depend on which plan is given: no dose in which plans differ reaches it."""
+        if not isinstance(self.measure, _WITHOUT_COURSE):  # others may look at the plan itself
+            return False
+        question = self._question_of(self.names, sample.objective)
+        others = [each.otherwise for each in question.reactions.values()]
+        return sample.cannot_differ([*question.plans.values(), *others])
 
     def _question_of(self, names: Sequence[str], objective: Objective) -> Settled:
         """The question about some plans; what is wrong with a plan is looked for once."""

@@ -54,6 +54,8 @@ class Optimum:
         By mechanism.
     worth : mapping of str to float
         Independent draws that the draws of each mechanism are worth.
+    alike : tuple of str
+        Mechanisms in which plans cannot differ but by what they cost: no dose in which they differ reaches the benefit.
     raced : Raced
     eps : float
         Differences of utility that do not matter.
@@ -80,6 +82,7 @@ class Optimum:
     names: tuple[str, ...]
     weights: Mapping[str, float]
     worth: Mapping[str, float]
+    alike: tuple[str, ...]
     raced: Raced
     eps: float
     probability: float
@@ -237,7 +240,7 @@ class Optimum:
         DataFrame
             One row a mechanism: variant, weight, plan, eps (no plan that was raced has a mean utility higher than this plan's by more than `eps` in
             this variant, with `probability`), probability, plans (how many were raced), complete (whether these are all that the rules allow), draws,
-            best (the plan of the highest mean there), says (the sentence).
+            best (the plan of the highest mean there), alike (whether plans cannot differ there, so that `eps` is exact), says (the sentence).
         """
         import pandas as pd
 
@@ -255,6 +258,13 @@ class Optimum:
             bound = float(np.max(most, initial=0.0)) if there > 1 else np.inf
             best = int(rivals[np.argmin(behind)])
             which = "allowed plan" if self.complete else "plan that was looked at"
+            within = f" in {name}" if name else ""
+            says = f"no {which} is better than “{self.names[first]}” by more than {number(bound)} with probability {self.probability:g}{within}"
+            if name in self.alike:
+                cost = ", but by what they cost" if self.cost else ""
+                says = (
+                    f"plans cannot differ{within}{cost}: no dose in which they differ reaches {self.measure}"
+                )
             rows.append(
                 {
                     "variant": name,
@@ -266,8 +276,8 @@ class Optimum:
                     "complete": self.complete,
                     "draws": int(there),
                     "best": self.names[best],
-                    "says": f"no {which} is better than “{self.names[first]}” by more than {number(bound)} with probability "
-                    f"{self.probability:g}" + (f" in {name}" if name else ""),
+                    "alike": name in self.alike,
+                    "says": says,
                 }
             )
         table = pd.DataFrame(rows)

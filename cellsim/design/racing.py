@@ -52,11 +52,14 @@ class Contender:
     utility : callable
         ``utility(plans, first, last)``: utilities of plans (their places) in draws first to last, shape (n_plans, last - first), nan where a draw
         could not be simulated.
+    alike : bool
+        Whether plans cannot differ in it but by what they cost, so that every draw tells how far apart they are.
     """
 
     weight: float
     worth: float
     utility: Callable[[NDArray[np.intp], int, int], Array]
+    alike: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -171,7 +174,7 @@ def race(
             break
         for name, (plans, values) in fresh.items():
             found[name][plans, begin:end] = values
-            simulations += values.size
+            simulations += values.shape[1] if contenders[name].alike else values.size
         drawn[average | followed] = end
         seen = {name: found[name][:, :end] for name in contenders}
         for name, each in contenders.items():
@@ -179,7 +182,7 @@ def race(
             kept = _kept(alive[name] & ~equal[name], own, counts, level, eps, chance)
             alive[name] = equal[name] | kept
             # not by a few draws, which rare ones may still tell apart, nor where draws are hits or none
-            if end >= _LEADING and not chance:
+            if each.alike or (end >= _LEADING and not chance):
                 equal[name] |= _equal(kept, own, counts, level, eps)
         average = _kept(average, seen, counted, level, eps, chance)
         if begin < _CONTESTED:

@@ -225,7 +225,10 @@ def deliver(schedule: Schedule, model: Model) -> Delivery:
         entries[name] = state, cells_per_unit(states[state], definitions) or 1.0
     if problems:
         raise ScheduleError(problems)
-    for infusion in (*arriving(schedule), *arriving(replace(schedule, infusions=tuple(_tails(schedule))))):
+    coming = arriving(schedule)
+    if courses:
+        coming += arriving(replace(schedule, infusions=tuple(_tails(schedule))))
+    for infusion in coming:
         state, scale = entries[infusion.product]
         amount = infusion.cells / scale
         length = infusion.end - infusion.day  # what is left of the duration in floats, so that all is given

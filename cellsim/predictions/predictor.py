@@ -11,6 +11,7 @@ import numpy as np
 
 from cellsim.dosing.schedule import Schedule
 from cellsim.predictions.measures import Measure, Runs
+from cellsim.predictions.part import part_behind
 
 if TYPE_CHECKING:
     import sympy as sp
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from cellsim.case.case import Case
     from cellsim.likelihood.objective import Objective
     from cellsim.model.model import Model
+    from cellsim.solver.breakpoints import Doses
 
     Array = NDArray[np.float64]
 
@@ -29,6 +31,8 @@ _AFTER_DOSE = np.array([1.0, 2.0, 4.0, 6.0, 9.0, 12.0, 18.0, 36.0]) / 24
 # relative tolerance of a prediction, and of a state's largest value so far what need not be known better: what a
 # measure is off by is a hundred thousandth of its scatter over draws, in less than half the time of the solver's defaults
 _RTOL, _PEAK_SHARE = 1e-4, 1e-2
+# of a model's states: a part of it that has more is not worth to be compiled by itself
+_SMALLER = 0.75
 # how many draws are carried at once by each thread: four groups of the widest lanes, so that memory stays small
 _DRAWS_A_THREAD = 32
 
@@ -134,7 +138,8 @@ class Sample:
         self, objective: Objective, measures: Sequence[Measure], history: Schedule, until: float
     ) -> None:
 
-        self.objective, self.history, self.until = objective, history, until
+        self.objective, self.until = objective, until
+        self._before = Schedule((), objective.case.products) + history
         self.formulas: dict[str, sp.Expr] = {}
         for measure in measures:
             self.formulas.update(measure.formulas(objective.case))
@@ -144,8 +149,12 @@ class Sample:
             dict.fromkeys(name for measure in measures for name in measure.peaks(objective.case))
         )
         self.model, integrals = with_areas(objective.model, areas)
-        outputs = {**self.formulas, **integrals}
-        self.kernels = self.objective.kernels_of(outputs, self.model)
+        self.outputs = {**self.formulas, **integrals}
+        zero = [name for name, value in objective.fixed.items() if value == 0]
+        part = part_behind(self.model, self.outputs.values(), zero)
+        self.reached = frozenset(each.name for each in part.states)
+        # nearly all of it is the same work, and would be compiled for every mechanism anew
+        self.part = part if len(part.states) <= _SMALLER * len(self.model.states) else self.model
         wanted = [day for measure in measures for day in measure.days(until)]
         self.asked_times = np.unique([0.0, until, *(day for day in wanted if 0 <= day <= until)])
         self.times = np.unique([*self.asked_times, *np.arange(0.0, until)])
@@ -191,24 +200,26 @@ class Sample:
 
         Without `courses` only the days that measures ask for are recorded, unless one of them looks at all.
         """
-        from cellsim.dosing.delivery import deliver
         from cellsim.predictions.streaming import stream
-        from cellsim.solver.integration import Doses
 
         case, threads = self.objective.case, os.cpu_count() or 1
-        timelines = [Schedule((), case.products) + self.history + plan for plan in plans]
-        delivered = [deliver(each, self.model) for each in timelines]
-        vectors = self.objective.vector_of(thetas, self.kernels.equations.parameters)
+        timelines = [self._timeline(each) for each in plans]
+        doses, model = self._seen(timelines)
+        kernels = self.objective.kernels_of(self.outputs, model)
+        different = {each: place for place, each in enumerate(dict.fromkeys(doses))}
+        # plans that do not differ in what is asked are simulated once
+        which = [different[each] for each in doses]
+        vectors = self.objective.vector_of(thetas, kernels.equations.parameters)
         times = self.times if courses or self.whole_course else self.asked_times
         # draws come last: whatever is asked of them, they are read together
-        found = np.empty((len(plans), len(self.formulas) + len(self.areas), len(times), len(vectors)))
-        peaks = np.empty((len(plans), len(vectors), len(self.peaks)))
-        fine = np.empty((len(plans), len(vectors)), bool)
-        why, begin = [""] * len(plans), 0
+        found = np.empty((len(different), len(self.formulas) + len(self.areas), len(times), len(vectors)))
+        peaks = np.empty((len(different), len(vectors), len(self.peaks)))
+        fine = np.empty((len(different), len(vectors)), bool)
+        why, begin = [""] * len(different), 0
         for solution in stream(
-            self.kernels,
+            kernels,
             vectors,
-            [Doses.of(each) for each in delivered],
+            list(different),
             times,
             chunk=_DRAWS_A_THREAD * threads,
             start=min([case.start, *(each.day for timeline in timelines for each in timeline.infusions)]),
@@ -220,16 +231,16 @@ class Sample:
             since=0.0,
             resume_at=0.0,
         ):
-            end = begin + len(solution.status) // len(plans)
-            outputs = solution.outputs.reshape(len(plans), end - begin, len(times), found.shape[1])
+            end = begin + len(solution.status) // len(different)
+            outputs = solution.outputs.reshape(len(different), end - begin, len(times), found.shape[1])
             found[..., begin:end] = outputs.transpose(0, 3, 2, 1)
-            peaks[:, begin:end] = solution.greatest.reshape(len(plans), end - begin, len(self.peaks))
-            fine[:, begin:end] = solution.status.reshape(len(plans), -1) == 0
-            said = np.array(solution.messages).reshape(len(plans), -1)
+            peaks[:, begin:end] = solution.greatest.reshape(len(different), end - begin, len(self.peaks))
+            fine[:, begin:end] = solution.status.reshape(len(different), -1) == 0
+            said = np.array(solution.messages).reshape(len(different), -1)
             why = [one or next(filter(None, more), "") for one, more in zip(why, said, strict=True)]
             begin = end
         count = len(self.formulas)
-        return [
+        simulated = [
             Simulated(
                 times,
                 {name: each[k].T for k, name in enumerate(self.formulas)},
@@ -240,3 +251,32 @@ class Sample:
             )
             for each, highest, carried, reason in zip(found, peaks, fine, why, strict=True)
         ]
+        return [simulated[each] for each in which]
+
+    def _seen(self, timelines: Sequence[Schedule]) -> tuple[list[Doses], Model]:
+        """What reaches anything asked of each timeline, and the equations that tell it.
+
+        Where a schedule sets states anew, all states take part: a steady state is one of them all.
+        """
+        from cellsim.dosing.delivery import deliver
+        from cellsim.solver.integration import Doses
+
+        doses = [Doses.of(deliver(each, self.model)) for each in timelines]
+        if any(each.anew for each in doses):
+            return doses, self.model
+        return [
+            Doses(
+                tuple(each for each in one.jumps if each[1] in self.reached),
+                tuple(each for each in one.rates if each[2] in self.reached),
+            )
+            for one in doses
+        ], self.part
+
+    def cannot_differ(self, plans: Sequence[Schedule]) -> bool:
+        """Whether nothing that is asked can depend on which of these plans is given: their doses do not reach it."""
+        doses, _ = self._seen([self._timeline(each) for each in plans])
+        return len(set(doses)) == 1
+
+    def _timeline(self, plan: Schedule) -> Schedule:
+        """Everything given, before day 0 and after."""
+        return self._before + plan

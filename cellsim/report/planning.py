@@ -219,16 +219,22 @@ def _best(job: Job) -> str:
     )
     said = f"Of {len(found.candidates)} plans {len(frame)} cannot be told from the best; the simplest is “{frame['plan'].iloc[0]}”."
     certified = [
-        f"{shown(one.eps)} {unit}".rstrip() + f" under “{job.called(one.variant)}”" for one in records(surely)
+        f"{shown(one.eps)} {unit}".rstrip() + f" under “{job.called(one.variant)}”"
+        for one in records(surely)
+        if not one.alike
     ]
-    bound = (
+    bounds = [
         f"With a probability of {number(100 * found.probability)} % no other plan that was looked at is better than this one by more than "
         f"{listed(certified)}."
-    )
+    ] * bool(certified)
+    if same := [f"“{job.called(name)}”" for name in found.alike]:
+        bounds.append(
+            f"Under {listed(same)} plans cannot differ: no dose in which they differ reaches what is asked."
+        )
     return (
         "<h3>Which plan is best under the patient's own rules?</h3>"
         + paragraphs([allowed, said], at=rows.file)
-        + paragraphs([bound], at=sure.file)
+        + paragraphs(bounds, at=sure.file)
         + table(
             pd.DataFrame(lines),
             caption="Plans that cannot be told from the best, the simplest first",

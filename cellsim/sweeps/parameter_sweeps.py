@@ -71,6 +71,16 @@ class _Crossed:
     names: tuple[str, ...]
     base: Objective | None
 
+    @property
+    def fixed(self) -> dict[str, float]:
+        """What has one value in all rows."""
+        known = (
+            {each.name: each.value for each in self.model.parameters}
+            if self.base is None
+            else self.base.fixed
+        )
+        return {name: value for name, value in known.items() if name not in self.names}
+
     def kernels_of(self, outputs: Mapping[str, sp.Expr], model: Model | None = None) -> Kernels:
         return kernels_for(self.model if model is None else model, outputs)
 

@@ -3,6 +3,7 @@
 import os
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ import cellsim as cs
 from cellsim.design.clinic_rules import Candidate, ClinicRules
 from cellsim.design.racing import Contender, compared, race, rounds_of
 from cellsim.errors import CellsimError
+from cellsim.predictions.own_measures import DaysToRelapse
 
 
 @pytest.fixture(scope="module")
@@ -211,6 +213,59 @@ def test_plans_that_a_mechanism_does_not_tell_apart_are_not_simulated_to_the_end
     )  # fmt: skip
     assert asked == {0: 40, 16: 40, 32: 40, 64: 40, 128: raced.average.sum()} and raced.average.sum() < 5
     assert raced.alive["A"].all() and raced.average[39]
+
+
+@pytest.mark.parametrize("cost", [0.0, 0.25])
+def test_a_mechanism_that_no_dose_reaches_is_answered_by_one_plan(cost: float) -> None:
+    """Where w is 0 the level of y is exp(-k t) under every plan: all are in the answer, one is simulated, and with a cost the cheapest alone is left.
+    Beside a mechanism in which they differ the average is that of the other."""
+    case = tiny_case(
+        "x = 0; x' = -x; y = 1; y' = w*x - k*y; k = 0.3; w = 1",
+        {"v": "y"},
+        [("v", 1.0, 0.7)],
+        {"k": ("log-normal", float(np.log(0.3)), 0.2), "w": 1.0},
+        doses=[(0.5, "x", 1.0)],
+        variants={"works": {"w": 1}, "none": {"w": 0}},
+    )
+    fits = {name: cs.calibrate(case, variant=name, starts=1) for name in ("works", "none")}
+    asked: dict[str, Any] = {
+        "until": 20, "measure": "at(y, 20)", "better": "higher", "draws": 200, "cost": cost, "product": "x", "cells": [1.0, 2.0],
+        "doses": [1, 2, 3], "interval": [2, 3],
+    }  # fmt: skip
+    alone = cs.optimise(fits["none"], **asked)
+    assert alone.alike == ("none",) and len(alone.order) == (len(alone.candidates) if cost == 0 else 1)
+    assert alone.raced.simulations == 200 and alone.candidates[alone.order[0]] == Candidate("x", 1.0, 1, 2.0)
+    k = fits["none"].objective.vector_of(fits["none"].draws(200, seed=0), ["k"])[:, 0]
+    assert alone.mean + cost * alone.amounts == pytest.approx(np.exp(-20 * k).mean(), rel=1e-3)
+    certificate = alone.certificate().iloc[0]
+    assert (
+        certificate["alike"]
+        and certificate["eps"] == 0.0
+        and "plans cannot differ in none" in certificate["says"]
+    )
+    assert ("but by what they cost" in certificate["says"]) == (cost > 0)
+    both = cs.optimise([(fits["none"], 1.0), (fits["works"], 1.0)], **asked)
+    assert both.alike == ("none",)
+    assert both.candidates[both.leader] == (
+        Candidate("x", 2.0, 3, 3.0) if cost == 0 else Candidate("x", 1.0, 1, 2.0)
+    )
+
+
+def test_a_measure_that_looks_at_the_plan_tells_plans_apart_that_no_dose_does() -> None:
+    """y = exp(k t), which no dose reaches, is above 2 from day ln 2 / k on: so many days less after a later last dose."""
+    case = tiny_case(
+        "x = 0; x' = -x; y = 1; y' = k*y; k = 0.1",
+        {"v": "y"},
+        [("v", 1.0, 1.1)],
+        {"k": ("log-normal", float(np.log(0.1)), 0.1)},
+        doses=[(0.5, "x", 1.0)],
+    )
+    fit = cs.calibrate(case, starts=1)
+    found = cs.optimise(
+        fit, until=30, measure=DaysToRelapse("y", 2.0), better="higher", draws=8, product="x", cells=1.0, doses=[1, 3], interval=1
+    )  # fmt: skip
+    assert found.alike == () and [found.candidates[k].doses for k in found.order] == [1]
+    assert found.mean[0] - found.mean[1] == pytest.approx(2.0, abs=1e-2)
 
 
 def test_the_error_over_mechanisms_has_the_degrees_of_freedom_of_welch() -> None:

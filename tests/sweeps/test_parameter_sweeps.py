@@ -77,6 +77,16 @@ def test_parameters_that_are_not_set_keep_what_each_draw_says(fit: cs.Calibratio
     assert "k" in found.report()
 
 
+def test_a_switch_that_the_model_has_off_is_swept_on() -> None:
+    """y' = w x: with w at 0 no dose reaches y, with w at 2 it is twice the area of x."""
+    model = cs.load_model("x = 0; x' = -k*x; k = 0.2; y = 0; y' = w*x; w = 0")
+    found = cs.sweep(
+        model, {"one": ONE, "two": TWO}, until=20, parameters={"w": [0.0, 2.0]}, measures=["at(y, 20)"]
+    )
+    exact = [[0.0, 2 * area(0.2)], [0.0, 2 * area(0.2, (0.0, 4.0))]]
+    assert found.draws[:, 0, :, 0] == pytest.approx(np.array(exact), rel=1e-4)
+
+
 def test_a_tornado_is_in_the_order_of_what_moves_most(model: cs.Model) -> None:
     found = cs.sweep(
         model,

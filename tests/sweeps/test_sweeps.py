@@ -9,6 +9,7 @@ from scipy import stats
 from small_cases import straight_line, tiny_case
 
 import cellsim as cs
+from cellsim.dosing.restarts import SteadyState
 from cellsim.dosing.schedule import Product, Schedule
 from cellsim.errors import CellsimError, ScheduleError
 from cellsim.predictions.bands import bands, quantiles
@@ -449,6 +450,46 @@ def test_days_that_no_measure_asks_for_are_recorded_for_courses_alone(drug: cs.C
     found = cs.sweep(drug, plans, until=30, measures=[_Seen(), *measures], draws=10, history=None)
     assert np.all(found.posterior[:, 0] == len(found.times)) and np.all(found.prior[:, 0] == len(found.times))
     assert found.posterior[0, 1] == pytest.approx(3.0, rel=1e-6)
+
+
+def test_plans_that_do_not_differ_in_what_is_asked_are_simulated_once() -> None:
+    """Of y, which no dose of x reaches where w is 0, every plan has the closed form and the very same numbers; of x they differ."""
+    case = tiny_case(
+        "x = 0; x' = -x; y = 1; y' = w*x - k*y; k = 0.3; w = 1",
+        {"v": "y"},
+        [("v", 1.0, 0.7)],
+        {"k": ("log-normal", float(np.log(0.3)), 0.2), "w": 0.0},
+        doses=[(0.5, "x", 1.0)],
+    )
+    fit = cs.calibrate(case, starts=1)
+    thetas = fit.draws(12, seed=1)
+    k = fit.objective.vector_of(thetas, ["k"])[:, 0]
+    plans = [cs.Schedule.every(2, cells=size, doses=3, product="x") for size in (1.0, 2.0)]
+    sample = Sample(fit.objective, [Value((5.0,), ("v",))], Schedule(()), 5.0)
+    assert sample.cannot_differ(plans)
+    one, other = sample.runs(plans, thetas)
+    assert one is other and one.values["v"][:, -1] == pytest.approx(np.exp(-5 * k), rel=1e-3)
+    seen = Sample(fit.objective, [Value((5.0,), ("v",)), Area("x")], Schedule(()), 5.0)
+    assert not seen.cannot_differ(plans)
+    first, second = (each.areas["x"][:, -1] for each in seen.runs(plans, thetas))
+    assert second == pytest.approx(2 * first, rel=1e-3)
+
+
+def test_a_steady_state_of_what_nobody_looks_at_further_on_is_that_of_the_whole_model() -> None:
+    """Witness: an inflow r of x brings y, which only an unwatched z uses, to k r/(k q) = r/q."""
+    case = tiny_case(
+        "x = 0; x' = -k*x; y = 0; y' = k*x - q*y; z = 0; z' = y; k = 1; q = 0.5",
+        {"v": ("y", 0.1, "normal")},
+        [("v", 1.0, 0.5)],
+        {"k": ("log-normal", 0.0, 0.2), "q": 0.5},
+    )
+    fit = cs.calibrate(case, starts=1)
+    steady = Schedule((), restarts=(SteadyState(1.0, "x", 3.0, interval=0.0),))
+    sample = Sample(fit.objective, [Value((1.0,), ("v",))], Schedule(()), 2.0)
+    [found] = sample.runs([steady], fit.draws(5, seed=1))
+    assert found.fine.all() and found.values["v"][:, list(found.times).index(1.0)] == pytest.approx(
+        6.0, rel=1e-3
+    )
 
 
 def test_bands_are_the_quantiles_of_numpy() -> None:
