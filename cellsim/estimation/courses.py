@@ -326,7 +326,7 @@ class _Following:
 
     def _rest(self) -> None:
         """Follow the model to its steady state."""
-        from cellsim.solver.steady_state import steady_state
+        from cellsim.solver.integration import steady_state
 
         if not self.model.states:
             self.y, self.dy = np.empty(0), np.empty((0, self.size)) if self.size else None

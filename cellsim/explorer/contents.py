@@ -17,7 +17,8 @@ from cellsim.explorer.webassembly import BrowserKernels, browser_kernels
 from cellsim.predictions.measures import Measure
 from cellsim.predictions.predictor import with_areas
 from cellsim.solver.conditions import turnings
-from cellsim.solver.integration import PEAK_SHARE, UNSEEN
+from cellsim.solver.integration import PEAK_SHARE
+from cellsim.solver.lane_runs import UNSEEN
 from cellsim.sweeps.trust_region import last_day_seen, limits_of
 
 if TYPE_CHECKING:

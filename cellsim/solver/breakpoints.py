@@ -34,6 +34,7 @@ Array = NDArray[np.float64]
 OP_JUMP, OP_RATE, OP_EVENT = 0, 1, 2
 # below this a step's length has no inverse among the doubles
 _NEAREST = 1e-305
+_ALONE = [np.zeros((1, 1), np.intp)]
 
 
 @dataclass(frozen=True)
@@ -318,6 +319,8 @@ def lane_groups(
         One for all sets, or one for each; sets with the same doses share lanes.
     n_sets, width : int
     """
+    if n_sets == 1:
+        return _ALONE
     order = list(range(n_sets))
     shared: list[NDArray[np.intp]] = []
     if len(doses) > 1:

@@ -13,42 +13,36 @@ from __future__ import annotations
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from cellsim.compiler.kernels import Kernels
-from cellsim.compiler.llvm import lane_width
 from cellsim.compiler.sensitivity_directions import Direction
-from cellsim.errors import Problem, SimulationError, did_you_mean
-from cellsim.solver.breakpoints import BreakTable, Doses, SegmentTree, lane_groups, segment_tree
-from cellsim.solver.conditions import NoValueError, Turnings, setters, too_fast, turnings
-from cellsim.solver.lanes import begin, follow, machine_of
+from cellsim.solver.breakpoints import Doses, lane_groups
+from cellsim.solver.conditions import NoValueError, setters
+from cellsim.solver.lane_runs import LaneRun, Results, Settings, lane_run, refuse_unfit
+from cellsim.solver.lanes import machine_of
 from cellsim.solver.loop_arrays import (
     EVENTS_WITHOUT_END,
     NO_DERIVATIVE,
     NOT_FINITE,
     UNRESOLVED,
-    LaneState,
     Reading,
     address,
     addresses,
 )
 from cellsim.solver.restarts import NO_STEADY_STATE, in_stretches
-from cellsim.solver.sensitivities import CarriedTangents, courses_of
 from cellsim.solver.step_loop_cache import step_code
 
-__all__ = ["Doses", "Solution", "Steps", "integrate", "observe"]
+__all__ = ["Doses", "Solution", "SteadyState", "Steps", "integrate", "observe", "steady_state"]
 
 Array = NDArray[np.float64]
 NO_DOSES = Doses()
-_NOTHING: frozenset[int] = frozenset()
+_NONE = np.zeros(0, np.intp)
 PEAK_SHARE = 1e-4
 # smaller ones, each tried where the one before did not resolve what grew again by itself
 _SHARES = (1e-12, 1e-30, 1e-80, 1e-200)
-UNSEEN = 1e-3
-"""Share of the relative tolerance that is the absolute one of a state which has been 0 so far, in its own unit."""
 MEANING = {
     0: "reached the end",
     1: "the step became too small",
@@ -140,15 +134,6 @@ class Solution:
     paths: tuple[Steps, ...] = ()
     greatest: Array = field(default_factory=lambda: np.empty((0, 0)))
     greatest_at: Array = field(default_factory=lambda: np.empty((0, 0)))
-
-
-def _width_for(kernels: Kernels, n_sets: int, lanes: int | None) -> int:
-    scalar = n_sets == 1 or bool(kernels.system.located)
-    if lanes is not None:
-        if lanes not in (1, 2, 4, 8):
-            raise SimulationError(f"{lanes} lanes: 1, 2, 4 or 8 are possible.")
-        return 1 if scalar else lanes
-    return 1 if scalar or n_sets < lane_width() else lane_width()
 
 
 def integrate(
@@ -254,270 +239,149 @@ def integrate(
     array([[1.    , 1.6065, 0.9744],
            [1.    , 1.3679, 0.5032]])
     """
-    equations, system = kernels.equations, kernels.system
     p = np.asarray(parameters, float)
-    p = p if p.ndim == 2 else np.atleast_2d(p)
+    p = p if p.ndim == 2 else p.reshape(1, -1)
     t = np.asarray(times, float)
-    n_sets, n_states = len(p), len(equations.states)
-    problems = []
-    if p.shape[1] != len(equations.parameters) and not (p.size == 0 and not equations.parameters):
-        problems.append(
-            Problem(what=f"{p.shape[1]} parameter values for {len(equations.parameters)} parameters.")
-        )
-    if t.ndim == 2 and len(t) != n_sets:
-        problems.append(Problem(what=f"Sample times for {len(t)} sets, parameters for {n_sets}."))
-    # what is no number compares as false
-    if t.size and not (
-        (t[..., 1:] >= t[..., :-1]).all() and t[..., 0].min() >= start and t[..., -1].max() < np.inf
-    ):
-        problems.append(
-            Problem(
-                what=f"Sample times must be finite, not decrease, and not precede the start at {start:g}."
-            )
-        )
     several = (doses,) if isinstance(doses, Doses) else tuple(doses)
-    if len(several) not in (1, n_sets):
-        problems.append(Problem(what=f"Doses for {len(several)} sets, parameters for {n_sets}."))
-    problems += [
-        Problem(what=f"There is no output {name!r}.", remedy=did_you_mean(name, equations.output_names))
-        for name in peaks
-        if name not in equations.output_names
-    ]
-    positive = peak_share > 0 if isinstance(peak_share, float) else np.all(np.asarray(peak_share) > 0)
-    if not (rtol > 0 and positive and (atol is None or np.all(np.asarray(atol) >= 0))):
-        problems.append(Problem(what="Tolerances must be positive."))
-    if problems:
-        raise SimulationError(problems)
-    t2 = t if t.ndim == 2 else np.broadcast_to(t, (n_sets, t.size)) if n_sets > 1 else t.reshape(1, -1)
-    shares = np.asarray(peak_share if atol is None else 0.0, float)
-    if any(each.anew for each in several):
-        return replace(
-            in_stretches(
-                integrate, kernels, p, several, t2, start=start,
-                start_states=None if start_states is None else np.broadcast_to(start_states, (n_sets, n_states)),
-                rtol=rtol, atol=atol, peak_share=np.broadcast_to(peak_share, (n_sets, n_states)), directions=directions,
-                output_rates=output_rates, keep_states=keep_states, peaks=peaks, since=since, dense=dense, end=end,
-                max_steps=max_steps, max_step=max_step, lanes=lanes, threads=threads,
-            ), times=t,
-        )  # fmt: skip
-    width = 1 if dense or directions is not None else _width_for(kernels, n_sets, lanes)
-    machine = machine_of(kernels, width)
-    n = system.n
-    # every set is read at its end, however far it came
-    states = np.empty((n_sets, t2.shape[1], n_states if keep_states else 0))
-    outputs = np.empty((n_sets, t2.shape[1], len(system.outputs)))
-    slopes = np.empty(outputs.shape if output_rates else (0, 0, 0))
-    results = address(states), address(outputs), address(slopes)
-    status, culprit = np.zeros(n_sets, np.int64), np.zeros(n_sets, np.int64)
-    fail_time = np.zeros(n_sets)
-    watched = tuple(equations.output_names.index(name) for name in peaks)
-    behind_peaks = _behind(kernels, watched) if watched else _NOTHING
-    moved = system.time in behind_peaks
-    behind = tuple(i for i, node in enumerate(system.y) if node in behind_peaks) if watched else ()
-    greatest = np.full((2, n_sets, len(watched)), np.nan)
-    together = float(t.ndim == 1)
-    options = np.array([rtol, max_step, max_steps, float(output_rates), since, float(moved), together])
-    options_at = address(options)
-    absolute = np.empty(n)
-    absolute[:n_states] = UNSEEN * rtol if atol is None else atol
-    absolute[n_states:] = 1e300  # the clock has no error
-    grown: dict[int, NDArray[np.bool_]] = {}
+    n_sets, n_values = p.shape
+    asked = Settings(
+        kernels,
+        n_sets,
+        # of none there may be as many sets as you like
+        n_values if p.size or kernels.equations.parameters else 0,
+        several,
+        t.tobytes() if t.ndim == 1 else b"",
+        start,
+        start_states is not None,
+        end,
+        rtol,
+        atol if atol is None or isinstance(atol, float) else np.asarray(atol, float),
+        peak_share if isinstance(peak_share, float) else np.asarray(peak_share, float),
+        None if directions is None else tuple(directions),
+        output_rates,
+        keep_states,
+        tuple(peaks),
+        since,
+        dense,
+        None if dense or directions is not None else resume_at,
+        max_steps,
+        max_step,
+        lanes,
+    )
     given = None
     if start_states is not None:
-        given = np.broadcast_to(np.asarray(start_states, float), (n_sets, n_states))
+        given = np.broadcast_to(np.asarray(start_states, float), (n_sets, len(kernels.equations.states)))
+    if any(each.anew for each in several):
+        refuse_unfit(asked, t)
+        return replace(
+            in_stretches(
+                integrate, kernels, p, several, np.broadcast_to(t, (n_sets, t.shape[-1])), start=start, start_states=given,
+                rtol=rtol, atol=atol, peak_share=np.broadcast_to(peak_share, (n_sets, len(kernels.equations.states))),
+                directions=directions, output_rates=output_rates, keep_states=keep_states, peaks=peaks, since=since,
+                dense=dense, end=end, max_steps=max_steps, max_step=max_step, lanes=lanes, threads=threads,
+            ), times=t,
+        )  # fmt: skip
+    run = lane_run(asked, t)
     marks = None
     if len(several) > 1 and directions is None:  # a direction may be a dose, counted differently in each
-        by_set = np.broadcast_to(shares, (n_sets, n_states))
-        rows = [p, *([t2] if t.ndim == 2 else []), *([] if given is None else [given]), by_set]
+        rows = [p, *([t] if t.ndim == 2 else []), *(each for each in (given, run.shares) if each is not None)]
         marks = [b"".join(each[i].tobytes() for each in rows) for i in range(n_sets)]
-    groups = lane_groups(marks, several, n_sets, width)
-
-    paths: dict[int, Steps] = {}
-    sensitivities = None
-    if dense or directions is not None:
-        resume_at = None
-    if resume_at is not None:
-        early = np.asarray((t2 < resume_at).any(axis=1), bool)
-    # where nothing turns by itself and all sets have the same samples and doses, they have the same breaks too
-    still = not (system.turns or system.timed or system.courses or system.output_courses)
-    alike = t.ndim == 1 and still and len(several) == 1
-    common: dict[int, SegmentTree] = {}
-    if directions is not None:
-        courses = courses_of(kernels, directions, several, given is not None)
-        sensitivities = np.full((*outputs.shape, len(directions)), np.nan)
-
-    def run(group: NDArray[np.intp]) -> NDArray[np.int64]:
-        filled = group
-        if group.shape[1] < width:
-            filled = np.concatenate([group, np.repeat(group[:, -1:], width - group.shape[1], axis=1)], axis=1)
-        schedules = [several]
-        if len(several) > 1:
-            each_lane = [tuple(several[i] for i in row) for row in filled]
-            schedules = [row[:1] if len(set(row)) == 1 else row for row in each_lane]
-        lead = filled[0]  # the other rows differ from it in their doses alone
-        sample_times = np.ascontiguousarray(t2[lead].T)
-        last = float(sample_times[-1].max()) if sample_times.size else start
-        last = max(last, start if end is None else end)
-        until = resume_at
-        if resume_at is not None and (early[lead].any() or not start < resume_at < last):
-            until = None
-        turned = [
-            Turnings(system, ())
-            if still
-            else turnings(system, p[i], start, last, between=dense or bool(peaks))
-            for i in (lead[:1] if still else lead)
-        ]
-        for node in behind_peaks & {node for each in turned for node in each.unfollowed}:
-            raise too_fast(system, node, start, last)
-        plan = common.get(0)
-        if plan is None or not alike:
-            fired = tuple(each.firings for each in turned)
-            plan = segment_tree(
-                tuple(schedules),
-                equations.states,
-                start,
-                last,
-                tuple(sorted({day for each in turned for day in (*each.days, *each.steep)})),
-                fired if len(set(fired)) > 1 else fired[:1],
-                until,
-            )
-            common[0] = plan
-
-        def arrived(schedule: int, lane_state: LaneState) -> None:
-            sets = group[schedule]
-            lanes = np.ascontiguousarray(sets)
-            failed = lane_state.status.any()
-            if failed:
-                lane_state.forget_missing()
-            lane_state.reading(machine.places, options_at, address(lanes), results)
-            step_code().observe_group(
-                lane_state.at[2], lane_state.at[1], len(sample_times), len(sets), states.shape[2]
-            )
-            if failed:
-                status[sets], culprit[sets] = lane_state.status[: len(sets)], lane_state.culprit[: len(sets)]
-                fail_time[sets] = lane_state.fail_time[: len(sets)]
-                for place, i in enumerate(sets.tolist()):
-                    grown[i] = lane_state.grown[:n_states, place] > 0
-            if watched:
-                greatest[:, sets] = np.swapaxes(lane_state.greatest[:, :, : len(sets)], 1, 2)
-            if dense:
-                paths[sets[0]] = Steps(lane_state.path[: lane_state.counts[3]], n_states)
-
-        carried: list[CarriedTangents] = []
-
-        def tangents(table: BreakTable) -> CarriedTangents:
-            assert sensitivities is not None and course is not None
-            result = sensitivities[lead[0]]
-            carried.append(course.tangents(table, schedules[0][0], equations.states, result, turned[0]))
-            return carried[-1]
-
-        course = None if sensitivities is None else courses[0 if len(several) == 1 else int(lead[0])]
-        lane_state = begin(
-            machine,
-            p[lead],
-            absolute,
-            rtol * np.broadcast_to(shares, (n_sets, n_states))[lead].T
-            if shares.ndim
-            else np.full((n_states, 1), rtol * shares),
-            start,
-            None if given is None else given[lead],
-            len(sample_times),
-            clock=system.clock,
-            output_rates=output_rates,
-            dense=dense,
-            watched=watched,
-            behind=behind,
-        )
-        history = b""
-        if plan.history:
-            of_lead = np.broadcast_to(shares, (n_sets, n_states))[lead]
-            settings = (p[lead], of_lead, absolute, options, np.array(watched, np.int64), np.array([start]))
-            before = () if given is None else (given[lead],)
-            history = b"|".join([plan.history, *(each.tobytes() for each in (*settings, *before))])
-        work = follow(
-            machine, lane_state, plan, options, sample_times, given is not None, arrived,
-            None if course is None else tangents, history,
-        )  # fmt: skip
-        machine.pool.give_back(lane_state)
-        if course is not None:
-            course.spare.extend(each.v for each in carried)
-        return work
-
+    groups = lane_groups(marks, several, n_sets, run.width)
+    found = run.results()
     if threads > 1 and len(groups) > 1:
         with ThreadPoolExecutor(threads) as pool:
-            counted = list(pool.map(run, groups))
+            counted = list(pool.map(lambda group: run.carry(group, p, given, found), groups))
     else:
-        counted = [run(group) for group in groups]
-    messages = [""] * n_sets
-    again = np.zeros(0, np.intp)
-    if status.any():
-        messages = [
-            _message(kernels, code, float(fail_time[i]), int(culprit[i])) if code else ""
-            for i, code in enumerate(status.tolist())
-        ]
-        unresolved = np.flatnonzero(status == UNRESOLVED)
-        by_set = np.broadcast_to(shares, (n_sets, n_states))
-        again = np.array(
-            [i for i in unresolved.tolist() if (by_set[i] > _SHARES[-1])[grown[i]].any()], np.intp
+        counted = [run.carry(group, p, given, found) for group in groups]
+    messages = ("",) * n_sets
+    if any(found.status.tolist()):
+        messages = tuple(
+            _message(kernels, code, float(found.fail_time[i]), int(found.culprit[i])) if code else ""
+            for i, code in enumerate(found.status.tolist())
         )
-    if again.size:
-        smaller = np.array(_SHARES)[np.argmax(np.array(_SHARES) < by_set[again, :, None], axis=2)]
-        by_itself = np.array([grown[i] for i in again.tolist()])
-        closer = integrate(
-            kernels,
-            p[again],
-            several[0] if len(several) == 1 else [several[i] for i in again.tolist()],
-            t2[again],
-            start=start,
-            start_states=None if given is None else given[again],
-            rtol=rtol,
-            peak_share=np.where(by_itself, np.minimum(smaller, by_set[again]), by_set[again]),
-            directions=directions,
-            output_rates=output_rates,
-            keep_states=keep_states,
-            peaks=peaks,
-            since=since,
-            dense=dense,
-            end=end,
-            resume_at=resume_at,
-            max_steps=max_steps,
-            max_step=max_step,
-            lanes=lanes,
-            threads=threads,
-        )
-        states[again], outputs[again], status[again] = closer.states, closer.outputs, closer.status
-        culprit[again] = closer.culprits
-        greatest[:, again] = closer.greatest, closer.greatest_at
-        if closer.output_rates is not None:
-            slopes[again] = closer.output_rates
-        if sensitivities is not None:
-            sensitivities[again] = closer.sensitivities
-        for place, i in enumerate(again.tolist()):
-            messages[i] = closer.messages[place]
-            if dense:
-                paths[i] = closer.paths[place]
-        counted.append(np.array([closer.steps, closer.rejected]))
-    return Solution(
+    paths = {i: Steps(rows, len(kernels.equations.states)) for i, rows in found.recorded.items()}
+    solution = Solution(
         times=t,
-        states=states,
-        outputs=outputs,
-        output_rates=slopes if output_rates else None,
-        sensitivities=sensitivities,
-        status=status,
-        culprits=culprit,
-        messages=tuple(messages),
-        steps=int(sum(each[0] for each in counted)),
-        rejected=int(sum(each[1] for each in counted)),
+        states=found.states,
+        outputs=found.outputs,
+        output_rates=found.slopes if output_rates else None,
+        sensitivities=found.sensitivities,
+        status=found.status,
+        culprits=found.culprit,
+        messages=messages,
+        steps=sum(each[0] for each in counted),
+        rejected=sum(each[1] for each in counted),
         paths=tuple(paths[i] for i in sorted(paths)),
-        greatest=np.where(status[:, None] == 0, greatest[0], np.nan) if watched else greatest[0],
-        greatest_at=greatest[1],
+        greatest=np.where(found.status[:, None] == 0, found.greatest[0], np.nan)
+        if peaks
+        else found.greatest[0],
+        greatest_at=found.greatest[1],
     )
+    again, smaller = _unresolved(run, found)
+    if not again.size:
+        return solution
+    closer = integrate(
+        kernels,
+        p[again],
+        several[0] if len(several) == 1 else [several[i] for i in again.tolist()],
+        np.broadcast_to(t, (n_sets, t.shape[-1]))[again],
+        start=start,
+        start_states=None if given is None else given[again],
+        rtol=rtol,
+        peak_share=smaller,
+        directions=directions,
+        output_rates=output_rates,
+        keep_states=keep_states,
+        peaks=peaks,
+        since=since,
+        dense=dense,
+        end=end,
+        resume_at=resume_at,
+        max_steps=max_steps,
+        max_step=max_step,
+        lanes=lanes,
+        threads=threads,
+    )
+    return _with(solution, again, closer)
 
 
-@lru_cache(maxsize=64)
-def _behind(kernels: Kernels, outputs: tuple[int, ...]) -> frozenset[int]:
-    """All nodes that some outputs are made of."""
-    return frozenset(kernels.system.graph.reachable([kernels.system.outputs[k] for k in outputs]))
+def _unresolved(run: LaneRun, found: Results) -> tuple[NDArray[np.intp], Array]:
+    """Sets in which a state grew by itself from less than was told apart, and a smaller share for each such state."""
+    unresolved = np.flatnonzero(found.status == UNRESOLVED) if any(found.status.tolist()) else _NONE
+    if not unresolved.size:
+        return unresolved, np.empty(0)
+    n_states = len(run.asked.kernels.equations.states)
+    share = 0.0 if run.asked.atol is not None else run.asked.peak_share
+    shares = np.broadcast_to(share, (run.asked.n_sets, n_states))
+    again = np.array(
+        [i for i in unresolved.tolist() if (shares[i] > _SHARES[-1])[found.grown[i]].any()], np.intp
+    )
+    if not again.size:
+        return again, np.empty(0)
+    smaller = np.array(_SHARES)[np.argmax(np.array(_SHARES) < shares[again, :, None], axis=2)]
+    by_itself = np.array([found.grown[i] for i in again.tolist()])
+    return again, np.where(by_itself, np.minimum(smaller, shares[again]), shares[again])
+
+
+def _with(solution: Solution, again: NDArray[np.intp], closer: Solution) -> Solution:
+    """A solution whose sets `again` are those of another."""
+    solution.states[again], solution.outputs[again] = closer.states, closer.outputs
+    solution.status[again], solution.culprits[again] = closer.status, closer.culprits
+    solution.greatest[again], solution.greatest_at[again] = closer.greatest, closer.greatest_at
+    if solution.output_rates is not None:
+        solution.output_rates[again] = closer.output_rates
+    if solution.sensitivities is not None:
+        solution.sensitivities[again] = closer.sensitivities
+    place = {i: k for k, i in enumerate(again.tolist())}
+    return replace(
+        solution,
+        messages=tuple(
+            closer.messages[place[i]] if i in place else said for i, said in enumerate(solution.messages)
+        ),
+        paths=tuple(closer.paths[place[i]] if i in place else path for i, path in enumerate(solution.paths)),
+        steps=solution.steps + closer.steps,
+        rejected=solution.rejected + closer.rejected,
+    )
 
 
 def _message(kernels: Kernels, code: int, time: float, culprit: int) -> str:
@@ -567,3 +431,101 @@ def observe(kernels: Kernels, times: ArrayLike, states: ArrayLike, parameters: A
     reading = Reading(machine.addresses, machine.offsets, options, w, samples, none, lanes, none, found, none)
     step_code().observe_group(address(addresses(*reading)), address(w), t.size, 1, 0)
     return found[0]
+
+
+@dataclass(frozen=True)
+class SteadyState:
+    """Where each parameter set comes to rest.
+
+    Attributes
+    ----------
+    states : (n_sets, n_states) array
+        NaN where no rest was found.
+    times : (n_sets,) array
+        How long after the start rest was reached.
+    found : (n_sets,) bool array
+    messages : tuple of str
+        Why not, one per set; empty where found.
+    """
+
+    states: Array
+    times: Array
+    found: NDArray[np.bool_]
+    messages: tuple[str, ...]
+
+
+def steady_state(
+    kernels: Kernels,
+    parameters: ArrayLike,
+    *,
+    start: float = 0.0,
+    start_states: ArrayLike | None = None,
+    rtol: float = 1e-6,
+    atol: float | None = 1e-9,
+    longest: float = 1e8,
+) -> SteadyState:
+    """Integrate over a very long time and see from when on nothing changes.
+
+    At rest means that from some time to the end, at least four times as long, every state stays within
+    ``atol + rtol |y|`` of its last value; what is slower than that counts as resting. Following the
+    system, rather than solving for a root, finds the rest that these initial values lead to, and keeps
+    conserved totals. The step grows with the span, so a hundred times longer costs a few steps more.
+
+    Parameters
+    ----------
+    kernels : Kernels
+    parameters : (n_parameters,) or (n_sets, n_parameters) array
+    start : float
+        Time of the initial values.
+    start_states : (n_states,) or (n_sets, n_states) array, optional
+        Instead of the model's initial values.
+    rtol, atol : float
+        How still is still; the integration is ten times as accurate. With None for `atol` it is `rtol` times the largest value
+        that each state has had, in whatever unit it is counted.
+    longest : float
+        When to give up, in the model's time unit.
+
+    Returns
+    -------
+    SteadyState
+
+    Examples
+    --------
+    >>> import sympy as sp
+    >>> from cellsim.compiler.equations import Equations
+    >>> from cellsim.compiler.kernels import compile_equations
+    >>> x, k = sp.symbols("x k")
+    >>> kernels = compile_equations(Equations(("x",), ("k",), (3 - k * x,), (sp.Integer(0),)))
+    >>> steady_state(kernels, [[0.5], [2.0]]).states.round(4)
+    array([[6. ],
+           [1.5]])
+    """
+    p = np.atleast_2d(np.asarray(parameters, float))
+    spans = longest / 4.0 ** np.arange(40)[::-1]
+    spans = spans[spans > 1e-6]
+    solution = integrate(
+        kernels,
+        p,
+        times=start + spans,
+        start=start,
+        start_states=start_states,
+        rtol=0.1 * rtol,
+        atol=None if atol is None else 0.1 * atol,
+    )
+    states = np.full((len(p), len(kernels.states)), np.nan)
+    times, found, messages = np.full(len(p), np.nan), np.zeros(len(p), bool), []
+    for i in range(len(p)):
+        path = solution.states[i]
+        least = rtol * np.abs(path).max(axis=0, initial=0.0) if atol is None else atol
+        gap = np.abs(path - path[-1]) - least - rtol * np.abs(path[-1])
+        moving = np.flatnonzero(~(gap.max(axis=1, initial=0.0) <= 0))
+        since = moving[-1] + 1 if moving.size else 0
+        if since < len(spans) - 1:
+            states[i], times[i], found[i] = path[-1], spans[since], True
+        if found[i]:
+            messages.append("")
+        elif solution.status[i]:
+            messages.append(solution.messages[i])
+        else:
+            messages.append(f"{kernels.states[int(gap[-2].argmax())]} still moves after {longest:g}.")
+    return SteadyState(states, times, found, tuple(messages))

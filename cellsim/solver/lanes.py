@@ -30,7 +30,17 @@ from cellsim.solver.loop_arrays import (
 from cellsim.solver.sensitivities import CarriedTangents, no_tangents
 from cellsim.solver.step_loop_cache import step_code
 
-__all__ = ["HISTORIES", "Histories", "LaneState", "Machine", "begin", "follow", "machine_of"]
+__all__ = [
+    "HISTORIES",
+    "Histories",
+    "LaneStart",
+    "LaneState",
+    "Machine",
+    "begin",
+    "follow",
+    "lane_start",
+    "machine_of",
+]
 
 Array = NDArray[np.float64]
 # bytes that lane groups at the end of a history may take
@@ -132,13 +142,35 @@ class Histories:
 HISTORIES = Histories(_ROOM)
 
 
-def begin(
+@dataclass(frozen=True)
+class LaneStart:
+    """A lane group at its start, but for the values of parameters and whatever depends on them.
+
+    Attributes
+    ----------
+    machine : Machine
+    room : LaneDimensions
+    moving, numbers : array
+        What stands in memory then.
+    start : float
+    dense : bool
+        Whether every step is recorded.
+    """
+
+    machine: Machine
+    room: LaneDimensions
+    moving: Array
+    numbers: NDArray[np.int64]
+    start: float
+    dense: bool
+
+
+def lane_start(
     machine: Machine,
-    parameters: Array,
     absolute: Array,
-    share: Array,
+    n_states: int,
+    share: float,
     start: float,
-    start_states: Array | None,
     n_times: int,
     *,
     clock: int | None,
@@ -146,20 +178,19 @@ def begin(
     dense: bool,
     watched: tuple[int, ...],
     behind: tuple[int, ...],
-) -> LaneState:
-    """A lane_state at its start, to be given back to ``machine.pool`` when nothing of it is used any more.
+) -> LaneStart:
+    """What all lane groups have in common that differ in the values of parameters alone.
 
     Parameters
     ----------
     machine : Machine
-    parameters : (width, n_parameters) array
     absolute : (n,) array
         Absolute tolerances, the clock's included.
-    share : (n_states, width) array
+    n_states : int
+        How many are states of the model, which come first.
+    share : float
         Of the largest value of each state so far, the absolute tolerance that follows it; zero where it does not.
     start : float
-    start_states : (width, n_states) array or None
-        Left out: the model's own.
     n_times : int
     clock : int or None
         Which state is the clock.
@@ -173,27 +204,50 @@ def begin(
     room = LaneDimensions(
         lay.size, n, width, n_times, output_rates, len(machine.held), int(machine.offsets[N_GAPS]), watched, behind
     )  # fmt: skip
-    lane_state = machine.pool.taken(room)
-    w = lane_state.w
-
-    def slot(name: str, count: int) -> Array:
-        return w[lay[name] : lay[name] + count * width].reshape(count, width)
-
-    slot("p", parameters.shape[1])[:] = parameters.T
-    w[lay["atol"] : lay["atol"] + machine.offsets[N_PADDED]] = 1.0
-    slot("atol", n)[:] = absolute[:, None]
-    slot("share", n)[: len(share)], slot("share", n)[len(share) :] = (
-        share,
-        -1.0,
-    )  # the clock and modes have no error
+    lane_state = LaneState.of(room._replace(times=0))
+    lane_state.blank()
+    lane_state.w[lay["atol"] : lay["atol"] + machine.offsets[N_PADDED]] = 1.0
+    _slot(machine, lane_state, "atol", n)[:] = absolute[:, None]
+    _slot(machine, lane_state, "share", n)[:n_states] = share
+    _slot(machine, lane_state, "share", n)[n_states:] = -1.0  # the clock and modes have no error
     if clock is not None:
-        slot("y", n)[clock] = start
+        _slot(machine, lane_state, "y", n)[clock] = start
+    return LaneStart(machine, room, lane_state.moving, lane_state.numbers, start, dense)
+
+
+def _slot(machine: Machine, lane_state: LaneState, name: str, count: int) -> Array:
+    at, width = machine.unit.layout[name], machine.unit.width
+    return lane_state.w[at : at + count * width].reshape(count, width)
+
+
+def begin(
+    start: LaneStart, parameters: Array, start_states: Array | None = None, share: Array | None = None
+) -> LaneState:
+    """A lane group at its start, to be given back to ``start.machine.pool`` when nothing of it is used any more.
+
+    Parameters
+    ----------
+    start : LaneStart
+    parameters : (width, n_parameters) array
+    start_states : (width, n_states) array, optional
+        Left out: the model's own.
+    share : (width, n_states) array, optional
+        As in :func:`lane_start`, where it differs between states or lanes.
+    """
+    machine = start.machine
+    lane_state = machine.pool.taken(start.room)
+    lane_state.begin(start.moving, start.numbers)
+    _slot(machine, lane_state, "p", parameters.shape[1])[:] = parameters.T
     if start_states is not None:
-        slot("y", start_states.shape[1])[:] = start_states.T
-    if len(machine.held):
-        lane_state.held[:] = _held_before(machine, w, n, start, start_states is not None)
-    if dense:
-        lane_state.recorded(np.empty((1024, 3 + 5 * n)))
+        _slot(machine, lane_state, "y", start_states.shape[1])[:] = start_states.T
+    if share is not None:
+        _slot(machine, lane_state, "share", share.shape[1])[:] = share.T
+    if start.room.roots:
+        lane_state.held[:] = _held_before(
+            machine, lane_state.w, start.room.states, start.start, start_states is not None
+        )
+    if start.dense:
+        lane_state.recorded(np.empty((1024, 3 + 5 * start.room.states)))
     return lane_state
 
 
@@ -222,19 +276,20 @@ def _carry(
     lane_state: LaneState,
     segment: Segment,
     table: BreakTable,
-    options: Array,
+    options: int,
     sample_times: Array,
     given_start: bool,
     tangents: CarriedTangents,
 ) -> LaneState:
     """One segment of the way; where `path` turns out too short, once more from its beginning with a longer one."""
-    call = address(options), address(sample_times)
+    call, run = (options, address(sample_times)), step_code().run_group
+    n_breaks, n_times, stride = len(table.breaks), len(sample_times), table.op_amount.shape[1]
     while True:
         begun = lane_state.copy() if len(lane_state.path) else lane_state
         lane_state.handed(machine.places, table.places, *call, tangents.places)
-        said = step_code().run_group(
-            lane_state.at[0], lane_state.at[1], tangents.at, given_start, segment.first, segment.stop, len(table.breaks),
-            len(sample_times), table.op_amount.shape[1], len(lane_state.path), len(lane_state.watched),
+        said = run(
+            lane_state.at[0], lane_state.at[1], tangents.at, given_start, segment.first, segment.stop, n_breaks,
+            n_times, stride, len(lane_state.path), len(lane_state.room.watched),
         )  # fmt: skip
         if said != PATH_FULL:
             return lane_state
@@ -246,13 +301,13 @@ def follow(
     machine: Machine,
     lane_state: LaneState,
     segment_tree: SegmentTree,
-    options: Array,
+    options: int,
     sample_times: Array,
     given_start: bool,
     arrived: Callable[[int, LaneState], None],
     tangents: Callable[[BreakTable], CarriedTangents] | None = None,
     history: bytes = b"",
-) -> NDArray[np.int64]:
+) -> list[int]:
     """Carry a lane_state along every schedule of an segment_tree.
 
     Parameters
@@ -261,8 +316,8 @@ def follow(
     lane_state : LaneState
         At its start; used up.
     segment_tree : SegmentTree
-    options : array
-        As the step loop has them.
+    options : int
+        Where the options begin that the step loop has.
     sample_times : (n_times, width) array
     given_start : bool
         Whether the initial states are in place.
@@ -276,10 +331,10 @@ def follow(
 
     Returns
     -------
-    (4,) array
+    list of 4 int
         Work done: steps accepted, rejected, factorisations, steps recorded.
     """
-    work = np.zeros(4, np.int64)
+    work = [0, 0, 0, 0]
     known = HISTORIES.found(machine, history) if history else None
     if known is not None:
         known.sampled_into(lane_state)
@@ -290,13 +345,14 @@ def follow(
         table = segment_tree.tables[segment.table]
         if segment is segment_tree.root and known is not None:
             lane_state = known
-        elif segment.stop > segment.first and not lane_state.status.all():
-            before = lane_state.counts.copy()
+        elif segment.stop > segment.first and 0 in lane_state.status.tolist():
+            before = lane_state.counts.tolist()
             carried = no_tangents() if tangents is None else tangents(table)
             lane_state = _carry(
                 machine, lane_state, segment, table, options, sample_times, given_start, carried
             )
-            work += lane_state.counts - before
+            for place, (now, then) in enumerate(zip(lane_state.counts.tolist(), before, strict=True)):
+                work[place] += now - then
             if history and segment is segment_tree.root:
                 HISTORIES.keep(machine, history, lane_state)
         for schedule in segment.done:

@@ -368,19 +368,23 @@ class LaneState:
         """How much memory it takes."""
         return self.doubles.nbytes + self.numbers.nbytes + self.path.nbytes
 
-    def begin(self) -> None:
-        """Forget all that has been, but for samples, which are written before they are read."""
-        self.doubles[: -self.samples.size or None] = 0.0
-        self.numbers[:] = 0
+    def blank(self) -> None:
+        """Write what stands there before anything has been; the other numbers are zero as they were made."""
         self.source[:] = range(self.room.width)
-        if self.room.roots:
-            self.pace[:] = np.nan
-        if self.room.watched:
-            self.greatest[:] = -np.inf
-            self.watched[:] = self.room.watched
-        self.behind[0] = len(self.room.behind)
-        if self.room.behind:
-            self.behind[1:] = self.room.behind
+        self.pace[:] = np.nan
+        self.greatest[:] = -np.inf
+        self.watched[:] = self.room.watched
+        self.behind[0], self.behind[1:] = len(self.room.behind), self.room.behind
+
+    @property
+    def moving(self) -> Reals:
+        """All doubles but samples and inputs, which are written before they are read."""
+        return self.doubles[: self.doubles.size - self.samples.size - self.inputs.size]
+
+    def begin(self, moving: Reals, numbers: Wholes) -> None:
+        """Forget all that has been: what moves stands as it did at the start of another of its kind."""
+        self.doubles[: moving.size] = moving
+        self.numbers[:] = numbers
 
     def copy(self) -> LaneState:
         """Another that can go its own way."""
@@ -392,9 +396,7 @@ class LaneState:
 
     def _copied(self, room: LaneDimensions) -> LaneState:
         other = LaneState.of(room)
-        moving = other.doubles.size - other.samples.size - other.inputs.size
-        other.doubles[:moving] = self.doubles[:moving]
-        other.numbers[:] = self.numbers
+        other.begin(self.moving, self.numbers)
         if room.times:
             done = int(self.ptr.max())
             other.samples[:done], other.inputs[:done] = self.samples[:done], self.inputs[:done]
@@ -440,16 +442,12 @@ class LaneStatePool:
         self._lock = Lock()
 
     def taken(self, room: LaneDimensions) -> LaneState:
-        """One with room for all that, at its beginning."""
-        found = None
+        """One with room for all that, and whatever the last simulation left there."""
         with self._lock:
             for place, each in enumerate(self._kept):
                 if each.room == room:
-                    found = self._kept.pop(place)
-                    break
-        found = found or LaneState.of(room)
-        found.begin()
-        return found
+                    return self._kept.pop(place)
+        return LaneState.of(room)
 
     def give_back(self, lane_state: LaneState) -> None:
         """Nothing of it is used any more."""

@@ -33,6 +33,9 @@ __all__ = ["CarriedTangents", "SensitivityLayout", "TangentUnit", "courses_of", 
 Array = NDArray[np.float64]
 # tables of breaks whose seeds a layout remembers
 _MOST_SEEDED = 64
+_FIELDS = {name: place for place, name in enumerate(Tangents._fields)}
+_V, _RESULT, _MOVED = (_FIELDS[name] for name in ("v", "result", "moved"))
+_SEEDS = slice(_FIELDS["seed_ptr"], _V)
 
 
 @dataclass(frozen=True)
@@ -47,14 +50,14 @@ class CarriedTangents:
         Their workspace.
     at : int
         Where it begins.
-    kept : tuple of array
-        Others that must live as long as the loop runs.
+    seeds : Seeds or None
+        What must live as long as the loop runs.
     """
 
     places: NDArray[np.int64]
     v: Array
     at: int
-    kept: tuple[NDArray[Any], ...] = ()
+    seeds: Seeds | None = None
 
 
 @lru_cache(maxsize=1)
@@ -87,7 +90,7 @@ class SensitivityLayout:
     atom_y: NDArray[np.int64]
     tau_ptr: NDArray[np.int64]
     tau: NDArray[np.int64]
-    spare: list[Array] = field(default_factory=list, repr=False)
+    spare: list[CarriedTangents] = field(default_factory=list, repr=False)
     _seeded: dict[tuple[int, int, Doses], tuple[BreakTable, Turnings, Seeds]] = field(
         default_factory=dict, repr=False
     )
@@ -95,9 +98,7 @@ class SensitivityLayout:
     @cached_property
     def begins(self) -> NDArray[np.int64]:
         """Where the arrays begin that every run has."""
-        return addresses(
-            *(getattr(self, name) for name in Tangents._fields[: Tangents._fields.index("seed_ptr")])
-        )
+        return addresses(*(getattr(self, name) for name in Tangents._fields[: _SEEDS.start]))
 
     def place(self, direction: int, state: int, slot: int = 0) -> int:
         """Where the tangent of a state along a direction stands in ``v``; slot 0 is s, 3 is u."""
@@ -109,7 +110,7 @@ class SensitivityLayout:
     ) -> CarriedTangents:
         """Everything for one run; `result` (n_times, n_outputs, n_directions) is filled.
 
-        The workspace belongs into `spare` when the run is over.
+        What is returned belongs into `spare` when the run is over.
         """
         # what turns is found once for each set of parameters that it depends on, so the object stands for it
         key = id(table), id(turned) if turned.days else 0, doses
@@ -120,14 +121,18 @@ class SensitivityLayout:
             known = self._seeded[key] = (table, turned, self._seeds(table, doses, states, turned))
         seeds = known[2]
         try:
-            v = self.spare.pop()
-            v[:] = 0.0
+            carried = self.spare.pop()
+            carried.v[:] = 0.0
         except IndexError:
             v = aligned(self.made.unit.layout.size + len(self.made.packing.directions))
-        moved = v[self.made.unit.layout.size :]
-        where = addresses(v, result, moved)
-        places = np.concatenate([self.begins, seeds.places, where])
-        return CarriedTangents(places, v, int(where[0]), (*seeds.arrays, result))
+            places = np.zeros(len(Tangents._fields), np.int64)
+            places[: self.begins.size] = self.begins
+            where = address(v)
+            places[_V], places[_MOVED] = where, where + 8 * self.made.unit.layout.size
+            carried = CarriedTangents(places, v, where)
+        carried.places[_SEEDS] = seeds.places
+        carried.places[_RESULT] = address(result)
+        return CarriedTangents(carried.places, carried.v, carried.at, seeds)
 
     def _seeds(self, table: BreakTable, doses: Doses, states: tuple[str, ...], turned: Turnings) -> Seeds:
         """What begins to move, break by break."""

@@ -150,7 +150,7 @@ def simulate(
     model_given(model)
     if start is not None:
         _refuse(each.what for each in unusable(days={"start": start}))
-    begin = start_of(schedule, days) if start is None else float(start)
+    begin = start_of(schedule, days[:1]) if start is None else float(start)
     _refuse(_span_problems(schedule, days, begin, solver, rtol, atol))
     given = values.of(model) if isinstance(values, Values) else dict(values or {})
     plan = _plan(_Itself(model), outputs if outputs is None or isinstance(outputs, str) else tuple(outputs))
@@ -176,6 +176,18 @@ def simulate(
 
 
 def _checked_times(times: ArrayLike) -> Array:
+    if type(times) is np.ndarray and times.dtype == np.float64 and times.ndim == 1:
+        return _known_times(times.tobytes())
+    return _in_order(times)
+
+
+@lru_cache(maxsize=128)
+def _known_times(times: bytes) -> Array:
+    """Days asked for again and again: looking at each of them takes as long as many a simulation."""
+    return _in_order(np.frombuffer(times))
+
+
+def _in_order(times: ArrayLike) -> Array:
     try:
         days = days_in(times, "times")
     except ValueError as error:

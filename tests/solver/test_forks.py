@@ -19,7 +19,7 @@ from cellsim.compiler.kernels import Kernels, compile_equations
 from cellsim.predictions.streaming import stream
 from cellsim.solver.breakpoints import lane_groups, segment_tree
 from cellsim.solver.integration import Doses, Solution, integrate
-from cellsim.solver.lanes import HISTORIES, Histories, begin, machine_of
+from cellsim.solver.lanes import HISTORIES, Histories, begin, lane_start, machine_of
 from cellsim.solver.loop_arrays import N_STATES
 
 BAG = compile_equations(
@@ -177,10 +177,21 @@ def test_plans_that_begin_on_different_days_share_all_that_came_before() -> None
 def test_histories_take_no_more_room_than_they_are_given() -> None:
     """Of many kept the longest unused ones go."""
     machine = machine_of(BAG, 1)
-    state = begin(
-        machine, P[:1], np.ones(machine.offsets[N_STATES]), np.zeros((machine.offsets[N_STATES], 1)), 0.0, None, 0,
-        clock=None, output_rates=False, dense=False, watched=(), behind=(),
-    )  # fmt: skip
+    n = int(machine.offsets[N_STATES])
+    start = lane_start(
+        machine,
+        np.ones(n),
+        n,
+        0.0,
+        0.0,
+        0,
+        clock=None,
+        output_rates=False,
+        dense=False,
+        watched=(),
+        behind=(),
+    )
+    state = begin(start, P[:1])
     kept = Histories(5 * state.bytes)
     for name in (b"a", b"b", b"c", b"d"):
         kept.keep(machine, name, state)

@@ -5,12 +5,15 @@ Witness: the closed form of first-order decay, x(t) = x0 exp(-k t) + (r/k)(1 - e
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 import sympy as sp
 
 from cellsim.compiler.equations import Equations
 from cellsim.compiler.kernels import Kernels, compile_equations
+from cellsim.errors import SimulationError
 from cellsim.solver.integration import Doses, integrate
 from cellsim.solver.lanes import machine_of
 
@@ -94,3 +97,31 @@ def test_memory_is_taken_up_again_and_never_by_two_at_once() -> None:
     assert room.at != other.at
     machine.pool.give_back(room)
     assert machine.pool.taken(room.room) is room
+
+
+def test_a_call_that_was_settled_before_answers_for_what_is_new() -> None:
+    """Values, start states and times written over in place; exp(-k t), with derivative -t exp(-k t), each time."""
+    kernels, days = decay("settled"), np.array([0.5, 1.0, 2.0])
+    for k, first in ((0.3, 1.0), (1.7, 2.0), (0.3, 5.0)):
+        for scale in (1.0, 3.0):
+            days[:] = scale * np.array([0.5, 1.0, 2.0])
+            found = integrate(kernels, [k], times=days, start_states=[first], rtol=1e-9, directions=["k"])
+            right = first * np.exp(-k * days)
+            assert found.outputs[0, :, 0] == pytest.approx(right, rel=1e-7)
+            assert found.sensitivities is not None
+            assert found.sensitivities[0, :, 0, 0] == pytest.approx(-days * right, rel=1e-6)
+    for _ in range(2):  # what was refused is refused again
+        with pytest.raises(
+            SimulationError, match=r"2 parameter values for 1 parameters\.\nTolerances must be positive"
+        ):
+            integrate(kernels, [1.0, 2.0], times=days, rtol=-1.0)
+
+
+def test_threads_that_ask_the_same_do_not_share_memory() -> None:
+    """Forty sets at once, of one settled call, against exp(-k t)."""
+    kernels, rates = decay("crowded"), np.linspace(0.1, 4.0, 40)
+    with ThreadPoolExecutor(4) as pool:
+        found = list(
+            pool.map(lambda k: integrate(kernels, [k], times=TIMES, rtol=1e-9).outputs[0, :, 0], rates)
+        )
+    assert np.array(found) == pytest.approx(np.exp(-np.outer(rates, TIMES)), rel=1e-6, abs=1e-12)

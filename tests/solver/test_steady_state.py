@@ -5,7 +5,7 @@ import pytest
 from oracles import system
 
 from cellsim.compiler.kernels import compile_equations
-from cellsim.solver.steady_state import steady_state
+from cellsim.solver.integration import steady_state
 
 
 def test_conserved_totals_are_kept_on_the_way_to_rest() -> None:
