@@ -7,6 +7,7 @@ since results, tables and page of what is done are written before it ends. A sec
 
 from __future__ import annotations
 
+import ctypes
 import signal
 import threading
 import time
@@ -15,7 +16,7 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import TypeVar
 
-__all__ = ["brought_home", "interrupts_heard"]
+__all__ = ["brought_home", "interrupt_thread", "interrupts_heard"]
 
 Made = TypeVar("Made")
 
@@ -70,6 +71,18 @@ def interrupts_heard() -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def interrupt_thread(thread: threading.Thread) -> None:
+    """Raise KeyboardInterrupt in another thread, as a signal does in the main one: as soon as it is back in Python.
+
+    Parameters
+    ----------
+    thread : Thread
+        One that has begun; nothing happens to one that has ended.
+    """
+    number, error = ctypes.c_ulong(thread.ident or 0), ctypes.py_object(KeyboardInterrupt)
+    ctypes.pythonapi.PyThreadState_SetAsyncExc(number, error)
 
 
 def brought_home(work: Callable[[], Made], interrupted: bool) -> tuple[Made, bool]:

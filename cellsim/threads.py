@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import os
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from functools import cache
 from queue import Empty, Queue
-from threading import Event
-from typing import Any, TypeVar
+from threading import Event, Thread
+from typing import Any, Generic, TypeVar
 
+from cellsim.interrupts import interrupt_thread
 from cellsim.streams import progress_bar
 
 __all__ = [
     "CORES",
+    "SideBySide",
     "StoppedError",
     "as_they_end",
     "finished_in_threads",
@@ -30,6 +33,9 @@ CORES = os.cpu_count() or 1
 """How many threads are of use."""
 
 _LOOK = 0.2  # seconds between two looks whether an interrupt has come
+
+# chains that are followed at once: what one leaves idle the other takes
+_BESIDE = 2
 
 
 class StoppedError(Exception):
@@ -115,6 +121,97 @@ def finished_in_threads(
         return [task.result() for task in tasks], False
     kept = [task for task in tasks if not task.cancelled() and task.exception() is None]
     return [task.result() for task in kept], True
+
+
+class SideBySide(Generic[Thing]):
+    """Chains of things that are done beside this thread, two chains at a time, each in its order.
+
+    Each thing may use all cores by itself: beside it goes what leaves some of them idle for a while. Left by an interrupt, or
+    once one thing says that no more is wanted, what is being done is interrupted, and nothing is begun after it.
+
+    Parameters
+    ----------
+    work : callable
+        What is done to each thing; it says whether to go on.
+    chains : sequence of sequence
+        Begun in this order.
+
+    Examples
+    --------
+    >>> done = []
+    >>> def work(name):
+    ...     done.append(name)
+    ...     return True
+    >>> with SideBySide(work, [["a", "b"], ["c"]]) as beside:
+    ...     sorted(beside)
+    ['a', 'b', 'c']
+    >>> done.index("a") < done.index("b")
+    True
+    """
+
+    def __init__(self, work: Callable[[Thing], bool], chains: Sequence[Sequence[Thing]]) -> None:
+        self._work = work
+        self._left = deque(chains)
+        self._ended: Queue[Thing] = Queue()
+        self._failed: list[BaseException] = []
+        self._stop = Event()
+        self._threads = [Thread(target=self._run, daemon=True) for _ in range(min(_BESIDE, len(chains)))]
+
+    def __enter__(self) -> SideBySide[Thing]:
+        try:
+            for each in self._threads:
+                each.start()
+        except BaseException:
+            self._end()
+            raise
+        return self
+
+    def __iter__(self) -> Iterator[Thing]:
+        """Each thing when it has ended; no more once one has said so."""
+        while not self._stop.is_set():
+            # asked before looking: what ends in between is found
+            more = any(each.is_alive() for each in self._threads)
+            try:
+                yield self._ended.get(timeout=_LOOK if more else None, block=more)
+            except Empty:
+                if not more:
+                    return
+        self._end()
+        if self._failed:
+            raise self._failed[0]
+
+    def __exit__(self, *_: object) -> None:
+        self._end()
+
+    def _end(self) -> None:
+        """Interrupt what is being done, and wait until it has put down what it has."""
+        self._stop.set()
+        for each in self._threads:
+            if each.is_alive():
+                interrupt_thread(each)
+        for each in self._threads:
+            while each.is_alive():
+                each.join(_LOOK)
+
+    def _run(self) -> None:
+        with suppress(KeyboardInterrupt):  # between two things
+            while self._left and not self._stop.is_set():
+                with suppress(IndexError):  # another thread was first
+                    self._follow(self._left.popleft())
+
+    def _follow(self, chain: Sequence[Thing]) -> None:
+        for thing in chain:
+            if self._stop.is_set():
+                return
+            try:
+                went_on = self._work(thing)
+            except Exception as error:  # told where the things are waited for
+                self._failed.append(error)
+                went_on = False
+            if not went_on:
+                self._stop.set()
+                return
+            self._ended.put(thing)
 
 
 def on_all_cores(work: Callable[[Thing], Done], things: Iterable[Thing]) -> list[Done]:

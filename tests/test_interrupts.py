@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Event
@@ -182,6 +183,39 @@ def test_threads_stop_when_asked_and_keep_the_order() -> None:
         in_threads(lambda k: 1 / (k - 3), range(50), "", False)
 
 
+def test_chains_side_by_side_end_where_they_are_interrupted() -> None:
+    """Witness: what was begun and what ended; an error is told, and nothing is begun after it or after an interrupt."""
+    begun: list[str] = []
+    both = threading.Barrier(2)
+
+    def work(name: str) -> bool:
+        begun.append(name)
+        if name in ("a1", "b1"):
+            both.wait(10)
+            return True
+        if name == "no":
+            return False
+        if name == "wrong":
+            raise ValueError("wrong")
+        for _ in range(3000):
+            time.sleep(0.01)
+        return True
+
+    # both at once, and the third after one of them
+    with threads.SideBySide(work, [["a1"], ["b1"]]) as beside:
+        assert sorted(beside) == ["a1", "b1"]
+    with pytest.raises(KeyboardInterrupt), threads.SideBySide(work, [["long", "never"], ["a long one"]]):
+        while len(begun) < 4:
+            time.sleep(0.01)
+        raise KeyboardInterrupt
+    assert sorted(begun[2:]) == ["a long one", "long"]
+    with threads.SideBySide(work, [["long", "never"], ["no", "never"]]) as beside:
+        assert not list(beside)
+    with pytest.raises(ValueError, match="wrong"), threads.SideBySide(work, [["wrong", "never"]]) as beside:
+        list(beside)
+    assert "never" not in begun
+
+
 def test_draws_of_a_sweep_that_are_done_are_a_sweep(monkeypatch: pytest.MonkeyPatch) -> None:
     """Witness: the first draws of the same sweep without an interrupt, posterior and prior alike."""
     fit = cs.calibrate(decay([6.0, 3.7], [1.0, 2.0]), starts=1)
@@ -237,7 +271,10 @@ def test_a_report_that_a_cluster_ends_leaves_tables_and_page(
 
     def profile(job: Job) -> None:
         real(job)
+        # heard by the main thread, which makes a page meanwhile, and handed on to this one
         signal.raise_signal(signal.SIGTERM)
+        for _ in range(3000):
+            time.sleep(0.01)
 
     monkeypatch.setattr(Job, "profile", profile)
     monkeypatch.setattr(ReportFolder, "draw", lambda *_, **__: "")  # figures are those of tests/report

@@ -68,6 +68,7 @@ def _audit(job: Job) -> str:
             prior_figure,
             alt="Prior predictive bands of every analyte beside its printed values",
             folded=True,
+            of=(objective,),
         )
     return details(
         "What is known: the audit of the case",
@@ -156,7 +157,7 @@ def _again(job: Job, seconds: Mapping[str, float]) -> str:
         "<p>Every table stands in <code>tables/</code>, every figure in <code>figures/</code>, the settings in "
         "<code>report.json</code>, this summary alone on one sheet in <code>summary.html</code>.</p>",
         details(
-            f"How long it took ({sum(seconds.values()):.0f} s before the page)",
+            "How long each step took; some stood side by side",
             table(spent),
         ),
         anchor="again",

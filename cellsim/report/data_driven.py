@@ -78,6 +78,7 @@ def learned(job: Job) -> tuple[str, str, str]:
                 lambda: plots.parameters(source, mechanism),
                 alt="Prior and posterior intervals of the mechanism's parameters; the table of parameters has the numbers",
                 folded=True,
+                of=(source,),
             ),
         )
         if mechanism
@@ -90,6 +91,7 @@ def learned(job: Job) -> tuple[str, str, str]:
                 lambda: plots.parameters(source),
                 alt="Prior and posterior intervals of the best determined parameters; the table of parameters has the numbers",
                 folded=True,
+                of=(source,),
             ),
         ),
         details(
@@ -214,6 +216,7 @@ def _draws(job: Job, fit: Calibration, post: Posterior) -> str:
                 lambda: plots.prior_posterior(post),
                 alt="Prior and posterior densities of the mechanism's parameters",
                 folded=True,
+                of=(post,),
             ),
             details(
                 "The draws themselves",
@@ -224,6 +227,7 @@ def _draws(job: Job, fit: Calibration, post: Posterior) -> str:
                     lambda: plots.trace(post),
                     alt="Traces and ranks of the chains",
                     folded=True,
+                    of=(post,),
                 )
                 if post.method == "nuts"
                 else "",
@@ -233,6 +237,7 @@ def _draws(job: Job, fit: Calibration, post: Posterior) -> str:
                     lambda: plots.pair(post),
                     alt="Pairs of parameters under the draws",
                     folded=True,
+                    of=(post,),
                 ),
             ),
         ]

@@ -404,6 +404,6 @@ def _missing(job: Job) -> str:
         out.append(
             f"Interrupted during “{job.stopped}”: what was ready then is below, what comes after it is missing."
         )
-    broken = [f"{step}: {why}" for step, why in job.output.failures.items()]
+    broken = [f"{step}: {why}" for step, why in list(job.output.failures.items())]
     failed = failure(f"{len(broken)} of the steps", "\n".join(broken)) if broken else ""
     return paragraphs(out, kind="quiet") + failed

@@ -239,6 +239,7 @@ def _unmeasured(job: Job, fit: Calibration) -> str:
                 lambda: plots.drives(fit, posterior=posterior, draws=job.draws, seed=job.seed),
                 alt=f"Latent courses over time{f', and {listed(graded)}' if graded else ''}",
                 folded=True,
+                of=(fit, source),
             )
         )
     if amounts_shown(case, fit.model, case.products):
@@ -250,6 +251,7 @@ def _unmeasured(job: Job, fit: Calibration) -> str:
                 lambda: plots.persistence(fit, posterior=posterior, draws=job.draws, seed=job.seed),
                 alt="Amount of each product over the whole timeline",
                 folded=True,
+                of=(fit, source),
             ),
             job.output.draw(
                 "persistence_first",
@@ -263,6 +265,7 @@ def _unmeasured(job: Job, fit: Calibration) -> str:
                 ),
                 alt="Amount of each product in the first weeks",
                 folded=True,
+                of=(fit, source),
             ),
         ]
     return details("Courses that no finding measures", *figures) if figures else ""

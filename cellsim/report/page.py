@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from html import escape
 from io import BytesIO
 from pathlib import Path, PurePosixPath
+from threading import RLock
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from cellsim.errors import CellsimError
@@ -101,6 +102,8 @@ class ReportFolder:
     failures: dict[str, str] = field(default_factory=dict)
     hurried: bool = False
     _kept: dict[str, tuple[tuple[object, ...], Any]] = field(default_factory=dict, repr=False)
+    # steps that are done side by side, and the page beside them, all tell of failures
+    _telling: Any = field(default_factory=RLock, repr=False)
 
     def once(self, what: str, of: Sequence[object], make: Callable[[], T]) -> T:
         """What was made of these very results before, else made now: parts of a page refer to the same rows, and a page is written twice.
@@ -126,12 +129,19 @@ class ReportFolder:
         try:
             done = work()
         except Exception as error:  # whatever a step raises must not take the finished ones with it
-            self.failures[what] = f"{type(error).__name__}: {error}"
-            self.put("failures.json", json.dumps(self.failures, indent=1, ensure_ascii=False))
+            self._tell(what, f"{type(error).__name__}: {error}")
             return None
-        if self.failures.pop(what, None) is not None:  # of an earlier page, before its results were there
-            self.put("failures.json", json.dumps(self.failures, indent=1, ensure_ascii=False))
+        if what in self.failures:  # of an earlier page, before its results were there
+            self._tell(what, "")
         return done
+
+    def _tell(self, what: str, why: str) -> None:
+        with self._telling:
+            if why:
+                self.failures[what] = why
+            else:
+                self.failures.pop(what, None)
+            self.put("failures.json", json.dumps(self.failures, indent=1, ensure_ascii=False))
 
     def put(self, name: str, content: str | bytes) -> str:
         """Write a file beneath the folder; its name relative to the page."""

@@ -137,7 +137,7 @@ def _optimum(job: Job) -> None:
     )
     job.next.optimum = found
     if found.interrupted:
-        job.stopped = "next visit and best plans"
+        job.stop("next visit and best plans")
     job.output.csv("tables/best_plans.csv", found.table())
     job.output.csv("tables/certificate.csv", found.certificate())
 

@@ -3,6 +3,10 @@
 Each result is written the moment it is ready, so that a later failure loses nothing; a step that fails is said on
 the page where its result would have stood, and an interrupt (Ctrl-C, or the SIGTERM of a cluster) goes straight to
 the page; a second one ends at once.
+
+Steps that need nothing of each other are done side by side on other threads: each leaves a core idle for a while, whatever it
+computes on both. Beside them this thread makes the page that has every figure of the mechanism shown, so that the last
+page has few left to draw. No number depends on it: each step has its own seed and its own results to start from.
 """
 
 from __future__ import annotations
@@ -22,6 +26,7 @@ from cellsim.report.overview import write_pages
 from cellsim.report.page import ReportFolder
 from cellsim.report.steps import LONG, Job, ReportStep
 from cellsim.streams import progress_bar
+from cellsim.threads import SideBySide, one_thread_of_blas
 
 if TYPE_CHECKING:
     from cellsim.case.case import Case
@@ -153,29 +158,50 @@ def write_report(
         without=without,
         progress=progress,
     )
-    steps = job.steps()
+    stages, steps = job.stages(), job.steps()
     seconds: dict[str, float] = {}
+
+    def done(step: ReportStep) -> bool:
+        begun = monotonic()
+        went_on = job.run(step)
+        seconds[step.words] = monotonic() - begun
+        return went_on
+
+    def early_page(*, hurried: bool) -> None:
+        """What is there so far, which says what is still to come."""
+        here = job.as_it_stands()
+        here.waiting = tuple(step for step in steps if step.words not in seconds)
+        output.hurried = hurried
+        write_pages(here, dict(seconds))
+        output.hurried = False
+
     # the page says of every number what it rests on, and doubts first
     with interrupts_heard(), warnings.catch_warnings(), _Bar([*steps, _PAGE], progress) as bar:
         warnings.simplefilter("ignore", ApproximationWarning)
         try:
-            for number, step in enumerate(steps, start=1):
-                begun = monotonic()
-                bar.say(step)
-                went_on = job.run(step)
-                seconds[step.words] = monotonic() - begun
-                if not went_on:
+            for number, stage in enumerate(stages):
+                if len(stage) == 1:
+                    job.progress = progress
+                    for step in stage[0]:
+                        bar.say(step.words)
+                        if not done(step):
+                            break
+                        bar.done(step)
+                        if step.page:
+                            early_page(hurried=True)
+                else:
+                    job.progress = False  # bars of several steps at once would write over each other
+                    with one_thread_of_blas(), SideBySide(done, stage) as beside:
+                        bar.say("several steps side by side")
+                        if number == 1 and job.shown_is_drawn:
+                            early_page(hurried=False)
+                        for step in beside:
+                            bar.done(step)
+                if job.stopped:
                     break
-                bar.done(step)
-                if step.page:
-                    job.waiting = tuple(steps[number:])
-                    output.hurried = True
-                    write_pages(job, seconds)
-        except KeyboardInterrupt:  # between two steps
-            job.stopped = step.words
-        bar.say(_PAGE)
-        job.waiting = ()
-        output.hurried = False
+        except KeyboardInterrupt:  # between two steps, or beside several
+            job.stop(next((step.words for step in steps if step.words not in seconds), _PAGE.words))
+        bar.say(_PAGE.words)
 
         def page() -> Path:
             index = output.folder / write_pages(job, seconds)
@@ -232,8 +258,8 @@ class _Bar:
     def __enter__(self) -> _Bar:
         return self
 
-    def say(self, step: ReportStep) -> None:
-        self._bar.set_description_str(step.words)
+    def say(self, words: str) -> None:
+        self._bar.set_description_str(words)
 
     def done(self, step: ReportStep) -> None:
         self._bar.update(step.cost)

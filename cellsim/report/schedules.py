@@ -232,6 +232,7 @@ def what_if(job: Job) -> str:
             partial(plots.sweep, result, outcome.course),
             alt=f"Time courses of {course_text(job.case, outcome.course)} under every plan; the table has its measures",
             folded=True,
+            of=(result,),
         )
         for outcome in job.case.outcomes
         if outcome.course in result.curves and outcome.course != shown

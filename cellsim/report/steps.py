@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 from collections.abc import Callable, Collection, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass, replace
 from functools import partial
 from shlex import join
@@ -128,31 +129,34 @@ class Job:
 
     def steps(self) -> list[ReportStep]:
         """Everything but the page; costs are seconds of a case with a hundred parameters on two cores, for their proportions."""
+        return [step for stage in self.stages() for chain in stage for step in chain]
+
+    def stages(self) -> list[list[list[ReportStep]]]:
+        """The steps as stages, one after another, of chains: no step needs anything of another chain of its stage."""
         left_out = "leave-out" not in self.without
         shown = self.case.default_variant
         first = [shown] if shown in self.variants else list(self.variants)
         others = [name for name in self.variants if name not in first]
         early = min(self.effective, FEWEST_EFFECTIVE)
-        out = [ReportStep("case", 1, self.inputs), *self._of_variants(first, early)]
         # what a reader waits for: the fit and the schedules of the mechanism that is shown
-        out[-1] = replace(out[-1], page=True)
+        waited = [ReportStep("case", 1, self.inputs)]
+        waited += [step for name in first for step in self._of_variant(name, early)]
+        waited[-1] = replace(waited[-1], page=True)
+        drawn = min(self.effective, _OTHERS) if self.without == LONG else self.effective
+        chains = [self._of_variant(name, drawn) for name in others]
         if early < self.effective:
-            out += self._of_variants(first, self.effective, fitted=True)
-        out += self._of_variants(
-            others, min(self.effective, _OTHERS) if self.without == LONG else self.effective
-        )
-        out += [ReportStep("profiles", 3, self.profile), ReportStep("predictions", 10, self.predict)]
-        out += [ReportStep("next visit and best plans", 10, partial(plan_ahead, self))]
-        out += [
-            ReportStep(
-                "variants held against each other", 400 if left_out else 2, self.compare, page=left_out
-            )
-        ]
+            chains = [*(self._of_variant(name, self.effective, fitted=True) for name in first), *chains]
+        chains += [[ReportStep("profiles", 3, self.profile), ReportStep("predictions", 10, self.predict)]]
+        ahead = ReportStep("next visit and best plans", 10, partial(plan_ahead, self))
+        words, cost = "variants held against each other", 400 if left_out else 2
+        compared = ReportStep(words, cost, self.compare, page=left_out)
+        # what takes minutes is alone, with a bar of its own
+        last = [[[ahead, compared]]] if left_out else [[[ahead], [compared]]]
         if "robustness" not in self.without:
-            out += [ReportStep("robustness", 120, self.robustness_step)]
-        return out
+            last += [[[ReportStep("robustness", 120, self.robustness_step)]]]
+        return [[waited], chains, *last]
 
-    def _of_variants(self, names: Sequence[str], effective: int, *, fitted: bool = False) -> list[ReportStep]:
+    def _of_variant(self, name: str, effective: int, *, fitted: bool = False) -> list[ReportStep]:
         kinds: list[tuple[str, float, Callable[[str], None]]] = [
             ("calibrating", 6, self.calibrate),
             (
@@ -165,7 +169,6 @@ class Job:
         return [
             ReportStep(f"{words} {self.called(name)}", cost, partial(work, name), one_variant=True)
             for words, cost, work in kinds[fitted:]
-            for name in names
         ]
 
     def run(self, step: ReportStep) -> bool:
@@ -173,8 +176,24 @@ class Job:
         try:
             step.work()
         except KeyboardInterrupt:
-            self.stopped = step.words
+            self.stop(step.words)
         return not self.stopped
+
+    def stop(self, words: str) -> None:
+        """Note what an interrupt has ended: of steps side by side the one that heard it first."""
+        self.stopped = self.stopped or words
+
+    @property
+    def shown_is_drawn(self) -> bool:
+        """Whether the first page has all the draws of the variant shown that were asked for, so that its figures stay as they are."""
+        return self.effective <= FEWEST_EFFECTIVE
+
+    def as_it_stands(self) -> Job:
+        """What there is now, for a page that is made while steps go on."""
+        found = copy(self)
+        found.fits, found.sweeps, found.posteriors = dict(self.fits), dict(self.sweeps), dict(self.posteriors)
+        found.next = copy(self.next)
+        return found
 
     def inputs(self) -> None:
         """Copy the case so that the report can be made again from its own folder."""
@@ -198,7 +217,7 @@ class Job:
             self._folder("calibrations")
             fit.save(self.output.folder / f"calibrations/{file_name(name)}.json")
             if fit.interrupted:
-                self.stopped = f"calibrating {self.called(name)}"
+                self.stop(f"calibrating {self.called(name)}")
             return fit
 
         fit = self.output.attempt(f"Calibration of {self.called(name)}", work)
@@ -230,7 +249,7 @@ class Job:
         if result is None:
             return
         if result.interrupted:
-            self.stopped = f"schedules under {self.called(name)}"
+            self.stop(f"schedules under {self.called(name)}")
         self.sweeps[name] = result
         self._tables(name, {"what_if": result.table, "contrasts": result.contrasts})
         self.output.attempt(f"Draws of the plans under {self.called(name)}", partial(self._plan_draws, name))
@@ -246,7 +265,7 @@ class Job:
         def work() -> Profiles:
             found = profile(self.fits[name], progress=self.progress)
             if found.interrupted:
-                self.stopped = "profiles"
+                self.stop("profiles")
             self.output.csv(f"tables/{file_name(name)}_profiles.csv", found.table())
             return found
 
@@ -269,7 +288,7 @@ class Job:
                 return None
             found = profile(fit, predictions=asked, progress=self.progress)
             if found.interrupted:
-                self.stopped = "predictions"
+                self.stop("predictions")
             self.output.csv(f"tables/{file_name(name)}_predictions.csv", found.table())
             return found
 
@@ -306,12 +325,12 @@ class Job:
             try:
                 post = drawn()
             except CutShortError:
-                self.stopped = f"draws of {self.called(name)}"
+                self.stop(f"draws of {self.called(name)}")
                 return None
             self._folder("posteriors")
             post.save(self.output.folder / f"posteriors/{file_name(name)}.nc")
             if post.interrupted:
-                self.stopped = f"draws of {self.called(name)}"
+                self.stop(f"draws of {self.called(name)}")
             return post
 
         post = self.output.attempt(f"Draws of {self.called(name)}", work)
@@ -336,7 +355,7 @@ class Job:
                 progress=self.progress,
             )
             if found.interrupted:
-                self.stopped = "variants held against each other"
+                self.stop("variants held against each other")
             found.save(self.output.folder / "comparison.json")
             self.output.csv("tables/left_out.csv", found.left_out())
             return found
@@ -363,7 +382,7 @@ class Job:
                 progress=self.progress,
             )
             if found.interrupted:
-                self.stopped = "robustness"
+                self.stop("robustness")
             found.save(self.output.folder / "robustness.json")
             self.output.csv("tables/robustness.csv", found.table())
             return found
