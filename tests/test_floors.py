@@ -120,7 +120,7 @@ def test_importing_cellsim_loads_no_slow_guest() -> None:
 
 def test_a_calibration_loads_no_guest_it_does_not_ask() -> None:
     """lmfit brings pandas and matplotlib with it, and scipy.stats takes as long as a calibration of a small case."""
-    guests = ("lmfit", "pandas", "matplotlib", "scipy.stats", "numba", "arviz", "nutpie")
+    guests = ("lmfit", "pandas", "matplotlib", "scipy.stats", "arviz", "nutpie")
     check = f"""
 import sys
 import cellsim as cs

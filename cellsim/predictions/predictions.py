@@ -264,8 +264,10 @@ class _Course:
         self.doses = Doses.of(delivery)
         self.start = min([case.start, *(each.day for each in timeline.infusions)])
         wanted = [day for measure in measures for day in measure.days(until)]
-        hours = (np.array([each.day for each in timeline.infusions])[:, None] + _AFTER_DOSE).ravel()
-        grid = np.unique([0.0, until, *np.arange(0.0, until), *wanted, *hours])
+        grid = np.unique([0.0, until, *wanted])
+        if any(getattr(measure, "whole_course", True) for measure in measures):
+            hours = (np.array([each.day for each in timeline.infusions])[:, None] + _AFTER_DOSE).ravel()
+            grid = np.unique([*grid, *np.arange(0.0, until), *hours])
         self.times = grid[(grid >= 0) & (grid <= until)]
         own = set(self.kernels.equations.parameters)
         self.free = [j for j, name in enumerate(objective.names) if name in own]
