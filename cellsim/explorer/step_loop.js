@@ -6,7 +6,7 @@ const OK = 0, STEP_UNDERFLOW = 1, TOO_MANY_STEPS = 2, NOT_FINITE = 3, UNRESOLVED
 const OP_JUMP = 0, OP_RATE = 1, OP_EVENT = 2;
 
 // from cellsim.solver.step_control and step_loop, where they are explained
-const START = 1.2, UNRESOLVED_BELOW = 1e3, LEAST = 1e-290, RISEN = 10, GROWTH = 0.25, RISING = 3, SHORTEST = 1e-11, LONG = 1e-9;
+const START = 1.2, UNRESOLVED_BELOW = 1e3, LEAST = 1e-290, RISEN = 10, GROWTH = 0.25, RISING = 3, SHORTEST = 1e-11, LONG = 1e-9, LONGER = 3;
 
 // Of a picture that moves: bolder, since a step that fails is taken again and every one has an error that is known. `start` is
 // by how much the first step after a break is longer, `power` and `memory` are those of the control, `stretch` by how much a
@@ -30,7 +30,7 @@ class Group {
     this.flow = new Float64Array(2 * n * W);
     this.source = new Int32Array(W);
     this.status = new Int32Array(W);
-    this.seen = new Float64Array(7 * machine.gaps * W);
+    this.seen = new Float64Array(9 * machine.gaps * W);
     this.greatest = new Float64Array(machine.watched.length * W);
     this.heights = new Float64Array(8 * machine.watched.length * W);
     this.below = new Float64Array(machine.levels.length * W);
@@ -248,6 +248,7 @@ class Group {
     const { breaks, middles, operations } = table, count = breaks.length, watching = watch && watched.length > 0;
     this.following = watch;
     const pace = (this.pace = watch ? PACE.exact : PACE.moving);
+    let resolved = 0;
     for (let b = first; b < count; b++) {
       atBreak(b, pointer);
       let t = breaks[b];
@@ -322,13 +323,14 @@ class Group {
         this.hasDense = false;
         if (gaps) {
           this.needDense();
-          const turned = this.turnedWithin(h > LONG * Math.max(Math.abs(t), Math.abs(end)));
+          const turned = this.turnedWithin(h > LONG * Math.max(Math.abs(t), Math.abs(end)), h > LONGER * resolved);
           if (turned > 0) {
             grown = false;
             h *= turned;
             continue;
           }
         }
+        resolved = h;
         let now = last ? end : t + h, hit = -1, hitTheta = 1;
         if (modes) [hit, hitTheta] = this.hitWithin();
         if (hit >= 0) now = t + hitTheta * h;

@@ -2,7 +2,8 @@
 // values (cellsim.solver.step_control), and the time that an output is below a level. Methods of Group.
 "use strict";
 
-const BETWEEN = 0.618, EARLY = 0.146, SOON = 1e-6, FOLLOWED = 0.01, NO_DELAY = 1e-7, ROUGH = 2e-4, FINEST = 1e-5;
+const BETWEEN = 0.6180339887498949, EARLY = 0.1464466094067262, SOON = 1e-6, FOLLOWED = 0.01, NO_DELAY = 1e-7, ROUGH = 2e-4, FINEST = 1e-5;
+const PLACES = [0, 0.25, 0.5, 0.75, 1, BETWEEN, EARLY, 0.3794733192202055, 0.9168766718381447];
 
 Object.assign(Group.prototype, {
   // ---- conditions on states (cellsim.solver.step_events) ----
@@ -79,27 +80,28 @@ Object.assign(Group.prototype, {
   },
 
   // where this step is to end, as a share of it; 0: at its end
-  turnedWithin(long) {
+  turnedWithin(long, longer) {
     const { states, width: W, off, gaps } = this.machine, { w, seen } = this, size = states * W, count = gaps * W;
-    for (let probe = 0; probe < 7; probe++) {
+    const probes = longer ? 9 : 7;
+    for (let probe = 0; probe < probes; probe++) {
       if (probe === 0) w.copyWithin(off.ys, off.y, off.y + size);
       else if (probe === 4) w.copyWithin(off.ys, off.y1, off.y1 + size);
-      else this.interpolate(probe < 4 ? 0.25 * probe : probe === 5 ? BETWEEN : EARLY, off.ys);
+      else this.interpolate(PLACES[probe], off.ys);
       this.call("gaps");
       for (let i = 0; i < count; i++) seen[probe * count + i] = w[off.gaps + i];
     }
     for (let i = 0; i < count; i++) {
       let low = seen[i], high = seen[i], near = Math.abs(seen[i]);
-      for (let probe = 1; probe < 7; probe++) {
+      for (let probe = 1; probe < probes; probe++) {
         const here = seen[probe * count + i];
         low = Math.min(low, here);
         high = Math.max(high, here);
         near = Math.min(near, Math.abs(here));
       }
       const reach = high - low;
-      const rest = Math.max(
-        Math.abs(throughFive(seen, count, i, BETWEEN) - seen[5 * count + i]),
-        Math.abs(throughFive(seen, count, i, EARLY) - seen[6 * count + i]));
+      let rest = 0;
+      for (let probe = 5; probe < probes; probe++)
+        rest = Math.max(rest, Math.abs(throughFive(seen, count, i, PLACES[probe]) - seen[probe * count + i]));
       if (long && rest > FOLLOWED * reach && 100 * rest > near && rest > this.gapError(i)) return 0.5;
       let side = seen[i] > 0, end = seen[4 * count + i] > 0;
       if (Math.abs(seen[i]) <= NO_DELAY * reach) side = this.gapAt(SOON, i) > 0;

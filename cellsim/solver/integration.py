@@ -27,6 +27,7 @@ from cellsim.solver.loop_arrays import (
     EVENTS_WITHOUT_END,
     NO_DERIVATIVE,
     NOT_FINITE,
+    SLIDING,
     UNRESOLVED,
     Reading,
     address,
@@ -52,6 +53,7 @@ MEANING = {
     5: "there is no derivative",
     6: "a state grows by itself from less than can be told",
     NO_STEADY_STATE: "no steady state was found",
+    SLIDING: "a condition on states turns back and forth without end",
 }
 
 
@@ -108,7 +110,8 @@ class Solution:
     status : (n_sets,) int array
         0 reached the end, 1 step too small, 2 too many steps, 3 not finite, 4 events without end, 5 a condition
         on states turns where nothing can be differentiated (with `directions` only), 6 a state grows by itself from
-        less than can be told, 7 no steady state was found under a course of doses.
+        less than can be told, 7 no steady state was found under a course of doses, 8 rates on the two sides of a condition
+        lead back to it.
     culprits : (n_sets,) int array
         Where `status` is not 0: the state, event or mode that its message names, by its place.
     messages : tuple of str
@@ -392,6 +395,12 @@ def _message(kernels: Kernels, code: int, time: float, culprit: int) -> str:
         return (
             f"At time {time:.6g} {MEANING[code]}: {equations.states[culprit]} had fallen to less than {_SHARES[-1]:g} of "
             "its largest value. Write it as a logarithm, or with a floor."
+        )
+    if code == SLIDING:
+        shown = kernels.system.shown(kernels.system.modes[culprit])
+        return (
+            f"At time {time:.6g} {MEANING[code]}: {shown!r}. The rates on its two sides lead back to it, so that neither "
+            "holds. Let it turn off at another value than it turns on, or write a steep smooth function instead."
         )
     if code == NO_DERIVATIVE:
         shown = kernels.system.shown(kernels.system.modes[culprit])

@@ -24,6 +24,7 @@ Wholes = NDArray[np.int64]
 _BYTE = ctypes.c_char
 
 OK, STEP_UNDERFLOW, TOO_MANY_STEPS, NOT_FINITE, EVENTS_WITHOUT_END, NO_DERIVATIVE, UNRESOLVED = range(7)
+SLIDING = 8  # 7 is said of courses of doses
 # what `run_group` says: at its end, or that `path` was too short
 ARRIVED, PATH_FULL = 0, 1
 
@@ -147,7 +148,7 @@ class LoopArrays(NamedTuple):
     pace: (
         Reals  # (5 n_roots,): when each located event fired and how its intervals shrink (see `_without_end`)
     )
-    seen: Reals  # (7 n_gaps W,): room for gaps along a step
+    seen: Reals  # (9 n_gaps W,): room for gaps along a step
     flow: Reals  # (2 n W,): room
     grown: Wholes  # (n, W): receives which states grew by themselves from where their error counts
     watched: Wholes  # (n_watched,): outputs of which the greatest value is wanted
@@ -272,7 +273,7 @@ class LaneDimensions(NamedTuple):
             "w": (self.workspace,),
             "fail_time": (width,),
             "pace": (5 * self.roots,),
-            "seen": (7 * self.gaps * width,),
+            "seen": (9 * self.gaps * width,),
             "flow": (2 * n * width,),
             "greatest": (2, watched, width),
             "heights": (8, watched, width),

@@ -19,6 +19,7 @@ __all__ = [
     "Watch",
     "between_crossings",
     "crossing",
+    "endless",
     "same_instant",
 ]
 
@@ -168,7 +169,7 @@ class Watch:
                 return y, all_fired
             all_fired += sorted(turned)
             y = self.events.fire(now, t, y)
-        raise _endless(self.events.names[now[0]], t)
+        raise endless(self.events.names[now[0]], t)
 
     def count(self, fired: Iterable[int], t: float, before: Array, after: Array) -> None:
         """Refuse an event whose intervals shrink by one factor each time until nothing is left of them.
@@ -188,7 +189,7 @@ class Watch:
                     self.fired[e] = days[-_IN_A_ROW - 2 :]
                 continue
             if real and steps[-1] < _VANISHED * (days[1] - days[0]):
-                raise _endless(self.events.names[self.events.located[e]], t)
+                raise endless(self.events.names[self.events.located[e]], t)
 
     def hold(
         self, fired: Iterable[int], t: float, y: Array, slope: Array, delay: float, middle: float
@@ -220,7 +221,8 @@ class Watch:
         return None
 
 
-def _endless(name: str, t: float) -> SimulationError:
+def endless(name: str, t: float) -> SimulationError:
+    """The error of a run in which an event fires without end."""
     return SimulationError(
         f"The solution cannot be carried past day {t:.6g}: events set each other off without end; {name} fires "
         "again and again."

@@ -6,6 +6,7 @@ alone turns; conditions and events that depend on states are located on the dens
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -21,6 +22,7 @@ from cellsim.solver.scipy_crossings import (
     Watch,
     between_crossings,
     crossing,
+    endless,
     same_instant,
 )
 
@@ -33,10 +35,13 @@ Interpolant = Callable[[Array], Array]
 _LAG = 1e3  # how much larger than wanted a tolerance may be before LSODA starts anew
 _TINY = 1e-9  # a stretch this short (relative to the day) is crossed in one explicit step
 _PARTS = 8  # into which every stretch between two known days is stepped at least
-# a run that repeats itself is judged by this share of all evaluations, twice in a row
-_JUDGED, _REPEATS = 0.01, 0.05
+# a run that repeats itself, or goes on by less than the third of these shares, is judged by the first of all evaluations, twice in a row
+_JUDGED, _REPEATS, _STANDS = 0.01, 0.05, 1e-5
 # of the largest value of a state, each tried where the one before did not resolve what grew again by itself
 _SHARES = (1e-3, 1e-12, 1e-30, 1e-80, 1e-200)
+# so many turns of conditions on states within this share of the time: what holds on the two sides leads back to them
+_TURNS, _NO_TIME = 200, 1e-7
+_SHORTEST = 1e-300  # days that are divided by
 _NO_DELAY = 1e-8  # of the time scale: what an event brings about this soon is of the same instant
 
 
@@ -60,7 +65,8 @@ class _Work:
     """How often rates may be asked for, and whether a motion that only repeats itself can end within that.
 
     Two windows of the same work are compared. Where every state has gone through the same range and no more time
-    has gone by, what follows will be like them; anything that grows, decays or drifts is let go on.
+    has gone by, what follows will be like them; anything that grows, decays or drifts is let go on, unless hardly any time
+    goes by.
     """
 
     def __init__(self, most: int) -> None:
@@ -68,7 +74,8 @@ class _Work:
         self.windows: list[tuple[float, Array, Array]] = []  # days gone by, least and largest states
         self.begun: tuple[float, float] | None = None  # the day a window begins, the end of its stretch
         self.low = self.high = np.zeros(0)
-        self.full = 0
+        self.full, self.why = 0, ""
+        self.turns: deque[float] = deque(maxlen=_TURNS)
 
     def needed(self, t: float, y: Array, until: float) -> float:
         """Rates to be asked for in all to come to the end of this stretch, after a step to `t`; 0 if not known."""
@@ -86,9 +93,16 @@ class _Work:
         (passed, *before), (passing, low, high) = self.windows
         wide = _REPEATS * (high - low)
         alike = all((np.abs(a - b) <= wide).all() for a, b in zip(before, (low, high), strict=True))
-        if not alike or abs(passing - passed) > _REPEATS * passed:
+        alike = alike and abs(passing - passed) <= _REPEATS * passed
+        self.why = "the motion repeats itself" if alike else "hardly any time goes by"
+        if not alike and max(passed, passing) > _STANDS * (until - t):
             return 0.0
-        return self.asked + self.window * (until - t) / passing
+        return self.asked + self.window * (until - t) / max(passing, _SHORTEST)
+
+    def slides(self, day: float, until: float) -> bool:
+        """Whether conditions on states, one of which turns on this day, have turned back and forth without end."""
+        self.turns.append(day)
+        return len(self.turns) == _TURNS and day - self.turns[0] <= _NO_TIME * max(abs(day), until - day)
 
     def _begin(self, t: float, y: Array, until: float) -> None:
         self.begun, self.full = (t, until), self.asked + self.window
@@ -342,7 +356,7 @@ def _stretch(
                 before, now, curve = solver.t_old, solver.t, solver.dense_output()
                 if (needed := work.needed(now, solver.y, until)) > 2.0 * work.most:
                     why = (
-                        f"the motion repeats itself, and to go on to day {until:.6g} rates would be asked for some "
+                        f"{work.why}, and to go on to day {until:.6g} rates would be asked for some "
                         f"{needed:.1g} times, of which {work.most:.1g} are allowed; looser tolerances need fewer."
                     )
                     found = motion.rates(now, solver.y, middle) + inflow
@@ -362,8 +376,14 @@ def _stretch(
                         reached = curve(np.array([day]))[:, 0]
                         y, fired = watch.settle(day, reached, (middle,))
                         watch.count(fired, day, reached, y)
+                        if fired and work.slides(day, until):
+                            raise endless(watch.events.names[watch.events.located[fired[-1]]], day)
                         return begins, y, list(fired)
                 if turned and turned[2]:
+                    if work.slides(turned[0], until):
+                        why = "a condition on states turns back and forth without end: the rates on its two sides lead back to it."
+                        found = motion.rates(before, curve(np.array([before]))[:, 0], middle) + inflow
+                        raise _StopError(why, before, curve(np.array([before]))[:, 0], found)
                     # rates from behind the turn are in this step: once more, only as far as there
                     t, y, goal = before, curve(np.array([before]))[:, 0], turned[0]
                     break

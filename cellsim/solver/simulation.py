@@ -22,7 +22,7 @@ from cellsim.model.model import model_given
 from cellsim.solver.conditions import Conditions, NoValueError, setters, turnings
 from cellsim.solver.integration import MEANING, Doses, Solution, observe
 from cellsim.solver.integration import integrate as integrate_rodas
-from cellsim.solver.loop_arrays import EVENTS_WITHOUT_END, NOT_FINITE
+from cellsim.solver.loop_arrays import EVENTS_WITHOUT_END, NOT_FINITE, SLIDING
 from cellsim.solver.restarts import NO_STEADY_STATE, apart_of, cycles_of, settle, unsuited
 from cellsim.solver.scipy_solver import breakdown
 from cellsim.solver.scipy_solver import integrate as integrate_scipy
@@ -542,7 +542,7 @@ class _Run:
             return solution
         if solution.status[0] == NO_STEADY_STATE:
             raise SimulationError(solution.messages[0])
-        if solution.status[0] == EVENTS_WITHOUT_END:
+        if solution.status[0] in (EVENTS_WITHOUT_END, SLIDING):
             raise SimulationError(f"The solution cannot be carried on. {solution.messages[0]}")
         culprit = int(solution.culprits[0])
         if (

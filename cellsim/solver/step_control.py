@@ -77,7 +77,7 @@ __all__ = [
 START = 1.2
 _RISING = 3.0  # what `low` says of it until that is known
 _ROUGH = 2e-4  # of its range in a piece of a step: what a polynomial must not leave of an output that may be greatest
-BETWEEN = 0.618  # of a piece: where a polynomial through five points is compared with what it stands for, at no regular distance from its points
+BETWEEN = 0.6180339887498949  # of a piece: where a polynomial through five points is compared with what it stands for, at no regular distance from its points
 _FINEST = 1e-5  # of a step: no piece is shorter
 
 

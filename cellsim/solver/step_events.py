@@ -31,6 +31,7 @@ from cellsim.solver.loop_arrays import (
     S_Y,
     S_Y1,
     S_YS,
+    SLIDING,
     TURNING,
 )
 from cellsim.solver.step_control import (
@@ -38,6 +39,7 @@ from cellsim.solver.step_control import (
     call_kernel,
     compiled,
     interpolate_turning,
+    stand_in,
     stays_above,
     through_five,
 )
@@ -45,6 +47,7 @@ from cellsim.solver.step_loop_tangents import copy_tangents, event_tangents
 
 __all__ = [
     "end_events",
+    "end_sliding",
     "hold_events",
     "leave_branch",
     "renew_modes",
@@ -54,7 +57,10 @@ __all__ = [
     "without_end",
 ]
 
-_EARLY = 0.146  # of a step: another such place, for a wave may look like a slower one in six
+_EARLY = 0.1464466094067262  # of a step: another such place, for a wave may look like a slower one in six
+# of a step: where gaps are looked at, the last two only in one much longer than that before it, where a fast wave may by chance
+# look like a slow one; no two are in the ratio of small whole numbers, or a wave could be in the same phase at all of them
+_PLACES = (0.0, 0.25, 0.5, 0.75, 1.0, BETWEEN, _EARLY, 0.3794733192202055, 0.9168766718381447)
 _SOON = 1e-6  # of a step
 _FOLLOWED = 0.01  # of its range in a step: what a polynomial may leave of a gap
 _ROUNDS = 64  # events that set off events at one instant
@@ -254,6 +260,21 @@ def end_events(G, t, root):  # type: ignore[no-untyped-def]
 
 
 @compiled
+def end_sliding(G, base, t):  # type: ignore[no-untyped-def]
+    """Give up lanes in which a mode turns at the state in slot y, as it has done all along; False if none is left."""
+    addr, off, w, W = G.addr, G.off, G.w, G.off[N_LANES]
+    for i in range(off[N_STATES] * W):
+        w[off[S_YS] + i] = w[off[S_Y] + i]
+    call_kernel(addr[MODES], base, base)
+    held = off[S_Y] + (off[N_STATES] - off[N_MODES]) * W
+    for i in range(off[N_MODES] * W):
+        lane = i % W
+        if w[off[S_MODES] + i] != w[held + i] and G.source[lane] == lane:
+            G.status[lane], G.fail_time[lane], G.culprit[lane], G.source[lane] = SLIDING, t, i // W, -1
+    return stand_in(off, w, G.source)
+
+
+@compiled
 def _gap_at(addr, off, w, base, theta, gap):  # type: ignore[no-untyped-def]
     """A gap inside the step."""
     interpolate_turning(off, w, theta)
@@ -321,19 +342,19 @@ def _across(addr, off, w, base, seen, gaps, i, side, wide):  # type: ignore[no-u
 
 
 @compiled
-def turned_within(G, base, long):  # type: ignore[no-untyped-def]
+def turned_within(G, base, long, longer):  # type: ignore[no-untyped-def]
     """Where this step is to end, lest a condition on states turn and turn back in it, as a share of it; 0: at its end.
 
-    Every gap is looked at in seven places. A parabola through three of them that comes near zero is followed there. Where no
+    Every gap is looked at in seven places, in nine where the step is much `longer` than the last one. A parabola through three of them that comes near zero is followed there. Where no
     polynomial through five of them tells the others, a step that is `long` is halved. Where several gaps of events cross
     zero, a condition made of them may hold between the first two only.
     """
     addr, off, opt, w, seen = G.addr, G.off, G.opt, G.w, G.seen
     gaps = off[N_GAPS] * off[N_LANES]
-    for probe in range(7):
+    probes = 9 if longer else 7
+    for probe in range(probes):
         if probe != 0 and probe != 4:
-            place = 0.25 * probe if probe < 4 else BETWEEN if probe == 5 else _EARLY
-            interpolate_turning(off, w, place)
+            interpolate_turning(off, w, _PLACES[probe])
         else:
             _take_turning(off, w, off[S_Y1] if probe else off[S_Y])
         call_kernel(addr[GAPS], base, base)
@@ -342,14 +363,13 @@ def turned_within(G, base, long):  # type: ignore[no-untyped-def]
     first = second = 1.0
     for i in range(gaps):
         low, high, near = seen[i], seen[i], abs(seen[i])
-        for probe in range(1, 7):
+        for probe in range(1, probes):
             here = seen[probe * gaps + i]
             low, high, near = min(low, here), max(high, here), min(near, abs(here))
         reach = high - low
-        rest = max(
-            abs(through_five(seen, gaps, i, BETWEEN) - seen[5 * gaps + i]),
-            abs(through_five(seen, gaps, i, _EARLY) - seen[6 * gaps + i]),
-        )
+        rest = 0.0
+        for probe in range(5, probes):
+            rest = max(rest, abs(through_five(seen, gaps, i, _PLACES[probe]) - seen[probe * gaps + i]))
         if (
             long
             and rest > _FOLLOWED * reach

@@ -85,6 +85,7 @@ from cellsim.solver.step_control import (
 )
 from cellsim.solver.step_events import (
     end_events,
+    end_sliding,
     hold_events,
     leave_branch,
     renew_modes,
@@ -112,6 +113,9 @@ __all__ = ["observe_group", "run_group"]
 
 _SHORTEST = 1e-11  # of the time: below this a step no longer looks for the end of a branch
 _LONG = 1e-9  # of the time: below this a step is no longer halved to see what turns in it
+_TURNS, _NO_TIME = 1000, 1e-12
+"""So many turns of conditions on states within this share of the time: rates or events on the two sides lead back to them."""
+_LONGER = 3.0  # than the last step
 _TOUCHED = 1e-3  # of its mean speed in the step: a gap this slow where it turns does not cross
 
 _group, _tangents, _reading = fields_at(LoopArrays), fields_at(Tangents), fields_at(Reading)
@@ -162,7 +166,7 @@ def run_group(at, base, other, given_start, first, stop, n_breaks, n_times, stri
         if tangents:
             begin_tangents(T, base, other, given_start)
     w[control + 1] = opt[RTOL]
-    steps = counts[FACTORED]
+    steps, resolved = counts[FACTORED], 0.0
     for b in range(first, stop):
         t = G.breaks[b]
         if off[N_CLOCK] >= 0:  # the clock never drifts from the time
@@ -256,6 +260,7 @@ def run_group(at, base, other, given_start, first, stop, n_breaks, n_times, stri
         if roots:
             hold_events(G, base, h)
         fresh, grown, old_error = True, True, 1e-4
+        turns, since = 0, t
         while t < end:
             left = end - t
             last = h * 1.000001 >= left
@@ -305,7 +310,7 @@ def run_group(at, base, other, given_start, first, stop, n_breaks, n_times, stri
             if off[N_GAPS]:
                 call_kernel(addr[DENSE], base, base)
                 dense = True
-                turned = turned_within(G, base, h > _LONG * max(abs(t), abs(end)))
+                turned = turned_within(G, base, h > _LONG * max(abs(t), abs(end)), h > _LONGER * resolved)
                 if (
                     turned > 0.0
                 ):  # end this step where the condition holds otherwise, and begin the next there
@@ -314,6 +319,7 @@ def run_group(at, base, other, given_start, first, stop, n_breaks, n_times, stri
                     h *= turned
                     continue
             counts[ACCEPTED] += 1
+            resolved = h
             new = end if last else t + h
             hit = np.int64(-1)
             hit_theta = 1.0
@@ -437,6 +443,15 @@ def run_group(at, base, other, given_start, first, stop, n_breaks, n_times, stri
                     if endless >= 0:
                         end_events(G, t, endless)
                         return ARRIVED
+                turns += 1
+                if turns == _TURNS:
+                    if t - since <= _NO_TIME * max(abs(t), G.breaks[n_breaks - 1] - G.breaks[0]):
+                        if hit < roots:
+                            end_events(G, t, hit)
+                            return ARRIVED
+                        if not end_sliding(G, base, t):
+                            return ARRIVED
+                    turns, since = 0, t
                 if modes:
                     renew_modes(addr, off, w, base)
                 if tangents:

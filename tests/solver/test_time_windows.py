@@ -4,6 +4,8 @@ Witnesses are closed forms, worked out beside each case; both solvers must give 
 """
 
 import math
+import re
+from functools import partial
 
 import numpy as np
 import pytest
@@ -16,6 +18,7 @@ from cellsim.dosing.schedule import Schedule
 from cellsim.errors import CellsimError, SimulationError
 from cellsim.likelihood.formulation import objective_of
 from cellsim.model.model import load_model
+from cellsim.solver import simulation
 from cellsim.solver.conditions import turnings
 from cellsim.solver.integration import Doses, integrate
 from cellsim.solver.simulation import simulate
@@ -235,6 +238,77 @@ def test_events_without_end_are_told_by_name_and_time(kept: float) -> None:
         assert height == pytest.approx(speed * (0.6 - first) - 9.81 / 2 * (0.6 - first) ** 2, abs=1e-5)
     with pytest.raises(CellsimError, match="without end"):
         last("a = 0; a' = 0; x = 0; x' = 1; at (x > 1 && a < 0.5): a = 1; at (a > 0.5): a = 0", "a", 2.0)
+
+
+# conditions whose two sides lead back to them: Filippov's own example, one beside a drift, a switched second derivative
+# (a stretch of v = -x), a thermostat without a dead band; text, the instant from which on there is no solution, what is named
+SLIDES = {
+    "x = 1; x' = piecewise(-1, x > 0, 1)": (1.0, "'0 < x'"),
+    "x = 1; y = 0; x' = piecewise(-1, x > 0, 1) + 0.3*y; y' = 0": (1.0, "'0 < x'"),
+    "x = 1; v = 0; x' = v; v' = piecewise(-1, x + v > 0, 1)": (math.sqrt(3) - 1, "'0 < (x + v)'"),
+    "x = 5; x' = piecewise(2, x < 3, 0) - 0.4*x": (math.log(5 / 3) / 0.4, "'x < 3'"),
+    "x = 1; u = -1; x' = u; u' = 0; at (x < 0): u = 1; at (x > 0): u = -1": (1.0, "_E"),
+}
+
+
+@pytest.mark.parametrize("text", SLIDES)
+def test_what_slides_along_a_condition_is_refused_at_once(text: str) -> None:
+    """Witness: where each side's closed form meets the condition; no more than some thousand steps are spent there."""
+    since, name = SLIDES[text]
+    kernels = compile_equations(equations_of(load_model(text), ["x"]))
+    found = integrate(kernels, np.zeros(0), Doses(), [since + 3.0])
+    assert found.status[0] in (4, 8) and "without end" in found.messages[0] and name in found.messages[0]
+    assert float(found.messages[0].split()[2]) == pytest.approx(since, rel=2e-5)
+    assert found.steps + found.rejected < 8000
+    with pytest.raises(SimulationError, match=f"without end.*{re.escape(name)}"):
+        last(text, "x", since + 3.0)
+    assert np.isfinite(last(text, "x", since - 1e-3))
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("x = 1; x' = piecewise(-1, x > 0, 1)", "repeats itself|hardly any time"),
+        ("x = 1; y = 0; x' = piecewise(-1, x > 0, 1) + 0.3*sin(y); y' = 1", "hardly any time"),
+        ("x = 1; u = -1; x' = u; u' = 0; at (x < 0): u = 1; at (x > 0): u = -1", "_E. fires again and again"),
+    ],
+)
+def test_the_second_solver_does_not_slide_for_long_either(text: str, said: str, monkeypatch) -> None:  # type: ignore[no-untyped-def]
+    """Long before it has asked for as many rates as it may."""
+    asked: list[int] = []
+    rates, whole = simulation._Motion.rates, simulation.integrate_scipy
+    monkeypatch.setattr(simulation, "integrate_scipy", partial(whole, max_evaluations=50_000))
+    monkeypatch.setattr(simulation._Motion, "rates", lambda self, *at: asked.append(1) or rates(self, *at))
+    with pytest.raises(SimulationError, match=f"past day 1.*({said})"):
+        last(text, "x", 5.0, "scipy")
+    assert len(asked) < 3_000
+
+
+def test_one_simulation_of_a_group_slides_and_the_others_end() -> None:
+    """Closed form: with the other side at -0.5 instead, x falls on from day 1 at that rate."""
+    text = "x = 1; x' = piecewise(-1, x > 0, b); b = 1"
+    kernels = compile_equations(equations_of(load_model(text), ["x"]))
+    sets = np.array([[-0.5], [1.0], [-0.25], [2.0], [-1.0]])
+    for lanes in (1, 4):
+        found = integrate(kernels, sets, Doses(), [0.5, 3.0], lanes=lanes)
+        assert found.status.tolist() == [0, 8, 0, 8, 0], lanes
+        assert found.outputs[:, 0, 0] == pytest.approx(0.5)
+        assert found.outputs[::2, 1, 0] == pytest.approx(2 * sets[::2, 0])
+        assert np.isnan(found.outputs[[1, 3], 1, 0]).all()
+
+
+@pytest.mark.parametrize("speed", [10, 200, 1000, 3000])
+def test_a_fast_wave_of_a_state_is_not_taken_for_a_slow_one(speed: float) -> None:
+    """Closed form: y climbs while the sine is positive and falls back while it is negative; n counts its periods."""
+    text = (
+        f"x = 0; x' = 1; n = 0; n' = 0; at (cos({speed}*x) < 0): n = n + 1; "
+        f"y = 0; y' = piecewise(1, sin({speed}*x) > 0, -1)"
+    )
+    seen = simulate(load_model(text), NONE, [1.0, 3.0], rtol=1e-8)
+    half = math.pi / speed
+    phase = np.array([1.0, 3.0]) % (2 * half)
+    assert seen["y"] == pytest.approx(np.where(phase < half, phase, 2 * half - phase), abs=1e-7)
+    assert seen["n"] == pytest.approx(np.floor(np.array([1.0, 3.0]) / (2 * half) + 0.75))
 
 
 # ---- one instant ----------------------------------------------------------------------------------------
