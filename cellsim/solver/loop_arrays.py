@@ -379,8 +379,9 @@ class LaneState:
 
     @property
     def moving(self) -> Reals:
-        """All doubles but samples and inputs, which are written before they are read."""
-        return self.doubles[: self.doubles.size - self.samples.size - self.inputs.size]
+        """All doubles but samples and inputs, which are written before they are read, and may be another's."""
+        shapes = self.room.reals()
+        return self.doubles[: sum(prod(shapes[name]) for name in shapes if name not in ("inputs", "samples"))]
 
     def begin(self, moving: Reals, numbers: Wholes) -> None:
         """Forget all that has been: what moves stands as it did at the start of another of its kind."""

@@ -172,6 +172,14 @@ def test_plans_that_begin_on_different_days_share_all_that_came_before() -> None
     assert first - again > 0.8 * history
     found = crossed(BAG, P, late, times, start=-20.0, lanes=8, resume_at=0.0)
     assert found.steps == again + sum(rest)
+    # more samples than everything else that a lane group holds: what goes on from a history is copied whole
+    many = {"start": -20.0, "lanes": 8, "resume_at": 0.0, "peaks": ("seen",)}
+    times = np.linspace(0.0, 6.0, 2000)
+    apart = one_by_one(BAG, P, late, times, **many)
+    for _ in range(2):
+        found = crossed(BAG, P, late, times, **many)
+        assert np.array_equal(found.states, np.concatenate([each.states for each in apart]))
+        assert np.array_equal(found.greatest, np.concatenate([each.greatest for each in apart]))
 
 
 def test_histories_take_no_more_room_than_they_are_given() -> None:
