@@ -40,8 +40,9 @@ def planned(options: argparse.Namespace, named: Sequence[str], source_of: Callab
     costs = dict(_cost(each) for each in options.cost or ())
     return plan_visits(
         sources if len(sources) > 1 else next(iter(sources.values())),
-        days_of(options.days),
+        days_of(options.days) if options.days else [],
         panels=options.panel,
+        stored=options.stored or (),
         question=tuple(options.question or ("plan",)),
         parameter=options.parameter,
         prediction=None if options.prediction is None else _prediction(options.prediction),
@@ -93,9 +94,12 @@ def _prediction(text: str) -> tuple[str, float]:
         ) from None
 
 
-def _cost(text: str) -> tuple[str, float]:
+def _cost(text: str) -> tuple[str | tuple[str, str], float]:
     name, _, cost = text.rpartition("=")
+    panel, stored, sample = name.partition("@")
     try:
-        return name, float(cost)
+        return (sample, panel) if stored else name, float(cost)
     except ValueError:
-        raise CellsimError(f"--cost {text}: a panel and its cost are needed, like blood=40.") from None
+        raise CellsimError(
+            f"--cost {text}: a panel and its cost are needed, like blood=40, or blood@VISIT=15 for a stored sample."
+        ) from None

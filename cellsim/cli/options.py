@@ -287,7 +287,13 @@ def parser_of(doing: Mapping[str, Doing]) -> argparse.ArgumentParser:
         help=f"a posterior saved as .nc; a calibration saved as JSON; or {_CASE}, which is calibrated first; several are averaged by evidence",
     )
     plan.add_argument(
-        "--days", required=True, metavar="DAYS", help="on which it may be: 280,308,364, or first:last:step"
+        "--days", metavar="DAYS", help="on which a visit may be: 280,308,364, or first:last:step"
+    )
+    plan.add_argument(
+        "--stored",
+        action="append",
+        metavar="VISIT",
+        help="visit, or its day, of which a sample is stored that may be assayed again; may be given several times",
     )
     plan.add_argument(
         "--panel",
@@ -317,7 +323,10 @@ def parser_of(doing: Mapping[str, Doing]) -> argparse.ArgumentParser:
         help="a sample is taken so much earlier or later",
     )
     plan.add_argument(
-        "--cost", action="append", metavar="PANEL=N", help="of a visit with that panel, in a unit of your own"
+        "--cost",
+        action="append",
+        metavar="PANEL=N",
+        help="of a visit with that panel, in a unit of your own; PANEL@VISIT=N of a new assay of a stored sample",
     )
     plan.add_argument("--variant", help="for a case: row of its model space (default: the case's default)")
     _starts(plan, 8)

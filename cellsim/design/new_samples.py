@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     Array = NDArray[np.float64]
 
-__all__ = ["Scatter", "scatter_of"]
+__all__ = ["Scatter", "effects_of", "scatter_of"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,16 +106,30 @@ def scatter_of(objective: Objective, analytes: Sequence[Analyte], thetas: Array)
     )
 
 
-def _shared(objective: Objective, analytes: Sequence[str]) -> Array:
-    """Standard deviations of shared effects by analyte and effect.
+def effects_of(
+    objective: Objective, analytes: Sequence[str]
+) -> tuple[dict[tuple[str, int], int], list[float]]:
+    """Effects that rows of one sample share, and the standard deviation of each.
 
     An effect is known by the place at which rows of an analyte name its parameter; two analytes have it in common where rows
     of one visit name the same parameter.
+
+    Parameters
+    ----------
+    objective : Objective
+    analytes : sequence of str
+
+    Returns
+    -------
+    effects : dict of (str, int) to int
+        Which effect an analyte has at which of its placeholders.
+    sizes : list of float
+        By effect.
     """
     priors = {each.id: each for each in objective.case.priors}
     effect_of: dict[str, int] = {}
     places: dict[tuple[str, int], int] = {}
-    sizes: dict[int, float] = {}
+    sizes: list[float] = []
     for row in objective.case.rows:
         if row.analyte not in analytes:
             continue
@@ -128,7 +142,14 @@ def _shared(objective: Objective, analytes: Sequence[str]) -> Array:
             effect = places.get((row.analyte, place), effect_of.get(name, len(sizes)))
             effect_of.setdefault(name, effect)
             places[row.analyte, place] = effect
-            sizes.setdefault(effect, float(prior.parameters[1]))
+            if effect == len(sizes):
+                sizes.append(float(prior.parameters[1]))
+    return places, sizes
+
+
+def _shared(objective: Objective, analytes: Sequence[str]) -> Array:
+    """Standard deviations of shared effects by analyte and effect."""
+    places, sizes = effects_of(objective, analytes)
     out = np.zeros((len(analytes), len(sizes)))
     for (analyte, _), effect in places.items():
         out[list(analytes).index(analyte), effect] = sizes[effect]

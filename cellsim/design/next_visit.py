@@ -1,4 +1,4 @@
-"""The next visit: on which day, and which panel, tells most about a question."""
+"""The next visit, or a new assay of a stored sample: on which day, and which panel, tells most about a question."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import numpy as np
 
 from cellsim.design.information import Bracket, Foreseen, NewSample
 from cellsim.design.new_samples import Scatter, scatter_of
+from cellsim.design.stored_samples import StoredSample, stored_samples
 from cellsim.design.visit_questions import VisitQuestion, visit_question
 from cellsim.design.visit_table import Candidate, Finding, VisitPlan
 from cellsim.errors import CalibrationError
@@ -35,6 +36,7 @@ def plan_visits(
     days: Sequence[float],
     *,
     panels: Sequence[str] | Mapping[str, Sequence[str]] | None = None,
+    stored: Sequence[str | float] = (),
     question: str | Sequence[str] = "plan",
     parameter: str | None = None,
     prediction: tuple[str, float] | None = None,
@@ -44,11 +46,11 @@ def plan_visits(
     until: float | None = None,
     visits: int = 1,
     day_error: float = 0.0,
-    costs: Mapping[str, float] | None = None,
+    costs: Mapping[str | tuple[str, str], float] | None = None,
     draws: int = 500,
     seed: int = 0,
 ) -> VisitPlan:
-    """Judge every day and panel of a visit still to come by what it is expected to tell.
+    """Judge every day and panel of a visit still to come, and new assays of stored samples, by what they are expected to tell.
 
     Each draw of the posterior is taken for the patient once: the values that would then be measured are simulated, with the noise
     of their assays and a new shared effect of the sample, and what the other draws are worth after them is a matter of weights
@@ -59,9 +61,13 @@ def plan_visits(
     source : Posterior or Calibration, or mapping of str to these
         Whose draws are taken; several by variant, which then count by their evidences.
     days : sequence of float
-        Days after the last visit on which a sample may be taken.
+        Days after the last visit on which a sample may be taken; may be empty where `stored` is given.
     panels : sequence of str, or mapping of str to sequence of str, optional
         Panels or analytes that may be measured, or names for several of these at once. Every panel of the case by default.
+    stored : sequence of str or float
+        Samples of the case that may be assayed again, by the id, name or nominal day of their visit: the same blood, so that the day and
+        what the rows of a sample share are those of each draw, and only the noise of the assay is new. A panel that was not measured in it is
+        judged too.
     question : str or sequence of str
         ``"plan"`` (which of the plans is best), ``"variant"`` (which mechanism it is), ``"parameter"``, ``"prediction"`` (a value on a
         later day), ``"everything"`` (all parameters at once; the best visit is then the D-optimal one of a linear model).
@@ -78,11 +84,12 @@ def plan_visits(
     until : float, optional
         Last day of the outcome; the last of all days, visits and doses by default.
     visits : int
-        How many visits are chosen, one after the other by the first question, each judged together with those before it.
+        How many visits or new assays are chosen, one after the other by the first question, each judged together with those before it.
     day_error : float
         The sample is taken up to so many days before or after the day planned.
-    costs : mapping of str to float, optional
-        Of a visit with each panel, in a unit of your own; a table then has what a unit buys.
+    costs : mapping of str or (str, str) to float, optional
+        Of a visit with each panel, and of a new assay by (visit of the stored sample, panel), in a unit of your own; a table then has what a unit
+        buys.
     draws : int
         Of each variant, at least 50.
     seed : int
@@ -118,6 +125,7 @@ def plan_visits(
         objectives,
         days,
         panels=panels,
+        stored=stored,
         question=question,
         parameter=parameter,
         prediction=prediction,
@@ -185,8 +193,20 @@ class _Part:
     weights: Array
     runs: tuple[Runs, ...]
     scatter: Scatter
+    stored: Mapping[str, StoredSample]
     lost: int
     why: str
+
+    def normal(self, asked: VisitQuestion, candidate: Candidate, which: list[int]) -> tuple[Array, Array]:
+        """Means and covariances of what a candidate would measure, as :meth:`Scatter.normal` gives them."""
+        if candidate.sample:
+            sample = self.stored[candidate.sample]
+            return sample.scatter.only(which).normal(sample.predicted[None][:, :, which])
+        given = self.runs[0]
+        predicted = np.array(
+            [[given.at(asked.analytes[k].id, candidate.day + node) for k in which] for node in asked.nodes]
+        )
+        return self.scatter.only(which).normal(np.swapaxes(predicted, 1, 2))
 
 
 def _part(objective: Objective, source: Source, asked: VisitQuestion, *, draws: int, seed: int) -> _Part:
@@ -201,7 +221,9 @@ def _part(objective: Objective, source: Source, asked: VisitQuestion, *, draws: 
     [simulated], interrupted = sample.all_runs(plans, [thetas])
     if interrupted:
         raise KeyboardInterrupt
+    stored = stored_samples(objective, asked.stored, asked.analytes, thetas)
     fine = np.all([each.fine for each in simulated], axis=0)
+    fine &= np.all([np.isfinite(each.predicted).all(axis=1) for each in stored.values()], axis=0)
     if not fine.any():
         raise CalibrationError(f"none of {len(thetas)} draws could be simulated: {simulated[0].why}")
     return _Part(
@@ -210,6 +232,7 @@ def _part(objective: Objective, source: Source, asked: VisitQuestion, *, draws: 
         counts[fine].astype(float),
         tuple(each.only(fine, seed) for each in simulated),
         scatter_of(objective, asked.analytes, thetas[fine]),
+        {name: each.only(fine) for name, each in stored.items()},
         int(np.sum(counts[~fine])),
         next((each.why for each in simulated if each.why), ""),
     )
@@ -237,15 +260,8 @@ def _sample(
 ) -> NewSample:
     """What a candidate would measure, under the draws of all variants."""
     which = [k for k, each in enumerate(asked.analytes) if each.id in asked.panels[candidate.panel]]
-    means, covariances = [], []
-    for part in parts:
-        given = part.runs[0]
-        predicted = np.array(
-            [[given.at(asked.analytes[k].id, candidate.day + node) for k in which] for node in asked.nodes]
-        )
-        mean, covariance = part.scatter.only(which).normal(np.swapaxes(predicted, 1, 2))
-        means.append(mean)
-        covariances.append(covariance)
+    found = [part.normal(asked, candidate, which) for part in parts]
+    means, covariances = [each[0] for each in found], [each[1] for each in found]
     if not all(each.shape[:2] == (1, 1) and np.array_equal(each, covariances[0]) for each in covariances):
         size = len(which)
         covariances = [

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     from cellsim.case.case import Case
     from cellsim.case.outcomes import Outcome
-    from cellsim.case.records import Analyte
+    from cellsim.case.records import Analyte, Visit
     from cellsim.dosing.schedule import Schedule
     from cellsim.likelihood.objective import Objective
     from cellsim.predictions.measures import Runs
@@ -62,6 +62,8 @@ class VisitQuestion:
         Analytes by panel.
     analytes : tuple of Analyte
         All that may be measured.
+    stored : tuple of Visit
+        At which the stored samples were drawn that may be assayed again.
     nodes : array
         Days added to the day planned.
     plans : mapping of str to Schedule
@@ -79,6 +81,7 @@ class VisitQuestion:
     candidates: tuple[Candidate, ...]
     panels: Mapping[str, tuple[str, ...]]
     analytes: tuple[Analyte, ...]
+    stored: tuple[Visit, ...]
     nodes: Array
     plans: Mapping[str, Schedule]
     history: Schedule
@@ -89,7 +92,8 @@ class VisitQuestion:
 
     def measures(self, objective: Objective) -> tuple[Measure, ...]:
         """What is simulated of every plan."""
-        days = {float(each.day + node) for each in self.candidates for node in self.nodes}
+        coming = [each.day for each in self.candidates if not each.sample]
+        days = {float(day + node) for day in coming for node in self.nodes}
         out: list[Measure] = [Value(tuple(sorted(days)), tuple(each.id for each in self.analytes))]
         if self.prediction is not None:
             out.append(Value((self.prediction[1],), (self.prediction[0],)))
@@ -114,6 +118,7 @@ def visit_question(
     days: Sequence[float],
     *,
     panels: Any,
+    stored: Any,
     question: str | Sequence[str],
     parameter: str | None,
     prediction: tuple[str, float] | None,
@@ -123,7 +128,7 @@ def visit_question(
     until: float | None,
     visits: int,
     day_error: float,
-    costs: Mapping[str, float] | None,
+    costs: Mapping[str | tuple[str, str], float] | None,
     draws: int,
     seed: int,
 ) -> VisitQuestion:
@@ -143,22 +148,12 @@ def visit_question(
             days={"day_error": day_error},
         ),
         *_of_cases(objectives),
-        *_of_days(days, case, day_error),
+        *_of_days(days, case, day_error, needed=not stored),
         *_of_questions(questions, objectives, parameter, prediction),
     ]
     named, wrong = panels_given(case, panels)
-    problems += wrong
-    if costs is not None:
-        problems += [
-            Problem(what=f"costs: no panel {name!r}.", remedy=did_you_mean(name, named))
-            for name in costs
-            if name not in named
-        ]
-        problems += [
-            Problem(what=f"the cost of {name} is {cost!r}; a number above zero is needed.")
-            for name, cost in costs.items()
-            if not (is_finite_number(cost) and cost > 0)
-        ]
+    kept, unknown = _stored_given(case, stored)
+    problems += [*wrong, *unknown, *_of_costs(costs or {}, named, kept)]
     judged = None
     if "plan" in questions:
         judged, more = _outcome(case, outcome)
@@ -177,10 +172,18 @@ def visit_question(
     latest = [visit.latest for visit in case.visits]
     later = [prediction[1]] if prediction is not None else []
     last = max([*(day + day_error for day in days), *later, *latest, *ends]) if until is None else until
-    candidates = tuple(
-        Candidate(float(day), panel, None if costs is None else costs.get(panel))
-        for day in sorted(set(days))
-        for panel in named
+    known_costs: Mapping[Any, float] = costs or {}
+    candidates = (
+        *(
+            Candidate(float(day), panel, known_costs.get(panel))
+            for day in sorted(set(days))
+            for panel in named
+        ),
+        *(
+            Candidate(each.nominal, panel, known_costs.get((each.id, panel)), each.id)
+            for each in kept
+            for panel in named
+        ),
     )
     nodes = np.zeros(1) if day_error == 0 else np.linspace(-day_error, day_error, _NODES)
     measured = [each for each in case.analytes if any(each.id in members for members in named.values())]
@@ -198,13 +201,14 @@ def visit_question(
         candidates=candidates,
         panels=named,
         analytes=tuple(measured),
+        stored=kept,
         nodes=nodes,
         plans=every,
         history=history_given("case", case),
         until=float(last),
         outcome=judged,
         prediction=prediction if "prediction" in questions else None,
-        doubts=tuple(_doubts(case, measured)),
+        doubts=tuple(_doubts(case, measured, kept)),
     )
     first = next(iter(objectives.values()))
     if problems := plan_problems(every, made.history, case, made.until, made.measures(first)):
@@ -230,8 +234,9 @@ def _of_cases(objectives: Mapping[str, Objective]) -> list[Problem]:
     ]  # fmt: skip
 
 
-def _of_days(days: Any, case: Case, day_error: Any) -> list[Problem]:
-    if isinstance(days, str) or not isinstance(days, Sequence | np.ndarray | range) or not len(days):
+def _of_days(days: Any, case: Case, day_error: Any, *, needed: bool) -> list[Problem]:
+    listed = not isinstance(days, str) and isinstance(days, Sequence | np.ndarray | range)
+    if not listed or (needed and not len(days)):
         return [Problem(what=f"days = {days!r}: a list of days is needed, like [300, 330, 360].")]
     if wrong := [day for day in days if not is_finite_number(day)]:
         return [Problem(what=f"days: {wrong[0]!r} is no finite day.")]
@@ -351,6 +356,49 @@ def panels_given(case: Case, given: Any) -> tuple[dict[str, tuple[str, ...]], li
     return out, problems
 
 
+def _stored_given(case: Case, given: Any) -> tuple[tuple[Visit, ...], list[Problem]]:
+    """Visits of which a sample is stored, from their ids, names or nominal days; and what is wrong with what was given."""
+    listed = [given] if isinstance(given, str | int | float) else list(given)
+    found: dict[str, Visit] = {}
+    problems = []
+    for each in listed:
+        called = [visit for visit in case.visits if str(each) in (visit.id, visit.name)]
+        fitting = called or [visit for visit in case.visits if _is_day(each, visit.nominal)]
+        if len(fitting) == 1:
+            found[fitting[0].id] = fitting[0]
+            continue
+        known = [visit.id for visit in case.visits]
+        what = f"stored: no sample {each!r}." if not fitting else f"stored: {each!r} is the day of several."
+        remedy = did_you_mean(str(each), known) if known else "The case has no visit."
+        problems.append(Problem(what=what, remedy=remedy))
+    return tuple(found.values()), problems
+
+
+def _is_day(given: Any, day: float) -> bool:
+    try:
+        return float(given) == day
+    except (TypeError, ValueError):
+        return False
+
+
+def _of_costs(costs: Mapping[Any, Any], named: Mapping[str, Any], kept: Sequence[Visit]) -> list[Problem]:
+    samples = {visit.id: visit for visit in kept}
+    problems = []
+    for name, cost in costs.items():
+        sample, panel = name if isinstance(name, tuple) and len(name) == 2 else (None, name)
+        if sample is not None and sample not in samples:
+            remedy = did_you_mean(str(sample), samples) if samples else "Give it as stored= too."
+            problems.append(Problem(what=f"costs: no stored sample {sample!r}.", remedy=remedy))
+        if panel not in named:
+            problems.append(
+                Problem(what=f"costs: no panel {panel!r}.", remedy=did_you_mean(str(panel), named))
+            )
+        if not (is_finite_number(cost) and cost > 0):
+            said = panel if sample is None else f"{panel} of {sample}"
+            problems.append(Problem(what=f"the cost of {said} is {cost!r}; a number above zero is needed."))
+    return problems
+
+
 def _outcome(case: Case, name: str | None) -> tuple[Outcome | None, list[Problem]]:
     """The outcome by which plans are judged."""
     known = {each.id: each for each in case.outcomes if each.better}
@@ -384,7 +432,7 @@ def _measure_of(objective: Objective, outcome: Outcome, until: float) -> Measure
     raise CellsimError(f"the outcome {outcome.id} is none that plans can be judged by.")
 
 
-def _doubts(case: Case, analytes: Sequence[Analyte]) -> list[str]:
+def _doubts(case: Case, analytes: Sequence[Analyte], stored: Sequence[Visit]) -> list[str]:
     """What is left out of what a sample would tell."""
     known = {each.id for each in analytes}
     limits = {row.analyte: row for row in case.censored if row.analyte in known}
@@ -393,4 +441,9 @@ def _doubts(case: Case, analytes: Sequence[Analyte]) -> list[str]:
         "it were read."
         for row in limits.values()
     ]
+    if stored:
+        said.append(
+            "a stored sample is taken to have kept its values, and all the scatter of a row for that of its assay: where some of it is of the "
+            "patient's day, a new assay tells less."
+        )
     return said

@@ -1,9 +1,9 @@
-"""What every day and panel of a visit still to come is expected to tell: the result, its table and its words."""
+"""What every day and panel of a visit still to come, or a new assay of a stored sample, is expected to tell: the result, its table and its words."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -35,19 +35,29 @@ _SHOWN = 5
 
 @dataclass(frozen=True, order=True)
 class Candidate:
-    """A visit that may be made.
+    """A visit that may be made, or a new assay of a sample that is stored.
 
     Attributes
     ----------
     day : float
+        Of a stored sample the nominal one; each draw has its own.
     panel : str
     cost : float or None
         In the unit in which costs were given.
+    sample : str
+        Of a stored sample: the visit at which it was drawn; empty of a visit still to come.
     """
 
     day: float
     panel: str
     cost: float | None = None
+    sample: str = ""
+
+    @property
+    def words(self) -> str:
+        """``day 280, blood``, or ``stored sample week12 (day 84), blood``."""
+        when = f"day {self.day:g}"
+        return f"{f'stored sample {self.sample} ({when})' if self.sample else when}, {self.panel}"
 
 
 @dataclass(frozen=True)
@@ -117,6 +127,19 @@ class VisitPlan:
         """What must stand beside every number."""
         return self.case.label
 
+    def only(self, *, stored: bool) -> VisitPlan:
+        """The same of new assays of stored samples alone, or of visits still to come alone.
+
+        Parameters
+        ----------
+        stored : bool
+        """
+        return replace(
+            self,
+            candidates=tuple(each for each in self.candidates if bool(each.sample) == stored),
+            findings=tuple(each for each in self.findings if bool(each.candidate.sample) == stored),
+        )
+
     def ranked(self, question: str | None = None, *, visit: int = 1) -> tuple[Finding, ...]:
         """Candidates of one visit by the middle of their brackets, the best first.
 
@@ -163,7 +186,7 @@ class VisitPlan:
         Returns
         -------
         DataFrame
-            Columns visit, question, about, day, panel, variant (empty for the average), lower, upper, error, unit, of (all that
+            Columns visit, question, about, day, panel, sample (the visit at which a stored sample was drawn, empty of a visit still to come), variant (empty for the average), lower, upper, error, unit, of (all that
             could be told), share (middle of the bracket over that), tie (whether it cannot be told from the best), cost,
             per_cost (middle over cost), meaning, approximation, doubts. See :class:`Finding`.
         """
@@ -185,6 +208,7 @@ class VisitPlan:
                     "about": self.about[each.question],
                     "day": candidate.day,
                     "panel": candidate.panel,
+                    "sample": candidate.sample,
                     "variant": each.variant,
                     "lower": bracket.lower,
                     "upper": bracket.upper,
@@ -219,9 +243,7 @@ class VisitPlan:
             lines += self._of_question(question)
         if len(self.chosen) > 1:
             lines += [
-                "Visits one after the other: "
-                + "; ".join(f"day {each.day:g}, {each.panel}" for each in self.chosen)
-                + ".",
+                "Visits one after the other: " + "; ".join(each.words for each in self.chosen) + ".",
                 "",
             ]
         lines.append(f"{self.draws} draws, worth {self.effective:.0f} of equal weight.")
@@ -244,7 +266,7 @@ class VisitPlan:
                 else ""
             )
             lines.append(
-                f"  day {each.candidate.day:g}, {each.candidate.panel}: {bracket.lower:.3g} to {bracket.upper:.3g} {unit}".rstrip()
+                f"  {each.candidate.words}: {bracket.lower:.3g} to {bracket.upper:.3g} {unit}".rstrip()
                 + share
             )
         tied = self.ties(question)
@@ -264,6 +286,7 @@ class VisitPlan:
             "about",
             "day",
             "panel",
+            *(["sample"] if any(each.sample for each in self.candidates) else []),
             "lower",
             "upper",
             "unit",
@@ -278,6 +301,6 @@ class VisitPlan:
     def __repr__(self) -> str:
         first = self.chosen[0]
         return (
-            f"<VisitPlan of {self.case.name}: {len(self.candidates)} days and panels, {', '.join(self.questions)}; best day "
-            f"{first.day:g}, {first.panel}; {self.approximation.label}>"
+            f"<VisitPlan of {self.case.name}: {len(self.candidates)} days and panels, {', '.join(self.questions)}; best: "
+            f"{first.words}; {self.approximation.label}>"
         )

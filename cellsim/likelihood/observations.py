@@ -24,7 +24,17 @@ if TYPE_CHECKING:
 
     Array = NDArray[np.float64]
 
-__all__ = ["Rows", "Scores", "Term", "prediction_of", "score_rows", "score_sets", "spread_of", "terms_of"]
+__all__ = [
+    "Rows",
+    "Scores",
+    "Term",
+    "filled",
+    "prediction_of",
+    "score_rows",
+    "score_sets",
+    "spread_of",
+    "terms_of",
+]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,7 +113,7 @@ def terms_of(
     for row in scored:
         about, place = case.analyte(row.analyte), (row.file, row.row)
         try:
-            formula = _filled(about.formula, about.placeholders, row.parameters, f"{about.observable}")
+            formula = filled(about.formula, about.placeholders, row.parameters, f"{about.observable}")
             spread, scale = _spread(about, row, fixed)
         except CalibrationError as error:
             # what no row fills in is the observable's own fault, and is told once
@@ -215,7 +225,7 @@ def _day(case: Case, row: Measurement | Censored) -> float:
     return next((visit.nominal for visit in case.visits if visit.id == row.visit), row.day)
 
 
-def _filled(formula: str, places: Sequence[str], fillings: Sequence[str], where: str) -> sp.Expr:
+def filled(formula: str, places: Sequence[str], fillings: Sequence[str], where: str) -> sp.Expr:
     """A formula with its placeholders filled by what the row says: parameters or numbers."""
     parsed = parse_formula(formula, where=where)
     return parsed.xreplace(
@@ -242,13 +252,13 @@ def _spread(about: Analyte, row: Measurement | Censored, fixed: Mapping[str, flo
         )
         raise CalibrationError([Problem(what=what, remedy="Write one of these.", column="noiseDistribution")])
     fillings = row.noise_parameters if isinstance(row, Measurement) else ()
-    formula = _filled(
+    formula = filled(
         about.noise, about.noise_placeholders[: len(fillings)], fillings, f"noise of {about.observable}"
     )
-    filled = _with_numbers(formula, fixed)
-    names = sorted(map(str, filled.free_symbols))
-    factor = filled.diff(sp.Symbol(names[0])) if names else filled
-    if len(names) > 1 or not factor.is_number or (names and filled.subs(sp.Symbol(names[0]), 0) != 0):
+    known = _with_numbers(formula, fixed)
+    names = sorted(map(str, known.free_symbols))
+    factor = known.diff(sp.Symbol(names[0])) if names else known
+    if len(names) > 1 or not factor.is_number or (names and known.subs(sp.Symbol(names[0]), 0) != 0):
         of = f" ({', '.join(names)} of which are estimated or the model's)" if len(names) > 1 else ""
         what = (
             f"the noise of {about.observable} is {about.noise!r}{of}; a positive number, or a number times one estimated "

@@ -37,7 +37,7 @@ def next_visit(result: VisitPlan, ax: Any = None) -> AxesArray:
     -------
     AxesArray
         A band reaches from the lower to the upper end of each bracket, its line is half way. The left axis is in the unit of
-        the question: regret removed, nats, or the share of a variance. The best day and panel of each question has a ring.
+        the question: regret removed, nats, or the share of a variance. A new assay of a stored sample is a diamond on its day, its bracket a bar. The best day and panel of each question has a ring.
 
     Raises
     ------
@@ -54,7 +54,8 @@ def next_visit(result: VisitPlan, ax: Any = None) -> AxesArray:
         ranked = result.ranked(question)
         for name in names:
             own_days = sorted(
-                (one for one in ranked if one.candidate.panel == name), key=lambda one: one.candidate.day
+                (one for one in ranked if one.candidate.panel == name and not one.candidate.sample),
+                key=lambda one: one.candidate.day,
             )
             days = [one.candidate.day for one in own_days]
             lower, upper = (
@@ -64,6 +65,17 @@ def next_visit(result: VisitPlan, ax: Any = None) -> AxesArray:
             each.plot(
                 days, 0.5 * (lower + upper), color=colours[name], linewidth=1.1, marker=".", markersize=3
             )
+            for one in (one for one in ranked if one.candidate.panel == name and one.candidate.sample):
+                # a stored sample is a day by itself, and what lies between it and a visit is no candidate
+                each.plot(
+                    [one.candidate.day] * 2,
+                    [one.bracket.lower, one.bracket.upper],
+                    color=colours[name],
+                    linewidth=1.1,
+                )
+                each.plot(
+                    one.candidate.day, one.bracket.middle, marker="D", markersize=4, color=colours[name]
+                )
         best = ranked[0]
         each.plot(
             best.candidate.day,
@@ -78,11 +90,15 @@ def next_visit(result: VisitPlan, ax: Any = None) -> AxesArray:
         title = (
             f"{_HEADS[question]}{f': {about}' if about and question in ('parameter', 'prediction') else ''}"
         )
-        dress(each, title=title, x="day of the visit", y=_axis(result, question))
+        dress(each, title=title, x="day of the sample", y=_axis(result, question))
     handles: list[Any] = [Line2D([], [], color=colours[name], label=name) for name in names]
     handles.append(
         Line2D([], [], marker="o", linestyle="none", markerfacecolor="none", color="black", label="best")
     )
+    if any(one.sample for one in result.candidates):
+        handles.append(
+            Line2D([], [], marker="D", markersize=4, color="black", label="new assay of a stored sample")
+        )
     legend(axes, handles, own=own)
     label(axes.figure, own=own, case=result.case, rests_on=[result.approximation.words])
     return axes

@@ -157,6 +157,7 @@ def _visits(job: Job) -> None:
         [last + day for day in _AFTER],
         question=questions,
         plans=plans,
+        stored=[visit.id for visit in job.case.visits],
         draws=_DRAWS,
         seed=job.seed,
     )
@@ -260,17 +261,18 @@ def _visit(job: Job) -> str:
     index = {
         (one.question, one.day, one.panel): k
         for k, one in enumerate(records(frame))
-        if not one.variant and one.visit == 1
+        if not one.variant and one.visit == 1 and not one.sample
     }
     lines, places, said = [], [], []
+    coming, kept = found.only(stored=False), found.only(stored=True)
     for question in found.questions:
-        ranked = found.ranked(question)
+        ranked = coming.ranked(question)
         unit = found.about["unit"] if question == "plan" else "nats"
         best = ranked[0]
         if not best.bracket.upper > 2 * best.bracket.error:
             said.append(f"No visit is expected to tell anything about {_ASKED[question]}.")
             continue
-        ties = len(found.ties(question))
+        ties = len(coming.ties(question))
         said.append(
             f"About {_ASKED[question]}: best is “{best.candidate.panel}” on day {best.candidate.day:g}; "
             + (
@@ -293,6 +295,8 @@ def _visit(job: Job) -> str:
                 }
             )
             places.append(index[question, each.candidate.day, each.candidate.panel])
+    said += [_of_stored(job, kept, question) for question in found.questions if kept.candidates]
+    said = [each for each in said if each]
     if not lines:
         return "<h3>Which next visit?</h3>" + paragraphs(said)
     about = (
@@ -308,6 +312,20 @@ def _visit(job: Job) -> str:
             at=rows.places(places),
             stacked=True,
         )
+    )
+
+
+def _of_stored(job: Job, kept: VisitPlan, question: str) -> str:
+    """What a new assay of the serum of a visit would tell; empty where that is nothing."""
+    best = kept.ranked(question)[0]
+    if not best.bracket.lower > 2 * best.bracket.error:
+        return ""
+    names = {visit.id: visit.name or visit.id for visit in job.case.visits}
+    unit = kept.about["unit"] if question == "plan" else "nats"
+    return (
+        f"About {_ASKED[question]}, if serum is stored: a new assay of “{best.candidate.panel}” in the sample “{names[best.candidate.sample]}” is expected to "
+        f"tell {number(best.bracket.lower)} to {number(best.bracket.upper)} {unit}".rstrip()
+        + ", at no visit."
     )
 
 

@@ -449,7 +449,9 @@ def test_the_first_weeks_begin_where_the_simulation_does() -> None:
 def test_the_next_visit_is_told_by_its_brackets(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of brackets made by hand: the best first, its ties counted, and of a question that no visit tells anything about, that."""
     visits = [Candidate(day, "cytokines") for day in (130.0, 150.0, 170.0)]
-    told = dict(zip(visits, ((0.1, 0.2), (0.5, 0.7), (0.6, 0.64)), strict=True))
+    drawn = job.case.visits[0]
+    visits.append(Candidate(drawn.nominal, "cytokines", None, drawn.id))
+    told = dict(zip(visits, ((0.1, 0.2), (0.5, 0.7), (0.6, 0.64), (0.65, 0.66)), strict=True))
     even = np.full(50, 1 / 50)
     findings = [
         Finding(1, each, question, "", Bracket(low * of, high * of, np.full(50, low) * of, even), 0.69)
@@ -470,6 +472,8 @@ def test_the_next_visit_is_told_by_its_brackets(job: Job, monkeypatch: pytest.Mo
     assert "87 to 93 % of all there is" in mine[0][2]
     assert "No visit is expected to tell anything about which plan is best." in place.text
     assert "best is “cytokines” on day 170; 2 of 3 days and panels cannot be told from it" in place.text
+    # the serum of a visit beside them, not among them
+    assert f"if serum is stored: a new assay of “cytokines” in the sample “{drawn.name}”" in place.text
 
 
 def test_the_best_plan_is_one_that_the_patient_could_have_had(job: Job, html: str) -> None:
