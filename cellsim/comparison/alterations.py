@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     Array = NDArray[np.float64]
 
-__all__ = ["GROUPS", "Alteration", "alterations_of"]
+__all__ = ["GROUPS", "Alteration", "alterations_of", "days_held"]
 
 GROUPS = (
     "sampling day",
@@ -169,6 +169,11 @@ def alterations_of(case: Case) -> tuple[Alteration, ...]:
     'after 4 infusions drawn on day 22, the earliest'
     """
     return (*_days(case), *_alternatives(case), *_effects(case), _noise(), *_left_out(case))
+
+
+def days_held(alterations: Iterable[Alteration]) -> list[float]:
+    """Days on which they hold a sample."""
+    return [day for each in alterations for name, day in each.held.items() if name.startswith("day_")]
 
 
 def _days(case: Case) -> list[Alteration]:

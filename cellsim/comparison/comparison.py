@@ -25,6 +25,8 @@ from cellsim.results import read_saved, whole
 if TYPE_CHECKING:
     import pandas as pd
 
+    from cellsim.comparison.reweighting import Exact, Reweighting
+
 __all__ = ["Comparison", "Power"]
 
 FORMAT = "cellsim comparison 5"
@@ -82,6 +84,10 @@ class Comparison:
     doubts : tuple of str
     interrupted : bool
         Whether something is missing because an interrupt came.
+    spared : mapping of str to str
+        Variants of which rows were left out with less effort or not at all, and why.
+    drawn : mapping of str to Reweighting or Exact
+        Draws of every variant and what they were weighted for, for :func:`cellsim.robustness`; not in a file.
     """
 
     fits: Mapping[str, Calibration]
@@ -90,6 +96,8 @@ class Comparison:
     powers: tuple[Power, ...] = ()
     doubts: tuple[str, ...] = ()
     interrupted: bool = False
+    spared: Mapping[str, str] = field(default_factory=dict)
+    drawn: Mapping[str, Reweighting | Exact] = field(default_factory=dict, repr=False)
 
     @cached_property
     def roles(self) -> VariantRoles:
@@ -210,11 +218,17 @@ class Comparison:
         -------
         DataFrame
             Columns variant, by, group, rows, elpd, how, shape (Pareto k), error, see
-            :class:`cellsim.comparison.left_out.Left`; approximation, doubts.
+            :class:`cellsim.comparison.left_out.Left`; approximation, doubts. Of a variant of which nothing was left out, one that says
+            why.
         """
         import pandas as pd
 
         rows = [{"variant": name, **asdict(each)} for name, left in self.left.items() for each in left]
+        rows += [
+            {"variant": name, "by": "", "group": "", "rows": 0, "how": f"not computed: {why}"}
+            for name, why in self.spared.items()
+            if name not in self.left
+        ]
         columns = ["variant", "by", "group", "rows", "elpd", "how", "shape", "error"]
         return self.approximation.stamped(pd.DataFrame(rows, columns=columns))
 
@@ -338,6 +352,7 @@ class Comparison:
             "powers": [asdict(each) for each in self.powers],
             "doubts": list(self.doubts),
             "interrupted": self.interrupted,
+            "spared": dict(self.spared),
         }
         write_whole(path, json.dumps(content, ensure_ascii=False))
 
@@ -362,4 +377,5 @@ class Comparison:
                 powers=tuple(Power(**each) for each in content["powers"]),
                 doubts=tuple(content["doubts"]),
                 interrupted=content["interrupted"],
+                spared=content.get("spared", {}),
             )

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cellsim.comparison.draw_maps import carried
-from cellsim.comparison.reweighted import FINITE, RTOL
+from cellsim.comparison.reweighted import RTOL
 from cellsim.comparison.reweighting import Exact, Reweighting
 from cellsim.errors import CalibrationError, CutShortError, equal_fields
 from cellsim.likelihood.marginal_days import WithoutDays
@@ -47,6 +47,7 @@ __all__ = [
     "evidence_of",
     "evidence_slopes",
     "groups_of",
+    "hopeless",
     "posterior_of",
     "with_power",
 ]
@@ -56,6 +57,8 @@ BRIDGE, COLLAPSED, EITHER, QUADRATURE = ("bridge sampling", "the collapsed sampl
 _ENOUGH = 1e-8
 _LOST = 0.01
 _MOST_ROUNDS = 1000
+# Pareto k of weights without a mean: what they are weighted for once more means nothing
+_HOPELESS = 1.0
 # effective draws of an altered posterior, sampled by itself
 _AGAIN = 100
 
@@ -93,6 +96,13 @@ class Evidence:  # noqa: PLW1641 - a frozen record is given one
     second: Mapping[str, float] = field(default_factory=dict)
 
     __eq__ = equal_fields
+
+
+def hopeless(evidence: Evidence) -> str:
+    """Why draws that gave an evidence tell nothing of an altered posterior; empty where they do."""
+    if evidence.pareto_k > _HOPELESS:
+        return f"its own draws are not to be trusted (Pareto k {evidence.pareto_k:.2f})"
+    return ""
 
 
 def evidence_of(post: Posterior) -> Evidence:
@@ -340,13 +350,12 @@ def change_of(
     objective: Objective,
     *,
     seed: int,
-    afresh: bool = True,
+    thorough: bool = True,
 ) -> Change:
     """By how much the ln evidence changes when rows or priors are others.
 
-    The draws are weighted, moved before where that can be (:mod:`cellsim.comparison.reweighting`). Where the weights have no
-    variance (Pareto k above one half: sums were seen five of their errors off then, where an unknown day has two modes), the altered
-    posterior is sampled by itself if the evidence as it stands can be trusted; the number of smaller k is told.
+    The draws are weighted, moved before where that can be (:mod:`cellsim.comparison.reweighting`). Where no weights can be trusted, the
+    altered posterior is sampled by itself if the evidence as it stands can be trusted; the number of smaller k is told.
 
     Parameters
     ----------
@@ -360,8 +369,9 @@ def change_of(
         With other rows or priors.
     seed : int
         Of fresh draws.
-    afresh : bool, default True
-        Whether an altered posterior may be sampled by itself, up to a minute each; without, what weights tell is told with its k.
+    thorough : bool, default True
+        Whether outer parameters may be moved as well, and an altered posterior be sampled by itself, up to a minute each; without, what
+        weights tell is told with its k.
 
     Returns
     -------
@@ -374,14 +384,14 @@ def change_of(
     """
     found, problem = None, None
     try:
-        again = weighted.of(objective)
+        again = weighted.of(objective, thorough=thorough)
         how = "quadrature" if isinstance(weighted, Exact) else "moved draws" if again.moved else "draws"
         found = Change(again.log_evidence - weighted.log_evidence, again.error, again.pareto_k, how)
         # a difference from an evidence that is not trusted itself gains nothing by fresh draws
-        if not afresh or again.pareto_k <= FINITE or known.pareto_k >= LARGEST_SHAPE:
+        if not thorough or again.trusted or known.pareto_k >= LARGEST_SHAPE:
             return found
     except CalibrationError as error:
-        if not afresh:
+        if not thorough:
             raise
         problem = error
     try:

@@ -73,6 +73,7 @@ def left_out(
     rows: Sequence[int],
     *,
     seed: int = 0,
+    thorough: bool = True,
 ) -> Left:
     """Predict a group of rows from all others.
 
@@ -88,6 +89,8 @@ def left_out(
         Of the terms of its objective.
     seed : int
         Of fresh draws, where weights cannot be trusted.
+    thorough : bool, default True
+        As for :func:`cellsim.comparison.evidence.change_of`.
 
     Returns
     -------
@@ -103,18 +106,23 @@ def left_out(
     if not kept:
         # nothing is left to learn from: the prior predicts
         return Left(by, group, len(rows), known.log_evidence, known.means, known.pareto_k, known.error)
-    rest = change_of(fit, known, weighted, replace(objective, terms=kept), seed=seed)
+    rest = change_of(fit, known, weighted, replace(objective, terms=kept), seed=seed, thorough=thorough)
     return Left(by, group, len(rows), -rest.value, rest.how, rest.shape, rest.error)
 
 
 def all_left_out(
-    fit: Calibration, known: Evidence, weighted: Reweighting | Exact, *, seed: int = 0
+    fit: Calibration,
+    known: Evidence,
+    weighted: Reweighting | Exact,
+    *,
+    seed: int = 0,
+    thorough: bool = True,
 ) -> tuple[list[Left], list[str]]:
     """Every analyte and every visit in turn, and in words which could not be predicted; parameters as for :func:`left_out`."""
     found, problems = [], []
     for (by, group), rows in groups_of_rows(fit.objective).items():
         try:
-            found.append(left_out(fit, known, weighted, by, group, rows, seed=seed))
+            found.append(left_out(fit, known, weighted, by, group, rows, seed=seed, thorough=thorough))
         except CalibrationError as error:
             name = fit.variant or fit.case.name
             problems.append(f"{by} {group} of {name} could not be predicted from all others: {error}")

@@ -32,6 +32,9 @@ FINITE = 0.5
 RTOL = 1e-3
 """Relative tolerance of the simulations, as in the sampler."""
 
+# draws that are read on all days again, where they were moved: the chance of a day is then known to some hundredths
+_READ = 128
+
 
 @dataclass(frozen=True, eq=False)
 class Reweighted:
@@ -104,12 +107,16 @@ class Reweighted:
 
     def moments(self, name: str) -> tuple[float, float]:
         """Mean and variance of a parameter, prior-whitened; nan of one that is held or an unknown sampling day."""
-        unknown = {each.column for each in WithoutDays(self.objective, RTOL).visits}
-        if name not in self.objective.names or (k := self.objective.names.index(name)) in unknown:
+        if name not in self.objective.names or (k := self.objective.names.index(name)) in self._unknown:
             return np.nan, np.nan
         weights = np.exp(self.log_weights)
         mean = float(weights @ self.thetas[:, k])
         return mean, float(weights @ (self.thetas[:, k] - mean) ** 2)
+
+    @cached_property
+    def _unknown(self) -> frozenset[int]:
+        """Columns of unknown sampling days."""
+        return frozenset(each.column for each in WithoutDays(self.objective, RTOL).visits)
 
     def chance(self, day: str, stretches: Array) -> float:
         """How likely an estimated sampling day lies in one of some stretches, shape (n, 2)."""
@@ -120,27 +127,35 @@ class Reweighted:
             days = self.objective.priors[column].value(self.thetas[:, column])[:, None]
             inside = ((days > stretches[:, 0]) & (days < stretches[:, 1])).any(axis=1)
             return float(weights @ inside)
-        held = self.days[column] if column in self.days else self._by_node[column]
-        chances = np.array(
-            [
-                np.nan if np.isnan(each).any() else nodes.chance(each - nodes.log_weights, stretches)
-                for each in held
-            ]
-        )
+        read = self.days[column] if column in self.days else self._by_node[column]
+        chances = np.full(len(weights), np.nan)
+        for k in np.flatnonzero(np.isfinite(read).any(axis=1)).tolist():
+            chances[k] = nodes.chance(read[k] - nodes.log_weights, stretches)
+        if column not in self.days:
+            weights = self._few[1]
         fine = np.isfinite(chances)
         return float(weights[fine] @ chances[fine] / weights[fine].sum())
 
     @cached_property
+    def _few(self) -> tuple[NDArray[np.intp], Array]:
+        """Draws that stand for all of them where each must be simulated again, and how much each counts."""
+        chosen = systematic(self.log_weights, _READ, np.random.default_rng(0))
+        which, counts = np.unique(chosen, return_counts=True)
+        weights = np.zeros(len(self.thetas))
+        weights[which] = counts / counts.sum()
+        return which, weights
+
+    @cached_property
     def _by_node(self) -> dict[int, Array]:
-        """:attr:`days`, simulated, of every unknown day at once; nan where a draw cannot be."""
-        density = WithoutDays(self.objective, RTOL)
-        found = density.by_node_all(self.thetas[:, density.columns])
+        """:attr:`days`, simulated, of every unknown day at once for a few draws; nan of the others, and where one cannot be."""
+        density, which = WithoutDays(self.objective, RTOL), self._few[0]
+        found = density.by_node_all(self.thetas[which][:, density.columns])
         out = {}
         for k, visit in enumerate(density.visits):
-            out[visit.column] = np.full((len(found), visit.nodes.days.size), np.nan)
-            for row, each in zip(out[visit.column], found, strict=True):
+            out[visit.column] = np.full((len(self.thetas), visit.nodes.days.size), np.nan)
+            for draw, each in zip(which.tolist(), found, strict=True):
                 if not isinstance(each, str):
-                    row[:] = each[k]
+                    out[visit.column][draw] = each[k]
         return out
 
     def draws(self, n: int, *, seed: int) -> Array:

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from cellsim.comparison.alterations import Alteration, alterations_of
+from cellsim.case.records import variant_names
+from cellsim.comparison.alterations import Alteration, alterations_of, days_held
 from cellsim.comparison.conclusions import Question, questions
-from cellsim.comparison.evidence import evidence_and_draws
+from cellsim.comparison.evidence import evidence_and_draws, hopeless
 from cellsim.comparison.reweighting import Exact, Reweighted, Reweighting
 from cellsim.comparison.robustness_table import BASE, ConclusionRow, Robustness
 from cellsim.comparison.variant_roles import variant_roles
@@ -25,6 +26,7 @@ from cellsim.sweeps.agreement import off_by
 
 if TYPE_CHECKING:
     from cellsim.case.case import Case
+    from cellsim.comparison.comparison import Comparison
     from cellsim.model.model import Model
     from cellsim.posterior.posterior import Posterior
 
@@ -39,6 +41,7 @@ def robustness(
     alterations: Sequence[Alteration] | None = None,
     fits: Mapping[str, Calibration] | None = None,
     posteriors: Mapping[str, Posterior] | None = None,
+    compared: Comparison | None = None,
     starts: int = 10,
     seed: int = 0,
     progress: bool | None = None,
@@ -63,6 +66,9 @@ def robustness(
         Variants of this case and model that are calibrated already; the others are calibrated first.
     posteriors : mapping of str to Posterior, optional
         Draws of variants that are sampled already (with ``hierarchy=False``); the others are sampled first.
+    compared : Comparison, optional
+        Of this case and model, made in this process: its calibrations, evidences and draws are taken, and what these were weighted for is
+        not asked again.
     starts : int
         Of each fit of the case as it stands.
     seed : int
@@ -93,7 +99,8 @@ def robustness(
     every = {each.variant: each for each in (objective_of(case, model, variant=name) for name in names)}
     planned = tuple(alterations_of(case) if alterations is None else alterations)
     # calibrations of variants that nobody asked about are not looked at
-    known = {name: fit for name, fit in (fits or {}).items() if name in every or not _has(case, name)}
+    fits = {**(compared.fits if compared else {}), **(fits or {})}
+    known = {name: fit for name, fit in fits.items() if name in every or not _has(case, name)}
     drawn = {name: post for name, post in (posteriors or {}).items() if name in every or not _has(case, name)}
     problems = [*foreign(known, every, "calibration"), *foreign(drawn, every, "posterior")]
     problems += [Problem(what=each) for alteration in planned for each in alteration.unknown_to(case)]
@@ -110,15 +117,22 @@ def robustness(
     }
     if any(fit.interrupted and fit not in known.values() for fit in fits.values()):
         raise KeyboardInterrupt
-    held = [day for each in planned for name, day in each.held.items() if name.startswith("day_")]
     both = {
-        name: evidence_and_draws(fit, drawn.get(name), days=held, seed=seed, progress=progress)
+        name: (compared.known[name], compared.drawn[name])
+        if compared and name in compared.drawn and fit is compared.fits.get(name)
+        else evidence_and_draws(fit, drawn.get(name), days=days_held(planned), seed=seed, progress=progress)
         for name, fit in fits.items()
     }
+    told = {name: why for name, (each, _) in both.items() if name != default and (why := hopeless(each))}
+    both = {name: each for name, each in both.items() if name not in told}
+    chosen = {name: each for name, each in chosen.items() if name not in told}
+    roles = roles.without(told)
     error = max(evidence.error for evidence, _ in both.values())
     weighted = {name: each for name, (_, each) in both.items()}
     margin = off_by([float(np.sqrt(2)) * error])
     asked, left_out = questions(chosen, roles, margin=margin, seed=seed)
+    called = variant_names(case.variants)
+    left_out += [f"Not computed for “{called.get(name, name)}”: {why}." for name, why in told.items()]
     base = {name: each.unaltered() for name, each in weighted.items()}
     rows = [_row(BASE, "", "the case as it stands", base, asked)]
     rows += _altered(planned, weighted, asked, progress)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -40,6 +40,14 @@ class VariantRoles:
     def names(self) -> tuple[str, ...]:
         """Those that are fitted: nulls, the default one and its neutral roles."""
         return tuple(dict.fromkeys((*self.nulls, self.default, *self.neutral)))
+
+    def without(self, names: Container[str]) -> VariantRoles:
+        """The same of fewer variants."""
+        nulls, acting, neutral = (
+            tuple(each for each in role if each not in names)
+            for role in (self.nulls, self.acting, self.neutral)
+        )
+        return VariantRoles(self.default, nulls, acting, neutral)
 
 
 def variant_roles(objectives: Mapping[str, Objective], default: str) -> VariantRoles:

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
+import numpy as np
+
+from cellsim.comparison.alterations import alterations_of, days_held
 from cellsim.comparison.comparison import Comparison, Power
 from cellsim.comparison.evidence import (
     ALL,
@@ -13,6 +16,7 @@ from cellsim.comparison.evidence import (
     change_of,
     evidence_and_draws,
     groups_of,
+    hopeless,
     with_power,
 )
 from cellsim.comparison.left_out import Left, all_left_out
@@ -21,6 +25,7 @@ from cellsim.errors import CalibrationError, CutShortError, Problem
 from cellsim.likelihood.compatibility import case_given, foreign, variants_chosen
 from cellsim.likelihood.formulation import objective_of
 from cellsim.likelihood.objective import Objective
+from cellsim.posterior.approximation import LARGEST_SHAPE
 from cellsim.posterior.calibration import Calibration
 from cellsim.posterior.fitting import calibrate
 from cellsim.streams import progress_bar
@@ -34,6 +39,8 @@ __all__ = ["compare", "comparison_of"]
 
 # how many groups of priors are raised and lowered in earnest
 _TRIED = 3
+# nats behind the best beyond which what a variant predicts is worth no fresh draws
+_FAR = 10.0
 
 
 def compare(
@@ -174,6 +181,7 @@ def comparison_of(
     weighted: dict[str, Reweighting | Exact] = {}
     powers: list[Power] = []
     failed: list[str] = []
+    spared: dict[str, str] = {}
     try:
         with progress_bar(total=len(fits), title="posteriors", progress=progress) as steps:
             for name, fit in fits.items():
@@ -181,7 +189,12 @@ def comparison_of(
                 if name in drawn or not interrupted:
                     try:
                         known[name], weighted[name] = evidence_and_draws(
-                            fit, drawn.get(name), effective=effective, seed=seed, progress=False
+                            fit,
+                            drawn.get(name),
+                            days=days_held(alterations_of(about.case)),
+                            effective=effective,
+                            seed=seed,
+                            progress=False,
                         )
                     except CutShortError:
                         raise KeyboardInterrupt from None
@@ -191,10 +204,16 @@ def comparison_of(
         if interrupted:
             raise KeyboardInterrupt
         if leave_out:
+            spared = _spared(known)
             with progress_bar(total=len(fits), title="left out", progress=progress) as steps:
                 for name, each in weighted.items():
                     steps.set_postfix_str(name)
-                    found, problems = all_left_out(fits[name], known[name], each, seed=seed)
+                    if hopeless(known[name]):
+                        steps.update()
+                        continue
+                    found, problems = all_left_out(
+                        fits[name], known[name], each, seed=seed, thorough=name not in spared
+                    )
                     left[name] = tuple(found)
                     doubts += problems
                     steps.update()
@@ -204,7 +223,7 @@ def comparison_of(
             for group, first, second in tried:
                 try:
                     powers += [
-                        _power(so_far, weighted, group, alpha, (first, second), seed, afresh=leave_out)
+                        _power(so_far, weighted, group, alpha, (first, second), seed, thorough=leave_out)
                         for alpha in POWERS
                     ]
                 except CalibrationError as error:
@@ -224,7 +243,24 @@ def comparison_of(
         if each.lost
     ]
     kept = {name: fit for name, fit in fits.items() if name in known}
-    return Comparison(kept, known, left, tuple(powers), tuple(doubts), interrupted)
+    return Comparison(kept, known, left, tuple(powers), tuple(doubts), interrupted, spared, weighted)
+
+
+def _spared(known: Mapping[str, Evidence]) -> dict[str, str]:
+    """Variants of which leaving rows out would tell next to nothing, and why: draws that stand for nothing, or an evidence far behind."""
+    best = max(
+        (each.log_evidence for each in known.values() if not each.pareto_k > LARGEST_SHAPE),
+        default=-np.inf,
+    )
+    out = {}
+    for name, each in known.items():
+        if not_to_trust := hopeless(each):
+            out[name] = not_to_trust
+        elif each.pareto_k >= LARGEST_SHAPE:
+            out[name] = f"weights of its own draws are uneven (Pareto k {each.pareto_k:.2f})"
+        elif (behind := best - each.log_evidence) > _FAR:
+            out[name] = f"its evidence lies {behind:.0f} nats behind the best"
+    return out
 
 
 def _refuse_foreign(
@@ -265,14 +301,16 @@ def _power(
     pair: tuple[str, str],
     seed: int,
     *,
-    afresh: bool,
+    thorough: bool,
 ) -> Power:
     """The lead of one over another, and what other priors make of it."""
     changes = []
     for name in pair:
         fit = found.fits[name]
         altered = with_power(fit.objective, groups_of(fit).get(group, ()), alpha)
-        changes.append(change_of(fit, found.known[name], weighted[name], altered, seed=seed, afresh=afresh))
+        changes.append(
+            change_of(fit, found.known[name], weighted[name], altered, seed=seed, thorough=thorough)
+        )
     before = found.evidences[pair[0]] - found.evidences[pair[1]]
     one, other = changes
     return Power(group, alpha, *pair, before, before + one.value - other.value, max(one.shape, other.shape))

@@ -118,7 +118,7 @@ def _predicting(found: Comparison) -> str:
             + (f" ({most} has the largest stacking weight, {weights[most]:.2f})" if most != first else "")
             + f", {leads} {totals[first] - totals[leads]:.1f} nats behind" * (first != leads)
         )
-    if not said:
+    if not said and not found.spared:
         return ""
     uneven = [
         f"{each.group} of {name}"
@@ -132,9 +132,13 @@ def _predicting(found: Comparison) -> str:
         if uneven
         else ""
     )
-    missing = [name for name in found.order if name not in found.left]
+    missing = [name for name in found.order if name not in found.left and name not in found.spared]
     unasked = f" {', '.join(missing)} left nothing out." if missing else ""
-    return f"Prediction of left-out rows: {'; '.join(said)}.{mixed}{unasked}"
+    for name in found.order:
+        if name in found.spared:
+            less = "Neither sampled again nor moved far" if name in found.left else "Not computed"
+            unasked += f" {less} for {name}: {found.spared[name]}."
+    return f"Prediction of left-out rows: {'; '.join(said) or 'nothing to compare'}.{mixed}{unasked}"
 
 
 def _priors(found: Comparison) -> str:

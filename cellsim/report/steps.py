@@ -377,6 +377,7 @@ class Job:
                 else None,
                 fits=self.fits,
                 posteriors=self.posteriors,
+                compared=self.comparison,
                 starts=self.starts,
                 seed=self.seed,
                 progress=self.progress,

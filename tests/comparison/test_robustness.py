@@ -12,16 +12,22 @@ from small_cases import straight_line, tiny_case
 
 import cellsim as cs
 from cellsim.case.alternatives import Alternative
+from cellsim.comparison import evidence
 from cellsim.comparison import robustness_analysis as robust
 from cellsim.comparison.alterations import GROUPS, Alteration, alterations_of
 from cellsim.comparison.altered_case import altered
 from cellsim.comparison.conclusions import Conclusion, Question
+from cellsim.comparison.draw_courses import Courses
+from cellsim.comparison.draw_maps import matched
+from cellsim.comparison.reweighted import RTOL
 from cellsim.comparison.reweighting import Reweighted, Reweighting
 from cellsim.comparison.robustness_table import BASE, ConclusionRow, Robustness
 from cellsim.comparison.variant_roles import VariantRoles, variant_roles
+from cellsim.comparison.variants import comparison_of
 from cellsim.dosing.schedule import Schedule
 from cellsim.errors import CalibrationError, CaseError, CellsimError
 from cellsim.likelihood.formulation import objective_of
+from cellsim.likelihood.marginal_days import WithoutDays
 from cellsim.petab.doses_write import experiment_from_schedule
 from cellsim.petab.tables import table_text
 from cellsim.posterior.approximation import Approximation
@@ -343,6 +349,88 @@ def test_draws_weighted_for_another_posterior_have_the_evidence_of_draws_of_its_
         assert found.log_evidence == pytest.approx(
             again.log_evidence, abs=error + (0.02 if found.pareto_k < 0.5 else 1.0)
         ), change.id
+
+
+def test_courses_read_once_tell_what_a_simulation_of_each_alteration_tells():
+    """Witness: the density of every draw, integrated over its days by a simulation of its own."""
+    objective, case = objective_of(small_patient(), variant="V2"), small_patient()
+    thetas = 0.3 * np.random.default_rng(4).standard_normal((6, len(objective.names)))
+    changes = [each for each in alterations_of(case) if each.group != "prior"]
+    held = [day for each in changes for name, day in each.held.items() if name.startswith("day_")]
+    courses = Courses(objective, thetas, held)
+    told = 0
+    for change in changes:
+        altered = change.of(objective)
+        if set(objective.names) - set(altered.names) - {f"day_{visit.id}" for visit in case.visits}:
+            continue
+        assert courses.tell(altered) == (altered.doses == objective.doses), change.id
+        if not courses.tell(altered):
+            continue
+        rows, nodes = courses.scored(altered)
+        found = rows.sum(axis=1)
+        for each in courses.held(altered, nodes).values():
+            found = found + np.logaddexp.reduce(each, axis=1)
+        places = np.array([change.carried(objective, theta, altered) for theta in thetas])
+        density = WithoutDays(altered, RTOL)
+        etas = places[:, density.columns]
+        assert found - 0.5 * (etas**2).sum(axis=1) == pytest.approx(density.values(etas), abs=5e-3), change.id
+        told += 1
+    assert told > 5
+    elsewhere = replace(objective, doses=replace(objective.doses, jumps=objective.doses.jumps[1:]))
+    assert not courses.tell(elsewhere)
+
+
+def test_draws_matched_have_mean_and_covariance_of_the_weighted_ones():
+    """Witness: moments of two normal distributions; what is stretched is the ratio of their determinants."""
+    random, n = np.random.default_rng(1), 20_000
+    first, then = np.array([[1.0, 0.3], [0.3, 0.5]]), np.array([[2.0, -0.4], [-0.4, 0.2]])
+    before = random.multivariate_normal([1.0, 2.0], first, n)
+    places = random.multivariate_normal([0.0, 0.0], 4 * np.eye(2), n)
+    logs = stats.multivariate_normal([0.5, -1.0], then).logpdf(places)
+    logs -= stats.multivariate_normal([0.0, 0.0], 4 * np.eye(2)).logpdf(places)
+    out, size = matched(before, np.full(n, -np.log(n)), places, logs - np.logaddexp.reduce(logs))
+    assert out.mean(axis=0) == pytest.approx([0.5, -1.0], abs=0.06)
+    assert np.cov(out.T).ravel() == pytest.approx(then.ravel(), abs=0.1)
+    assert size == pytest.approx(0.5 * np.log(np.linalg.det(then) / np.linalg.det(first)), abs=0.05)
+    # of weights that one draw has nearly all of, a step in its direction that forty draws still tell
+    alone = np.full(n, -50.0)
+    alone[np.argmax(places[:, 0])] = 0.0
+    out, size = matched(before, np.full(n, -np.log(n)), places, alone - np.logaddexp.reduce(alone))
+    assert np.isfinite(out).all() and np.isfinite(size)
+    assert np.linalg.slogdet(np.cov(out.T))[1] > -12
+
+
+def test_a_comparison_saves_robustness_what_both_ask():
+    """The same rows left out: every number as without it, to the last digit, and none of them asked again."""
+    given = known_linear()
+    compared = comparison_of(given["fits"], posteriors=given["posteriors"], progress=False)
+    alone = cs.robustness(linear(), **given, progress=False)
+    asked, ask = [], Reweighting._of
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Reweighting, "_of", lambda self, *args: asked.append(args[0]) or ask(self, *args))
+        found = cs.robustness(linear(), **given, compared=compared, progress=False)
+    assert found.table().drop(columns="doubts").equals(alone.table().drop(columns="doubts"))
+    whole = {variant: len(fit.objective.terms) for variant, fit in given["fits"].items()}
+    assert asked and all(len(each.terms) == whole[each.variant] for each in asked)
+
+
+def test_a_mechanism_whose_draws_stand_for_nothing_is_told_and_not_computed(monkeypatch):
+    """Pareto k of 1.58: weights without a mean."""
+    given, ask = known_linear(), evidence.evidence_of
+
+    def doubted(post):
+        known = ask(post)
+        return replace(known, pareto_k=1.58) if post.objective.variant == "null" else known
+
+    monkeypatch.setattr(evidence, "evidence_of", doubted)
+    why = "its own draws are not to be trusted (Pareto k 1.58)"
+    compared = comparison_of(given["fits"], posteriors=given["posteriors"], progress=False)
+    assert set(compared.left) == {"act"} and compared.spared == {"null": why}
+    assert f"Not computed for null: {why}." in compared.verdict
+    assert list(compared.left_out().query("variant == 'null'")["how"]) == [f"not computed: {why}"]
+    found = cs.robustness(linear(), **given, compared=compared, progress=False)
+    assert found.variants == ("act",) and f"Not computed for “null”: {why}." in found.verdict
+    assert "null_lead" not in {each.id for each in found.conclusions}
 
 
 def test_what_weights_cannot_tell_says_so():
