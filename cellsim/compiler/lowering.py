@@ -95,11 +95,11 @@ def _lower(graph: Graph, expr: sp.Basic, lower: Callable, names: Mapping[str, in
             graph.total(each for each in plus if not graph.fixed(each)),
         )
     if isinstance(expr, sp.Mul):
-        return _product(graph, expr, lower)
+        return _product(graph, expr, lower, names.get("time"))
     if isinstance(expr, sp.Pow):
         if expr.base is sp.E:
             return graph.call("exp", lower(expr.exp))
-        return reduce(graph.mul, _power(graph, expr, lower))
+        return reduce(graph.mul, _power(graph, expr, lower, names.get("time")))
     if type(expr) in _CALLS:
         return graph.call(_CALLS[type(expr)], lower(expr.args[0]))
     if type(expr) in _RECIPROCALS:
@@ -203,12 +203,12 @@ def _whole(graph: Graph, expr: sp.Basic, lower: Callable) -> int:
     return graph.neg(graph.call("floor", graph.neg(node)))
 
 
-def _power(graph: Graph, expr: sp.Pow, lower: Callable) -> list[int]:
-    """The factors of a power, with the slack that its base has: to first order, that of the states in it."""
+def _power(graph: Graph, expr: sp.Pow, lower: Callable, clock: int | None) -> list[int]:
+    """The factors of a power, with the slack that its base has: to first order, that of the states in it; the clock has none."""
     base, exponent = lower(expr.base), lower(expr.exp)
     slack = graph.zero
     if not expr.exp.is_integer:
-        states = {node for node in graph.reachable([base]) if graph.ops[node] == "y"}
+        states = {node for node in graph.reachable([base]) if graph.ops[node] == "y" and node != clock}
         for state, slope in sorted(gradient(graph, base, states).items()) if len(states) < 3 else ():
             if not graph.fixed(slope):
                 continue
@@ -217,7 +217,7 @@ def _power(graph: Graph, expr: sp.Pow, lower: Callable) -> list[int]:
     return graph.power(base, exponent, graph.mul(graph.const(SLACK), slack))
 
 
-def _product(graph: Graph, expr: sp.Mul, lower: Callable) -> int:
+def _product(graph: Graph, expr: sp.Mul, lower: Callable, clock: int | None) -> int:
     """Fixed factors first, and one division instead of several."""
     groups = {True: [graph.one, graph.one], False: [graph.one, graph.one]}
     factors = []
@@ -226,7 +226,9 @@ def _product(graph: Graph, expr: sp.Mul, lower: Callable) -> int:
         one = 1 / factor if below else factor
         # the sign of a power stands apart, so that exponentials can meet
         apart = (
-            _power(graph, one, lower) if isinstance(one, sp.Pow) and one.base is not sp.E else [lower(one)]
+            _power(graph, one, lower, clock)
+            if isinstance(one, sp.Pow) and one.base is not sp.E
+            else [lower(one)]
         )
         factors += [(node, below) for node in apart]
     factors.sort(key=lambda each: graph.ops[each[0]] != "exp")  # exponentials meet, and become one

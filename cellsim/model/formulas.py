@@ -208,7 +208,7 @@ argument is a number or a condition.
 
 
 def _trunc(x: sp.Expr) -> sp.Expr:
-    return sp.Piecewise((sp.floor(x), x >= 0), (sp.ceiling(x), True))
+    return sp.Piecewise((sp.floor(x), compared(sp.Ge, x, sp.S.Zero)), (sp.ceiling(x), True))
 
 
 def _times(*parts: sp.Expr) -> sp.Expr:
@@ -231,9 +231,23 @@ def _exp(x: sp.Expr) -> sp.Expr:
     )
 
 
+def _of_one_sign(x: sp.Expr) -> sp.Expr:
+    """Something that is negative only where x is, without roots, which are never negative and have no slope at zero."""
+    if isinstance(x, sp.tanh | sp.sinh | sp.asinh | sp.atan):
+        return _of_one_sign(x.args[0])
+    if isinstance(x, sp.Piecewise):
+        return sp.Piecewise(*((_of_one_sign(value), condition) for value, condition in x.args))
+    return sp.S.One if isinstance(x, sp.Pow) and x.exp.is_Rational and not x.exp.is_Integer else x
+
+
 def _size(x: sp.Expr) -> sp.Expr:
     # sympy's own Abs takes symbols for complex: Abs(exp(x)) becomes exp(re(x)), and its slope is no better
-    return sp.Abs(x) if x.is_number else sp.Piecewise((x, x >= 0), (-x, True))
+    # and its own folding of pieces into a condition fails where a piece that never holds has no real value: log(1 + abs(-2))
+    return (
+        sp.Abs(x)
+        if x.is_number
+        else sp.Piecewise((x, compared(sp.Ge, _of_one_sign(x), sp.S.Zero)), (-x, True))
+    )
 
 
 def _power(base: sp.Expr, exponent: sp.Expr) -> sp.Expr:

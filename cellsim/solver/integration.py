@@ -407,9 +407,11 @@ def _message(kernels: Kernels, code: int, time: float, culprit: int) -> str:
         return f"At time {time:.6g} {MEANING[code]}: {shown!r} turns there without crossing, and rates jump with it."
     if code == NOT_FINITE and culprit < len(equations.states) and (by := setters(kernels.system, culprit)):
         return str(NoValueError(time, equations.states[culprit], by))
-    return (
-        f"At time {time:.6g} {MEANING[code]}; {(*equations.states, 'time', 'time')[culprit]} changes fastest."
-    )
+    names = (*equations.states, "time", "time")
+    if culprit >= len(names):  # modes stand behind the clock
+        shown = kernels.system.shown(kernels.system.modes[culprit - len(names)])
+        return f"At time {time:.6g} {MEANING[code]}: that of {shown!r}."
+    return f"At time {time:.6g} {MEANING[code]}; {names[culprit]} changes fastest."
 
 
 def observe(kernels: Kernels, times: ArrayLike, states: ArrayLike, parameters: ArrayLike) -> Array:

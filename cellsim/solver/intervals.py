@@ -123,8 +123,10 @@ def _rising(function: Callable[..., Any]) -> Callable[[Interval], Interval]:
 
 
 def _times(a: Interval, b: Interval) -> Interval:
+    none = np.isnan(a[0]) | np.isnan(b[0])  # what has no value anywhere there
     corners = [x * y for x in a for y in b]
-    corners = [np.where(np.isnan(each), 0.0, each) for each in corners]  # 0 times a bound that is infinite
+    # 0 times a bound that is infinite
+    corners = [np.where(np.isnan(each) & ~none, 0.0, each) for each in corners]
     return _out(np.minimum.reduce(corners), np.maximum.reduce(corners))
 
 

@@ -175,3 +175,20 @@ def test_whole_parts_of_quotients_are_exact() -> None:
     model = "; ".join(f"q{n} := quotient(x*{n}, {n}) + rem(x*{n}, {n})" for n in whole)
     seen = cs.simulate(cs.load_model(f"x = 3; x' = 0; {model}"), NONE, [0.0])
     assert [seen[f"q{n}"][0] for n in whole] == [3.0] * len(whole)
+
+
+SIZES = {  # formula of time, the same in Python
+    "log10(1 + abs(piecewise(time, time > 1.83, 1.83)))": lambda t: np.log10(1 + max(t, 1.83)),
+    "log10(1 + abs(piecewise(pi, time > 1, time, pi > 1, 0.4)))": lambda t: np.log10(1 + (np.pi if t > 1 else t)),
+    "quotient(log(1 + abs(piecewise(time, time > 3, 20))), 0.7)": lambda t: np.trunc(np.log(1 + (t if t > 3 else 20)) / 0.7),
+    "tanh(sqrt(abs(time)))": lambda t: np.tanh(np.sqrt(t)),
+    "sqrt(abs(time - 2))": lambda t: abs(t - 2) ** 0.5,
+    "arctan(sqrt(abs(time - 2))*2 - 1)": lambda t: abs(np.arctan(abs(t - 2) ** 0.5 * 2 - 1)),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("formula", SIZES)
+def test_the_size_of_what_has_conditions_or_roots_in_it_is_read(formula: str) -> None:
+    """Witness: the same in Python. Sympy finds no value for a piece that never holds, and a root has no slope at zero."""
+    found = cs.simulate(cs.load_model(f"x = 0; x' = 1; y := abs({formula})"), NONE, DAYS, start=0.0)["y"]
+    assert found == pytest.approx([SIZES[formula](t) for t in DAYS], abs=1e-12)

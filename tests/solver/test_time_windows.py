@@ -49,6 +49,9 @@ AREAS = {
     "arcsin(time/30) > 1": 30 - 30 * math.sin(1),  # its values end on the last day
     "arccos(time/30) < 0.5": 30 - 30 * math.cos(0.5),
     "arcsin(time/10) < 2": 10.0,  # what has no value makes no condition true
+    "sqrt(time - 5) >= 0": 25.0,  # zero where its values begin, or end
+    "sqrt(5 - time) >= 0": 5.0,
+    "log(time + 1)*sqrt(5 - time) >= 0": 5.0,
     "arccosh(time + 1) > 1": 31 - math.cosh(1),
     "arctanh(time/30) > 0.5": 30 - 30 * math.tanh(0.5),
     "arcsinh(time) > 2": 30 - math.sinh(2),
@@ -73,6 +76,14 @@ def test_a_condition_on_time_is_never_stepped_over(condition: str) -> None:
     )
     for solver in SOLVERS:
         assert last(text, "x", 30.0, solver) == pytest.approx(AREAS[condition], abs=1e-9), solver
+
+
+def test_a_floor_that_loses_its_value_is_told_by_name() -> None:
+    """Its values end on day 1, and so does what can be computed."""
+    kernels = compile_equations(equations_of(load_model("x = 0; x' = 1 + floor((1 - time)^1.5)"), ["x"]))
+    found = integrate(kernels, np.zeros(0), Doses(), [0.5, 3.0])
+    assert re.fullmatch(r"At time 1 a value is no longer finite.*floor\(.*1 - time.*", found.messages[0])
+    assert found.outputs[0, 0, 0] == pytest.approx(0.5)
 
 
 def test_floors_of_time_are_jumps_and_bends_are_met() -> None:
