@@ -34,7 +34,10 @@ from cellsim.sweeps.learned import difference
 Array = NDArray[np.float64]
 
 # changes when a line would come out otherwise for the same case: how a posterior is found, what is remembered of it
-METHOD = "collapsed sampler, each value left out where it is weighed, 2 starts, spreads of hierarchies held"
+METHOD = (
+    "collapsed sampler, days by their evidence to first order, each value left out where it is weighed, 2 starts, "
+    "spreads of hierarchies held"
+)
 # effective draws asked for, draws that are allowed for them, draws of one weight made of them
 EFFECTIVE, BUDGET, DRAWS = 100, 1600, 200
 # number of the first patient: those before it are of the other studies

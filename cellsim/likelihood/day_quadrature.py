@@ -26,16 +26,18 @@ if TYPE_CHECKING:
 
     Array = NDArray[np.float64]
 
-__all__ = ["Nodes", "nodes_of"]
+__all__ = ["ENDS", "POINTS", "Nodes", "between_ends", "nodes_of"]
 
 # edges across the prior, in theta; beyond them lies 6e-7 of it
 EVENLY = np.array([-5.0, -3.4, *np.linspace(-2.6, 2.6, 8), 3.4, 5.0])
-# the same where no infusion is near: a few days more or less are all one
-CALM = np.array([-5.0, -2.0, 2.0, 5.0])
+# the same where no infusion is near: what changes slowly is known to a thousandth where its rows tell a day to a tenth of its window
+CALM = np.array([-5.0, -2.6, -1.3, 0.0, 1.3, 2.6, 5.0])
 # edges after an infusion, day
 SOON = np.array([0.0, 0.25, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0])
 # nodes of a panel, and cells of a panel among which a draw is made
 POINTS, _CELLS = 5, 48
+# first and last node of a panel
+ENDS = (0, POINTS - 1)
 # narrower panels, in theta, are given to their neighbour
 _NARROWEST = 1e-9
 
@@ -161,6 +163,19 @@ def _between() -> Array:
         others = np.arange(POINTS) != k
         out[:, k] = ((at - nodes[others]) / apart[k, others]).prod(axis=1)
     return out
+
+
+@cache
+def between_ends() -> Array:
+    """What a line through the first and the last node of a panel is on each of its nodes, shape (POINTS, 2).
+
+    Examples
+    --------
+    >>> between_ends()[[0, POINTS // 2, POINTS - 1]].round(12).tolist()
+    [[1.0, 0.0], [0.5, 0.5], [0.0, 1.0]]
+    """
+    share = (_places() - _places()[0]) / (_places()[-1] - _places()[0])
+    return np.column_stack([1 - share, share])
 
 
 @cache

@@ -175,7 +175,7 @@ class WithoutDays:
 
     def _values(self, thetas: Array) -> Array:
         """The log density of sets of parameters, each simulated once: on every node and on the days that are known."""
-        objective, reading, rows = self.objective, self._everywhere, self.objective.rows.taken(self._known)
+        objective, reading, rows = self.objective, self.everywhere, self.objective.rows.taken(self.known)
         known = objective.read_at(objective.days(thetas))
         days = np.hstack([np.broadcast_to(reading.days, (len(thetas), reading.days.size)), known])
         order = np.argsort(days, axis=1, kind="stable")
@@ -344,7 +344,7 @@ class WithoutDays:
         ]
 
     @cached_property
-    def _known(self) -> Whole:
+    def known(self) -> Whole:
         """Rows whose day is not integrated out, among the terms."""
         known = np.ones(len(self.objective.terms), bool)
         for visit in self.visits:
@@ -352,7 +352,7 @@ class WithoutDays:
         return np.flatnonzero(known)
 
     @cached_property
-    def _everywhere(self) -> _RowsByDay:
+    def everywhere(self) -> _RowsByDay:
         """Rows of visits of unknown day on each of its nodes, visit by visit, node by node."""
         if not self.visits:
             return _RowsByDay(
@@ -380,7 +380,7 @@ class WithoutDays:
         """The same for every row of `thetas`, simulated side by side."""
         if not self.visits:
             return [[] for _ in thetas]
-        reading, objective = self._everywhere, self.objective
+        reading, objective = self.everywhere, self.objective
         solution = objective.solved(thetas, reading.days, rtol=self.rtol)
         done = np.flatnonzero(solution.status == 0)
         predicted = solution.outputs[done[:, None], reading.times, reading.rows.output]
@@ -407,7 +407,7 @@ class WithoutDays:
         """ln likelihood of rows on nodes, by visit and node, weights added; what is wrong where a visit has none."""
         out = []
         for k, visit in enumerate(self.visits):
-            by_node = found[self._everywhere.visits == k].reshape(visit.nodes.days.size, -1).sum(axis=1)
+            by_node = found[self.everywhere.visits == k].reshape(visit.nodes.days.size, -1).sum(axis=1)
             if np.all(np.isneginf(by_node)):
                 return f"no day of {self.objective.names[visit.column]} can be scored."
             out.append(by_node + visit.nodes.log_weights)
@@ -415,7 +415,7 @@ class WithoutDays:
 
     def _reading(self, theta: Array, by_visit: list[Array]) -> _RowsByDay:
         """Rows on known days, and the others on every node that matters."""
-        objective, places, first = self.objective, self.visits, self._known
+        objective, places, first = self.objective, self.visits, self.known
         days, terms = [objective.read_at(objective.days(theta))[objective.rows.occasion[first]]], [first]
         shares, visits = [np.ones(first.size)], [np.full(first.size, -1)]
         for k, (visit, held) in enumerate(zip(places, by_visit, strict=True)):

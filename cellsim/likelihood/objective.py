@@ -269,8 +269,8 @@ class Objective:
         column = self.names.index(name)
         return float(self._coordinates.slopes(theta)[column] / self._coordinates.values(theta)[column])
 
-    def _of_spreads(self, theta: Array) -> Array:
-        """Residuals of estimated spreads, shape (..., n_spreads), nan where one is too small."""
+    def spread_residuals(self, theta: Array) -> Array:
+        """What estimated spreads cost, shape (..., n_spreads), nan where one is too small; see :attr:`spreads`."""
         names = list(self.spreads)
         if not names:
             return np.zeros((*theta.shape[:-1], 0))
@@ -281,7 +281,7 @@ class Objective:
 
     def spread_slopes(self, theta: Array) -> Array:
         """Derivatives of the residuals of estimated spreads, shape (n_spreads, n_parameters)."""
-        out, size = np.zeros((len(self.spreads), theta.size)), self._of_spreads(theta)
+        out, size = np.zeros((len(self.spreads), theta.size)), self.spread_residuals(theta)
         for k, (name, count) in enumerate(self.spreads.items()):
             out[k, self.names.index(name)] = count / size[k] * self.relative_slope(theta, name)
         return out
@@ -341,7 +341,7 @@ class Objective:
         by_occasion = np.argsort(order)[rows.occasion]
         predicted = solution.outputs[0, by_occasion, rows.output]
         unscorable = -1 if solution.status[0] else self._unscorable(predicted)
-        of_spreads = self._of_spreads(theta)
+        of_spreads = self.spread_residuals(theta)
         small = not np.all(np.isfinite(of_spreads))
         if solution.status[0] or unscorable >= 0 or small:
             failure = solution.messages[0] or (
@@ -357,7 +357,7 @@ class Objective:
             latent = self._known_days[1][rows.occasion]
             moved = np.flatnonzero(latent >= 0)
             rates = solution.output_rates[0, by_occasion, rows.output][moved]
-            slopes[moved, latent[moved]] = rates * self._coordinates.slopes(theta)[latent[moved]]
+            slopes[moved, latent[moved]] += rates * self._coordinates.slopes(theta)[latent[moved]]
             jacobian = np.vstack(
                 [self.residual_slopes(theta, scores, slopes), self.spread_slopes(theta), np.eye(theta.size)]
             )
@@ -410,7 +410,7 @@ class Objective:
         solution = self.solved(thetas, np.take_along_axis(days, order, axis=1), rtol=rtol, threads=threads)
         by_occasion = np.argsort(order, axis=1)[:, rows.occasion]
         predicted = solution.outputs[np.arange(count)[:, None], by_occasion, rows.output]
-        of_spreads = self._of_spreads(thetas)
+        of_spreads = self.spread_residuals(thetas)
         lost = np.asarray(rows.unscorable(predicted).any(axis=1))
         failures = list(solution.messages)
         fine = (solution.status == 0) & ~lost & np.isfinite(of_spreads).all(axis=1)

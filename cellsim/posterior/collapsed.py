@@ -23,7 +23,15 @@ from scipy.special import logsumexp
 from cellsim.errors import CalibrationError, CutShortError
 from cellsim.likelihood.marginal_days import WithoutDays
 from cellsim.posterior.collapsed_proposal import Normal, Tilted, mixed, tilted
-from cellsim.posterior.conditional_draws import PAIRS, Conditional, Draw, Guess, labels_of
+from cellsim.posterior.conditional_draws import (
+    DRAWS,
+    Conditional,
+    Draw,
+    Guess,
+    PredictedSlopes,
+    Regression,
+    features_of,
+)
 from cellsim.posterior.inner_parameters import split_of
 from cellsim.posterior.weighted_draws import Weighted
 from cellsim.streams import progress_bar
@@ -39,7 +47,9 @@ __all__ = ["collapsed_draws"]
 # draws of a round at first, of a block of it at least (what an interrupt costs), and those of one thread side by side; short rounds
 # first, for what a few draws teach is worth more than as many draws of a poor proposal, then such of a quarter of all draws so
 # far, to which no round more could add much
-_ROUND, _BLOCK, _TOGETHER, _QUARTER = 160, 80, 8, 4
+_ROUND, _BLOCK, _TOGETHER, _QUARTER = 192, 96, 16, 4
+# slopes of the rows from which others are predicted, at least; and anew when there are so many times as many
+_ENOUGH, _ANEW = 160, 1.5
 
 
 def collapsed_draws(
@@ -140,6 +150,7 @@ class _Rounds:
         self.places: list[Array] = []
         self.log_densities: list[Array] = []
         self.draws: list[Draw] = []
+        self.slopes: tuple[int, PredictedSlopes | None] = 0, None
         self.count, self.why = 0, ""
 
     def go_on(self, n: int, told: Callable[[int], object]) -> None:
@@ -180,14 +191,14 @@ class _Rounds:
         if len(self.draws) <= size + 2:
             return Tilted(base, base), None
         places, (log_target, log_weights) = np.array(self.places), self._known()
-        panels = self.conditional.panels
-        labels = labels_of(panels, [each.panels for each in self.draws])
-        # as if days had always been drawn without what was learned of panels, which is to be learned once and not again
-        plain = log_target + np.array([each.preferred for each in self.draws])
-        proposal = tilted(base, places, plain, log_weights, random, labels)
-        by_panel = np.zeros(sum(panels)) if proposal.surface is None else proposal.surface.effects
+        proposal = tilted(base, places, log_target, log_weights, random)
         weights = np.exp(np.maximum(0.3 * (log_weights - log_weights.max()), -6.0))
-        guess = Guess.learned(base.moments(), panels, places, self.draws, weights, by_panel)
+        scale, made = base.moments(), [k for k, each in enumerate(self.draws) if each.slopes is not None]
+        if len(made) >= max(_ENOUGH, _ANEW * self.slopes[0]):
+            known = [each for k in made if (each := self.draws[k].slopes) is not None]
+            self.slopes = len(made), PredictedSlopes.of(features_of(scale, places[made]), known)
+        modes = np.array([each.mode for each in self.draws])
+        guess = Guess(scale, Regression.of(features_of(scale, places), modes, weights), self.slopes[1])
         return proposal, guess
 
     def _known(self) -> tuple[Array, Array]:
@@ -211,9 +222,8 @@ class _Rounds:
     ) -> Weighted:
         """All draws against the mixture of all rounds."""
         against = self._against()
-        per = 2 * PAIRS
-        thetas = np.zeros((self.count, per, len(self.conditional.density.objective.names)))
-        log_weights = np.full((self.count, per), -np.inf)
+        thetas = np.zeros((self.count, DRAWS, len(self.conditional.density.objective.names)))
+        log_weights = np.full((self.count, DRAWS), -np.inf)
         thetas[: len(self.draws)] = [each.thetas for each in self.draws]
         log_weights[: len(self.draws)] = np.array([each.logs for each in self.draws]) - against[:, None]
         split = self.conditional.split

@@ -31,9 +31,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy.linalg import solve_triangular
-from scipy.linalg.lapack import dpotrf, dpotri
 from scipy.special import logsumexp
 
+from cellsim.likelihood.linear_rows import inverse
 from cellsim.threads import on_all_cores
 
 if TYPE_CHECKING:
@@ -47,7 +47,9 @@ __all__ = [
     "Surface",
     "Tilted",
     "log_density_of_all",
+    "matern",
     "mixed",
+    "squared_distances",
     "systematic",
     "tilted",
     "widened",
@@ -61,11 +63,11 @@ _DEFENSIVE, _TRUST, _MOMENTS = 0.15, 0.8, 0.5
 # draws that are tilted by resampling, and those of one thread
 _CANDIDATES, _PART = 10_000, 1000
 # of the regression: draws used, and how far below the middle a value is taken for what it is; reaches that are tried, in standard
-# deviations and roots of the dimension, sizes, in variances of the values, and variances of what one draw tells; draws by which
-# these are judged; and variance of what a label adds
+# deviations and roots of the dimension, sizes, in variances of the values, and variances of what one draw tells; and draws by which
+# these are judged
 _MOST, _FLOOR = 1000, 7.0
 _REACHES, _SIZES, _NOISES = np.array([0.7, 1.0, 1.4, 2.0]), np.array([1.0, 3.0]), (0.3, 1.0)
-_TRIED, _EFFECT = 300, 0.5
+_TRIED = 300
 # moments are those of weights raised to this power, which more draws share
 _TEMPER = 0.7
 
@@ -146,15 +148,13 @@ def widened(normal: Normal) -> Normal:
 
 @dataclass(frozen=True, eq=False)
 class Surface:
-    """A Gaussian process regression of values on places, and on the labels that each has beside.
+    """A Gaussian process regression of values on places.
 
-    The kernel is Matern's of smoothness 5/2, of one reach in all directions of `scale`; values of one label share an effect of their
-    own. Reach, size and noise are those of the greatest marginal likelihood among a few.
+    The kernel is Matern's of smoothness 5/2, of one reach in all directions of `scale`. Reach, size and noise are those of the greatest
+    marginal likelihood among a few.
 
     Attributes
     ----------
-    effects : array, shape (n_labels,)
-        What a label adds.
     left_out : array, shape (k,)
         At each of the places it goes through, what it would be there without that one.
     """
@@ -166,11 +166,10 @@ class Surface:
     size: float
     floor: float
     weights: Array
-    effects: Array
     left_out: Array
 
     @classmethod
-    def through(cls, places: Array, values: Array, scale: Normal, labels: Array | None = None) -> Surface:
+    def through(cls, places: Array, values: Array, scale: Normal) -> Surface:
         """Through values that are known but for noise.
 
         Parameters
@@ -180,37 +179,35 @@ class Surface:
             Of these the lowest are not followed downwards.
         scale : Normal
             In whose standard deviations distances count.
-        labels : array, shape (k, n_labels), optional
-            One for each label that a value has, nought for others; none by default.
         """
-        labels, whole = np.empty((len(places), 0)) if labels is None else labels, places
+        whole = places
         chosen = np.arange(len(places))
         if len(places) > _MOST:
             chosen = np.linspace(0, len(places) - 1, _MOST).astype(int)
-            places, values, labels = places[chosen], values[chosen], labels[chosen]
+            places, values = places[chosen], values[chosen]
         values = np.maximum(values, np.median(values) - _FLOOR)
         z = np.asarray(np.linalg.solve(scale.root, (places - scale.mean).T).T, float)
         middle, spread = float(values.mean()), float(max(values.var(), 1e-6))
-        apart, shared = _apart(z, z), _EFFECT * labels @ labels.T
+        apart = squared_distances(z, z)
         few = np.linspace(0, len(z) - 1, min(_TRIED, len(z))).astype(int)
         some = np.ix_(few, few)
 
         def judged(reach: float) -> list[tuple[float, float, float, float]]:
-            kernel, out = _kernel(apart[some], reach), []
+            kernel, out = matern(apart[some], reach), []
             for size, noise in product((spread * _SIZES).tolist(), _NOISES):
-                inner = size * kernel + shared[some] + noise * np.eye(few.size)
+                inner = size * kernel + noise * np.eye(few.size)
                 out.append((_log_likelihood(inner, values[few] - middle), reach, size, noise))
             return out
 
         reaches = (np.sqrt(max(places.shape[1], 1)) * _REACHES).tolist()
         _, reach, size, noise = max(each for made in on_all_cores(judged, reaches) for each in made)
-        kernel = size * _kernel(apart, reach)
-        inverse = _inverse(kernel + shared + noise * np.eye(len(z)))
-        weights = np.asarray(inverse @ (values - middle), float)
+        kernel = size * matern(apart, reach)
+        precision = inverse(kernel + noise * np.eye(len(z)))
+        weights = np.asarray(precision @ (values - middle), float)
         floor = float(np.quantile(values, 0.02))
-        made = cls(scale, reach, z, middle, size, floor, weights, _EFFECT * labels.T @ weights, np.empty(0))
-        # without the i-th value the weights are less inverse[:, i] weights[i] / inverse[i, i]
-        own = (kernel * inverse).sum(axis=1) * weights / np.diag(inverse)
+        made = cls(scale, reach, z, middle, size, floor, weights, np.empty(0))
+        # without the i-th value the weights are less precision[:, i] weights[i] / precision[i, i]
+        own = (kernel * precision).sum(axis=1) * weights / np.diag(precision)
         left_out = np.empty(len(whole))
         others = np.setdiff1d(np.arange(len(whole)), chosen)
         if others.size:
@@ -219,36 +216,30 @@ class Surface:
         return replace(made, left_out=left_out)
 
     def __call__(self, places: Array) -> Array:
-        """Without what labels add."""
         # numbers of half the length take a quarter of the time, and are exact to a thousandth of what the regression leaves open
         z = np.linalg.solve(self.scale.root, (places - self.scale.mean).T).T.astype(np.float32)
         known, weights = self.places.astype(np.float32), self.weights.astype(np.float32)
 
         # a part at a time: all at once would be a table of gigabytes
         def part(first: int) -> NDArray[Any]:
-            return np.asarray(_kernel(_apart(z[first : first + _PART], known), self.reach) @ weights)
+            return np.asarray(
+                matern(squared_distances(z[first : first + _PART], known), self.reach) @ weights
+            )
 
         found = np.concatenate(on_all_cores(part, range(0, len(z), _PART))).astype(float)
         return np.maximum(self.middle + self.size * found, self.floor)
 
 
-def _apart(one: NDArray[Any], other: NDArray[Any]) -> NDArray[Any]:
-    """Squared distances."""
+def squared_distances(one: NDArray[Any], other: NDArray[Any]) -> NDArray[Any]:
+    """Of every row of one from every row of the other."""
     apart = (one**2).sum(axis=1)[:, None] + (other**2).sum(axis=1) - 2 * one @ other.T
     return np.maximum(apart, 0.0, out=apart)
 
 
-def _kernel(apart: NDArray[Any], reach: float) -> NDArray[Any]:
+def matern(apart: NDArray[Any], reach: float) -> NDArray[Any]:
+    """Matern's kernel of smoothness 5/2, of size one, from squared distances."""
     r = np.sqrt(apart * apart.dtype.type(5 / reach**2))
     return np.asarray((1 + r * (1 + r / 3)) * np.exp(-r))
-
-
-def _inverse(matrix: Array) -> Array:
-    """Of a positive definite matrix, in a third of the time of one that is not known to be."""
-    factor, _ = dpotrf(matrix, lower=True)
-    below, _ = dpotri(factor, lower=True)
-    out = np.tril(below)
-    return np.asarray(out + np.tril(out, -1).T)
 
 
 def _log_likelihood(covariance: Array, values: Array) -> float:
@@ -316,7 +307,6 @@ def tilted(
     log_target: Array,
     log_weights: Array,
     random: np.random.Generator,
-    labels: Array | None = None,
 ) -> Tilted:
     """What the next round draws from.
 
@@ -331,8 +321,6 @@ def tilted(
         Of the draws.
     random : Generator
         Of the candidates.
-    labels : array, shape (k, n_labels), optional
-        See :meth:`Surface.through`.
 
     Returns
     -------
@@ -351,7 +339,7 @@ def tilted(
         share * found + (1 - share) * of_base.covariance,
     )
     under = NormalMixture((*base.parts, widened(moved)), np.append((1 - _MOMENTS) * base.shares, _MOMENTS))
-    surface = Surface.through(places, log_target - under.log_density(places), under.moments(), labels)
+    surface = Surface.through(places, log_target - under.log_density(places), under.moments())
     candidates = under.draws(_CANDIDATES, random)
     return Tilted(base, under, surface, candidates, _TRUST * surface(candidates))
 

@@ -43,6 +43,16 @@ def test_a_day_known_to_a_few_hours() -> None:
         assert found == pytest.approx(1 / 28, rel=0.01 if width > 0.3 else 0.05)
 
 
+def test_a_window_without_infusions_is_seen_as_well_as_its_rows_tell_the_day() -> None:
+    """A normal of a sixth of the window, and of a tenth: the cumulative normal distribution is the witness."""
+    nodes = nodes_of(WINDOW, np.array([]))
+    for width, near in ((28 / 6, 2e-4), (2.8, 5e-3)):
+        for centre in (35.0, 46.0):
+            normal = stats.norm(centre, width)
+            expected = (normal.cdf(49) - normal.cdf(21)) / 28
+            assert mean(nodes, normal.pdf(nodes.days)) == pytest.approx(expected, rel=near)
+
+
 windows = st.tuples(st.floats(-1e4, 1e4), st.floats(1e-3, 1e3))
 
 

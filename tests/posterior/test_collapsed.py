@@ -11,9 +11,12 @@ from small_cases import decay, straight_line, tiny_case
 
 from cellsim.case.case import Case
 from cellsim.errors import CalibrationError, CutShortError
+from cellsim.likelihood.day_quadrature import POINTS, between_ends
+from cellsim.likelihood.every_day import EveryDay, Reading, Slopes
 from cellsim.likelihood.formulation import objective_of
+from cellsim.likelihood.linear_rows import LinearRows
 from cellsim.likelihood.marginal_days import WithoutDays
-from cellsim.posterior import collapsed, collapsed_proposal, conditional_draws
+from cellsim.posterior import collapsed, collapsed_proposal
 from cellsim.posterior.collapsed_proposal import (
     Normal,
     NormalMixture,
@@ -23,7 +26,7 @@ from cellsim.posterior.collapsed_proposal import (
     systematic,
     tilted,
 )
-from cellsim.posterior.conditional_draws import Draw, Guess
+from cellsim.posterior.conditional_draws import PredictedSlopes, Regression
 from cellsim.posterior.convergence import arviz
 from cellsim.posterior.fitting import calibrate
 from cellsim.posterior.inner_parameters import Bend, bends_at, split_by
@@ -339,23 +342,21 @@ def test_a_tilted_proposal_is_a_density_and_draws_are_its_own() -> None:
 def test_a_regression_knows_what_it_would_be_without_each_of_its_values() -> None:
     """The witness is the regression through all others; of the same reach, size and noise, for which one value is too little."""
     random = np.random.default_rng(3)
-    places, labels = random.standard_normal((60, 2)), np.eye(3)[random.integers(0, 3, 60)]
-    values = np.sin(places[:, 0]) + labels @ np.array([0.0, 1.0, -1.0]) + 0.5 * random.standard_normal(60)
-    whole = Surface.through(places, values, Normal(np.zeros(2), np.eye(2)), labels)
+    places = random.standard_normal((60, 2))
+    values = np.sin(places[:, 0]) + 0.5 * random.standard_normal(60)
+    whole = Surface.through(places, values, Normal(np.zeros(2), np.eye(2)))
     # a value that is the middle itself leaves the middle where it was, and the spread is made up for
     for k in range(0, 60, 7):
         others = np.arange(60) != k
-        kernel = whole.size * collapsed_proposal._kernel(
-            collapsed_proposal._apart(places, places), whole.reach
+        kernel = whole.size * collapsed_proposal.matern(
+            collapsed_proposal.squared_distances(places, places), whole.reach
         )
-        shared = collapsed_proposal._EFFECT * labels @ labels.T
-        # the noise that was taken is what the weights tell: values = (kernel + shared + noise) weights
-        rest = values - whole.middle - (kernel + shared) @ whole.weights
+        # the noise that was taken is what the weights tell: values = (kernel + noise) weights
+        rest = values - whole.middle - kernel @ whole.weights
         noise = float(rest @ whole.weights / (whole.weights @ whole.weights))
-        inner = (kernel + shared)[np.ix_(others, others)] + noise * np.eye(59)
+        inner = kernel[np.ix_(others, others)] + noise * np.eye(59)
         closed = whole.middle + kernel[k, others] @ np.linalg.solve(inner, values[others] - whole.middle)
         assert whole.left_out[k] == pytest.approx(max(closed, whole.floor), abs=1e-6)
-    assert np.argsort(whole.effects).tolist() == [2, 0, 1]
 
 
 def test_draws_made_to_count_alike_are_in_proportion_to_their_weights() -> None:
@@ -434,63 +435,189 @@ def test_a_draw_that_could_not_be_simulated_has_no_weight_and_counts() -> None:
     )
 
 
-def jacobian_draws(n: int, random: np.random.Generator) -> tuple[np.ndarray, list[Draw], np.ndarray]:
-    """Modes and Jacobians that are linear in u and in the panel of one day, of five rows and two inner parameters."""
-    places, panels = random.standard_normal((n, 2)), random.integers(0, 3, n)
-    at = np.array([-1.0, 0.5, 2.0])[panels]
-    jacobians = np.zeros((n, 5, 2))
-    jacobians[:, 0, 0], jacobians[:, 3, 1] = 1 + places[:, 0] + at, 2 - places[:, 1]
-    modes = np.column_stack([places @ np.array([0.3, -0.2]) + at, at])
-    draws = [
-        Draw(
-            np.zeros((2, 3)), random.standard_normal((2, 2)), np.zeros(2), (int(panel),), 0.0, mode, jacobian
-        )
-        for panel, mode, jacobian in zip(panels, modes, jacobians, strict=True)
-    ]
-    return places, draws, jacobians
+# ---- days and inner parameters --------------------------------------------------------------------
 
 
-def test_what_is_linear_in_u_and_panels_is_predicted_as_it_is() -> None:
-    """The regression's own penalty is a part in a thousand of so many draws."""
-    random = np.random.default_rng(1)
-    places, draws, jacobians = jacobian_draws(4000, random)
-    guess = Guess.learned(Normal(np.zeros(2), np.eye(2)), (3,), places, draws, np.ones(4000), np.zeros(3))
-    chosen = [each.panels for each in draws[:50]]
-    found = guess.jacobians(places[:50], chosen)
-    assert np.array(found) == pytest.approx(jacobians[:50], abs=0.02)
-    assert np.all(np.array(found)[:, [1, 2, 4]] == 0)
-    assert guess(places[:50], chosen) == pytest.approx(np.array([each.mode for each in draws[:50]]), abs=0.02)
-    few = Guess.learned(
-        Normal(np.zeros(2), np.eye(2)), (3,), places[:50], draws[:50], np.ones(50), np.zeros(3)
+def linear_rows(random: np.random.Generator) -> LinearRows:
+    """Two known rows, a visit of three rows with two panels of days and one of one row with one panel; three inner parameters."""
+    panels, rows = (2, 1), (3, 1)
+    reading = Reading(
+        random.standard_normal(2),
+        tuple(
+            2 * random.standard_normal((POINTS * count, size))
+            for count, size in zip(panels, rows, strict=True)
+        ),
+        tuple(random.standard_normal(POINTS * count) for count in panels),
     )
-    assert few.jacobians(places[:2], chosen[:2]) == [None, None]
+    by_panel = []
+    for count, size in zip(panels, rows, strict=True):
+        same = random.standard_normal((count, 1, size, 3))
+        by_panel.append(np.repeat(same, 2, axis=1))
+    return LinearRows(
+        random.standard_normal(3), reading, Slopes(random.standard_normal((2, 3)), tuple(by_panel))
+    )
 
 
-def test_jacobians_that_are_predicted_wrongly_cost_draws_and_leave_the_evidence(
+def test_evidence_of_every_day_is_that_of_a_normal_distribution_of_the_rows() -> None:
+    """Rows r + J (v - w) of a unit normal v have residuals N(r - J w, 1 + J J') where nought is seen; scipy's density is the witness."""
+    rows = linear_rows(np.random.default_rng(1))
+
+    def closed(nodes: tuple[int, int]) -> float:
+        residuals, slopes = rows.on(nodes)
+        spread = np.eye(len(residuals)) + slopes @ slopes.T
+        offsets = sum(each[node] for each, node in zip(rows.reading.offsets, nodes, strict=True))
+        middle = residuals - slopes @ rows.place
+        return float(offsets + stats.multivariate_normal(np.zeros(len(middle)), spread).logpdf(middle))
+
+    for visit, count in ((0, 2 * POINTS), (1, POINTS)):
+        other = 3
+        pairs = [(k, other) if visit == 0 else (other, k) for k in range(count)]
+        expected = np.array([closed(pair) for pair in pairs])
+        found = rows.log_evidences(visit, (other, other))
+        assert found - found[0] == pytest.approx(expected - expected[0], abs=1e-9)
+    nodes, _ = rows.by_day
+    precision, gradient = rows.normal(nodes)
+    residuals, slopes = rows.on(nodes)
+    # the mode is that of least squares with the prior as three rows more
+    whole = np.vstack([slopes, np.eye(3)])
+    solved = np.linalg.lstsq(whole, np.append(slopes @ rows.place - residuals, np.zeros(3)), rcond=None)[0]
+    assert rows.place - np.linalg.solve(precision, gradient) == pytest.approx(solved)
+    assert rows.squares(nodes) == pytest.approx(residuals @ residuals + rows.place @ rows.place)
+
+
+def test_slopes_lie_on_a_line_between_the_ends_of_a_panel() -> None:
+    places = np.polynomial.legendre.leggauss(POINTS)[0]
+    assert between_ends() @ [places[0], places[-1]] == pytest.approx(places)
+
+
+def pulsed() -> Case:
+    """y = 10 + a + c^2 + x, x falling by half in a third of a day after pulses; two samples of unknown day, each high for hours only."""
+    return tiny_case(
+        "x = 0; x' = -2*x",
+        {"y": ("10 + a + c*c + x", 0.2, "normal")},
+        [("y", 0.0, 11.0), ("y", 8.0, 12.3), ("y", 16.0, 11.5)],
+        {"a": ("normal", 0.0, 0.3), "c": ("normal", 0.0, 1.0)},
+        doses=[(5.0, "x", 3.0), (10.0, "x", 4.0), (15.0, "x", 2.0)],
+        windows={8.0: (4.0, 12.0), 16.0: (13.0, 19.0)},
+        name="pulsed",
+    )
+
+
+def pulses(days: np.ndarray) -> np.ndarray:
+    """x of :func:`pulsed` in closed form."""
+    return np.asarray(
+        sum(
+            amount * np.where(days > day, np.exp(-2 * (days - day)), 0.0)
+            for day, amount in ((5.0, 3.0), (10.0, 4.0), (15.0, 2.0))
+        )
+    )
+
+
+def test_residuals_and_slopes_of_every_day_are_those_of_one_day_at_a_time() -> None:
+    """The objective's own evaluation with each sample on the day of a node is the witness."""
+    density = WithoutDays(objective_of(pulsed()), 1e-8)
+    objective, every = density.objective, EveryDay(density)
+    names = list(objective.names)
+    theta, columns = np.zeros(len(names)), np.array([names.index("a"), names.index("c")])
+    theta[columns] = [0.4, 0.8]
+    (reading,), slopes = every.read(theta[None]), every.slopes(theta, columns)
+    assert isinstance(reading, Reading) and isinstance(slopes, Slopes)
+    for k, visit in enumerate(density.visits):
+        for node in range(0, visit.nodes.thetas.size, 7):
+            moved = theta.copy()
+            moved[visit.column] = visit.nodes.thetas[node]
+            there = objective.evaluate(moved, gradient=True, rtol=1e-8, along=columns)
+            assert reading.by_node[k][node] == pytest.approx(there.residuals[visit.terms], abs=1e-5)
+            assert reading.known == pytest.approx(there.residuals[density.known], abs=1e-5)
+            whole = reading.offsets[k][node] - 0.5 * (reading.by_node[k][node] ** 2).sum()
+            assert whole - visit.nodes.log_weights[node] == pytest.approx(
+                there.log_likelihood[visit.terms].sum(), abs=1e-4
+            )
+            assert there.jacobian is not None
+            assert slopes.by_panel[k][node // POINTS, 0] == pytest.approx(
+                there.jacobian[visit.terms], abs=1e-4
+            )
+            assert slopes.known == pytest.approx(there.jacobian[density.known], abs=1e-4)
+    assert np.array_equal(Slopes.of_flat(slopes.flat, slopes.shapes).by_panel[1], slopes.by_panel[1])
+
+
+@cache
+def quadrature() -> tuple[float, float, float]:
+    """ln evidence of :func:`pulsed`, and how probable it is that its second sample was drawn after its second pulse, and its third
+    within a day of its own: a, c and both days by the trapezoid rule."""
+    one, two = np.linspace(4, 12, 4001), np.linspace(13, 19, 3001)
+    c, a = np.linspace(-4, 4, 401), np.linspace(-1.5, 1.5, 121)
+    # beyond these the first row has no density worth counting
+    levels = np.linspace(9.5, 12.5, 301)
+
+    def seen(value: float, days: np.ndarray, within: np.ndarray) -> np.ndarray:
+        shares = within / len(days)
+        made = [shares @ stats.norm.pdf(value, level + pulses(days), 0.2) for level in levels]
+        return np.interp((10 + a + c[:, None] ** 2).ravel(), levels, made)
+
+    prior = (stats.norm.pdf(c)[:, None] * stats.norm.pdf(a, 0, 0.3)).ravel() * (c[1] - c[0]) * (a[1] - a[0])
+    known = prior * stats.norm.pdf(11.0, (10 + a + c[:, None] ** 2).ravel(), 0.2)
+    first, second = seen(12.3, one, np.ones(len(one))), seen(11.5, two, np.ones(len(two)))
+    total = known @ (first * second)
+    late = known @ (seen(12.3, one, (one > 10).astype(float)) * second) / total
+    soon = known @ (first * seen(11.5, two, ((two > 15) & (two < 16)).astype(float))) / total
+    return float(np.log(total)), float(late), float(soon)
+
+
+def days_agree(post: Posterior) -> None:
+    """With the quadrature, evidence and days."""
+    evidence, late, soon = quadrature()
+    # nodes of the days' own quadrature leave a hundredth
+    assert abs(post.log_evidence - evidence) < LUCK * post.log_evidence_error + 0.01
+    thetas, names = post.weighted[0], list(post.objective.names)
+    for name, low, high, expected in (("day_v1", 10.0, 12.0, late), ("day_v2", 15.0, 16.0, soon)):
+        k = names.index(name)
+        days = post.objective.priors[k].value(thetas[:, k])
+        share, error = weighted_mean(post, ((days > low) & (days < high)).astype(float))
+        assert abs(share - expected) < LUCK * error + 0.01
+
+
+def test_rare_days_are_drawn_as_often_as_they_are_probable() -> None:
+    post = drawn(pulsed(), effective=500, budget=800)
+    assert "c" in post.drawn.weighted.outer and post.pareto_k < 0.7
+    assert post.log_evidence_error < 0.06
+    days_agree(post)
+
+
+def test_slopes_that_are_predicted_wrongly_cost_draws_and_leave_the_evidence_and_the_days(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """ln k by scipy's quadrature, ln A in closed form; every Jacobian of ln A is taken for three quarters of what it is."""
-    monkeypatch.setattr(conditional_draws, "_ENOUGH", 10)
-    real, asked = Guess.jacobians, []
+    """Every slope is taken for three quarters of what it is, so that days and inner parameters are drawn from something else."""
+    monkeypatch.setattr(collapsed, "_ENOUGH", 10)
+    real, asked = PredictedSlopes.__call__, []
 
-    def wrong(self: Guess, *given: object) -> object:
-        found = real(self, *given)  # type: ignore[arg-type]
+    def wrong(self: PredictedSlopes, features: np.ndarray) -> list[Slopes]:
+        found = real(self, features)
         asked.extend(found)
-        return [None if each is None else 0.75 * each for each in found]
+        return [Slopes(0.75 * each.known, tuple(0.75 * part for part in each.by_panel)) for each in found]
 
-    monkeypatch.setattr(Guess, "jacobians", wrong)
-    post = drawn(decay(*FALL), effective=1000, budget=640)
-    assert sum(each is not None for each in asked) > 300
-    logs, days = np.log(FALL[0]), np.array(FALL[1])
+    monkeypatch.setattr(PredictedSlopes, "__call__", wrong)
+    post = drawn(pulsed(), effective=2000, budget=480)
+    assert len(asked) > 200 and post.drawn.weighted.mismatch > 0.1
+    days_agree(post)
 
-    def density(k: float) -> float:
-        given = stats.multivariate_normal(-np.exp(k) * days, 0.04 * np.eye(3) + np.ones((3, 3))).pdf(logs)
-        return float(given * stats.norm.pdf(k) / np.prod(FALL[0]))
 
-    total = integrate.quad(density, -8, 4, limit=200)[0]
-    found = post.drawn.weighted
-    assert found.mismatch > 0.1
-    assert abs(post.log_evidence - np.log(total)) < LUCK * post.log_evidence_error + 1e-3
+def test_slopes_that_are_linear_in_u_are_predicted_as_they_are() -> None:
+    """The regression's own penalty is a hundredth at the edge of so many places; what is the same everywhere stays so."""
+    random = np.random.default_rng(1)
+    places = random.standard_normal((400, 2))
+    made = []
+    for one, other in places:
+        known, ends = np.zeros((2, 2)), np.full((1, 2, 1, 2), 3.0)
+        known[0, 0], ends[0, 1, 0, 1] = 1 + one, 2 - other
+        made.append(Slopes(known, (ends,)))
+    predict = PredictedSlopes.of(places[50:], made[50:])
+    for found, each in zip(predict(places[:50]), made[:50], strict=True):
+        assert found.flat == pytest.approx(each.flat, abs=0.03)
+        assert np.all(found.known[1] == 0) and np.all(found.by_panel[0][0, 0] == 3.0)
+    modes = places @ np.array([[0.3, -0.2]]).T
+    regression = Regression.of(places, modes, np.ones(400))
+    assert regression(places[:50]) == pytest.approx(modes[:50], abs=0.02)
 
 
 def test_values_side_by_side_are_those_one_by_one() -> None:
