@@ -238,11 +238,18 @@ def settle(
         None when the simulation fails or nothing is reached.
     """
     spot = problem.spot(theta)
+
+    def asked(place: Array) -> tuple[float, Array | None]:
+        return (np.nan, None) if quantity is None else quantity(place)
+
+    # of the spot, where a trial has told it: a prediction costs more than the objective
+    told: tuple[float, Array | None] | None = None
     cost, damping, reach = 1, 0.0, abs(target)
     # what only chooses among equally likely points is no part of the likelihood
     surplus = np.where(problem.weights == 1.0, 0.0, problem.weights)
     while spot is not None:
-        value, normal = (np.nan, None) if quantity is None else quantity(spot.theta)
+        told = told or asked(spot.theta)
+        value, normal = told
         if normal is not None and not (np.all(np.isfinite(normal)) and normal.any()):
             return None  # nothing moves the quantity here: it has come to where it cannot go on
         here = spot.step(normal, 0.0, problem.limit)
@@ -275,11 +282,12 @@ def settle(
             trial = problem.spot(spot.theta + step.move) if promised > 0 else None
             cost += trial is not None
             if trial is not None:
-                missed = 0.0 if quantity is None else abs(target - quantity(trial.theta)[0])
+                there = asked(trial.theta)
+                missed = 0.0 if quantity is None else abs(target - there[0])
                 kept = spot.level + weight * abs(gap) - trial.level - weight * missed
                 if kept > _POOR * promised or abs(promised) < tolerance / 10:
                     damping = 0.0 if kept > _GOOD * promised and damping < 1e-2 else damping / 4
-                    spot = trial
+                    spot, told = trial, there
                     break
             damping = max(4 * damping, 1e-2)
     return None

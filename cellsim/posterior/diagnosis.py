@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,7 +14,7 @@ from cellsim.posterior.calibration import Start
 from cellsim.posterior.curvature import spread_by_slopes
 from cellsim.posterior.laplace import Mixture, Mode
 from cellsim.results import difference
-from cellsim.threads import CORES
+from cellsim.threads import CORES, on_all_cores
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -58,6 +58,16 @@ def diagnose(objective: Objective, mixture: Mixture, starts: Sequence[Start]) ->
     """
     theta, hessian = mixture.modes[0].theta, mixture.modes[0].curvature
     free = theta.size > 0
+    # each of them simulates one set after another
+    checks: list[Callable[[], Any]] = [
+        # nothing estimated, nothing to differentiate and no approximation that could be wrong
+        lambda: _gradient_error(objective, mixture.modes[0]) if free else 0.0,
+        lambda: _ledger_error(objective, theta),
+        lambda: _tolerance_error(objective, mixture),
+        lambda: _leftover(objective, theta, hessian) if free else 0.0,
+        lambda: _curvature(objective, mixture) if free else {},
+    ]
+    gradient, ledger, tolerance, leftover, curvature = on_all_cores(lambda check: check(), checks)
     # the highest optimum may have been found from another sampling day, by none of the starts
     best = min([mixture.modes[0].objective, *(start.objective for start in starts)])
     case = objective.case
@@ -91,13 +101,12 @@ def diagnose(objective: Objective, mixture: Mixture, starts: Sequence[Start]) ->
             {"objective": mode.objective, "share": float(share), **_apart(objective, mode.theta, theta)}
             for mode, share in zip(mixture.modes, mixture.weights, strict=True)
         ],
-        # nothing estimated, nothing to differentiate and no approximation that could be wrong
-        "gradient": _gradient_error(objective, mixture.modes[0]) if free else 0.0,
-        "tolerance": _tolerance_error(objective, mixture),
+        "gradient": gradient,
+        "tolerance": tolerance,
         "shape": _shape(objective, mixture) if free else -np.inf,
-        "curvature": _curvature(objective, mixture) if free else {},
-        "ledger": _ledger_error(objective, theta),
-        "leftover": _leftover(objective, theta, hessian) if free else 0.0,
+        "curvature": curvature,
+        "ledger": ledger,
+        "leftover": leftover,
         "far": {
             name: float(each) for name, each in zip(objective.names, theta, strict=True) if abs(each) > FAR
         },

@@ -13,6 +13,7 @@ from cellsim.case.case import load_case
 from cellsim.errors import CalibrationError
 from cellsim.identifiability import profile_search
 from cellsim.identifiability.profile_curve import CLOSED, Branch, Curve, row_of, threshold
+from cellsim.identifiability.profile_path import ProfileProblem, settle
 from cellsim.identifiability.profiles import profile
 from cellsim.likelihood.formulation import objective_of
 from cellsim.posterior.fitting import calibrate
@@ -108,6 +109,21 @@ def test_an_area_of_one_parameter_is_profiled_like_that_parameter():
         rates, areas = found["k"].interval(level), found["area of x"].interval(level)
         assert (areas.low, areas.high) == pytest.approx((closed(rates.high), closed(rates.low)), rel=1e-3)
     assert found["area of x"].contraction == pytest.approx(found["k"].contraction, abs=0.1)
+
+
+def test_a_prediction_is_asked_once_at_each_place():
+    """It is a simulation with derivatives of its own. Witness: the places asked; the point is where the target was."""
+    objective = objective_of(decay([1.0, 0.5, 0.3], [0.5, 1.0, 2.0]))
+    places = []
+
+    def bent(theta):
+        places.append(tuple(theta))
+        return float(theta[0] - 2 * theta[1] + 0.1 * theta[0] ** 2), np.array([1 + 0.2 * theta[0], -2.0])
+
+    here = ProfileProblem(objective, np.ones(2))
+    found = settle(here, np.array([0.1, -0.2]), bent, 1.2)
+    assert found is not None and found.at == pytest.approx(1.2, rel=1e-3)
+    assert len(places) == len(set(places)) == found.evaluations > 2
 
 
 def test_a_nonlinear_problem_agrees_with_brute_force_at_every_point():

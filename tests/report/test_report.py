@@ -3,6 +3,7 @@
 import json
 import re
 import shlex
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from html import unescape
@@ -32,7 +33,7 @@ from cellsim.report.overview import pages_of
 from cellsim.report.page import ReportFolder, copy_case, page
 from cellsim.report.products import contrast_words, persists_words
 from cellsim.report.report import Report, write_report
-from cellsim.report.steps import LONG, Job
+from cellsim.report.steps import LONG, Job, ReportStep
 
 mpl.use("Agg")
 
@@ -63,10 +64,16 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Report:
         patch.setattr("cellsim.report.page.DPI", 40)
         patch.setattr("cellsim.comparison.variants._TRIED", 1)  # of other priors, one group and all of them
         # its figures are drawn once, on the last page; `quick` below has the first one
-        steps = Job.steps
-        patch.setattr(Job, "steps", lambda job: [replace(each, page=False) for each in steps(job)])
+        stages = Job.stages
+        patch.setattr(
+            Job, "stages", lambda job: [[pageless(chain) for chain in stage] for stage in stages(job)]
+        )
         folder = tmp_path_factory.mktemp("report")
         return write_report(small_patient(), folder, starts=1, draws=10, effective=120, seed=1)
+
+
+def pageless(chain: Sequence[ReportStep]) -> list[ReportStep]:
+    return [replace(each, page=False) for each in chain]
 
 
 def few_of(case: cs.Case) -> list[Alteration]:
@@ -498,6 +505,33 @@ def test_an_interrupt_keeps_what_is_done_and_writes_the_page(
     second = write_report(small_patient(), tmp_path / "two", starts=1, draws=3)
     assert second.interrupted == "draws of engulfed" and second.comparison is None and not second.failures
     assert second.profiles is None and not second.sweeps and set(second.fits) == {"V2"}
+
+
+def test_the_page_of_the_mechanism_shown_is_whole_before_the_others_are_there(
+    tmp_path: Path, made: Report, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Witness: the page as a calibration of another mechanism, which waits for it, finds it."""
+    known(made, monkeypatch)
+    seen: list[str] = []
+
+    def drawn(output: ReportFolder, name: str, *_: object, folded: bool = False, **__: object) -> str:
+        return "Not drawn yet" if folded and output.hurried else f"Here is {name}."
+
+    def calibrated(*_: object, variant: str, **__: object) -> cs.Calibration:
+        for _ in range(1000 * (variant != "V2")):
+            seen[:] = [(tmp_path / "index.html").read_text(encoding="utf-8")]
+            if "Not drawn yet" not in seen[0]:
+                break
+            time.sleep(0.02)
+        return made.fits[variant]
+
+    monkeypatch.setattr(ReportFolder, "draw", drawn)
+    monkeypatch.setattr("cellsim.posterior.fitting.calibrate", calibrated)
+    found = write_report(small_patient(), tmp_path, starts=1, draws=3, effective=50, without=LONG)
+    [page] = seen
+    assert "Not drawn yet" not in page and "Here is posterior_predictive." in page
+    assert "This page is not finished" in page and "the other mechanisms" in page
+    assert "This page is not finished" not in found.index.read_text(encoding="utf-8") and not found.failures
 
 
 @pytest.mark.usefixtures("plain")
