@@ -72,10 +72,11 @@ class Conclusion:
 
 @dataclass(frozen=True)
 class Question:
-    """A conclusion, and how its number is found from draws of the variants' posteriors."""
+    """A conclusion, and how its number is found from draws of the variants' posteriors, or `of_rows` from the rows alone."""
 
     conclusion: Conclusion
     ask: Callable[[Mapping[str, Reweighted]], float]
+    of_rows: bool = False
 
 
 _STRONG = float(np.log(20))
@@ -385,4 +386,5 @@ def _limit(analyte: str, name: str, variant: str) -> Question:
             below=f"{name} stayed within its upper limit",
         ),
         most,
+        of_rows=True,
     )

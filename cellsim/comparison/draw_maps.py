@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
+from scipy.linalg.lapack import dtrtrs
 from scipy.special import logsumexp
 
 from cellsim.comparison.reweighted import RTOL
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
     Array = NDArray[np.float64]
 
-__all__ = ["Line", "Normal", "carried", "joint", "mapped", "matched"]
+__all__ = ["Line", "Normal", "carried", "joint", "mapped", "matched", "normal_log_density"]
 
 _LOG_TWO_PI = float(np.log(2 * np.pi))
 # independent draws that moments are taken from, and for each dimension
@@ -86,9 +87,11 @@ def mapped(
         residuals = residuals + slopes[:, held] @ (fixed - goal.place[held])
     slopes = slopes[:, kept]
     after = slopes.T @ slopes + np.diag(prior)
-    there = goal.place[kept] - np.linalg.solve(after, slopes.T @ residuals + prior * goal.place[kept])
     root_after = np.linalg.cholesky(after)
-    moved = there + np.linalg.solve(root_after.T, root.T @ (w[kept] - mean))
+    pull = slopes.T @ residuals + prior * goal.place[kept]
+    # root_after root_after' (there - place) = -pull, and root_after' (moved - there) = root' (w - mean)
+    half = root.T @ (w[kept] - mean) - dtrtrs(root_after, pull, lower=1)[0]
+    moved = goal.place[kept] + dtrtrs(root_after, half, lower=1, trans=1)[0]
     size = float(np.log(np.diag(root)).sum() - np.log(np.diag(root_after)).sum())
     return moved, size + left
 
@@ -151,7 +154,12 @@ def joint(objective: Objective, thetas: Array) -> Array:
     out = np.full(len(thetas), -np.inf)
     fine = np.flatnonzero(np.isfinite(thetas).all(axis=1))
     out[fine] = objective.log_likelihoods(thetas[fine], rtol=RTOL, threads=CORES)
-    return out - 0.5 * (thetas**2).sum(axis=1) - 0.5 * thetas.shape[1] * _LOG_TWO_PI
+    return out + normal_log_density(thetas).sum(axis=1)
+
+
+def normal_log_density(theta: Array) -> Array:
+    """ln of the standard normal density, of each number."""
+    return -0.5 * theta**2 - 0.5 * _LOG_TWO_PI
 
 
 def carried(before: Objective, after: Objective, thetas: Array) -> tuple[Array, Array]:

@@ -14,7 +14,8 @@ takes the one to the other, and
     weight = w p'(u, w') |dw'/dw| / p(u, w)
 
 is exact whatever the map is, as m, P, m' and P' depend on u alone; parameters that are held leave with their density given all others.
-Where these weights have no variance, the outer parameters are moved, too: to the mean and covariance that the weights say they have
+Other noise, other doses and days that are held move draws along lines of their own, where draws as they stand tell nothing; a day that is
+held leaves with any density of it. Where these weights have no variance, the outer parameters are moved, too: to the mean and covariance that the weights say they have
 (Paananen et al. 2021, Stat Comput 31:16), m' and P' being those there, up to five times. Weights of draws that were not moved are never
 taken instead: with a smaller k they were six nats off.
 """
@@ -26,10 +27,10 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.special import logsumexp
+from scipy.special import logsumexp, ndtr
 
 from cellsim.comparison.draw_courses import Courses
-from cellsim.comparison.draw_maps import Line, Normal, carried, joint, mapped, matched
+from cellsim.comparison.draw_maps import Line, Normal, carried, joint, mapped, matched, normal_log_density
 from cellsim.comparison.reweighted import FINITE, RTOL, Reweighted
 from cellsim.errors import CalibrationError
 from cellsim.likelihood.marginal_days import WithoutDays
@@ -46,10 +47,11 @@ if TYPE_CHECKING:
     Array = NDArray[np.float64]
     Whole = NDArray[np.intp]
 
-__all__ = ["Exact", "Reweighting"]
+__all__ = ["DRAWS", "Exact", "Reweighting"]
 
-# draws that are weighted, or moved and weighted: left-out rows are then known to a few hundredths of a nat, visits to two tenths
-_DRAWS = 256
+DRAWS = 256
+"""Draws that are weighted, or moved and weighted: left-out rows are then known to a few hundredths of a nat, visits to two tenths."""
+
 # they are taken by weights raised to this power: tails of one posterior are the middle of another
 _TEMPER = 0.5
 # prior standard deviations beyond which a held value is taken for that far
@@ -58,6 +60,8 @@ _FAR = 3.0
 _RIDGE = 5.0
 # times that outer parameters are moved
 _ROUNDS = 5
+# share of the prior in the density with which a day that is held leaves
+_PRIOR_DAYS = 0.1
 # draws without a weight leave the others to tell it all; fewer than this tell nothing
 _FEWEST = 10
 
@@ -89,8 +93,8 @@ class Reweighting:
             places, within, outer = weighted.thetas, weighted.log_weights, weighted.outer
         logs = np.asarray(logsumexp(within, axis=1))
         fine = np.flatnonzero(np.isfinite(logs))
-        if fine.size > _DRAWS:
-            fine, logs = fine[systematic(_TEMPER * logs[fine], _DRAWS, random)], (1 - _TEMPER) * logs
+        if fine.size > DRAWS:
+            fine, logs = fine[systematic(_TEMPER * logs[fine], DRAWS, random)], (1 - _TEMPER) * logs
         # one draw of a place: those that share it are no independent ones
         self.thetas = np.array([places[k, systematic(within[k], 1, random)[0]] for k in fine.tolist()])
         self.log_weights, self._place = logs[fine], fine
@@ -173,13 +177,36 @@ class Reweighting:
             set(objective.terms) != set(self.objective.terms) or objective.priors != self.objective.priors
         )
         if not self._movable(objective, gone):
-            if not gone:
-                return self._standing(objective)
-            raise CalibrationError(
-                f"{', '.join(gone)} cannot be held for draws of {self.objective.variant or self.objective.case.name}, in which the rows "
-                "are far from linear; sample that case by itself."
-            )
+            if gone:
+                raise CalibrationError(
+                    f"{', '.join(gone)} cannot be held for draws of {self.objective.variant or self.objective.case.name}, in which the "
+                    "rows are far from linear; sample that case by itself."
+                )
+            return self._elsewhere(objective, thorough)
         return self._moved(objective, gone, thorough) if gone or altered else self._standing(objective)
+
+    def _elsewhere(self, objective: Objective, thorough: bool) -> Reweighted:
+        """Under other noise, other doses, or with days held: by draws as they stand, and moved only where these tell nothing."""
+        standing, problem = None, None
+        try:
+            standing = self._standing(objective)
+        except CalibrationError as error:
+            problem = error
+        if standing is not None and (standing.pareto_k <= FINITE or not thorough):
+            return standing
+        kept = [self.objective.names.index(name) for name in objective.names]
+        if self.inner.size and all(
+            prior == self.objective.priors[k] for prior, k in zip(objective.priors, kept, strict=True)
+        ):
+            try:
+                moved = self._moved(objective, [], thorough, self._lines_of(objective))
+            except CalibrationError as error:
+                problem = problem or error
+            else:
+                return moved if standing is None or moved.pareto_k < standing.pareto_k else standing
+        if standing is None:
+            raise problem or CalibrationError("no draw can be weighted.")
+        return standing
 
     def _standing(self, objective: Objective) -> Reweighted:
         """By draws as they stand."""
@@ -254,10 +281,16 @@ class Reweighting:
     @cached_property
     def _lines(self) -> list[Line | None]:
         """The rows around each of them, at what its outer parameters and days let one expect of the inner ones."""
-        thetas, inner, count = self._expected(self.thetas), self.inner, len(self.objective.terms)
+        return self._lines_of(self.objective)
+
+    def _lines_of(self, objective: Objective) -> list[Line | None]:
+        """The same of an objective that has the same inner parameters, with the same priors."""
+        names, count = self.objective.names, len(objective.terms)
+        thetas = self._expected(self.thetas)[:, [names.index(name) for name in objective.names]]
+        inner = np.array([objective.names.index(names[k]) for k in self.inner])
 
         def line(theta: Array) -> Line | None:
-            found = self.objective.evaluate(theta, gradient=True, rtol=RTOL, along=inner)
+            found = objective.evaluate(theta, gradient=True, rtol=RTOL, along=inner)
             if found.failure or found.jacobian is None:
                 return None
             return Line(theta[inner], found.residuals[:count], found.jacobian[:count])
@@ -270,17 +303,20 @@ class Reweighting:
         """What the lines make of the inner parameters."""
         return on_all_cores(lambda line: None if line is None else Normal.of(line), self._lines)
 
-    def _lines_at(self, thetas: Array) -> list[Line | None]:
+    def _lines_at(
+        self, thetas: Array, objective: Objective, lines: Sequence[Line | None]
+    ) -> list[Line | None]:
         """The same around each place that a draw was moved to: residuals as they are there, slopes as at the draw.
 
         Any map will do, and slopes of their own, which hardly differ, would take ten times as long.
         """
-        thetas, count = self._expected(thetas), len(self.objective.terms)
-        found = self.objective.evaluate_sets(thetas, rtol=RTOL, threads=CORES)
+        thetas, count = self._expected(thetas), len(objective.terms)
+        kept = [self.objective.names.index(name) for name in objective.names]
+        found = objective.evaluate_sets(thetas[:, kept], rtol=RTOL, threads=CORES)
         return [
             None if line is None or said else Line(theta[self.inner], residuals[:count], line.slopes)
             for line, theta, residuals, said in zip(
-                self._lines, thetas, found.residuals, found.failures, strict=True
+                lines, thetas, found.residuals, found.failures, strict=True
             )
         ]
 
@@ -299,10 +335,21 @@ class Reweighting:
         out[:, inner] = centre + (thetas[:, outer] - middle) @ slope
         return out
 
-    def _moved(self, objective: Objective, gone: Sequence[str], thorough: bool) -> Reweighted:
-        """By draws moved: inner parameters, and where the weights then have no variance outer ones as well."""
+    def _moved(
+        self,
+        objective: Objective,
+        gone: Sequence[str],
+        thorough: bool,
+        lines: Sequence[Line | None] | None = None,
+    ) -> Reweighted:
+        """By draws moved: inner parameters, and where the weights then have no variance outer ones as well.
+
+        `lines` are of the altered objective, where its rows are not some of those as they stand.
+        """
         places, outer = self.thetas, self._outer
-        found, ratio = self._moved_from(objective, gone, places, self._lines)
+        about, lines = (self.objective, self._lines) if lines is None else (objective, lines)
+        kept = np.array([term in set(objective.terms) for term in about.terms])
+        found, ratio = self._moved_from(objective, gone, places, lines, kept)
         best = found
         shares = self.log_weights - logsumexp(self.log_weights)
         for _ in range(_ROUNDS if thorough and outer.size else 0):
@@ -314,12 +361,31 @@ class Reweighting:
             places = self.thetas.copy()
             places[:, outer] = at
             try:
-                found, ratio = self._moved_from(objective, gone, places, self._lines_at(places), size)
+                goals = self._lines_at(places, about, lines)
+                found, ratio = self._moved_from(objective, gone, places, goals, kept, size)
             except CalibrationError:
                 # moved to where hardly anything can be simulated: what was found before stands
                 break
             best = min(best, found, key=lambda each: each.pareto_k)
         return best
+
+    def _of_days(self, objective: Objective) -> Array:
+        """ln of the density with which days that are held leave each draw: how often draws have them in each panel of their nodes.
+
+        Any density will do; that given all other parameters would cost no variance, and a simulation.
+        """
+        out = np.zeros(len(self.thetas))
+        shares = np.exp(self.log_weights - logsumexp(self.log_weights))
+        for visit in self.density.visits:
+            if self.objective.names[visit.column] in objective.names:
+                continue
+            theta, edges = self.thetas[:, visit.column], visit.nodes.edges
+            before = np.diff(ndtr(np.concatenate([[-np.inf], edges[1:-1], [np.inf]])))
+            panel = np.searchsorted(edges[1:-1], theta)
+            mass = np.bincount(panel, shares, before.size)
+            mass = (1 - _PRIOR_DAYS) * mass + _PRIOR_DAYS * before
+            out += normal_log_density(theta) + np.log(mass / before)[panel]
+        return out
 
     @property
     def _outer(self) -> Whole:
@@ -332,12 +398,12 @@ class Reweighting:
         gone: Sequence[str],
         places: Array,
         goals: Sequence[Line | None],
+        kept_rows: NDArray[np.bool_],
         size: float = 0.0,
     ) -> tuple[Reweighted, Array]:
         """By draws whose inner parameters are moved, and ln of what their weights change by; `places` have their outer ones."""
         before, inner = self.objective, self.inner
         thetas = self.thetas
-        kept_rows = np.array([term in set(objective.terms) for term in before.terms])
         held = np.array([before.names[k] in gone for k in inner])
         factor = np.array(
             [
@@ -364,7 +430,7 @@ class Reweighting:
         for k, (place, more_of) in zip(pairs, on_all_cores(moved, pairs), strict=True):
             out[k, inner[~held]], more[k] = place, more_of + size
         there, stretch = carried(before, objective, out)
-        ratio = joint(objective, there) + stretch + more - self._joint
+        ratio = joint(objective, there) + stretch + more + self._of_days(objective) - self._joint
         return self._weighted(objective, there, self.log_weights, ratio, {}, moved=True), ratio
 
 

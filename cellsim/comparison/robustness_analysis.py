@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -191,15 +191,40 @@ def _row(
         id=name,
         group=group,
         name=words,
-        values={each.conclusion.id: _answer(each, posteriors) for each in asked},
+        values={each.conclusion.id: _answer(each, posteriors, altered=name != BASE) for each in asked},
         evidence={variant: post.log_evidence for variant, post in posteriors.items()},
         shapes={variant: post.pareto_k for variant, post in posteriors.items()},
     )
 
 
-def _answer(question: Question, posteriors: Mapping[str, Reweighted]) -> float:
-    """The number of a conclusion; nan, which says that it cannot be asked, where its draws cannot be simulated."""
+def _answer(question: Question, posteriors: Mapping[str, Reweighted], *, altered: bool = True) -> float:
+    """The number of a conclusion; nan, which says that it cannot be asked, where its draws cannot be simulated, or are not to be trusted
+    once a case was altered."""
+    asked = _Asked(posteriors)
     try:
-        return float(question.ask(posteriors))
+        found = float(question.ask(asked))
     except CellsimError:
         return float("nan")
+    # of draws that are worth next to nothing a number would pass for a change
+    told = not altered or question.of_rows or all(posteriors[name].trusted for name in asked.names)
+    return found if told else float("nan")
+
+
+class _Asked(Mapping[str, Reweighted]):
+    """Posteriors that remember which of them were looked at."""
+
+    def __init__(self, posteriors: Mapping[str, Reweighted]) -> None:
+        self.posteriors, self.names = posteriors, set[str]()
+
+    def __getitem__(self, name: str) -> Reweighted:
+        self.names.add(name)
+        return self.posteriors[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.posteriors)
+
+    def __len__(self) -> int:
+        return len(self.posteriors)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.posteriors

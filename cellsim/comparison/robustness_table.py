@@ -335,7 +335,8 @@ def sentences(found: Robustness) -> list[str]:
     uneven = [row.name for row in found.rows[1:] if any(k > LARGEST_SHAPE for k in row.shapes.values())]
     if uneven:
         said.append(
-            f"Weights are too uneven to be trusted (Pareto k above {LARGEST_SHAPE:g} in some variant) under {'; '.join(uneven)}."
+            f"Weights are too uneven to be trusted (Pareto k above {LARGEST_SHAPE:g} in some variant) under {'; '.join(uneven)}; "
+            "conclusions that need these variants are not drawn there."
         )
     if len(found.rows) - 1 < found.planned:
         said.append(f"Interrupted after {len(found.rows) - 1} of {found.planned} alterations.")

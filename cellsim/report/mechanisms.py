@@ -8,6 +8,7 @@ from math import isnan
 from typing import TYPE_CHECKING, Any
 
 from cellsim.case.records import variant_names
+from cellsim.comparison.reweighting import DRAWS
 from cellsim.comparison.robustness_table import sentences
 from cellsim.comparison.verdicts import off_of, verdict_sentences
 from cellsim.plots.style import unit_text
@@ -371,9 +372,9 @@ def changes(job: Job) -> tuple[str, str, str]:
             paragraphs(
                 [
                     *sentences(found),
-                    f"How: draws of the posterior of each of {listed([f'“{job.called(name)}”' for name in found.variants])} were "
+                    f"How: up to {DRAWS} draws of the posterior of each of {listed([f'“{job.called(name)}”' for name in found.variants])} were "
                     "weighted for the alteration, or moved and then weighted, with unknown sampling days integrated out; each "
-                    "evidence carries the Pareto k of its weights in the table. Leads of two lines that differ by a few tenths of "
+                    "evidence carries the Pareto k of its weights in the table, and what rests on a k above 0.7 is not concluded. Leads of two lines that differ by a few tenths of "
                     "a nat are the same.",
                 ]
             ),

@@ -335,7 +335,7 @@ def test_draws_weighted_for_another_posterior_have_the_evidence_of_draws_of_its_
     fit, post = small_fit("V2"), known_small()["posteriors"]["V2"]
     chosen = [
         alteration(name, small_patient())
-        for name in ("without_ESR", "without_v2", "day_v1_latest", "sample_effect_none")
+        for name in ("without_ESR", "without_v2", "day_v1_latest", "sample_effect_none", "student_t")
     ]
     held = [day for each in chosen for name, day in each.held.items() if name == "day_v1"]
     weighted = Reweighting(post, days=held)
@@ -349,6 +349,13 @@ def test_draws_weighted_for_another_posterior_have_the_evidence_of_draws_of_its_
         assert found.log_evidence == pytest.approx(
             again.log_evidence, abs=error + (0.02 if found.pareto_k < 0.5 else 1.0)
         ), change.id
+        if change.id in ("day_v1_latest", "student_t"):
+            # whether draws as they stand tell it or not: moved, they meet the same
+            moved = weighted._moved(objective, [], True, weighted._lines_of(objective))
+            assert moved.moved and moved.pareto_k < 0.7
+            assert moved.log_evidence == pytest.approx(
+                again.log_evidence, abs=4 * np.hypot(moved.error, again.log_evidence_error) + 0.05
+            ), change.id
 
 
 def test_courses_read_once_tell_what_a_simulation_of_each_alteration_tells():
@@ -526,6 +533,22 @@ def test_a_question_whose_draws_fail_cannot_be_asked_and_the_others_go_on():
     assert robust._answer(Question(conclusion, lambda posteriors: 2), {}) == 2.0
 
 
+def test_a_number_of_draws_that_are_not_to_be_trusted_is_no_change():
+    """Of a variant that a question does not look at they do not matter, nor for what the rows say; as it stands the doubt is told."""
+    objective = objective_of(linear(), variant="act")
+    one = Reweighted(objective, np.zeros((1, 1)), np.zeros(1), -3.0, 0.0, 0.1, False, "collapsed")
+    posteriors = {"act": one, "null": replace(one, pareto_k=0.9)}
+    conclusion = Conclusion(id="own", question="?", unit="nat", threshold=0, above="yes", below="no")
+
+    def asked(name, **options):
+        return Question(conclusion, lambda found: found[name].log_evidence, **options)
+
+    assert robust._answer(asked("act"), posteriors) == -3.0
+    assert np.isnan(robust._answer(asked("null"), posteriors))
+    assert robust._answer(asked("null", of_rows=True), posteriors) == -3.0
+    assert robust._answer(asked("null"), posteriors, altered=False) == -3.0
+
+
 def test_an_interrupt_keeps_what_is_done(monkeypatch):
     again, calls = robust._again, []
 
@@ -632,7 +655,7 @@ def test_words_say_the_numbers_and_star_the_flips():
         "Something cannot be asked.",
         "not for treatment decisions",
         "Numbers rest on the collapsed sampler.",
-        "Weights are too uneven to be trusted (Pareto k above 0.7 in some variant) under row 3.",
+        "Weights are too uneven to be trusted (Pareto k above 0.7 in some variant) under row 3; conclusions that need these variants are not",
         "only one start: more.",
     ):
         assert words in text
