@@ -6,10 +6,12 @@ from dataclasses import replace
 
 from small_cases import tiny_case
 
-from cellsim.comparison.evidence import Evidence
+from cellsim.comparison.evidence import Change, Evidence
 from cellsim.likelihood.formulation import objective_of
+from cellsim.model.content import Parameter
 from cellsim.petab.records import ParameterRow
 from cellsim.predictions.measures import Asked
+from cellsim.sweeps.trust_region import Beyond
 
 
 def test_rows_of_one_case_read_twice_are_the_same_rows() -> None:
@@ -32,4 +34,8 @@ def test_records_with_a_number_that_is_not_there_equal_others_like_them() -> Non
     )
     assert ParameterRow(id="k", estimate=True) != ParameterRow(id="k", estimate=True, nominal=1.0)
     assert Evidence(1.0, 0.1, pareto_k=nothing) == Evidence(1.0, 0.1) != Evidence(1.0, 0.2)
+    assert Parameter("k", nothing) == Parameter("k", -nothing) != Parameter("k", 1.0)
+    assert hash(Parameter("k", 2.0)) == hash(Parameter("k", 2.0))
+    assert Change(1.0, 0.1, nothing, "quadrature") == Change(1.0, 0.1, -nothing, "quadrature")
+    assert Beyond("product", "a", 1.0, nothing, "mg") == Beyond("product", "a", 1.0, -nothing, "mg")
     assert Asked("peak", "x", "mg", nothing) == Asked("peak", "x", "mg") != Asked("peak", "y", "mg")

@@ -323,7 +323,7 @@ def with_power(objective: Objective, columns: Iterable[int], alpha: float) -> Ob
 
 
 @dataclass(frozen=True)
-class Change:
+class Change:  # noqa: PLW1641 - a frozen record is given one
     """What other rows or priors make of a log evidence.
 
     Attributes
@@ -341,6 +341,8 @@ class Change:
     error: float
     shape: float
     how: str
+
+    __eq__ = equal_fields
 
 
 def change_of(

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from cellsim.dosing.infusions import amount_text
+from cellsim.errors import equal_fields
 
 if TYPE_CHECKING:
     from cellsim.case.case import Case
@@ -22,7 +23,7 @@ _SLACK = 1e-9
 
 
 @dataclass(frozen=True)
-class Beyond:
+class Beyond:  # noqa: PLW1641 - a frozen record is given one
     """One respect in which a plan lies outside what was given.
 
     Attributes
@@ -41,6 +42,8 @@ class Beyond:
     value: float
     limit: float
     unit: str
+
+    __eq__ = equal_fields
 
     @property
     def factor(self) -> float:
