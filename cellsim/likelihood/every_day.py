@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -143,12 +142,6 @@ class EveryDay:
             rows, np.where(lost, 1.0, predicted), objective.asked_by(rows, theta), objective.degrees
         )
         slopes = objective.slopes(theta, solution, at, rows, columns)
-        assert solution.output_rates is not None
-        for k, column in self._days_read.items():
-            # a day that the model itself reads moves its sample as well
-            mine = np.flatnonzero(known.occasion == k)
-            rates = solution.output_rates[0, at[mine], known.output[mine]]
-            slopes[mine, column] += rates * objective.priors[column].slope(theta[column])
         found = objective.residual_slopes(theta, scores, slopes)[:, columns]
         found[lost | ~np.isfinite(found).all(axis=1)] = 0.0
         count = density.known.size
@@ -160,14 +153,6 @@ class EveryDay:
             by_panel.append(found[first : first + size].reshape(shape))
             first += size
         return Slopes(of_known, tuple(by_panel))
-
-    @cached_property
-    def _days_read(self) -> dict[int, int]:
-        """Occasions whose day is estimated and not integrated out, and its column."""
-        objective, gone = self.density.objective, {each.column for each in self.density.visits}
-        named = {k: f"day_{visit}" for k, (visit, _) in enumerate(objective.occasions)}
-        found = {k: objective.names.index(name) for k, name in named.items() if name in objective.names}
-        return {k: column for k, column in found.items() if column not in gone}
 
     def _scored(self, rows: Rows, thetas: Array, predicted: Array) -> tuple[Array, Array]:
         """ln likelihood and residuals of rows, by set and row; -inf and nought where there is no density."""

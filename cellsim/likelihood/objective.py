@@ -357,7 +357,7 @@ class Objective:
             latent = self._known_days[1][rows.occasion]
             moved = np.flatnonzero(latent >= 0)
             rates = solution.output_rates[0, by_occasion, rows.output][moved]
-            slopes[moved, latent[moved]] += rates * self._coordinates.slopes(theta)[latent[moved]]
+            slopes[moved, latent[moved]] = rates * self._coordinates.slopes(theta)[latent[moved]]
             jacobian = np.vstack(
                 [self.residual_slopes(theta, scores, slopes), self.spread_slopes(theta), np.eye(theta.size)]
             )
