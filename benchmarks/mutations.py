@@ -433,7 +433,7 @@ MUTATIONS = (
     # ---- answers ------------------------------------------------------------------------------------------
     *_of(
         "cellsim/predictions/chances.py",
-        ("the chance of being in range counts what is under it", "np.asarray(ndtr(over) - ndtr(under))", "np.asarray(ndtr(over))",
+        ("the chance of being in range counts what is under it", "np.asarray(ndtr(above[0]) - ndtr(above[1]))", "np.asarray(ndtr(above[0]))",
          "predictions/test_measures.py"),
     ),
     *_of(

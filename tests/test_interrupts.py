@@ -223,15 +223,14 @@ def test_draws_of_a_sweep_that_are_done_are_a_sweep(monkeypatch: pytest.MonkeyPa
     options: dict[str, Any] = {
         "until": 3,
         "measures": [Area("x")],
-        "draws": 24 * (os.cpu_count() or 1),
+        "draws": 3 * predictor.draws_at_once(),
         "seed": 2,
     }
-    monkeypatch.setattr(predictor, "_DRAWS_A_THREAD", 8)
     whole = cs.sweep(fit, plans, **options)
     interrupted_after(monkeypatch, predictor.Sample, "runs", 3)
     part = cs.sweep(fit, plans, **options)
-    # the third call is that of the second eight draws a thread
-    count = 8 * (os.cpu_count() or 1)
+    # the third call is that of the second batch
+    count = predictor.draws_at_once()
     assert part.posterior.shape[2] == part.prior.shape[2] == count
     assert part.interrupted and not whole.interrupted
     assert np.array_equal(part.posterior, whole.posterior[:, :, :count])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     Array = NDArray[np.float64]
 
 __all__ = [
-    "beyond",
     "in_range",
     "joint_in_range",
     "limits_of",
@@ -55,20 +54,6 @@ def spread_name(analyte: Analyte) -> str:
     return f"spread of {analyte.id}"
 
 
-def beyond(case: Case, analyte: Analyte, value: Array, edge: float, spread: Array | float) -> Array:
-    """How many spreads of a new sample an edge lies above a value, on the scale on which the analyte is normal."""
-    if np.isinf(edge):
-        return np.full(value.shape, edge)
-    shared = shared_spread(case, analyte.id)
-    if not analyte.distribution.startswith("log"):
-        # a factor common to the sample moves a value by so much of itself
-        return np.asarray((edge - value) / np.hypot(spread, shared * value))
-    if edge <= 0:
-        return np.full(value.shape, -np.inf)
-    with np.errstate(divide="ignore"):
-        return np.asarray((np.log(edge) - np.log(value)) / np.hypot(spread, shared))
-
-
 def limits_of(analyte: Analyte) -> tuple[float, float]:
     """The reference range, infinite where it has no limit."""
     low = -np.inf if analyte.lower is None else analyte.lower
@@ -86,15 +71,57 @@ def _known_spread(case: Case, analyte: Analyte) -> float:
     return spread_of(case, analyte)
 
 
-def in_range(case: Case, analyte: Analyte, value: Array, spread: Array | float | None) -> Array:
-    """Chance of lying in the reference range; 0 or 1 of a value without noise (``spread=None``)."""
+class _Judged(NamedTuple):
+    """What decides whether new samples of some analytes lie in their ranges; each of shape (n_analytes, 1)."""
+
+    low: Array
+    high: Array
+    shared: Array
+    log: NDArray[np.bool_]
+
+
+@lru_cache(maxsize=256)
+def _judged(case: Case, names: tuple[str, ...]) -> _Judged:
+    chosen = [case.analyte(name) for name in names]
+    low, high = np.array([limits_of(each) for each in chosen]).reshape(-1, 2, 1).swapaxes(0, 1)
+    shared = np.array([[shared_spread(case, name)] for name in names])
+    return _Judged(low, high, shared, np.array([[each.distribution.startswith("log")] for each in chosen]))
+
+
+def in_range(
+    case: Case, names: tuple[str, ...], values: Array, spreads: Sequence[Array | float] | None = None
+) -> Array:
+    """Chances of analytes to lie in their reference ranges, shape (n_analytes, n_draws).
+
+    Parameters
+    ----------
+    case : Case
+    names : tuple of str
+        Ids of analytes; one may stand there several times.
+    values : array, shape (n_analytes, n_draws)
+        Predicted, without noise.
+    spreads : sequence of float or array of shape (n_draws,), optional
+        Of a new sample of each. Without them the values themselves are judged: chances are 0 or 1.
+    """
     from scipy.special import ndtr
 
-    low, high = limits_of(analyte)
-    if spread is None:
-        return ((value >= low) & (value <= high)).astype(float)
-    under, over = (beyond(case, analyte, value, edge, spread) for edge in (low, high))
-    return np.asarray(ndtr(over) - ndtr(under))
+    about = _judged(case, names)
+    if spreads is None:
+        return ((values >= about.low) & (values <= about.high)).astype(float)
+    spread = np.empty_like(values)
+    for k, each in enumerate(spreads):
+        spread[k] = each
+    edges = np.stack([about.high, about.low])
+    # how many spreads an edge lies above a value, on the scale on which the analyte is normal
+    with np.errstate(divide="ignore", invalid="ignore"):
+        logs = (np.log(edges) - np.log(values)) / np.hypot(spread, about.shared)
+        # a factor common to the sample moves a value by so much of itself
+        plain = (edges - values) / np.hypot(spread, about.shared * values)
+    above = np.where(about.log, logs, plain)
+    # nothing lies below 0 where the logarithm is normal, and nothing beyond an edge that is not there
+    none = np.isinf(edges) | ((edges <= 0) & about.log)
+    above = np.where(none, np.where(edges == np.inf, np.inf, -np.inf), above)
+    return np.asarray(ndtr(above[0]) - ndtr(above[1]))
 
 
 def _effects(case: Case, analyte: Analyte) -> tuple[str, ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, ClassVar, Protocol
 
 import numpy as np
@@ -169,14 +170,18 @@ def refuse_days(measures: Sequence[Measure], until: float) -> list[Problem]:
     return list(dict.fromkeys(problems))
 
 
-def _analytes(case: Case, chosen: Sequence[str] | None) -> list[Analyte]:
+@lru_cache(maxsize=256)
+def _known_analytes(case: Case, chosen: tuple[str, ...]) -> tuple[Analyte, ...]:
     known = {each.id: each for each in case.analytes}
-    for name in chosen or ():
+    for name in chosen:
         if name not in known:
             raise CellsimError(f"no analyte {name!r} in {case.name}. {did_you_mean(name, known)}")
-    return (
-        [known[name] for name in chosen] if chosen else [each for each in known.values() if each.foreseeable]
-    )
+    every = chosen or [each.id for each in known.values() if each.foreseeable]
+    return tuple(known[name] for name in every)
+
+
+def _analytes(case: Case, chosen: Sequence[str] | None) -> tuple[Analyte, ...]:
+    return _known_analytes(case, tuple(chosen or ()))
 
 
 def _spreads(chosen: Sequence[Analyte]) -> dict[str, sp.Expr]:
@@ -294,15 +299,10 @@ class InRange(Plain):
         )
 
     def of(self, runs: Runs, case: Case, until: float) -> Array:
-        return np.array(
-            [
-                in_range(
-                    case, each, runs.at(each.id, day), _spread(runs, case, each, day) if self.noise else None
-                )
-                for each in _analytes(case, self.analytes)
-                for day in self.days(until)
-            ]
-        )
+        each_day = [(each, day) for each in _analytes(case, self.analytes) for day in self.days(until)]
+        values = np.array([runs.at(each.id, day) for each, day in each_day])
+        spreads = [_spread(runs, case, each, day) for each, day in each_day] if self.noise else None
+        return in_range(case, tuple(each.id for each, _ in each_day), values, spreads)
 
 
 @dataclass(frozen=True)
@@ -352,7 +352,7 @@ class AllInRange(Plain):
                 spreads = [_spread(runs, case, each, day) for each in members]
                 out.append(joint_in_range(case, members, values, spreads))
                 continue
-            inside = [in_range(case, each, value, None) for each, value in zip(members, values, strict=True)]
+            inside = in_range(case, tuple(each.id for each in members), np.array(values))
             out.append(np.prod(inside, axis=0))
         return np.array(out)
 

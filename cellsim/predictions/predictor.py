@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
     Array = NDArray[np.float64]
 
-__all__ = ["Sample", "Simulated", "Source", "draws_at_once", "with_areas"]
+__all__ = ["DRAWS_A_STREAM", "Room", "Sample", "Simulated", "Source", "draws_at_once", "with_areas"]
 
 # hours after a dose that a daily grid would miss: where what follows it at once has its top
 _AFTER_DOSE = np.array([1.0, 2.0, 4.0, 6.0, 9.0, 12.0, 18.0, 36.0]) / 24
@@ -36,10 +37,13 @@ _SMALLER = 0.75
 # how many draws are carried at once by each thread: four groups of the widest lanes, so that memory stays small
 _DRAWS_A_THREAD = 32
 
+DRAWS_A_STREAM = 64
+"""Draws that share a stream of random numbers, which so does not depend on how many are simulated at once."""
+
 
 def draws_at_once() -> int:
-    """How many draws are simulated together on this machine."""
-    return _DRAWS_A_THREAD * (os.cpu_count() or 1)
+    """How many draws are simulated together on this machine: whole streams."""
+    return -(-_DRAWS_A_THREAD * (os.cpu_count() or 1) // DRAWS_A_STREAM) * DRAWS_A_STREAM
 
 
 class Source(Protocol):
@@ -61,6 +65,20 @@ class Source(Protocol):
         """Prior-whitened parameters, shape (n, n_parameters)."""
 
 
+class Room:
+    """Memory that blocks of simulations use one after another: to be given new pages takes as long as to fill them."""
+
+    def __init__(self) -> None:
+        self._all = np.empty(0)
+
+    def of(self, *shape: int) -> Array:
+        """An array of that shape; what the last one held is gone."""
+        size = math.prod(shape)
+        if size > self._all.size:
+            self._all = np.empty(size)
+        return self._all[:size].reshape(shape)
+
+
 @dataclass(frozen=True, eq=False)
 class Simulated:
     """All draws of one schedule; failed ones still among them.
@@ -69,8 +87,11 @@ class Simulated:
     ----------
     times : array, shape (n_times,)
         Days.
-    values, areas : dict of str to array, shape (n_draws, n_times)
-        What measures record, each in its own unit; integrals since the start of the simulation, in that of the state times time.
+    names, integrals : tuple of str
+        What measures record, and what is integrated for them.
+    outputs : array, shape (n_times, n_names + n_integrals, n_draws)
+        Each in its own unit; integrals since the start of the simulation, in that of the state times time. Draws come last: whatever is
+        asked of them, they are read together.
     peaks : dict of str to array, shape (n_draws,)
         Greatest values from day 0 on.
     fine : array of bool, shape (n_draws,)
@@ -80,23 +101,42 @@ class Simulated:
     """
 
     times: Array
-    values: dict[str, Array]
-    areas: dict[str, Array]
+    names: tuple[str, ...]
+    integrals: tuple[str, ...]
+    outputs: Array
     peaks: dict[str, Array]
     fine: NDArray[np.bool_]
     why: str
 
+    @property
+    def values(self) -> dict[str, Array]:
+        """What measures record, shape (n_draws, n_times)."""
+        return {name: self.outputs[:, k].T for k, name in enumerate(self.names)}
+
+    @property
+    def areas(self) -> dict[str, Array]:
+        """Integrals, shape (n_draws, n_times)."""
+        first = len(self.names)
+        return {name: self.outputs[:, first + k].T for k, name in enumerate(self.integrals)}
+
     @classmethod
     def joined(cls, parts: Sequence[Simulated]) -> Simulated:
         """The draws of several parts, one after the other."""
-        first = parts[0]
-        return cls(
-            first.times,
-            {name: np.concatenate([each.values[name] for each in parts]) for name in first.values},
-            {name: np.concatenate([each.areas[name] for each in parts]) for name in first.areas},
-            {name: np.concatenate([each.peaks[name] for each in parts]) for name in first.peaks},
-            np.concatenate([each.fine for each in parts]),
-            next((each.why for each in parts if each.why), ""),
+        return replace(
+            parts[0],
+            outputs=np.concatenate([each.outputs for each in parts], axis=2),
+            peaks={name: np.concatenate([each.peaks[name] for each in parts]) for name in parts[0].peaks},
+            fine=np.concatenate([each.fine for each in parts]),
+            why=next((each.why for each in parts if each.why), ""),
+        )
+
+    def part(self, some: slice) -> Simulated:
+        """The same of some draws."""
+        return replace(
+            self,
+            outputs=self.outputs[..., some],
+            peaks={name: each[some] for name, each in self.peaks.items()},
+            fine=self.fine[some],
         )
 
     def only(self, fine: NDArray[np.bool_] | NDArray[np.intp] | slice, seed: int) -> Runs:
@@ -195,10 +235,20 @@ class Sample:
             for approximation in range(len(several))
         ], interrupted
 
-    def runs(self, plans: Sequence[Schedule], thetas: Array, *, courses: bool = True) -> list[Simulated]:
+    def _recorded(self, courses: bool) -> Array:
+        return self.times if courses or self.whole_course else self.asked_times
+
+    def shape(self, n_plans: int, n_draws: int, *, courses: bool = True) -> tuple[int, int, int, int]:
+        """Of everything that is recorded: plans, times, what is recorded and integrated, draws."""
+        return n_plans, len(self._recorded(courses)), len(self.outputs), n_draws
+
+    def runs(
+        self, plans: Sequence[Schedule], thetas: Array, *, courses: bool = True, into: Array | None = None
+    ) -> list[Simulated]:
         """All draws of every plan; what the plans have in common is integrated once.
 
-        Without `courses` only the days that measures ask for are recorded, unless one of them looks at all.
+        Without `courses` only the days that measures ask for are recorded, unless one of them looks at all. The numbers of plans stand in
+        `into` where that is given, of the shape that :meth:`shape` tells: of those that do not differ in what is asked the first's.
         """
         from cellsim.predictions.streaming import stream
 
@@ -210,10 +260,10 @@ class Sample:
         # plans that do not differ in what is asked are simulated once
         which = [different[each] for each in doses]
         vectors = self.objective.vector_of(thetas, kernels.equations.parameters)
-        times = self.times if courses or self.whole_course else self.asked_times
-        # draws come last: whatever is asked of them, they are read together
-        found = np.empty((len(different), len(self.formulas) + len(self.areas), len(times), len(vectors)))
-        peaks = np.empty((len(different), len(vectors), len(self.peaks)))
+        times, names = self._recorded(courses), tuple(self.formulas)
+        shape = self.shape(len(different), len(vectors), courses=courses)
+        found = np.empty(shape) if into is None else into[: len(different)]
+        peaks = np.empty((len(different), len(self.peaks), len(vectors)))
         fine = np.empty((len(different), len(vectors)), bool)
         why, begin = [""] * len(different), 0
         for solution in stream(
@@ -221,7 +271,8 @@ class Sample:
             vectors,
             list(different),
             times,
-            chunk=_DRAWS_A_THREAD * threads,
+            chunk=draws_at_once(),
+            into=found.transpose(0, 3, 1, 2),
             start=min([case.start, *(each.day for timeline in timelines for each in timeline.infusions)]),
             threads=threads,
             rtol=_RTOL,
@@ -232,22 +283,16 @@ class Sample:
             resume_at=0.0,
         ):
             end = begin + len(solution.status) // len(different)
-            outputs = solution.outputs.reshape(len(different), end - begin, len(times), found.shape[1])
-            found[..., begin:end] = outputs.transpose(0, 3, 2, 1)
-            peaks[:, begin:end] = solution.greatest.reshape(len(different), end - begin, len(self.peaks))
+            greatest = solution.greatest.reshape(len(different), end - begin, len(self.peaks))
+            peaks[:, :, begin:end] = np.swapaxes(greatest, 1, 2)
             fine[:, begin:end] = solution.status.reshape(len(different), -1) == 0
-            said = np.array(solution.messages).reshape(len(different), -1)
-            why = [one or next(filter(None, more), "") for one, more in zip(why, said, strict=True)]
+            if any(solution.messages):
+                said = np.array(solution.messages).reshape(len(different), -1)
+                why = [one or next(filter(None, more), "") for one, more in zip(why, said, strict=True)]
             begin = end
-        count = len(self.formulas)
         simulated = [
             Simulated(
-                times,
-                {name: each[k].T for k, name in enumerate(self.formulas)},
-                {name: each[count + k].T for k, name in enumerate(self.areas)},
-                {name: highest[:, k] for k, name in enumerate(self.peaks)},
-                carried,
-                reason,
+                times, names, self.areas, each, dict(zip(self.peaks, highest, strict=True)), carried, reason
             )
             for each, highest, carried, reason in zip(found, peaks, fine, why, strict=True)
         ]

@@ -242,17 +242,10 @@ class Reading:
 def chosen(go: Mask, first: Simulated, second: Simulated) -> Simulated:
     """Draw by draw one of two simulations."""
 
-    def of(one: Mapping[str, Array], other: Mapping[str, Array]) -> dict[str, Array]:
-        return {
-            name: np.where(go.reshape(-1, *[1] * (each.ndim - 1)), each, other[name])
-            for name, each in one.items()
-        }
-
     return replace(
         first,
-        values=of(first.values, second.values),
-        areas=of(first.areas, second.areas),
-        peaks=of(first.peaks, second.peaks),
+        outputs=np.where(go, first.outputs, second.outputs),
+        peaks={name: np.where(go, each, second.peaks[name]) for name, each in first.peaks.items()},
         fine=np.where(go, first.fine, second.fine),
         why=first.why or second.why,
     )

@@ -7,7 +7,7 @@ from itertools import islice
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from cellsim.compiler.kernels import Kernels
 from cellsim.errors import SimulationError
@@ -25,6 +25,7 @@ def stream(
     times: ArrayLike = (),
     *,
     chunk: int = 512,
+    into: NDArray[np.float64] | None = None,
     **options: Any,
 ) -> Iterator[Solution]:
     """Integrate parameter sets as they come, each under every schedule; memory is that of one chunk.
@@ -40,6 +41,8 @@ def stream(
         When to sample.
     chunk : int
         Parameter sets integrated together. The numbers do not depend on it, to the tolerance asked for.
+    into : (n_schedules, n_sets, n_times, n_outputs) array, optional
+        Where the outputs of all chunks go, in whatever order it has them in memory.
     **options
         As for :func:`cellsim.solver.integration.integrate`, the same for all sets.
 
@@ -74,8 +77,10 @@ def stream(
     schedules = (doses,) if isinstance(doses, Doses) else tuple(doses)
     if not schedules:
         raise SimulationError("No schedules: give Doses() for a run without any.")
-    coming = iter(parameter_sets)
+    coming, done = iter(parameter_sets), 0
     while block := list(islice(coming, chunk)):
         sets = np.tile(np.array(block, float), (len(schedules), 1))
         each = [one for one in schedules for _ in block]
-        yield integrate(kernels, sets, each if len(schedules) > 1 else schedules, times, **options)
+        room = None if into is None else into[:, done : done + len(block)]
+        yield integrate(kernels, sets, each if len(schedules) > 1 else schedules, times, into=room, **options)
+        done += len(block)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import lru_cache
+from math import prod
 from typing import NamedTuple
 
 import numpy as np
@@ -84,7 +85,15 @@ class Results:
     recorded: dict[int, Array] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.places = address(self.states), address(self.outputs), address(self.slopes)
+        self.places = address(self.states), self.outputs.ctypes.data, address(self.slopes)
+        *ahead, self.by_time, self.by_output = (each // 8 for each in self.outputs.strides)
+        self._begins = np.zeros(1, np.int64)
+        for count, apart in zip(self.outputs.shape[:-2], ahead, strict=True):
+            self._begins = np.add.outer(self._begins, apart * np.arange(count)).ravel()
+
+    def begins(self, sets: NDArray[np.intp]) -> NDArray[np.int64]:
+        """Where the outputs of sets begin."""
+        return self._begins[sets]
 
 
 @dataclass(frozen=True, eq=False)
@@ -127,8 +136,8 @@ class LaneRun:
     _samples: list[Array] = field(default_factory=list, repr=False)
     _trees: list[SegmentTree] = field(default_factory=list, repr=False)
 
-    def results(self) -> Results:
-        """Room for all sets."""
+    def results(self, into: Array | None = None) -> Results:
+        """Room for all sets, outputs where they are wanted."""
         asked, system = self.asked, self.asked.kernels.system
         n_sets, n_times, n_out = asked.n_sets, self.times.shape[-1], len(system.outputs)
         n_kept = len(asked.kernels.equations.states) if asked.keep_states else 0
@@ -140,7 +149,7 @@ class LaneRun:
         greatest.fill(np.nan)
         return Results(
             np.empty((n_sets, n_times, n_kept)),
-            np.empty((n_sets, n_times, n_out)),
+            np.empty((n_sets, n_times, n_out)) if into is None else into,
             np.empty((n_sets, n_times, n_out) if asked.output_rates else (0, 0, 0)),
             sensitivities,
             np.zeros(n_sets, np.int64),
@@ -204,14 +213,15 @@ class LaneRun:
 
         def arrived(schedule: int, lane_state: LaneState) -> None:
             sets = group[schedule]
-            lanes = np.ascontiguousarray(sets)
+            lanes, begins = np.ascontiguousarray(sets), results.begins(sets)
             failed = any(lane_state.status.tolist())
             if failed:
                 lane_state.forget_missing()
-            lane_state.reading(self.machine.places, options, address(lanes), results.places)
+            lane_state.reading(self.machine.places, options, address(lanes), address(begins), results.places)
             step_code().observe_group(
-                lane_state.at[2], lane_state.at[1], len(sample_times), len(sets), results.states.shape[2]
-            )
+                lane_state.at[2], lane_state.at[1], len(sample_times), len(sets), results.states.shape[2],
+                results.by_time, results.by_output,
+            )  # fmt: skip
             if failed:
                 results.status[sets] = lane_state.status[: len(sets)]
                 results.culprit[sets] = lane_state.culprit[: len(sets)]
@@ -339,7 +349,7 @@ def _settled(asked: Settings, times: Array) -> LaneRun:
     )
 
 
-def refuse_unfit(asked: Settings, times: Array) -> None:
+def refuse_unfit(asked: Settings, times: Array, into: Array | None = None) -> None:
     """Raise SimulationError with everything that is wrong about shapes, times and tolerances."""
     equations, start, several = asked.kernels.equations, asked.start, asked.doses
     expected, n_sets, problems = len(equations.parameters), asked.n_sets, []
@@ -368,6 +378,20 @@ def refuse_unfit(asked: Settings, times: Array) -> None:
     positive = np.all(np.asarray(asked.peak_share) > 0)
     if not (asked.rtol > 0 and positive and (asked.atol is None or np.all(np.asarray(asked.atol) >= 0))):
         problems.append(Problem(what="Tolerances must be positive."))
+    if into is not None:
+        n_times, n_out = times.shape[-1], len(equations.outputs)
+        if (into.dtype, into.shape[-2:], prod(into.shape[:-2])) != (
+            np.dtype(float),
+            (n_times, n_out),
+            n_sets,
+        ):
+            problems.append(
+                Problem(
+                    what=f"Outputs of {n_sets} sets at {n_times} times, {n_out} each, do not fit into {into.dtype} {into.shape}."
+                )
+            )
+        if asked.output_rates:
+            problems.append(Problem(what="Rates of outputs have no place in an array given for outputs."))
     if problems:
         raise SimulationError(problems)
 

@@ -341,7 +341,8 @@ def follow(
     waiting = [(segment_tree.root, lane_state, False)]
     while waiting:
         segment, lane_state, needed = waiting.pop()
-        lane_state = lane_state.copy() if needed else lane_state
+        # depth first: one that parted here has been read to its end before the next goes on
+        lane_state = lane_state.fork() if needed else lane_state
         table = segment_tree.tables[segment.table]
         if segment is segment_tree.root and known is not None:
             lane_state = known

@@ -208,10 +208,11 @@ class Reading(NamedTuple):
     w: Reals  # workspace, prepared
     samples: Reals  # (n_times, n W)
     inputs: Reals  # (n_times, n W): zero-order inputs, when rates are wanted
-    lanes: Wholes  # (n_lanes,): which row of the results each lane is
+    lanes: Wholes  # (n_lanes,): which row of `states` each lane is
+    places: Wholes  # (n_lanes,): where in `outputs` and `rates` each lane begins
     states: Reals  # (n_sets, n_times, n_states), receives them
-    outputs: Reals  # (n_sets, n_times, n_outputs), receives them
-    rates: Reals  # (n_sets, n_times, n_outputs): rates of change, when wanted
+    outputs: Reals  # receives them, as they lie there
+    rates: Reals  # rates of change, as outputs lie, when wanted
 
 
 def address(array: NDArray[Any]) -> int:
@@ -344,6 +345,7 @@ class LaneState:
 
     def __post_init__(self) -> None:
         self._reading = np.zeros(len(Reading._fields), np.int64)
+        self._moving = self.doubles.size - self.samples.size - self.inputs.size
         self.at = address(self.places), int(self.places[_W]), address(self._reading)
 
     @classmethod
@@ -380,8 +382,7 @@ class LaneState:
     @property
     def moving(self) -> Reals:
         """All doubles but samples and inputs, which are written before they are read, and may be another's."""
-        shapes = self.room.reals()
-        return self.doubles[: sum(prod(shapes[name]) for name in shapes if name not in ("inputs", "samples"))]
+        return self.doubles[: self._moving]
 
     def begin(self, moving: Reals, numbers: Wholes) -> None:
         """Forget all that has been: what moves stands as it did at the start of another of its kind."""
@@ -391,6 +392,15 @@ class LaneState:
     def copy(self) -> LaneState:
         """Another that can go its own way."""
         return self._copied(self.room)
+
+    def fork(self) -> LaneState:
+        """Another that writes its samples where this one does, behind those that are there.
+
+        Whichever goes on first has to be read before the other goes on: samples are half of a copy's time and most of its room.
+        """
+        other = self.unsampled()
+        other.sampled_into(self)
+        return other
 
     def unsampled(self) -> LaneState:
         """Another that has no samples yet, and no room for any."""
@@ -423,11 +433,14 @@ class LaneState:
         places[:_TABLE], places[_TABLE:_CALL], places[_TANGENTS:] = machine, table, tangents
         places[_CALL], places[_CALL + 1] = options, times
 
-    def reading(self, machine: Wholes, options: int, lanes: int, results: tuple[int, int, int]) -> None:
+    def reading(
+        self, machine: Wholes, options: int, lanes: int, places: int, results: tuple[int, int, int]
+    ) -> None:
         """Fill what samples are read with (see :class:`cellsim.solver.loop_arrays.Reading`)."""
         own = self.places
         self._reading[:] = (
-            machine[0], machine[1], options, own[_W], own[_SAMPLES], own[_INPUTS], lanes, *results,
+            machine[0], machine[1], options, own[_W], own[_SAMPLES], own[_INPUTS], lanes, places,
+            *results,
         )  # fmt: skip
 
     def forget_missing(self) -> None:

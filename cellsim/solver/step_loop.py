@@ -492,7 +492,7 @@ def run_group(at, base, other, given_start, first, stop, n_breaks, n_times, stri
 
 
 @compiled
-def observe_group(at, base, n_times, n_lanes, n_states):  # type: ignore[no-untyped-def]
+def observe_group(at, base, n_times, n_lanes, n_states, by_time, by_output):  # type: ignore[no-untyped-def]
     """Outputs (and their rates of change) at the samples of a group, into result arrays by simulation.
 
     Parameters
@@ -503,6 +503,8 @@ def observe_group(at, base, n_times, n_lanes, n_states):  # type: ignore[no-unty
         Where `w` stands.
     n_times, n_lanes, n_states : int
         How many samples, lanes wanted, and states to copy.
+    by_time, by_output : int
+        How many numbers lie between two samples, and between two outputs, of a lane.
 
     Returns
     -------
@@ -527,9 +529,12 @@ def observe_group(at, base, n_times, n_lanes, n_states):  # type: ignore[no-unty
             row = R.lanes[lane] * n_times + s
             for i in range(n_states):
                 R.states[row * n_states + i] = R.samples[s * size + i * W + lane]
-            first = R.samples[s * size + lane] if n > 0 else 0.0
-            for o in range(n_out):
-                R.outputs[row * n_out + o] = np.nan if first != first else w[off[S_G] + o * W + lane]
+        for o in range(n_out):  # lanes lie side by side where draws do
+            at_time = s * by_time + o * by_output
+            for lane in range(n_lanes):
+                first = R.samples[s * size + lane] if n > 0 else 0.0
+                place = R.places[lane] + at_time
+                R.outputs[place] = np.nan if first != first else w[off[S_G] + o * W + lane]
                 if rates:
-                    R.rates[row * n_out + o] = np.nan if first != first else w[off[S_GDOT] + o * W + lane]
+                    R.rates[place] = np.nan if first != first else w[off[S_GDOT] + o * W + lane]
     return ARRIVED

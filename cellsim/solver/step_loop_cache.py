@@ -22,7 +22,7 @@ from cellsim.compiler.llvm import host_machine
 __all__ = ["CACHE", "StepCode", "step_code"]
 
 # how many whole numbers each function takes
-_TAKES = {"run_group": 11, "observe_group": 5}
+_TAKES = {"run_group": 11, "observe_group": 7}
 _lock = Lock()
 
 

@@ -135,7 +135,10 @@ class Work:
             second.numbers,
             first.fine,
             second.fine,
-            {name: np.array(each) for name, each in first.courses.items()},
+            {
+                name: first.courses[first.places, :, k].swapaxes(1, 2)
+                for k, name in enumerate(self.shown if courses else ())
+            },
             (first.why, second.why),
         )
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -12,13 +13,10 @@ from cellsim.dosing.schedule import Schedule
 from cellsim.errors import CellsimError
 from cellsim.likelihood.compatibility import objective_given
 from cellsim.posterior.approximation import approximation_of
-from cellsim.predictions.bands import quantiles
-from cellsim.predictions.plans import (
-    delivered,
-    dropped,
-)
-from cellsim.predictions.predictor import Sample, Simulated, Source, draws_at_once
-from cellsim.predictions.reactions import chosen, readings_of
+from cellsim.predictions.bands import AveragedBands, quantiles
+from cellsim.predictions.plans import delivered, dropped
+from cellsim.predictions.predictor import DRAWS_A_STREAM, Room, Sample, Simulated, Source, draws_at_once
+from cellsim.predictions.reactions import Reaction, chosen, readings_of
 from cellsim.sweeps.decisions import beats
 from cellsim.sweeps.kept_numbers import KeptNumbers, let_go
 from cellsim.sweeps.learned import effective_draws, mean_error
@@ -44,9 +42,9 @@ __all__ = [
 ]
 
 # numbers held at once while a block of plans is simulated, and of courses until their bands are known
-_MOST_AT_ONCE, _MOST_KEPT = 2**24, 2**26
-# draws of a batch whose bands are averaged
-_DRAWS_A_BAND = 256
+_MOST_AT_ONCE, _MOST_KEPT = 2**25, 2**26
+# draws of a batch whose bands are averaged: few enough that plans which begin alike are simulated together
+_DRAWS_A_BAND = 128
 # plans up to which the hours after every dose are recorded beside every day
 _FEW_PLANS = 24
 # the numbers of a batch whose numbers are kept elsewhere
@@ -236,12 +234,14 @@ class _Drawn:
         self.sample = sample_of(objective, question)
         self.shown, self.bands = self._courses(asking.most_draws)
         self.parts: list[tuple[_Batch, _Batch]] = []
+        self.courses: list[Array] = []
+        self.streams = 0
         count = _count_asked(self.sample, question)
         self.kept = [KeptNumbers(len(self.plans), count, int(asking.draws)) for _ in range(2)]
         self.interrupted = False
         self.why = ["", ""]
 
-    def _courses(self, draws: int) -> tuple[tuple[str, ...], _AveragedBands | None]:
+    def _courses(self, draws: int) -> tuple[tuple[str, ...], AveragedBands | None]:
         """What is drawn over time, and, where the courses of all draws are too much to keep, what averages their bands.
 
         That is everything recorded, unless the bands alone are too much: then what outcomes are of comes first.
@@ -252,7 +252,7 @@ class _Drawn:
             return names, None
         first = [outcome.course for outcome in self.sample.objective.case.outcomes if outcome.course in names]
         most = max(_MOST_KEPT // (each * len(BANDS)), 1)
-        return tuple(dict.fromkeys([*first, *names]))[:most], _AveragedBands()
+        return tuple(dict.fromkeys([*first, *names]))[:most], AveragedBands(several=draws > _DRAWS_A_BAND)
 
     @property
     def count(self) -> int:
@@ -264,6 +264,10 @@ class _Drawn:
         size, count = draws_at_once(), len(both[0])
         if self.bands is not None:  # batches alike, and none so small that its tails are only its ends
             size = -(-count // -(-count // _DRAWS_A_BAND))
+        into = None
+        if self.shown and self.bands is None:
+            into = np.empty(self.sample.shape(len(self.plans), count))
+        done = 0
         for begin in range(0, count, size):
             try:
                 first, second = (
@@ -272,9 +276,10 @@ class _Drawn:
                         self.question,
                         thetas[begin : begin + size],
                         self.seed,
-                        len(self.parts),
+                        self.streams,
                         shown,
-                        banded=self.bands is not None,
+                        bands=self.bands,
+                        into=None if into is None else into[..., begin : begin + size],
                     )
                     for thetas, shown in zip(both, (self.shown, ()), strict=True)
                 )
@@ -282,13 +287,22 @@ class _Drawn:
                 if not self.parts:
                     raise
                 self.interrupted = True
-                return
+                break
+            done = min(begin + size, count)
             if self.bands is not None:
-                self.bands.add(first)
+                self.bands.add(first.courses, int(first.fine.all(axis=0).sum()))
             for kept, batch in zip(self.kept, (first, second), strict=True):
                 kept.add(batch.numbers, np.asarray(batch.fine.all(axis=0)))
-            self.parts.append((replace(first, numbers=_NONE), replace(second, numbers=_NONE)))
+            self.streams += -(-first.fine.shape[1] // DRAWS_A_STREAM)
+            self.parts.append(
+                (
+                    replace(first, numbers=_NONE, courses=_NONE),
+                    replace(second, numbers=_NONE, courses=_NONE),
+                )
+            )
             self.why = [old or new.why for old, new in zip(self.why, (first, second), strict=True)]
+        if into is not None:
+            self.courses.append(into[..., : len(self.shown), :done])
 
     def fine(self) -> NDArray[np.bool_]:
         """Posterior draws that could be simulated under every plan."""
@@ -304,72 +318,33 @@ class _Drawn:
     def curves(self) -> dict[str, Array]:
         """Posterior bands of what is shown."""
         if self.bands is not None:
-            return self.bands.means()
+            found = self.bands.means()
+            return {name: found[..., k] for k, name in enumerate(self.shown)}
+        if not self.shown:
+            return {}
         fine = self.fine()
-        out = {}
-        for name in self.shown:
-            of_plans = (
-                np.concatenate([part[0].courses[name][k].T for part in self.parts], axis=1)
-                for k in range(len(self.plans))
-            )
-            out[name] = np.array(
-                [quantiles(each if fine.all() else each[:, fine], BANDS) for each in of_plans]
-            )
-        return out
+        found = np.array([quantiles(self._course(plan, fine), BANDS) for plan in range(len(self.plans))])
+        return {name: found[..., k] for k, name in enumerate(self.shown)}
 
-
-class _AveragedBands:
-    """Bands of courses that nobody could keep: the mean over batches of the bands of each.
-
-    A quantile of a batch of n draws is off by a part of its Monte Carlo error that falls with 1/n, and the mean over batches has the
-    error of all draws; how far batches lie apart tells it.
-    """
-
-    def __init__(self) -> None:
-        self._sums: dict[str, Array] = {}
-        self._squares: dict[str, Array] = {}
-        self._weight, self._batches = 0, 0
-
-    def add(self, batch: _Batch) -> None:
-        """Take the bands of a batch, by its draws that could be simulated under every plan, and leave it without."""
-        weight = int(batch.fine.all(axis=0).sum())
-        for name in list(batch.courses):
-            bands = np.array(batch.courses.pop(name))
-            if weight:
-                self._sums[name] = self._sums.get(name, 0.0) + weight * bands
-                self._squares[name] = self._squares.get(name, 0.0) + weight * bands**2
-        self._weight, self._batches = self._weight + weight, self._batches + bool(weight)
-
-    def means(self) -> dict[str, Array]:
-        """The bands of each course, shape (n_plans, 5, n_times)."""
-        return {name: each / self._weight for name, each in self._sums.items()}
-
-    def error(self) -> str:
-        """How well they are known; empty for one batch, whose bands are exact."""
-        if self._batches < 2:
-            return ""
-        shares = []
-        for name, mean in self.means().items():
-            spread = np.sqrt(
-                np.maximum(self._squares[name] / self._weight - mean**2, 0) / (self._batches - 1)
-            )
-            width = mean[:, -1:] - mean[:, :1]
-            shares.append((spread / np.where(width > 0, width, np.inf)).ravel())
-        known = np.concatenate(shares)
-        middle, high = np.quantile(known[np.isfinite(known)], [0.5, 0.95])
-        return (
-            f"bands of courses are means over {self._batches} batches of draws; their standard error is {middle:.1g} of the width of "
-            f"the 90 % band in the middle, and below {high:.1g} in 95 of 100 places."
-        )
+    def _course(self, plan: int, fine: NDArray[np.bool_]) -> Array:
+        """What is shown of a plan, by the draws that could be simulated, shape (n_times, n_shown, n_draws)."""
+        parts = [each[self.parts[0][0].places[plan]] for each in self.courses]
+        every = parts[0] if len(parts) == 1 else np.concatenate(parts, axis=2)
+        return every if fine.all() else every[:, :, fine]
 
 
 @dataclass(frozen=True, eq=False)
 class _Batch:
-    """Some draws under every plan: numbers (n_plans, n_asked, n_draws), fine (n_plans, n_draws), courses or bands a plan."""
+    """Some draws under every plan.
+
+    Numbers (n_plans, n_asked, n_draws), fine (n_plans, n_draws), and courses (n_plans, n_times, n_shown, n_draws), in which `places` tells
+    where each plan stands, or their bands (n_plans, 5, n_times, n_shown).
+    """
 
     numbers: Array
     fine: NDArray[np.bool_]
-    courses: dict[str, list[Array]]
+    courses: Array
+    places: list[int]
     why: str
 
 
@@ -378,10 +353,11 @@ def measured(
     question: Settled,
     thetas: Array,
     seed: int,
-    batch: int = 0,
+    stream: int = 0,
     shown: Sequence[str] = (),
     *,
-    banded: bool = False,
+    bands: AveragedBands | None = None,
+    into: Array | None = None,
 ) -> _Batch:
     """Measures of draws under every plan, in blocks of plans that fit into memory.
 
@@ -390,84 +366,133 @@ def measured(
     sample : Sample
     question : Settled
     thetas : array, shape (n_draws, n_parameters)
-    seed, batch : int
-        Of what measures add at random: the same for every plan.
+    seed, stream : int
+        Of what measures add at random, the same for every plan; each 64 draws have the next stream.
     shown : sequence of str
         Quantities whose courses are kept.
-    banded : bool
-        Only the bands of these, of draws that could be simulated, shape (5, n_times).
+    bands : AveragedBands, optional
+        What makes bands of these, which are then kept in their place.
+    into : array, optional
+        Where everything recorded of all plans stands if courses are kept, of the shape that the sample tells.
     """
-    case = sample.objective.case
     names, plans = tuple(question.plans), tuple(question.plans.values())
     with_courses = bool(shown) or sample.whole_course
-    recorded = len(sample.times if with_courses else sample.asked_times)
-    width = len(thetas) * recorded * max(len(sample.formulas) + len(sample.areas), 1)
-    block = max(_MOST_AT_ONCE // width, 1)
-    numbers: list[Array] = []
-    fine: list[NDArray[np.bool_]] = []
-    courses: dict[str, list[Array]] = {name: [] for name in shown}
-    why = ""
+    reacts, keeps = bool(question.reactions), bool(shown) and bands is None
+    block, order = len(plans), list(range(len(plans)))
+    if not keeps:
+        block = max(_MOST_AT_ONCE // math.prod(sample.shape(1, len(thetas), courses=with_courses)), 1)
+        # plans that begin alike are simulated together, whatever their order
+        order.sort(key=lambda k: _course_of_doses(plans[k]))
+    elif into is None:
+        into = np.empty(sample.shape(len(plans), len(thetas)))
+    numbers = np.empty((len(plans), _count_asked(sample, question), len(thetas)))
+    fine, found_bands = np.empty((len(plans), len(thetas)), bool), [_NONE] * len(plans)
+    recorded = tuple(sample.formulas)
+    kept = [recorded.index(name) for name in shown]
+    why, room, places = "", Room(), list(range(len(plans)))
     for begin in range(0, len(plans), block):
-        some = plans[begin : begin + block]
-        own = list(question.alone.values())[begin : begin + block]
-        reacting = [question.reactions.get(name) for name in names[begin : begin + block]]
+        some = order[begin : begin + block]
+        reacting = [question.reactions.get(names[k]) for k in some]
         others = [each.otherwise for each in reacting if each is not None]
-        found = sample.runs([*some, *others], thetas, courses=with_courses)
+        place = into
+        if not keeps and not reacts:
+            place = room.of(*sample.shape(len(some), len(thetas), courses=with_courses))
+        found = sample.runs(
+            [*(plans[k] for k in some), *others],
+            thetas,
+            courses=with_courses,
+            into=None if reacts else place,
+        )
         instead = iter(found[len(some) :])
-        for plan, alone, reaction, going_on in zip(some, own, reacting, found, strict=False):
-            simulated, follows = going_on, np.ones(len(thetas), bool)
+        for k, reaction, first in zip(some, reacting, found, strict=False):
+            simulated, going_on = first, np.ones(len(thetas), bool)
             if reaction is not None:
-                [reading] = readings_of([reaction])
-                follows = reading.values(going_on, case, seed + 104_729 * batch) < reaction.below
-                # whoever is sure to go on does so whatever is measured
-                follows |= np.isposinf(reaction.below)
-                simulated = chosen(follows, going_on, next(instead))
-            # a draw that was lost is measured as another one, and left out later, so that draws stay paired
-            places, whole = np.arange(len(thetas)), bool(simulated.fine.all())
-            if not whole and simulated.fine.any():
-                places[~simulated.fine] = int(np.argmax(simulated.fine))
-            runs = replace(
-                simulated.only(slice(None) if whole else places, seed + 104_729 * batch),
-                plan=delivered(alone, question.until),
-                reacts=reaction is not None,
-                trajectory=_trajectory(
-                    sample,
-                    question,
-                    [
-                        plan if reaction is None or on else reaction.otherwise
-                        for on in follows[places].tolist()
-                    ],
-                    thetas[places],
-                ),
-            )
-            numbers.append(
-                np.concatenate([measure.of(runs, case, question.until) for measure in question.measures])
-                if simulated.fine.any()
-                else _nothing(sample, question, simulated)
-            )
-            fine.append(simulated.fine)
+                going_on = _going_on(reaction, first, sample, seed, stream)
+                simulated = chosen(going_on, first, next(instead))
+            places[k] = next(row for row, each in enumerate(found) if each is first)
+            if keeps and reacts:
+                places[k], into[k] = k, simulated.outputs
+            _measure(sample, question, names[k], simulated, going_on, thetas, seed, stream, numbers[k])
+            fine[k] = simulated.fine
             why = why or simulated.why
-            for name in shown:
-                course = simulated.values[name]
-                kept = course.T if whole else course.T[:, simulated.fine]
-                courses[name].append(
-                    course
-                    if not banded
-                    else quantiles(kept, BANDS)
-                    if kept.size
-                    else np.full((5, len(course.T)), np.nan)
-                )
-        del found, going_on, instead, simulated, runs  # before the next plans take as much
-    return _Batch(np.array(numbers), np.array(fine), courses, why)
+            if bands is not None and shown:
+                found_bands[k] = bands.of(_picked(simulated.outputs, kept), simulated.fine)
+        del found, first, simulated, instead  # before the next plans take as much
+    courses = np.array(found_bands) if bands is not None and shown else _NONE
+    return _Batch(numbers, fine, _picked(into, kept) if keeps else courses, places, why)
+
+
+def _picked(outputs: Array, places: Sequence[int]) -> Array:
+    """Some of what is recorded, shape (..., n_times, n_places, n_draws): as it lies there where that is the first ones."""
+    first = len(places)
+    return outputs[..., :first, :] if list(places) == list(range(first)) else outputs[..., places, :]
+
+
+def _course_of_doses(plan: Schedule) -> list[tuple[float, str, float, float]]:
+    return [(each.day, each.product, each.cells, each.duration) for each in plan.infusions]
+
+
+def _streams(count: int, seed: int, stream: int) -> Iterator[tuple[slice, int]]:
+    """Draws that share a stream of random numbers, and its seed."""
+    for k, begin in enumerate(range(0, count, DRAWS_A_STREAM)):
+        yield (slice(begin, min(begin + DRAWS_A_STREAM, count)), seed + 104_729 * (stream + k))
+
+
+def _going_on(
+    reaction: Reaction, simulated: Simulated, sample: Sample, seed: int, stream: int
+) -> NDArray[np.bool_]:
+    """In which draws a plan that reacts to a visit goes on."""
+    [reading] = readings_of([reaction])
+    parts = [
+        reading.values(simulated.part(some), sample.objective.case, own)
+        for some, own in _streams(len(simulated.fine), seed, stream)
+    ]
+    # whoever is sure to go on does so whatever is measured
+    return np.asarray((np.concatenate(parts) < reaction.below) | np.isposinf(reaction.below))
+
+
+def _measure(
+    sample: Sample,
+    question: Settled,
+    name: str,
+    simulated: Simulated,
+    going_on: NDArray[np.bool_],
+    thetas: Array,
+    seed: int,
+    stream: int,
+    numbers: Array,
+) -> None:
+    """Write what is asked of one plan, shape (n_asked, n_draws)."""
+    if not simulated.fine.any():
+        numbers[:] = np.nan
+        return
+    case, reaction, plan = (sample.objective.case, question.reactions.get(name), question.plans[name])
+    given = delivered(question.alone[name], question.until)
+    # a draw that was lost is measured as another one, and left out later, so that draws stay paired
+    places = np.arange(len(thetas))
+    places[~simulated.fine] = int(np.argmax(simulated.fine))
+    whole = bool(simulated.fine.all())
+    for some, own in _streams(len(thetas), seed, stream):
+        mine = places[some]
+        runs = replace(
+            simulated.only(some if whole else mine, own),
+            plan=given,
+            reacts=reaction is not None,
+            trajectory=_trajectory(
+                sample,
+                question,
+                [plan if reaction is None or on else reaction.otherwise for on in going_on[mine].tolist()],
+                thetas[mine],
+            ),
+        )
+        np.concatenate(
+            [measure.of(runs, case, question.until) for measure in question.measures], out=numbers[:, some]
+        )
 
 
 def _count_asked(sample: Sample, question: Settled) -> int:
     case, model = sample.objective.case, sample.objective.model
     return sum(len(each.asked(case, model, question.until)) for each in question.measures)
-
-
-def _nothing(sample: Sample, question: Settled, simulated: Simulated) -> Array:
-    return np.full((_count_asked(sample, question), len(simulated.fine)), np.nan)
 
 
 def _trajectory(

@@ -16,6 +16,7 @@ from oracles import OneCompartment, system
 
 from cellsim.compiler.equations import Equations, Trigger
 from cellsim.compiler.kernels import Kernels, compile_equations
+from cellsim.errors import SimulationError
 from cellsim.predictions.streaming import stream
 from cellsim.solver.breakpoints import lane_groups, segment_tree
 from cellsim.solver.integration import Doses, Solution, integrate
@@ -55,6 +56,42 @@ def one_by_one(
     kernels: Kernels, sets: np.ndarray, plans: Sequence[Doses], times: np.ndarray, **options
 ) -> list[Solution]:
     return [integrate(kernels, sets, each, times, **options) for each in plans]
+
+
+@pytest.mark.parametrize("options", [{}, {"max_steps": 150}, {"lanes": 1}], ids=str)
+def test_outputs_go_where_they_are_wanted(options: dict) -> None:
+    """Witness: the outputs as they come by themselves, of simulations that fail too, after others have stood there."""
+    options = {"start": -20.0, **options}
+    plain = crossed(BAG, P, PLANS, TIMES, **options)
+    room = np.full((len(PLANS), len(TIMES), 2, len(P) + 3), -7.0)
+    into = room[:, :, :1, 2:-1].transpose(0, 3, 1, 2)
+    found = crossed(BAG, P, PLANS, TIMES, into=into, **options)
+    assert found.outputs is into
+    assert np.array_equal(into.reshape(plain.outputs.shape), plain.outputs, equal_nan=True)
+    assert np.array_equal(found.status, plain.status) and plain.status.any() == ("max_steps" in options)
+    assert (room[:, :, 1:] == -7).all() and (room[..., :2] == -7).all() and (room[..., -1:] == -7).all()
+
+
+def test_a_history_that_was_kept_is_gone_on_from_in_every_direction() -> None:
+    """Witness: the first call, and one without a history; what is kept has no room for samples, of which there are many more."""
+    times = np.linspace(0.0, 9.0, 400)
+    alone = crossed(BAG, P, PLANS, times, start=-20.0)
+    HISTORIES.forget()
+    for _ in range(2):
+        found = crossed(BAG, P, PLANS, times, start=-20.0, resume_at=-1.0)
+        assert found.outputs == pytest.approx(alone.outputs, rel=1e-5)
+        assert np.array_equal(
+            found.outputs, crossed(BAG, P, PLANS, times, start=-20.0, resume_at=-1.0).outputs
+        )
+
+
+def test_outputs_that_do_not_fit_are_refused() -> None:
+    for into in (np.empty((len(P), len(TIMES), 2)), np.empty((len(P) - 1, len(TIMES), 1))):
+        with pytest.raises(SimulationError, match="do not fit"):
+            integrate(BAG, P, PLANS[1], TIMES, start=-20.0, into=into)
+    with pytest.raises(SimulationError, match="no place"):
+        into = np.empty((len(P), len(TIMES), 1))
+        integrate(BAG, P, PLANS[1], TIMES, start=-20.0, into=into, output_rates=True)
 
 
 @pytest.mark.parametrize("lanes", [1, 2, 4, 8])

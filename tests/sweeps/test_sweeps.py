@@ -1,6 +1,7 @@
 """Sweeps: measures against closed forms, pairs of schedules, the prior beside the posterior, refusals."""
 
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from cellsim.predictions.bands import bands, quantiles
 from cellsim.predictions.measures import Area, Asked, DaysBelow, InRange, PeakLoad, Plain, Runs, Value
 from cellsim.predictions.predictions import predictions_named, predictions_of
 from cellsim.predictions.predictor import Sample
+from cellsim.predictions.reactions import Reaction
 from cellsim.sweeps import learned
 from cellsim.sweeps.learned import beside_prior
 from cellsim.sweeps.sweep_text import draws_text
@@ -504,6 +506,43 @@ def test_bands_are_the_quantiles_of_numpy() -> None:
         # between two infinite draws NumPy finds none
         expected[np.isnan(expected) & ~np.isnan(some).any(axis=-1)] = np.inf
         assert np.array_equal(quantiles(some, levels), expected, equal_nan=True)
+
+
+def test_means_over_batches_of_quantiles_are_those_of_the_law() -> None:
+    """Witnesses: numpy's definition 8, and the quantiles of the normal law; definition 7 is five times as far from its tails."""
+    levels = np.array([0.05, 0.25, 0.5, 0.75, 0.95])
+    draws = np.random.default_rng(3).normal(size=(20_000, 100))
+    found = quantiles(draws, levels, unbiased=True)
+    assert found == pytest.approx(np.quantile(draws, levels, axis=-1, method="median_unbiased"), rel=1e-12)
+    error = found.std(axis=1) / np.sqrt(len(draws))
+    off = np.abs(found.mean(axis=1) - stats.norm.ppf(levels))
+    # the mean of what is right in the median is off by a part of 1/n
+    assert np.all(off < 4 * error + 0.004)
+    assert np.all(np.abs(quantiles(draws, levels).mean(axis=1) - stats.norm.ppf(levels))[[0, -1]] > 0.04)
+
+
+def test_random_numbers_do_not_depend_on_how_many_draws_are_simulated_at_once(
+    drug: cs.Calibration, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Witness: the same sweep in other batches, and on disk, with the noise of a sample and a visit that decides."""
+    one = Schedule.at([0], cells=1.0, product="x")
+    plans = {
+        "one": one,
+        "more": Reaction(
+            go_on=one + Schedule.at([3], cells=1.0, product="x"),
+            otherwise=one,
+            day=2.0,
+            measured="y",
+            below=2.3,
+        ),
+    }
+    options = {"until": 6, "measures": [Value(noise=True)], "draws": 150, "history": None, "seed": 4}
+    whole = cs.sweep(drug, plans, **options)
+    assert 0.05 < np.mean(whole.posterior[0] == whole.posterior[1]) < 0.95
+    monkeypatch.setattr("cellsim.predictions.predictor._DRAWS_A_THREAD", 200)
+    for other in (cs.sweep(drug, plans, **options), cs.sweep(drug, plans, store=tmp_path / "s", **options)):
+        assert other.posterior == pytest.approx(whole.posterior, rel=1e-4)
+        assert other.prior == pytest.approx(whole.prior, rel=1e-4)
 
 
 def test_quantiles_of_a_table_are_numpys() -> None:
