@@ -1,7 +1,6 @@
 """Interrupts: the first signal keeps what is done, the second ends the process, whatever was inherited."""
 
 import _thread
-import os
 import signal
 import subprocess
 import sys

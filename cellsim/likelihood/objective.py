@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -588,9 +588,14 @@ class Objective:
 
 def kernels_for(model: Model, outputs: Mapping[str, sp.Expr]) -> Kernels:
     """Machine code of a model and of formulas over it; names in them that are none of the model's are further parameters."""
+    return _kernels_for(model, tuple(outputs.items()))
+
+
+@lru_cache(maxsize=64)
+def _kernels_for(model: Model, outputs: tuple[tuple[str, sp.Expr], ...]) -> Kernels:
     from cellsim.compiler.equations import equations_of
     from cellsim.compiler.kernels import compile_equations
 
-    used = {each.name for formula in outputs.values() for each in formula.free_symbols}
+    used = {each.name for _, formula in outputs for each in formula.free_symbols}
     elsewhere = sorted(used - {"time", *(each.name for each in model.quantities)})
-    return compile_equations(equations_of(model, outputs, extra_parameters=elsewhere))
+    return compile_equations(equations_of(model, dict(outputs), extra_parameters=elsewhere))

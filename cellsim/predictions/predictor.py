@@ -6,6 +6,7 @@ import math
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
@@ -34,8 +35,8 @@ _AFTER_DOSE = np.array([1.0, 2.0, 4.0, 6.0, 9.0, 12.0, 18.0, 36.0]) / 24
 _RTOL, _PEAK_SHARE = 1e-4, 1e-2
 # of a model's states: a part of it that has more is not worth to be compiled by itself
 _SMALLER = 0.75
-# how many draws are carried at once by each thread: four groups of the widest lanes, so that memory stays small
-_DRAWS_A_THREAD = 32
+# how many draws are carried at once by each thread: eight groups of the widest lanes, so that memory stays small
+_DRAWS_A_THREAD = 64
 
 DRAWS_A_STREAM = 64
 """Draws that share a stream of random numbers, which so does not depend on how many are simulated at once."""
@@ -171,6 +172,25 @@ def with_areas(model: Model, formulas: Mapping[str, sp.Expr]) -> tuple[Model, di
     return replace(model, states=(*model.states, *states)), {name: sp.Symbol(name) for name in integrals}
 
 
+@lru_cache(maxsize=32)
+def _asked_model(
+    model: Model,
+    formulas: tuple[tuple[str, sp.Expr], ...],
+    areas: tuple[tuple[str, sp.Expr], ...],
+    zero: tuple[str, ...],
+) -> tuple[Model, dict[str, sp.Expr], Model, frozenset[str]]:
+    """A model with its integrals, its outputs, the part of it that these depend on, and the states that reach them.
+
+    Found out once: it takes as long as the simulations of a question about one schedule.
+    """
+    whole, integrals = with_areas(model, dict(areas))
+    outputs = {**dict(formulas), **integrals}
+    part = part_behind(whole, outputs.values(), zero)
+    reached = frozenset(each.name for each in part.states)
+    # nearly all of it is the same work, and would be compiled for every mechanism anew
+    return whole, outputs, part if len(part.states) <= _SMALLER * len(whole.states) else whole, reached
+
+
 class Sample:
     """The compiled question: which quantities are recorded, when, and how draws become parameters."""
 
@@ -188,13 +208,10 @@ class Sample:
         self.peaks = tuple(
             dict.fromkeys(name for measure in measures for name in measure.peaks(objective.case))
         )
-        self.model, integrals = with_areas(objective.model, areas)
-        self.outputs = {**self.formulas, **integrals}
-        zero = [name for name, value in objective.fixed.items() if value == 0]
-        part = part_behind(self.model, self.outputs.values(), zero)
-        self.reached = frozenset(each.name for each in part.states)
-        # nearly all of it is the same work, and would be compiled for every mechanism anew
-        self.part = part if len(part.states) <= _SMALLER * len(self.model.states) else self.model
+        zero = tuple(name for name, value in objective.fixed.items() if value == 0)
+        self.model, self.outputs, self.part, self.reached = _asked_model(
+            objective.model, tuple(self.formulas.items()), tuple(areas.items()), zero
+        )
         wanted = [day for measure in measures for day in measure.days(until)]
         self.asked_times = np.unique([0.0, until, *(day for day in wanted if 0 <= day <= until)])
         self.times = np.unique([*self.asked_times, *np.arange(0.0, until)])

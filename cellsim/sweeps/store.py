@@ -37,10 +37,13 @@ __all__ = ["BLOCK", "PLANS", "Block", "SweepStore", "digest"]
 BLOCK = 64
 """Draws of a block: part of the question, since measures that add noise draw it block by block."""
 
-PLANS = 32
-"""Plans of a block, which share what they have in common; the next ones share the history of their draws with them."""
+PLANS = 8
+"""Plans of a block at most, which share what they have in common; the next ones share the history of their draws with them."""
 
-_FORMAT = "cellsim sweep 3"
+# into so many plans are cut at least, where there are as many: what a kill takes with it is one of them
+_PARTS = 25
+
+_FORMAT = "cellsim sweep 4"
 _MANIFEST, _DIGESTS = "cellsim-sweep.json", "blocks"
 _ARRAYS = ("posterior", "prior", "posterior_simulated", "prior_simulated")
 
@@ -124,7 +127,7 @@ class SweepStore:
     ) -> None:
         self.path = Path(path).absolute()  # workers may run elsewhere
         self.n_plans, self.n_draws = n_plans, n_draws
-        self.plans_a_block = min(PLANS, n_plans)  # workers have it from here
+        self.plans_a_block = max(1, min(PLANS, n_plans // _PARTS))  # workers have it from here
         self.with_courses, self.courses = with_courses, dict(courses)
         wanted = {
             "format": _FORMAT,

@@ -383,8 +383,9 @@ def measured(
         block = max(_MOST_AT_ONCE // math.prod(sample.shape(1, len(thetas), courses=with_courses)), 1)
         # plans that begin alike are simulated together, whatever their order
         order.sort(key=lambda k: _course_of_doses(plans[k]))
-    elif into is None:
-        into = np.empty(sample.shape(len(plans), len(thetas)))
+    whole = (
+        _NONE if not keeps else into if into is not None else np.empty(sample.shape(len(plans), len(thetas)))
+    )
     numbers = np.empty((len(plans), _count_asked(sample, question), len(thetas)))
     fine, found_bands = np.empty((len(plans), len(thetas)), bool), [_NONE] * len(plans)
     recorded = tuple(sample.formulas)
@@ -394,7 +395,7 @@ def measured(
         some = order[begin : begin + block]
         reacting = [question.reactions.get(names[k]) for k in some]
         others = [each.otherwise for each in reacting if each is not None]
-        place = into
+        place = whole
         if not keeps and not reacts:
             place = room.of(*sample.shape(len(some), len(thetas), courses=with_courses))
         found = sample.runs(
@@ -411,7 +412,7 @@ def measured(
                 simulated = chosen(going_on, first, next(instead))
             places[k] = next(row for row, each in enumerate(found) if each is first)
             if keeps and reacts:
-                places[k], into[k] = k, simulated.outputs
+                places[k], whole[k] = k, simulated.outputs
             _measure(sample, question, names[k], simulated, going_on, thetas, seed, stream, numbers[k])
             fine[k] = simulated.fine
             why = why or simulated.why
@@ -419,7 +420,7 @@ def measured(
                 found_bands[k] = bands.of(_picked(simulated.outputs, kept), simulated.fine)
         del found, first, simulated, instead  # before the next plans take as much
     courses = np.array(found_bands) if bands is not None and shown else _NONE
-    return _Batch(numbers, fine, _picked(into, kept) if keeps else courses, places, why)
+    return _Batch(numbers, fine, _picked(whole, kept) if keeps else courses, places, why)
 
 
 def _picked(outputs: Array, places: Sequence[int]) -> Array:
