@@ -15,7 +15,7 @@ takes the one to the other, and
 
 is exact whatever the map is, as m, P, m' and P' depend on u alone; parameters that are held leave with their density given all others.
 Other noise, other doses and days that are held move draws along lines of their own, where draws as they stand tell nothing; a day that is
-held leaves with any density of it. Where these weights have no variance, the outer parameters are moved, too: to the mean and covariance that the weights say they have
+held leaves with any density of it. Where these weights are not to be trusted, the outer parameters are moved, too: to the mean and covariance that the weights say they have
 (Paananen et al. 2021, Stat Comput 31:16), m' and P' being those there, up to five times. Weights of draws that were not moved are never
 taken instead: with a smaller k they were six nats off.
 """
@@ -342,7 +342,7 @@ class Reweighting:
         thorough: bool,
         lines: Sequence[Line | None] | None = None,
     ) -> Reweighted:
-        """By draws moved: inner parameters, and where the weights then have no variance outer ones as well.
+        """By draws moved: inner parameters, and where the weights are then not to be trusted outer ones as well.
 
         `lines` are of the altered objective, where its rows are not some of those as they stand.
         """
@@ -353,7 +353,7 @@ class Reweighting:
         best = found
         shares = self.log_weights - logsumexp(self.log_weights)
         for _ in range(_ROUNDS if thorough and outer.size else 0):
-            if found.pareto_k <= FINITE:
+            if found.trusted:
                 break
             fine = np.isfinite(ratio)
             now = _smoothed((self.log_weights + ratio)[fine])[0]

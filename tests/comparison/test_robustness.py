@@ -396,6 +396,7 @@ def test_draws_matched_have_mean_and_covariance_of_the_weighted_ones():
     logs = stats.multivariate_normal([0.5, -1.0], then).logpdf(places)
     logs -= stats.multivariate_normal([0.0, 0.0], 4 * np.eye(2)).logpdf(places)
     out, size = matched(before, np.full(n, -np.log(n)), places, logs - np.logaddexp.reduce(logs))
+    # as many draws: what they are widened by is nothing
     assert out.mean(axis=0) == pytest.approx([0.5, -1.0], abs=0.06)
     assert np.cov(out.T).ravel() == pytest.approx(then.ravel(), abs=0.1)
     assert size == pytest.approx(0.5 * np.log(np.linalg.det(then) / np.linalg.det(first)), abs=0.05)
@@ -405,6 +406,13 @@ def test_draws_matched_have_mean_and_covariance_of_the_weighted_ones():
     out, size = matched(before, np.full(n, -np.log(n)), places, alone - np.logaddexp.reduce(alone))
     assert np.isfinite(out).all() and np.isfinite(size)
     assert np.linalg.slogdet(np.cov(out.T))[1] > -12
+    # moments of thirty draws alone are off: wider than these, by two parameters over thirty draws
+    few = np.concatenate([np.zeros(30), np.full(n - 30, -np.inf)]) - np.log(30)
+    out, size = matched(before, np.full(n, -np.log(n)), places, few)
+    shrunk = np.cov(places[:30].T, ddof=0)
+    wider = np.sqrt(np.diag(shrunk) / np.diag(np.cov(before.T)))
+    goal = (30 * shrunk + 2 * wider[:, None] * np.cov(before.T) * wider) / 32 * (1 + 2 / 30)
+    assert np.cov(out.T).ravel() == pytest.approx(goal.ravel(), rel=0.01)
 
 
 def test_a_comparison_saves_robustness_what_both_ask():
