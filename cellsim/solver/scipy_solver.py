@@ -42,6 +42,7 @@ _SHARES = (1e-3, 1e-12, 1e-30, 1e-80, 1e-200)
 # so many turns of conditions on states within this share of the time: what holds on the two sides leads back to them
 _TURNS, _NO_TIME = 200, 1e-7
 _SHORTEST = 1e-300  # days that are divided by
+_FEW = 500  # evaluations: a motion may begin as slowly as that
 _NO_DELAY = 1e-8  # of the time scale: what an event brings about this soon is of the same instant
 
 
@@ -95,7 +96,7 @@ class _Work:
         alike = all((np.abs(a - b) <= wide).all() for a, b in zip(before, (low, high), strict=True))
         alike = alike and abs(passing - passed) <= _REPEATS * passed
         self.why = "the motion repeats itself" if alike else "hardly any time goes by"
-        if not alike and max(passed, passing) > _STANDS * (until - t):
+        if not alike and (self.window < _FEW or max(passed, passing) > _STANDS * (until - t)):
             return 0.0
         return self.asked + self.window * (until - t) / max(passing, _SHORTEST)
 
