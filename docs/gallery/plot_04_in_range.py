@@ -17,6 +17,7 @@ figure, axes = plt.subplots(1, 2, figsize=(7.2, 6), sharey=True, layout="constra
 for ax, noise in zip(axes, (False, True)):
     asked = [InRange(noise=noise), AllInRange("cytokines", noise=noise)]
     table = cs.sweep(post, plan, until=365, measures=asked, draws=100, seed=1).table()
+    table = table.replace({"quantity": {"cytokines": "all cytokines"}})
     ax.plot(table["prior_estimate"], table["quantity"], "o", color="tab:purple", mfc="white", label="prior")
     ax.errorbar(table["estimate"], table["quantity"], xerr=table["error"], fmt="o", label="posterior")
     ax.set(title="a sample as drawn" if noise else "without its scatter", xlim=(-0.03, 1.03))
@@ -24,4 +25,5 @@ for ax, noise in zip(axes, (False, True)):
 axes[0].invert_yaxis()
 legend = axes[0].get_legend_handles_labels()
 figure.legend(*legend, loc="outside upper center", ncols=2, frameon=False)
-figure.supxlabel(f"{post.case.label}\n{post.approximation.label}; bars: Monte Carlo error", fontsize=7)
+rests = f"Numbers rest on {post.approximation.label}; bars: Monte Carlo error"
+figure.supxlabel(f"{post.case.label}\n{rests}", fontsize=7)

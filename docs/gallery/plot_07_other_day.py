@@ -23,9 +23,10 @@ for ax, name in zip(axes, shown):
     printed = next(row.value for row in case.rows if (row.analyte, row.visit) == (name, "after4"))
     for measure, alpha in (("value, as sampled", 0.2), ("value", 0.5)):
         one = table[(table["quantity"] == name) & (table["measure"] == measure)]
-        ax.fill_between(one["day"], one["low"] / printed, one["high"] / printed, alpha=alpha, label=measure)
+        low, high = one["low"] / printed, one["high"] / printed
+        ax.fill_between(one["day"], low, high, alpha=alpha, label=f"{measure} (90 %)")
     ax.axhline(1, color="black", label="printed")
     ax.set(title=name, xlabel="day of the sample", yscale="log", ylim=(0.03, 5))
 axes[0].set_ylabel("predicted over printed value")
 figure.legend(*axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=3, frameon=False)
-figure.supxlabel(f"{case.label}\n{post.approximation.label}", fontsize=7)
+figure.supxlabel(f"{case.label}\nNumbers rest on {post.approximation.label}", fontsize=7)

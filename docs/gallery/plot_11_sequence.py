@@ -32,4 +32,4 @@ for ax, text in zip(axes, asked.values()):
     ax.set(yticks=range(len(names)), yticklabels=names, xlabel=text)
 axes[1].set_xlim(-5, 5)
 axes[1].legend(frameon=False)
-figure.supxlabel(f"{post.case.label}\n{post.approximation.label}; median and 90 %", fontsize=7)
+figure.supxlabel(f"{post.case.label}\nNumbers rest on {post.approximation.label}; 90 %", fontsize=7)
