@@ -74,9 +74,10 @@ class Draws {
   // An empty result for a plan, to be filled group by group; `outputs` are those that are read.
   result(plan, how, outputs = null) {
     const { model, count } = this, { machine } = model, times = sampleTimes(plan, model, how);
-    const read = outputs ?? Array.from({ length: machine.outputs }, (_, o) => o);
-    return { plan, how, times, count, read, done: 0, helped: 0, tables: new Map(), fine: new Uint8Array(count),
-      values: new Float64Array(machine.outputs * times.length * count).fill(NaN),
+    const read = outputs ?? Array.from({ length: machine.outputs }, (_, o) => o), size = times.length * count;
+    const values = new Float64Array(machine.outputs * size);
+    for (const o of read) values.fill(NaN, o * size, (o + 1) * size); // what is not read is never touched
+    return { plan, how, times, count, read, values, done: 0, helped: 0, before: null, tables: new Map(), fine: new Uint8Array(count),
       greatest: machine.watched.slice(0, machine.peaks).map(() => new Float64Array(count)), below: machine.levels.map(() => new Float64Array(count)) };
   }
 
@@ -128,6 +129,18 @@ class Draws {
     });
   }
 
+  // Samples that a plan has in common with the one before it. They are those of all draws as a rule, and are copied whole with the first group.
+  copied(result, before, pointer, rows) {
+    const { values, times, count, read } = result, from = before.times.length;
+    if (result.before === null && result.done === 0) {
+      for (const o of read) values.set(before.values.subarray(o * from * count, (o * from + pointer) * count), o * times.length * count);
+      result.before = { values: before.values, pointer };
+    } else if (result.before?.values !== before.values || result.before.pointer !== pointer) {
+      for (const o of read) for (let s = 0; s < pointer; s++) for (const d of rows)
+        values[(o * times.length + s) * count + d] = before.values[(o * from + s) * count + d];
+    }
+  }
+
   carry(each, table, result, { rtol, share }) {
     const { machine } = this.model, { group, rows } = each, W = machine.width, { times, values, count, how, read } = result;
     const before = each.runs[how], run = { table, times, values, read, marks: [] }, { w } = group, { g } = machine.off;
@@ -140,8 +153,7 @@ class Draws {
       run.marks = before.marks.filter((m) => m.b <= first);
       spare = before.marks.slice(run.marks.length);
       group.back(mark.kept, rtol, shares);
-      for (const o of read) for (let s = 0; s < pointer; s++) for (const d of rows)
-        values[(o * times.length + s) * count + d] = before.values[(o * before.times.length + s) * count + d];
+      this.copied(result, before, pointer, rows);
     } else if (each.history && parting(each.history.table, table) >= each.history.b) {
       first = each.history.b;
       group.back(each.history.kept, rtol, shares);

@@ -23,7 +23,9 @@ function helping() {
       if (how === "exact") await pause();
       if (newest !== id) return undefined;
     }
-    const { values, fine, greatest, below, done } = result;
+    // what is read, by itself: the values stay here too, since the next plan goes on from them
+    const { fine, greatest, below, done } = result, size = result.times.length * result.count, values = new Float64Array(result.read.length * size);
+    result.read.forEach((o, n) => values.set(result.values.subarray(o * size, (o + 1) * size), n * size));
     return postMessage({ id, values, fine, greatest, below, done }, [values.buffer]);
   };
   onmessage = ({ data }) => {
@@ -92,8 +94,10 @@ class Helpers {
     try {
       await Promise.all(this.all.map(async (worker, k) => {
         const from = this.begin(draws, k + 1) * W, found = await this.asked(worker, { which, plan, how, read, budget }), own = found.fine.length;
-        for (const o of read)
-          for (let s = 0, at = o * times.length; s < times.length; s++, at++) result.values.set(found.values.subarray(at * own, (at + 1) * own), at * count + from);
+        read.forEach((o, n) => {
+          for (let s = 0, here = n * times.length, at = o * times.length; s < times.length; s++, here++, at++)
+            result.values.set(found.values.subarray(here * own, (here + 1) * own), at * count + from);
+        });
         result.fine.set(found.fine, from);
         result.greatest.forEach((column, n) => column.set(found.greatest[n], from));
         result.below.forEach((column, n) => column.set(found.below[n], from));
