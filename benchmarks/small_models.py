@@ -34,6 +34,7 @@ LADDER = (1e-2, 3e-3, 1e-3, 3e-4, 1e-4, 3e-5, 1e-5, 3e-6, 1e-6, 3e-7, 1e-7, 3e-8
 DIFFERENCED = tuple(10.0**-k for k in range(5, 14))
 STEPS = tuple(10.0 ** (-k / 2) for k in range(2, 15))
 _MODEL = re.compile(r"[\w./-]+\.(?:xml|sbml)")
+_COMPARTMENT = re.compile(r"<compartment [^>]*\bid=\"(\w+)\"")
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,7 +49,7 @@ class SmallModel:
     values : dict of str to float
         Nominal values of the parameters that the model has, and its own of others.
     estimated : tuple of str
-        Those of them that are to be estimated; all, where only other parameters of the problem are.
+        Those of them that are to be estimated; all but sizes of compartments, where only other parameters of the problem are.
     """
 
     name: str
@@ -170,12 +171,14 @@ def small_model(path: Path) -> SmallModel:
     model = cs.load_model(sbml)
     changed = {each.name for each in model.parameters}
     rows = [row for row in problem.tables.parameters if row.id in changed]
+    sizes = _COMPARTMENT.findall(sbml.read_text(encoding="utf-8"))
     return SmallModel(
         path.parent.name,
         sbml,
         times,
         {each.name: each.value for each in model.parameters} | {row.id: float(row.nominal) for row in rows},
-        tuple(row.id for row in rows if row.estimate) or tuple(each.name for each in model.parameters),
+        tuple(row.id for row in rows if row.estimate)
+        or tuple(each.name for each in model.parameters if each.name not in sizes),
     )
 
 
