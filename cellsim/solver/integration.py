@@ -197,8 +197,7 @@ def integrate(
     directions : sequence, optional
         Differentiate outputs along these: names of parameters, or pairs ``("initial", state)``, ``("jump",
         n)``, ``("jump time", n)``, ``("rate", n)``, ``("on", n)``, ``("off", n)`` with n counted in
-        `doses`. What comes back is the derivative of the scheme itself, its steps held fixed; these follow the errors of states
-        and derivatives, of which ten times as much is allowed.
+        `doses`. What comes back is the derivative of the scheme itself, its steps held fixed.
     output_rates : bool
         Also return the time derivative of outputs.
     keep_states : bool

@@ -107,7 +107,6 @@ from cellsim.solver.step_loop_tangents import (
     seed_tangents,
     shift_all,
     shift_tangents,
-    tangent_error,
 )
 
 __all__ = ["observe_group", "run_group"]
@@ -117,7 +116,6 @@ _LONG = 1e-9  # of the time: below this a step is no longer halved to see what t
 _TURNS, _NO_TIME = 1000, 1e-12
 """So many turns of conditions on states within this share of the time: rates or events on the two sides lead back to them."""
 _LONGER = 3.0  # than the last step
-_STRAINED = 20  # steps in a row made shorter for tangents, which then have no derivative there: no more are
 _TOUCHED = 1e-3  # of its mean speed in the step: a gap this slow where it turns does not cross
 
 _group, _tangents, _reading = fields_at(LoopArrays), fields_at(Tangents), fields_at(Reading)
@@ -169,7 +167,6 @@ def run_group(at, base, other, given_start, first, stop, n_breaks, n_times, stri
             begin_tangents(T, base, other, given_start)
     w[control + 1] = opt[RTOL]
     steps, resolved = counts[FACTORED], 0.0
-    strained = 0  # steps in a row that were made shorter for tangents
     for b in range(first, stop):
         t = G.breaks[b]
         if off[N_CLOCK] >= 0:  # the clock never drifts from the time
@@ -264,7 +261,6 @@ def run_group(at, base, other, given_start, first, stop, n_breaks, n_times, stri
             hold_events(G, base, h)
         fresh, grown, old_error = True, True, 1e-4
         turns, since = 0, t
-        looked = np.int64(0)  # at tangents, from here on
         while t < end:
             left = end - t
             last = h * 1.000001 >= left
@@ -322,19 +318,6 @@ def run_group(at, base, other, given_start, first, stop, n_breaks, n_times, stri
                     grown = False
                     h *= turned
                     continue
-            if tangents:
-                call_kernel(T.addresses[T_STEP], base, other)
-                looked += 1
-                tried = tangent_error(T, off, opt, w, base, other, looked & (looked - 1) == 0)
-                if tried <= 1.0:
-                    strained = 0
-                    error = max(error, tried)
-                elif strained < _STRAINED:
-                    strained += 1
-                    counts[REJECTED] += 1
-                    grown = False
-                    h *= max(0.2, 0.9 * tried**-0.2)
-                    continue
             counts[ACCEPTED] += 1
             resolved = h
             new = end if last else t + h
@@ -373,6 +356,8 @@ def run_group(at, base, other, given_start, first, stop, n_breaks, n_times, stri
                     dense = True
                 follow_heights(G, base, t, h, hit_theta, n_watched)
             tangents_dense = False
+            if tangents:
+                call_kernel(T.addresses[T_STEP], base, other)
             while together and ptr[0] < n_times:
                 s = times[ptr[0] * W]
                 if not (s < new or (s <= new and new < end and hit < 0)):

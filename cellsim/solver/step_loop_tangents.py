@@ -22,14 +22,10 @@ from cellsim.solver.loop_arrays import (
     RTOL,
     S_ATOL,
     S_F,
-    S_P,
-    S_PEAK,
     S_Y,
-    S_Y1,
     SEED_INPUT,
     SEED_STATE,
     T_ATOMS,
-    T_ERROR,
     T_EVENTS,
     T_INITIAL,
     T_OBSERVE_P,
@@ -52,14 +48,7 @@ __all__ = [
     "seed_tangents",
     "shift_all",
     "shift_tangents",
-    "tangent_error",
 ]
-
-_FLOOR = 1e2  # times the absolute tolerance of a state: what of it, moved along a direction, counts as little
-_ALONE = 1e-2  # the same of a state that has been 0 so far, times the relative tolerance
-_ROUNDING = 1e-13
-_SHARE = 0.1  # of the error of a tangent counts beside that of a state
-_CERTAIN = 1e290  # an absolute tolerance above it is that of what has no error
 
 
 @compiled
@@ -112,49 +101,6 @@ def copy_tangents(T, source, target):  # type: ignore[no-untyped-def]
     for g in range(T.sizes[N_GROUPS]):
         for i in range(T.groups[6 * g + 5]):
             v[T.groups[6 * g + target] + i] = v[T.groups[6 * g + source] + i]
-
-
-@compiled
-def tangent_error(T, off, opt, w, base, other, anew):  # type: ignore[no-untyped-def]
-    """The largest error of a tangent in the step just tried, as a share of what is allowed.
-
-    An error of a tangent s of state i along a direction is allowed to be 10 (rtol |s| + 100 a_i e): a_i is the absolute tolerance of
-    the state, and e the largest of |s_j| / (largest value of state j) so far, over all states j. So it depends neither on the
-    unit of what is moved nor on those of states; of states that have been 0 so far a hundredth of the largest s_j among them is
-    what counts. What rounding leaves, where terms by a parameter cancel, counts for nothing. With `anew` these e are asked
-    again; they only rise, and one that is too low is only careful.
-    """
-    v, n, rtol = T.v, T.sizes[N_DIRECTIONS], opt[RTOL]
-    for d in range(n if anew else 0):
-        effect, alone = T.effects[d], T.effects[n + d]
-        # of the new tangent only where there has been none: a step yet to be judged may overshoot
-        for new in range(2):
-            if new == 0 or (effect == 0.0 and alone == 0.0):
-                for j in range(T.row_ptr[d], T.row_ptr[d + 1]):
-                    i, s = T.rows[2 * j], abs(v[T.floors[2 * j] if new else T.rows[2 * j + 1]])
-                    size = max(w[off[S_PEAK] + i], abs(w[off[S_Y1] + i]))
-                    if s < _CERTAIN and w[off[S_ATOL] + i] < _CERTAIN:
-                        if size > 0.0:
-                            effect = max(effect, s / size)
-                        else:
-                            alone = max(alone, s)
-        T.effects[d], T.effects[n + d] = effect, alone
-        # a parameter near its own size moves a state by about that state
-        rounded = effect
-        if T.along[d] >= 0:
-            rounded = max(effect, 1.0 / max(abs(w[off[S_P] + T.along[d]]), 1.0))
-        for j in range(T.row_ptr[d], T.row_ptr[d + 1]):
-            i = T.rows[2 * j]
-            size = max(w[off[S_PEAK] + i], abs(w[off[S_Y1] + i]))
-            floor = _ALONE * alone * rtol
-            if size > 0.0:
-                floor = _FLOOR * effect * w[off[S_ATOL] + i] + _ROUNDING * rounded * size
-            v[T.floors[2 * j + 1]] = floor
-    call_kernel(T.addresses[T_ERROR], base, other)
-    error = 0.0
-    for i in range(LANES):
-        error = max(error, v[T.slots[5] + i])
-    return _SHARE * error
 
 
 @compiled
