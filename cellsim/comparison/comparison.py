@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Comparison", "Power"]
 
-FORMAT = "cellsim comparison 5"
+FORMAT = "cellsim comparison 6"
 _LEFT_BY = ("analyte", "visit")
 
 
@@ -377,5 +377,5 @@ class Comparison:
                 powers=tuple(Power(**each) for each in content["powers"]),
                 doubts=tuple(content["doubts"]),
                 interrupted=content["interrupted"],
-                spared=content.get("spared", {}),
+                spared=content["spared"],
             )

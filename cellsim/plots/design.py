@@ -74,7 +74,7 @@ def next_visit(result: VisitPlan, ax: Any = None) -> AxesArray:
                     linewidth=1.1,
                 )
                 each.plot(
-                    one.candidate.day, one.bracket.middle, marker="D", markersize=4, color=colours[name]
+                    one.candidate.day, one.bracket.middle, marker="d", markersize=4, color=colours[name]
                 )
         best = ranked[0]
         each.plot(
@@ -97,7 +97,7 @@ def next_visit(result: VisitPlan, ax: Any = None) -> AxesArray:
     )
     if any(one.sample for one in result.candidates):
         handles.append(
-            Line2D([], [], marker="D", markersize=4, color="black", label="new assay of a stored sample")
+            Line2D([], [], marker="d", markersize=4, color="black", label="new assay of a stored sample")
         )
     legend(axes, handles, own=own)
     label(axes.figure, own=own, case=result.case, rests_on=[result.approximation.words])

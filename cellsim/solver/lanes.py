@@ -342,7 +342,7 @@ def follow(
     while waiting:
         segment, lane_state, needed = waiting.pop()
         # depth first: one that parted here has been read to its end before the next goes on
-        lane_state = lane_state.fork() if needed else lane_state
+        lane_state = lane_state.branched() if needed else lane_state
         table = segment_tree.tables[segment.table]
         if segment is segment_tree.root and known is not None:
             lane_state = known

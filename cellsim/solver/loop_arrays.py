@@ -393,7 +393,7 @@ class LaneState:
         """Another that can go its own way."""
         return self._copied(self.room)
 
-    def fork(self) -> LaneState:
+    def branched(self) -> LaneState:
         """Another that writes its samples where this one does, behind those that are there.
 
         Whichever goes on first has to be read before the other goes on: samples are half of a copy's time and most of its room.

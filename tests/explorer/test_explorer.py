@@ -195,7 +195,9 @@ def test_a_picture_that_moves_is_right_to_the_width_of_a_line(page: Explorer) ->
 LATE = Schedule.every(7, cells=5.0, doses=3, product="drug")
 
 SHARED = """
-const page = await cellsim.ready, { posterior, model } = page, plans = %s.map((doses) => resolved(doses, model)), read = [...Array(model.machine.outputs).keys()];
+const page = await cellsim.ready, { posterior, model } = page, read = [...Array(model.machine.outputs).keys()];
+const into = new Map(model.products.map((each) => [each.name, each]));
+const plans = %s.map((doses) => doses.map(({ day, product, amount, duration }) => ({ day, state: into.get(product).state, amount: amount / into.get(product).scale, duration })));
 const filled = (plan, how, places) => {
   const result = posterior.result(plan, how, read);
   places.forEach((place) => posterior.fill(result, place));

@@ -567,10 +567,11 @@ def test_an_image_is_what_matplotlib_saves(tmp_path: Path) -> None:
     expected, one = BytesIO(), made()
     one.savefig(expected, format="png", dpi=DPI)
     plt.close(one)
+    open_before = plt.get_fignums()
     ReportFolder(tmp_path).draw("a", "A.", made, alt="a")
     found = plt.imread(tmp_path / "figures/a.png")
     assert np.array_equal(found, plt.imread(BytesIO(expected.getvalue())))
-    assert not plt.get_fignums()
+    assert plt.get_fignums() == open_before
 
 
 def test_each_row_of_a_page_of_rows_is_a_place(tmp_path: Path) -> None:
