@@ -405,12 +405,14 @@ def measured(
             into=None if reacts else place,
         )
         instead = iter(found[len(some) :])
+        # plans that do not differ stand in one place
+        distinct = list({id(each): each for each in found}.values())
         for k, reaction, first in zip(some, reacting, found, strict=False):
             simulated, going_on = first, np.ones(len(thetas), bool)
             if reaction is not None:
                 going_on = _going_on(reaction, first, sample, seed, stream)
                 simulated = chosen(going_on, first, next(instead))
-            places[k] = next(row for row, each in enumerate(found) if each is first)
+            places[k] = next(row for row, each in enumerate(distinct) if each is first)
             if keeps and reacts:
                 places[k], whole[k] = k, simulated.outputs
             _measure(sample, question, names[k], simulated, going_on, thetas, seed, stream, numbers[k])
@@ -418,7 +420,7 @@ def measured(
             why = why or simulated.why
             if bands is not None and shown:
                 found_bands[k] = bands.of(_picked(simulated.outputs, kept), simulated.fine)
-        del found, first, simulated, instead  # before the next plans take as much
+        del found, first, simulated, instead, distinct  # before the next plans take as much
     courses = np.array(found_bands) if bands is not None and shown else _NONE
     return _Batch(numbers, fine, _picked(whole, kept) if keeps else courses, places, why)
 

@@ -20,6 +20,7 @@ from cellsim.predictions.predictor import Sample
 from cellsim.predictions.reactions import Reaction
 from cellsim.sweeps import learned
 from cellsim.sweeps.learned import beside_prior
+from cellsim.sweeps.sweep_result import BANDS
 from cellsim.sweeps.sweep_text import draws_text
 
 
@@ -475,6 +476,31 @@ def test_plans_that_do_not_differ_in_what_is_asked_are_simulated_once() -> None:
     assert not seen.cannot_differ(plans)
     first, second = (each.areas["x"][:, -1] for each in seen.runs(plans, thetas))
     assert second == pytest.approx(2 * first, rel=1e-3)
+
+
+def test_courses_of_plans_behind_two_that_do_not_differ_are_their_own() -> None:
+    """Witness: y(t) = exp(-k t), and 2 exp(-k (t - 1)) more from the dose of day 1 on; doses of x change nothing of y."""
+    case = tiny_case(
+        "x = 0; x' = -x; y = 1; y' = w*x - k*y; k = 0.3; w = 1",
+        {"v": "y"},
+        [("v", 1.0, 0.7)],
+        {"k": ("log-normal", float(np.log(0.3)), 0.2), "w": 0.0},
+        doses=[(0.5, "x", 1.0), (0.5, "y", 0.1)],
+    )
+    fit = cs.calibrate(case, starts=1)
+    plans = {
+        name: cs.Schedule.at([1.0], cells=size, product=product)
+        for name, size, product in (("one", 1.0, "x"), ("two", 2.0, "x"), ("y", 2.0, "y"), ("four", 4.0, "x"))
+    }
+    found = cs.sweep(
+        fit, plans, until=5, measures=[Value((5.0,), ("v",))], draws=12, history=None, background=None
+    )
+    k = fit.objective.vector_of(fit.draws(12, seed=found.seed), ["k"])[:, 0]
+    own = np.exp(-k * found.times[:, None])
+    more = 2 * np.where(found.times[:, None] >= 1, np.exp(-k * (found.times[:, None] - 1)), 0.0)
+    for place, course in enumerate((own, own, own + more, own)):
+        expected = np.quantile(course, BANDS, axis=1)
+        assert found.curves["v"][place] == pytest.approx(expected, rel=1e-3)
 
 
 def test_a_steady_state_of_what_nobody_looks_at_further_on_is_that_of_the_whole_model() -> None:
