@@ -262,17 +262,17 @@ class Conditional:
             ws = np.array([self.start(u) for u in places])
         else:
             ws, predicted = guess(places)
-        walks = [_Walk(w, slopes) for w, slopes in zip(ws, predicted, strict=True)]
+        searches = [_GaussNewton(w, slopes) for w, slopes in zip(ws, predicted, strict=True)]
         for _ in range(_MOST):
-            left = [k for k, walk in enumerate(walks) if not walk.over]
+            left = [k for k, search in enumerate(searches) if not search.over]
             if not left:
                 break
-            thetas = np.array([self.theta(places[k], walks[k].trial) for k in left])
+            thetas = np.array([self.theta(places[k], searches[k].trial) for k in left])
             for k, theta, reading in zip(left, thetas, self._every_day.read(thetas), strict=True):
-                if walks[k].wants_slopes(reading):
-                    walks[k].take(self._every_day.slopes(theta, self.columns))
-                walks[k].go_on(reading)
-        return [walk.why if walk.rows is None else (walk.rows, walk.made) for walk in walks]
+                if searches[k].wants_slopes(reading):
+                    searches[k].take(self._every_day.slopes(theta, self.columns))
+                searches[k].go_on(reading)
+        return [search.why if search.rows is None else (search.rows, search.made) for search in searches]
 
     def _around(
         self, theta: Array, rows: LinearRows, random: np.random.Generator
@@ -301,7 +301,7 @@ class Conditional:
         return thetas, ratios - 0.5 * self.split.outer.size * _LOG_TWO_PI, np.mean(modes, axis=0)
 
 
-class _Walk:
+class _GaussNewton:
     """Steps of Gauss and Newton towards the mode of the inner parameters.
 
     Attributes

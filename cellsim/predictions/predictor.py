@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     Array = NDArray[np.float64]
 
-__all__ = ["DRAWS_A_STREAM", "Room", "Sample", "Simulated", "Source", "draws_at_once", "with_areas"]
+__all__ = ["DRAWS_A_STREAM", "Sample", "Simulated", "Source", "Workspace", "draws_at_once", "with_areas"]
 
 # hours after a dose that a daily grid would miss: where what follows it at once has its top
 _AFTER_DOSE = np.array([1.0, 2.0, 4.0, 6.0, 9.0, 12.0, 18.0, 36.0]) / 24
@@ -66,7 +66,7 @@ class Source(Protocol):
         """Prior-whitened parameters, shape (n, n_parameters)."""
 
 
-class Room:
+class Workspace:
     """Memory that blocks of simulations use one after another: to be given new pages takes as long as to fill them."""
 
     def __init__(self) -> None:

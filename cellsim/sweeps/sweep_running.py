@@ -15,7 +15,7 @@ from cellsim.likelihood.compatibility import objective_given
 from cellsim.posterior.approximation import approximation_of
 from cellsim.predictions.bands import AveragedBands, quantiles
 from cellsim.predictions.plans import delivered, dropped
-from cellsim.predictions.predictor import DRAWS_A_STREAM, Room, Sample, Simulated, Source, draws_at_once
+from cellsim.predictions.predictor import DRAWS_A_STREAM, Sample, Simulated, Source, Workspace, draws_at_once
 from cellsim.predictions.reactions import Reaction, chosen, readings_of
 from cellsim.sweeps.decisions import beats
 from cellsim.sweeps.kept_numbers import KeptNumbers, let_go
@@ -390,14 +390,14 @@ def measured(
     fine, found_bands = np.empty((len(plans), len(thetas)), bool), [_NONE] * len(plans)
     recorded = tuple(sample.formulas)
     kept = [recorded.index(name) for name in shown]
-    why, room, places = "", Room(), list(range(len(plans)))
+    why, workspace, places = "", Workspace(), list(range(len(plans)))
     for begin in range(0, len(plans), block):
         some = order[begin : begin + block]
         reacting = [question.reactions.get(names[k]) for k in some]
         others = [each.otherwise for each in reacting if each is not None]
         place = whole
         if not keeps and not reacts:
-            place = room.of(*sample.shape(len(some), len(thetas), courses=with_courses))
+            place = workspace.of(*sample.shape(len(some), len(thetas), courses=with_courses))
         found = sample.runs(
             [*(plans[k] for k in some), *others],
             thetas,
