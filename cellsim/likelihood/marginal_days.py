@@ -39,6 +39,8 @@ __all__ = ["Density", "UnknownDay", "WithoutDays"]
 # nodes that hold less than this of their day's posterior are not differentiated: chains weigh their steps by the value,
 # which has all nodes, so that a force that is a little off costs them acceptance and nothing else
 _NEGLIGIBLE = 1e-4
+# the same where only a proposal is made of it
+_NEGLIGIBLE_ROUGH = 1e-3
 # of a curvature, where the prior alone has one: integrating over a day can leave a direction less than nothing
 _LEAST = 0.1
 # relative tolerance of simulations of which only a proposal is made: its weights make good what it is off
@@ -239,24 +241,26 @@ class WithoutDays:
             return Density(-np.inf, nothing, found), None
         solution, scores = found
         slopes = self.objective.slopes(theta, solution, reading.times, reading.rows)
-        jacobian = self.objective.residual_slopes(theta, scores, slopes)[:, self.columns]
-        if not np.all(np.isfinite(jacobian)):
-            return Density(-np.inf, nothing, "a row has no slope there."), None
-        pulls = jacobian * scores.residual[:, None]
-        of_spreads = self.objective.spread_gradient(theta)[self.columns]
-        here = Density(
-            self._value(eta, reading, scores, by_visit), -(reading.shares @ pulls) - of_spreads - eta
-        )
-        out = np.eye(eta.size) + jacobian.T @ (reading.shares[:, None] * jacobian)
+        jacobian = self.objective.residual_slopes(theta, scores, slopes)
+        gradient = (reading.shares * scores.residual) @ jacobian
+        scaled = np.sqrt(reading.shares)[:, None] * jacobian
+        information = scaled.T @ scaled
         for k, visit in enumerate(self.visits):
-            of = np.flatnonzero(reading.visits == k)
-            if of.size:
-                # node by node, and all rows of the visit on each
-                count = visit.terms.size
-                by_day = pulls[of].reshape(-1, count, eta.size).sum(axis=1)
-                shares = reading.shares[of][::count]
-                by_day -= shares @ by_day
-                out -= by_day.T @ (shares[:, None] * by_day)
+            first, last = np.searchsorted(reading.visits, [k, k + 1])
+            if first == last:
+                continue
+            # node by node, and all rows of the visit on each
+            shape = -1, visit.terms.size, theta.size
+            of_node = scores.residual[first:last].reshape(shape[:2])[:, None]
+            by_day = (of_node @ jacobian[first:last].reshape(shape))[:, 0]
+            shares = reading.shares[first : last : visit.terms.size]
+            by_day -= shares @ by_day
+            information -= by_day.T @ (shares[:, None] * by_day)
+        if not (np.isfinite(gradient).all() and np.isfinite(information).all()):
+            return Density(-np.inf, nothing, "a row has no slope there."), None
+        along = gradient + self.objective.spread_gradient(theta)
+        here = Density(self._value(eta, reading, scores, by_visit), -along[self.columns] - eta)
+        out = np.eye(eta.size) + information[np.ix_(self.columns, self.columns)]
         # of n values the expected information on ln sd is 2 n, of which their residuals have one half
         columns = self.columns.tolist()
         for name, count in self.objective.spreads.items():
@@ -420,7 +424,7 @@ class WithoutDays:
         shares, visits = [np.ones(first.size)], [np.full(first.size, -1)]
         for k, (visit, held) in enumerate(zip(places, by_visit, strict=True)):
             share = np.exp(held - np.logaddexp.reduce(held))
-            kept = np.flatnonzero(share > _NEGLIGIBLE)
+            kept = np.flatnonzero(share > (_NEGLIGIBLE if self.rtol < _ROUGH else _NEGLIGIBLE_ROUGH))
             terms.append(np.tile(visit.terms, kept.size))
             days.append(np.repeat(visit.nodes.days[kept], visit.terms.size))
             shares.append(np.repeat(share[kept], visit.terms.size))

@@ -529,16 +529,16 @@ class Objective:
         out = np.zeros((times.size, theta.size))
         columns = np.arange(theta.size) if along is None else along
         out[:, columns[self._slots[columns] >= 0]] = solution.sensitivities[0, times, rows.output]
-        return out * self._coordinates.slopes(theta)
+        return np.multiply(out, self._coordinates.slopes(theta), out=out)
 
     def residual_slopes(self, theta: Array, scores: Scores, slopes: Array) -> Array:
-        """The same of the residuals; `slopes` as :meth:`slopes` has them."""
-        out = slopes * scores.slope[:, None]
+        """The same of the residuals, in place of `slopes`, which are as :meth:`slopes` has them."""
+        slopes *= scores.slope[:, None]
         stretch = self._coordinates.slopes(theta)
         for row, name, weight in scores.by_name:
             if (column := self._column.get(name)) is not None:
-                out[row, column] += weight * stretch[column]
-        return out
+                slopes[row, column] += weight * stretch[column]
+        return slopes
 
     def pulled(
         self,

@@ -337,9 +337,7 @@ class Rows:
     @cached_property
     def asked(self) -> tuple[str, ...]:
         """The parameters that must be known to score them, beside the predictions."""
-        forms = [
-            form for each in dict.fromkeys(self.grading[self.graded]) for form in (each.scale, *each.cuts)
-        ]
+        forms = [form for each, *_ in self.by_grading for form in (each.scale, *each.cuts)]
         of_grades = [name for _, terms in forms for name, _ in terms]
         return tuple(dict.fromkeys([*self.scale[self.scale != ""].tolist(), *of_grades]))
 
@@ -356,9 +354,13 @@ class Rows:
     @cached_property
     def by_grading(self) -> list[tuple[Grading, NDArray[np.intp], NDArray[np.intp], NDArray[np.intp]]]:
         """Each scale of grades, its rows, and which of its cut-points are below and above what they say."""
+        # told apart by what they are, not by what they say, which takes long for thousands of rows
+        rows = np.flatnonzero(self.graded)
+        scales = {id(each): each for each in self.grading[rows].tolist()}
+        which = np.array([id(each) for each in self.grading[rows].tolist()])
         found = []
-        for grading in dict.fromkeys(self.grading[self.graded]):
-            mine = np.flatnonzero(self.graded & (self.grading == grading))
+        for key, grading in scales.items():
+            mine = rows[which == key]
             found.append(
                 (grading, mine, self.measured[mine].astype(np.intp), self.upper[mine].astype(np.intp) + 1)
             )

@@ -7,7 +7,8 @@ approximation is off by
     delta(w) = sum over rows of q_r (r_r + (J w)_r) + q_r^2 / 2,
 
 whose standard deviation is the inner mismatch, in nats: what it costs in importance weights. The second derivatives H are
-differences of exact first ones, one simulation with gradient a parameter, and know of every pair that bends only together.
+differences of exact first ones, one simulation with gradient for all parameters that move no row in common, and know of every pair that
+bends only together.
 Parameters leave the inner part one by one, that one first whose fixing (all others following it, as the rest of
 the posterior has them do) takes most from the mismatch, until little is left. A parameter in which modes of the posterior lie
 far apart is outer whatever the rows say near one of them.
@@ -17,12 +18,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from cellsim.errors import CalibrationError
+from cellsim.likelihood.row_dependence import answers_of, moved_together
 from cellsim.threads import on_all_cores
 
 if TYPE_CHECKING:
@@ -63,6 +65,17 @@ class Bend:
     residuals: Array
     slopes: Array
     second: Array
+
+    @cached_property
+    def alike(self) -> list[tuple[Whole, Whole, NDArray[np.float32]]]:
+        """Rows that bend along the same parameters, these parameters, and second derivatives of the ones along the others."""
+        kinds, which = np.unique((self.second != 0).any(axis=2), axis=0, return_inverse=True)
+        out = []
+        for k, kind in enumerate(kinds):
+            if kind.any():
+                rows, along = np.flatnonzero(which.ravel() == k), np.flatnonzero(kind)
+                out.append((rows, along, self.second[np.ix_(rows, along, along)].astype(np.float32)))
+        return out
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,12 +126,14 @@ def split_of(
 def bends_at(density: WithoutDays, mean: Array, covariance: Array, *, seed: int) -> list[Bend]:
     """The rows to second order at some draws of a normal approximation, each with its most likely days; see :func:`split_of`.
 
-    At the first of them every parameter is moved, at the others those that bent anything there.
+    At the first of them every parameter is moved, at the others those that bent anything there; those at once that move no row in
+    common.
     """
     density, objective, columns = density.rough, density.objective, density.columns
     random = np.random.default_rng([seed, 0])
     root, sd = np.linalg.cholesky(covariance), np.sqrt(np.diag(covariance))
     count, why, out = objective.residual_count, "", []
+    answers = answers_of(objective)[:, columns]
     bending: Whole = np.arange(mean.size)
 
     def slopes(theta: Array) -> Array | None:
@@ -136,10 +151,12 @@ def bends_at(density: WithoutDays, mean: Array, covariance: Array, *, seed: int)
         first = here.jacobian[:count, columns]
 
         turned = partial(_turned, slopes, theta, first, columns, sd)
-        made = np.zeros((count, mean.size, mean.size))
-        if bending.size:
-            made[:, bending] = np.array(on_all_cores(turned, bending.tolist())).transpose(1, 0, 2)
-        made = 0.5 * (made + made.transpose(0, 2, 1))
+        made = np.zeros((mean.size, count, mean.size))
+        groups = [bending[group] for group in moved_together(answers[:, bending])]
+        for group, turns in zip(groups, on_all_cores(turned, groups), strict=True):
+            for j, turn in zip(group, turns, strict=True):
+                made[j] = np.where(answers[:, [j]], turn, 0.0)
+        made = 0.5 * (made.transpose(1, 0, 2) + made.transpose(1, 2, 0))
         bending = bending[(np.abs(made) * np.outer(sd, sd) > _STRAIGHT).any(axis=(0, 2))[bending]]
         made[:, np.setdiff1d(np.arange(mean.size), bending)] = 0.0
         made[:, :, np.setdiff1d(np.arange(mean.size), bending)] = 0.0
@@ -154,16 +171,23 @@ def bends_at(density: WithoutDays, mean: Array, covariance: Array, *, seed: int)
 
 
 def _turned(
-    slopes: Callable[[Array], Array | None], theta: Array, first: Array, columns: Whole, sd: Array, j: int
-) -> Array:
-    """How slopes turn along one parameter, a difference over one of its standard deviations."""
-    for move in (sd[j], -sd[j], 0.3 * sd[j]):
+    slopes: Callable[[Array], Array | None],
+    theta: Array,
+    first: Array,
+    columns: Whole,
+    sd: Array,
+    group: Whole,
+) -> list[Array]:
+    """How slopes turn along each of several parameters that are moved at once, differences over one of their standard deviations."""
+    for share in (1.0, -1.0, 0.3):
         moved = theta.copy()
-        moved[columns[j]] += move
+        moved[columns[group]] += share * sd[group]
         if (there := slopes(moved)) is not None:
-            return np.asarray((there - first) / move)
+            return [np.asarray((there - first) / (share * sd[j])) for j in group]
+    if group.size > 1:
+        return [_turned(slopes, theta, first, columns, sd, group[[k]])[0] for k in range(group.size)]
     # what cannot be simulated a little further is not linear there
-    return np.where(np.arange(sd.size) == j, 1 / sd[j] ** 2, np.zeros_like(first))
+    return [np.where(np.arange(sd.size) == group, 1 / sd[group] ** 2, np.zeros_like(first))]
 
 
 def split_by(
@@ -205,21 +229,34 @@ def _off(bend: Bend, inner: Whole, bent: Whole, normals: Array) -> tuple[float, 
     """The mismatch, and what would be left of it without each of those inner parameters that bend, shape (n_bent,)."""
     if not bent.size:
         return 0.0, np.empty(0)
-    slopes, second = bend.slopes[:, inner], bend.second[:, inner[bent][:, None], inner[bent]]
+    slopes, among = bend.slopes[:, inner], inner[bent]
     covariance = np.linalg.inv(slopes.T @ slopes + np.eye(inner.size))
     draws = normals[:, inner] @ np.linalg.cholesky(covariance).T
-    straight, moved = draws @ slopes.T, draws[:, bent]
-    along = np.matmul(second, moved.T).transpose(2, 0, 1)
-    curved = 0.5 * np.einsum("kri,ki->kr", along, moved)
-    now = (curved * (bend.residuals + straight) + 0.5 * curved**2).sum(axis=1)
     # all others follow a parameter that is set back
     follow = (covariance / np.diag(covariance))[:, bent]
-    twice = np.einsum("rij,ij->rj", second @ follow[bent], follow[bent])
-    back = moved[:, None, :]
-    curved_then = curved[:, :, None] - back * (along @ follow[bent]) + 0.5 * back**2 * twice
-    straight_then = straight[:, :, None] - back * (slopes @ follow)
-    then = (curved_then * (bend.residuals[:, None] + straight_then) + 0.5 * curved_then**2).sum(axis=1)
-    return float(_spread(now)), np.asarray(_spread(then))
+    # a standard deviation of sixty draws: numbers of half the length tell it in half the time
+    straight = (bend.residuals + draws @ slopes.T).T.astype(np.float32)
+    along_each = (slopes @ follow).astype(np.float32)
+    back, moved_by = draws[:, bent].astype(np.float32), follow[bent].astype(np.float32)
+    now, then = np.zeros(len(draws), np.float32), np.zeros(back.shape, np.float32)
+    for rows, along_all, whole in bend.alike:
+        mine = np.isin(along_all, among)
+        some = np.searchsorted(among, along_all[mine])
+        second = whole if mine.all() else whole[:, mine][:, :, mine]
+        moved, others = back[:, some].T, moved_by[some]
+        along = second @ moved
+        curved = 0.5 * (along * moved).sum(axis=1)
+        now += (curved * (straight[rows] + 0.5 * curved)).sum(axis=0)
+        twice = ((second @ others) * others).sum(axis=1)
+        curved_then = along.transpose(0, 2, 1) @ others
+        curved_then -= 0.5 * back * twice[:, None]
+        curved_then *= -back
+        curved_then += curved[:, :, None]
+        straight_then = 0.5 * curved_then
+        straight_then -= back * along_each[rows][:, None]
+        straight_then += straight[rows][:, :, None]
+        then += (curved_then * straight_then).sum(axis=0)
+    return float(_spread(now.astype(float))), _spread(then.astype(float))
 
 
 def _spread(off: Array) -> Array:

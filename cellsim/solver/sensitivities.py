@@ -100,6 +100,15 @@ class SensitivityLayout:
         """Where the arrays begin that every run has."""
         return addresses(*(getattr(self, name) for name in Tangents._fields[: _SEEDS.start]))
 
+    @cached_property
+    def moved(self) -> NDArray[np.bool_]:
+        """Which outputs each direction can move at all, shape (n_outputs, n_directions)."""
+        *_, n_directions, _, n_entries = self.sizes.tolist()
+        out = np.zeros(n_entries, bool)
+        out[self.pairs_y[:, 2]] = True
+        out[self.pairs_p[:, 1]] = True
+        return out.reshape(-1, n_directions)
+
     def place(self, direction: int, state: int, slot: int = 0) -> int:
         """Where the tangent of a state along a direction stands in ``v``; slot 0 is s, 3 is u."""
         g, lane = self.made.packing.home[direction]

@@ -16,6 +16,7 @@ from cellsim.likelihood.every_day import EveryDay, Reading, Slopes
 from cellsim.likelihood.formulation import objective_of
 from cellsim.likelihood.linear_rows import LinearRows
 from cellsim.likelihood.marginal_days import WithoutDays
+from cellsim.likelihood.row_dependence import answers_of, moved_together
 from cellsim.posterior import collapsed, collapsed_proposal
 from cellsim.posterior.collapsed_proposal import (
     Normal,
@@ -228,6 +229,36 @@ def test_rows_to_second_order_are_their_closed_form() -> None:
         assert bend.second[:, names][:, :, names] == pytest.approx(np.stack([closed, closed]), abs=1e-3)
         assert np.all(bend.second[:, names[0]] == 0) and np.all(bend.second[:, :, names[0]] == 0)
     assert split_by(bends, seed=1).outer.tolist() in ([names[1]], [names[2]])
+
+
+def test_parameters_that_move_no_row_in_common_are_moved_at_once() -> None:
+    """Witness: the Jacobian's own differences, one parameter at a time; and what the equations say each row is made of."""
+    case = tiny_case(
+        "x = 1; x' = -k*x; k = 0.3",
+        {"y": ("10 + a*a + b*x", 0.5, "normal"), "z": ("10 + c*c*k + d*c", 0.5, "normal")},
+        [(analyte, day, 10.8) for analyte in "yz" for day in (0.0, 1.0, 2.0)],
+        {**{name: ("normal", 0.0, 1.0) for name in "abcd"}, "k": ("log-normal", -1.2, 0.3)},
+        name="apart",
+    )
+    density = WithoutDays(objective_of(case), 1e-8)
+    objective, names = density.objective, list(density.objective.names)
+    answers = answers_of(objective)
+    made_of = {"y": {"a", "b", "k"}, "z": {"c", "d", "k"}}
+    for row, term in zip(answers, objective.terms, strict=True):
+        assert {name for name, each in zip(names, row, strict=True) if each} == made_of[term.analyte]
+    groups = [{names[k] for k in group} for group in moved_together(answers)]
+    assert {"k"} in groups and sorted(map(len, groups)) == [1, 2, 2]
+    assert all(len(group & made_of[each]) < 2 for group in groups for each in made_of)
+    bend, sd, rough = bends_at(density, np.zeros(5), 0.25 * np.eye(5), seed=1)[0], 0.5, density.rough.rtol
+    theta = sd * np.random.default_rng([1, 0]).standard_normal(5)
+    here = objective.evaluate(theta, gradient=True, rtol=rough).jacobian
+    there = [objective.evaluate(theta + move, gradient=True, rtol=rough).jacobian for move in sd * np.eye(5)]
+    turns = np.stack([(each - here)[:6] / sd for each in there], axis=1)
+    expected = 0.5 * (turns + turns.transpose(0, 2, 1))
+    bent = (np.abs(expected) * sd**2 > 0.02).any(axis=(0, 2))
+    assert bent.sum() >= 4
+    # of a simulation of rough tolerance, whose steps are others where something else is moved as well
+    assert bend.second[:, bent][:, :, bent] == pytest.approx(expected[:, bent][:, :, bent], abs=0.05)
 
 
 def test_where_nothing_is_inner_chains_are_made_and_say_so() -> None:
