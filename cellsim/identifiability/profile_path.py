@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     Array = NDArray[np.float64]
     Quantity = Callable[[Array], tuple[float, Array]]
 
-__all__ = ["Point", "ProfileProblem", "Walk", "settle", "walk"]
+__all__ = ["Point", "ProfileProblem", "Spot", "Walk", "settle", "walk"]
 
 # a step is judged by how much of the promised fall it delivered
 _GOOD, _POOR = 0.75, 0.05
@@ -88,7 +88,7 @@ class ProfileProblem:
     limit: float = 8.0
     extra: Array | None = None
 
-    def spot(self, theta: Array) -> _Spot | None:
+    def spot(self, theta: Array) -> Spot | None:
         """Residuals and derivatives at `theta`; None where the simulation fails."""
         found = self.objective.evaluate(theta, gradient=True)
         if found.failure or found.jacobian is None or not np.all(np.isfinite(found.residuals)):
@@ -99,7 +99,7 @@ class ProfileProblem:
         hessian = np.einsum("ki,kj->ij", jacobian, jacobian) + np.diag(weights)
         if self.extra is not None and _root(hessian + self.extra) is not None:
             hessian = hessian + self.extra
-        return _Spot(
+        return Spot(
             theta,
             float(np.sum(residuals**2) + np.sum(weights * theta**2)),
             np.einsum("ki,k->i", jacobian, residuals) + weights * theta,
@@ -127,7 +127,9 @@ def _solved(matrix: Array, right: Array) -> Array:
 
 
 @dataclass(frozen=True)
-class _Spot:
+class Spot:
+    """What the objective is near one place: level, half of its gradient, and half of its Hessian."""
+
     theta: Array
     level: float
     half_gradient: Array
@@ -212,6 +214,7 @@ def settle(
     tolerance: float = 0.01,
     most: int = 25,
     rough: float = 0.0,
+    spot: Spot | None = None,
 ) -> Point | None:
     """Go down to the profile path of the mode at quantity = target (or to the free optimum).
 
@@ -231,13 +234,15 @@ def settle(
         Gradients at most.
     rough : float
         What may be left to gain when these are spent; such a point says so.
+    spot : Spot, optional
+        What is known at `theta`; it is evaluated otherwise.
 
     Returns
     -------
     Point or None
         None when the simulation fails or nothing is reached.
     """
-    spot = problem.spot(theta)
+    spot = problem.spot(theta) if spot is None else spot
 
     def asked(place: Array) -> tuple[float, Array | None]:
         return (np.nan, None) if quantity is None else quantity(place)

@@ -11,7 +11,7 @@ import numpy as np
 
 from cellsim.errors import CalibrationError
 from cellsim.identifiability.profile_curve import Branch, Curve
-from cellsim.identifiability.profile_path import Point, ProfileProblem, Walk, settle, walk
+from cellsim.identifiability.profile_path import Point, ProfileProblem, Spot, Walk, settle, walk
 from cellsim.likelihood.objective import Objective
 from cellsim.streams import progress_bar
 from cellsim.threads import as_they_end
@@ -137,11 +137,14 @@ class ProfileSearch:
     rough: float
     kind: str
 
-    def side(self, quantity: HeldQuantity, mode: int, side: int) -> Walk | None:
-        """One walk: one quantity, one mode, one side; None when it cannot even begin."""
+    def start(
+        self, quantity: HeldQuantity, mode: int, spot: Future[Spot | None]
+    ) -> tuple[ProfileProblem, Point] | None:
+        """Where both walks of one quantity from one mode begin; None where they cannot. `spot` is of the mode's optimum."""
         problem, optimum = self.modes[mode]
         if optimum.level - self.least > self.rise:
             return None
+        known = spot.result()
         if self.kind == "unaided":
             weights = problem.weights.copy()
             weights[quantity.column] = _ASIDE
@@ -149,7 +152,7 @@ class ProfileSearch:
             found = settle(problem, optimum.theta, tolerance=1e-3, most=100)
             if found is None:
                 return None
-            optimum = found
+            optimum, known = found, problem.spot(found.theta)
         start = settle(
             problem,
             optimum.theta,
@@ -157,15 +160,23 @@ class ProfileSearch:
             quantity.of(optimum.theta)[0],
             tolerance=self.tolerance,
             rough=self.rough,
+            spot=known,
         )
-        if start is None:
+        return None if start is None else (problem, start)
+
+    def side(
+        self, quantity: HeldQuantity, start: Future[tuple[ProfileProblem, Point] | None], side: int
+    ) -> Walk | None:
+        """One walk: one quantity, one mode, one side; None when it cannot even begin."""
+        if (begun := start.result()) is None:
             return None
-        least = start.level if self.kind == "unaided" else self.least
-        sd = np.sqrt(2 / start.curvature)
-        far = max(_REACH[self.kind], abs(start.at) + 0.5) if quantity.column >= 0 else np.inf
+        problem, first = begun
+        least = first.level if self.kind == "unaided" else self.least
+        sd = np.sqrt(2 / first.curvature)
+        far = max(_REACH[self.kind], abs(first.at) + 0.5) if quantity.column >= 0 else np.inf
         longest = 1.5 if quantity.column >= 0 else 3 * sd
         return walk(
-            problem, quantity.of, start, side, least=least, rise=self.rise, step=self.step, reach=(-far, far),
+            problem, quantity.of, first, side, least=least, rise=self.rise, step=self.step, reach=(-far, far),
             longest=longest, tolerance=self.tolerance, rough=self.rough,
         )  # fmt: skip
 
@@ -176,10 +187,16 @@ def all_walks(
     """All walks on all cores; what is done is kept when the user interrupts."""
     done: dict[tuple[int, int, int], Walk] = {}
     with ThreadPoolExecutor(workers) as pool:
-        tasks: dict[Future[Walk | None], tuple[int, int, int]] = {
-            pool.submit(job.side, quantity, mode, side): (k, mode, side)
+        # begun in this order, so that nothing waits for what has no thread yet
+        spots = [pool.submit(problem.spot, optimum.theta) for problem, optimum in job.modes]
+        starts = {
+            (k, mode): pool.submit(job.start, quantity, mode, spot)
             for k, quantity in enumerate(quantities)
-            for mode in range(len(job.modes))
+            for mode, spot in enumerate(spots)
+        }
+        tasks: dict[Future[Walk | None], tuple[int, int, int]] = {
+            pool.submit(job.side, quantities[k], start, side): (k, mode, side)
+            for (k, mode), start in starts.items()
             for side in (-1, 1)
         }
         try:

@@ -7,7 +7,7 @@ trajectory a little along each of its own derivatives, which costs no further si
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -21,10 +21,9 @@ from cellsim.likelihood.priors import Coordinates
 from cellsim.predictions.measures import Area, Asked, Measure, Runs, Value
 from cellsim.predictions.plan_tables import plans_given
 from cellsim.predictions.plans import LAST_DAY, history_given, plan_problems
-from cellsim.predictions.predictor import with_areas
+from cellsim.predictions.predictor import Sample
 
 if TYPE_CHECKING:
-    import sympy as sp
     from numpy.typing import NDArray
 
     Array = NDArray[np.float64]
@@ -149,7 +148,7 @@ def predictions_of(
         raise CalibrationError(problems)
     until = float(until)
     asked = [each for measure in measures for each in measure.asked(case, objective.model, until)]
-    course = _Course(objective, tuple(measures), before + given, until)
+    course = _Course(objective, tuple(measures), before, given, until)
     return tuple(Prediction(_name(each), each.unit, _Entry(course, k)) for k, each in enumerate(asked))
 
 
@@ -242,27 +241,21 @@ class _Course:
     """Measures compiled with everything they need from one simulation of one schedule."""
 
     def __init__(
-        self, objective: Objective, measures: tuple[Measure, ...], timeline: Schedule, until: float
+        self,
+        objective: Objective,
+        measures: tuple[Measure, ...],
+        before: Schedule,
+        given: Schedule,
+        until: float,
     ) -> None:
-        from cellsim.dosing.delivery import deliver
-        from cellsim.solver.integration import Doses
-
-        case = objective.case
         self.objective, self.measures, self.until = objective, measures, until
         self.coordinates = Coordinates(objective.priors)
-        formulas: dict[str, sp.Expr] = {}
-        for measure in measures:
-            formulas.update(measure.formulas(case))
-        areas = {name: each for measure in measures for name, each in measure.areas(case).items()}
-        model, integrals = with_areas(objective.model, areas)
-        outputs = {**formulas, **integrals}
-        self.formulas, self.areas = tuple(formulas), tuple(areas)
-        self.peaks = tuple(dict.fromkeys(name for measure in measures for name in measure.peaks(case)))
-        self.kernels = objective.kernels_of(outputs, model)
-        timeline = replace(timeline, products=case.products)
-        delivery = deliver(timeline, model)
-        self.doses = Doses.of(delivery)
-        self.start = min([case.start, *(each.day for each in timeline.infusions)])
+        sample = Sample(objective, measures, before, until)
+        self.formulas, self.areas, self.peaks = tuple(sample.formulas), sample.areas, sample.peaks
+        timeline = sample.timeline(given)
+        [self.doses], model = sample.seen([timeline])
+        self.kernels = objective.kernels_of(sample.outputs, model)
+        self.start = min([objective.case.start, *(each.day for each in timeline.infusions)])
         wanted = [day for measure in measures for day in measure.days(until)]
         grid = np.unique([0.0, until, *wanted])
         if any(getattr(measure, "whole_course", True) for measure in measures):

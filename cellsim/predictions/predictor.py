@@ -270,8 +270,8 @@ class Sample:
         from cellsim.predictions.streaming import stream
 
         case, threads = self.objective.case, os.cpu_count() or 1
-        timelines = [self._timeline(each) for each in plans]
-        doses, model = self._seen(timelines)
+        timelines = [self.timeline(each) for each in plans]
+        doses, model = self.seen(timelines)
         kernels = self.objective.kernels_of(self.outputs, model)
         different = {each: place for place, each in enumerate(dict.fromkeys(doses))}
         # plans that do not differ in what is asked are simulated once
@@ -315,7 +315,7 @@ class Sample:
         ]
         return [simulated[each] for each in which]
 
-    def _seen(self, timelines: Sequence[Schedule]) -> tuple[list[Doses], Model]:
+    def seen(self, timelines: Sequence[Schedule]) -> tuple[list[Doses], Model]:
         """What reaches anything asked of each timeline, and the equations that tell it.
 
         Where a schedule sets states anew, all states take part: a steady state is one of them all.
@@ -336,9 +336,9 @@ class Sample:
 
     def cannot_differ(self, plans: Sequence[Schedule]) -> bool:
         """Whether nothing that is asked can depend on which of these plans is given: their doses do not reach it."""
-        doses, _ = self._seen([self._timeline(each) for each in plans])
+        doses, _ = self.seen([self.timeline(each) for each in plans])
         return len(set(doses)) == 1
 
-    def _timeline(self, plan: Schedule) -> Schedule:
+    def timeline(self, plan: Schedule) -> Schedule:
         """Everything given, before day 0 and after."""
         return self._before + plan

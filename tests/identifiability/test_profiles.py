@@ -111,6 +111,42 @@ def test_an_area_of_one_parameter_is_profiled_like_that_parameter():
     assert found["area of x"].contraction == pytest.approx(found["k"].contraction, abs=0.1)
 
 
+def test_a_prediction_integrates_what_it_asks_of_and_no_more():
+    """Beside x stand states that it does not depend on, one of which has no value after day 1. Witness: the closed form of x alone."""
+    case = tiny_case(
+        "x = 2; x' = -k*x; z = 1; z' = z^2; w = 0; w' = x; v = 0; v' = w; k = 0.5",
+        {"y": "x"},
+        [("y", 0.5, 1.6)],
+        {"k": ("log-normal", float(np.log(0.5)), 0.3)},
+    )
+    (area,) = predictions_of(objective_of(case), [Area("x")], until=5)
+    value, (slope,) = area.of(np.zeros(1))
+    rate, gone = 0.5, np.exp(-2.5)
+    assert value == pytest.approx(2 * (1 - gone) / rate, rel=1e-6)
+    # d/d ln k of 2 (1 - exp(-5 k)) / k, times the prior's sd
+    assert slope == pytest.approx(0.3 * (10 * gone - 2 * (1 - gone) / rate), rel=1e-5)
+
+
+def test_both_walks_from_an_optimum_share_what_is_known_there(monkeypatch):
+    """Derivatives at a place are the same whichever parameter is held and whichever way it goes. Witness: the places asked."""
+    places = []
+    spot = ProfileProblem.spot
+
+    def counted(self, theta):
+        places.append(tuple(theta))
+        return spot(self, theta)
+
+    monkeypatch.setattr(ProfileProblem, "spot", counted)
+    objective = objective_of(decay([9.1, 8.0, 6.5], [0.5, 1.0, 2.0]))
+    for kind in ("posterior", "unaided"):
+        places.clear()
+        found = profile(objective, kind=kind)
+        assert len(found.curves) == len(objective.names) > 1
+        # without its own prior a parameter has an optimum of its own, looked for from where that with the prior lies
+        spared = len(found.curves) if kind == "unaided" else 0
+        assert len(places) <= len(set(places)) + spared
+
+
 def test_a_prediction_is_asked_once_at_each_place():
     """It is a simulation with derivatives of its own. Witness: the places asked; the point is where the target was."""
     objective = objective_of(decay([1.0, 0.5, 0.3], [0.5, 1.0, 2.0]))
