@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from cellsim.comparison.alterations import alterations_of, days_held
+from cellsim.comparison.alterations import days_of
 from cellsim.comparison.comparison import Comparison, Power
 from cellsim.comparison.evidence import (
     ALL,
@@ -182,6 +182,7 @@ def comparison_of(
     powers: list[Power] = []
     failed: list[str] = []
     spared: dict[str, str] = {}
+    days = days_of(about.case)
     try:
         with progress_bar(total=len(fits), title="posteriors", progress=progress) as steps:
             for name, fit in fits.items():
@@ -191,7 +192,7 @@ def comparison_of(
                         known[name], weighted[name] = evidence_and_draws(
                             fit,
                             drawn.get(name),
-                            days=days_held(alterations_of(about.case)),
+                            days=days,
                             effective=effective,
                             seed=seed,
                             progress=False,

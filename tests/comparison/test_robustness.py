@@ -14,7 +14,7 @@ import cellsim as cs
 from cellsim.case.alternatives import Alternative
 from cellsim.comparison import evidence
 from cellsim.comparison import robustness_analysis as robust
-from cellsim.comparison.alterations import GROUPS, Alteration, alterations_of
+from cellsim.comparison.alterations import GROUPS, Alteration, alterations_of, days_held, days_of
 from cellsim.comparison.altered_case import altered
 from cellsim.comparison.conclusions import Conclusion, Question
 from cellsim.comparison.draw_courses import Courses
@@ -67,6 +67,13 @@ def test_everything_that_is_open_about_the_case_is_altered_once():
     counts = {group: sum(each.group == group for each in found) for group in GROUPS}
     assert list(counts.values()) == [9, 7, 1, 1, 3, 1, 28, 3]
     assert len({each.id for each in found}) == len(found) == 53
+
+
+def test_days_of_samples_are_known_without_reading_a_case_anew(monkeypatch):
+    """What other infusions make of a case takes a quarter of a second each, and holds no sample. Witness: all alterations, made."""
+    expected = days_held(alterations_of(CASE))
+    monkeypatch.setattr("cellsim.comparison.alterations.altered", None)
+    assert days_of(CASE) == expected and len(expected) == 9
 
 
 def test_a_held_day_is_that_day():
