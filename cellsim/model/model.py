@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -341,6 +341,11 @@ class Model:
 
     def to_sbml(self) -> str:
         """The model as SBML Level 3 Version 2 text; states are parameters with rate rules."""
+        return self._sbml
+
+    @cached_property
+    def _sbml(self) -> str:
+        """Written once: every file of a fit, of draws and of a sweep has it."""
         return sbml.write_sbml(self)
 
     def to_antimony(self) -> str:
