@@ -214,24 +214,39 @@ class Code:
 
         `blocks` may be the name of an i64 that holds the number of doubles, not zero.
         """
+
+        def turn(offset: str, passed: str) -> str:
+            body(offset)
+            return passed
+
+        self.fold(blocks, "", turn)
+
+    def fold(self, blocks: int | str, start: str, body: Callable[[str, str], str]) -> str:
+        """As `loop`; `body` also takes a value, `start` first, and gives that of the next turn. What the last one gives."""
         if blocks == 1:
-            body("0")
-            return
+            return body("0", start)
         if blocks == 0:
-            return
+            return start
         size = blocks if isinstance(blocks, str) else str(BLOCK * blocks)
         self._count += 1
         label, after = f"loop{self._count}", f"after{self._count}"
         offset, following, more = f"%o{self._count}", f"%n{self._count}", f"%m{self._count}"
+        passed, before = f"%c{self._count}" if start else "", self.block
         self.do(f"br label %{label}")
         self.lines.append(f"{label}:")
-        self.do(f"{offset} = phi i64 [0, %{self.block}], [{following}, %{label}]")
-        body(offset)
+        self.do(f"{offset} = phi i64 [0, %{before}], [{following}, %{label}]")
+        place = len(self.lines)
+        given = body(offset, passed)
+        if start:
+            self.lines.insert(
+                place, f"  {passed} = phi {self.type} [{start}, %{before}], [{given}, %{label}]"
+            )
         self.do(f"{following} = add nuw nsw i64 {offset}, {BLOCK}")
         self.do(f"{more} = icmp ult i64 {following}, {size}")
         self.do(f"br i1 {more}, label %{label}, label %{after}")
         self.lines.append(f"{after}:")
         self.block = after
+        return given
 
     def function(self, name: str, arguments: str = "ptr %w, ptr %v", *, internal: bool = False) -> str:
         """The whole definition, as text."""

@@ -23,7 +23,7 @@ from cellsim.compiler.llvm import BLOCK, Code, Layout
 from cellsim.compiler.lu import FactorEntry
 from cellsim.compiler.sensitivity_directions import LANES, LaneGroup, Packing, TangentTerms
 from cellsim.compiler.sensitivity_tables import write_seeds, write_stage_loops, write_start_loops
-from cellsim.compiler.writer import CONTROL_H, Writer
+from cellsim.compiler.writer import CONTROL_H, CONTROL_RTOL, Writer
 
 __all__ = ["Shape", "TangentWriter"]
 
@@ -44,6 +44,7 @@ class Shape:
         for name, size in (
             ("s", n),
             ("s1", n),
+            ("floor", n),
             ("sample", n),
             ("yd", n),
             ("u", n),
@@ -112,6 +113,7 @@ class TangentWriter:
         lay.add("y0p", len(terms.initials_p))
         lay.add("event", max(map(len, terms.events), default=0))
         lay.add("atoms", terms.atom_entries)
+        lay.add("error", BLOCK)
         groups = packing.groups
         if self.loops:  # one code for all: each has all rows
             everything = LaneGroup(tuple(range(system.n)), tuple(range(system.n, self.size)))
@@ -458,6 +460,51 @@ class TangentWriter:
             code.loop(n * LANES // BLOCK, close)
         return self.finish(code, "step")
 
+    def error(self) -> str:
+        """The last stage is the error of the step, of tangents as of states: its largest share of what is allowed.
+
+        Allowed is rtol |s| and what stands in slot floor; a lane each, into slot error.
+        """
+
+        def share(code: Code, off: str, allowed: str) -> str:
+            return code.two("fdiv", off, code.two("fadd", allowed, code.const(1e-300)))
+
+        return self._of_errors("error", share)
+
+    def excess(self) -> str:
+        """The same without a division: by how much it is beyond so many times what is allowed as slot error says first."""
+
+        def beyond(code: Code, off: str, allowed: str) -> str:
+            times = code.spread(code.load("%v", self.layout["error"], 1))
+            return code.two("fsub", off, code.two("fmul", times, allowed))
+
+        return self._of_errors("excess", beyond)
+
+    def _of_errors(self, name: str, measure: Callable[[Code, str, str], str]) -> str:
+        """The largest of a measure of the last stage and what is allowed, or 0; a lane each, into slot error."""
+        code = Code(BLOCK)
+        worst = code.pointer("%v", self.layout["error"])
+        rtol = code.spread(code.load("%w", self.base.layout["control"] + CONTROL_RTOL, 1))
+        largest = code.const(0.0)
+        for begin, shape in zip(self.begin, self.shapes, strict=True):
+            lay, n = shape.layout, len(shape.group.rows)
+            g = code.pointer("%v", begin)
+            s, s1, floor = (code.pointer(g, lay[name]) for name in ("s", "s1", "floor"))
+            last = code.pointer(g, lay["k"] + (STAGES - 1) * n * LANES)
+
+            def body(
+                o: str, before: str, s: str = s, s1: str = s1, floor: str = floor, last: str = last
+            ) -> str:
+                old, new, off = (code.intrinsic("llvm.fabs", code.load(each, o)) for each in (s, s1, last))
+                size = code.choose(code.compare("ogt", old, new), old, new)
+                e = measure(code, off, code.times_plus(rtol, size, code.load(floor, o)))
+                # ordered: what is no number says nothing
+                return code.choose(code.compare("ogt", e, before), e, before)
+
+            largest = code.fold(n * LANES // BLOCK, largest, body)
+        code.store(largest, worst, 0)
+        return self.finish(code, name)
+
     def dense(self) -> str:
         """Tangent of the continuous extension."""
         code = Code(BLOCK)
@@ -498,6 +545,8 @@ class TangentWriter:
                 functions.append(self.start_of(f"start{g}", g, shape))
         functions += [
             self.step(),
+            self.error(),
+            self.excess(),
             self.dense(),
             self.evaluate("observe_y", "gy", [d for *_, d in self.terms.outputs_y], "ys"),
             self.evaluate("observe_p", "gp", [d for *_, d in self.terms.outputs_p], "ys"),

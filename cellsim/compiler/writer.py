@@ -18,7 +18,7 @@ from cellsim.compiler.lu import Elimination, FactorEntry, Pieces, plan_eliminati
 from cellsim.compiler.lu_tables import through_tables, write_lu_loops, write_solve_loops
 from cellsim.compiler.scales import write_scales
 
-__all__ = ["CONTROL_H", "Writer"]
+__all__ = ["CONTROL_H", "CONTROL_RTOL", "Writer"]
 
 CONTROL_H, CONTROL_RTOL = 0, 1
 LONGEST_RUN = 1000  # nodes

@@ -197,7 +197,8 @@ def integrate(
     directions : sequence, optional
         Differentiate outputs along these: names of parameters, or pairs ``("initial", state)``, ``("jump",
         n)``, ``("jump time", n)``, ``("rate", n)``, ``("on", n)``, ``("off", n)`` with n counted in
-        `doses`. What comes back is the derivative of the scheme itself, its steps held fixed.
+        `doses`. What comes back is the derivative of the scheme itself, its steps held fixed; these follow the errors of states
+        and derivatives, of which ten times as much is allowed.
     output_rates : bool
         Also return the time derivative of outputs.
     keep_states : bool
@@ -415,7 +416,13 @@ def _message(kernels: Kernels, code: int, time: float, culprit: int) -> str:
             "holds. Let it turn off at another value than it turns on, or write a steep smooth function instead."
         )
     if code == NO_DERIVATIVE:
-        shown = kernels.system.shown(kernels.system.modes[culprit])
+        modes = kernels.system.modes
+        if culprit >= len(modes):
+            fired = equations.events[culprit - len(modes)].name
+            return (
+                f"At time {time:.6g} {MEANING[code]}: the condition of {fired} turns there without crossing."
+            )
+        shown = kernels.system.shown(modes[culprit])
         return f"At time {time:.6g} {MEANING[code]}: {shown!r} turns there without crossing, and rates jump with it."
     if code == NOT_FINITE and culprit < len(equations.states) and (by := setters(kernels.system, culprit)):
         return str(NoValueError(time, equations.states[culprit], by))

@@ -164,8 +164,8 @@ class Tangents(NamedTuple):
     First what belongs to the directions, then to the table of breaks, then to the run.
     """
 
-    addresses: Wholes  # prepare, step, dense, observe_y, observe_p, initial, atoms, then events
-    slots: Wholes  # where gy, gp, y0p, event, atoms begin
+    addresses: Wholes  # prepare, step, dense, observe_y, observe_p, initial, atoms, error, excess, events
+    slots: Wholes  # where gy, gp, y0p, event, atoms, error begin
     sizes: Wholes  # whether there are tangents, then numbers of things, in the order of the constants below
     groups: Wholes  # (n_groups, 6): where s, s1, sample, u, dense begin, and how many doubles a vector has
     places: Wholes  # (n_groups, n_states): where a state is in those vectors, or -1
@@ -174,6 +174,8 @@ class Tangents(NamedTuple):
     initials: Wholes  # (k, 2): entry of y0p, place in v
     row_ptr: Wholes  # (n_directions + 1,): rows each direction reaches
     rows: Wholes  # (k, 2): state, place in v
+    along: Wholes  # (n_directions,): which parameter each is, or -1
+    floors: Wholes  # (k, 2): of the same rows, where the new tangent and the least error that counts are in v
     event_ptr: Wholes  # (n_events + 1,): entries that are derivatives by states
     event_y: Wholes  # (k, 3): entry, target, state
     event_p_ptr: Wholes  # (n_events + 1,)
@@ -191,9 +193,11 @@ class Tangents(NamedTuple):
     v: Reals  # the tangents' workspace
     result: Reals  # (n_times, n_outputs * n_directions), receives them
     moved: Reals  # (n_directions,): room
+    effects: Reals  # (2, n_directions): the largest effect so far on any state, relative to its largest value, and on one that is 0
 
 
-T_PREPARE, T_STEP, T_DENSE, T_OBSERVE_Y, T_OBSERVE_P, T_INITIAL, T_ATOMS, T_EVENTS = range(8)
+T_PREPARE, T_STEP, T_DENSE, T_OBSERVE_Y, T_OBSERVE_P, T_INITIAL = range(6)
+T_ATOMS, T_ERROR, T_EXCESS, T_EVENTS = range(6, 10)
 # what moves along a direction: a state, an input, or the instant of a turn, of doses, of timed events
 SEED_STATE, SEED_INPUT, SEED_TURN, SEED_DOSE, SEED_EVENT = range(5)
 ON, N_GROUPS, N_PLACES, N_PAIRS_Y, N_PAIRS_P, N_INITIALS, N_DIRECTIONS, N_ATOMS, N_RESULTS = range(9)

@@ -34,7 +34,7 @@ Array = NDArray[np.float64]
 # tables of breaks whose seeds a layout remembers
 _MOST_SEEDED = 64
 _FIELDS = {name: place for place, name in enumerate(Tangents._fields)}
-_V, _RESULT, _MOVED = (_FIELDS[name] for name in ("v", "result", "moved"))
+_V, _RESULT, _MOVED, _EFFECTS = (_FIELDS[name] for name in ("v", "result", "moved", "effects"))
 _SEEDS = slice(_FIELDS["seed_ptr"], _V)
 
 
@@ -82,6 +82,8 @@ class SensitivityLayout:
     initials: NDArray[np.int64]
     row_ptr: NDArray[np.int64]
     rows: NDArray[np.int64]
+    along: NDArray[np.int64]
+    floors: NDArray[np.int64]
     event_ptr: NDArray[np.int64]
     event_y: NDArray[np.int64]
     event_p_ptr: NDArray[np.int64]
@@ -133,11 +135,12 @@ class SensitivityLayout:
             carried = self.spare.pop()
             carried.v[:] = 0.0
         except IndexError:
-            v = aligned(self.made.unit.layout.size + len(self.made.packing.directions))
+            size, n = self.made.unit.layout.size, len(self.made.packing.directions)
+            v = aligned(size + 3 * n)
             places = np.zeros(len(Tangents._fields), np.int64)
             places[: self.begins.size] = self.begins
             where = address(v)
-            places[_V], places[_MOVED] = where, where + 8 * self.made.unit.layout.size
+            places[_V], places[_MOVED], places[_EFFECTS] = where, where + 8 * size, where + 8 * (size + n)
             carried = CarriedTangents(places, v, where)
         carried.places[_SEEDS] = seeds.places
         carried.places[_RESULT] = address(result)
@@ -285,12 +288,15 @@ def _laid_out(
         "observe_p",
         "initial",
         "atoms",
+        "error",
+        "excess",
     )
     names += tuple(f"event{e}" for e in range(len(system.assignments)))
-    groups, places = [], np.full((len(made.shapes), system.n), -1, np.int64)
+    groups, news, places = [], [], np.full((len(made.shapes), system.n), -1, np.int64)
     for g, (shape, begin) in enumerate(zip(made.shapes, made.begin, strict=True)):
         slots = [begin + shape.layout[name] for name in ("s", "s1", "sample", "u", "dense")]
         groups.append((*slots, len(shape.row) * LANES))
+        news.append([begin + shape.layout[name] - slots[0] for name in ("s1", "floor")])
         for row, offset in shape.row.items():
             places[g, row] = offset
     size = len(directions)
@@ -359,7 +365,7 @@ def _laid_out(
         tau=_table(tau, 2),
         made=made,
         addresses=np.array([made.unit.address[name] for name in names], np.int64),
-        slots=np.array([lay[name] for name in ("gy", "gp", "y0p", "event", "atoms")], np.int64),
+        slots=np.array([lay[name] for name in ("gy", "gp", "y0p", "event", "atoms", "error")], np.int64),
         sizes=np.array(sizes, np.int64),
         groups=_table(groups, 6),
         places=places,
@@ -368,6 +374,15 @@ def _laid_out(
         initials=_table(initials, 2),
         row_ptr=np.cumsum([0, *map(len, moved)]).astype(np.int64),
         rows=_table([(r, place(d, r, 0)) for d, rows in enumerate(moved) for r in rows], 2),
+        along=np.array([each.index if each.kind == "parameter" else -1 for each in directions], np.int64),
+        floors=_table(
+            [
+                [place(d, r, 0) + further for further in news[packing.home[d][0]]]
+                for d, rows in enumerate(moved)
+                for r in rows
+            ],
+            2,
+        ),
         event_ptr=np.array(event_ptr, np.int64),
         event_y=_table(event_y, 3),
         event_p_ptr=np.array(event_p_ptr, np.int64),

@@ -97,8 +97,8 @@ from cellsim.solver.step_events import (
 from cellsim.solver.step_loop_tangents import (
     begin_tangents,
     copy_tangents,
-    gap_of,
     give_up_derivative,
+    grazing_speed,
     instant_is,
     instant_moves,
     interpolate_tangents,
@@ -107,6 +107,7 @@ from cellsim.solver.step_loop_tangents import (
     seed_tangents,
     shift_all,
     shift_tangents,
+    tangent_error,
 )
 
 __all__ = ["observe_group", "run_group"]
@@ -116,7 +117,8 @@ _LONG = 1e-9  # of the time: below this a step is no longer halved to see what t
 _TURNS, _NO_TIME = 1000, 1e-12
 """So many turns of conditions on states within this share of the time: rates or events on the two sides lead back to them."""
 _LONGER = 3.0  # than the last step
-_TOUCHED = 1e-3  # of its mean speed in the step: a gap this slow where it turns does not cross
+_SMALL = 1e-3  # an error of tangents that does not hold back the next step
+_STRAINED = 20  # steps in a row made shorter for tangents, which then have no derivative there: no more are
 
 _group, _tangents, _reading = fields_at(LoopArrays), fields_at(Tangents), fields_at(Reading)
 _GROUP_BYTES = 8 * len(LoopArrays._fields)
@@ -167,6 +169,7 @@ def run_group(at, base, other, given_start, first, stop, n_breaks, n_times, stri
             begin_tangents(T, base, other, given_start)
     w[control + 1] = opt[RTOL]
     steps, resolved = counts[FACTORED], 0.0
+    strained = 0  # steps in a row that were made shorter for tangents
     for b in range(first, stop):
         t = G.breaks[b]
         if off[N_CLOCK] >= 0:  # the clock never drifts from the time
@@ -261,6 +264,7 @@ def run_group(at, base, other, given_start, first, stop, n_breaks, n_times, stri
             hold_events(G, base, h)
         fresh, grown, old_error = True, True, 1e-4
         turns, since = 0, t
+        looked = np.int64(0)  # at tangents, from here on
         while t < end:
             left = end - t
             last = h * 1.000001 >= left
@@ -318,6 +322,20 @@ def run_group(at, base, other, given_start, first, stop, n_breaks, n_times, stri
                     grown = False
                     h *= turned
                     continue
+            if tangents:
+                call_kernel(T.addresses[T_STEP], base, other)
+                looked += 1
+                anew, least = looked & (looked - 1) == 0, max(error, _SMALL)
+                tried = tangent_error(T, off, opt, w, base, other, anew, least)
+                if tried <= 1.0:
+                    strained = 0
+                    error = max(error, tried)
+                elif strained < _STRAINED:
+                    strained += 1
+                    counts[REJECTED] += 1
+                    grown = False
+                    h *= max(0.2, 0.9 * tried**-0.2)
+                    continue
             counts[ACCEPTED] += 1
             resolved = h
             new = end if last else t + h
@@ -356,8 +374,6 @@ def run_group(at, base, other, given_start, first, stop, n_breaks, n_times, stri
                     dense = True
                 follow_heights(G, base, t, h, hit_theta, n_watched)
             tangents_dense = False
-            if tangents:
-                call_kernel(T.addresses[T_STEP], base, other)
             while together and ptr[0] < n_times:
                 s = times[ptr[0] * W]
                 if not (s < new or (s <= new and new < end and hit < 0)):
@@ -407,8 +423,10 @@ def run_group(at, base, other, given_start, first, stop, n_breaks, n_times, stri
                 if not dense:
                     call_kernel(addr[DENSE], base, base)
                 record_step(G, t, new, h)
+            grazing = 0.0
             if hit >= 0:
-                start_gap = gap_of(T, base, other, hit) if tangents and hit >= roots else 0.0
+                if tangents:
+                    grazing = grazing_speed(G, T, base, other, hit, hit_theta, h)
                 interpolate(off, w, hit_theta, off[S_YS])
                 for i in range(size):
                     w[Y1 + i] = w[off[S_YS] + i]
@@ -431,7 +449,7 @@ def run_group(at, base, other, given_start, first, stop, n_breaks, n_times, stri
                 if tangents:
                     read_rates(addr, off, w, base, G.flow)
                     call_kernel(T.addresses[T_ATOMS], base, other)
-                    speed = instant_moves(T, hit, G.flow)
+                    instant_moves(T, hit, G.flow)
                     shift_all(T, G.flow, 1.0)
                     for i in range(n):
                         G.flow[n + i] = G.flow[i]
@@ -458,12 +476,8 @@ def run_group(at, base, other, given_start, first, stop, n_breaks, n_times, stri
                     read_rates(addr, off, w, base, G.flow)
                     shift_all(T, G.flow, -1.0)
                     # a gap that slows down towards zero is touched, not crossed
-                    if (
-                        hit >= roots
-                        and not abs(speed) * hit_theta * h > _TOUCHED * start_gap
-                        and jump_matters(off, opt, w, G.flow, n, hit_theta * h)
-                    ):
-                        give_up_derivative(G, t, hit - roots)
+                    if grazing > 0.0 and jump_matters(G, grazing, hit < roots):
+                        give_up_derivative(G, t, hit - roots if hit >= roots else modes + G.root_event[hit])
                         return ARRIVED
                 if t < end:
                     h = min(initial_step(addr, off, opt, w, base, end - t), opt[H_MAX])

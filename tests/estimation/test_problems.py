@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from problems import MODEL, course, table, version_1, version_2
 from scipy import stats
@@ -406,11 +406,10 @@ def test_priors_of_version_1_are_densities_of_the_parameter_itself(kind: str, sc
 
 
 @settings(max_examples=8, deadline=None)
-@given(st.floats(0.2, 3), st.floats(0.2, 3), st.floats(0.1, 2), st.floats(0.1, 2))
+@example(k1=1.0, k2=0.6, gain=1.0, sd=0.5)  # the last condition changes nothing, and finds states at rest
+@given(k1=st.floats(0.2, 3), k2=st.floats(0.2, 3), gain=st.floats(0.1, 2), sd=st.floats(0.1, 2))
 def test_gradients_are_those_of_differences(k1: float, k2: float, gain: float, sd: float) -> None:
     """Through pre-equilibration, periods, a steady state, a spread and a placeholder."""
-    # at k = 1 the last condition changes nothing and finds states at rest, whose derivatives no step follows (docs/limitations.md)
-    assume(abs(k1 - 1) > 1e-3)
     texts = version_2(
         "parameterId estimate nominalValue lowerBound upperBound\nk2 true 0.6 0 10\nk true 1 0 10\ngain true 1 0 10\nsd true 1 0 10\n",
         "observableId observableFormula noiseFormula noiseDistribution observablePlaceholders\n"
