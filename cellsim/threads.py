@@ -17,6 +17,7 @@ from cellsim.streams import progress_bar
 
 __all__ = [
     "CORES",
+    "ENVIRONMENT",
     "SideBySide",
     "StoppedError",
     "as_they_end",
@@ -29,7 +30,19 @@ __all__ = [
 Thing = TypeVar("Thing")
 Done = TypeVar("Done")
 
-CORES = os.cpu_count() or 1
+ENVIRONMENT = "CELLSIM_THREADS"
+"""The environment variable that says how many threads may be used; all cores that this process may run on without it."""
+
+
+def _cores() -> int:
+    said = os.environ.get(ENVIRONMENT, "")
+    if said.isdecimal() and int(said) > 0:
+        return int(said)
+    # a cluster gives a job some of a machine's cores
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+CORES = _cores()
 """How many threads are of use."""
 
 _LOOK = 0.2  # seconds between two looks whether an interrupt has come
@@ -228,8 +241,11 @@ def on_all_cores(work: Callable[[Thing], Done], things: Iterable[Thing]) -> list
     [1, 2]
     """
     # a linear algebra of as many threads again in each of ours takes turns with itself: nearly twice the time
-    with one_thread_of_blas(), ThreadPoolExecutor(CORES) as pool:
-        return list(pool.map(work, things))
+    with one_thread_of_blas():
+        if CORES == 1:  # where an interrupt is heard at once
+            return [work(each) for each in things]
+        with ThreadPoolExecutor(CORES) as pool:
+            return list(pool.map(work, things))
 
 
 def one_thread_of_blas() -> AbstractContextManager[Any]:

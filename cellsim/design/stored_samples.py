@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -11,6 +10,7 @@ import numpy as np
 
 from cellsim.design.new_samples import Scatter, effects_of, scatter_of
 from cellsim.likelihood.observations import filled, prediction_of
+from cellsim.threads import CORES
 
 if TYPE_CHECKING:
     import sympy as sp
@@ -78,7 +78,7 @@ def stored_samples(
     order = np.argsort(days, axis=1, kind="stable")
     # the same patient under the same treatment, of whom something else is read
     solution = replace(objective, kernels=kernels).solved(
-        thetas, np.take_along_axis(days, order, axis=1), threads=os.cpu_count() or 1
+        thetas, np.take_along_axis(days, order, axis=1), threads=CORES
     )
     seen = np.take_along_axis(solution.outputs, np.argsort(order, axis=1)[:, :, None], axis=1)
     seen[solution.status != 0] = np.nan

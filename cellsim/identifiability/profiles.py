@@ -10,7 +10,6 @@ the data say nothing about keeps exactly its prior interval.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -35,6 +34,7 @@ from cellsim.likelihood.objective import Objective
 from cellsim.posterior.approximation import Approximation
 from cellsim.predictions.predictions import Prediction, prediction_from
 from cellsim.results import html_fragment
+from cellsim.threads import CORES
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -227,7 +227,7 @@ def profile(
     first = min(modes, key=lambda pair: pair[1].level)
     _judge(quantities, first[1].theta)
     job = ProfileSearch(modes, first[1].level, threshold(levels[-1]), step, tolerance, ROUGH[kind], kind)
-    sides, stopped = all_walks(job, quantities, workers or os.cpu_count() or 1, progress, objective.variant)
+    sides, stopped = all_walks(job, quantities, workers or CORES, progress, objective.variant)
     best = first[1]
     if kind != "unaided":
         best = min([best, *(p for each in sides.values() for p in each.points)], key=lambda p: p.level)

@@ -14,7 +14,6 @@ draws from the posterior of all parameters (a collapsed sampler; Liu 1994, J Am 
 
 from __future__ import annotations
 
-import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
@@ -25,6 +24,7 @@ import numpy as np
 from cellsim.likelihood.day_quadrature import Nodes, nodes_of
 from cellsim.likelihood.objective import Objective
 from cellsim.likelihood.observations import Rows, Scores, score_rows, score_sets
+from cellsim.threads import CORES
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -172,7 +172,7 @@ class WithoutDays:
     def values(self, etas: Array) -> Array:
         """The same for every row of `etas`, shape (n,): side by side, on all cores."""
         parts = self._parts(etas)
-        with ThreadPoolExecutor(os.cpu_count()) as pool:
+        with ThreadPoolExecutor(CORES) as pool:
             return np.concatenate([np.empty(0), *pool.map(self._values, parts)])
 
     def _values(self, thetas: Array) -> Array:
@@ -315,7 +315,7 @@ class WithoutDays:
 
         On all cores, side by side; a string where the simulation fails, which says why.
         """
-        with ThreadPoolExecutor(os.cpu_count()) as pool:
+        with ThreadPoolExecutor(CORES) as pool:
             return [each for part in pool.map(self._integrated_sets, self._parts(etas)) for each in part]
 
     def by_node(self, etas: Array) -> list[list[Array] | str]:

@@ -34,8 +34,9 @@ from cellsim.posterior.conditional_draws import (
 )
 from cellsim.posterior.inner_parameters import split_of
 from cellsim.posterior.weighted_draws import Weighted
+from cellsim.processes import MANY_PARAMETERS, Held, on_all_processes, processes_run
 from cellsim.streams import progress_bar
-from cellsim.threads import on_all_cores, one_thread_of_blas
+from cellsim.threads import CORES, on_all_cores, one_thread_of_blas
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -146,6 +147,7 @@ class _Rounds:
 
     def __init__(self, conditional: Conditional, seed: int) -> None:
         self.conditional, self.seed = conditional, seed
+        self._held = Held(conditional)
         self.rounds: list[tuple[Tilted, int]] = []
         self.places: list[Array] = []
         self.log_densities: list[Array] = []
@@ -176,13 +178,19 @@ class _Rounds:
             told(len(block))
 
     def _drawn(self, block: Array, guess: Guess | None) -> list[Draw | str]:
-        def several(first: int) -> list[Draw | str]:
-            part = block[first : first + _TOGETHER]
-            numbers = range(self.count + first, self.count + first + len(part))
-            randoms = [np.random.default_rng([self.seed, 3, number]) for number in numbers]
-            return self.conditional.drawn(part, guess, randoms)
-
-        made = on_all_cores(several, range(0, len(block), _TOGETHER))
+        size, made = _TOGETHER, None
+        apart = self.conditional.density.columns.size >= MANY_PARAMETERS and processes_run()
+        if apart:
+            # what is held is sent with each part
+            size *= max(1, -(-len(block) // (CORES * size)))
+        parts = [
+            (block[first : first + size], self.seed, self.count + first)
+            for first in range(0, len(block), size)
+        ]
+        if apart:
+            made = on_all_processes(_drawn_at, [self._held, Held(guess)], parts)
+        if made is None:
+            made = on_all_cores(lambda part: _drawn_at(self.conditional, guess, part), parts)
         return [each for part in made for each in part]
 
     def _learned(self, random: np.random.Generator) -> tuple[Tilted, Guess | None]:
@@ -237,3 +245,17 @@ class _Rounds:
             self.why,
             interrupted,
         )
+
+
+def _drawn_at(
+    conditional: Conditional, guess: Guess | None, part: tuple[Array, int, int]
+) -> list[Draw | str]:
+    """Draws at places of the outer parameters, each by a generator of the run's seed and its own number, the first of which is given."""
+    places, seed, number = part
+    out: list[Draw | str] = []
+    with one_thread_of_blas():
+        for first in range(0, len(places), _TOGETHER):
+            several = places[first : first + _TOGETHER]
+            numbers = range(number + first, number + first + len(several))
+            out += conditional.drawn(several, guess, [np.random.default_rng([seed, 3, k]) for k in numbers])
+    return out

@@ -420,6 +420,10 @@ def sample(
     given days from their density given all else (:mod:`cellsim.likelihood.marginal_days`). Chains need the extra ``chains``; without it
     weighted draws stand as they are, and their doubts say how uneven the weights were.
 
+    From 30 parameters on, draws of the collapsed sampler are made in processes of one thread each, as many as there are cores
+    (0.3 GB each); the environment variable ``CELLSIM_THREADS`` says how many cores may be used, and 1 keeps all in this process.
+    What is drawn is the same.
+
     Parameters
     ----------
     source : Calibration or Case

@@ -28,6 +28,7 @@ from cellsim.posterior.laplace import Mixture
 from cellsim.posterior.nuts import Chains, Preconditioner, preconditioner_between, run_chains
 from cellsim.posterior.variational_fitting import normal_near
 from cellsim.posterior.weighted_draws import Weighted
+from cellsim.processes import MANY_PARAMETERS, start_processes
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -164,6 +165,8 @@ def weighed(
     """
     begun = time.perf_counter()
     density = WithoutDays(objective, run.rtol)
+    if density.columns.size >= MANY_PARAMETERS:
+        start_processes()
     first, rescore, resample = (int(each) for each in np.random.SeedSequence([run.seed, 4]).generate_state(3))
     size = len(objective.names)
     modes = [

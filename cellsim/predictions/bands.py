@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
@@ -15,6 +14,7 @@ from cellsim.likelihood.objective import Objective
 from cellsim.likelihood.observations import prediction_of
 from cellsim.posterior.approximation import Approximation, approximation_of
 from cellsim.predictions.plans import LAST_DAY
+from cellsim.threads import CORES
 
 if TYPE_CHECKING:
     import sympy as sp
@@ -349,7 +349,7 @@ def _run(
         some = thetas[begin : begin + _AT_ONCE]
         vectors = objective.vector_of(some, names)
         solution = integrate(
-            kernels, vectors, objective.doses, times, start=objective.case.start, threads=os.cpu_count() or 1
+            kernels, vectors, objective.doses, times, start=objective.case.start, threads=CORES
         )
         pieces.append(solution.outputs)
         status.append(solution.status)

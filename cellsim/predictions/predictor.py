@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -14,6 +13,7 @@ import numpy as np
 from cellsim.dosing.schedule import Schedule
 from cellsim.predictions.measures import Measure, Runs
 from cellsim.predictions.part import part_behind
+from cellsim.threads import CORES
 
 if TYPE_CHECKING:
     import sympy as sp
@@ -44,7 +44,7 @@ DRAWS_A_STREAM = 64
 
 def draws_at_once() -> int:
     """How many draws are simulated together on this machine: whole streams."""
-    return -(-_DRAWS_A_THREAD * (os.cpu_count() or 1) // DRAWS_A_STREAM) * DRAWS_A_STREAM
+    return -(-_DRAWS_A_THREAD * CORES // DRAWS_A_STREAM) * DRAWS_A_STREAM
 
 
 class Source(Protocol):
@@ -269,7 +269,7 @@ class Sample:
         """
         from cellsim.predictions.streaming import stream
 
-        case, threads = self.objective.case, os.cpu_count() or 1
+        case, threads = self.objective.case, CORES
         timelines = [self.timeline(each) for each in plans]
         doses, model = self.seen(timelines)
         kernels = self.objective.kernels_of(self.outputs, model)

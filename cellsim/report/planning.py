@@ -127,7 +127,8 @@ def _optimum(job: Job) -> None:
     given = job.case.schedule
     [product] = rules.product
     others = tuple(each for each in given.infusions if each.product != product)
-    found = optimise(
+    found = job.call(
+        optimise,
         [job.source(name) for name in _asked(job)],
         rules,
         until=job.until,
@@ -152,7 +153,8 @@ def _visits(job: Job) -> None:
         return
     last = max([job.until, *(visit.latest for visit in job.case.visits)])
     plans = {each.name: each.schedule for each in job.plans} if "plan" in questions else None
-    found = plan_visits(
+    found = job.call(
+        plan_visits,
         sources,
         [last + day for day in _AFTER],
         question=questions,
@@ -171,7 +173,14 @@ def _explorer(job: Job) -> None:
     name = job.main
     if name is None or not job.case.schedule.count:
         return
-    explore(job.source(name), job.output.folder / EXPLORER, until=job.until, draws=_EXPLORED, seed=job.seed)
+    job.call(
+        explore,
+        job.source(name),
+        job.output.folder / EXPLORER,
+        until=job.until,
+        draws=_EXPLORED,
+        seed=job.seed,
+    )
     job.next.explorer = EXPLORER
 
 

@@ -181,7 +181,7 @@ def write_report(
         try:
             for number, stage in enumerate(stages):
                 if len(stage) == 1:
-                    job.progress = progress
+                    job.progress, job.side_by_side = progress, False
                     for step in stage[0]:
                         bar.say(step.words)
                         if not done(step):
@@ -190,6 +190,7 @@ def write_report(
                         if step.page:
                             early_page(hurried=True)
                 else:
+                    job.side_by_side = True
                     job.progress = False  # bars of several steps at once would write over each other
                     with one_thread_of_blas(), SideBySide(done, stage) as beside:
                         bar.say("several steps side by side")

@@ -9,13 +9,14 @@ from copy import copy
 from dataclasses import dataclass, replace
 from functools import partial
 from shlex import join
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from cellsim.case.records import variant_names
 from cellsim.errors import CalibrationError, CutShortError
 from cellsim.files import file_name
 from cellsim.predictions.plan_tables import plans_table
 from cellsim.predictions.plans import Plan, plans_of
+from cellsim.processes import MANY_PARAMETERS, in_a_process
 from cellsim.report.elements import count_words
 from cellsim.report.page import ReportFolder, copy_case
 from cellsim.report.planning import NextSteps, plan_ahead
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
     from cellsim.posterior.calibration import Calibration
     from cellsim.posterior.posterior import Posterior
     from cellsim.sweeps.sweep_result import Sweep
+
+Made = TypeVar("Made")
 
 __all__ = ["FEWEST_EFFECTIVE", "LONG", "Job", "ReportStep"]
 
@@ -76,6 +79,10 @@ class ReportStep:
     one_variant: bool = False
 
 
+def _here(function: Callable[..., Made], *arguments: Any, **options: Any) -> Made:
+    return function(*arguments, **options)
+
+
 class Job:
     """Everything about one report.
 
@@ -117,6 +124,7 @@ class Job:
         self.comparison: Comparison | None = None
         self.robustness: Robustness | None = None
         self.next = NextSteps()
+        self.side_by_side = False
         self.stopped = ""
         self.waiting: tuple[ReportStep, ...] = ()
         self.plans: tuple[Plan, ...] = plans_of(case)
@@ -207,7 +215,8 @@ class Job:
         from cellsim.posterior.fitting import calibrate
 
         def work() -> Calibration:
-            fit = calibrate(
+            fit = self.call(
+                calibrate,
                 self.case,
                 variant=name or None,
                 starts=self._starts(name),
@@ -243,7 +252,7 @@ class Job:
         def work() -> Sweep:
             # these plans say in their names what they leave out
             options: dict[str, Any] = {"until": self.until, "draws": self.draws, "seed": self.seed}
-            return sweep(self.source(name), schedules, background=None, **options)
+            return self.call(sweep, self.source(name), schedules, background=None, **options)
 
         result = self.output.attempt(f"Schedules under {self.called(name)}", work)
         if result is None:
@@ -263,7 +272,7 @@ class Job:
             return
 
         def work() -> Profiles:
-            found = profile(self.fits[name], progress=self.progress)
+            found = self.call(profile, self.fits[name], progress=self.progress)
             if found.interrupted:
                 self.stop("profiles")
             self.output.csv(f"tables/{file_name(name)}_profiles.csv", found.table())
@@ -286,13 +295,15 @@ class Job:
             asked = predicted_of(fit, self.plans, self.until)
             if not asked:
                 return None
-            found = profile(fit, predictions=asked, progress=self.progress)
+            found = self.call(profile, fit, predictions=asked, progress=self.progress)
             if found.interrupted:
                 self.stop("predictions")
             self.output.csv(f"tables/{file_name(name)}_predictions.csv", found.table())
             return found
 
-        self.seen = self.output.attempt("What the rows can see", lambda: identify(fit, seed=self.seed))
+        self.seen = self.output.attempt(
+            "What the rows can see", lambda: self.call(identify, fit, seed=self.seed)
+        )
         self.predictions = self.output.attempt("Predictions", work)
 
     def sample(self, name: str, *, effective: int) -> None:
@@ -315,11 +326,11 @@ class Job:
                 "progress": self.progress,
             }
             try:
-                return sample(fit, method="collapsed", effective=effective, **options)
+                return self.call(sample, fit, method="collapsed", effective=effective, **options)
             except CutShortError:
                 raise
             except CalibrationError:
-                return sample(fit, method="nuts", tune=_TUNE, **options)
+                return self.call(sample, fit, method="nuts", tune=_TUNE, **options)
 
         def work() -> Posterior | None:
             try:
@@ -347,7 +358,8 @@ class Job:
             return
 
         def work() -> Comparison:
-            found = comparison_of(
+            found = self.call(
+                comparison_of,
                 known,
                 posteriors={name: post for name, post in self.posteriors.items() if name in known},
                 leave_out="leave-out" not in self.without,
@@ -389,6 +401,12 @@ class Job:
             return found
 
         self.robustness = self.output.attempt("Robustness", work)
+
+    def call(self, function: Callable[..., Made], *arguments: Any, **options: Any) -> Made:
+        """What a function makes: here, by all cores; or in a process of its own, while other steps are done as well."""
+        size = max((len(each.objective.names) for each in self.fits.values()), default=0)
+        call = in_a_process if self.side_by_side and size >= MANY_PARAMETERS else _here
+        return call(function, *arguments, **options)
 
     def _tables(self, name: str, tables: Mapping[str, Callable[[], pd.DataFrame]]) -> None:
         for kind, make in tables.items():

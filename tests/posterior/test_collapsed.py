@@ -3,12 +3,14 @@
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from scipy import integrate, stats
 from small_cases import decay, straight_line, tiny_case
 
+from cellsim import processes
 from cellsim.case.case import Case
 from cellsim.errors import CalibrationError, CutShortError
 from cellsim.likelihood.day_quadrature import POINTS, between_ends
@@ -33,6 +35,7 @@ from cellsim.posterior.fitting import calibrate
 from cellsim.posterior.inner_parameters import Bend, bends_at, split_by
 from cellsim.posterior.posterior import Posterior, sample
 from cellsim.posterior.weighted_draws import Weighted
+from cellsim.threads import CORES
 
 LINE = ([10.3, 11.9, 12.4, 14.8], [0.5, 1.0, 2.0, 3.0])
 FALL = ([1.4, 1.1, 0.45], [0.2, 1.0, 2.5])
@@ -196,6 +199,25 @@ def test_the_same_seed_makes_the_same_draws() -> None:
     first, second, other = (sample(fit, seed=seed, **options) for seed in (1, 1, 2))  # type: ignore[arg-type]
     assert np.array_equal(first.thetas, second.thetas) and not np.array_equal(first.thetas, other.thetas)
     assert first.log_evidence == second.log_evidence
+
+
+def test_draws_made_in_processes_are_those_made_in_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    fit, made = calibrate(decay(*FALL), starts=1), []
+    options = {"method": "collapsed", "draws": 20, "effective": 40, "budget": 400, "progress": False}
+    here = sample(fit, **options).drawn.weighted  # type: ignore[arg-type]
+
+    def on_all_processes(*arguments: Any) -> Any:
+        made.append(processes.on_all_processes(*arguments))
+        return made[-1]
+
+    monkeypatch.setattr(collapsed, "processes_run", lambda: True)
+    monkeypatch.setattr(collapsed, "MANY_PARAMETERS", 0)
+    monkeypatch.setattr(collapsed, "on_all_processes", on_all_processes)
+    there = sample(fit, **options).drawn.weighted  # type: ignore[arg-type]
+    assert made and (CORES == 1 or None not in made)
+    assert here is not None and there is not None
+    assert np.array_equal(here.thetas, there.thetas)
+    assert np.array_equal(here.log_weights, there.log_weights)
 
 
 # ---- which are inner -----------------------------------------------------------------------------
