@@ -318,12 +318,14 @@ def _shared_out(together: Pattern, alone: Pattern) -> list[list[int]]:
     inside = together[np.ix_(rest, rest)].astype(np.int64)
     clash = inside @ inside > 0
     groups: list[list[int]] = []
-    for k in np.argsort(-clash.sum(axis=0), kind="stable"):
-        free = (group for group in groups if not clash[k, group].any())
-        if (group := next(free, None)) is None:
-            groups.append([int(k)])
-        else:
-            group.append(int(k))
+    closed: list[Pattern] = []  # to whom each group is: who clashes with one of it
+    for k in np.argsort(-clash.sum(axis=0), kind="stable").tolist():
+        place = next((g for g, shut in enumerate(closed) if not shut[k]), len(groups))
+        if place == len(groups):
+            groups.append([])
+            closed.append(np.zeros(rest.size, bool))
+        groups[place].append(k)
+        closed[place] |= clash[k]
     return [[int(j)] for j in np.flatnonzero(alone)] + [[int(rest[k]) for k in group] for group in groups]
 
 
