@@ -14,6 +14,7 @@ from cellsim.likelihood.objective import Objective
 from cellsim.likelihood.observations import prediction_of
 from cellsim.posterior.approximation import Approximation, approximation_of
 from cellsim.predictions.plans import LAST_DAY
+from cellsim.predictions.predictor import RTOL, asked_model
 from cellsim.threads import CORES
 
 if TYPE_CHECKING:
@@ -269,7 +270,7 @@ def bands(
     approximation = Approximation("prior") if kind == "prior" else approximation_of(source)
     approximation.warn("bands")
     times = days_of(objective.case.timeline, start, end)
-    found, fine, why = _run(objective, formulas, thetas, times)
+    found, fine, why = _run(objective, formulas, thetas, times, rtol=RTOL)
     if not fine.any():
         raise CellsimError(f"none of {draws} draws could be simulated: {why}")
     known = {each.name: each for each in objective.model.quantities}
@@ -337,19 +338,32 @@ def _formulas(
 
 
 def _run(
-    objective: Objective, formulas: Mapping[str, sp.Expr], thetas: Array, times: Array
+    objective: Objective,
+    formulas: Mapping[str, sp.Expr],
+    thetas: Array,
+    times: Array,
+    *,
+    rtol: float | None = None,
 ) -> tuple[dict[str, Array], NDArray[np.bool_], str]:
     """Each formula, shape (n_draws, n_times); which draws were carried to the end; what the others said."""
     from cellsim.solver.integration import integrate
 
-    kernels = objective.kernels_of(formulas)
+    asked = asked_model(objective, formulas)
+    [doses], model = asked.seen([objective.doses])
+    kernels = objective.kernels_of(asked.outputs, model)
     names = kernels.equations.parameters
     pieces, status, why = [], [], ""
     for begin in range(0, len(thetas), _AT_ONCE):
         some = thetas[begin : begin + _AT_ONCE]
         vectors = objective.vector_of(some, names)
         solution = integrate(
-            kernels, vectors, objective.doses, times, start=objective.case.start, threads=CORES
+            kernels,
+            vectors,
+            doses,
+            times,
+            start=objective.case.start,
+            rtol=objective.rtol if rtol is None else rtol,
+            threads=CORES,
         )
         pieces.append(solution.outputs)
         status.append(solution.status)

@@ -26,13 +26,26 @@ if TYPE_CHECKING:
 
     Array = NDArray[np.float64]
 
-__all__ = ["DRAWS_A_STREAM", "Sample", "Simulated", "Source", "Workspace", "draws_at_once", "with_areas"]
+__all__ = [
+    "DRAWS_A_STREAM",
+    "RTOL",
+    "AskedModel",
+    "Sample",
+    "Simulated",
+    "Source",
+    "Workspace",
+    "asked_model",
+    "draws_at_once",
+    "with_areas",
+]
 
 # hours after a dose that a daily grid would miss: where what follows it at once has its top
 _AFTER_DOSE = np.array([1.0, 2.0, 4.0, 6.0, 9.0, 12.0, 18.0, 36.0]) / 24
-# relative tolerance of a prediction, and of a state's largest value so far what need not be known better: what a
-# measure is off by is a hundred thousandth of its scatter over draws, in less than half the time of the solver's defaults
-_RTOL, _PEAK_SHARE = 1e-4, 1e-2
+RTOL = 1e-4
+"""Relative tolerance of a prediction by many draws: what a measure is off by is a hundred thousandth of its scatter over them, in less
+than half the time of the solver's defaults."""
+# of a state's largest value so far what need not be known better
+_PEAK_SHARE = 1e-2
 # of a model's states: a part of it that has more is not worth to be compiled by itself
 _SMALLER = 0.75
 # how many draws are carried at once by each thread: eight groups of the widest lanes, so that memory stays small
@@ -172,23 +185,67 @@ def with_areas(model: Model, formulas: Mapping[str, sp.Expr]) -> tuple[Model, di
     return replace(model, states=(*model.states, *states)), {name: sp.Symbol(name) for name in integrals}
 
 
+@dataclass(frozen=True, eq=False)
+class AskedModel:
+    """A model with its integrals, and the part of it that what is asked depends on.
+
+    Attributes
+    ----------
+    whole : Model
+    outputs : mapping of str to sympy.Expr
+        What is recorded, the integrals among it.
+    part : Model
+        The part, or the whole where it is nearly all of it.
+    reached : frozenset of str
+        The states that reach the outputs.
+    """
+
+    whole: Model
+    outputs: Mapping[str, sp.Expr]
+    part: Model
+    reached: frozenset[str]
+
+    def seen(self, several: Sequence[Doses]) -> tuple[list[Doses], Model]:
+        """What reaches anything asked of each course of doses, and the equations that tell it.
+
+        Where doses set states anew, all states take part: a steady state is one of them all.
+        """
+        from cellsim.solver.breakpoints import Doses
+
+        if any(each.anew for each in several):
+            return list(several), self.whole
+        return [
+            Doses(
+                tuple(each for each in one.jumps if each[1] in self.reached),
+                tuple(each for each in one.rates if each[2] in self.reached),
+            )
+            for one in several
+        ], self.part
+
+
+def asked_model(
+    objective: Objective, formulas: Mapping[str, sp.Expr], areas: Mapping[str, sp.Expr] | None = None
+) -> AskedModel:
+    """The model of an objective as some formulas, and areas under others, depend on it; what is fixed at 0 reaches nothing."""
+    zero = tuple(name for name, value in objective.fixed.items() if value == 0)
+    return _asked_model(objective.model, tuple(formulas.items()), tuple((areas or {}).items()), zero)
+
+
 @lru_cache(maxsize=32)
 def _asked_model(
     model: Model,
     formulas: tuple[tuple[str, sp.Expr], ...],
     areas: tuple[tuple[str, sp.Expr], ...],
     zero: tuple[str, ...],
-) -> tuple[Model, dict[str, sp.Expr], Model, frozenset[str]]:
-    """A model with its integrals, its outputs, the part of it that these depend on, and the states that reach them.
-
-    Found out once: it takes as long as the simulations of a question about one schedule.
-    """
+) -> AskedModel:
+    """Found out once: it takes as long as the simulations of a question about one schedule."""
     whole, integrals = with_areas(model, dict(areas))
     outputs = {**dict(formulas), **integrals}
     part = part_behind(whole, outputs.values(), zero)
     reached = frozenset(each.name for each in part.states)
     # nearly all of it is the same work, and would be compiled for every mechanism anew
-    return whole, outputs, part if len(part.states) <= _SMALLER * len(whole.states) else whole, reached
+    smaller = len(part.states) <= _SMALLER * len(whole.states)
+    return AskedModel(whole, outputs, part if smaller else whole, reached)
 
 
 class Sample:
@@ -208,10 +265,8 @@ class Sample:
         self.peaks = tuple(
             dict.fromkeys(name for measure in measures for name in measure.peaks(objective.case))
         )
-        zero = tuple(name for name, value in objective.fixed.items() if value == 0)
-        self.model, self.outputs, self.part, self.reached = _asked_model(
-            objective.model, tuple(self.formulas.items()), tuple(areas.items()), zero
-        )
+        self.asked = asked_model(objective, self.formulas, areas)
+        self.outputs = self.asked.outputs
         wanted = [day for measure in measures for day in measure.days(until)]
         self.asked_times = np.unique([0.0, until, *(day for day in wanted if 0 <= day <= until)])
         self.times = np.unique([*self.asked_times, *np.arange(0.0, until)])
@@ -292,7 +347,7 @@ class Sample:
             into=found.transpose(0, 3, 1, 2),
             start=min([case.start, *(each.day for timeline in timelines for each in timeline.infusions)]),
             threads=threads,
-            rtol=_RTOL,
+            rtol=RTOL,
             peak_share=_PEAK_SHARE,
             keep_states=False,
             peaks=self.peaks,
@@ -316,23 +371,11 @@ class Sample:
         return [simulated[each] for each in which]
 
     def seen(self, timelines: Sequence[Schedule]) -> tuple[list[Doses], Model]:
-        """What reaches anything asked of each timeline, and the equations that tell it.
-
-        Where a schedule sets states anew, all states take part: a steady state is one of them all.
-        """
+        """What reaches anything asked of each timeline, and the equations that tell it."""
         from cellsim.dosing.delivery import deliver
-        from cellsim.solver.integration import Doses
+        from cellsim.solver.breakpoints import Doses
 
-        doses = [Doses.of(deliver(each, self.model)) for each in timelines]
-        if any(each.anew for each in doses):
-            return doses, self.model
-        return [
-            Doses(
-                tuple(each for each in one.jumps if each[1] in self.reached),
-                tuple(each for each in one.rates if each[2] in self.reached),
-            )
-            for one in doses
-        ], self.part
+        return self.asked.seen([Doses.of(deliver(each, self.asked.whole)) for each in timelines])
 
     def cannot_differ(self, plans: Sequence[Schedule]) -> bool:
         """Whether nothing that is asked can depend on which of these plans is given: their doses do not reach it."""

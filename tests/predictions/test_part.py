@@ -6,8 +6,11 @@ import sympy as sp
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.linalg import expm
+from small_cases import tiny_case
 
 import cellsim as cs
+from cellsim.likelihood.formulation import objective_of
+from cellsim.predictions.bands import QUANTILES, bands
 from cellsim.predictions.part import part_behind
 
 
@@ -77,3 +80,20 @@ def test_what_has_no_value_at_nought_keeps_its_name() -> None:
 def test_a_formula_of_no_state_leaves_the_model_as_it_is() -> None:
     model = cs.load_model("x = 1; x' = -k*x; k = 2")
     assert part_behind(model, [sp.Symbol("k")]) == model
+
+
+def test_bands_integrate_what_they_show_and_no_more() -> None:
+    """Beside x and y stand states that neither depends on, one of which has no value after day 1. Witness: the closed forms of x and y."""
+    case = tiny_case(
+        "x = 2; y = 0; x' = -k*x; y' = k*x; z = 1; z' = z^2; w = 0; w' = x; v = 0; v' = w; u = 0; u' = v; k = 0.5",
+        {"seen": "x"},
+        [("seen", 0.5, 1.6)],
+        {"k": ("log-normal", float(np.log(0.5)), 0.3)},
+    )
+    objective = objective_of(case)
+    found = bands(objective, ["x", "y"], start=0, end=5, draws=9, seed=2)
+    assert found.lost == 0
+    rates = 0.5 * np.exp(0.3 * np.random.default_rng(2).standard_normal((9, 1)))
+    left = 2 * np.exp(-rates * found.times)
+    for name, each in (("x", left), ("y", 2 - left)):
+        np.testing.assert_allclose(found.curves[name], np.quantile(each, QUANTILES, axis=0), atol=2e-4)
