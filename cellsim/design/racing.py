@@ -236,9 +236,9 @@ def compared(
 
 def upper(level: float, error: Array, freedom: Array) -> Array:
     """How far a mean may be off at a level: that quantile of Student's t times its standard error."""
-    from scipy.stats import t as student
+    from scipy.special import stdtrit
 
-    return np.asarray(student.ppf(level, freedom) * error)
+    return np.asarray(stdtrit(freedom, level) * error)
 
 
 def _means(

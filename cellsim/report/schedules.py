@@ -50,6 +50,7 @@ __all__ = [
     "persists_answer",
     "plan_rows",
     "products_compared",
+    "ranks",
     "same_amount",
     "what_if",
 ]
@@ -374,16 +375,22 @@ def same_amount(sweeps: Mapping[str, Sweep], names: list[str], thetas: Mapping[s
 
 def _hangs_on(apart: Array, thetas: Array | None) -> tuple[int, float]:
     """The parameter whose rank correlates most with a difference, by its place, and how much; -1 where that is not known."""
-    from scipy.stats import rankdata
-
     if thetas is None or len(thetas) != len(apart) or not np.ptp(apart) > 0:
         return -1, np.nan
     with np.errstate(invalid="ignore", divide="ignore"):
-        ranks = np.column_stack([rankdata(apart), rankdata(thetas, axis=0)])
-        found = np.corrcoef(ranks, rowvar=False)
+        found = np.asarray(np.corrcoef(ranks(np.column_stack([apart, thetas])), rowvar=False))
     each = np.nan_to_num(found[0, 1:])
     most = int(np.argmax(np.abs(each)))
     return most, float(each[most])
+
+
+def ranks(columns: Array) -> Array:
+    """The rank of every value in its column, from 1; equals share the mean of theirs."""
+    out = np.empty(columns.shape)
+    for k, column in enumerate(columns.T):
+        _, place, count = np.unique(column, return_inverse=True, return_counts=True)
+        out[:, k] = (np.cumsum(count) - (count - 1) / 2)[place]
+    return out
 
 
 def _share_best(utility: Array) -> Array:

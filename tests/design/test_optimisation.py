@@ -14,7 +14,7 @@ from small_cases import tiny_case
 
 import cellsim as cs
 from cellsim.design.clinic_rules import Candidate, ClinicRules
-from cellsim.design.racing import Contender, compared, race, rounds_of
+from cellsim.design.racing import Contender, compared, race, rounds_of, upper
 from cellsim.errors import CellsimError
 from cellsim.predictions.own_measures import DaysToRelapse
 
@@ -266,6 +266,13 @@ def test_a_measure_that_looks_at_the_plan_tells_plans_apart_that_no_dose_does() 
     )  # fmt: skip
     assert found.alike == () and [found.candidates[k].doses for k in found.order] == [1]
     assert found.mean[0] - found.mean[1] == pytest.approx(2.0, abs=1e-2)
+
+
+def test_how_far_a_mean_may_be_off_is_a_quantile_of_students_t() -> None:
+    """Witness: scipy's t, of whole degrees of freedom, of broken ones, and of so many that it is normal."""
+    freedom, error = np.array([1.0, 2.5, 30.0, 1e6, np.inf]), np.array([1.0, 0.2, 3.0, 0.0, 2.0])
+    for level in (0.5, 0.975, 0.9999):
+        assert upper(level, error, freedom) == pytest.approx(stats.t.ppf(level, freedom) * error, rel=1e-9)
 
 
 def test_the_error_over_mechanisms_has_the_degrees_of_freedom_of_welch() -> None:

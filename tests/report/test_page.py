@@ -22,7 +22,7 @@ import pandas as pd
 import pytest
 from layout import A4_PIXELS, as_printed, by_sheet, measured, printed
 from patients import small_fit, small_patient
-from scipy.stats import norm
+from scipy.stats import norm, rankdata
 from small_cases import tiny_case
 
 import cellsim as cs
@@ -36,7 +36,7 @@ from cellsim.report.overview import write_pages
 from cellsim.report.page import DPI, ReportFolder
 from cellsim.report.planning import NextSteps, own_rules, plan_ahead, what_next
 from cellsim.report.products import main_outcome
-from cellsim.report.schedules import same_amount
+from cellsim.report.schedules import ranks, same_amount
 from cellsim.report.steps import LONG, Job
 from cellsim.report.style import STYLE
 from cellsim.results import number
@@ -491,6 +491,13 @@ def test_the_best_plan_is_one_that_the_patient_could_have_had(job: Job, html: st
         assert shown["benefit"][name] == pytest.approx(mean, rel=1e-3, abs=1e-3)
     place = next(each for each in read(html).all("section") if each.attributes["id"] == "next")
     assert typeset(found.table()["plan"].iloc[0]) in place.text
+
+
+def test_equals_share_the_mean_of_their_ranks() -> None:
+    """Witness: scipy's ranks, of columns that are all different, have equals, or nothing but these."""
+    random = np.random.default_rng(3)
+    columns = np.column_stack([random.standard_normal(50), random.integers(0, 7, 50), np.full(50, 2.0)])
+    np.testing.assert_array_equal(ranks(columns), rankdata(columns, axis=0))
 
 
 def test_the_order_of_plans_hangs_on_what_made_it(job: Job) -> None:
