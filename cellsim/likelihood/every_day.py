@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Array = NDArray[np.float64]
+    Halves = NDArray[np.float32]
     Whole = NDArray[np.intp]
 
 __all__ = ["EveryDay", "Reading", "Slopes"]
@@ -48,7 +50,7 @@ class Reading:
 
 @dataclass(frozen=True, eq=False)
 class Slopes:
-    """Derivatives of residuals.
+    """Derivatives of residuals, in numbers of half the length: only a proposal is made of them, and there are hundreds of thousands.
 
     Attributes
     ----------
@@ -57,16 +59,16 @@ class Slopes:
         For each visit of unknown day on the first and the last node of each panel.
     """
 
-    known: Array
-    by_panel: tuple[Array, ...]
+    known: Halves
+    by_panel: tuple[Halves, ...]
 
     @property
-    def flat(self) -> Array:
+    def flat(self) -> Halves:
         """All entries one after the other."""
         return np.concatenate([self.known.ravel(), *[each.ravel() for each in self.by_panel]])
 
     @classmethod
-    def of_flat(cls, entries: Array, shapes: Sequence[tuple[int, ...]]) -> Slopes:
+    def of_flat(cls, entries: Halves, shapes: Sequence[tuple[int, ...]]) -> Slopes:
         """From all entries, and the shapes of the arrays they fill."""
         sizes = [int(np.prod(shape)) for shape in shapes]
         parts = np.split(entries, np.cumsum(sizes)[:-1])
@@ -123,29 +125,25 @@ class EveryDay:
             The parameters; none is a day that is integrated out.
         """
         density, objective = self.density, self.density.objective
-        known = objective.rows.taken(density.known)
-        moments = [each.nodes.days.reshape(-1, POINTS)[:, ENDS].ravel() for each in density.visits]
+        moments, rows, read = self._at_ends
         occasions = objective.read_at(objective.days(theta))
         days, rank = np.unique(np.concatenate([occasions, *moments]), return_inverse=True)
-        solution = objective.solved(theta, days, gradient=True, rtol=density.rtol, along=columns)
+        # along all parameters, for which code was compiled before: some of them take little less
+        solution = objective.solved(theta, days, gradient=True, rtol=density.rtol)
         if solution.status[0]:
             return str(solution.messages[0])
-        terms, times, first = [density.known], [rank[known.occasion]], occasions.size
-        for visit, each in zip(density.visits, moments, strict=True):
-            terms.append(np.tile(visit.terms, each.size))
-            times.append(np.repeat(rank[first : first + each.size], visit.terms.size))
-            first += each.size
-        rows, at = objective.rows.taken(np.concatenate(terms)), np.concatenate(times)
+        at = rank[read]
         predicted = solution.outputs[0, at, rows.output]
         lost = rows.unscorable(predicted)
         scores = score_rows(
             rows, np.where(lost, 1.0, predicted), objective.asked_by(rows, theta), objective.degrees
         )
-        slopes = objective.slopes(theta, solution, at, rows, columns)
-        found = objective.residual_slopes(theta, scores, slopes)[:, columns]
+        slopes = objective.slopes(theta, solution, at, rows)
+        found = objective.residual_slopes(theta, scores, slopes)[:, columns].astype(np.float32)
         found[lost | ~np.isfinite(found).all(axis=1)] = 0.0
         count = density.known.size
-        of_known = np.vstack([found[:count], objective.spread_slopes(theta)[:, columns]])
+        of_spreads = objective.spread_slopes(theta)[:, columns].astype(np.float32)
+        of_known = np.vstack([found[:count], of_spreads])
         by_panel, first = [], count
         for visit, each in zip(density.visits, moments, strict=True):
             size = each.size * visit.terms.size
@@ -153,6 +151,23 @@ class EveryDay:
             by_panel.append(found[first : first + size].reshape(shape))
             first += size
         return Slopes(of_known, tuple(by_panel))
+
+    @cached_property
+    def _at_ends(self) -> tuple[list[Array], Rows, Whole]:
+        """Ends of all panels of each visit; rows of known day and then those of each visit on each end, and when each of these
+        is read, counted in occasions and then in ends."""
+        density, objective = self.density, self.density.objective
+        moments = [each.nodes.days.reshape(-1, POINTS)[:, ENDS].ravel() for each in density.visits]
+        terms, read, first = (
+            [density.known],
+            [objective.rows.occasion[density.known]],
+            len(objective.occasions),
+        )
+        for visit, each in zip(density.visits, moments, strict=True):
+            terms.append(np.tile(visit.terms, each.size))
+            read.append(np.repeat(np.arange(first, first + each.size), visit.terms.size))
+            first += each.size
+        return moments, objective.rows.taken(np.concatenate(terms)), np.concatenate(read)
 
     def _scored(self, rows: Rows, thetas: Array, predicted: Array) -> tuple[Array, Array]:
         """ln likelihood and residuals of rows, by set and row; -inf and nought where there is no density."""

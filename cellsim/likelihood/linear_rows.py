@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 
 __all__ = ["LinearRows", "inverse"]
 
+# variance of a row, and a residual, that numbers of half the length can tell beside one
+_LARGEST = 1e5
+
 
 @dataclass(frozen=True, eq=False)
 class LinearRows:
@@ -63,6 +66,7 @@ class LinearRows:
     def normal(self, nodes: Sequence[int], without: int = -1) -> tuple[Array, Array]:
         """Precision of the inner parameters, and the gradient of minus the log density at the place, given these days."""
         residuals, slopes = self.on(nodes, without)
+        slopes = slopes.astype(float, copy=False)
         precision = slopes.T @ slopes
         np.fill_diagonal(precision, np.diag(precision) + 1)
         return precision, slopes.T @ residuals + self.place
@@ -74,28 +78,29 @@ class LinearRows:
 
     def log_evidences(self, visit: int, nodes: Sequence[int]) -> Array:
         """ln Z of every node of one visit, all other days being on these nodes, up to a constant."""
-        ends, columns, middle = self.slopes.by_panel[visit], *self._middles[visit]
+        ends = self.slopes.by_panel[visit]
         panels, _, rows, _ = ends.shape
         precision, gradient = self.normal(nodes, without=visit)
         covariance = inverse(precision)
-        moved = ends @ -(covariance @ gradient)
-        rest = self.reading.by_node[visit].reshape(panels, POINTS, rows)
-        rest = (rest + np.einsum("pe,cer->cpr", between_ends(), moved)).transpose(0, 2, 1)
-        half = middle.reshape(panels * rows, columns.size) @ covariance[np.ix_(columns, columns)]
-        spread = half.reshape(panels, rows, columns.size) @ middle.transpose(0, 2, 1) + np.eye(rows)
-        squares = (rest * np.linalg.solve(spread, rest)).sum(axis=1)
-        sizes = np.log(np.linalg.cholesky(spread).diagonal(axis1=1, axis2=2)).sum(axis=1)
+        moved = ends @ -(covariance @ gradient).astype(ends.dtype)
+        rest = self.reading.by_node[visit].reshape(panels, POINTS, rows) + between_ends() @ moved
+        middle = 0.5 * (ends[:, 0] + ends[:, 1])
+        half = middle.reshape(panels * rows, -1) @ covariance.astype(middle.dtype)
+        spread = half.reshape(middle.shape) @ middle.transpose(0, 2, 1)
+        if spread.dtype == np.float32 and max(spread.max(initial=0), np.abs(rest).max(initial=0)) > _LARGEST:
+            half = middle.reshape(panels * rows, -1).astype(float) @ covariance
+            spread = half.reshape(middle.shape) @ middle.transpose(0, 2, 1)
+        # below the factor of the spread stand residuals as they are in its standard deviations; their own part is anything greater
+        # than the sum of their squares
+        whole = np.zeros((panels, rows + POINTS, rows + POINTS), spread.dtype)
+        whole[:, :rows, :rows], whole[:, rows:, :rows] = spread, rest
+        diagonal = np.einsum("cii->ci", whole)
+        diagonal[:, :rows] += 1
+        diagonal[:, rows:] = 1 + 2 * (rest**2).sum(axis=(1, 2))[:, None]
+        factor = np.linalg.cholesky(whole)
+        squares = (factor[:, rows:, :rows].astype(float) ** 2).sum(axis=2)
+        sizes = np.log(np.einsum("cii->ci", factor)[:, :rows].astype(float)).sum(axis=1)
         return np.asarray(self.reading.offsets[visit] - (0.5 * squares + sizes[:, None]).ravel())
-
-    @cached_property
-    def _middles(self) -> list[tuple[NDArray[np.intp], Array]]:
-        """For each visit, which inner parameters its rows answer to, and slopes by these in the middle of every panel."""
-        out = []
-        for ends in self.slopes.by_panel:
-            middle = ends.mean(axis=1)
-            columns = np.flatnonzero((middle != 0).any(axis=(0, 1)))
-            out.append((columns, middle[:, :, columns]))
-        return out
 
     @cached_property
     def by_day(self) -> tuple[tuple[int, ...], list[Array]]:
@@ -118,6 +123,8 @@ class LinearRows:
 def inverse(matrix: Array) -> Array:
     """Of a positive definite matrix, in a third of the time of one that is not known to be."""
     factor, _ = dpotrf(matrix, lower=True)
-    below, _ = dpotri(factor, lower=True)
-    out = np.tril(below)
-    return np.asarray(out + np.tril(out, -1).T)
+    below, _ = dpotri(factor, lower=True, overwrite_c=True)
+    # nothing stands above the diagonal
+    out = below + below.T
+    np.fill_diagonal(out, np.diag(below))
+    return np.asarray(out)

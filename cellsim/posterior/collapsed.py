@@ -48,9 +48,9 @@ __all__ = ["collapsed_draws"]
 # draws of a round at first, of a block of it at least (what an interrupt costs), and those of one thread side by side; short rounds
 # first, for what a few draws teach is worth more than as many draws of a poor proposal, then such of a quarter of all draws so
 # far, to which no round more could add much
-_ROUND, _BLOCK, _TOGETHER, _QUARTER = 192, 96, 16, 4
+_ROUND, _BLOCK, _TOGETHER, _QUARTER = 96, 96, 16, 4
 # slopes of the rows from which others are predicted, at least; and anew when there are so many times as many
-_ENOUGH, _ANEW = 160, 1.5
+_ENOUGH, _ANEW = 90, 1.25
 
 
 def collapsed_draws(

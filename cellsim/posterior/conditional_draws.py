@@ -6,7 +6,8 @@ Near the mode of the inner parameters the rows are linear in them, and how proba
 1. where to linearise is sought by steps of Gauss and Newton, the days being where they are most probable: one simulation, read on all
    days, tells the residuals, and slopes are made by one with gradient or, once enough are known, predicted
    (modes by a linear regression on all draws; slopes, which have no noise, by a Gaussian process regression on those that were made, the
-   same for all entries, linear and with Matern's kernel: Rasmussen and Williams 2006, ch. 2); mostly the first guess is near enough;
+   same for all entries, linear and with Matern's kernel, distances along each parameter counting by the root of what it does to slopes:
+   Rasmussen and Williams 2006, ch. 2 and 5.1); mostly the first guess is near enough;
 2. every unknown day is given several nodes of its quadrature from its evidence, beside a part of its prior, each as often as expected but
    for less than one, and in random order, so that the days of one draw are independent of each other;
 3. with each choice of days go inner parameters from the normal distribution of the linear rows, a second choice taking the mirror image
@@ -25,11 +26,10 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.linalg import cho_factor, cho_solve
 from scipy.linalg.lapack import dpotrf, dpotrs, dtrtrs
 
 from cellsim.likelihood.every_day import EveryDay, Reading, Slopes
-from cellsim.likelihood.linear_rows import LinearRows
+from cellsim.likelihood.linear_rows import LinearRows, inverse
 from cellsim.likelihood.marginal_days import WithoutDays
 from cellsim.posterior.collapsed_proposal import (
     Normal,
@@ -62,9 +62,9 @@ _MODES = 0.2
 _LOG_TWO_PI = float(np.log(2 * np.pi))
 # penalty of the linear regression
 _RIDGE = 5.0
-# of the process, where what a standard deviation does by the linear part is one: variance of the other part for each outer parameter, its
-# reach in standard deviations and roots of the dimension, and of noise
-_BENT, _REACH, _NOISE = 3.0, 2.0, 0.1
+# of the process, where what a standard deviation of a parameter of middling strength does by the linear part is one: variance of the
+# other part for each outer parameter, its reach in standard deviations and roots of the dimension, and of noise
+_BENT, _REACH, _NOISE = 10.0, 4.0, 0.03
 # what varies by less is the same everywhere
 _SAME = 1e-3
 
@@ -95,26 +95,37 @@ class PredictedSlopes:
     """Slopes at places of the outer parameters, from those at some of them."""
 
     shapes: Sequence[tuple[int, ...]]
-    whole: Array
+    whole: NDArray[np.float32]
     varying: NDArray[np.intp]
+    strengths: Array
     features: Array
     weights: NDArray[np.float32]
 
     @classmethod
     def of(cls, features: Array, made: Sequence[Slopes]) -> PredictedSlopes:
         """From slopes at places of these features, shape (k, n)."""
-        values = np.array([each.flat for each in made], np.float32)
-        whole = values.mean(axis=0).astype(float)
-        varying = np.flatnonzero(np.ptp(values, axis=0) > _SAME)
+        whole = np.zeros_like(made[0].flat)
+        # of most rows most parameters are none
+        seen = np.flatnonzero(np.any([each.flat != 0 for each in made], axis=0))
+        values = np.array([each.flat[seen] for each in made])
+        whole[seen] = values.mean(axis=0)
+        moving = np.ptp(values, axis=0) > _SAME
+        varying = seen[moving]
+        moved = values[:, moving] - whole[varying]
+        linear = Regression.of(features, moved, np.ones(len(features))).coefficients[1:]
+        # what moves slopes little reaches far
+        strengths = np.sqrt(np.sqrt((linear**2).sum(axis=1)))
+        strengths /= max(float(np.sqrt((strengths**2).mean())), 1e-12) if strengths.size else 1.0
+        features = features * strengths
         covariance = _covariance(features, features) + _NOISE * np.eye(len(features))
-        weights = cho_solve(cho_factor(covariance), values[:, varying] - whole[varying])
-        return cls(made[0].shapes, whole, varying, features, weights.astype(np.float32))
+        weights = inverse(covariance).astype(np.float32) @ moved
+        return cls(made[0].shapes, whole, varying, strengths, features, weights)
 
     def __call__(self, features: Array) -> list[Slopes]:
         """At places of these features."""
-        moved = _covariance(features, self.features).astype(np.float32) @ self.weights
         out = np.tile(self.whole, (len(features), 1))
-        out[:, self.varying] += moved
+        kernel = _covariance(features * self.strengths, self.features)
+        out[:, self.varying] += kernel.astype(np.float32) @ self.weights
         return [Slopes.of_flat(each, self.shapes) for each in out]
 
 

@@ -350,6 +350,7 @@ def test_a_budget_that_is_spent_is_told_with_what_would_do() -> None:
 def test_an_interrupt_keeps_what_was_weighed(monkeypatch: pytest.MonkeyPatch) -> None:
     """They are the first of those that are made without an interrupt, and weigh the same."""
     fit, real, calls = calibrate(decay(*FALL), starts=1), collapsed._Rounds._drawn, []
+    monkeypatch.setattr(collapsed, "_ROUND", 2 * collapsed._BLOCK)
     options = {"method": "collapsed", "draws": 20, "seed": 3, "progress": False, "effective": 10**6}
     whole = sample(fit, budget=collapsed._ROUND, **options).drawn.weighted  # type: ignore[arg-type]
 
@@ -528,6 +529,20 @@ def test_evidence_of_every_day_is_that_of_a_normal_distribution_of_the_rows() ->
         expected = np.array([closed(pair) for pair in pairs])
         found = rows.log_evidences(visit, (other, other))
         assert found - found[0] == pytest.approx(expected - expected[0], abs=1e-9)
+        halves = [part.astype(np.float32) for part in (rows.slopes.known, *rows.slopes.by_panel)]
+        rough = replace(rows, slopes=Slopes(halves[0], tuple(halves[1:]))).log_evidences(
+            visit, (other, other)
+        )
+        assert rough == pytest.approx(found, abs=1e-4)
+        # what numbers of half the length cannot tell beside one is told by whole ones
+        steep = replace(rows, slopes=Slopes(halves[0], tuple(1e4 * part for part in halves[1:])))
+        whole = replace(
+            rows,
+            slopes=Slopes(halves[0].astype(float), tuple(1e4 * part.astype(float) for part in halves[1:])),
+        )
+        assert steep.log_evidences(visit, (other, other)) == pytest.approx(
+            whole.log_evidences(visit, (other, other)), abs=0.01
+        )
     nodes, _ = rows.by_day
     precision, gradient = rows.normal(nodes)
     residuals, slopes = rows.on(nodes)
@@ -653,6 +668,16 @@ def test_slopes_that_are_predicted_wrongly_cost_draws_and_leave_the_evidence_and
     post = drawn(pulsed(), effective=2000, budget=480)
     assert len(asked) > 200 and post.drawn.weighted.mismatch > 0.1
     days_agree(post)
+
+
+def test_parameters_that_move_no_slope_take_nothing_from_what_is_known_of_the_others() -> None:
+    """sin of one of twelve parameters at sixty places: to a tenth, where distances that count alike in all directions leave a third."""
+    random = np.random.default_rng(2)
+    places = random.standard_normal((260, 12))
+    made = [Slopes(np.array([[3 + np.sin(u[4])]], np.float32), ()) for u in places]
+    found = PredictedSlopes.of(places[:60], made[:60])(places[60:])
+    off = np.array([each.known[0, 0] for each in found]) - 3 - np.sin(places[60:, 4])
+    assert np.sqrt(np.mean(off**2)) < 0.1
 
 
 def test_slopes_that_are_linear_in_u_are_predicted_as_they_are() -> None:
