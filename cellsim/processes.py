@@ -1,7 +1,7 @@
 """Work of many small matrices in processes of their own: threads of one interpreter wait for each other at every call.
 
-On two cores two threads of such work are as fast as one, and two processes twice as fast. They are started with the first work that
-is worth it (:func:`on_all_processes`) or that asks for it (:func:`start_processes`), take no more than one core each, live on for the next
+On two cores two threads of such work are as fast as one, and two processes twice as fast. They are started with the first work, or before
+it (:func:`start_processes`), take no more than one core each, live on for the next
 work, and end with this process or when nothing was asked of them for a while. Where none can be started, or one of them was ended from
 outside, the work is done here: what is made is the same.
 """
@@ -15,7 +15,7 @@ import signal
 import sys
 import warnings
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as NotYetError
 from contextlib import contextmanager, suppress
@@ -29,7 +29,7 @@ from typing import Any, TypeVar, cast
 from cellsim.interrupts import interrupt_thread
 from cellsim.threads import CORES, ENVIRONMENT
 
-__all__ = ["MANY_PARAMETERS", "Held", "in_a_process", "on_all_processes", "processes_run", "start_processes"]
+__all__ = ["MANY_PARAMETERS", "Held", "in_a_process", "in_processes", "start_processes"]
 
 Thing = TypeVar("Thing")
 Done = TypeVar("Done")
@@ -68,24 +68,20 @@ class Held:
         return _packed(self.thing)
 
 
-def processes_run() -> bool:
-    """Whether processes were started by this one, and may be used at no cost."""
-    return bool(_STARTED) and _STARTED[0] == os.getpid()
-
-
 def start_processes() -> None:
     """Begin to start processes, if they can be of use; does not wait for them."""
     if _can_start():
         with suppress(*_broken()):
             for _ in range(CORES):
                 _executor().submit(_get_ready)
-            _STARTED[:] = [os.getpid()]
 
 
-def on_all_processes(
-    work: Callable[..., Done], held: Sequence[Held], things: Sequence[Thing]
-) -> list[Done] | None:
-    """What a function makes of each thing, in order; None where there are no processes.
+def in_processes(
+    work: Callable[..., Done], held: Sequence[Held], things: Iterable[Thing], *, worth: bool = True
+) -> Iterator[Done]:
+    """What a function makes of each thing, in order, in as many processes as there are cores.
+
+    Left before its end, as by an interrupt, what is being worked on hears it as KeyboardInterrupt, and nothing is begun after it.
 
     Parameters
     ----------
@@ -93,30 +89,35 @@ def on_all_processes(
         Of a module; takes what is held, then the thing.
     held : sequence of Held
         What is the same for all things.
-    things : sequence
+    things : iterable
+    worth : bool, default True
+        Whether it is worth processes; else it is done here, each when it is asked for.
 
     Examples
     --------
-    >>> made = on_all_processes(pow, [Held(2)], [1, 5])
-    >>> made is None or made == [2, 32]
-    True
+    >>> list(in_processes(pow, [Held(2)], [1, 5]))
+    [2, 32]
     """
-    if not _can_start():
-        return None
+
+    def here(thing: Thing) -> Done:
+        return work(*[each.thing for each in held], thing)
+
+    if not (worth and _can_start()):
+        yield from map(here, things)
+        return
+    things = list(things)
     sent = [(each.key, each.packed) for each in held]
-    packed = [_packed((work, each)) for each in things]
-    if None in packed or any(each is None for _, each in sent):
-        return None
-    tasks: list[Future[Done]] = []
-    try:
-        tasks += (_executor().submit(_worked, sent, each) for each in packed)
-        _STARTED[:] = [os.getpid()]
-        return [_waited(each) for each in tasks]
-    except _broken():
-        return None
-    finally:
-        for each in tasks:
-            each.cancel()
+    with _wanted() as file:
+        tasks = [_submitted(file, sent, (work, (each,), {})) for each in things]
+        try:
+            for thing, task in zip(things, tasks, strict=True):
+                done = None if task is None else _home(task)
+                # what was lost with its process, or could not be sent, is done here
+                yield here(thing) if done is None else done[0]
+        finally:
+            for each in tasks:
+                if each is not None:
+                    each.cancel()
 
 
 def in_a_process(function: Callable[..., Done], *arguments: Any, **options: Any) -> Done:
@@ -136,33 +137,59 @@ def in_a_process(function: Callable[..., Done], *arguments: Any, **options: Any)
     >>> in_a_process(divmod, 7, 2)
     (3, 1)
     """
-    packed = _packed((function, arguments, options)) if _can_start() and processes_run() else None
-    if packed is None:
-        return function(*arguments, **options)
-    with TemporaryDirectory(prefix="cellsim-") as folder:
-        stop = Path(folder) / "stop"
-        try:
-            task = _executor().submit(_called, str(stop), packed)
-            try:
-                done, said = _waited(task)
-            except KeyboardInterrupt:
-                if task.cancel():
-                    raise
-                stop.touch()
-                done, said = _waited(task)
-        except _broken():
+    with _wanted() as file:
+        task = _submitted(file, [], (function, arguments, options)) if _can_start() else None
+        if task is None:
             return function(*arguments, **options)
-    if done is None:
-        return function(*arguments, **options)
-    for each in said:
-        warnings.warn(each, stacklevel=2)
-    return cast(Done, pickle.loads(done))
+        try:
+            done = _home(task)
+        except KeyboardInterrupt:
+            if task.cancel():
+                raise
+            file.unlink(missing_ok=True)
+            done = _home(task)
+    return function(*arguments, **options) if done is None else cast(Done, done[0])
 
 
 # ---- this side ----------------------------------------------------------------------------------------
 
-_STARTED: list[int] = []
 _LOCK = Lock()
+
+
+@contextmanager
+def _wanted() -> Iterator[Path]:
+    """A file that is there for as long as work is wanted."""
+    with TemporaryDirectory(prefix="cellsim-") as folder:
+        file = Path(folder) / "wanted"
+        file.touch()
+        yield file
+
+
+def _submitted(
+    file: Path,
+    held: Sequence[tuple[tuple[int, int], bytes | None]],
+    call: tuple[Callable[..., Any], Sequence[Any], dict[str, Any]],
+) -> Future[Any] | None:
+    """A task for a process; None where there is none, or it cannot be sent."""
+    packed = _packed(call)
+    if packed is None or any(each is None for _, each in held):
+        return None
+    with suppress(*_broken()):
+        return cast("Future[Any]", _executor().submit(_worked, str(file), held, packed))
+    return None
+
+
+def _home(task: Future[Any]) -> tuple[Any] | None:
+    """What a task has made; None where it was lost with its process, or cannot be sent."""
+    try:
+        packed, said = _waited(task)
+    except _broken():
+        return None
+    if packed is None:
+        return None
+    for each in said:
+        warnings.warn(each, stacklevel=3)
+    return (pickle.loads(packed),)  # made by a process of ours
 
 
 def _can_start() -> bool:
@@ -229,35 +256,31 @@ def _get_ready() -> None:
     import scipy.special  # noqa: F401
 
 
-def _worked(held: Sequence[tuple[tuple[int, int], bytes]], packed: bytes) -> Any:
-    work, thing = pickle.loads(packed)  # made by the process that started this one, as is what is held
-    found = []
-    for key, each in held:
-        if key not in _KNOWN:
-            _KNOWN[key] = pickle.loads(each)
-        _KNOWN.move_to_end(key)
-        found.append(_KNOWN[key])
-    while len(_KNOWN) > max(_REMEMBERED, len(held)):
-        _KNOWN.popitem(last=False)
-    return work(*found, thing)
-
-
-def _called(stop: str, packed: bytes) -> tuple[bytes | None, list[Warning | str]]:
-    function, arguments, options = pickle.loads(packed)
-    with warnings.catch_warnings(record=True) as said, _stopped_by(Path(stop)):
+def _worked(
+    file: str, held: Sequence[tuple[tuple[int, int], bytes]], packed: bytes
+) -> tuple[bytes | None, list[Warning | str]]:
+    with warnings.catch_warnings(record=True) as said, _while(Path(file)):
         warnings.simplefilter("always")
-        done = function(*arguments, **options)
-    return _packed(done), [each.message for each in said]
+        function, arguments, options = pickle.loads(packed)  # made by the process that started this one
+        for key, each in held:
+            if key not in _KNOWN:
+                _KNOWN[key] = pickle.loads(each)
+            _KNOWN.move_to_end(key)
+        done = function(*[_KNOWN[key] for key, _ in held], *arguments, **options)
+        while len(_KNOWN) > max(_REMEMBERED, len(held)):
+            _KNOWN.popitem(last=False)
+        packed_done = _packed(done)
+    return packed_done, [each.message for each in said]
 
 
 @contextmanager
-def _stopped_by(file: Path) -> Iterator[None]:
-    """Raise KeyboardInterrupt in this thread once there is such a file."""
+def _while(file: Path) -> Iterator[None]:
+    """Raise KeyboardInterrupt in this thread once there is no such file."""
     over = Event()
 
     def look() -> None:
         while not over.wait(_LOOK):
-            if file.exists():
+            if not file.exists():
                 interrupt_thread(main_thread())
                 return
 

@@ -8,13 +8,14 @@ import threading
 import time
 import warnings
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from cellsim import processes
 from cellsim.errors import CalibrationError, Problem
-from cellsim.processes import Held, in_a_process, on_all_processes, processes_run, start_processes
+from cellsim.processes import Held, in_a_process, in_processes, start_processes
 from cellsim.threads import CORES, ENVIRONMENT
 
 pytestmark = pytest.mark.skipif(CORES == 1, reason="one core may be used, and no process is started")
@@ -27,11 +28,14 @@ def running() -> Iterator[None]:
     from loky import get_reusable_executor
 
     get_reusable_executor().shutdown(wait=True, kill_workers=True)
-    processes._STARTED.clear()
 
 
 def where(_: object = None) -> tuple[int, str | None]:
     return os.getpid(), os.environ.get(ENVIRONMENT)
+
+
+def where_held(_: object, thing: object) -> tuple[int, str | None]:
+    return where(thing)
 
 
 def scaled(factor: int, offset: list[int], thing: int) -> int:
@@ -40,10 +44,6 @@ def scaled(factor: int, offset: list[int], thing: int) -> int:
 
 def identity(held: object, _: int) -> tuple[int, int]:
     return os.getpid(), id(held)
-
-
-def ended(_: int) -> None:
-    os.kill(os.getpid(), signal.SIGTERM)
 
 
 def ended_elsewhere(home: int) -> str:
@@ -55,11 +55,24 @@ def ended_elsewhere(home: int) -> str:
 def patient(seconds: float) -> str:
     """What a sampler does with an interrupt: it returns what it has."""
     try:
-        for _ in range(int(seconds / 0.01)):
-            time.sleep(0.01)
+        patient_to_the_end(seconds)
     except KeyboardInterrupt:
         return "a part"
     return "the whole"
+
+
+def noted(folder: str, thing: int) -> int:
+    """The first at once, the others after a minute, if they are let."""
+    with suppress(KeyboardInterrupt):
+        if thing:
+            patient_to_the_end(60.0)
+            (Path(folder) / f"whole {thing}").touch()
+    return thing
+
+
+def patient_to_the_end(seconds: float) -> None:
+    for _ in range(int(seconds / 0.01)):
+        time.sleep(0.01)
 
 
 def refused() -> None:
@@ -72,29 +85,27 @@ def doubted() -> int:
 
 
 def test_work_is_done_elsewhere_by_one_thread_and_comes_back_in_order() -> None:
-    assert on_all_processes(scaled, [Held(3), Held([1])], list(range(40))) == [3 * k + 1 for k in range(40)]
-    made = on_all_processes(where, [], list(range(8)))
-    assert made is not None
+    assert list(in_processes(scaled, [Held(3), Held([1])], range(40))) == [3 * k + 1 for k in range(40)]
+    made = list(in_processes(where, [], range(8)))
     assert os.getpid() not in {pid for pid, _ in made}
     assert {threads for _, threads in made} == {"1"}
 
 
 def test_what_is_held_is_made_once_in_a_process() -> None:
     held = Held(list(range(1000)))
-    made = [on_all_processes(identity, [held], [0] * 8) for _ in range(2)]
-    both = {pair for each in made if each is not None for pair in each}
+    both = {pair for _ in range(2) for pair in in_processes(identity, [held], [0] * 8)}
     assert 1 <= len(both) == len({pid for pid, _ in both}) <= CORES
 
 
 def test_a_process_that_was_ended_loses_nothing() -> None:
-    assert on_all_processes(ended, [], [0, 1]) is None
-    assert on_all_processes(scaled, [Held(3), Held([1])], [2]) == [7]
+    assert list(in_processes(ended_elsewhere, [], [os.getpid()] * 3)) == ["done here"] * 3
+    assert list(in_processes(scaled, [Held(3), Held([1])], [2])) == [7]
     assert in_a_process(ended_elsewhere, os.getpid()) == "done here"
 
 
 def test_what_cannot_be_sent_is_worked_on_here() -> None:
     lock = threading.Lock()
-    assert on_all_processes(where, [Held(lock)], [1]) is None
+    assert [pid for pid, _ in in_processes(where_held, [Held(lock)], [1])] == [os.getpid()]
     assert in_a_process(lambda: (lock.locked(), os.getpid())) == (False, os.getpid())
     assert in_a_process(threading.Lock).acquire(blocking=False)  # nor could it come back
 
@@ -115,18 +126,25 @@ def test_an_interrupt_reaches_the_work_and_brings_back_its_part() -> None:
     assert in_a_process(patient, 0.05) == "the whole"
 
 
+def test_what_nobody_waits_for_any_more_is_stopped(tmp_path: Path) -> None:
+    made = in_processes(noted, [Held(str(tmp_path))], range(2 * CORES + 2))
+    assert next(made) == 0  # the others are begun
+    made.close()
+    assert list(in_processes(scaled, [Held(3), Held([1])], [2])) == [7]
+    assert not any((tmp_path / f"whole {k}").exists() for k in range(1, 2 * CORES + 2))
+
+
 def test_those_processes_start_none_of_their_own() -> None:
     assert in_a_process(processes._can_start) is False
-    assert processes_run()
 
 
 def test_a_script_without_a_guard_is_run_once(tmp_path: Path) -> None:
     script = tmp_path / "script.py"
     script.write_text(
-        "from cellsim.processes import Held, on_all_processes\n"
+        "from cellsim.processes import Held, in_processes\n"
         "print('begun')\n"
         "def mine(a, b):\n    return a + b\n"
-        "print(on_all_processes(mine, [Held(1)], [2, 3]))\n"
+        "print(list(in_processes(mine, [Held(1)], [2, 3])))\n"
     )
     path = os.pathsep.join(each or os.getcwd() for each in sys.path)
     said = subprocess.run(

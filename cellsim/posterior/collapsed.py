@@ -34,9 +34,9 @@ from cellsim.posterior.conditional_draws import (
 )
 from cellsim.posterior.inner_parameters import split_of
 from cellsim.posterior.weighted_draws import Weighted
-from cellsim.processes import MANY_PARAMETERS, Held, on_all_processes, processes_run
+from cellsim.processes import MANY_PARAMETERS, Held, in_processes
 from cellsim.streams import progress_bar
-from cellsim.threads import CORES, on_all_cores, one_thread_of_blas
+from cellsim.threads import CORES, one_thread_of_blas
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -178,19 +178,15 @@ class _Rounds:
             told(len(block))
 
     def _drawn(self, block: Array, guess: Guess | None) -> list[Draw | str]:
-        size, made = _TOGETHER, None
-        apart = self.conditional.density.columns.size >= MANY_PARAMETERS and processes_run()
-        if apart:
+        size, worth = _TOGETHER, self.conditional.density.columns.size >= MANY_PARAMETERS
+        if worth:
             # what is held is sent with each part
             size *= max(1, -(-len(block) // (CORES * size)))
         parts = [
             (block[first : first + size], self.seed, self.count + first)
             for first in range(0, len(block), size)
         ]
-        if apart:
-            made = on_all_processes(_drawn_at, [self._held, Held(guess)], parts)
-        if made is None:
-            made = on_all_cores(lambda part: _drawn_at(self.conditional, guess, part), parts)
+        made = in_processes(_drawn_at, [self._held, Held(guess)], parts, worth=worth)
         return [each for part in made for each in part]
 
     def _learned(self, random: np.random.Generator) -> tuple[Tilted, Guess | None]:

@@ -35,7 +35,6 @@ from cellsim.posterior.fitting import calibrate
 from cellsim.posterior.inner_parameters import Bend, bends_at, split_by
 from cellsim.posterior.posterior import Posterior, sample
 from cellsim.posterior.weighted_draws import Weighted
-from cellsim.threads import CORES
 
 LINE = ([10.3, 11.9, 12.4, 14.8], [0.5, 1.0, 2.0, 3.0])
 FALL = ([1.4, 1.1, 0.45], [0.2, 1.0, 2.5])
@@ -206,15 +205,14 @@ def test_draws_made_in_processes_are_those_made_in_threads(monkeypatch: pytest.M
     options = {"method": "collapsed", "draws": 20, "effective": 40, "budget": 400, "progress": False}
     here = sample(fit, **options).drawn.weighted  # type: ignore[arg-type]
 
-    def on_all_processes(*arguments: Any) -> Any:
-        made.append(processes.on_all_processes(*arguments))
-        return made[-1]
+    def in_processes(work: Any, held: Any, things: Any, *, worth: bool) -> Any:
+        made.append(worth)
+        return processes.in_processes(work, held, things, worth=worth)
 
-    monkeypatch.setattr(collapsed, "processes_run", lambda: True)
     monkeypatch.setattr(collapsed, "MANY_PARAMETERS", 0)
-    monkeypatch.setattr(collapsed, "on_all_processes", on_all_processes)
+    monkeypatch.setattr(collapsed, "in_processes", in_processes)
     there = sample(fit, **options).drawn.weighted  # type: ignore[arg-type]
-    assert made and (CORES == 1 or None not in made)
+    assert made and all(made)
     assert here is not None and there is not None
     assert np.array_equal(here.thetas, there.thetas)
     assert np.array_equal(here.log_weights, there.log_weights)
