@@ -81,16 +81,19 @@ class ProfileProblem:
         No coordinate goes beyond this many prior standard deviations.
     extra : array, shape (n, n), optional
         What the true Hessian of S/2 has beyond J'J.
+    rtol : float, optional
+        Relative tolerance of the simulations; the objective's own by default.
     """
 
     objective: Objective
     weights: Array
     limit: float = 8.0
     extra: Array | None = None
+    rtol: float | None = None
 
     def spot(self, theta: Array) -> Spot | None:
         """Residuals and derivatives at `theta`; None where the simulation fails."""
-        found = self.objective.evaluate(theta, gradient=True)
+        found = self.objective.evaluate(theta, gradient=True, rtol=self.rtol)
         if found.failure or found.jacobian is None or not np.all(np.isfinite(found.residuals)):
             return None
         # the prior's rows are theta itself; einsum and Cholesky because LAPACK's own threads would fight with ours

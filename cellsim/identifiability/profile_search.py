@@ -13,6 +13,7 @@ from cellsim.errors import CalibrationError
 from cellsim.identifiability.profile_curve import Branch, Curve
 from cellsim.identifiability.profile_path import Point, ProfileProblem, Spot, Walk, settle, walk
 from cellsim.likelihood.objective import Objective
+from cellsim.posterior.curvature import ON_THE_WAY
 from cellsim.streams import progress_bar
 from cellsim.threads import as_they_end
 
@@ -28,6 +29,7 @@ __all__ = [
     "ProfileSearch",
     "all_walks",
     "curve_of",
+    "loosest",
     "parameters_of_rows",
     "starting_modes",
 ]
@@ -120,6 +122,32 @@ def _descended(problem: ProfileProblem, start: Array) -> Array:
     except CalibrationError:
         return found["theta"]
     return np.asarray(ended.x)
+
+
+def loosest(objective: Objective, theta: Array, rise: float, tolerance: float) -> float:
+    """The relative tolerance with which walks need be simulated, their levels being told to a tolerance of their own.
+
+    What moves the residuals by d moves S, where it has risen by R, by no more than 2 sqrt(R) |d| beside what moves it at the
+    optimum: a tenth of the tolerance is allowed.
+
+    Parameters
+    ----------
+    objective : Objective
+    theta : array, shape (n,)
+        The optimum, where it is looked at.
+    rise : float
+        How far S rises.
+    tolerance : float
+        Of S.
+
+    Returns
+    -------
+    float
+        1e-4, half of the work, or the objective's own tolerance where that is looser, or rows tell more than that.
+    """
+    loose = max(objective.rtol, ON_THE_WAY)
+    own, found = (objective.evaluate(theta, rtol=each).residuals for each in (objective.rtol, loose))
+    return loose if 2 * np.sqrt(rise) * np.linalg.norm(found - own) < tolerance / 10 else objective.rtol
 
 
 # ---- the walks ------------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ the data say nothing about keeps exactly its prior interval.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -26,6 +26,7 @@ from cellsim.identifiability.profile_search import (
     ProfileSearch,
     all_walks,
     curve_of,
+    loosest,
     parameters_of_rows,
     starting_modes,
 )
@@ -226,7 +227,10 @@ def profile(
     modes = starting_modes(source, objective, kind)
     first = min(modes, key=lambda pair: pair[1].level)
     _judge(quantities, first[1].theta)
-    job = ProfileSearch(modes, first[1].level, threshold(levels[-1]), step, tolerance, ROUGH[kind], kind)
+    rise = threshold(levels[-1])
+    rtol = loosest(objective, first[1].theta, rise, tolerance)
+    begun = [(replace(problem, rtol=rtol), optimum) for problem, optimum in modes]
+    job = ProfileSearch(begun, first[1].level, rise, step, tolerance, ROUGH[kind], kind)
     sides, stopped = all_walks(job, quantities, workers or CORES, progress, objective.variant)
     best = first[1]
     if kind != "unaided":
@@ -249,7 +253,7 @@ def profile(
             *_doubts(first[1], best, stopped, [quantity.name for quantity in quantities], curves),
             *_too_few(objective, kind),
             *_roughly([*(p for _, p in modes), *(p for each in sides.values() for p in each.points)], kind),
-            *_out_of_sight(source, modes, best.level, threshold(levels[-1])),
+            *_out_of_sight(source, modes, best.level, rise),
         ),
         evaluations=sum(point.evaluations for each in sides.values() for point in each.points),
         interrupted=stopped,

@@ -14,6 +14,7 @@ from cellsim.errors import CalibrationError
 from cellsim.identifiability import profile_search
 from cellsim.identifiability.profile_curve import CLOSED, Branch, Curve, row_of, threshold
 from cellsim.identifiability.profile_path import ProfileProblem, settle
+from cellsim.identifiability.profile_search import loosest
 from cellsim.identifiability.profiles import profile
 from cellsim.likelihood.formulation import objective_of
 from cellsim.posterior.fitting import calibrate
@@ -145,6 +146,23 @@ def test_both_walks_from_an_optimum_share_what_is_known_there(monkeypatch):
         # without its own prior a parameter has an optimum of its own, looked for from where that with the prior lies
         spared = len(found.curves) if kind == "unaided" else 0
         assert len(places) <= len(set(places)) + spared
+
+
+@pytest.mark.parametrize(("sd", "loosely"), [(0.1, True), (1e-5, False)])
+def test_walks_are_simulated_as_exactly_as_rows_tell(sd, loosely):
+    """Rows of a decay known to a tenth, and to a hundred thousandth. Witness: its levels in closed form, along k."""
+    objective = objective_of(decay(2 * np.exp(-0.5 * np.array(DAYS)), DAYS, sd=sd))
+    best = np.array(
+        [objective.priors[j].whitened({"k": 0.5, "A": 2.0}[name]) for j, name in enumerate(objective.names)]
+    )
+    rtol = loosest(objective, best, threshold(0.95), 0.01)
+    assert (rtol > objective.rtol) == loosely
+    if loosely:
+        here = ProfileProblem(objective, np.ones(2), rtol=rtol)
+        for move in (-0.15, 0.0, 0.15):
+            theta = best + np.where(np.array(objective.names) == "k", move, 0.0)
+            apart = (0.5 * np.exp(move) - 0.5) * np.array(DAYS) / sd
+            assert here.spot(theta).level == pytest.approx(apart @ apart + theta @ theta, abs=1e-3)
 
 
 def test_a_prediction_is_asked_once_at_each_place():
