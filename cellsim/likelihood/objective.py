@@ -197,8 +197,9 @@ class Objective:
         """Values of some parameters at `theta` (shape (n,) or (n_sets, n)), shape (..., n_names)."""
         free, column = self._coordinates.values(theta), self._column
         out = np.empty((*free.shape[:-1], len(names)))
-        for k, name in enumerate(names):
-            out[..., k] = free[..., column[name]] if name in column else self.fixed[name]
+        drawn = [name in column for name in names]
+        out[..., drawn] = free[..., [column[name] for name in names if name in column]]
+        out[..., np.logical_not(drawn)] = [self.fixed[name] for name in names if name not in column]
         return out
 
     def kernels_of(self, outputs: Mapping[str, sp.Expr], model: Model | None = None) -> Kernels:

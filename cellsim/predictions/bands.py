@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
 from typing import TYPE_CHECKING
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     Array = NDArray[np.float64]
 
-__all__ = ["QUANTILES", "AveragedBands", "Bands", "bands", "days_of", "quantiles", "read_at"]
+__all__ = ["QUANTILES", "AveragedBands", "Bands", "CourseBands", "bands", "days_of", "quantiles", "read_at"]
 
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 # hours after a dose that a daily grid would miss: where what follows it at once has its top
@@ -147,6 +147,57 @@ def quantiles(draws: Array, levels: Sequence[float], *, unbiased: bool = False) 
         between = np.where(low == high, low, between)
         found[:, begin : begin + step] = np.where(np.isnan(last), np.nan, between)
     return found.reshape(len(levels), *draws.shape[:-1])
+
+
+class CourseBands(Mapping[str, "Array"]):
+    """Bands of courses under several plans, each made when it is first asked for: a figure shows one or two of thirty.
+
+    By name, shape (n_plans, 5, n_times).
+
+    Parameters
+    ----------
+    names : sequence of str
+    courses : sequence of array, shape (n_places, n_times, n_names, n_draws)
+        Batches of draws, one after the other.
+    places : sequence of int
+        Where each plan stands in them.
+    fine : array of bool, shape (n_draws,)
+        Which draws of all batches count.
+
+    Examples
+    --------
+    >>> courses = np.array([[[[1.0, 2.0, 3.0, 90.0]]]])
+    >>> seen = CourseBands(["x"], [courses], [0, 0], np.array([True, True, True, False]))
+    >>> list(seen), seen["x"][:, 2]
+    (['x'], array([[2.],
+           [2.]]))
+    """
+
+    def __init__(
+        self, names: Sequence[str], courses: Sequence[Array], places: Sequence[int], fine: NDArray[np.bool_]
+    ) -> None:
+        self._columns = {name: k for k, name in enumerate(names)}
+        self._courses, self._places, self._fine = tuple(courses), tuple(places), fine
+        self._made: dict[str, Array] = {}
+
+    def __getitem__(self, name: str) -> Array:
+        if name not in self._made:
+            column, alone = self._columns[name], sorted(set(self._places))
+            of_place = {place: quantiles(self._course(place, column), QUANTILES) for place in alone}
+            self._made[name] = np.array([of_place[place] for place in self._places])
+        return self._made[name]
+
+    def _course(self, place: int, column: int) -> Array:
+        """One quantity under one plan, shape (n_times, n_draws)."""
+        parts = [each[place, :, column] for each in self._courses]
+        every = parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)
+        return every if self._fine.all() else every[:, self._fine]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._columns)
+
+    def __len__(self) -> int:
+        return len(self._columns)
 
 
 class AveragedBands:

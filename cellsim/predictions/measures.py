@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, ClassVar, Protocol
 
 import numpy as np
@@ -106,9 +106,16 @@ class Runs:
     trajectory: Callable[[int], Trajectory] | None = None
     reacts: bool = False
 
+    @cached_property
+    def _places(self) -> dict[float, int]:
+        """Where days stand that were asked for: measures ask for the same one of every analyte."""
+        return {}
+
     def at(self, name: str, day: float) -> Array:
         """A quantity on a day that is one of `times`, shape (n_draws,)."""
-        return self.values[name][:, int(np.searchsorted(self.times, day))]
+        if day not in self._places:
+            self._places[day] = int(np.searchsorted(self.times, day))
+        return self.values[name][:, self._places[day]]
 
     def given(self, asked: str) -> Schedule:
         """The plan; refused where there is none, and draws are not compared plan by plan."""

@@ -7,7 +7,7 @@ parameters and start states alone are settled once.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from math import prod
 from typing import NamedTuple
 
@@ -136,6 +136,12 @@ class LaneRun:
     _samples: list[Array] = field(default_factory=list, repr=False)
     _trees: list[SegmentTree] = field(default_factory=list, repr=False)
 
+    @cached_property
+    def _said(self) -> bytes:
+        """All that decides a history beside doses and values."""
+        rest = self.options, np.array(self.watched, np.int64), np.array([self.asked.start])
+        return b"|".join([self.start.digest, *(each.tobytes() for each in rest)])
+
     def results(self, into: Array | None = None) -> Results:
         """Room for all sets, outputs where they are wanted."""
         asked, system = self.asked, self.asked.kernels.system
@@ -248,9 +254,8 @@ class LaneRun:
         lane_state = begin(self.start, of_lead, start_states, share)
         history = b""
         if plan.history:
-            numbers = self.start.moving, self.options, np.array(self.watched, np.int64), np.array([start])
             own = (of_lead, *(each for each in (share, start_states) if each is not None))
-            history = b"|".join([plan.history, *(each.tobytes() for each in (*own, *numbers))])
+            history = b"|".join([plan.history, self._said, *(each.tobytes() for each in own)])
         options = address(self.options)
         work = follow(
             self.machine, lane_state, plan, options, sample_times, given is not None, arrived,

@@ -6,6 +6,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
+from hashlib import sha256
 from threading import Lock
 
 import numpy as np
@@ -112,13 +113,13 @@ class Histories:
         self._kept: OrderedDict[tuple[int, bytes], tuple[Machine, LaneState]] = OrderedDict()
 
     def found(self, machine: Machine, history: bytes) -> LaneState | None:
-        """A copy of what was kept for the same machine and history, or None."""
+        """What was kept for the same machine and history, to be gone on from by others that stand there, or None."""
         with self._lock:
             known = self._kept.get((id(machine), history))
             if known is None:
                 return None
             self._kept.move_to_end((id(machine), history))
-        return known[1].copy()
+        return known[1]
 
     def keep(self, machine: Machine, history: bytes, lane_state: LaneState) -> None:
         """Keep a copy, and forget the longest unused ones where there is no more room."""
@@ -163,6 +164,11 @@ class LaneStart:
     numbers: NDArray[np.int64]
     start: float
     dense: bool
+
+    @cached_property
+    def digest(self) -> bytes:
+        """Of all that stands in memory: most of what decides a history, and the same for every group."""
+        return sha256(self.moving.tobytes() + self.numbers.tobytes()).digest()
 
 
 def lane_start(
@@ -337,16 +343,15 @@ def follow(
     work = [0, 0, 0, 0]
     known = HISTORIES.found(machine, history) if history else None
     if known is not None:
-        known.sampled_into(lane_state)
+        lane_state.begin(known.moving, known.numbers)
     waiting = [(segment_tree.root, lane_state, False)]
     while waiting:
         segment, lane_state, needed = waiting.pop()
         # depth first: one that parted here has been read to its end before the next goes on
         lane_state = lane_state.branched() if needed else lane_state
         table = segment_tree.tables[segment.table]
-        if segment is segment_tree.root and known is not None:
-            lane_state = known
-        elif segment.stop > segment.first and 0 in lane_state.status.tolist():
+        resumed = known is not None and segment is segment_tree.root
+        if not resumed and segment.stop > segment.first and 0 in lane_state.status.tolist():
             before = lane_state.counts.tolist()
             carried = no_tangents() if tangents is None else tangents(table)
             lane_state = _carry(

@@ -126,11 +126,7 @@ def ask_parameters(
     question = settled(objective, schedules, asking)
     if plain:
         question = replace(question, beyond={})
-    asked = tuple(
-        each
-        for measure in question.measures
-        for each in measure.asked(crossed.case, crossed.model, question.until)
-    )
+    asked = question.asked
     count = int(asking.draws)
     if (total := count * len(grid) * len(question.plans)) > _MOST:
         raise CellsimError(

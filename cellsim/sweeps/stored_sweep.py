@@ -98,10 +98,9 @@ class Work:
         self.objective, self.question, self.asking = objective, question, asking
         self.plans = tuple(question.plans.values())
         self.sample = sample_of(objective, question)
-        case, until = objective.case, question.until
-        self.n_asked = sum(len(each.asked(case, objective.model, until)) for each in question.measures)
+        self.n_asked = len(question.asked)
         names = tuple(self.sample.formulas)
-        first = [outcome.course for outcome in case.outcomes if outcome.course in names]
+        first = [outcome.course for outcome in objective.case.outcomes if outcome.course in names]
         self.with_courses = min(int(asking.draws), _WITH_COURSES)
         self.shown = shown_courses(
             tuple(dict.fromkeys([*first, *names])),

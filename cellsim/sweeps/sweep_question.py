@@ -10,7 +10,7 @@ from cellsim.case.plausibility import dose_doubt
 from cellsim.dosing.infusions import amounts_text, dose_noun
 from cellsim.dosing.schedule import Schedule
 from cellsim.errors import Problem, ScheduleError, is_finite_number, unusable
-from cellsim.predictions.measures import Measure, default_measures
+from cellsim.predictions.measures import Asked, Measure, default_measures
 from cellsim.predictions.own_measures import measures_given
 from cellsim.predictions.plan_tables import plans_given
 from cellsim.predictions.plans import background_given, delivered, history_given, on_background, plan_problems
@@ -66,13 +66,17 @@ class Asking:
 
 @dataclass(frozen=True)
 class Settled:
-    """A question about plans in which nothing is wrong; of plans that react, `plans` and `alone` have what going on gives."""
+    """A question about plans in which nothing is wrong; of plans that react, `plans` and `alone` have what going on gives.
+
+    `asked` is what each number of the measures is, in their order.
+    """
 
     plans: dict[str, Schedule]
     alone: dict[str, Schedule]
     before: Schedule
     kept: Schedule
     measures: tuple[Measure, ...]
+    asked: tuple[Asked, ...]
     until: float
     levels: Mapping[str, Mapping[str, Any]]
     beyond: dict[str, tuple[Beyond, ...]]
@@ -145,7 +149,8 @@ def settled(objective: Objective, schedules: Any, asking: Asking) -> Settled:
             ]
         )
     levels = getattr(schedules, "levels", {})
-    return Settled(plans, alone, before, kept, measures, until, levels, beyond, reactions)
+    asked = tuple(each for measure in measures for each in measure.asked(case, objective.model, until))
+    return Settled(plans, alone, before, kept, measures, asked, until, levels, beyond, reactions)
 
 
 def _on_background(plan: Reaction, kept: Schedule, case: Case) -> Reaction:

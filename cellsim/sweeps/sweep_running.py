@@ -13,7 +13,7 @@ from cellsim.dosing.schedule import Schedule
 from cellsim.errors import CellsimError
 from cellsim.likelihood.compatibility import objective_given
 from cellsim.posterior.approximation import approximation_of
-from cellsim.predictions.bands import AveragedBands, quantiles
+from cellsim.predictions.bands import AveragedBands, CourseBands
 from cellsim.predictions.plans import delivered, dropped
 from cellsim.predictions.predictor import DRAWS_A_STREAM, Sample, Simulated, Source, Workspace, draws_at_once
 from cellsim.predictions.reactions import Reaction, chosen, readings_of
@@ -41,8 +41,9 @@ __all__ = [
     "sample_of",
 ]
 
-# numbers held at once while a block of plans is simulated, and of courses until their bands are known
-_MOST_AT_ONCE, _MOST_KEPT = 2**25, 2**26
+# numbers held at once while a block of plans is simulated, of courses until their bands are known, and of courses in an answer of
+# which nobody has asked for bands yet
+_MOST_AT_ONCE, _MOST_KEPT, _MOST_WAITING = 2**25, 2**26, 2**22
 # draws of a batch whose bands are averaged: few enough that plans which begin alike are simulated together
 _DRAWS_A_BAND = 128
 # plans up to which the hours after every dose are recorded beside every day
@@ -74,16 +75,11 @@ def ask(source: Source, schedules: Any, asking: Asking) -> Sweep:
     """One sweep of one mechanism; see :func:`cellsim.sweep`."""
     objective = objective_drawn(source)
     question = settled(objective, schedules, asking)
-    asked = [
-        each
-        for measure in question.measures
-        for each in measure.asked(objective.case, objective.model, question.until)
-    ]
     approximation_of(source).warn("sweep", inside=1)
     drawn = _Drawn(objective, question, asking)
     more = drawing(source, asking)
     drawn.add(more(asking.draws, asking.seed))
-    chances = [k for k, each in enumerate(asked) if each.chance]
+    chances = [k for k, each in enumerate(question.asked) if each.chance]
     reached = _error(drawn, chances, source) if asking.error is not None else 0.0
     step = 0
     while asking.error is not None and reached > asking.error and not drawn.interrupted:
@@ -158,9 +154,7 @@ def answered(source: Source, asking: Asking, question: Settled, numbers: Numbers
         schedules=plans,
         history=question.before,
         until=until,
-        asked=tuple(
-            each for measure in question.measures for each in measure.asked(case, objective.model, until)
-        ),
+        asked=question.asked,
         posterior=numbers.posterior,
         prior=numbers.prior,
         lost=numbers.lost,
@@ -236,8 +230,8 @@ class _Drawn:
         self.parts: list[tuple[_Batch, _Batch]] = []
         self.courses: list[Array] = []
         self.streams = 0
-        count = _count_asked(self.sample, question)
-        self.kept = [KeptNumbers(len(self.plans), count, int(asking.draws)) for _ in range(2)]
+        room = len(self.plans), len(question.asked), int(asking.draws)
+        self.kept = [KeptNumbers(*room) for _ in range(2)]
         self.interrupted = False
         self.why = ["", ""]
 
@@ -266,7 +260,7 @@ class _Drawn:
             size = -(-count // -(-count // _DRAWS_A_BAND))
         into = None
         if self.shown and self.bands is None:
-            into = np.empty(self.sample.shape(len(self.plans), count))
+            into = Workspace().of(*self.sample.shape(len(self.plans), count))
         done = 0
         for begin in range(0, count, size):
             try:
@@ -315,22 +309,16 @@ class _Drawn:
             raise CellsimError(f"none of {self.count} draws could be simulated: {self.why[0]}")
         return posterior, prior, (self.count - posterior.shape[2], self.count - prior.shape[2])
 
-    def curves(self) -> dict[str, Array]:
+    def curves(self) -> Mapping[str, Array]:
         """Posterior bands of what is shown."""
         if self.bands is not None:
             found = self.bands.means()
             return {name: found[..., k] for k, name in enumerate(self.shown)}
         if not self.shown:
             return {}
-        fine = self.fine()
-        found = np.array([quantiles(self._course(plan, fine), BANDS) for plan in range(len(self.plans))])
-        return {name: found[..., k] for k, name in enumerate(self.shown)}
-
-    def _course(self, plan: int, fine: NDArray[np.bool_]) -> Array:
-        """What is shown of a plan, by the draws that could be simulated, shape (n_times, n_shown, n_draws)."""
-        parts = [each[self.parts[0][0].places[plan]] for each in self.courses]
-        every = parts[0] if len(parts) == 1 else np.concatenate(parts, axis=2)
-        return every if fine.all() else every[:, :, fine]
+        bands = CourseBands(self.shown, self.courses, self.parts[0][0].places, self.fine())
+        # few courses may wait for who asks; of many the bands are made now, and the courses forgotten
+        return bands if sum(each.size for each in self.courses) <= _MOST_WAITING else dict(bands)
 
 
 @dataclass(frozen=True, eq=False)
@@ -383,10 +371,10 @@ def measured(
         block = max(_MOST_AT_ONCE // math.prod(sample.shape(1, len(thetas), courses=with_courses)), 1)
         # plans that begin alike are simulated together, whatever their order
         order.sort(key=lambda k: _course_of_doses(plans[k]))
-    whole = (
-        _NONE if not keeps else into if into is not None else np.empty(sample.shape(len(plans), len(thetas)))
-    )
-    numbers = np.empty((len(plans), _count_asked(sample, question), len(thetas)))
+    whole = _NONE
+    if keeps:
+        whole = into if into is not None else Workspace().of(*sample.shape(len(plans), len(thetas)))
+    numbers = np.empty((len(plans), len(question.asked), len(thetas)))
     fine, found_bands = np.empty((len(plans), len(thetas)), bool), [_NONE] * len(plans)
     recorded = tuple(sample.formulas)
     kept = [recorded.index(name) for name in shown]
@@ -491,11 +479,6 @@ def _measure(
         np.concatenate(
             [measure.of(runs, case, question.until) for measure in question.measures], out=numbers[:, some]
         )
-
-
-def _count_asked(sample: Sample, question: Settled) -> int:
-    case, model = sample.objective.case, sample.objective.model
-    return sum(len(each.asked(case, model, question.until)) for each in question.measures)
 
 
 def _trajectory(

@@ -172,7 +172,8 @@ def sweep(
     Returns
     -------
     Sweep, AveragedSweep or ParameterSweep
-        Of one mechanism, of several, and of parameters.
+        Of one mechanism, of several, and of parameters. Draws are simulated to a relative tolerance of 1e-3, so that numbers are off by
+        less than a thousandth of their scatter over draws; 400 draws leave a median uncertain by a sixteenth of it.
 
     Raises
     ------

@@ -329,7 +329,7 @@ def test_numbers_of_a_page_are_those_of_a_sweep(whole: Explorer, monkeypatch: py
 
     A sweep steps more coarsely than the engine does by default and a page does: here it steps as these.
     """
-    monkeypatch.setattr("cellsim.predictions.predictor._RTOL", 1e-6)
+    monkeypatch.setattr("cellsim.predictions.predictor.RTOL", 1e-6)
     monkeypatch.setattr("cellsim.predictions.predictor._PEAK_SHARE", 1e-4)
     script = """
     const page = await cellsim.ready, [doses] = %s, out = {};

@@ -55,7 +55,10 @@ ONE = Schedule.at([0], cells=3.0, product="x")
         ("sqrt(abs(-peak(y)))^2", lambda k: 7 + 0 * k),
     ],
 )
-def test_formulas_have_their_closed_forms(drug: cs.Calibration, text: str, exact: object) -> None:
+def test_formulas_have_their_closed_forms(
+    drug: cs.Calibration, text: str, exact: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cellsim.predictions.predictor.RTOL", 1e-5)
     k = of_k(drug, 9)
     assert ask(drug, [text], ONE)[0] == pytest.approx(exact(k), rel=2e-5)  # type: ignore[operator]
 
