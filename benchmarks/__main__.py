@@ -10,6 +10,7 @@ from pathlib import Path
 
 from benchmarks.clock import machine
 
+PAGE = Path(__file__).parent / "README.md"
 # title, and the module that has the part
 PARTS = {
     "start": ("Import, compile, first result", "start"),
@@ -43,7 +44,7 @@ case in a process of its own with ten seconds of processor time, and prints how 
 what ended in anything but a result or a letter. `--atheris antimony` chooses the bytes by coverage (pip install atheris).
 
 `python -m benchmarks small --problems FOLDER` times the models of public PEtab problems here and in libRoadRunner: one simulation, a
-batch, slopes, each at the loosest tolerance with the accuracy wanted.
+batch, slopes, each at the loosest tolerance with the accuracy wanted. `--write` puts the table into this page.
 
 `python -m benchmarks cross [case ...] --problems FOLDER` opens exported cases and public PEtab 1 problems with libRoadRunner, COPASI and
 libpetab, and prints how far predictions and log likelihoods are apart (`docs/petab.md`).
@@ -85,8 +86,7 @@ def main(arguments: list[str]) -> int:
         measured[title] = f"{date.today()}: {machine()}.\n\n{part()}"
         print(f"## {title}\n\n{measured[title]}\n", flush=True)
     if "--write" in arguments:
-        page = Path(__file__).parent / "README.md"
-        page.write_text(updated(page.read_text() if page.exists() else "", measured))
+        PAGE.write_text(updated(PAGE.read_text() if PAGE.exists() else "", measured))
     return 0
 
 
@@ -94,7 +94,11 @@ def updated(page: str, measured: Mapping[str, str]) -> str:
     """The page with what was measured in its place; what was not stays, with its own date and machine."""
     there = dict(section.split("\n\n", 1) for section in page.split("\n## ")[1:])
     sections = there | dict(measured)
-    titles = [title for title, _ in PARTS.values() if title in sections]
+    known = [title for title, _ in PARTS.values()]
+    titles = [
+        *(title for title in known if title in sections),
+        *(title for title in sections if title not in known),
+    ]
     return "\n".join([HEAD, *(f"## {title}\n\n{sections[title].strip()}\n" for title in titles)])
 
 

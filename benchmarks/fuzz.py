@@ -482,7 +482,7 @@ def main(arguments: Sequence[str]) -> int:
         help="one target by coverage (pip install atheris)",
     )
     parser.add_argument("words", nargs="*", help=f"only some of: {', '.join(TARGETS)}")
-    asked = parser.parse_args(arguments)
+    asked = parser.parse_intermixed_args(arguments)  # words may stand behind options
     if asked.atheris:
         return _coverage(asked.atheris, int(60 * asked.minutes))
     names = [name for name in TARGETS if not asked.words or any(word in name for word in asked.words)]

@@ -15,6 +15,11 @@ def test_a_part_measured_alone_leaves_the_others_as_they_were() -> None:
     again = updated(page, {second: "now: here.\n\n| a new table |"})
     assert "then: there.\n\n| another |" in again and "now: here.\n\n| a new table |" in again
     assert "| a table |" not in again and updated(again, {}) == again
+    beside = updated(again, {"Another command's": "its table"})
+    assert (
+        beside.startswith(again.rstrip())
+        and updated(beside, {second: "now: here.\n\n| a new table |"}) == beside
+    )
 
 
 @pytest.mark.parametrize("mutation", MUTATIONS, ids=lambda each: each.name)

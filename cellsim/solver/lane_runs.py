@@ -7,7 +7,7 @@ parameters and start states alone are settled once.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from functools import cached_property, lru_cache
+from functools import cached_property, lru_cache, partial
 from math import prod
 from typing import NamedTuple
 
@@ -20,7 +20,16 @@ from cellsim.compiler.sensitivity_directions import Direction
 from cellsim.errors import Problem, SimulationError, did_you_mean
 from cellsim.solver.breakpoints import BreakTable, Doses, SegmentTree, segment_tree
 from cellsim.solver.conditions import Turnings, too_fast, turnings
-from cellsim.solver.lanes import LaneStart, Machine, begin, follow, lane_start, machine_of
+from cellsim.solver.lanes import (
+    LaneStart,
+    Machine,
+    RepeatedRun,
+    begin,
+    follow,
+    lane_start,
+    machine_of,
+    repeatable,
+)
 from cellsim.solver.loop_arrays import LaneState, address
 from cellsim.solver.sensitivities import CarriedTangents, SensitivityLayout, courses_of
 from cellsim.solver.step_loop_cache import step_code
@@ -31,6 +40,7 @@ Array = NDArray[np.float64]
 UNSEEN = 1e-3
 """Share of the relative tolerance that is the absolute one of a state which has been 0 so far, in its own unit."""
 _NOTHING: frozenset[int] = frozenset()
+_FIRST = np.zeros(1, np.intp)
 
 
 class Settings(NamedTuple):
@@ -86,10 +96,14 @@ class Results:
 
     def __post_init__(self) -> None:
         self.places = address(self.states), self.outputs.ctypes.data, address(self.slopes)
-        *ahead, self.by_time, self.by_output = (each // 8 for each in self.outputs.strides)
-        self._begins = np.zeros(1, np.int64)
-        for count, apart in zip(self.outputs.shape[:-2], ahead, strict=True):
-            self._begins = np.add.outer(self._begins, apart * np.arange(count)).ravel()
+        self.by_time, self.by_output = (each // 8 for each in self.outputs.strides[-2:])
+
+    @cached_property
+    def _begins(self) -> NDArray[np.int64]:
+        begins = np.zeros(1, np.int64)
+        for count, apart in zip(self.outputs.shape[:-2], self.outputs.strides[:-2], strict=True):
+            begins = np.add.outer(begins, apart // 8 * np.arange(count)).ravel()
+        return begins
 
     def begins(self, sets: NDArray[np.intp]) -> NDArray[np.int64]:
         """Where the outputs of sets begin."""
@@ -135,6 +149,7 @@ class LaneRun:
     layouts: tuple[SensitivityLayout, ...]
     _samples: list[Array] = field(default_factory=list, repr=False)
     _trees: list[SegmentTree] = field(default_factory=list, repr=False)
+    _ready: list[RepeatedRun] = field(default_factory=list, repr=False)
 
     @cached_property
     def _said(self) -> bytes:
@@ -177,7 +192,6 @@ class LaneRun:
         asked, width, start = self.asked, self.width, self.asked.start
         kernels, several = asked.kernels, asked.doses
         equations, system = kernels.equations, kernels.system
-        n_states = len(equations.states)
         filled = group
         if group.shape[1] < width:
             filled = np.concatenate([group, np.repeat(group[:, -1:], width - group.shape[1], axis=1)], axis=1)
@@ -218,26 +232,7 @@ class LaneRun:
                 self._trees.append(plan)
 
         def arrived(schedule: int, lane_state: LaneState) -> None:
-            sets = group[schedule]
-            lanes, begins = np.ascontiguousarray(sets), results.begins(sets)
-            failed = any(lane_state.status.tolist())
-            if failed:
-                lane_state.forget_missing()
-            lane_state.reading(self.machine.places, options, address(lanes), address(begins), results.places)
-            step_code().observe_group(
-                lane_state.at[2], lane_state.at[1], len(sample_times), len(sets), results.states.shape[2],
-                results.by_time, results.by_output,
-            )  # fmt: skip
-            if failed:
-                results.status[sets] = lane_state.status[: len(sets)]
-                results.culprit[sets] = lane_state.culprit[: len(sets)]
-                results.fail_time[sets] = lane_state.fail_time[: len(sets)]
-                for place, i in enumerate(sets.tolist()):
-                    results.grown[i] = lane_state.grown[:n_states, place] > 0
-            if self.watched:
-                results.greatest[:, sets] = np.swapaxes(lane_state.greatest[:, :, : len(sets)], 1, 2)
-            if asked.dense:
-                results.recorded[int(sets[0])] = lane_state.path[: lane_state.counts[3]]
+            self._read(lane_state, group[schedule], results)
 
         carried: list[CarriedTangents] = []
         layout = self.layouts[int(lead[0]) if len(self.layouts) > 1 else 0] if self.layouts else None
@@ -256,15 +251,73 @@ class LaneRun:
         if plan.history:
             own = (of_lead, *(each for each in (share, start_states) if each is not None))
             history = b"|".join([plan.history, self._said, *(each.tobytes() for each in own)])
-        options = address(self.options)
         work = follow(
-            self.machine, lane_state, plan, options, sample_times, given is not None, arrived,
+            self.machine, lane_state, plan, address(self.options), sample_times, given is not None, arrived,
             None if layout is None else tangents, history,
         )  # fmt: skip
         self.machine.pool.give_back(lane_state)
         if layout is not None:
             layout.spare.extend(carried)
         return work
+
+    def _read(self, lane_state: LaneState, sets: NDArray[np.intp], results: Results) -> None:
+        """What a lane group found of some sets, into their rows."""
+        lanes, begins = np.ascontiguousarray(sets), results.begins(sets)
+        failed = any(lane_state.status.tolist())
+        if failed:
+            lane_state.forget_missing()
+        lane_state.reading(
+            self.machine.places, address(self.options), address(lanes), address(begins), results.places
+        )
+        step_code().observe_group(
+            lane_state.at[2], lane_state.at[1], self.times.shape[-1], len(sets), results.states.shape[2],
+            results.by_time, results.by_output,
+        )  # fmt: skip
+        if failed:
+            n_states = len(self.asked.kernels.equations.states)
+            results.status[sets] = lane_state.status[: len(sets)]
+            results.culprit[sets] = lane_state.culprit[: len(sets)]
+            results.fail_time[sets] = lane_state.fail_time[: len(sets)]
+            for place, i in enumerate(sets.tolist()):
+                results.grown[i] = lane_state.grown[:n_states, place] > 0
+        if self.watched:
+            results.greatest[:, sets] = np.swapaxes(lane_state.greatest[:, :, : len(sets)], 1, 2)
+        if self.asked.dense:
+            results.recorded[int(sets[0])] = lane_state.path[: lane_state.counts[3]]
+
+    @property
+    def repeats(self) -> bool:
+        """Whether this is one small simulation that always goes the same way, so that what it is given can be kept."""
+        return bool(self._trees) and self._repeatable
+
+    @cached_property
+    def _repeatable(self) -> bool:
+        return self.asked.n_sets == 1 and self.shares is None and repeatable(self.start, self._trees[0])
+
+    def again(self, p: Array, given: Array | None, results: Results) -> list[int]:
+        """The same as `carry` where this `repeats`."""
+        try:
+            ready = self._ready.pop()
+        except IndexError:
+            tangents = None
+            if self.layouts:
+                still, layout = _unturned(self.asked.kernels), self.layouts[0]
+                states, result = self.asked.kernels.equations.states, np.empty(0)
+                tangents = partial(
+                    layout.tangents, doses=self.asked.doses[0], states=states, result=result, turned=still
+                )
+            ready = RepeatedRun.made(
+                self.start, self._trees[0], p, self.options, self.samples(_FIRST), tangents,
+                (results.states.shape[2], results.by_time, results.by_output),
+            )  # fmt: skip
+        ready.carry(p, given, results.places, results.sensitivities)
+        lane_state = ready.lane_state
+        if lane_state.status[0]:
+            self._read(lane_state, _FIRST, results)
+            return lane_state.counts.tolist()
+        done: list[int] = lane_state.counts.tolist()
+        self._ready.append(ready)
+        return done
 
 
 @lru_cache(maxsize=64)

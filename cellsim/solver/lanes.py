@@ -28,8 +28,8 @@ from cellsim.solver.loop_arrays import (
     address,
     addresses,
 )
-from cellsim.solver.sensitivities import CarriedTangents, no_tangents
-from cellsim.solver.step_loop_cache import step_code
+from cellsim.solver.sensitivities import PLACE_OF_RESULT, CarriedTangents, no_tangents
+from cellsim.solver.step_loop_cache import StepCode, step_code
 
 __all__ = [
     "HISTORIES",
@@ -37,15 +37,20 @@ __all__ = [
     "LaneStart",
     "LaneState",
     "Machine",
+    "RepeatedRun",
     "begin",
     "follow",
     "lane_start",
     "machine_of",
+    "repeatable",
 ]
 
 Array = NDArray[np.float64]
 # bytes that lane groups at the end of a history may take
 _ROOM = 2**26
+# bytes of a lane group: of a larger one the simulation itself takes most of the time
+_LITTLE = 2**16
+_ZERO = np.zeros(1, np.int64)
 
 
 @dataclass(frozen=True)
@@ -222,6 +227,7 @@ def lane_start(
 
 
 def _slot(machine: Machine, lane_state: LaneState, name: str, count: int) -> Array:
+    """What stands in a slot, shape (count, width)."""
     at, width = machine.unit.layout[name], machine.unit.width
     return lane_state.w[at : at + count * width].reshape(count, width)
 
@@ -366,3 +372,102 @@ def follow(
         # the first to be put here is the last to be taken up, when no other needs the lane_state any more
         waiting += [(apart, lane_state, place > 0) for place, apart in enumerate(segment.then)]
     return work
+
+
+def repeatable(start: LaneStart, tree: SegmentTree) -> bool:
+    """Whether a run (of one lane) is of one stretch, small, and asks for nothing but samples."""
+    room, root = start.room, tree.root
+    plain = not (start.dense or room.watched or room.roots or tree.history or root.then or not root.stop)
+    return plain and 8 * (room.workspace + room.times * room.states) <= _LITTLE
+
+
+@dataclass(eq=False)
+class RepeatedRun:
+    """A lane group of one lane with all that it is given, but for values of parameters and of states at the start.
+
+    A small model's simulation takes the step loop some microseconds; laying out what it is given took ten times as long.
+
+    Attributes
+    ----------
+    start : LaneStart
+    lane_state : LaneState
+    parameters, states : array
+        Where their values go.
+    carried : CarriedTangents
+    kept : tuple
+        What must live as long as this does.
+    code : StepCode
+    call, read : tuple of int
+        What the functions of the step loop take, but for addresses.
+    """
+
+    start: LaneStart
+    lane_state: LaneState
+    parameters: Array
+    states: Array
+    carried: CarriedTangents
+    kept: tuple[object, ...]
+    code: StepCode
+    call: tuple[int, ...]
+    read: tuple[int, ...]
+
+    @classmethod
+    def made(
+        cls,
+        start: LaneStart,
+        tree: SegmentTree,
+        p: Array,
+        options: Array,
+        sample_times: Array,
+        tangents: Callable[[BreakTable], CarriedTangents] | None,
+        layout: tuple[int, int, int],
+    ) -> RepeatedRun:
+        """All laid out.
+
+        Parameters
+        ----------
+        start : LaneStart
+        tree : SegmentTree
+            That of a `repeatable` run.
+        p : (1, n_parameters) array
+        options : array
+        sample_times : (n_times, 1) array
+        tangents : callable or None
+        layout : tuple of int
+            How many states are kept, and how many numbers lie between two samples and two outputs.
+        """
+        machine, lane_state, table = start.machine, begin(start, p), tree.tables[tree.root.table]
+        carried = no_tangents() if tangents is None else tangents(table)
+        at = address(options)
+        lane_state.handed(machine.places, table.places, at, address(sample_times), carried.places)
+        lane_state.reading(machine.places, at, address(_ZERO), address(_ZERO), (0, 0, 0))
+        n_times = len(sample_times)
+        return cls(
+            start,
+            lane_state,
+            _slot(machine, lane_state, "p", p.shape[1]),
+            _slot(machine, lane_state, "y", start.room.states),
+            carried,
+            (tree, options, sample_times),
+            step_code(),
+            (0, tree.root.stop, len(table.breaks), n_times, table.op_amount.shape[1], 0, 0),
+            (n_times, 1, *layout),
+        )
+
+    def carry(
+        self, p: Array, given: Array | None, results: tuple[int, int, int], sensitivities: Array | None
+    ) -> None:
+        """From the start to the end; samples are read where it got there."""
+        lane_state, start = self.lane_state, self.start
+        lane_state.begin(start.moving, start.numbers)
+        self.parameters[:, 0] = p[0]
+        if given is not None:
+            self.states[: given.shape[1], 0] = given[0]
+        if sensitivities is not None:
+            self.carried.v.fill(0.0)
+            lane_state.answered(PLACE_OF_RESULT, address(sensitivities))
+        at, w, reading = lane_state.at
+        self.code.run_group(at, w, self.carried.at, given is not None, *self.call)
+        if not lane_state.status[0]:
+            lane_state.results_at(results)
+            self.code.observe_group(reading, w, *self.read)

@@ -437,6 +437,14 @@ class LaneState:
         places[:_TABLE], places[_TABLE:_CALL], places[_TANGENTS:] = machine, table, tangents
         places[_CALL], places[_CALL + 1] = options, times
 
+    def answered(self, place: int, where: int) -> None:
+        """Let sensitivities go elsewhere, the rest of what `handed` filled in being the same."""
+        self.places[_TANGENTS + place] = where
+
+    def results_at(self, results: tuple[int, int, int]) -> None:
+        """Let what samples say go elsewhere, the rest of what `reading` filled in being the same."""
+        self._reading[-3:] = results
+
     def reading(
         self, machine: Wholes, options: int, lanes: int, places: int, results: tuple[int, int, int]
     ) -> None:

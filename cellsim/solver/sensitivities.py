@@ -28,13 +28,23 @@ from cellsim.solver.loop_arrays import (
     addresses,
 )
 
-__all__ = ["CarriedTangents", "SensitivityLayout", "TangentUnit", "courses_of", "no_tangents", "tangent_unit"]
+__all__ = [
+    "PLACE_OF_RESULT",
+    "CarriedTangents",
+    "SensitivityLayout",
+    "TangentUnit",
+    "courses_of",
+    "no_tangents",
+    "tangent_unit",
+]
 
 Array = NDArray[np.float64]
 # tables of breaks whose seeds a layout remembers
 _MOST_SEEDED = 64
 _FIELDS = {name: place for place, name in enumerate(Tangents._fields)}
 _V, _RESULT, _MOVED, _EFFECTS = (_FIELDS[name] for name in ("v", "result", "moved", "effects"))
+PLACE_OF_RESULT = _RESULT
+"""Where in `CarriedTangents.places` it stands where sensitivities go."""
 _SEEDS = slice(_FIELDS["seed_ptr"], _V)
 
 

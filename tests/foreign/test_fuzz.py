@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import cellsim as cs
-from benchmarks.fuzz import TARGETS, damaged, outcome
+from benchmarks.fuzz import TARGETS, damaged, main, outcome
 from cellsim.errors import CellsimError, ModelError
 from cellsim.model.antimony import antimony_to_sbml
 
@@ -68,3 +68,9 @@ def test_arguments_of_a_function_have_names_of_their_own(old: str, new: str) -> 
         ModelError, match=r"function f has an argument that is no name, or two of one name: v, "
     ):
         cs.load_model(text.replace(old, new, 1))
+
+
+def test_words_may_stand_behind_options(capsys: pytest.CaptureFixture[str]) -> None:
+    """As the command's own line of help writes them."""
+    assert main(["0", "--seed", "3", "sheet"]) == 0
+    assert "| sheet | 0 |" in capsys.readouterr().out
