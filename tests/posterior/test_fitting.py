@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 from threading import Event
+from types import SimpleNamespace
 
 import lmfit
 import numpy as np
@@ -16,7 +17,7 @@ from cellsim.errors import CalibrationError, CaseError
 from cellsim.likelihood.formulation import objective_of
 from cellsim.posterior import fitting
 from cellsim.posterior.curvature import hessian
-from cellsim.posterior.diagnosis import diagnose
+from cellsim.posterior.diagnosis import _gradient_error, diagnose
 from cellsim.posterior.fitting import optima
 from cellsim.posterior.laplace import Mixture, Mode
 
@@ -360,3 +361,22 @@ def test_what_a_calibration_holds_is_held_in_what_comes_of_it(tmp_path: Path) ->
     assert cs.Calibration.load(tmp_path / "held.json").values == pytest.approx(fit.values)
     with pytest.raises(CaseError, match="Did you mean 'b'"):
         cs.calibrate(straight_line(SEEN, DAYS), starts=1, fixed={"B": 1.2})
+
+
+def test_a_wrong_gradient_is_told_by_its_size_and_so_is_one_beside_which_nothing_can_be_simulated() -> None:
+    """Witness: the exact gradient made larger by a hundredth, which a unit step along it tells in full."""
+    fit = cs.calibrate(decay([1.5, 1.0, 0.7, 0.33], [0.5, 1.0, 2.0, 3.0]), starts=1)
+    right, mode = fit.objective, fit.mixture.modes[0]
+
+    def said(share: float, height: float = 0.0) -> float:
+        wrong = SimpleNamespace(
+            evaluate=lambda *a, **k: SimpleNamespace(gradient=share * right.evaluate(*a, **k).gradient),
+            evaluate_sets=lambda *a, **k: SimpleNamespace(
+                objectives=right.evaluate_sets(*a, **k).objectives + height
+            ),
+        )
+        return _gradient_error(wrong, mode)
+
+    assert said(1.0) < 1e-6
+    assert 0.002 < said(1.01) < 0.01
+    assert said(1.0, np.inf) == np.finfo(float).max
