@@ -5,8 +5,8 @@ the page where its result would have stood, and an interrupt (Ctrl-C, or the SIG
 the page; a second one ends at once.
 
 Steps that need nothing of each other are done side by side on other threads: each leaves a core idle for a while, whatever it
-computes on both. Beside them this thread makes the page that has every figure of the mechanism shown, so that the last
-page has few left to draw. No number depends on it: each step has its own seed and its own results to start from.
+computes on both. Beside them this thread makes the first page, and the one that has every figure of the mechanism shown, so that
+the last page has few left to draw. No number depends on it: each step has its own seed and its own results to start from.
 """
 
 from __future__ import annotations
@@ -175,9 +175,13 @@ def write_report(
         write_pages(here, dict(seconds))
         output.hurried = False
 
+    def side_by_side(number: int) -> bool:
+        return number < len(stages) and len(stages[number]) > 1
+
     # the page says of every number what it rests on, and doubts first
     with interrupts_heard(), warnings.catch_warnings(), _Bar([*steps, _PAGE], progress) as bar:
         warnings.simplefilter("ignore", ApproximationWarning)
+        due = False
         try:
             for number, stage in enumerate(stages):
                 if len(stage) == 1:
@@ -187,15 +191,20 @@ def write_report(
                         if not done(step):
                             break
                         bar.done(step)
-                        if step.page:
+                        # made beside what comes next where that leaves this thread free
+                        due = step.page and step is stage[0][-1] and side_by_side(number + 1)
+                        if step.page and not due:
                             early_page(hurried=True)
                 else:
                     job.side_by_side = True
                     job.progress = False  # bars of several steps at once would write over each other
                     with one_thread_of_blas(), SideBySide(done, stage) as beside:
                         bar.say("several steps side by side")
+                        if due:
+                            early_page(hurried=True)
                         if number == 1 and job.shown_is_drawn:
                             early_page(hurried=False)
+                        due = False
                         for step in beside:
                             bar.done(step)
                 if job.stopped:

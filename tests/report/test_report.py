@@ -519,16 +519,20 @@ def test_the_page_of_the_mechanism_shown_is_whole_before_the_others_are_there(
 
     def calibrated(*_: object, variant: str, **__: object) -> cs.Calibration:
         for _ in range(1000 * (variant != "V2")):
-            seen[:] = [(tmp_path / "index.html").read_text(encoding="utf-8")]
-            if "Not drawn yet" not in seen[0]:
-                break
+            if (tmp_path / "index.html").is_file():
+                page = (tmp_path / "index.html").read_text(encoding="utf-8")
+                seen[:] = dict.fromkeys([*seen, page])
+                if "Not drawn yet" not in page:
+                    break
             time.sleep(0.02)
         return made.fits[variant]
 
     monkeypatch.setattr(ReportFolder, "draw", drawn)
     monkeypatch.setattr("cellsim.posterior.fitting.calibrate", calibrated)
     found = write_report(small_patient(), tmp_path, starts=1, draws=3, effective=50, without=LONG)
-    [page] = seen
+    # the first page is made beside them, too, so that no core waits for it
+    *first, page = seen
+    assert all("Not drawn yet" in each and "Here is fit." in each for each in first)
     assert "Not drawn yet" not in page and "Here is posterior_predictive." in page
     assert "This page is not finished" in page and "the other mechanisms" in page
     assert "This page is not finished" not in found.index.read_text(encoding="utf-8") and not found.failures
