@@ -35,6 +35,8 @@ def _judged(archive: zipfile.ZipFile, path: object) -> None:
     if (size := sum(each.file_size for each in members)) > LARGEST_EXPANDED:
         raise CellsimError(f"{path} holds {size} bytes once unpacked; {LARGEST_EXPANDED} are read.")
     names = [each.filename for each in members]
+    if not all(names):
+        raise CellsimError(f"{path} holds a file without a name.")
     if twice := sorted({each for each in names if names.count(each) > 1}):
         raise CellsimError(f"{path} holds two files called {twice[0]!r}.")
 

@@ -56,6 +56,23 @@ def test_a_workbook_that_would_never_open_is_refused(name: str, tmp_path: Path) 
         read_sheet(_book(tmp_path / "ill.xlsx", member, old, new))
 
 
+@pytest.mark.parametrize("name", ["", "\0a.xml"])
+def test_a_member_without_a_name_is_refused(name: str, tmp_path: Path) -> None:
+    """A find of fuzzing; a zero ends a name. Witness: the same archive without that member is read."""
+    for reader in (archives.read_members, archives.judge_workbook):
+        for members in ({"x.txt": "1"}, {"x.txt": "1", name: "2"}):
+            path = tmp_path / "a.zip"
+            with zipfile.ZipFile(path, "w") as made:
+                for member, text in members.items():
+                    made.writestr(zipfile.ZipInfo(member.replace("\0", "!")), text)
+            path.write_bytes(path.read_bytes().replace(b"!a.xml", b"\0a.xml"))
+            if len(members) == 1:
+                reader(path)
+            else:
+                with pytest.raises(CellsimError, match="without a name"):
+                    reader(path)
+
+
 def test_a_bomb_is_not_unpacked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A few kB that say they hold thirty times what is read, and a member that holds more than it says."""
     monkeypatch.setattr(archives, "LARGEST_EXPANDED", 1_000_000)
