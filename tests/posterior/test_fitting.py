@@ -377,6 +377,6 @@ def test_a_wrong_gradient_is_told_by_its_size_and_so_is_one_beside_which_nothing
         )
         return _gradient_error(wrong, mode)
 
-    assert said(1.0) < 1e-6
+    assert said(1.0) < 1e-4  # a third derivative is left of central differences
     assert 0.002 < said(1.01) < 0.01
     assert said(1.0, np.inf) == np.finfo(float).max
