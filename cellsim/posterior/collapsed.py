@@ -29,8 +29,8 @@ from cellsim.posterior.conditional_draws import (
     Draw,
     Guess,
     PredictedSlopes,
-    Regression,
     features_of,
+    guess_of_modes,
 )
 from cellsim.posterior.inner_parameters import split_of
 from cellsim.posterior.weighted_draws import Weighted
@@ -202,7 +202,7 @@ class _Rounds:
             known = [each for k in made if (each := self.draws[k].slopes) is not None]
             self.slopes = len(made), PredictedSlopes.of(features_of(scale, places[made]), known)
         modes = np.array([each.mode for each in self.draws])
-        guess = Guess(scale, Regression.of(features_of(scale, places), modes, weights), self.slopes[1])
+        guess = Guess(scale, guess_of_modes(features_of(scale, places), modes, weights), self.slopes[1])
         return proposal, guess
 
     def _known(self) -> tuple[Array, Array]:

@@ -5,8 +5,8 @@ Near the mode of the inner parameters the rows are linear in them, and how proba
 
 1. where to linearise is sought by steps of Gauss and Newton, the days being where they are most probable: one simulation, read on all
    days, tells the residuals, and slopes are made by one with gradient or, once enough are known, predicted
-   (modes by a linear regression on all draws; slopes, which have no noise, by a Gaussian process regression on those that were made, the
-   same for all entries, linear and with Matern's kernel, distances along each parameter counting by the root of what it does to slopes:
+   (modes and slopes, which have no noise, by a Gaussian process regression each on those that are known, the same for all entries, linear
+   and with Matern's kernel, distances along each parameter counting by the root of what it does to them:
    Rasmussen and Williams 2006, ch. 2 and 5.1); mostly the first guess is near enough;
 2. every unknown day is given several nodes of its quadrature from its evidence, beside a part of its prior, each as often as expected but
    for less than one, and in random order, so that the days of one draw are independent of each other;
@@ -23,7 +23,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy.linalg.lapack import dpotrf, dpotrs, dtrtrs
@@ -46,7 +46,16 @@ if TYPE_CHECKING:
 
     Array = NDArray[np.float64]
 
-__all__ = ["DRAWS", "Conditional", "Draw", "Guess", "PredictedSlopes", "Regression", "features_of"]
+__all__ = [
+    "DRAWS",
+    "Conditional",
+    "Draw",
+    "Guess",
+    "PredictedSlopes",
+    "Process",
+    "features_of",
+    "guess_of_modes",
+]
 
 # choices of days and inner draws of one place of the outer parameters, an even number: each costs a simulation side by side with others,
 # which together are half of what a place costs
@@ -60,34 +69,55 @@ _NEAR, _LONGEST = 3.0, 4.0
 # part of the modes of the calibration in the first proposal
 _MODES = 0.2
 _LOG_TWO_PI = float(np.log(2 * np.pi))
-# penalty of the linear regression
-_RIDGE = 5.0
+# penalty of linear regressions; and what moves values least counts this much of what moves them most
+_RIDGE, _WEAKEST = 5.0, 0.1
 # of the process, where what a standard deviation of a parameter of middling strength does by the linear part is one: variance of the
-# other part for each outer parameter, its reach in standard deviations and roots of the dimension, and of noise
-_BENT, _REACH, _NOISE = 10.0, 4.0, 0.03
+# other part for each outer parameter, its reach in standard deviations and roots of the dimension, and variance of noise, of slopes and of
+# modes; and places that are enough for these
+_BENT, _REACH, _NOISE_OF_SLOPES, _NOISE_OF_MODES, _MOST_MODES = 10.0, 4.0, 0.03, 0.3, 500
+# variance of predicted slopes, for each outer parameter, from which they are made instead
+_UNSURE = 0.15
 # what varies by less is the same everywhere
 _SAME = 1e-3
 
 
 @dataclass(frozen=True, eq=False)
-class Regression:
-    """Values that are linear in features."""
+class Process:
+    """Values at places of the outer parameters, from those at some of them, by a Gaussian process that is the same for all values."""
 
-    middle: Array
-    coefficients: Array
+    middle: NDArray[Any]
+    strengths: Array
+    features: Array
+    weights: NDArray[Any]
+    precision: Array
 
     @classmethod
-    def of(cls, features: Array, values: Array, weights: Array) -> Regression:
-        """By least squares; the coefficients are drawn towards nought as if each feature had been seen a few times without effect."""
-        shares = weights / weights.sum()
-        middle = shares @ features
-        centred = np.column_stack([np.ones(len(features)), features - middle])
-        pulled = (len(features) * shares)[:, None] * centred
-        ridge = np.diag(np.append(1e-9, np.full(features.shape[1], _RIDGE)))
-        return cls(middle, np.linalg.solve(centred.T @ pulled + ridge, pulled.T @ values))
+    def of(cls, features: Array, values: NDArray[Any], noises: Array) -> Process:
+        """From values of shape (k, m), in whose numbers those of other places are told, at features of shape (k, n).
 
-    def __call__(self, features: Array) -> Array:
-        return np.asarray(self.coefficients[0] + (features - self.middle) @ self.coefficients[1:])
+        Parameters
+        ----------
+        features, values
+        noises : array, shape (k,)
+            Variance of each place's values, where what a standard deviation of a parameter of middling strength does to them is one.
+        """
+        middle = np.average(values, axis=0, weights=1 / noises).astype(values.dtype)
+        moved = values - middle
+        strengths = _strengths(features, moved)
+        features = features * strengths
+        precision = inverse(_covariance(features, features) + np.diag(noises))
+        return cls(middle, strengths, features, precision.astype(values.dtype) @ moved, precision)
+
+    def __call__(self, features: Array) -> NDArray[Any]:
+        kernel = _covariance(features * self.strengths, self.features)
+        return np.asarray(self.middle + kernel.astype(self.weights.dtype) @ self.weights)
+
+    def variances(self, features: Array) -> Array:
+        """Of what is predicted, shape (k,), in the unit of that of noise."""
+        here = features * self.strengths
+        kernel = _covariance(here, self.features)
+        own = (here**2).sum(axis=1) + _BENT * max(here.shape[1], 1)
+        return np.asarray(own - ((kernel @ self.precision) * kernel).sum(axis=1))
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,38 +125,45 @@ class PredictedSlopes:
     """Slopes at places of the outer parameters, from those at some of them."""
 
     shapes: Sequence[tuple[int, ...]]
-    whole: NDArray[np.float32]
+    same: NDArray[np.float32]
     varying: NDArray[np.intp]
-    strengths: Array
-    features: Array
-    weights: NDArray[np.float32]
+    process: Process
 
     @classmethod
     def of(cls, features: Array, made: Sequence[Slopes]) -> PredictedSlopes:
         """From slopes at places of these features, shape (k, n)."""
-        whole = np.zeros_like(made[0].flat)
+        same = np.zeros_like(made[0].flat)
         # of most rows most parameters are none
         seen = np.flatnonzero(np.any([each.flat != 0 for each in made], axis=0))
         values = np.array([each.flat[seen] for each in made])
-        whole[seen] = values.mean(axis=0)
+        same[seen] = values.mean(axis=0)
         moving = np.ptp(values, axis=0) > _SAME
-        varying = seen[moving]
-        moved = values[:, moving] - whole[varying]
-        linear = Regression.of(features, moved, np.ones(len(features))).coefficients[1:]
-        # what moves slopes little reaches far
-        strengths = np.sqrt(np.sqrt((linear**2).sum(axis=1)))
-        strengths /= max(float(np.sqrt((strengths**2).mean())), 1e-12) if strengths.size else 1.0
-        features = features * strengths
-        covariance = _covariance(features, features) + _NOISE * np.eye(len(features))
-        weights = inverse(covariance).astype(np.float32) @ moved
-        return cls(made[0].shapes, whole, varying, strengths, features, weights)
+        process = Process.of(features, values[:, moving], np.full(len(made), _NOISE_OF_SLOPES))
+        return cls(made[0].shapes, same, seen[moving], process)
 
     def __call__(self, features: Array) -> list[Slopes]:
         """At places of these features."""
-        out = np.tile(self.whole, (len(features), 1))
-        kernel = _covariance(features * self.strengths, self.features)
-        out[:, self.varying] += kernel.astype(np.float32) @ self.weights
+        out = np.tile(self.same, (len(features), 1))
+        out[:, self.varying] = self.process(features)
         return [Slopes.of_flat(each, self.shapes) for each in out]
+
+
+def _strengths(features: Array, values: NDArray[Any]) -> Array:
+    """How much distances along each feature count where values are predicted, their mean square one.
+
+    A kernel of one reach along all of many features, of which few move the values, knows little of these few. Each counts by the root of what
+    one standard deviation of it does to the values by a linear and a square part, but never for nothing.
+    """
+    size = features.shape[1]
+    if not size or not values.shape[1]:
+        return np.ones(size)
+    whole = np.column_stack([np.ones(len(features)), features, features**2 - 1])
+    ridge = np.diag(np.append(1e-9, np.full(2 * size, _RIDGE)))
+    found = np.linalg.solve(whole.T @ whole + ridge, whole.T).astype(values.dtype)[1:] @ values
+    squares = (found**2).sum(axis=1).astype(float)
+    out = np.sqrt(np.sqrt(squares[:size] + 2 * squares[size:]))
+    out = np.maximum(out, _WEAKEST * out.max())
+    return np.asarray(out / np.sqrt((out**2).mean()))
 
 
 def _covariance(one: Array, other: Array) -> Array:
@@ -143,13 +180,14 @@ class Guess:
     ----------
     scale : Normal
         In whose standard deviations places are counted.
-    modes : Regression
+    modes : Process
     slopes : PredictedSlopes or None
-        None where too few are known.
+        None where too few are known; nor are slopes predicted where those that are known say little, for draws that come of
+        these would be the few that hold most of the weight.
     """
 
     scale: Normal
-    modes: Regression
+    modes: Process
     slopes: PredictedSlopes | None
 
     def __call__(self, places: Array) -> tuple[Array, list[Slopes | None]]:
@@ -157,8 +195,16 @@ class Guess:
         features = features_of(self.scale, places)
         found: list[Slopes | None] = [None] * len(places)
         if self.slopes is not None:
-            found = list(self.slopes(features))
+            unsure = self.slopes.process.variances(features) > _UNSURE * max(features.shape[1], 1)
+            found = [None if left else each for left, each in zip(unsure, self.slopes(features), strict=True)]
         return self.modes(features), found
+
+
+def guess_of_modes(features: Array, modes: Array, weights: Array) -> Process:
+    """Modes at other places, from those at places of these features; what weighs less counts as known less well."""
+    chosen = np.linspace(0, len(features) - 1, min(_MOST_MODES, len(features))).astype(int)
+    shares = weights[chosen] / weights[chosen].mean()
+    return Process.of(features[chosen], modes[chosen], _NOISE_OF_MODES / shares)
 
 
 def features_of(scale: Normal, places: Array) -> Array:

@@ -19,7 +19,7 @@ from cellsim.likelihood.formulation import objective_of
 from cellsim.likelihood.linear_rows import LinearRows
 from cellsim.likelihood.marginal_days import WithoutDays
 from cellsim.likelihood.row_dependence import answers_of, moved_together
-from cellsim.posterior import collapsed, collapsed_proposal
+from cellsim.posterior import collapsed, collapsed_proposal, conditional_draws
 from cellsim.posterior.collapsed_proposal import (
     Normal,
     NormalMixture,
@@ -29,7 +29,7 @@ from cellsim.posterior.collapsed_proposal import (
     systematic,
     tilted,
 )
-from cellsim.posterior.conditional_draws import PredictedSlopes, Regression
+from cellsim.posterior.conditional_draws import Guess, PredictedSlopes, guess_of_modes
 from cellsim.posterior.convergence import arviz
 from cellsim.posterior.fitting import calibrate
 from cellsim.posterior.inner_parameters import Bend, bends_at, split_by
@@ -678,6 +678,25 @@ def test_parameters_that_move_no_slope_take_nothing_from_what_is_known_of_the_ot
     assert np.sqrt(np.mean(off**2)) < 0.1
 
 
+def test_slopes_are_made_where_those_that_are_known_say_little() -> None:
+    """Variances are those of the joint normal distribution, by the inverse of its whole covariance; far away slopes are not predicted."""
+    random = np.random.default_rng(3)
+    places = random.standard_normal((80, 3))
+    made = [Slopes(np.array([[u[0], np.sin(u[1])]], np.float32), ()) for u in places]
+    slopes = PredictedSlopes.of(places, made)
+    process = slopes.process
+    there = np.array([[0.1, 0.2, -0.1], [9.0, -8.0, 0.0]])
+    whole = np.concatenate([process.features, there * process.strengths])
+    noise = np.append(np.full(80, conditional_draws._NOISE_OF_SLOPES), np.zeros(2))
+    joint = conditional_draws._covariance(whole, whole) + np.diag(noise)
+    left = np.linalg.inv(np.linalg.inv(joint)[80:, 80:])
+    assert process.variances(there) == pytest.approx(np.diag(left), rel=1e-6)
+    modes = guess_of_modes(places, places[:, :1], np.ones(80))
+    near, far = Guess(Normal(np.zeros(3), np.eye(3)), modes, slopes)(there)[1]
+    assert near is not None and near.known == pytest.approx(np.array([[0.1, np.sin(0.2)]]), abs=0.05)
+    assert far is None
+
+
 def test_slopes_that_are_linear_in_u_are_predicted_as_they_are() -> None:
     """The regression's own penalty is a hundredth at the edge of so many places; what is the same everywhere stays so."""
     random = np.random.default_rng(1)
@@ -692,7 +711,7 @@ def test_slopes_that_are_linear_in_u_are_predicted_as_they_are() -> None:
         assert found.flat == pytest.approx(each.flat, abs=0.03)
         assert np.all(found.known[1] == 0) and np.all(found.by_panel[0][0, 0] == 3.0)
     modes = places @ np.array([[0.3, -0.2]]).T
-    regression = Regression.of(places, modes, np.ones(400))
+    regression = guess_of_modes(places, modes, np.ones(400))
     assert regression(places[:50]) == pytest.approx(modes[:50], abs=0.02)
 
 
