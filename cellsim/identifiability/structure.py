@@ -231,19 +231,18 @@ def bundles(columns: Array, floor: Array, *, angle: float = 0.0) -> list[list[in
     seen = np.any(sizes > 10 * floor[:, None], axis=0)
     leaders: list[list[int]] = []
     longest_first = np.flatnonzero(seen)[np.argsort(-np.sum(sizes[:, seen] ** 2, axis=0), kind="stable")]
-    for j in longest_first:
-        for group in leaders:
-            first = group[0]
-            with np.errstate(invalid="ignore", divide="ignore"):
-                share = np.sum(columns[:, :, j] * columns[:, :, first], axis=1) / sizes[:, first] ** 2
-            apart = np.linalg.norm(
-                columns[:, :, j] - np.nan_to_num(share)[:, None] * columns[:, :, first], axis=1
-            )
-            if np.all(apart <= np.maximum(floor, angle * sizes[:, j])):
-                group.append(int(j))
-                break
+    for j in longest_first.tolist():
+        firsts = [group[0] for group in leaders]
+        led, own = columns[:, :, firsts], columns[:, :, [j]]
+        with np.errstate(invalid="ignore", divide="ignore"):
+            share = np.sum(own * led, axis=1) / sizes[:, firsts] ** 2
+        apart = np.linalg.norm(own - np.nan_to_num(share)[:, None] * led, axis=1)
+        allowed = np.maximum(floor, angle * sizes[:, j])
+        alike = np.flatnonzero(np.all(apart <= allowed[:, None], axis=0))
+        if alike.size:
+            leaders[int(alike[0])].append(j)
         else:
-            leaders.append([int(j)])
+            leaders.append([j])
     return [group for group in leaders if len(group) > 1]
 
 
