@@ -15,23 +15,24 @@ import signal
 import sys
 import warnings
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as NotYetError
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from functools import cached_property
 from itertools import count
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import TemporaryDirectory, mkstemp
 from threading import Event, Lock, Thread, main_thread
 from typing import Any, TypeVar, cast
+from weakref import finalize
 
 from cellsim.interrupts import interrupt_thread
 from cellsim.threads import CORES, ENVIRONMENT
 
 __all__ = ["MANY_PARAMETERS", "Held", "in_a_process", "in_processes", "start_processes"]
 
-Thing = TypeVar("Thing")
 Done = TypeVar("Done")
 
 MANY_PARAMETERS = 30
@@ -39,14 +40,14 @@ MANY_PARAMETERS = 30
 
 # seconds without work after which a process ends; between two looks whether an interrupt has come
 _IDLE, _LOOK = 300, 0.1
-# what a process remembers of what is sent with every task
-_REMEMBERED = 4
+# what a process remembers of what is held; from so many bytes on it goes there by way of a file
+_REMEMBERED, _LARGE = 4, 1_000_000
 _NUMBERS = count()
 _ONE_THREAD = (ENVIRONMENT, "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
 
 
 class Held:
-    """Something that is sent with many tasks, and made once in each process.
+    """An argument of many calls, made once in each process.
 
     Parameters
     ----------
@@ -63,9 +64,37 @@ class Held:
         self.key = (os.getpid(), next(_NUMBERS))
 
     @cached_property
-    def packed(self) -> bytes | None:
-        """What is sent; None where it cannot be."""
-        return _packed(self.thing)
+    def sent(self) -> _Sent | None:
+        """What goes to a process; None where it cannot be sent."""
+        packed = _packed(self.thing)
+        if packed is None or len(packed) < _LARGE:
+            return None if packed is None else _Sent(self.key, packed)
+        number, name = mkstemp(prefix="cellsim-")
+        with os.fdopen(number, "wb") as file:
+            finalize(self, Path(name).unlink, missing_ok=True)
+            file.write(packed)
+        return _Sent(self.key, None, name)
+
+
+@dataclass(frozen=True)
+class _Sent:
+    """What stands for something held: its bytes, or the file of a large one."""
+
+    key: tuple[int, int]
+    packed: bytes | None
+    name: str = ""
+
+    @property
+    def thing(self) -> Any:
+        if self.key not in _KNOWN:
+            # made by the process that started this one
+            _KNOWN[self.key] = pickle.loads(
+                Path(self.name).read_bytes() if self.packed is None else self.packed
+            )
+        _KNOWN.move_to_end(self.key)
+        while len(_KNOWN) > _REMEMBERED:
+            _KNOWN.popitem(last=False)
+        return _KNOWN[self.key]
 
 
 def start_processes() -> None:
@@ -77,43 +106,42 @@ def start_processes() -> None:
 
 
 def in_processes(
-    work: Callable[..., Done], held: Sequence[Held], things: Iterable[Thing], *, worth: bool = True
-) -> Iterator[Done]:
-    """What a function makes of each thing, in order, in as many processes as there are cores.
+    work: Callable[..., Done], calls: Iterable[tuple[Any, ...]], *, worth: bool = True
+) -> Generator[Done, None, None]:
+    """What a function makes of several arguments each, in order, in as many processes as there are cores.
 
     Left before its end, as by an interrupt, what is being worked on hears it as KeyboardInterrupt, and nothing is begun after it.
 
     Parameters
     ----------
     work : callable
-        Of a module; takes what is held, then the thing.
-    held : sequence of Held
-        What is the same for all things.
-    things : iterable
+        Of a module.
+    calls : iterable of tuple
+        Its arguments, each time; of one that is :class:`Held` it is given what is held.
     worth : bool, default True
         Whether it is worth processes; else it is done here, each when it is asked for.
 
     Examples
     --------
-    >>> list(in_processes(pow, [Held(2)], [1, 5]))
+    >>> two = Held(2)
+    >>> list(in_processes(pow, [(two, 1), (two, 5)]))
     [2, 32]
     """
 
-    def here(thing: Thing) -> Done:
-        return work(*[each.thing for each in held], thing)
+    def here(call: tuple[Any, ...]) -> Done:
+        return work(*[each.thing if isinstance(each, Held) else each for each in call])
 
     if not (worth and _can_start()):
-        yield from map(here, things)
+        yield from map(here, calls)
         return
-    things = list(things)
-    sent = [(each.key, each.packed) for each in held]
+    calls = list(calls)
     with _wanted() as file:
-        tasks = [_submitted(file, sent, (work, (each,), {})) for each in things]
+        tasks = [_submitted(file, work, call, {}) for call in calls]
         try:
-            for thing, task in zip(things, tasks, strict=True):
+            for call, task in zip(calls, tasks, strict=True):
                 done = None if task is None else _home(task)
                 # what was lost with its process, or could not be sent, is done here
-                yield here(thing) if done is None else done[0]
+                yield here(call) if done is None else done[0]
         finally:
             for each in tasks:
                 if each is not None:
@@ -138,7 +166,7 @@ def in_a_process(function: Callable[..., Done], *arguments: Any, **options: Any)
     (3, 1)
     """
     with _wanted() as file:
-        task = _submitted(file, [], (function, arguments, options)) if _can_start() else None
+        task = _submitted(file, function, arguments, options) if _can_start() else None
         if task is None:
             return function(*arguments, **options)
         try:
@@ -166,17 +194,17 @@ def _wanted() -> Iterator[Path]:
 
 
 def _submitted(
-    file: Path,
-    held: Sequence[tuple[tuple[int, int], bytes | None]],
-    call: tuple[Callable[..., Any], Sequence[Any], dict[str, Any]],
+    file: Path, work: Callable[..., Any], arguments: Sequence[Any], options: dict[str, Any]
 ) -> Future[Any] | None:
     """A task for a process; None where there is none, or it cannot be sent."""
-    packed = _packed(call)
-    if packed is None or any(each is None for _, each in held):
+    try:
+        sent = [each.sent if isinstance(each, Held) else each for each in arguments]
+        if any(isinstance(each, Held) and one is None for each, one in zip(arguments, sent, strict=True)):
+            return None
+        packed = _packed((work, sent, options))
+        return None if packed is None else cast("Future[Any]", _executor().submit(_worked, str(file), packed))
+    except _broken():  # a full disk among them
         return None
-    with suppress(*_broken()):
-        return cast("Future[Any]", _executor().submit(_worked, str(file), held, packed))
-    return None
 
 
 def _home(task: Future[Any]) -> tuple[Any] | None:
@@ -256,21 +284,13 @@ def _get_ready() -> None:
     import scipy.special  # noqa: F401
 
 
-def _worked(
-    file: str, held: Sequence[tuple[tuple[int, int], bytes]], packed: bytes
-) -> tuple[bytes | None, list[Warning | str]]:
+def _worked(file: str, packed: bytes) -> tuple[bytes | None, list[Warning | str]]:
     with warnings.catch_warnings(record=True) as said, _while(Path(file)):
         warnings.simplefilter("always")
-        function, arguments, options = pickle.loads(packed)  # made by the process that started this one
-        for key, each in held:
-            if key not in _KNOWN:
-                _KNOWN[key] = pickle.loads(each)
-            _KNOWN.move_to_end(key)
-        done = function(*[_KNOWN[key] for key, _ in held], *arguments, **options)
-        while len(_KNOWN) > max(_REMEMBERED, len(held)):
-            _KNOWN.popitem(last=False)
-        packed_done = _packed(done)
-    return packed_done, [each.message for each in said]
+        work, arguments, options = pickle.loads(packed)  # made by the process that started this one
+        given = [each.thing if isinstance(each, _Sent) else each for each in arguments]
+        done = _packed(work(*given, **options))
+    return done, [each.message for each in said]
 
 
 @contextmanager

@@ -1,5 +1,6 @@
 """Work in processes of their own: arithmetic, and the same work done here, as witnesses."""
 
+import gc
 import os
 import signal
 import subprocess
@@ -7,7 +8,7 @@ import sys
 import threading
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -34,15 +35,16 @@ def where(_: object = None) -> tuple[int, str | None]:
     return os.getpid(), os.environ.get(ENVIRONMENT)
 
 
-def where_held(_: object, thing: object) -> tuple[int, str | None]:
-    return where(thing)
-
-
 def scaled(factor: int, offset: list[int], thing: int) -> int:
     return factor * thing + offset[0]
 
 
-def identity(held: object, _: int) -> tuple[int, int]:
+def calls(things: Iterable[int]) -> list[tuple[Held, Held, int]]:
+    factor, offset = Held(3), Held([1])
+    return [(factor, offset, thing) for thing in things]
+
+
+def identity(held: object) -> tuple[int, int]:
     return os.getpid(), id(held)
 
 
@@ -85,27 +87,34 @@ def doubted() -> int:
 
 
 def test_work_is_done_elsewhere_by_one_thread_and_comes_back_in_order() -> None:
-    assert list(in_processes(scaled, [Held(3), Held([1])], range(40))) == [3 * k + 1 for k in range(40)]
-    made = list(in_processes(where, [], range(8)))
+    assert list(in_processes(scaled, calls(range(40)))) == [3 * k + 1 for k in range(40)]
+    made = list(in_processes(where, [()] * 8))
     assert os.getpid() not in {pid for pid, _ in made}
     assert {threads for _, threads in made} == {"1"}
 
 
-def test_what_is_held_is_made_once_in_a_process() -> None:
-    held = Held(list(range(1000)))
-    both = {pair for _ in range(2) for pair in in_processes(identity, [held], [0] * 8)}
+@pytest.mark.parametrize("size", [10, 10**6])
+def test_what_is_held_is_made_once_in_a_process(size: int) -> None:
+    held = Held(list(range(size)))
+    both = {pair for _ in range(2) for pair in in_processes(identity, [(held,)] * 8)}
     assert 1 <= len(both) == len({pid for pid, _ in both}) <= CORES
+    assert held.sent is not None
+    file = held.sent.name
+    assert bool(file) == (size > 1000) and (not file or Path(file).stat().st_size > size)
+    del held
+    gc.collect()
+    assert not file or not Path(file).exists()
 
 
 def test_a_process_that_was_ended_loses_nothing() -> None:
-    assert list(in_processes(ended_elsewhere, [], [os.getpid()] * 3)) == ["done here"] * 3
-    assert list(in_processes(scaled, [Held(3), Held([1])], [2])) == [7]
+    assert list(in_processes(ended_elsewhere, [(os.getpid(),)] * 3)) == ["done here"] * 3
+    assert list(in_processes(scaled, calls([2]))) == [7]
     assert in_a_process(ended_elsewhere, os.getpid()) == "done here"
 
 
 def test_what_cannot_be_sent_is_worked_on_here() -> None:
     lock = threading.Lock()
-    assert [pid for pid, _ in in_processes(where_held, [Held(lock)], [1])] == [os.getpid()]
+    assert [pid for pid, _ in in_processes(where, [(Held(lock),)])] == [os.getpid()]
     assert in_a_process(lambda: (lock.locked(), os.getpid())) == (False, os.getpid())
     assert in_a_process(threading.Lock).acquire(blocking=False)  # nor could it come back
 
@@ -127,10 +136,10 @@ def test_an_interrupt_reaches_the_work_and_brings_back_its_part() -> None:
 
 
 def test_what_nobody_waits_for_any_more_is_stopped(tmp_path: Path) -> None:
-    made = in_processes(noted, [Held(str(tmp_path))], range(2 * CORES + 2))
+    made = in_processes(noted, [(str(tmp_path), k) for k in range(2 * CORES + 2)])
     assert next(made) == 0  # the others are begun
     made.close()
-    assert list(in_processes(scaled, [Held(3), Held([1])], [2])) == [7]
+    assert list(in_processes(scaled, calls([2]))) == [7]
     assert not any((tmp_path / f"whole {k}").exists() for k in range(1, 2 * CORES + 2))
 
 
@@ -144,7 +153,7 @@ def test_a_script_without_a_guard_is_run_once(tmp_path: Path) -> None:
         "from cellsim.processes import Held, in_processes\n"
         "print('begun')\n"
         "def mine(a, b):\n    return a + b\n"
-        "print(list(in_processes(mine, [Held(1)], [2, 3])))\n"
+        "print(list(in_processes(mine, [(Held(1), 2), (Held(1), 3)])))\n"
     )
     path = os.pathsep.join(each or os.getcwd() for each in sys.path)
     said = subprocess.run(

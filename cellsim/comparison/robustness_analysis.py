@@ -21,6 +21,7 @@ from cellsim.likelihood.formulation import objective_of
 from cellsim.posterior.approximation import together
 from cellsim.posterior.calibration import Calibration, versions
 from cellsim.posterior.fitting import calibrate
+from cellsim.processes import MANY_PARAMETERS, Held, in_processes
 from cellsim.streams import progress_bar
 from cellsim.sweeps.agreement import off_by
 
@@ -31,6 +32,9 @@ if TYPE_CHECKING:
     from cellsim.posterior.posterior import Posterior
 
 __all__ = ["robustness"]
+
+# alterations that a process weighs at a time, draws being sent with them
+_TOGETHER = 8
 
 
 def robustness(
@@ -164,24 +168,52 @@ def _altered(
 ) -> list[ConclusionRow]:
     """A row for each alteration; those done so far when interrupted."""
     rows: list[ConclusionRow] = []
-    bar = progress_bar(planned, title="alterations", progress=progress)
+    worth = any(len(each.objective.names) >= MANY_PARAMETERS for each in weighted.values())
+    size = _TOGETHER if worth else 1
+    held = {name: Held(each) for name, each in weighted.items()}
+    parts = [planned[first : first + size] for first in range(0, len(planned), size)]
+    made = in_processes(_again, [(each, part) for part in parts for each in held.values()], worth=worth)
     try:
-        for alteration in bar:
-            bar.set_postfix_str(alteration.name)
-            about = (alteration.id, alteration.group, alteration.name)
-            try:
-                found = {name: _again(each, alteration) for name, each in weighted.items()}
-                rows.append(_row(*about, found, asked))
-            except CellsimError as error:
-                rows.append(ConclusionRow(id=about[0], group=about[1], name=about[2], failure=str(error)))
+        with progress_bar(total=len(planned), title="alterations", progress=progress) as bar:
+            for part in parts:
+                by_variant = {name: next(made) for name in held}
+                for k, alteration in enumerate(part):
+                    found = {name: each[k] for name, each in by_variant.items()}
+                    rows.append(_altered_row(alteration, found, asked))
+                    bar.update()
     except KeyboardInterrupt:
         pass
+    finally:
+        made.close()
     return rows
 
 
-def _again(weighted: Reweighting | Exact, alteration: Alteration) -> Reweighted:
-    """A variant's posterior under an alteration."""
-    return weighted.of(alteration.of(weighted.objective))
+def _altered_row(
+    alteration: Alteration, found: Mapping[str, Reweighted | CellsimError], asked: Sequence[Question]
+) -> ConclusionRow:
+    about = (alteration.id, alteration.group, alteration.name)
+    try:
+        posteriors = {}
+        for name, each in found.items():
+            if isinstance(each, CellsimError):
+                raise each
+            posteriors[name] = each
+        return _row(*about, posteriors, asked)
+    except CellsimError as error:
+        return ConclusionRow(id=about[0], group=about[1], name=about[2], failure=str(error))
+
+
+def _again(
+    weighted: Reweighting | Exact, alterations: Sequence[Alteration]
+) -> list[Reweighted | CellsimError]:
+    """A variant's posterior under each alteration, or why there is none."""
+    out: list[Reweighted | CellsimError] = []
+    for each in alterations:
+        try:
+            out.append(weighted.of(each.of(weighted.objective)))
+        except CellsimError as error:
+            out.append(error)
+    return out
 
 
 def _row(

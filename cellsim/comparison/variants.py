@@ -28,6 +28,7 @@ from cellsim.likelihood.objective import Objective
 from cellsim.posterior.approximation import LARGEST_SHAPE
 from cellsim.posterior.calibration import Calibration
 from cellsim.posterior.fitting import calibrate
+from cellsim.processes import MANY_PARAMETERS, in_processes
 from cellsim.streams import progress_bar
 
 if TYPE_CHECKING:
@@ -206,16 +207,12 @@ def comparison_of(
             raise KeyboardInterrupt
         if leave_out:
             spared = _spared(known)
-            with progress_bar(total=len(fits), title="left out", progress=progress) as steps:
-                for name, each in weighted.items():
-                    steps.set_postfix_str(name)
-                    if hopeless(known[name]):
-                        steps.update()
-                        continue
-                    found, problems = all_left_out(
-                        fits[name], known[name], each, seed=seed, thorough=name not in spared
-                    )
-                    left[name] = tuple(found)
+            asked = [name for name in weighted if not hopeless(known[name])]
+            calls = [(fits[name], known[name], weighted[name], seed, name not in spared) for name in asked]
+            made = in_processes(_left_out_of, calls, worth=any(map(_large, fits.values())))
+            with progress_bar(total=len(asked), title="left out", progress=progress) as steps:
+                for name, (found, problems, each) in zip(asked, made, strict=True):
+                    left[name], weighted[name] = tuple(found), each
                     doubts += problems
                     steps.update()
         so_far = Comparison({name: fits[name] for name in known}, known)
@@ -245,6 +242,17 @@ def comparison_of(
     ]
     kept = {name: fit for name, fit in fits.items() if name in known}
     return Comparison(kept, known, left, tuple(powers), tuple(doubts), interrupted, spared, weighted)
+
+
+def _large(fit: Calibration) -> bool:
+    return len(fit.objective.names) >= MANY_PARAMETERS
+
+
+def _left_out_of(
+    fit: Calibration, known: Evidence, weighted: Reweighting | Exact, seed: int, thorough: bool
+) -> tuple[list[Left], list[str], Reweighting | Exact]:
+    """All left-out rows of a variant, and its draws with what they were weighted for."""
+    return *all_left_out(fit, known, weighted, seed=seed, thorough=thorough), weighted
 
 
 def _spared(known: Mapping[str, Evidence]) -> dict[str, str]:

@@ -182,12 +182,12 @@ class _Rounds:
         if worth:
             # what is held is sent with each part
             size *= max(1, -(-len(block) // (CORES * size)))
-        parts = [
-            (block[first : first + size], self.seed, self.count + first)
+        held = Held(guess)
+        calls = [
+            (self._held, held, block[first : first + size], self.seed, self.count + first)
             for first in range(0, len(block), size)
         ]
-        made = in_processes(_drawn_at, [self._held, Held(guess)], parts, worth=worth)
-        return [each for part in made for each in part]
+        return [each for part in in_processes(_drawn_at, calls, worth=worth) for each in part]
 
     def _learned(self, random: np.random.Generator) -> tuple[Tilted, Guess | None]:
         base = self.conditional.base
@@ -244,10 +244,9 @@ class _Rounds:
 
 
 def _drawn_at(
-    conditional: Conditional, guess: Guess | None, part: tuple[Array, int, int]
+    conditional: Conditional, guess: Guess | None, places: Array, seed: int, number: int
 ) -> list[Draw | str]:
     """Draws at places of the outer parameters, each by a generator of the run's seed and its own number, the first of which is given."""
-    places, seed, number = part
     out: list[Draw | str] = []
     with one_thread_of_blas():
         for first in range(0, len(places), _TOGETHER):

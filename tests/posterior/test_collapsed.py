@@ -205,9 +205,9 @@ def test_draws_made_in_processes_are_those_made_in_threads(monkeypatch: pytest.M
     options = {"method": "collapsed", "draws": 20, "effective": 40, "budget": 400, "progress": False}
     here = sample(fit, **options).drawn.weighted  # type: ignore[arg-type]
 
-    def in_processes(work: Any, held: Any, things: Any, *, worth: bool) -> Any:
+    def in_processes(work: Any, calls: Any, *, worth: bool) -> Any:
         made.append(worth)
-        return processes.in_processes(work, held, things, worth=worth)
+        return processes.in_processes(work, calls, worth=worth)
 
     monkeypatch.setattr(collapsed, "MANY_PARAMETERS", 0)
     monkeypatch.setattr(collapsed, "in_processes", in_processes)
