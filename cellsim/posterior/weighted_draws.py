@@ -21,6 +21,10 @@ if TYPE_CHECKING:
 __all__ = ["Weighted"]
 
 
+# so many places none of which counts so many times the mean have no tail to speak of
+_SEVERAL, _THRICE = 90, 3.0
+
+
 @dataclass(frozen=True, eq=False)
 class Weighted:
     """Weighted draws of a posterior.
@@ -82,12 +86,18 @@ class Weighted:
         """Smoothed ln weights of places that have one, summing to one, -inf for the others; and their shape."""
         fine = np.isfinite(self._by_place)
         out = np.full(fine.size, -np.inf)
-        out[fine], shape = smoothed_weights(self._by_place[fine])
+        logs = self._by_place[fine]
+        whole = float(logsumexp(logs)) if logs.size else -np.inf
+        if logs.size >= _SEVERAL and logs.max() < whole - np.log(logs.size) + np.log(_THRICE):
+            # the shape of a tail is that of what is left of next to nothing
+            out[fine] = logs - whole
+            return out, 0.0
+        out[fine], shape = smoothed_weights(logs)
         return out, shape
 
     @property
     def pareto_k(self) -> float:
-        """Shape of the weights: below 0.7 they can be trusted."""
+        """Shape of the weights: below 0.7 they can be trusted; 0 where none of many is three times their mean."""
         return self._smoothed[1]
 
     @property

@@ -20,6 +20,8 @@ from cellsim.likelihood.linear_rows import LinearRows
 from cellsim.likelihood.marginal_days import WithoutDays
 from cellsim.likelihood.row_dependence import answers_of, moved_together
 from cellsim.posterior import collapsed, collapsed_proposal, conditional_draws
+from cellsim.posterior import collapsed, collapsed_proposal
+from cellsim.posterior.approximation import smoothed_weights
 from cellsim.posterior.collapsed_proposal import (
     Normal,
     NormalMixture,
@@ -474,6 +476,20 @@ def test_systematic_resampling_takes_each_as_often_as_expected_but_for_less_than
     weights = np.random.default_rng(2).random(50)
     counts = np.bincount(systematic(np.log(weights), 400, np.random.default_rng(3)), minlength=50)
     assert np.all(np.abs(counts - 400 * weights / weights.sum()) < 1)
+
+
+def test_weights_that_hardly_differ_have_no_tail_and_those_of_a_heavy_tail_keep_theirs() -> None:
+    """Weights of 3,000 of which five are up to twice the others: their effective number is that of the weights as they are. Heavy tails are
+    told, with weights of U to the power -0.9, whose mean has no variance."""
+    nearly = np.concatenate([1 + 0.01 * np.random.default_rng(1).random(2995), [1.1, 1.2, 1.4, 1.7, 2.0]])
+    heavy = np.random.default_rng(1).random(3000) ** -0.9
+    calm, wild = (
+        Weighted(np.zeros((3000, 1, 1)), np.log(each)[:, None], ("k",), 0.0, 100, 3000)
+        for each in (nearly, heavy)
+    )
+    assert smoothed_weights(np.log(nearly))[1] > 0.7 and calm.pareto_k == 0.0 and calm.trusted
+    assert calm.effective == pytest.approx(nearly.sum() ** 2 / (nearly**2).sum())
+    assert wild.pareto_k == pytest.approx(0.9, abs=0.25) and not wild.trusted
 
 
 def test_a_draw_that_could_not_be_simulated_has_no_weight_and_counts() -> None:
