@@ -79,16 +79,16 @@ class LinearRows:
     def log_evidences(self, visit: int, nodes: Sequence[int]) -> Array:
         """ln Z of every node of one visit, all other days being on these nodes, up to a constant."""
         ends = self.slopes.by_panel[visit]
-        panels, _, rows, _ = ends.shape
+        panels, _, rows, columns = ends.shape
         precision, gradient = self.normal(nodes, without=visit)
         covariance = inverse(precision)
         moved = ends @ -(covariance @ gradient).astype(ends.dtype)
         rest = self.reading.by_node[visit].reshape(panels, POINTS, rows) + between_ends() @ moved
         middle = 0.5 * (ends[:, 0] + ends[:, 1])
-        half = middle.reshape(panels * rows, -1) @ covariance.astype(middle.dtype)
+        half = middle.reshape(panels * rows, columns) @ covariance.astype(middle.dtype)
         spread = half.reshape(middle.shape) @ middle.transpose(0, 2, 1)
         if spread.dtype == np.float32 and max(spread.max(initial=0), np.abs(rest).max(initial=0)) > _LARGEST:
-            half = middle.reshape(panels * rows, -1).astype(float) @ covariance
+            half = middle.reshape(panels * rows, columns).astype(float) @ covariance
             spread = half.reshape(middle.shape) @ middle.transpose(0, 2, 1)
         # below the factor of the spread stand residuals as they are in its standard deviations; their own part is anything greater
         # than the sum of their squares
