@@ -20,7 +20,6 @@ from cellsim.likelihood.linear_rows import LinearRows
 from cellsim.likelihood.marginal_days import WithoutDays
 from cellsim.likelihood.row_dependence import answers_of, moved_together
 from cellsim.posterior import collapsed, collapsed_proposal, conditional_draws
-from cellsim.posterior import collapsed, collapsed_proposal
 from cellsim.posterior.approximation import smoothed_weights
 from cellsim.posterior.collapsed_proposal import (
     Normal,
