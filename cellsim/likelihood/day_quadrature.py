@@ -13,6 +13,7 @@ jumps there costs nothing.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
 from typing import TYPE_CHECKING
@@ -95,14 +96,23 @@ class Nodes:
         The logarithm of the likelihood is carried on between nodes by each panel's polynomial, and as a straight line
         inside each of its cells; what that costs in the narrowest days of a case is a hundredth.
         """
+        return self.several(log_likelihood, [random])[0]
+
+    def several(
+        self, log_likelihood: Array, randoms: Sequence[np.random.Generator]
+    ) -> list[tuple[float, float]]:
+        """The same for several draws of one density, each by a generator of its own."""
         at, width = self._cells
         low, rise, mass = self._mass(log_likelihood)
-        cell = int(np.searchsorted(np.cumsum(mass) / mass.sum(), random.random(), side="right"))
-        cell = min(cell, mass.size - 1)
-        share, tilt = random.random(), float(rise.flat[cell])
-        inside = share if abs(tilt) < 1e-9 else float(np.log1p(share * np.expm1(tilt)) / tilt)
-        theta = float(at[:, :-1].flat[cell] + inside * width.flat[cell])
-        return theta, float(low.flat[cell] + inside * tilt - np.log(mass.sum()))
+        below, log_whole, out = np.cumsum(mass) / mass.sum(), float(np.log(mass.sum())), []
+        for random in randoms:
+            cell = int(np.searchsorted(below, random.random(), side="right"))
+            cell = min(cell, mass.size - 1)
+            share, tilt = random.random(), float(rise.flat[cell])
+            inside = share if abs(tilt) < 1e-9 else float(np.log1p(share * np.expm1(tilt)) / tilt)
+            theta = float(at[:, :-1].flat[cell] + inside * width.flat[cell])
+            out.append((theta, float(low.flat[cell] + inside * tilt - log_whole)))
+        return out
 
     def chance(self, log_likelihood: Array, stretches: Array) -> float:
         """How likely a day lies in one of some stretches, given what each node makes of the rows.

@@ -289,26 +289,28 @@ class WithoutDays:
         # copies of one draw differ in their days alone
         unique, which = np.unique(etas, axis=0, return_inverse=True)
         found = self.by_node_all(unique)
-        made = [
-            self._drawn(eta, found[k], random)
-            for eta, k, random in zip(etas, which.ravel().tolist(), randoms, strict=True)
-        ]
-        return np.array([theta for theta, _ in made]), np.array([more for _, more in made])
+        thetas, more = np.empty((len(etas), len(self.objective.names))), np.empty(len(etas))
+        for k, by_visit in enumerate(found):
+            mine = np.flatnonzero(which.ravel() == k)
+            thetas[mine], more[mine] = self._drawn(unique[k], by_visit, [randoms[i] for i in mine])
+        return thetas, more
 
     def drawn(self, eta: Array, random: np.random.Generator) -> tuple[Array, float]:
         """The same for one place, shape (n_left,)."""
-        return self._drawn(eta, self._integrated(self.theta(eta)), random)
+        thetas, more = self._drawn(eta, self._integrated(self.theta(eta)), [random])
+        return thetas[0], float(more[0])
 
     def _drawn(
-        self, eta: Array, by_visit: list[Array] | str, random: np.random.Generator
-    ) -> tuple[Array, float]:
-        theta, more = self.theta(eta), 0.0
+        self, eta: Array, by_visit: list[Array] | str, randoms: list[np.random.Generator]
+    ) -> tuple[Array, Array]:
+        thetas, more = np.tile(self.theta(eta), (len(randoms), 1)), np.zeros(len(randoms))
         if isinstance(by_visit, str):
-            return np.full(theta.size, np.nan), np.nan
+            return np.full_like(thetas, np.nan), np.full_like(more, np.nan)
         for visit, held in zip(self.visits, by_visit, strict=True):
-            theta[visit.column], log_density = visit.nodes.drawn(held - visit.nodes.log_weights, random)
-            more += log_density + _LOG_ROOT_TWO_PI
-        return theta, more
+            days = np.array(visit.nodes.several(held - visit.nodes.log_weights, randoms))
+            thetas[:, visit.column] = days[:, 0]
+            more += days[:, 1] + _LOG_ROOT_TWO_PI
+        return thetas, more
 
     def by_node_all(self, etas: Array) -> list[list[Array] | str]:
         """For each row of `etas` and each of :attr:`visits`, ln (weight times likelihood of its rows) of its nodes.

@@ -103,6 +103,17 @@ def test_draws_for_many_do_not_depend_on_threads() -> None:
     assert len({*first[0][:, without.objective.names.index("day_v0")]}) == 12
 
 
+def test_copies_of_a_draw_have_the_days_that_each_would_have_alone() -> None:
+    """Witness: one place at a time, by the generator that the seed gives it."""
+    without = WithoutDays(pulses(0.1), 1e-9)
+    etas = np.array([[0.3], [-0.8], [0.3], [0.3], [-0.8]])
+    thetas, more = without.drawn_all(etas, seed=4)
+    randoms = [np.random.default_rng(each) for each in np.random.SeedSequence(4).spawn(5)]
+    alone = [without.drawn(eta, random) for eta, random in zip(etas, randoms, strict=True)]
+    assert thetas == pytest.approx(np.array([theta for theta, _ in alone]), abs=1e-5)
+    assert more == pytest.approx([each for _, each in alone], abs=1e-4)
+
+
 def test_nodes_of_many_places_are_those_of_each() -> None:
     """The scalar path is the witness; a place that cannot be simulated takes nothing from its neighbours."""
     without = WithoutDays(pulses(0.1), 1e-7)
