@@ -39,7 +39,8 @@ def _cores() -> int:
     if said.isdecimal() and int(said) > 0:
         return int(said)
     # a cluster gives a job some of a machine's cores
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    allowed = getattr(os, "sched_getaffinity", None)
+    return len(allowed(0)) if allowed else os.cpu_count() or 1
 
 
 CORES = _cores()
