@@ -1,7 +1,7 @@
 """Kills at random moments of a sweep on disk: what is finished stays, and is the same as if nothing had happened.
 
 ``python -m benchmarks.kills [kills]``: 200 by default. A process is killed while it makes blocks, never while it only begins, so that
-every kill hits work. Prints how much of the work was repeated (the part of the block that a kill took with it: half a block on average, so
+every kill hits work. Prints how much of the work was repeated, in processor time (the part of the block that a kill took with it: half a block on average, so
 that a sweep of N blocks repeats half of kills / N), how much a kill costs and how long a sweep must work for 200 of them to repeat less than 2 %, how long beginning again took, and whether the store is then that of an undisturbed
 sweep, byte for byte.
 """
@@ -29,7 +29,8 @@ __all__ = ["Kills", "blocks", "killed"]
 # blocks of the study for every kill
 _BLOCKS = 40
 _BEGUN, _DONE = 0.0, 1.0
-_EVENT = struct.Struct("dd")
+# what a process tells: begun or done, when, and how much processor time it had by then
+_EVENT = struct.Struct("ddd")
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,7 @@ class Kills:
     begun, done : int
         Blocks whose making began, and those that were finished.
     seconds, lost : float
-        Spent on blocks that were finished, and on those that kills took.
+        Processor time spent on blocks that were finished, and on those that kills took: work, whatever else the machine does.
     waited : float
         Seconds between the start of a process and its first block.
     """
@@ -82,11 +83,11 @@ def killed(work: Callable[[], object], *, kills: int, seconds: float, seed: int)
         first = os.read(events, _EVENT.size)
         if first:
             time.sleep(float(random.uniform(0.0, seconds)))
-        ended = os.waitpid(child, os.WNOHANG)[0] == child
+        gone, _, used = os.wait4(child, os.WNOHANG)
+        ended = gone == child
         if not ended:
             os.kill(child, signal.SIGKILL)
-            os.waitpid(child, 0)
-        end = time.monotonic()
+            _, _, used = os.wait4(child, 0)
         with os.fdopen(events, "rb") as rest:
             told = [_EVENT.unpack(each) for each in _parts(first + rest.read())]
         if not told:
@@ -94,12 +95,12 @@ def killed(work: Callable[[], object], *, kills: int, seconds: float, seed: int)
         waited += told[0][1] - start
         hit += not ended
         open_since = None
-        for kind, at in told:
+        for kind, _, worked in told:
             if kind == _BEGUN:
-                begun, open_since = begun + 1, at
+                begun, open_since = begun + 1, worked
             elif open_since is not None:
-                done, spent, open_since = done + 1, spent + at - open_since, None
-        lost += end - open_since if open_since is not None else 0.0
+                done, spent, open_since = done + 1, spent + worked - open_since, None
+        lost += used.ru_utime + used.ru_stime - open_since if open_since is not None else 0.0
     return Kills(hit, begun, done, spent, lost, waited)
 
 
@@ -115,9 +116,9 @@ def _started(work: Callable[[], object]) -> tuple[int, int]:
         make = stored_sweep._make
 
         def told(*given: Any) -> None:
-            os.write(tell, _EVENT.pack(_BEGUN, time.monotonic()))
+            os.write(tell, _EVENT.pack(_BEGUN, time.monotonic(), time.process_time()))
             make(*given)
-            os.write(tell, _EVENT.pack(_DONE, time.monotonic()))
+            os.write(tell, _EVENT.pack(_DONE, time.monotonic(), time.process_time()))
 
         stored_sweep._make = told
         work()
@@ -134,19 +135,19 @@ def main(kills: int) -> int:
     """The study."""
     fit = cs.calibrate(cs.load_case("cytopenia_synthetic"), starts=1, seed=1)
     plans = {"as given": fit.case.schedule, "nothing": cs.Schedule((), fit.case.products)}
-    count = _BLOCKS * kills
+    draws = 64 * _BLOCKS * kills // len(plans)  # a block holds 64 draws under one of so few plans
 
     with tempfile.TemporaryDirectory() as folder:
         whole, path = Path(folder, "whole"), Path(folder, "killed")
 
         def asked(place: Path) -> object:
-            return cs.sweep(fit, plans, until=180, draws=64 * count, seed=2, store=place)
+            return cs.sweep(fit, plans, until=180, draws=draws, seed=2, store=place)
 
         begin = time.perf_counter()
         asked(whole)
         alone = time.perf_counter() - begin
         found = killed(lambda: asked(path), kills=kills, seconds=2 * alone / kills, seed=3)
-        before = blocks(path)
+        before, count = blocks(path), blocks(whole)
         asked(path)
         names = [each.relative_to(whole) for each in sorted(whole.rglob("*")) if each.is_file()]
         same = all((path / each).read_bytes() == (whole / each).read_bytes() for each in names)
