@@ -17,8 +17,8 @@ whose expectation over candidates of b' is the integral of f. (Beside the defens
 leaves a part in M of the evidence.) A draw counts against the mixture of all rounds, whichever it came from (deterministic
 mixture weights: Owen and Zhou 2000, J Am Stat Assoc 95:135), and against that of a later round as if the regression had not known this
 draw: a value that chance made high would raise the density there, lower its own weight, and with it the evidence (by half a nat
-where values are noisy and the regression follows them). The normal distribution with the moments found so far does know its draws: of
-hundreds each moves it by little, and the evidence by less than its error.
+where values are noisy and the regression follows them). The same goes for the normal distribution with the moments found so far, where one draw
+holds a tenth of all shares.
 """
 
 from __future__ import annotations
@@ -68,8 +68,9 @@ _CANDIDATES, _PART = 10_000, 1000
 _MOST, _FLOOR = 1000, 7.0
 _REACHES, _SIZES, _NOISES = np.array([0.7, 1.0, 1.4, 2.0]), np.array([1.0, 3.0]), (0.3, 1.0)
 _TRIED = 300
-# moments are those of weights raised to this power, which more draws share
-_TEMPER = 0.7
+# moments are those of weights raised to this power, which more draws share; no draw is left out of them that holds more than this, nor one
+# that holds so little that it moves nothing
+_TEMPER, _HEAVIEST, _LIGHT = 0.7, 0.9, 2e-4
 
 
 @dataclass(frozen=True, eq=False)
@@ -263,6 +264,8 @@ class Tilted:
         Draws of `under`.
     tilts : array, shape (n_candidates,)
         beta s of each.
+    left_out : array, shape (k,)
+        ln of the density of `under` at each place it was learned from, as if it had been learned from the others alone.
     """
 
     base: NormalMixture
@@ -270,6 +273,7 @@ class Tilted:
     surface: Surface | None = None
     candidates: Array = field(default_factory=lambda: np.empty((0, 0)))
     tilts: Array = field(default_factory=lambda: np.empty(0))
+    left_out: Array = field(default_factory=lambda: np.empty(0))
 
     @cached_property
     def constant(self) -> float:
@@ -287,17 +291,19 @@ class Tilted:
 
     def log_density(self, places: Array) -> Array:
         """At places of shape (k, n), shape (k,)."""
-        return self._log_density(places, None if self.surface is None else self.surface(places))
+        if self.surface is None:
+            return self.base.log_density(places)
+        return self._log_density(places, self.under.log_density(places), self.surface(places))
 
     def log_density_learned(self, places: Array) -> Array:
         """The same at the places it was learned from, at each as if it had been learned from the others alone."""
-        return self._log_density(places, None if self.surface is None else self.surface.left_out)
+        if self.surface is None:
+            return self.base.log_density(places)
+        return self._log_density(places, self.left_out, self.surface.left_out)
 
-    def _log_density(self, places: Array, heights: Array | None) -> Array:
+    def _log_density(self, places: Array, under: Array, heights: Array) -> Array:
         plain = self.base.log_density(places)
-        if heights is None:
-            return plain
-        bent = self.under.log_density(places) + _TRUST * heights - self.constant
+        bent = under + _TRUST * heights - self.constant
         return np.logaddexp(np.log(1 - _DEFENSIVE) + bent, np.log(_DEFENSIVE) + plain)
 
 
@@ -330,18 +336,44 @@ def tilted(
         return Tilted(base, base)
     powers = np.exp(_TEMPER * (log_weights - log_weights.max()))
     powers /= powers.sum()
-    effective, size, of_base = float(1 / (powers @ powers)), places.shape[1], base.moments()
+    of_base = base.moments()
     mean = powers @ places
     found = (powers[:, None] * (places - mean)).T @ (places - mean)
-    share = effective / (effective + size)
-    moved = Normal(
-        of_base.mean + effective / (effective + 5) * (mean - of_base.mean),
-        share * found + (1 - share) * of_base.covariance,
-    )
+    moved = _moved(of_base, mean, found, float(powers @ powers))
     under = NormalMixture((*base.parts, widened(moved)), np.append((1 - _MOMENTS) * base.shares, _MOMENTS))
     surface = Surface.through(places, log_target - under.log_density(places), under.moments())
     candidates = under.draws(_CANDIDATES, random)
-    return Tilted(base, under, surface, candidates, _TRUST * surface(candidates))
+    left_out = np.logaddexp(
+        np.log(1 - _MOMENTS) + base.log_density(places),
+        np.log(_MOMENTS) + _left_out(of_base, places, powers, mean, found),
+    )
+    return Tilted(base, under, surface, candidates, _TRUST * surface(candidates), left_out)
+
+
+def _moved(base: Normal, mean: Array, covariance: Array, squares: float) -> Normal:
+    """A normal distribution between the base and moments found by shares of this sum of squares."""
+    effective, size = 1 / squares, mean.size
+    share = effective / (effective + size)
+    return Normal(
+        base.mean + effective / (effective + 5) * (mean - base.mean),
+        share * covariance + (1 - share) * base.covariance,
+    )
+
+
+def _left_out(base: Normal, places: Array, shares: Array, mean: Array, covariance: Array) -> Array:
+    """ln of the density of the normal distribution with the moments found, at each place as if these were the others'.
+
+    Without the i-th of shares p the mean is m - p d / (1 - p) and the covariance (C - p d d' / (1 - p)) / (1 - p), d being x_i - m.
+    """
+    squares = float(shares @ shares)
+    out = widened(_moved(base, mean, covariance, squares)).log_density(places)
+    for i in np.flatnonzero(shares > _LIGHT).tolist():
+        place, p = places[i], min(float(shares[i]), _HEAVIEST)
+        apart, rest = place - mean, 1 - p
+        others = (covariance - p / rest * np.outer(apart, apart)) / rest
+        moved = _moved(base, mean - p / rest * apart, others, max(squares - p**2, 1e-12) / rest**2)
+        out[i] = float(widened(moved).log_density(place[None])[0])
+    return out
 
 
 def log_density_of_all(rounds: Sequence[tuple[Tilted, int]], places: Array) -> Array:

@@ -442,6 +442,21 @@ def test_what_chance_made_high_does_not_lower_its_own_weight(monkeypatch: pytest
     assert abs(np.mean(found) - 1) < 3 * error and error < 0.05
 
 
+def test_moments_at_a_draw_are_those_of_the_others() -> None:
+    """Witness: what is learned from the others alone, for every draw; at the heaviest it is far less than with it."""
+    random, base = np.random.default_rng(2), NormalMixture((Normal(np.zeros(3), np.eye(3)),), np.ones(1))
+    places, log_weights = base.draws(40, random), 2 * random.standard_normal(40)
+    log_target = base.log_density(places) + log_weights
+    made = tilted(base, places, log_target, log_weights, random)
+    for k in range(40):
+        others = np.arange(40) != k
+        alone = tilted(base, places[others], log_target[others], log_weights[others], random).under
+        # a draw that holds next to nothing moves nothing
+        assert made.left_out[k] == pytest.approx(alone.log_density(places[k : k + 1])[0], abs=1e-2)
+    heaviest = int(np.argmax(log_weights))
+    assert made.under.log_density(places)[heaviest] - made.left_out[heaviest] > 0.1
+
+
 def test_few_candidates_leave_the_expected_weight_what_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
     """Of five candidates each time, tilted the wrong way: the mean weight is the integral of what is drawn, which is one."""
     monkeypatch.setattr(collapsed_proposal, "_DEFENSIVE", 0.0)
