@@ -49,6 +49,8 @@ __all__ = ["collapsed_draws"]
 # first, for what a few draws teach is worth more than as many draws of a poor proposal, then such of a quarter of all draws so
 # far, to which no round more could add much
 _ROUND, _BLOCK, _TOGETHER, _QUARTER = 96, 96, 16, 4
+# places after which a run ends that at its pace would need so many times its budget
+_FAIR, _HOPE = 1200, 4
 # slopes of the rows from which others are predicted, at least; and anew when there are so many times as many
 _ENOUGH, _ANEW = 90, 1.25
 
@@ -63,7 +65,8 @@ def collapsed_draws(
     seed: int = 0,
     progress: bool | None = None,
 ) -> Weighted:
-    """Draw until there are enough effective draws, or until the budget is spent.
+    """Draw until there are enough effective draws, or until the budget is spent, or would be several times over at the pace of more than a
+    thousand draws.
 
     Parameters
     ----------
@@ -125,6 +128,8 @@ def _collapsed_draws(
                     continue
                 weighted = run.weighted(names, effective, budget)
                 if weighted.trusted and weighted.effective >= effective:
+                    break
+                if run.count >= _FAIR and _HOPE * weighted.effective * budget < effective * run.count:
                     break
                 more = max(_ROUND, run.count // _QUARTER)
                 if weighted.trusted:

@@ -435,7 +435,7 @@ def sample(
         Draws kept of each chain; draws that are handed out of weighted ones.
     effective, budget : int
         Of the collapsed sampler: effective draws asked for, and weighted draws that are allowed for them; by default 30 of each,
-        and 1500 at least.
+        and 1500 at least. A run that at its pace would need four times its budget ends after 1200.
     tune : int
         Draws dropped of each chain.
     chains : int

@@ -346,6 +346,15 @@ def test_a_budget_that_is_spent_is_told_with_what_would_do() -> None:
     assert any("effective draws were reached with 100 draws" in each for each in post.doubts)
 
 
+def test_a_run_that_gets_nowhere_near_ends_before_its_budget(monkeypatch: pytest.MonkeyPatch) -> None:
+    """At most one effective draw of each made: a hundred times as many as are allowed would be needed, and are named."""
+    monkeypatch.setattr(collapsed, "_FAIR", 2 * collapsed._ROUND)
+    post = drawn(mirrored(), effective=10**6, budget=10_000)
+    assert len(post.drawn.weighted.thetas) == 2 * collapsed._ROUND
+    [told] = [each for each in post.doubts if "effective draws were reached with" in each]
+    assert int(told.rpartition("budget=")[2].rstrip(".")) >= 10**6
+
+
 def test_an_interrupt_keeps_what_was_weighed(monkeypatch: pytest.MonkeyPatch) -> None:
     """They are the first of those that are made without an interrupt, and weigh the same."""
     fit, real, calls = calibrate(decay(*FALL), starts=1), collapsed._Rounds._drawn, []
