@@ -85,7 +85,8 @@ def run_case(
     process.start()
     sender.close()
     told: tuple[str, str] | None = None
-    if receiver.poll(_WALL * seconds):
+    waited = receiver.poll(_WALL * seconds)
+    if waited:
         try:
             told = receiver.recv()
         except EOFError:
@@ -98,7 +99,8 @@ def run_case(
         process.join()
     if told is not None:
         return told
-    # the limit of processor time, or of patience
+    if not waited:  # perhaps because others keep the machine busy
+        return "slow", f"not done after {_WALL * seconds:g} s on the clock"
     if process.exitcode in (-24, -9):
         return "slow", f"not done after {seconds:g} s of processor time"
     return "crashed", f"the process ended with {process.exitcode}"
