@@ -35,7 +35,7 @@ Array = NDArray[np.float64]
 
 # changes when a line would come out otherwise for the same case: how a posterior is found, what is remembered of it
 METHOD = (
-    "collapsed sampler, days by their evidence to first order, each value left out where it is weighed, 2 starts, "
+    "collapsed sampler, days by their evidence to first order, each value and the moments left out where it is weighed, 2 starts, "
     "spreads of hierarchies held"
 )
 # effective draws asked for, draws that are allowed for them, draws of one weight made of them
