@@ -44,9 +44,9 @@ __all__ = [
 # hours after a dose that a daily grid would miss: where what follows it at once has its top
 _AFTER_DOSE = np.array([1.0, 2.0, 4.0, 6.0, 9.0, 12.0, 18.0, 36.0]) / 24
 RTOL = 1e-3
-"""Relative tolerance of a prediction by many draws. Of the published case nine of ten measures are then off by less than a hundred
-thousandth of their scatter over draws and all by less than a thousandth, bands of courses by less than a thousandth of their width; 400 draws
-leave a median uncertain by a sixteenth of the scatter."""
+"""Relative tolerance of a prediction by many draws. In a model of 47 states nine of ten measures are then off by less than a hundred
+thousandth of their scatter over draws and all by less than a thousandth, as bands of courses are of their width (docs/large_sweeps.md); 400
+draws leave a median uncertain by a sixteenth of the scatter."""
 # of a state's largest value so far what need not be known better
 _PEAK_SHARE = 1e-2
 # of a model's states: a part of it that has more is not worth to be compiled by itself
