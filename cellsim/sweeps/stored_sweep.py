@@ -11,7 +11,7 @@ import numpy as np
 from cellsim.errors import CellsimError
 from cellsim.posterior.approximation import approximation_of
 from cellsim.predictions.bands import quantiles
-from cellsim.predictions.predictor import Source
+from cellsim.predictions.predictor import RTOL, Source
 from cellsim.sweeps.kept_numbers import KeptNumbers
 from cellsim.sweeps.store import Block, SweepStore, digest, shown_courses
 from cellsim.sweeps.sweep_question import Asking, Settled, settled
@@ -212,6 +212,7 @@ def _question(
         "draws": str(asking.draws),
         "seed": str(asking.seed),
         "last day": repr(question.until),
+        "relative tolerance": repr(RTOL),
         "measures": digest(*sorted(told)),
         "history": digest(*_given(question.before)),
     }

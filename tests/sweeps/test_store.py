@@ -112,6 +112,12 @@ def test_another_question_is_refused_by_what_is_another(whole: Path, change: dic
         asked(whole, **change)
 
 
+def test_numbers_of_another_tolerance_are_not_added_to(whole: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("cellsim.sweeps.stored_sweep.RTOL", 1e-5)
+    with pytest.raises(CellsimError, match="relative tolerance"):
+        asked(whole)
+
+
 def test_a_folder_of_something_else_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("mine")
     with pytest.raises(CellsimError, match="something else"):
