@@ -2,7 +2,6 @@
 
 import _thread
 import io
-import os
 import shutil
 import subprocess
 import sys
@@ -332,7 +331,7 @@ def test_profile_draws_and_an_interrupt_keeps_finished_curves(
 ) -> None:
     real, in_turn = profile_search.walk, profile_search.as_they_end
     column, over = small_fit().objective.names.index("e"), Event()
-    monkeypatch.setattr(os, "cpu_count", lambda: 4)  # two wait, and others work
+    monkeypatch.setattr("cellsim.identifiability.profiles.CORES", 4)  # two wait, and others work
 
     def waiting(ground: object, quantity: Any, first: Any, side: int, **options: Any) -> object:
         if quantity(first.theta)[1][column]:
