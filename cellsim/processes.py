@@ -100,7 +100,9 @@ class _Sent:
 def start_processes() -> None:
     """Begin to start processes, if they can be of use; does not wait for them."""
     if _can_start():
-        with suppress(*_broken()):
+        from concurrent.futures.process import BrokenProcessPool
+
+        with suppress(BrokenProcessPool, OSError):  # the next work starts others, or is done here
             for _ in range(CORES):
                 _executor().submit(_get_ready)
 
@@ -145,7 +147,7 @@ def in_processes(
         finally:
             for each in tasks:
                 if each is not None:
-                    each.cancel()
+                    each.future.cancel()
 
 
 def in_a_process(function: Callable[..., Done], *arguments: Any, **options: Any) -> Done:
@@ -172,7 +174,7 @@ def in_a_process(function: Callable[..., Done], *arguments: Any, **options: Any)
         try:
             done = _home(task)
         except KeyboardInterrupt:
-            if task.cancel():
+            if task.future.cancel():
                 raise
             file.unlink(missing_ok=True)
             done = _home(task)
@@ -182,6 +184,13 @@ def in_a_process(function: Callable[..., Done], *arguments: Any, **options: Any)
 # ---- this side ----------------------------------------------------------------------------------------
 
 _LOCK = Lock()
+_RUNNING: list[tuple[int, Any]] = []  # one, or none
+
+
+@dataclass(frozen=True)
+class _Task:
+    future: Future[Any]
+    pool: Any
 
 
 @contextmanager
@@ -195,23 +204,36 @@ def _wanted() -> Iterator[Path]:
 
 def _submitted(
     file: Path, work: Callable[..., Any], arguments: Sequence[Any], options: dict[str, Any]
-) -> Future[Any] | None:
+) -> _Task | None:
     """A task for a process; None where there is none, or it cannot be sent."""
-    try:
+    from concurrent.futures.process import BrokenProcessPool
+
+    with suppress(OSError):  # a full disk among them
         sent = [each.sent if isinstance(each, Held) else each for each in arguments]
         if any(isinstance(each, Held) and one is None for each, one in zip(arguments, sent, strict=True)):
             return None
-        packed = _packed((work, sent, options))
-        return None if packed is None else cast("Future[Any]", _executor().submit(_worked, str(file), packed))
-    except _broken():  # a full disk among them
-        return None
+        if (packed := _packed((work, sent, options))) is None:
+            return None
+        for _ in range(2):
+            pool = _executor()
+            try:
+                return _Task(pool.submit(_worked, str(file), packed), pool)
+            except BrokenProcessPool:  # since the last task
+                _forget(pool)
+    return None
 
 
-def _home(task: Future[Any]) -> tuple[Any] | None:
+def _home(task: _Task) -> tuple[Any] | None:
     """What a task has made; None where it was lost with its process, or cannot be sent."""
+    from concurrent.futures.process import BrokenProcessPool
+    from pickle import PicklingError
+
     try:
-        packed, said = _waited(task)
-    except _broken():
+        packed, said = _waited(task.future)
+    except BrokenProcessPool:
+        _forget(task.pool)
+        return None
+    except (PicklingError, OSError):
         return None
     if packed is None:
         return None
@@ -231,13 +253,6 @@ def _can_start() -> bool:
     )
 
 
-def _broken() -> tuple[type[BaseException], ...]:
-    from concurrent.futures.process import BrokenProcessPool
-    from pickle import PicklingError
-
-    return (BrokenProcessPool, PicklingError, OSError)
-
-
 def _packed(thing: Any) -> bytes | None:
     """A thing as bytes; None for one that cannot be: of a script, holding a lock or an open file."""
     import cloudpickle
@@ -249,12 +264,23 @@ def _packed(thing: Any) -> bytes | None:
 
 
 def _executor() -> Any:
-    from loky import get_reusable_executor
+    """The processes of this one, for all its threads."""
+    from loky import ProcessPoolExecutor
 
     # by default a process ends whose memory grows by 0.3 GB, which compiled models and what is held take without leaking
     told = {each: "1" for each in _ONE_THREAD} | {"LOKY_MAX_MEMORY_LEAK_SIZE": str(sys.maxsize)}
     with _LOCK:
-        return get_reusable_executor(max_workers=CORES, timeout=_IDLE, initializer=_deaf, env=told)
+        if not _RUNNING or _RUNNING[0][0] != os.getpid():  # a fork of this process has its own
+            pool = ProcessPoolExecutor(CORES, timeout=_IDLE, initializer=_deaf, env=told)
+            _RUNNING[:] = [(os.getpid(), pool)]
+        return _RUNNING[0][1]
+
+
+def _forget(pool: Any) -> None:
+    """Start others for the next work: one of these was ended from outside."""
+    with _LOCK:
+        if _RUNNING and _RUNNING[0][1] is pool:
+            _RUNNING.clear()
 
 
 def _waited(task: Future[Done]) -> Done:
@@ -309,5 +335,6 @@ def _while(file: Path) -> Iterator[None]:
     try:
         yield
     finally:
-        over.set()
-        watch.join()
+        with suppress(KeyboardInterrupt):  # that came when all was done
+            over.set()
+            watch.join()

@@ -9,6 +9,7 @@ import threading
 import time
 import warnings
 from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 
@@ -26,9 +27,8 @@ pytestmark = pytest.mark.skipif(CORES == 1, reason="one core may be used, and no
 def running() -> Iterator[None]:
     start_processes()
     yield
-    from loky import get_reusable_executor
-
-    get_reusable_executor().shutdown(wait=True, kill_workers=True)
+    processes._executor().shutdown(wait=True, kill_workers=True)
+    processes._RUNNING.clear()
 
 
 def where(_: object = None) -> tuple[int, str | None]:
@@ -110,6 +110,15 @@ def test_a_process_that_was_ended_loses_nothing() -> None:
     assert list(in_processes(ended_elsewhere, [(os.getpid(),)] * 3)) == ["done here"] * 3
     assert list(in_processes(scaled, calls([2]))) == [7]
     assert in_a_process(ended_elsewhere, os.getpid()) == "done here"
+
+
+def test_all_threads_share_the_processes() -> None:
+    def asked(_: int) -> set[int]:
+        return {pid for pid, _ in in_processes(where, [()] * 4)} | {in_a_process(where)[0]}
+
+    with ThreadPoolExecutor(4) as pool:
+        pids = set().union(*pool.map(asked, range(8)))
+    assert os.getpid() not in pids and len(pids) <= CORES
 
 
 def test_what_cannot_be_sent_is_worked_on_here() -> None:
