@@ -8,6 +8,7 @@ outside, the work is done here: what is made is the same.
 
 from __future__ import annotations
 
+import atexit
 import multiprocessing
 import os
 import pickle
@@ -274,6 +275,13 @@ def _executor() -> Any:
             pool = ProcessPoolExecutor(CORES, timeout=_IDLE, initializer=_deaf, env=told)
             _RUNNING[:] = [(os.getpid(), pool)]
         return _RUNNING[0][1]
+
+
+@atexit.register
+def _leave() -> None:
+    for owner, pool in _RUNNING:
+        if owner == os.getpid():
+            pool.shutdown(wait=True, kill_workers=True)
 
 
 def _forget(pool: Any) -> None:
