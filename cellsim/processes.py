@@ -1,9 +1,12 @@
 """Work of many small matrices in processes of their own: threads of one interpreter wait for each other at every call.
 
 On two cores two threads of such work are as fast as one, and two processes twice as fast. They are started with the first work, or before
-it (:func:`start_processes`), take no more than one core each, live on for the next
-work, and end with this process or when nothing was asked of them for a while. Where none can be started, or one of them was ended from
-outside, the work is done here: what is made is the same.
+it (:func:`start_processes`), take no more than one core each, live on for the next work, and end with this process or when nothing was
+asked of them for a while. Where none can be started, or one of them was ended from outside, the work is done here: what is made is the
+same.
+
+What is pickled goes between these processes alone, by pipes or by a file that no one but this user may read or write, and is never
+something that a user opens.
 """
 
 from __future__ import annotations
@@ -41,8 +44,9 @@ MANY_PARAMETERS = 30
 
 # seconds without work after which a process ends; between two looks whether an interrupt has come
 _IDLE, _LOOK = 300, 0.1
-# what a process remembers of what is held; from so many bytes on it goes there by way of a file
-_REMEMBERED, _LARGE = 4, 1_000_000
+# how much of what is held a process remembers, with what it has found for it: draws of all mechanisms that alterations take in turn;
+# and from how many bytes on it goes there by way of a file
+_REMEMBERED, _LARGE = 8, 1_000_000
 _NUMBERS = count()
 _ONE_THREAD = (ENVIRONMENT, "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
 
@@ -227,14 +231,13 @@ def _submitted(
 def _home(task: _Task) -> tuple[Any] | None:
     """What a task has made; None where it was lost with its process, or cannot be sent."""
     from concurrent.futures.process import BrokenProcessPool
-    from pickle import PicklingError
 
     try:
         packed, said = _waited(task.future)
     except BrokenProcessPool:
         _forget(task.pool)
         return None
-    except (PicklingError, OSError):
+    except (pickle.PicklingError, OSError):
         return None
     if packed is None:
         return None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -49,9 +48,8 @@ CORES = _cores()
 
 _LOOK = 0.2  # seconds between two looks whether an interrupt has come
 
-# chains that are followed at once: what one leaves idle the other takes; and seconds between their turns, a tenth of the usual ones: a
-# chain that hands out work and writes down what comes back waits for a turn thousands of times
-_BESIDE, _TURN = 2, 5e-4
+# chains that are followed at once: what one leaves idle the other takes
+_BESIDE = 2
 
 
 class StoppedError(Exception):
@@ -166,7 +164,7 @@ class SideBySide(Generic[Thing]):
     """
 
     def __init__(self, work: Callable[[Thing], bool], chains: Sequence[Sequence[Thing]]) -> None:
-        self._work, self._turn = work, sys.getswitchinterval()
+        self._work = work
         self._left = deque(chains)
         self._ended: Queue[Thing] = Queue()
         self._failed: list[BaseException] = []
@@ -174,7 +172,6 @@ class SideBySide(Generic[Thing]):
         self._threads = [Thread(target=self._run, daemon=True) for _ in range(min(_BESIDE, len(chains)))]
 
     def __enter__(self) -> SideBySide[Thing]:
-        sys.setswitchinterval(_TURN)
         try:
             for each in self._threads:
                 each.start()
@@ -203,7 +200,6 @@ class SideBySide(Generic[Thing]):
     def _end(self) -> None:
         """Interrupt what is being done, and wait until it has put down what it has."""
         self._stop.set()
-        sys.setswitchinterval(self._turn)
         for each in self._threads:
             if each.is_alive():
                 interrupt_thread(each)

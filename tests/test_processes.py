@@ -1,175 +1,153 @@
-"""Work in processes of their own: arithmetic, and the same work done here, as witnesses."""
+"""Results in other processes: what is pickled or deep-copied comes back equal, its machine code made again."""
 
-import gc
-import os
-import signal
-import subprocess
-import sys
-import threading
-import time
-import warnings
-from collections.abc import Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
-from pathlib import Path
+import copy
+import multiprocessing
+import pickle
+from collections.abc import Callable
+from typing import Any
 
+import numpy as np
 import pytest
+from small_cases import decay
 
-from cellsim import processes
-from cellsim.errors import CalibrationError, Problem
-from cellsim.processes import Held, in_a_process, in_processes, start_processes
-from cellsim.threads import CORES, ENVIRONMENT
+import cellsim as cs
+from cellsim.comparison.comparison import Comparison
+from cellsim.comparison.evidence import evidence_of
+from cellsim.dosing.schedule import Infusion, Product, Schedule
+from cellsim.errors import CaseError, CellsimError, Problem
+from cellsim.predictions.measures import Area
 
-pytestmark = pytest.mark.skipif(CORES == 1, reason="one core may be used, and no process is started")
-
-
-@pytest.fixture(scope="module", autouse=True)
-def running() -> Iterator[None]:
-    start_processes()
-    yield
-    processes._executor().shutdown(wait=True, kill_workers=True)
-    processes._RUNNING.clear()
+MODEL = "x = 0; x' = -k*x; k = 0.2; twice := 2*x; at (time > 12): x = x + 1"
+COPIES = [pytest.param(lambda what: pickle.loads(pickle.dumps(what)), id="pickle"), copy.deepcopy]
+Copy = Callable[[Any], Any]
 
 
-def where(_: object = None) -> tuple[int, str | None]:
-    return os.getpid(), os.environ.get(ENVIRONMENT)
+def dosed(solver: Any = "rodas") -> cs.Trajectory:
+    plan = Schedule.every(7, cells=5, doses=2, product="p", products=[Product("p", "", "x")])
+    return cs.simulate(cs.load_model(MODEL), plan, [0.0, 7.0, 30.0], solver=solver, values={"k": 0.3})
 
 
-def scaled(factor: int, offset: list[int], thing: int) -> int:
-    return factor * thing + offset[0]
+@pytest.fixture(scope="module")
+def fit() -> cs.Calibration:
+    return cs.calibrate(decay([6.0, 3.7], [1.0, 2.0]), starts=2, seed=1)
 
 
-def calls(things: Iterable[int]) -> list[tuple[Held, Held, int]]:
-    factor, offset = Held(3), Held([1])
-    return [(factor, offset, thing) for thing in things]
+@pytest.mark.parametrize("again", COPIES)
+def test_what_is_read_comes_back_equal(again: Copy) -> None:
+    """Witness: equality of every formula, row and dose."""
+    shipped = cs.load_case("sjogren_rfib")
+    for what in (shipped, cs.load_model("sjogren_rfib"), shipped.schedule, shipped.timeline):
+        assert again(what) == what
+        assert hash(again(what)) == hash(what)
 
 
-def identity(held: object) -> tuple[int, int]:
-    return os.getpid(), id(held)
+@pytest.mark.parametrize("again", COPIES)
+@pytest.mark.parametrize("solver", ["rodas", "scipy"])
+def test_a_trajectory_answers_as_before_also_between_its_samples(solver: str, again: Copy) -> None:
+    """Witness: every sample and the area to the last bit; read-only stays read-only."""
+    seen = dosed(solver)
+    other = again(seen)
+    assert np.array_equal(other.y, seen.y)
+    assert other.auc("twice") == seen.auc("twice")
+    assert other.schedule == seen.schedule
+    assert dict(other.values) == {"k": 0.3}
+    for changed in (lambda: other.values.update(k=1.0), lambda: other.y.__setitem__(0, 1.0)):
+        with pytest.raises((AttributeError, ValueError)):
+            changed()
 
 
-def ended_elsewhere(home: int) -> str:
-    if os.getpid() != home:
-        os.kill(os.getpid(), signal.SIGTERM)
-    return "done here"
+@pytest.mark.parametrize("again", COPIES)
+def test_a_calibration_scores_and_sweeps_as_before(fit: cs.Calibration, again: Copy) -> None:
+    """Witness: the report, a gradient and the numbers of a sweep, to the last bit."""
+    other = again(fit)
+    assert other.report() == fit.report()
+    assert other.lmfit.nfev == fit.lmfit.nfev
+    before, after = (each.objective.evaluate(each.theta, gradient=True) for each in (fit, other))
+    assert np.array_equal(after.jacobian, before.jacobian)
+    numbers = [
+        cs.sweep(each, {"none": Schedule()}, until=3, measures=[Area("x")], draws=8).posterior
+        for each in (fit, other)
+    ]
+    assert np.array_equal(*numbers)
 
 
-def patient(seconds: float) -> str:
-    """What a sampler does with an interrupt: it returns what it has."""
-    try:
-        patient_to_the_end(seconds)
-    except KeyboardInterrupt:
-        return "a part"
-    return "the whole"
+@pytest.fixture(scope="module")
+def post(fit: cs.Calibration) -> cs.Posterior:
+    return cs.sample(fit, method="nuts", chains=2, draws=20, tune=40, seed=1)
 
 
-def noted(folder: str, thing: int) -> int:
-    """The first at once, the others after a minute, if they are let."""
-    with suppress(KeyboardInterrupt):
-        if thing:
-            patient_to_the_end(60.0)
-            (Path(folder) / f"whole {thing}").touch()
-    return thing
+@pytest.fixture(scope="module")
+def results(fit: cs.Calibration, post: cs.Posterior) -> list[Any]:
+    """One of every kind that has a table."""
+    return [
+        cs.profile(fit, "k"),
+        cs.identify(fit),
+        cs.sweep(fit, {"none": Schedule()}, until=3, measures=[Area("x")], draws=8),
+        Comparison({"V": fit, "W": fit}, {name: evidence_of(post) for name in ("V", "W")}),
+    ]
 
 
-def patient_to_the_end(seconds: float) -> None:
-    for _ in range(int(seconds / 0.01)):
-        time.sleep(0.01)
+@pytest.mark.parametrize("again", COPIES)
+def test_every_other_result_comes_back(
+    fit: cs.Calibration, post: cs.Posterior, results: list[Any], again: Copy
+) -> None:
+    """Witness: the tables of the copies are those of the originals."""
+    assert np.array_equal(again(post).thetas, post.thetas)
+    for what in (post, *results):
+        assert again(what).table().equals(what.table())
 
 
-def refused() -> None:
-    raise CalibrationError([Problem(what="one thing."), Problem(what="another.")])
+@pytest.mark.parametrize("again", COPIES)
+def test_a_refusal_keeps_its_problems(again: Copy) -> None:
+    said = CaseError([Problem(what="no unit.", file="visits.tsv", row=2), Problem(what="no day.")])
+    assert again(said).problems == said.problems
+    assert str(again(said)) == str(said)
 
 
-def doubted() -> int:
-    warnings.warn("not so sure", UserWarning, stacklevel=1)
-    return 3
+def area_of(fit: cs.Calibration) -> float:
+    """Asked in another process."""
+    return float(fit.objective.evaluate(fit.theta).objective)
 
 
-def test_work_is_done_elsewhere_by_one_thread_and_comes_back_in_order() -> None:
-    assert list(in_processes(scaled, calls(range(40)))) == [3 * k + 1 for k in range(40)]
-    made = list(in_processes(where, [()] * 8))
-    assert os.getpid() not in {pid for pid, _ in made}
-    assert {threads for _, threads in made} == {"1"}
+def refused(text: str) -> None:
+    cs.load_model(text)
 
 
-@pytest.mark.parametrize("size", [10, 10**6])
-def test_what_is_held_is_made_once_in_a_process(size: int) -> None:
-    held = Held(list(range(size)))
-    both = {pair for _ in range(2) for pair in in_processes(identity, [(held,)] * 8)}
-    assert 1 <= len(both) == len({pid for pid, _ in both}) <= CORES
-    assert held.sent is not None
-    file = held.sent.name
-    assert bool(file) == (size > 1000) and (not file or Path(file).stat().st_size > size)
-    del held
-    gc.collect()
-    assert not file or not Path(file).exists()
+@pytest.mark.parametrize("start", ["spawn", "fork"])
+def test_another_process_computes_the_same(fit: cs.Calibration, start: str) -> None:
+    """Witness: this process's own number; a refusal arrives as the refusal it is."""
+    if start not in multiprocessing.get_all_start_methods():
+        pytest.skip(f"no {start} on this platform")
+    with multiprocessing.get_context(start).Pool(1) as pool:
+        assert pool.apply(area_of, (fit,)) == area_of(fit)
+        assert pool.apply(dosed).auc("x") == dosed().auc("x")
+        with pytest.raises(CellsimError, match="No model 'nope'"):
+            pool.apply(refused, ("nope",))
 
 
-def test_a_process_that_was_ended_loses_nothing() -> None:
-    assert list(in_processes(ended_elsewhere, [(os.getpid(),)] * 3)) == ["done here"] * 3
-    assert list(in_processes(scaled, calls([2]))) == [7]
-    assert in_a_process(ended_elsewhere, os.getpid()) == "done here"
-
-
-def test_all_threads_share_the_processes() -> None:
-    def asked(_: int) -> set[int]:
-        return {pid for pid, _ in in_processes(where, [()] * 4)} | {in_a_process(where)[0]}
-
-    with ThreadPoolExecutor(4) as pool:
-        pids = set().union(*pool.map(asked, range(8)))
-    assert os.getpid() not in pids and len(pids) <= CORES
-
-
-def test_what_cannot_be_sent_is_worked_on_here() -> None:
-    lock = threading.Lock()
-    assert [pid for pid, _ in in_processes(where, [(Held(lock),)])] == [os.getpid()]
-    assert in_a_process(lambda: (lock.locked(), os.getpid())) == (False, os.getpid())
-    assert in_a_process(threading.Lock).acquire(blocking=False)  # nor could it come back
-
-
-def test_a_letter_and_a_warning_come_home_whole() -> None:
-    with pytest.raises(CalibrationError, match="2 problems") as caught:
-        in_a_process(refused)
-    assert [each.what for each in caught.value.problems] == ["one thing.", "another."]
-    with pytest.warns(UserWarning, match="not so sure"):
-        assert in_a_process(doubted) == 3
-
-
-@pytest.mark.skipif(not hasattr(signal, "pthread_kill"), reason="the system cannot send itself an interrupt")
-def test_an_interrupt_reaches_the_work_and_brings_back_its_part() -> None:
-    timer = threading.Timer(0.5, signal.pthread_kill, [threading.main_thread().ident, signal.SIGINT])
-    timer.start()
-    assert in_a_process(patient, 60.0) == "a part"
-    assert in_a_process(patient, 0.05) == "the whole"
-
-
-def test_what_nobody_waits_for_any_more_is_stopped(tmp_path: Path) -> None:
-    made = in_processes(noted, [(str(tmp_path), k) for k in range(2 * CORES + 2)])
-    assert next(made) == 0  # the others are begun
-    made.close()
-    assert list(in_processes(scaled, calls([2]))) == [7]
-    assert not any((tmp_path / f"whole {k}").exists() for k in range(1, 2 * CORES + 2))
-
-
-def test_those_processes_start_none_of_their_own() -> None:
-    assert in_a_process(processes._can_start) is False
-
-
-def test_a_script_without_a_guard_is_run_once(tmp_path: Path) -> None:
-    script = tmp_path / "script.py"
-    script.write_text(
-        "from cellsim.processes import Held, in_processes\n"
-        "print('begun')\n"
-        "def mine(a, b):\n    return a + b\n"
-        "print(list(in_processes(mine, [(Held(1), 2), (Held(1), 3)])))\n"
-    )
-    path = os.pathsep.join(each or os.getcwd() for each in sys.path)
-    said = subprocess.run(
-        [sys.executable, str(script)],
-        env={**os.environ, "PYTHONPATH": path},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert said.stdout.splitlines() == ["begun", "[3, 4]"]
+def test_results_are_named_in_one_short_line(
+    fit: cs.Calibration, post: cs.Posterior, results: list[Any]
+) -> None:
+    """Of the shipped case and of a thousand doses of a thousand products: no formula, array or table is spelt out."""
+    case = cs.load_case("sjogren_rfib")
+    many = Schedule(Infusion(day, f"p{day}", 1.0) for day in range(1000))
+    shown = [
+        cs.load_model("sjogren_rfib"),
+        case,
+        case.schedule,
+        many,
+        dosed(),
+        dosed("scipy"),
+        fit,
+        fit.objective,
+        fit.objective.kernels,
+        fit.mixture,
+        post,
+        post.drawn,
+        *results[:2],
+        results[0].curves["k"],
+        results[3],
+    ]
+    for each in shown:
+        assert len(repr(each)) < 250, repr(each)
+        assert "\n" not in repr(each)
