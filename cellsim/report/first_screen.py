@@ -394,7 +394,7 @@ def _missing(job: Job) -> str:
     out = []
     if job.waiting:
         come = dict.fromkeys(
-            "the other mechanisms" if each.one_variant else each.words for each in job.waiting
+            "the other mechanisms" if each.variant is not None else each.words for each in job.waiting
         )
         out.append(
             "This page is not finished: it is written again as results come, so open it again later. Still to come: "

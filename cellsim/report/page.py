@@ -105,6 +105,10 @@ class ReportFolder:
     # steps that are done side by side, and the page beside them, all tell of failures
     _telling: Any = field(default_factory=RLock, repr=False)
 
+    def __reduce__(self) -> tuple[type[ReportFolder], tuple[Path, dict[str, str]]]:
+        # to a process that does some of the steps; figures are made by the one that writes the pages
+        return ReportFolder, (self.folder, dict(self.failures))
+
     def once(self, what: str, of: Sequence[object], make: Callable[[], T]) -> T:
         """What was made of these very results before, else made now: parts of a page refer to the same rows, and a page is written twice.
 
@@ -129,13 +133,14 @@ class ReportFolder:
         try:
             done = work()
         except Exception as error:  # whatever a step raises must not take the finished ones with it
-            self._tell(what, f"{type(error).__name__}: {error}")
+            self.tell(what, f"{type(error).__name__}: {error}")
             return None
         if what in self.failures:  # of an earlier page, before its results were there
-            self._tell(what, "")
+            self.tell(what, "")
         return done
 
-    def _tell(self, what: str, why: str) -> None:
+    def tell(self, what: str, why: str) -> None:
+        """Put down why something could not be done; nothing once it could."""
         with self._telling:
             if why:
                 self.failures[what] = why

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -20,11 +20,10 @@ if TYPE_CHECKING:
     from cellsim.case.case import Case
     from cellsim.case.outcomes import Outcome
     from cellsim.design.clinic_rules import ClinicRules
-    from cellsim.design.optimum import Optimum
     from cellsim.design.visit_table import VisitPlan
     from cellsim.report.steps import Job
 
-__all__ = ["NextSteps", "own_rules", "plan_ahead", "what_next"]
+__all__ = ["AHEAD", "own_rules", "what_next"]
 
 EXPLORER = "explore.html"
 # mechanisms that are asked, the best by evidence, and how many nats behind it they may be
@@ -39,37 +38,7 @@ _LINES = 5
 _NOUGHT = 1e-4
 
 
-@dataclass
-class NextSteps:
-    """What was found of the next steps; None where it could not be, or was not yet.
-
-    Attributes
-    ----------
-    visits : VisitPlan or None
-    optimum : Optimum or None
-    explorer : str
-        The page that computes, relative to the report; empty without one.
-    """
-
-    visits: VisitPlan | None = None
-    optimum: Optimum | None = None
-    explorer: str = ""
-
-
 # ---- what is computed -----------------------------------------------------------------------------
-
-
-def plan_ahead(job: Job) -> None:
-    """Everything, each by itself: what fails is said in its place."""
-    if not job.fits:
-        return
-    attempts: tuple[tuple[str, Callable[[], None]], ...] = (
-        ("Plans under own rules", lambda: _optimum(job)),
-        ("Next visit", lambda: _visits(job)),
-        ("Page that computes", lambda: _explorer(job)),
-    )
-    for what, work in attempts:
-        job.output.attempt(what, work)
 
 
 def _asked(job: Job) -> list[str]:
@@ -127,8 +96,7 @@ def _optimum(job: Job) -> None:
     given = job.case.schedule
     [product] = rules.product
     others = tuple(each for each in given.infusions if each.product != product)
-    found = job.call(
-        optimise,
+    found = optimise(
         [job.source(name) for name in _asked(job)],
         rules,
         until=job.until,
@@ -136,9 +104,9 @@ def _optimum(job: Job) -> None:
         seed=job.seed,
         background=Schedule(others, given.products, given.day_zero),
     )
-    job.next.optimum = found
+    job.optimum = found
     if found.interrupted:
-        job.stop("next visit and best plans")
+        job.stop("best plans")
     job.output.csv("tables/best_plans.csv", found.table())
     job.output.csv("tables/certificate.csv", found.certificate())
 
@@ -153,8 +121,7 @@ def _visits(job: Job) -> None:
         return
     last = max([job.until, *(visit.latest for visit in job.case.visits)])
     plans = {each.name: each.schedule for each in job.plans} if "plan" in questions else None
-    found = job.call(
-        plan_visits,
+    found = plan_visits(
         sources,
         [last + day for day in _AFTER],
         question=questions,
@@ -163,7 +130,7 @@ def _visits(job: Job) -> None:
         draws=_DRAWS,
         seed=job.seed,
     )
-    job.next.visits = found
+    job.visits = found
     job.output.csv("tables/next_visit.csv", found.table())
 
 
@@ -173,22 +140,34 @@ def _explorer(job: Job) -> None:
     name = job.main
     if name is None or not job.case.schedule.count:
         return
-    job.call(
-        explore,
+    explore(
         job.source(name),
         job.output.folder / EXPLORER,
         until=job.until,
         draws=_EXPLORED,
         seed=job.seed,
     )
-    job.next.explorer = EXPLORER
+    job.explorer = EXPLORER
+
+
+def _attempted(what: str, work: Callable[[Job], None], job: Job) -> None:
+    if job.fits:
+        job.output.attempt(what, lambda: work(job))
+
+
+AHEAD: dict[str, Callable[[Job], None]] = {
+    "best plans": partial(_attempted, "Plans under own rules", _optimum),
+    "next visit": partial(_attempted, "Next visit", _visits),
+    "page that computes": partial(_attempted, "Page that computes", _explorer),
+}
+"""What is computed of the next steps, each by itself: what fails is said in its place."""
 
 
 # ---- the best plans ---------------------------------------------------------------------------------
 
 
 def _best(job: Job) -> str:
-    found = job.next.optimum
+    found = job.optimum
     if found is None:
         return ""
     import pandas as pd
@@ -260,7 +239,7 @@ _ASKED = {"plan": "which plan is best", "variant": "which mechanism it is"}
 
 
 def _visit(job: Job) -> str:
-    found = job.next.visits
+    found = job.visits
     if found is None:
         return ""
     import pandas as pd
@@ -341,8 +320,8 @@ def _of_stored(job: Job, kept: VisitPlan, question: str) -> str:
 def what_next(job: Job) -> tuple[str, str, str]:
     """The section, from whatever is there."""
     moved = ""
-    if job.next.explorer:
-        moved = f"<p>{link(job.next.explorer, 'Move the doses yourself')}: the same model and draws, on a page that computes.</p>"
+    if job.explorer:
+        moved = f"<p>{link(job.explorer, 'Move the doses yourself')}: the same model and draws, on a page that computes.</p>"
     body = [
         moved,
         job.output.part("Words on doses of one amount", lambda: other_doses(job)),

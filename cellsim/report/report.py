@@ -4,9 +4,9 @@ Each result is written the moment it is ready, so that a later failure loses not
 the page where its result would have stood, and an interrupt (Ctrl-C, or the SIGTERM of a cluster) goes straight to
 the page; a second one ends at once.
 
-Steps that need nothing of each other are done side by side on other threads: each leaves a core idle for a while, whatever it
-computes on both. Beside them this thread makes the first page, and the one that has every figure of the mechanism shown, so that
-the last page has few left to draw. No number depends on it: each step has its own seed and its own results to start from.
+Chains of steps that need nothing of each other are done side by side, each in a process of its own. Beside them this one makes the
+first page, and the one that has every figure of the mechanism shown, so that the last page has few left to draw. No number depends on
+it: each step has its own seed and its own results to start from.
 """
 
 from __future__ import annotations
@@ -22,9 +22,10 @@ from typing import TYPE_CHECKING
 from cellsim.errors import ApproximationWarning, CellsimError, did_you_mean, unusable
 from cellsim.interrupts import brought_home, interrupts_heard
 from cellsim.likelihood.compatibility import variants_chosen
+from cellsim.report.chains import ReportStep, follow
 from cellsim.report.overview import write_pages
 from cellsim.report.page import ReportFolder
-from cellsim.report.steps import LONG, Job, ReportStep
+from cellsim.report.steps import LONG, Job
 from cellsim.streams import progress_bar
 from cellsim.threads import SideBySide, one_thread_of_blas
 
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Report", "write_report"]
 
-_PAGE = ReportStep("page", 25, lambda: None)
+_PAGE = ReportStep("page", 25, lambda _: None)
 
 
 @dataclass(frozen=True)
@@ -167,6 +168,10 @@ def write_report(
         seconds[step.words] = monotonic() - begun
         return went_on
 
+    def followed(chain: Sequence[ReportStep]) -> bool:
+        seconds.update(follow(job, chain))
+        return not job.stopped
+
     def early_page(*, hurried: bool) -> None:
         """What is there so far, which says what is still to come."""
         here = job.as_it_stands()
@@ -185,7 +190,6 @@ def write_report(
         try:
             for number, stage in enumerate(stages):
                 if len(stage) == 1:
-                    job.progress, job.side_by_side = progress, False
                     for step in stage[0]:
                         bar.say(step.words)
                         if not done(step):
@@ -196,17 +200,16 @@ def write_report(
                         if step.page and not due:
                             early_page(hurried=True)
                 else:
-                    job.side_by_side = True
-                    job.progress = False  # bars of several steps at once would write over each other
-                    with one_thread_of_blas(), SideBySide(done, stage) as beside:
+                    with one_thread_of_blas(), SideBySide(followed, [[chain] for chain in stage]) as beside:
                         bar.say("several steps side by side")
                         if due:
                             early_page(hurried=True)
                         if number == 1 and job.shown_is_drawn:
                             early_page(hurried=False)
                         due = False
-                        for step in beside:
-                            bar.done(step)
+                        for chain in beside:
+                            for step in chain:
+                                bar.done(step)
                 if job.stopped:
                     break
         except KeyboardInterrupt:  # between two steps, or beside several

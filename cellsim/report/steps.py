@@ -6,7 +6,7 @@ import gzip
 import json
 from collections.abc import Callable, Collection, Mapping
 from copy import copy
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from shlex import join
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -16,10 +16,10 @@ from cellsim.errors import CalibrationError, CutShortError
 from cellsim.files import file_name
 from cellsim.predictions.plan_tables import plans_table
 from cellsim.predictions.plans import Plan, plans_of
-from cellsim.processes import MANY_PARAMETERS, in_a_process
+from cellsim.report.chains import ReportStep
 from cellsim.report.elements import count_words
 from cellsim.report.page import ReportFolder, copy_case
-from cellsim.report.planning import NextSteps, plan_ahead
+from cellsim.report.planning import AHEAD
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from cellsim.case.case import Case
     from cellsim.comparison.comparison import Comparison
     from cellsim.comparison.robustness_table import Robustness
+    from cellsim.design.optimum import Optimum
+    from cellsim.design.visit_table import VisitPlan
     from cellsim.identifiability.identification import Identifiability
     from cellsim.identifiability.profiles import Profiles
     from cellsim.posterior.calibration import Calibration
@@ -35,7 +37,7 @@ if TYPE_CHECKING:
 
 Made = TypeVar("Made")
 
-__all__ = ["FEWEST_EFFECTIVE", "LONG", "Job", "ReportStep"]
+__all__ = ["FEWEST_EFFECTIVE", "LONG", "Job"]
 
 LONG = ("leave-out", "robustness")
 """What takes minutes and can be left out."""
@@ -53,34 +55,6 @@ _STARTS_OF_OTHERS = 4
 _DRAWS, _TUNE = 400, 400
 # with fewer draws in half the chains than this many a parameter no bridge can be built
 _BRIDGE = 4
-
-
-@dataclass(frozen=True)
-class ReportStep:
-    """One thing to do.
-
-    Attributes
-    ----------
-    words : str
-        What it is, for a bar.
-    cost : float
-        About how long it takes beside the others.
-    work : callable
-    page : bool
-        Whether the page is written after it.
-    one_variant : bool
-        Whether it is done for each variant.
-    """
-
-    words: str
-    cost: float
-    work: Callable[[], None]
-    page: bool = False
-    one_variant: bool = False
-
-
-def _here(function: Callable[..., Made], *arguments: Any, **options: Any) -> Made:
-    return function(*arguments, **options)
 
 
 class Job:
@@ -123,8 +97,9 @@ class Job:
         self.seen: Identifiability | None = None
         self.comparison: Comparison | None = None
         self.robustness: Robustness | None = None
-        self.next = NextSteps()
-        self.side_by_side = False
+        self.optimum: Optimum | None = None
+        self.visits: VisitPlan | None = None
+        self.explorer = ""
         self.stopped = ""
         self.waiting: tuple[ReportStep, ...] = ()
         self.plans: tuple[Plan, ...] = plans_of(case)
@@ -147,42 +122,40 @@ class Job:
         others = [name for name in self.variants if name not in first]
         early = min(self.effective, FEWEST_EFFECTIVE)
         # what a reader waits for: the fit and the schedules of the mechanism that is shown
-        waited = [ReportStep("case", 1, self.inputs)]
+        waited = [ReportStep("case", 1, Job.inputs)]
         waited += [step for name in first for step in self._of_variant(name, early)]
         waited[-1] = replace(waited[-1], page=True)
         drawn = min(self.effective, _OTHERS) if self.without == LONG else self.effective
         chains = [self._of_variant(name, drawn) for name in others]
         if early < self.effective:
             chains = [*(self._of_variant(name, self.effective, fitted=True) for name in first), *chains]
-        chains += [[ReportStep("profiles", 3, self.profile), ReportStep("predictions", 10, self.predict)]]
-        ahead = ReportStep("next visit and best plans", 10, partial(plan_ahead, self))
+        chains += [[ReportStep("profiles", 3, Job.profile)]]
+        chains += [[ReportStep("predictions", 10, Job.predict)]]
+        ahead = [[ReportStep(words, 4, work)] for words, work in AHEAD.items()]
         words, cost = "variants held against each other", 400 if left_out else 2
-        compared = ReportStep(words, cost, self.compare, page=left_out)
+        compared = [ReportStep(words, cost, Job.compare, page=left_out)]
         # what takes minutes is alone, with a bar of its own
-        last = [[[ahead, compared]]] if left_out else [[[ahead], [compared]]]
+        last = [ahead, [compared]] if left_out else [[*ahead, compared]]
         if "robustness" not in self.without:
-            last += [[[ReportStep("robustness", 120, self.robustness_step)]]]
+            last += [[[ReportStep("robustness", 120, Job.robustness_step)]]]
         return [[waited], chains, *last]
 
     def _of_variant(self, name: str, effective: int, *, fitted: bool = False) -> list[ReportStep]:
-        kinds: list[tuple[str, float, Callable[[str], None]]] = [
-            ("calibrating", 6, self.calibrate),
-            (
-                f"{effective} effective draws of",
-                10 + effective / 8,
-                partial(self.sample, effective=effective),
-            ),
-            ("schedules under", 5, self.ask),
+        sample = partial(Job.sample, name=name, effective=effective)
+        kinds: list[tuple[str, float, Callable[[Job], None]]] = [
+            ("calibrating", 6, partial(Job.calibrate, name=name)),
+            (f"{effective} effective draws of", 10 + effective / 8, sample),
+            ("schedules under", 5, partial(Job.ask, name=name)),
         ]
         return [
-            ReportStep(f"{words} {self.called(name)}", cost, partial(work, name), one_variant=True)
+            ReportStep(f"{words} {self.called(name)}", cost, work, variant=name)
             for words, cost, work in kinds[fitted:]
         ]
 
     def run(self, step: ReportStep) -> bool:
         """Do one step; False when an interrupt has ended it, with what was ready kept."""
         try:
-            step.work()
+            step.work(self)
         except KeyboardInterrupt:
             self.stop(step.words)
         return not self.stopped
@@ -200,7 +173,6 @@ class Job:
         """What there is now, for a page that is made while steps go on."""
         found = copy(self)
         found.fits, found.sweeps, found.posteriors = dict(self.fits), dict(self.sweeps), dict(self.posteriors)
-        found.next = copy(self.next)
         return found
 
     def inputs(self) -> None:
@@ -215,8 +187,7 @@ class Job:
         from cellsim.posterior.fitting import calibrate
 
         def work() -> Calibration:
-            fit = self.call(
-                calibrate,
+            fit = calibrate(
                 self.case,
                 variant=name or None,
                 starts=self._starts(name),
@@ -252,7 +223,7 @@ class Job:
         def work() -> Sweep:
             # these plans say in their names what they leave out
             options: dict[str, Any] = {"until": self.until, "draws": self.draws, "seed": self.seed}
-            return self.call(sweep, self.source(name), schedules, background=None, **options)
+            return sweep(self.source(name), schedules, background=None, **options)
 
         result = self.output.attempt(f"Schedules under {self.called(name)}", work)
         if result is None:
@@ -272,7 +243,7 @@ class Job:
             return
 
         def work() -> Profiles:
-            found = self.call(profile, self.fits[name], progress=self.progress)
+            found = profile(self.fits[name], progress=self.progress)
             if found.interrupted:
                 self.stop("profiles")
             self.output.csv(f"tables/{file_name(name)}_profiles.csv", found.table())
@@ -295,15 +266,13 @@ class Job:
             asked = predicted_of(fit, self.plans, self.until)
             if not asked:
                 return None
-            found = self.call(profile, fit, predictions=asked, progress=self.progress)
+            found = profile(fit, predictions=asked, progress=self.progress)
             if found.interrupted:
                 self.stop("predictions")
             self.output.csv(f"tables/{file_name(name)}_predictions.csv", found.table())
             return found
 
-        self.seen = self.output.attempt(
-            "What the rows can see", lambda: self.call(identify, fit, seed=self.seed)
-        )
+        self.seen = self.output.attempt("What the rows can see", lambda: identify(fit, seed=self.seed))
         self.predictions = self.output.attempt("Predictions", work)
 
     def sample(self, name: str, *, effective: int) -> None:
@@ -326,11 +295,11 @@ class Job:
                 "progress": self.progress,
             }
             try:
-                return self.call(sample, fit, method="collapsed", effective=effective, **options)
+                return sample(fit, method="collapsed", effective=effective, **options)
             except CutShortError:
                 raise
             except CalibrationError:
-                return self.call(sample, fit, method="nuts", tune=_TUNE, **options)
+                return sample(fit, method="nuts", tune=_TUNE, **options)
 
         def work() -> Posterior | None:
             try:
@@ -358,8 +327,7 @@ class Job:
             return
 
         def work() -> Comparison:
-            found = self.call(
-                comparison_of,
+            found = comparison_of(
                 known,
                 posteriors={name: post for name, post in self.posteriors.items() if name in known},
                 leave_out="leave-out" not in self.without,
@@ -401,12 +369,6 @@ class Job:
             return found
 
         self.robustness = self.output.attempt("Robustness", work)
-
-    def call(self, function: Callable[..., Made], *arguments: Any, **options: Any) -> Made:
-        """What a function makes: here, by all cores; or in a process of its own, while other steps are done as well."""
-        size = max((len(each.objective.names) for each in self.fits.values()), default=0)
-        call = in_a_process if self.side_by_side and size >= MANY_PARAMETERS else _here
-        return call(function, *arguments, **options)
 
     def _tables(self, name: str, tables: Mapping[str, Callable[[], pd.DataFrame]]) -> None:
         for kind, make in tables.items():

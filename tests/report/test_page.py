@@ -478,7 +478,7 @@ def test_the_next_visit_is_told_by_its_brackets(job: Job, monkeypatch: pytest.Mo
 
 def test_the_best_plan_is_one_that_the_patient_could_have_had(job: Job, html: str) -> None:
     """Witness: every plan that the rules allow, by ``cs.sweep`` under both mechanisms, weighted by evidence."""
-    rules, found = own_rules(job.case), job.next.optimum
+    rules, found = own_rules(job.case), job.optimum
     assert rules is not None and found is not None
     given = job.case.schedule
     assert set(found.names) and all(plan.total() <= given.total() * 1.001 for plan in found.plans.values())
