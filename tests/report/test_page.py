@@ -34,7 +34,7 @@ from cellsim.report.first_screen import verdict_sentence
 from cellsim.report.fit import first_weeks
 from cellsim.report.overview import write_pages
 from cellsim.report.page import DPI, ReportFolder
-from cellsim.report.planning import NextSteps, own_rules, plan_ahead, what_next
+from cellsim.report.planning import AHEAD, own_rules, what_next
 from cellsim.report.products import main_outcome
 from cellsim.report.schedules import ranks, same_amount
 from cellsim.report.steps import LONG, Job
@@ -142,7 +142,8 @@ def job(tmp_path_factory: pytest.TempPathFactory) -> Job:
         made._tables(name, {"parameters": made.fits[name].table, "rows": made.fits[name].rows})
         made.sample(name, effective=40)
         made.ask(name)
-    plan_ahead(made)
+    for work in AHEAD.values():
+        work(made)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("cellsim.report.page.DPI", 50)
         # two figures are drawn; the others have their places, and are as high as usual
@@ -463,7 +464,7 @@ def test_the_next_visit_is_told_by_its_brackets(job: Job, monkeypatch: pytest.Mo
     made = VisitPlan(
         job.case, (), ("plan", "variant"), about, tuple(visits), tuple(findings), 50, 50.0, rests
     )
-    monkeypatch.setattr(job, "next", NextSteps(visits=made))
+    monkeypatch.setattr(job, "visits", made)
     place = read(what_next(job)[2])
     shown = [[each.text for each in row.all("td")] for row in place.all("tr")[1:] if row.all("td")]
     mine = [row for row in shown if row[1] == "cytokines"]

@@ -1,6 +1,7 @@
 """The report: every section, every number equal to the result's own, and nothing lost when a step fails."""
 
 import json
+import os
 import re
 import shlex
 import time
@@ -26,6 +27,7 @@ from cellsim.plots.style import figure_of
 from cellsim.predictions.plan_tables import plans_from_table, plans_table
 from cellsim.predictions.plans import plans_of
 from cellsim.report import report_summary as words
+from cellsim.report.chains import ReportStep, follow
 from cellsim.report.draws import apart_table, apart_words
 from cellsim.report.elements import figure, odds, section, table
 from cellsim.report.mechanisms import by_names, variants_compared
@@ -33,7 +35,8 @@ from cellsim.report.overview import pages_of
 from cellsim.report.page import ReportFolder, copy_case, page
 from cellsim.report.products import contrast_words, persists_words
 from cellsim.report.report import Report, write_report
-from cellsim.report.steps import LONG, Job, ReportStep
+from cellsim.report.steps import LONG, Job
+from cellsim.threads import CORES
 
 mpl.use("Agg")
 
@@ -543,7 +546,7 @@ def test_before_all_variants_are_sampled_those_that_are_stand_for_themselves(
     tmp_path: Path, made: Report
 ) -> None:
     """Of a variant without draws no evidence is known."""
-    options = {"starts": 1, "draws": 6, "effective": 50, "seed": 1}
+    options: dict[str, Any] = {"starts": 1, "draws": 6, "effective": 50, "seed": 1}
     job = Job(small_patient(), ReportFolder(tmp_path), **options, variants=("V2", "V0"), without=LONG)
     job.fits |= made.fits
     assert not job.known and not job.compared.fits
@@ -617,3 +620,58 @@ def test_a_quick_report_asks_for_fewer_draws_of_what_it_does_not_show(tmp_path: 
     assert asked(LONG, 100) == [f"100 {draws} {shown}", f"40 {draws} {other}"]
     assert asked(LONG, 30) == [f"30 {draws} {shown}", f"30 {draws} {other}"]
     assert asked((), 400) == [f"{n} {draws} {name}" for n, name in ((100, shown), (400, shown), (400, other))]
+
+
+def beyond(job: Job) -> None:
+    """A step that says where it was done, and fails at one thing."""
+    job.output.put("where.txt", f"{os.getpid()}")
+    job.output.attempt("What cannot be", lambda: 1 / 0)
+    job.output.attempt("What is mended", lambda: 1)
+    job.explorer = "explore.html"
+
+
+def ended_early(job: Job) -> None:
+    raise KeyboardInterrupt
+
+
+def never(job: Job) -> None:
+    job.output.put("never.txt", "")
+
+
+@pytest.mark.skipif(CORES == 1, reason="one core may be used, and no process is started")
+def test_a_chain_in_a_process_brings_home_what_it_makes_here(
+    tmp_path: Path, made: Report, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Witness: the same chain done here. What is known already does not come back; what fails is told, and an interrupt."""
+    options: dict[str, Any] = {
+        "starts": 1,
+        "draws": 6,
+        "effective": 50,
+        "seed": 1,
+        "variants": ("V2", "V0"),
+        "without": LONG,
+    }
+    jobs = []
+    for size, name in ((10**6, "here"), (0, "there")):
+        monkeypatch.setattr("cellsim.report.chains.MANY_PARAMETERS", size)
+        job = Job(small_patient(), ReportFolder(tmp_path / name), **options)
+        job.fits |= made.fits
+        job.output.tell("What is mended", "before")
+        before = dict(job.fits)
+        [chain] = [one for one in job.stages()[1] if one[0].variant == "V0"]
+        seconds = follow(job, [*chain[1:], ReportStep("beyond", 1, beyond, variant="V0")])
+        assert list(seconds) == [each.words for each in chain[1:]] + ["beyond"] and not job.stopped
+        assert job.fits == before and all(job.fits[each] is before[each] for each in before)
+        assert list(job.output.failures) == ["What cannot be"] and job.explorer == "explore.html"
+        assert json.loads((job.output.folder / "failures.json").read_text()) == job.output.failures
+        assert ((job.output.folder / "where.txt").read_text() == str(os.getpid())) == (name == "here")
+        jobs.append(job)
+    here, there = jobs
+    assert np.array_equal(here.posteriors["V0"].thetas, there.posteriors["V0"].thetas)
+    assert here.sweeps["V0"].table().equals(there.sweeps["V0"].table())
+    files = {each.relative_to(here.output.folder) for each in here.output.folder.rglob("*.csv*")}
+    assert len(files) == 4
+    for each in files:
+        assert (here.output.folder / each).read_bytes() == (there.output.folder / each).read_bytes()
+    follow(there, [ReportStep("the end", 1, ended_early), ReportStep("never", 1, never)])
+    assert there.stopped == "the end" and not (there.output.folder / "never.txt").exists()
