@@ -12,7 +12,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from difflib import SequenceMatcher, get_close_matches
 from functools import lru_cache
-from typing import Any
 
 from cellsim.errors import UnitError
 
@@ -34,7 +33,7 @@ _PREFIXES = (
     ("tera", "1e12", "T"),
 )
 _DEFINITIONS = (
-    # a small vocabulary of our own: in pint's, U is an enzyme unit and a cell does not exist
+    # name, meaning, symbol (or _), further names; a small vocabulary of our own, in which U is no enzyme unit and a cell exists
     "metre = [length] = m = meter",
     "second = [time] = s = sec",
     "gram = [mass] = g",
@@ -83,7 +82,7 @@ _DEFINITIONS = (
     "ppm = 1e-6",
     "ppb = 1e-9",
     "mmHg = 133.322387415 * pascal",
-    "dimensionless_number = 1 = _ = dimensionless = fraction = ratio = index",
+    "dimensionless_number = [] = _ = dimensionless = fraction = ratio = index",
 )
 _WORDS = {
     "metre": "length",
@@ -189,28 +188,36 @@ class Unit:
 
 
 @lru_cache(maxsize=1)
-def _registry() -> Any:
-    import pint
-
-    registry: Any = pint.UnitRegistry(None)
-    for name, size, *symbols in _PREFIXES:
-        registry.define(f"{name}- = {size} = " + " = ".join(f"{symbol}-" for symbol in symbols))
-    for definition in _DEFINITIONS:
-        registry.define(definition)
-    return registry
+def _spellings() -> tuple[dict[str, tuple[float, str]], dict[str, str]]:
+    """Size and name of every unit as it may be written, with any prefix or none; what each name means."""
+    bare: dict[str, str] = {}
+    meaning: dict[str, str] = {}
+    for name, said, *others in (each.split(" = ") for each in _DEFINITIONS):
+        meaning[name] = said
+        bare |= dict.fromkeys((name, *(each for each in others if each != "_")), name)
+    prefixes = [
+        ("", 1.0),
+        *((each, float(size)) for name, size, *more in _PREFIXES for each in (name, *more)),
+    ]
+    out: dict[str, tuple[float, str]] = {}
+    for plural in ("", "s"):
+        for prefix, size in prefixes:
+            for written, name in bare.items():
+                # a letter and an s is no plural
+                if not plural or len(written) > 1:
+                    out.setdefault(prefix + written + plural, (size, name))
+    return out, meaning
 
 
 @lru_cache(maxsize=4096)
 def _meaning(name: str) -> tuple[float, str, Unit]:
-    """Prefix, bare name and meaning of one unit name."""
-    found = _registry().parse_unit_name(name)
-    if not found:
-        raise KeyError(name)
-    prefix, bare, _ = found[0]
-    factor, base = _registry().get_root_units(bare)
-    multiplier = float(dict((each[0], each[1]) for each in _PREFIXES).get(prefix, "1"))
-    dimensions = tuple(sorted((str(each), float(power)) for each, power in base._units.items()))
-    return multiplier, bare, Unit(float(factor), dimensions)
+    """Prefix, bare name and meaning of one unit name; KeyError where there is none."""
+    spelt, meaning = _spellings()
+    multiplier, bare = spelt[name]
+    said = meaning[bare]
+    if said.startswith("["):
+        return multiplier, bare, Unit(1.0, ((bare, 1.0),) if said != "[]" else ())
+    return multiplier, bare, parse_unit(said)
 
 
 def _plain(text: str) -> str:

@@ -110,7 +110,6 @@ def test_importing_cellsim_loads_no_slow_guest() -> None:
         "lmfit",
         "matplotlib",
         "petab",
-        "pint",
     )
     doors = ["cellsim", *(f"cellsim.{folder}" for folder in LEVEL_OF if folder)]
     check = f"import sys, {', '.join(doors)}; print([g for g in {guests!r} if g in sys.modules])"

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from cellsim import units
 from cellsim.errors import UnitError
 from cellsim.units import Unit, conversion_factor, parse_unit
 
@@ -155,6 +156,32 @@ def test_units_agree_with_pint_where_pint_knows_them(prefix_unit: str) -> None:
             continue
         ours = conversion_factor(prefix + prefix_unit, prefix_unit)
         assert ours == pytest.approx(registry(prefix + prefix_unit).to(prefix_unit).magnitude, rel=1e-12)
+
+
+def test_every_spelling_means_what_pint_makes_of_the_same_definitions() -> None:
+    import pint
+
+    registry = pint.UnitRegistry(None)
+    for name, size, *symbols in units._PREFIXES:
+        registry.define(f"{name}- = {size} = " + " = ".join(f"{symbol}-" for symbol in symbols))
+    for definition in units._DEFINITIONS:
+        registry.define(definition)
+    spelt, _ = units._spellings()
+    for word in (*spelt, "as", "ms", "ds", "kilo", "kmm", "dayss", "Kg", ""):
+        found = registry.parse_unit_name(word) if word else ()
+        if word not in spelt:
+            assert not found
+            continue
+        multiplier, bare, unit = units._meaning(word)
+        prefix, name, _ = found[0]
+        factor, base = registry.get_root_units(name)
+        sizes = {"": 1.0} | {each[0]: float(each[1]) for each in units._PREFIXES}
+        assert (multiplier, bare, unit.factor) == (
+            sizes[prefix],
+            name,
+            pytest.approx(float(factor), rel=1e-15),
+        )
+        assert dict(unit.dimensions) == dict(base._units)
 
 
 @pytest.mark.parametrize(
