@@ -23,6 +23,7 @@ __all__ = [
     "UnitError",
     "did_you_mean",
     "equal_fields",
+    "hash_fields",
     "is_finite_number",
     "is_number",
     "unusable",
@@ -161,7 +162,8 @@ def equal_fields(one: Any, other: object) -> bool:
     """Equality of two records (dataclasses) in which a number that is not there, NaN, is the same as another.
 
     Python compared records as tuples up to 3.12, in which one NaN equals itself; from 3.13 on it compares field by field,
-    and a record with a NaN equals nothing, not even itself. To be set as the ``__eq__`` of a record that can hold one.
+    and a record with a NaN equals nothing, not even itself. To be set as the ``__eq__`` of a record that can hold one, beside
+    :func:`hash_fields`.
 
     Examples
     --------
@@ -182,6 +184,28 @@ def equal_fields(one: Any, other: object) -> bool:
         return bool(a is b or a == b or (isinstance(a, float) and isinstance(b, float) and a != a and b != b))
 
     return all(same(getattr(one, name), getattr(other, name)) for name in names)
+
+
+def hash_fields(one: Any) -> int:
+    """The hash that goes with :func:`equal_fields`.
+
+    Python hashes a NaN by where it stands in memory, so that a record that was sent to another process, or copied, is in no set of its
+    like. To be set as the ``__hash__`` of a record that has that equality.
+
+    Examples
+    --------
+    >>> from dataclasses import dataclass
+    >>> @dataclass(frozen=True)
+    ... class Limit:
+    ...     lower: float
+    ...     upper: float = float("nan")
+    ...     __eq__ = equal_fields
+    ...     __hash__ = hash_fields
+    >>> Limit(1.0) in {Limit(1.0, float("nan"))}
+    True
+    """
+    values = [getattr(one, each.name) for each in fields(one) if each.compare]
+    return hash(tuple(None if isinstance(each, float) and each != each else each for each in values))
 
 
 def is_finite_number(value: object) -> TypeGuard[float]:

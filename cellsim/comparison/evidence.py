@@ -16,7 +16,7 @@ import numpy as np
 from cellsim.comparison.draw_maps import carried
 from cellsim.comparison.reweighted import RTOL
 from cellsim.comparison.reweighting import Exact, Reweighting
-from cellsim.errors import CalibrationError, CutShortError, equal_fields
+from cellsim.errors import CalibrationError, CutShortError, equal_fields, hash_fields
 from cellsim.likelihood.marginal_days import WithoutDays
 from cellsim.likelihood.objective import Objective
 from cellsim.posterior.approximation import LARGEST_SHAPE
@@ -64,7 +64,7 @@ _AGAIN = 100
 
 
 @dataclass(frozen=True)
-class Evidence:  # noqa: PLW1641 - a frozen record is given one
+class Evidence:
     """A log evidence from draws.
 
     Attributes
@@ -96,6 +96,7 @@ class Evidence:  # noqa: PLW1641 - a frozen record is given one
     second: Mapping[str, float] = field(default_factory=dict)
 
     __eq__ = equal_fields
+    __hash__ = hash_fields
 
 
 def hopeless(evidence: Evidence) -> str:
@@ -323,7 +324,7 @@ def with_power(objective: Objective, columns: Iterable[int], alpha: float) -> Ob
 
 
 @dataclass(frozen=True)
-class Change:  # noqa: PLW1641 - a frozen record is given one
+class Change:
     """What other rows or priors make of a log evidence.
 
     Attributes
@@ -343,6 +344,7 @@ class Change:  # noqa: PLW1641 - a frozen record is given one
     how: str
 
     __eq__ = equal_fields
+    __hash__ = hash_fields
 
 
 def change_of(

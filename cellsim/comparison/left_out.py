@@ -18,7 +18,7 @@ import numpy as np
 
 from cellsim.comparison.evidence import Evidence, change_of
 from cellsim.comparison.reweighting import Exact, Reweighting
-from cellsim.errors import CalibrationError
+from cellsim.errors import CalibrationError, equal_fields, hash_fields
 from cellsim.likelihood.objective import Objective
 from cellsim.posterior.calibration import Calibration
 
@@ -52,6 +52,9 @@ class Left:
     how: str
     shape: float
     error: float
+
+    __eq__ = equal_fields
+    __hash__ = hash_fields
 
 
 def groups_of_rows(objective: Objective) -> dict[tuple[str, str], tuple[int, ...]]:

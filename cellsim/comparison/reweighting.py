@@ -36,6 +36,7 @@ from cellsim.errors import CalibrationError
 from cellsim.likelihood.marginal_days import WithoutDays
 from cellsim.posterior.approximation import smoothed_weights
 from cellsim.posterior.collapsed_proposal import systematic
+from cellsim.posterior.weighted_draws import SEVERAL, THRICE
 from cellsim.threads import CORES, on_all_cores
 
 if TYPE_CHECKING:
@@ -98,6 +99,8 @@ class Reweighting:
         # one draw of a place: those that share it are no independent ones
         self.thetas = np.array([places[k, systematic(within[k], 1, random)[0]] for k in fine.tolist()])
         self.log_weights, self._place = logs[fine], fine
+        # of all draws, of which these are some
+        self._shape = 0.0 if weighted is None else weighted.pareto_k
         self.courses = Courses(self.objective, self.thetas, days)
         self.density = self.courses.density
         self._found: dict[Hashable, Reweighted] = {}
@@ -240,6 +243,9 @@ class Reweighting:
                 "simulated, or lie outside of what is allowed then."
             )
         smooth, total, shape = _smoothed(logs[fine])
+        if _no_tail(ratio[fine], self.log_weights[fine]):
+            # the weights have the tail that they had, and more draws tell of that one
+            shape = self._shape
         before = np.exp(log_weights - logsumexp(log_weights))
         after = np.zeros(fine.size)
         after[fine] = np.exp(smooth)
@@ -470,6 +476,12 @@ class Exact:
                 f"{objective.variant or objective.case.name} cannot be simulated and scored."
             )
         return Reweighted(objective, one, np.zeros(1), found, 0.0, 0.0, False, "collapsed")
+
+
+def _no_tail(ratio: Array, log_weights: Array) -> bool:
+    """Whether many draws have ln ratios none of which is that of three times their mean: those say nothing of a tail."""
+    mean = float(logsumexp(log_weights + ratio) - logsumexp(log_weights))
+    return ratio.size >= SEVERAL and float(ratio.max()) < mean + np.log(THRICE)
 
 
 def _smoothed(logs: Array) -> tuple[Array, float, float]:

@@ -12,7 +12,7 @@ import sympy as sp
 
 from cellsim.case.grading import Grading, grading_of
 from cellsim.case.records import Censored, Measurement
-from cellsim.errors import CalibrationError, Problem, equal_fields
+from cellsim.errors import CalibrationError, Problem, equal_fields, hash_fields
 from cellsim.likelihood.noise import censored, gaussian, graded, student
 from cellsim.model.formulas import parse_formula
 
@@ -38,7 +38,7 @@ __all__ = [
 
 
 @dataclass(frozen=True, kw_only=True)
-class Term:  # noqa: PLW1641 - a frozen record is given one
+class Term:
     """One scored row.
 
     Attributes
@@ -87,6 +87,7 @@ class Term:  # noqa: PLW1641 - a frozen record is given one
     row: int | None
 
     __eq__ = equal_fields
+    __hash__ = hash_fields
 
     def spread(self, values: Mapping[str, float]) -> float:
         """The spread of the measurement under given parameters; nan of a grade."""

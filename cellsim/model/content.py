@@ -12,7 +12,7 @@ from graphlib import CycleError, TopologicalSorter
 
 import sympy as sp
 
-from cellsim.errors import ModelError, equal_fields
+from cellsim.errors import ModelError, equal_fields, hash_fields
 from cellsim.model.bounds import is_larger, refuse_growth
 from cellsim.model.substitution import substituted
 
@@ -61,7 +61,7 @@ class State:
 
 
 @dataclass(frozen=True)
-class Parameter:  # noqa: PLW1641 - a frozen record is given one
+class Parameter:
     """A number with a name: constant while a simulation runs, `value` in `unit`."""
 
     name: str
@@ -71,6 +71,7 @@ class Parameter:  # noqa: PLW1641 - a frozen record is given one
     note: str = ""
 
     __eq__ = equal_fields
+    __hash__ = hash_fields
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from cellsim.errors import Problem, equal_fields
+from cellsim.errors import Problem, equal_fields, hash_fields
 
 __all__ = [
     "Change",
@@ -35,7 +35,7 @@ class Row:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ParameterRow(Row):  # noqa: PLW1641 - a frozen record is given one
+class ParameterRow(Row):
     """One parameter of the problem.
 
     Parameters
@@ -64,6 +64,7 @@ class ParameterRow(Row):  # noqa: PLW1641 - a frozen record is given one
     parameters: tuple[float, ...] = ()
 
     __eq__ = equal_fields
+    __hash__ = hash_fields
 
 
 @dataclass(frozen=True, kw_only=True)

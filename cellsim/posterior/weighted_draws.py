@@ -18,11 +18,10 @@ if TYPE_CHECKING:
 
     Array = NDArray[np.float64]
 
-__all__ = ["Weighted"]
+__all__ = ["SEVERAL", "THRICE", "Weighted"]
 
-
-# so many places none of which counts so many times the mean have no tail to speak of
-_SEVERAL, _THRICE = 90, 3.0
+SEVERAL, THRICE = 90, 3.0
+"""So many weights none of which is so many times their mean have no tail to speak of."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,7 +87,7 @@ class Weighted:
         out = np.full(fine.size, -np.inf)
         logs = self._by_place[fine]
         whole = float(logsumexp(logs)) if logs.size else -np.inf
-        if logs.size >= _SEVERAL and logs.max() < whole - np.log(logs.size) + np.log(_THRICE):
+        if logs.size >= SEVERAL and logs.max() < whole - np.log(logs.size) + np.log(THRICE):
             # the shape of a tail is that of what is left of next to nothing
             out[fine] = logs - whole
             return out, 0.0

@@ -11,7 +11,7 @@ import numpy as np
 import sympy as sp
 
 from cellsim.dates import days_in
-from cellsim.errors import CellsimError, Problem, did_you_mean, equal_fields
+from cellsim.errors import CellsimError, Problem, did_you_mean, equal_fields, hash_fields
 from cellsim.likelihood.observations import prediction_of
 from cellsim.model.formulas import parse_formula
 from cellsim.predictions.chances import (
@@ -51,7 +51,7 @@ __all__ = [
 
 
 @dataclass(frozen=True)
-class Asked:  # noqa: PLW1641 - a frozen record is given one
+class Asked:
     """One number that a measure gives for each draw.
 
     Attributes
@@ -71,6 +71,7 @@ class Asked:  # noqa: PLW1641 - a frozen record is given one
     chance: bool = False
 
     __eq__ = equal_fields
+    __hash__ = hash_fields
 
 
 @dataclass(frozen=True)

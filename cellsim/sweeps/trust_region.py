@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from cellsim.dosing.infusions import amount_text
-from cellsim.errors import equal_fields
+from cellsim.errors import equal_fields, hash_fields
 
 if TYPE_CHECKING:
     from cellsim.case.case import Case
@@ -23,7 +23,7 @@ _SLACK = 1e-9
 
 
 @dataclass(frozen=True)
-class Beyond:  # noqa: PLW1641 - a frozen record is given one
+class Beyond:
     """One respect in which a plan lies outside what was given.
 
     Attributes
@@ -44,6 +44,7 @@ class Beyond:  # noqa: PLW1641 - a frozen record is given one
     unit: str
 
     __eq__ = equal_fields
+    __hash__ = hash_fields
 
     @property
     def factor(self) -> float:

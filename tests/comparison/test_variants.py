@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import pickle
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
+import cloudpickle
 import numpy as np
 import pytest
 from patients import small_comparison, small_patient, small_posterior
@@ -182,6 +184,31 @@ def test_a_row_of_a_bent_case_left_out_is_predicted_as_quadrature_does(values: l
     assert found.elpd == pytest.approx(
         bent_left_out(values, k), abs=4 * np.hypot(found.error, evidence.error) + 0.01
     )
+
+
+def test_what_changes_no_weight_leaves_the_shape_of_all_draws() -> None:
+    """Witness: Pareto's k of all weights. Some hundred of them, taken by other chances, have a k of their own, which tells less."""
+    post = small_posterior("V2")
+    weighted = Reweighting(post)
+    assert len(weighted.thetas) >= 90
+    as_it_stands = weighted.unaltered()
+    assert as_it_stands.pareto_k == post.pareto_k and as_it_stands.trusted
+    # a ratio that is nowhere three times its mean has no tail; one that is has its own
+    flat, steep = np.linspace(-0.4, 0.4, len(weighted.thetas)), np.linspace(0.0, 40.0, len(weighted.thetas))
+    logs = weighted.log_weights
+    for ratio, same in ((flat, True), (steep, False)):
+        found = weighted._weighted(weighted.objective, weighted.thetas, logs, ratio, {})
+        assert (found.pareto_k == post.pareto_k) == same
+    assert found.pareto_k > 0.7
+
+
+def test_draws_from_another_process_predict_the_same() -> None:
+    """Witness: the same left out before they were sent; their rows were once taken for those of another case, and the draws not moved."""
+    fit = bent((2.0, 1.2, 5.0))
+    evidence, weighted = known(fit)
+    sent = pickle.loads(cloudpickle.dumps(weighted))
+    one, other = (left_out(fit, evidence, each, "visit", "v2", [2]) for each in (weighted, sent))
+    assert one == other and other.how == "moved draws"
 
 
 def test_where_no_weights_can_be_trusted_the_rest_is_sampled_by_itself() -> None:
