@@ -26,6 +26,7 @@ from cellsim.predictions.measures import Area
 from cellsim.report.page import ReportFolder
 from cellsim.report.report import write_report
 from cellsim.report.steps import LONG, Job
+from cellsim.sweeps import sweep_running
 from cellsim.threads import StoppedError, finished_in_threads, in_threads
 
 ASKED = [signal.SIGINT, signal.SIGTERM]
@@ -215,8 +216,12 @@ def test_chains_side_by_side_end_where_they_are_interrupted() -> None:
     assert "never" not in begun
 
 
-def test_draws_of_a_sweep_that_are_done_are_a_sweep(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Witness: the first draws of the same sweep without an interrupt, posterior and prior alike."""
+@pytest.mark.parametrize(("later", "batches"), [(0, 1), (2**12, 2)])
+def test_draws_of_a_sweep_that_are_done_are_a_sweep(
+    monkeypatch: pytest.MonkeyPatch, later: int, batches: int
+) -> None:
+    """Witness: the first draws of the same sweep without an interrupt, posterior and prior alike, whether the prior waits or not."""
+    monkeypatch.setattr(sweep_running, "_MOST_LATER", later)
     fit = cs.calibrate(decay([6.0, 3.7], [1.0, 2.0]), starts=1)
     plans = {"none": Schedule(), "one": Schedule.at([1.0], cells=2.0, product="x")}
     options: dict[str, Any] = {
@@ -228,8 +233,8 @@ def test_draws_of_a_sweep_that_are_done_are_a_sweep(monkeypatch: pytest.MonkeyPa
     whole = cs.sweep(fit, plans, **options)
     interrupted_after(monkeypatch, predictor.Sample, "runs", 3)
     part = cs.sweep(fit, plans, **options)
-    # the third call is that of the second batch
-    count = predictor.draws_at_once()
+    # the third call is that of the second batch, or of the third where the prior is not simulated yet
+    count = batches * predictor.draws_at_once()
     assert part.posterior.shape[2] == part.prior.shape[2] == count
     assert part.interrupted and not whole.interrupted
     assert np.array_equal(part.posterior, whole.posterior[:, :, :count])

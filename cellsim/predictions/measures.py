@@ -417,9 +417,10 @@ class DaysBelow(Plain):
 
     def formulas(self, case: Case) -> dict[str, sp.Expr]:
         """The quantity itself, for its course is what a figure shows beside the number."""
-        other = {each.id for each in case.analytes if prediction_of(each) != sp.Symbol(self.quantity)}
-        name = f"{self.quantity} (model)" if self.quantity in other else self.quantity
-        return {name: sp.Symbol(self.quantity)}
+        itself = sp.Symbol(self.quantity)
+        # an analyte of that name may be another thing
+        other = any(each.id == self.quantity and prediction_of(each) != itself for each in case.analytes)
+        return {f"{self.quantity} (model)" if other else self.quantity: itself}
 
     def areas(self, case: Case) -> dict[str, sp.Expr]:
         below = sp.Lt(sp.Symbol(self.quantity), sp.Float(self.level))

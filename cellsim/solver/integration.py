@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from cellsim.compiler.kernels import Kernels
+from cellsim.compiler.llvm import BLOCK
 from cellsim.compiler.sensitivity_directions import Direction
 from cellsim.solver.breakpoints import Doses, lane_groups
 from cellsim.solver.conditions import NoValueError, setters
@@ -312,8 +313,17 @@ def integrate(
     groups = lane_groups(marks, several, n_sets, run.width)
     found = run.results(into)
     if threads > 1 and len(groups) > 1:
+        # where sets lie side by side, two threads that write into one line of the processor's memory wait for one another
+        line = max(BLOCK // run.width, 1)
+        together = [groups[first : first + line] for first in range(0, len(groups), line)]
         with ThreadPoolExecutor(threads) as pool:
-            counted = list(pool.map(lambda group: run.carry(group, p, given, found), groups))
+            counted = [
+                each
+                for done in pool.map(
+                    lambda some: [run.carry(group, p, given, found) for group in some], together
+                )
+                for each in done
+            ]
     else:
         repeated = into is None and run.repeats
         counted = [

@@ -13,6 +13,7 @@ from cellsim.posterior.approximation import approximation_of
 from cellsim.predictions.bands import quantiles
 from cellsim.predictions.predictor import RTOL, Source
 from cellsim.sweeps.kept_numbers import KeptNumbers
+from cellsim.sweeps.prior_draws import PriorDraws
 from cellsim.sweeps.store import Block, SweepStore, digest, shown_courses
 from cellsim.sweeps.sweep_question import Asking, Settled, settled
 from cellsim.sweeps.sweep_result import BANDS
@@ -244,7 +245,8 @@ def _joined(store: SweepStore, work: Work, interrupted: bool) -> Numbers:
     posterior, prior = (each.numbers for each in kept)
     if not posterior.shape[2]:
         raise CellsimError(f"none of {count} draws could be simulated: {why[0]}")
-    lost = (count - posterior.shape[2], count - prior.shape[2])
+    beside = PriorDraws.of(prior, lost=count - prior.shape[2], why=why[1])
+    lost = count - posterior.shape[2]
     curves = {}
     for name in list(courses):
         parts = courses.pop(name)
@@ -254,4 +256,4 @@ def _joined(store: SweepStore, work: Work, interrupted: bool) -> Numbers:
                 for plan in range(len(work.plans))
             ]
         )
-    return Numbers(posterior, prior, lost, (why[0], why[1]), work.sample.times, curves, count, interrupted)
+    return Numbers(posterior, beside, lost, why[0], work.sample.times, curves, count, interrupted)

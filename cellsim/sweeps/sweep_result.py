@@ -28,6 +28,7 @@ from cellsim.sweeps.learned import (
     median_error,
     summaries,
 )
+from cellsim.sweeps.prior_draws import PriorDraws, left_out
 from cellsim.sweeps.trust_region import Beyond
 
 if TYPE_CHECKING:
@@ -67,15 +68,20 @@ class Sweep:
     posterior, prior : array, shape (n_schedules, n_asked, n_draws)
         The numbers; draws are paired across schedules. Beyond 256 MB they lie in a file without a name, and are mapped
         (:mod:`cellsim.sweeps.kept_numbers`).
+    prior_draws : PriorDraws
+        What holds those of the prior. Of few simulations it makes them when they are first asked for, by a table, a figure, a pickle
+        or a look at `prior`; they are the same as if made at once.
     lost : tuple of int
-        How many posterior and prior draws could not be simulated and were left out everywhere.
+        How many posterior and prior draws could not be simulated and were left out everywhere; `posterior_lost` is the first.
     times : array, shape (n_times,)
     curves : mapping of str to array, shape (n_schedules, 5, n_times)
         Posterior quantiles 5, 25, 50, 75, 95 % of every recorded quantity.
     interrupted : bool
         Whether these are fewer draws than asked for because an interrupt came.
-    approximation : Approximation
+    rests_on : Approximation
         What the posterior draws rest on, with every doubt about them; lost draws and an interrupt are among these.
+    approximation : Approximation
+        The same, with a doubt if draws of the prior were lost.
     effective : float
         How many independent draws the posterior's are worth: what Monte Carlo errors are told from.
     levels : mapping of str to mapping
@@ -92,16 +98,33 @@ class Sweep:
     until: float
     asked: tuple[Asked, ...]
     posterior: Array
-    prior: Array
-    lost: tuple[int, int]
+    prior_draws: PriorDraws
+    posterior_lost: int
     times: Array
     curves: Mapping[str, Array]
-    approximation: Approximation
+    rests_on: Approximation
     interrupted: bool = False
     background: Schedule = field(default_factory=Schedule)
     effective: float = np.inf
     levels: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     beyond: Mapping[str, tuple[Beyond, ...]] = field(default_factory=dict)
+
+    @property
+    def prior(self) -> Array:
+        """What the prior says."""
+        return self.prior_draws.numbers
+
+    @property
+    def lost(self) -> tuple[int, int]:
+        """Posterior and prior draws left out."""
+        return self.posterior_lost, self.prior_draws.lost
+
+    @property
+    def approximation(self) -> Approximation:
+        """What all numbers rest on."""
+        beside = self.prior_draws
+        count = beside.numbers.shape[2] + beside.lost
+        return self.rests_on.also(left_out(beside.lost, count, "prior", beside.why))
 
     @property
     def label(self) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,6 +21,7 @@ from cellsim.predictions.reactions import Reaction, chosen, readings_of
 from cellsim.sweeps.decisions import beats
 from cellsim.sweeps.kept_numbers import KeptNumbers, let_go
 from cellsim.sweeps.learned import effective_draws, mean_error
+from cellsim.sweeps.prior_draws import PriorDraws, left_out
 from cellsim.sweeps.sweep_question import Asking, Settled, improbable, not_reached, settled
 from cellsim.sweeps.sweep_result import BANDS, Sweep
 
@@ -46,6 +48,8 @@ __all__ = [
 _MOST_AT_ONCE, _MOST_KEPT, _MOST_WAITING = 2**25, 2**26, 2**22
 # draws of a batch whose bands are averaged: few enough that plans which begin alike are simulated together
 _DRAWS_A_BAND = 128
+# simulations of the prior that wait until somebody asks for what it says: of no more than a second or two
+_MOST_LATER = 2**12
 # plans up to which the hours after every dose are recorded beside every day
 _FEW_PLANS = 24
 # the numbers of a batch whose numbers are kept elsewhere
@@ -91,12 +95,12 @@ def ask(source: Source, schedules: Any, asking: Asking) -> Sweep:
             break
         drawn.add(more(extra, asking.seed + 7919 * step))
         reached = _error(drawn, chances, source)
-    posterior, prior, lost = drawn.numbers()
+    posterior = drawn.posterior()
     numbers = Numbers(
         posterior,
-        prior,
-        lost,
-        (drawn.why[0], drawn.why[1]),
+        drawn.prior(),
+        drawn.count - posterior.shape[2],
+        drawn.why,
         drawn.sample.times,
         drawn.curves(),
         drawn.count,
@@ -118,11 +122,13 @@ class Numbers:
 
     Attributes
     ----------
-    posterior, prior : array, shape (n_plans, n_asked, n_draws)
+    posterior : array, shape (n_plans, n_asked, n_draws)
         Of draws that could be simulated under every plan.
-    lost : (int, int)
-        Posterior and prior draws left out.
-    why : (str, str)
+    prior : PriorDraws
+        The same of the prior.
+    lost : int
+        Posterior draws left out.
+    why : str
         What stopped the first of them.
     times : array, shape (n_times,)
     curves : mapping of str to array, shape (n_plans, 5, n_times)
@@ -133,9 +139,9 @@ class Numbers:
     """
 
     posterior: Array
-    prior: Array
-    lost: tuple[int, int]
-    why: tuple[str, str]
+    prior: PriorDraws
+    lost: int
+    why: str
     times: Array
     curves: Mapping[str, Array]
     count: int
@@ -156,8 +162,8 @@ def answered(source: Source, asking: Asking, question: Settled, numbers: Numbers
         until=until,
         asked=question.asked,
         posterior=numbers.posterior,
-        prior=numbers.prior,
-        lost=numbers.lost,
+        prior_draws=numbers.prior,
+        posterior_lost=numbers.lost,
         times=numbers.times,
         curves=numbers.curves,
         interrupted=numbers.interrupted,
@@ -165,7 +171,7 @@ def answered(source: Source, asking: Asking, question: Settled, numbers: Numbers
         effective=effective_draws(source, draws),
         levels=question.levels,
         beyond=question.beyond,
-        approximation=approximation_of(source).also(
+        rests_on=approximation_of(source).also(
             f"interrupted: {draws} of {asking.draws} draws are in." if numbers.interrupted else "",
             *doubts,
             *(dropped(question.alone, question.kept, case) if asking.background is not None else ()),
@@ -175,11 +181,7 @@ def answered(source: Source, asking: Asking, question: Settled, numbers: Numbers
                 f"{name} reacts on day {each.day:g} (on if {each.measured} is below {each.below:g}): what it gives in all is said of going on."
                 for name, each in question.reactions.items()
             ),
-            *(
-                f"{count} of {numbers.count} {which} draws could not be simulated and are left out: {why}"
-                for count, which, why in zip(numbers.lost, ("posterior", "prior"), numbers.why, strict=True)
-                if count
-            ),
+            left_out(numbers.lost, numbers.count, "posterior", numbers.why),
         ),
     )
 
@@ -197,7 +199,7 @@ def drawing(source: Source, asking: Asking) -> Callable[[int, int], tuple[Array,
 
 def _error(drawn: _Drawn, chances: Sequence[int], source: Source) -> float:
     """The greatest Monte Carlo error of a chance: of those asked, and of one plan to beat another."""
-    posterior, _, _ = drawn.numbers()
+    posterior = drawn.posterior()
     worth = effective_draws(source, posterior.shape[2])
     found = [0.0]
     for k in chances:
@@ -227,13 +229,16 @@ class _Drawn:
         self.plans = tuple(question.plans.values())
         self.sample = sample_of(objective, question)
         self.shown, self.bands = self._courses(asking.most_draws)
-        self.parts: list[tuple[_Batch, _Batch]] = []
+        self.parts: list[_Batch] = []
         self.courses: list[Array] = []
         self.streams = 0
-        room = len(self.plans), len(question.asked), int(asking.draws)
-        self.kept = [KeptNumbers(*room) for _ in range(2)]
+        self.room = len(self.plans), len(question.asked), int(asking.draws)
+        self.kept, self.kept_prior = KeptNumbers(*self.room), KeptNumbers(*self.room)
+        # of a short question the prior waits for who asks: most of what is tried is looked at by the posterior alone
+        self.prior_waits = asking.error is None and len(self.plans) * int(asking.draws) <= _MOST_LATER
+        self.waiting: tuple[Array, int] | None = None
         self.interrupted = False
-        self.why = ["", ""]
+        self.why, self.why_prior = "", ""
 
     def _courses(self, draws: int) -> tuple[tuple[str, ...], AveragedBands | None]:
         """What is drawn over time, and, where the courses of all draws are too much to keep, what averages their bands.
@@ -251,7 +256,7 @@ class _Drawn:
     @property
     def count(self) -> int:
         """How many draws there are, those that could not be simulated among them."""
-        return sum(first.fine.shape[1] for first, _ in self.parts)
+        return sum(each.fine.shape[1] for each in self.parts)
 
     def add(self, both: Sequence[Array]) -> None:
         """Simulate more draws, posterior and prior; an interrupt keeps the batches that are whole."""
@@ -263,20 +268,11 @@ class _Drawn:
             into = Workspace().of(*self.sample.shape(len(self.plans), count))
         done = 0
         for begin in range(0, count, size):
+            some = slice(begin, begin + size)
+            place = None if into is None else into[..., some]
             try:
-                first, second = (
-                    measured(
-                        self.sample,
-                        self.question,
-                        thetas[begin : begin + size],
-                        self.seed,
-                        self.streams,
-                        shown,
-                        bands=self.bands,
-                        into=None if into is None else into[..., begin : begin + size],
-                    )
-                    for thetas, shown in zip(both, (self.shown, ()), strict=True)
-                )
+                batch = self._measured(both[0][some], self.shown, into=place)
+                beside = None if self.prior_waits else self._measured(both[1][some])
             except KeyboardInterrupt:
                 if not self.parts:
                     raise
@@ -284,30 +280,47 @@ class _Drawn:
                 break
             done = min(begin + size, count)
             if self.bands is not None:
-                self.bands.add(first.courses, int(first.fine.all(axis=0).sum()))
-            for kept, batch in zip(self.kept, (first, second), strict=True):
-                kept.add(batch.numbers, np.asarray(batch.fine.all(axis=0)))
-            self.streams += -(-first.fine.shape[1] // DRAWS_A_STREAM)
-            self.parts.append(
-                (
-                    replace(first, numbers=_NONE, courses=_NONE),
-                    replace(second, numbers=_NONE, courses=_NONE),
-                )
-            )
-            self.why = [old or new.why for old, new in zip(self.why, (first, second), strict=True)]
+                self.bands.add(batch.courses, int(batch.fine.all(axis=0).sum()))
+            self.kept.add(batch.numbers, np.asarray(batch.fine.all(axis=0)))
+            self.why = self.why or batch.why
+            if beside is not None:
+                self.kept_prior.add(beside.numbers, np.asarray(beside.fine.all(axis=0)))
+                self.why_prior = self.why_prior or beside.why
+            self.streams += -(-batch.fine.shape[1] // DRAWS_A_STREAM)
+            self.parts.append(replace(batch, numbers=_NONE, courses=_NONE))
         if into is not None:
             self.courses.append(into[..., : len(self.shown), :done])
+        if self.prior_waits:
+            self.waiting = both[1][:done], size
+
+    def _measured(self, thetas: Array, shown: Sequence[str] = (), *, into: Array | None = None) -> _Batch:
+        return measured(
+            self.sample, self.question, thetas, self.seed, self.streams, shown, bands=self.bands, into=into
+        )
 
     def fine(self) -> NDArray[np.bool_]:
         """Posterior draws that could be simulated under every plan."""
-        return np.concatenate([first.fine.all(axis=0) for first, _ in self.parts])
+        return np.concatenate([each.fine.all(axis=0) for each in self.parts])
 
-    def numbers(self) -> tuple[Array, Array, tuple[int, int]]:
-        """Posterior and prior numbers, (n_plans, n_asked, n_draws), and how many draws of each are left out."""
-        posterior, prior = (each.numbers for each in self.kept)
-        if not posterior.shape[2]:
-            raise CellsimError(f"none of {self.count} draws could be simulated: {self.why[0]}")
-        return posterior, prior, (self.count - posterior.shape[2], self.count - prior.shape[2])
+    def posterior(self) -> Array:
+        """Numbers of the posterior, (n_plans, n_asked, n_draws).
+
+        Raises
+        ------
+        CellsimError
+            If no draw could be simulated.
+        """
+        if not self.kept.count:
+            raise CellsimError(f"none of {self.count} draws could be simulated: {self.why}")
+        return self.kept.numbers
+
+    def prior(self) -> PriorDraws:
+        """Numbers of the prior, or what makes them."""
+        if self.waiting is None:
+            lost = self.count - self.kept_prior.count
+            return PriorDraws.of(self.kept_prior.numbers, lost=lost, why=self.why_prior)
+        thetas, size = self.waiting
+        return PriorDraws(partial(_prior, self.sample, self.question, self.seed, thetas, size))
 
     def curves(self) -> Mapping[str, Array]:
         """Posterior bands of what is shown."""
@@ -316,9 +329,21 @@ class _Drawn:
             return {name: found[..., k] for k, name in enumerate(self.shown)}
         if not self.shown:
             return {}
-        bands = CourseBands(self.shown, self.courses, self.parts[0][0].places, self.fine())
+        bands = CourseBands(self.shown, self.courses, self.parts[0].places, self.fine())
         # few courses may wait for who asks; of many the bands are made now, and the courses forgotten
         return bands if sum(each.size for each in self.courses) <= _MOST_WAITING else dict(bands)
+
+
+def _prior(sample: Sample, question: Settled, seed: int, thetas: Array, size: int) -> tuple[Array, int, str]:
+    """Numbers of prior draws batch by batch, with the streams that the posterior's had; how many are left out, and why."""
+    kept = KeptNumbers(len(question.plans), len(question.asked), len(thetas))
+    stream, why = 0, ""
+    for begin in range(0, len(thetas), size):
+        batch = measured(sample, question, thetas[begin : begin + size], seed, stream)
+        kept.add(batch.numbers, np.asarray(batch.fine.all(axis=0)))
+        stream += -(-batch.fine.shape[1] // DRAWS_A_STREAM)
+        why = why or batch.why
+    return kept.numbers, len(thetas) - kept.count, why
 
 
 @dataclass(frozen=True, eq=False)

@@ -40,6 +40,7 @@ from cellsim.report.schedules import ranks, same_amount
 from cellsim.report.steps import LONG, Job
 from cellsim.report.style import STYLE
 from cellsim.results import number
+from cellsim.sweeps.prior_draws import PriorDraws
 from cellsim.sweeps.sweep_result import Sweep
 
 mpl.use("Agg")
@@ -510,7 +511,7 @@ def test_the_order_of_plans_hangs_on_what_made_it(job: Job) -> None:
     place = next(k for k, each in enumerate(result.asked) if each.measure == "days below 0.5")
     names = list(result.schedules)[:2]
     utility[0, place], utility[1, place] = b, b + a - 0.5
-    made = replace(result, posterior=utility, prior=utility[..., :100])
+    made = replace(result, posterior=utility, prior_draws=PriorDraws.of(utility[..., :100]))
     [row] = same_amount({"V2": made}, names, {"V2": np.column_stack([b, a])}).itertuples()
     assert row.best == names[0] and row.hangs_on == 1 and row.correlation == pytest.approx(-1.0)
     assert row.chance == pytest.approx(norm.cdf(0.5), abs=0.02)

@@ -1,5 +1,8 @@
 """What a sweep keeps for the next one or leaves until it is asked for, and how far off its numbers are."""
 
+import pickle
+from typing import Any
+
 import numpy as np
 import pytest
 from small_cases import tiny_case
@@ -9,6 +12,7 @@ from cellsim.dosing.schedule import Schedule
 from cellsim.predictions.bands import QUANTILES, CourseBands
 from cellsim.predictions.measures import Value
 from cellsim.solver.lanes import HISTORIES
+from cellsim.sweeps import sweep_running
 
 
 def curved() -> cs.Calibration:
@@ -38,9 +42,10 @@ def test_numbers_of_a_sweep_are_off_by_less_than_a_thousandth_of_their_scatter(
     measures = ["area(x)", "area(r)", "days_above(r, 2)", "peak(r)", "at(s, 60)", Value((21.0,), ("y",))]
     options = {"until": 60, "measures": measures, "draws": 64, "history": None}
     found = cs.sweep(fit, plans, **options)
+    both = found.posterior, found.prior
     monkeypatch.setattr("cellsim.predictions.predictor.RTOL", 1e-9)
     exact = cs.sweep(fit, plans, **options)
-    for ours, theirs in ((found.posterior, exact.posterior), (found.prior, exact.prior)):
+    for ours, theirs in zip(both, (exact.posterior, exact.prior), strict=True):
         off = np.sqrt(np.mean((ours - theirs) ** 2, axis=2)) / theirs.std(axis=2)
         assert 0 < off.max() < 1e-3
     for name, each in exact.curves.items():
@@ -82,3 +87,37 @@ def test_bands_wait_until_they_are_asked_for(fit: cs.Calibration, monkeypatch: p
     made = cs.sweep(fit, plans, **options)
     assert isinstance(made.curves, dict) and list(made.curves) == list(waiting.curves)
     assert all(np.array_equal(made.curves[name], waiting.curves[name]) for name in made.curves)
+
+
+def test_the_prior_waits_until_it_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Witness: the same question with both made at once. x' = k x^2 from 1 ends on day 1/k: some of the prior's draws do not reach day 9."""
+    case = tiny_case(
+        "x = 1; x' = k*x^2; k = 0.03",
+        {"y": ("x", 0.002)},
+        [("y", 1.0, 1.03)],
+        {"k": ("log-normal", float(np.log(0.03)), 1.0)},
+    )
+    small, options = cs.calibrate(case, starts=1), {"until": 9, "measures": ["at(x, 9)"], "draws": 150}
+    plans = {"one": Schedule.at([0], cells=0.01, product="x"), "nothing": Schedule()}
+    made: list[int] = []
+    simulate = sweep_running.measured
+
+    def counted(*given: Any, **more: Any) -> Any:
+        made.append(len(given[2]))
+        return simulate(*given, **more)
+
+    monkeypatch.setattr(sweep_running, "measured", counted)
+    later = cs.sweep(small, plans, **options)
+    assert sum(made) == 150 and later.ranking("formula", better="lower").shape[0] == 2
+    assert sum(made) == 300, "a table tells the doubts about both"
+    sent = pickle.loads(pickle.dumps(cs.sweep(small, plans, **options)))
+    monkeypatch.setattr(sweep_running, "_MOST_LATER", 0)
+    at_once = cs.sweep(small, plans, **options)
+    made.clear()
+    for each in (later, sent):
+        assert np.array_equal(each.prior, at_once.prior) and np.array_equal(each.posterior, at_once.posterior)
+        assert each.lost == at_once.lost and each.lost[0] == 0 and 5 < each.lost[1] < 30
+        assert each.approximation == at_once.approximation
+        assert f"{each.lost[1]} of 150 prior draws could not be simulated" in each.approximation.doubts[-1]
+        assert each.table().equals(at_once.table()) and each.contrasts().equals(at_once.contrasts())
+    assert not made
