@@ -1,8 +1,8 @@
 """Mistakes made in the sources on purpose: each must be caught by a test.
 
 ``python -m benchmarks.mutations [word ...]`` makes them one by one, each in a copy of the tree of its own (all of them
-take about a quarter of an hour; words choose those in whose names they stand), runs the tests that should catch it, and
-prints which one did. It ends with 1 when one survives.
+take about a quarter of an hour; words choose those in whose names or files they stand), runs the tests that should catch
+it, and prints which one did. It ends with 1 when one survives.
 
 A mutation names the text that it replaces; a test keeps that this stands in its file exactly once, so that the list
 cannot go out of date unnoticed.
@@ -10,6 +10,7 @@ cannot go out of date unnoticed.
 
 from __future__ import annotations
 
+import argparse
 import os
 import re
 import shutil
@@ -536,7 +537,18 @@ def caught_by(mutation: Mutation, kept: str) -> str:
 
 
 def main(arguments: Sequence[str]) -> int:
-    chosen = [each for each in MUTATIONS if not arguments or any(word in each.name for word in arguments)]
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.mutations", description=__doc__.splitlines()[0]
+    )
+    parser.add_argument(
+        "word", nargs="*", help="which ones: what stands in their names or files; all without any"
+    )
+    words = parser.parse_args(arguments).word
+    known = {each: f"{each.name} {each.file}" for each in MUTATIONS}
+    for word in words:
+        if not any(word in text for text in known.values()):
+            parser.error(f"no mutation has {word!r} in its name or file")
+    chosen = [each for each, text in known.items() if not words or any(word in text for word in words)]
     survivors = []
     with TemporaryDirectory() as kept:
         with _copy() as tree:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from benchmarks.__main__ import PARTS, updated
-from benchmarks.mutations import MUTATIONS, ROOT, Mutation, mutated
+from benchmarks.mutations import MUTATIONS, ROOT, Mutation, main, mutated
 
 
 def test_a_part_measured_alone_leaves_the_others_as_they_were() -> None:
@@ -32,3 +32,10 @@ def test_a_mutation_has_one_place_and_tests_that_are_there(mutation: Mutation) -
 
 def test_mutations_have_names_of_their_own() -> None:
     assert len({each.name for each in MUTATIONS}) == len(MUTATIONS)
+
+
+def test_a_word_that_no_mutation_has_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    """It used to choose none, and none meant every test of the tree, and then "0 of 0 caught"."""
+    with pytest.raises(SystemExit):
+        main(["no such mistake"])
+    assert "no mutation has 'no such mistake'" in capsys.readouterr().err
