@@ -351,9 +351,13 @@ class Objective:
                 else self._words_on_spreads(of_spreads)
             )
             return self._failed(theta, failure, gradient, along, unscorable)
-        scores = score_rows(rows, predicted, self.asked_by(rows, theta), self.degrees)
-        jacobian = None
-        if solution.sensitivities is not None and solution.output_rates is not None:
+        asked = self.asked_by(rows, theta)
+        if solution.sensitivities is None or solution.output_rates is None:
+            log_likelihood, residual = score_sets(rows, predicted, asked, self.degrees)
+            jacobian = None
+        else:
+            scores = score_rows(rows, predicted, asked, self.degrees)
+            log_likelihood, residual = scores.log_likelihood, scores.residual
             slopes = self.slopes(theta, solution, by_occasion, rows, along)
             latent = self._known_days[1][rows.occasion]
             moved = np.flatnonzero(latent >= 0)
@@ -368,9 +372,7 @@ class Objective:
                 )
             if along is not None:
                 jacobian = jacobian[:, along]
-        return Evaluation(
-            np.concatenate([scores.residual, of_spreads, theta]), jacobian, scores.log_likelihood, predicted
-        )
+        return Evaluation(np.concatenate([residual, of_spreads, theta]), jacobian, log_likelihood, predicted)
 
     def _failed(
         self,

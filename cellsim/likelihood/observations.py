@@ -13,7 +13,8 @@ import sympy as sp
 from cellsim.case.grading import Grading, grading_of
 from cellsim.case.records import Censored, Measurement
 from cellsim.errors import CalibrationError, Problem, equal_fields, hash_fields
-from cellsim.likelihood.noise import censored, gaussian, graded, student
+from cellsim.likelihood.graded_rows import GradedRows, GradeScores
+from cellsim.likelihood.noise import censored, gaussian, student
 from cellsim.model.formulas import parse_formula
 
 if TYPE_CHECKING:
@@ -338,9 +339,7 @@ class Rows:
     @cached_property
     def asked(self) -> tuple[str, ...]:
         """The parameters that must be known to score them, beside the predictions."""
-        forms = [form for each, *_ in self.by_grading for form in (each.scale, *each.cuts)]
-        of_grades = [name for _, terms in forms for name, _ in terms]
-        return tuple(dict.fromkeys([*self.scale[self.scale != ""].tolist(), *of_grades]))
+        return tuple(dict.fromkeys([*self.scale[self.scale != ""].tolist(), *self.grades.names]))
 
     @cached_property
     def scaled(self) -> list[int]:
@@ -353,19 +352,11 @@ class Rows:
         return np.flatnonzero(self.plain), np.flatnonzero(self.short)
 
     @cached_property
-    def by_grading(self) -> list[tuple[Grading, NDArray[np.intp], NDArray[np.intp], NDArray[np.intp]]]:
-        """Each scale of grades, its rows, and which of its cut-points are below and above what they say."""
-        # told apart by what they are, not by what they say, which takes long for thousands of rows
+    def grades(self) -> GradedRows:
+        """The graded rows."""
         rows = np.flatnonzero(self.graded)
-        scales = {id(each): each for each in self.grading[rows].tolist()}
-        which = np.array([id(each) for each in self.grading[rows].tolist()])
-        found = []
-        for key, grading in scales.items():
-            mine = rows[which == key]
-            found.append(
-                (grading, mine, self.measured[mine].astype(np.intp), self.upper[mine].astype(np.intp) + 1)
-            )
-        return found
+        ends = (each[rows].astype(np.intp).tolist() for each in (self.measured, self.upper))
+        return GradedRows.of(rows, self.grading[rows].tolist(), *ends)
 
     def spreads(self, values: Mapping[str, float] | Mapping[str, Array]) -> Array:
         """The spread of every row under given parameters, shape (..., n) for values of shape (...)."""
@@ -437,8 +428,8 @@ def score_rows(rows: Rows, predicted: Array, values: Mapping[str, Any], degrees:
     """
     nothing = rows.settled(predicted)
     predicted = np.where(nothing, 0.0, predicted)
-    log_likelihood, residual, turn, by_cut = _scored(rows, predicted, values, degrees)
-    by_name = [each for read in by_cut for each in _slopes_of_grades(*read, rows, predicted, values)]
+    log_likelihood, residual, turn, of_grades = _scored(rows, predicted, values, degrees)
+    by_name = [] if of_grades is None else rows.grades.slopes(of_grades)
     for k in rows.scaled:
         if nothing[k]:
             continue
@@ -477,13 +468,10 @@ def score_sets(
     return _scored(rows, predicted, values, degrees)[:2]
 
 
-_ByCut = tuple[Any, Any, Any, Any]  # grading, its rows, slopes by their lower and upper cut-points
-
-
 def _scored(
     rows: Rows, predicted: Array, values: Mapping[str, Any], degrees: float
-) -> tuple[Array, Array, Array, list[_ByCut]]:
-    """Log-likelihood, residual and its slope, shape (..., n_rows); of each scale of grades its rows and slopes by cut-points."""
+) -> tuple[Array, Array, Array, GradeScores | None]:
+    """Log-likelihood, residual and its slope, shape (..., n_rows); the same of graded rows with their other slopes."""
     log_likelihood, residual, turn = (np.empty(predicted.shape) for _ in range(3))
     plain, short = rows.parts
     sd = rows.spreads(values)
@@ -502,42 +490,13 @@ def _scored(
             logged=rows.logged[short],
             degrees=degrees,
         )
-    by_cut: list[_ByCut] = []
-    for grading, mine, low, high in rows.by_grading:
-        cuts, spread = (
-            grading.levels(values),
-            np.asarray(grading.spread(values))[..., None],
-        )
-        with np.errstate(divide="ignore"):
-            level = np.log(predicted[..., mine])
-        found = graded(level, cuts[..., low], cuts[..., high], spread)
-        log_likelihood[..., mine], residual[..., mine], turn[..., mine] = found[:3]
-        by_cut.append((grading, mine, *found[3:]))
-    return log_likelihood, residual, turn, by_cut
-
-
-def _slopes_of_grades(
-    grading: Grading,
-    mine: NDArray[np.intp],
-    by_low: Array,
-    by_high: Array,
-    rows: Rows,
-    predicted: Array,
-    values: Mapping[str, float],
-) -> list[tuple[int, str, float]]:
-    """Slopes of residuals of grades by the parameters of their scale."""
-    cuts, spread = grading.levels(values), grading.spread(values)
-    with np.errstate(divide="ignore"):
-        level = np.log(predicted[mine])
-    by_name: list[tuple[int, str, float]] = []
-    for k, row in enumerate(mine.tolist()):
-        by_spread = 0.0
-        for cut, weight in (
-            (int(rows.measured[row]), by_low[k]),
-            (int(rows.upper[row]) + 1, by_high[k]),
-        ):
-            if slopes := grading.slopes(cut):
-                by_name += [(row, name, factor * weight) for name, factor in slopes]
-                by_spread -= weight * (cuts[cut] - level[k]) / spread if np.isfinite(level[k]) else 0.0
-        by_name += [(row, name, factor * by_spread) for name, factor in grading.scale[1]]
-    return by_name
+    if not rows.grades.place.size:
+        return log_likelihood, residual, turn, None
+    mine = rows.grades.place
+    found = rows.grades.scored(predicted[..., mine], values)
+    log_likelihood[..., mine], residual[..., mine], turn[..., mine] = (
+        found.log_likelihood,
+        found.residual,
+        found.by_level,
+    )
+    return log_likelihood, residual, turn, found
