@@ -62,6 +62,8 @@ _LOOSELY = 1e-3
 # a start that comes this near, in -2 ln posterior, to an optimum that is known has found it: half of what two starts that
 # agree may differ by
 _ARRIVED = AGREEMENT / 2
+# a start that comes within two standard deviations of one, with nothing but a fall between, would end there: it is not followed
+_WITHIN, _BETWEEN = 4.0, (1 / 3, 2 / 3)
 # a start that has not arrived by then wanders along a shelf; it is told as one that did not converge
 _MOST_EVALUATIONS = 400
 # the same of the best one, for each parameter
@@ -389,10 +391,25 @@ class _Descent:
 
     def is_reached_from(self, theta: Array, found: Evaluation) -> bool:
         """Whether a descent from a point would end here: it is as low but for a trifle, and near by the slopes."""
-        if self.slopes is None or not self.start.converged or not found.objective < self.height + _ARRIVED:
+        return self._is_near(theta, found, _ARRIVED, 4 * _ARRIVED)
+
+    def is_below(self, theta: Array, found: Evaluation, height_at: Callable[[Array], float]) -> bool:
+        """Whether a point lies on a slope of this optimum: near it, and the sum of squares falls all the way straight to it."""
+        if not self._is_near(theta, found, _WITHIN, _WITHIN):
+            return False
+        way = self.theta - theta
+        heights = [found.objective]
+        for share in _BETWEEN:
+            heights.append(height_at(theta + share * way))
+            if not heights[-1] < heights[-2]:
+                return False
+        return self.height < heights[-1]
+
+    def _is_near(self, theta: Array, found: Evaluation, higher: float, away: float) -> bool:
+        if self.slopes is None or not self.start.converged or not found.objective < self.height + higher:
             return False
         apart = self.slopes @ (theta - self.theta)
-        return float(apart @ apart) < 4 * _ARRIVED
+        return float(apart @ apart) < away
 
 
 def _distinct_modes(
@@ -430,7 +447,11 @@ def _same(objective: Objective, one: _Descent, other: _Descent) -> bool:
 
 
 class _KnownError(Exception):
-    """A descent has come to an optimum that is known."""
+    """A descent has come to an optimum that is known, or to where it falls straight to one."""
+
+    def __init__(self, below: _Descent | None = None) -> None:
+        super().__init__()
+        self.below = below
 
 
 def _descend(objective: Objective, known: Sequence[_Descent], first: Array, stop: Event) -> _Descent:
@@ -460,6 +481,9 @@ def _descend(objective: Objective, known: Sequence[_Descent], first: Array, stop
         sound["theta"], sound["slopes"] = theta.copy(), jacobian.copy()
         if any(each.is_reached_from(theta, there) for each in known):
             raise _KnownError
+        for each in known:
+            if each.is_below(theta, there, lambda here: objective.evaluate(here, rtol=way.rtol).objective):
+                raise _KnownError(each)
         return jacobian
 
     begun, moved = _begun(way, first)
@@ -479,7 +503,11 @@ def _descend(objective: Objective, known: Sequence[_Descent], first: Array, stop
                 maxfev=max(_MOST_EVALUATIONS - spent, 1),
                 factor=reach,
             )
-        except _KnownError:
+        except _KnownError as error:
+            if (below := error.below) is not None:
+                said = "It came to the slope of an optimum that another start had found: it counts as there."
+                found = Start(below.start.objective, next(tried), True, _on_the_way(said, why))
+                return _Descent(found, below.theta)
             said = "It came to an optimum that another start had found."
             return _ended(objective, sound["theta"], next(tried), True, _on_the_way(said, why))
         except RoughError as error:
