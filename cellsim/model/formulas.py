@@ -456,7 +456,7 @@ def _convert(node: Any, place: str, functions: Functions, local: Mapping[str, sp
         of = local.get(node.getChild(0).getName(), sp.Symbol(node.getChild(0).getName()))
         if isinstance(of, sp.Symbol):
             return rate_symbol(of.name)
-        if of.is_number:  # a number of molecules that nothing changes
+        if of.is_number:  # what a function was called with
             return sp.Integer(0)
     leaf = _leaf(node, place)
     if leaf is not None:

@@ -31,7 +31,6 @@ class SbmlFormulas:
         # since Level 3 Version 2 mathematics may be missing, and what lacks it has no effect (section 3.4)
         self.may_lack = (model.getLevel(), model.getVersion()) >= (3, 2)
         self.units = self._units()
-        self.constants: dict[str, sp.Basic] = {}  # ids that stand for a number, e.g. stoichiometries
         self.functions: dict[str, tuple[tuple[str, ...], Any]] = {}  # (arguments, body)
         self.rates: dict[str, sp.Expr] = {}
         self.rules: dict[str, sp.Expr] = {}
@@ -104,7 +103,7 @@ class SbmlFormulas:
                 node,
                 where=where,
                 functions=self.functions,
-                local={**self.constants, **(local or {})},
+                local=local,
                 rates=True,
             )
         except ModelError as trouble:

@@ -127,14 +127,6 @@ class _SbmlReading(SbmlFormulas):
         for name in names:
             self.refuse(f"Reaction {name} has no rate.", "Give it a kinetic law.")
 
-    def _read_stoichiometries(self) -> None:
-        """Numbers of molecules: plain ones stand in formulas as numbers, those that something sets are quantities."""
-        for reaction in self.model.getListOfReactions():
-            for each in (*reaction.getListOfReactants(), *reaction.getListOfProducts()):
-                name = each.getId()
-                if name and not self._is_set(name) and math.isfinite(each.getStoichiometry()):
-                    self.constants[name] = _count(each.getStoichiometry())
-
     def _is_set(self, name: str) -> bool:
         """Whether a rule, an initial assignment or an event gives a quantity its value."""
         return (
@@ -144,19 +136,18 @@ class _SbmlReading(SbmlFormulas):
         )
 
     def _stoichiometry(self, reference: Any, reaction: str) -> sp.Expr | None:
+        """A number of molecules: one that has a name is a quantity like any other, else it stands in formulas as a number."""
         name = reference.getId()
-        if name and name in self.constants:
-            return self.constants[name]
-        if name and self._is_set(name):
-            value = _value(reference.getStoichiometry(), reference.isSetStoichiometry())
-            self._quantity(name, reference, value, "dimensionless", None)
-            return sp.Symbol(name)
-        if not math.isfinite(reference.getStoichiometry()):
+        if not math.isfinite(reference.getStoichiometry()) and not (name and self._is_set(name)):
             self.refuse(
                 f"In reaction {reaction} the number of {reference.getSpecies()} has no value.",
                 "Give it a stoichiometry.",
             )
             return None
+        if name:
+            value = _value(reference.getStoichiometry(), reference.isSetStoichiometry())
+            self._quantity(name, reference, value, "dimensionless", None)
+            return sp.Symbol(name)
         return _count(reference.getStoichiometry())
 
     def _fresh(self, name: str) -> str:
@@ -285,7 +276,6 @@ class _SbmlReading(SbmlFormulas):
     # -------------------------------------------------------------- the whole
 
     def result(self) -> dict[str, Any]:
-        self._read_stoichiometries()
         self.read_formulas()
         self._read_quantities(self._read_reactions())
         self.events = [self._on_amounts(each) for each in self.events]

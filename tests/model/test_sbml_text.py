@@ -152,6 +152,15 @@ def test_it_means_what_the_closed_form_says(name: str) -> None:
     assert seen(text, quantity) == pytest.approx(value, rel=1e-9)
 
 
+def test_a_number_of_molecules_that_has_a_name_is_a_quantity() -> None:
+    """It stood in formulas as a number, and could neither be read nor be set. Closed form: S = 1 - n 0.1 t."""
+    model = cs.load_model(document(BOX, SPECIES, loss("<cn>0.1</cn>", reference='id="n" stoichiometry="2"')))
+    assert {each.name: each.value for each in model.parameters}["n"] == 2
+    for values, n in (({}, 2), ({"n": 3}, 3)):
+        found = cs.simulate(model, cs.Schedule(), [0.0, 2.0], values=values)
+        assert found["S"] == pytest.approx([1, 1 - n * 0.1 * 2])
+
+
 def test_a_value_that_is_missing_is_refused_where_it_is_used() -> None:
     law = applied("times", "<ci>C</ci>", S)
     with pytest.raises(ModelError, match="C has no value, and R uses it"):
