@@ -3,7 +3,7 @@
 "use strict";
 
 const $ = (id) => document.getElementById(id);
-const LONGEST_FRAME = 50, SLICE = 24; // milliseconds: of a picture with fewer draws, and between pauses at rest
+const LONGEST_FRAME = 50, SLICE = 24; // milliseconds: of a picture while something is moved, for which fewer draws are computed, and between pauses at rest
 
 const bytesOf = (id) => Uint8Array.from(atob($(id).textContent), (each) => each.charCodeAt(0));
 
@@ -44,6 +44,7 @@ class Page {
     this.rows = rowsOf(model.given, model);
     this.chosen = 0;
     this.turn = 0;
+    this.drawing = 0; // milliseconds that the last picture took to be drawn
     this.given = null;
     this.latest = { posterior: null, prior: null };
     this.figures = [];
@@ -239,10 +240,12 @@ class Page {
     this.words();
     requestAnimationFrame(async () => {
       if (turn !== this.turn) return;
-      const begun = performance.now(), result = await this.moved(LONGEST_FRAME);
+      const begun = performance.now(), result = await this.moved(Math.max(LONGEST_FRAME - this.drawing, LONGEST_FRAME / 2));
       if (turn !== this.turn) return;
+      const computed = performance.now();
       this.latest.posterior = result;
       this.show(false);
+      this.drawing = performance.now() - computed;
       this.frame = performance.now() - begun;
       say(`${result.drawn} of ${result.count} draws in ${Math.round(this.frame)} ms.`);
       this.settle(turn);
@@ -253,8 +256,8 @@ class Page {
   async moved(budget) {
     const begun = performance.now(), draws = this.posterior, result = draws.result(resolved(this.doses, this.model), "moving", this.looked());
     const own = this.helpers.begin(draws, 1), others = this.helpers.fill("posterior", result, budget);
-    for (let place = 0; place < own && performance.now() - begun < budget; place++) draws.fill(result, place);
-    if (!(await others)) for (let place = own; place < draws.groups.length && performance.now() - begun < budget; place++) draws.fill(result, place);
+    for (let place = 0; place < own && timeLeft(begun, place, budget); place++) draws.fill(result, place);
+    if (!(await others)) for (let place = own; place < draws.groups.length && timeLeft(begun, place, budget); place++) draws.fill(result, place);
     result.drawn = result.done + result.helped;
     if (result.helped) result.done = result.count; // draws that nobody came to are not fine
     return result;
@@ -346,6 +349,9 @@ class Page {
     $("numbers").replaceChildren(element("thead", {}, [element("tr", {}, heads.map((each) => element("th", { scope: "col" }, [each])))]), element("tbody", {}, rows));
   }
 }
+
+// Whether one more group of draws ends within the time there is, by what those before it took; there is always time for the first.
+const timeLeft = (begun, done, budget) => done === 0 || (performance.now() - begun) * (1 + 1 / done) < budget;
 
 function element(name, attributes, children = []) {
   const node = document.createElement(name);

@@ -284,6 +284,35 @@ def test_a_browser_without_workers_computes_alone(page: Explorer, broken: str) -
     assert found["helpers"] == 0 and all(found["fine"]) and found["worst"] < 1e-6
 
 
+FRAMES = """
+const page = await cellsim.ready, budgets = [], drawn = [], { moved, show } = page, fill = page.posterior.fill;
+await page.helpers.ready;
+page.helpers.alone();
+page.settle = async () => {};
+page.moved = (budget) => { budgets.push(budget); return moved.call(page, budget); };
+for (const slow of [20, 20, 400, 0]) {
+  page.show = (all) => { for (const end = performance.now() + slow; performance.now() < end; ); show.call(page, all); };
+  page.frame = null;
+  page.changed();
+  while (page.frame === null) await new Promise((go) => setTimeout(go, 5));
+}
+let clock = 0;
+performance.now = () => clock;
+page.posterior.fill = (...given) => { clock += 10; return fill.apply(page.posterior, given); };
+for (const budget of [1, 25, 45, Infinity]) drawn.push((await page.moved(budget)).drawn);
+return { budgets: budgets.slice(0, 4), drawn, width: page.model.machine.width };
+"""
+
+
+def test_a_picture_that_moves_has_as_many_draws_as_its_time_allows(page: Explorer) -> None:
+    """What the last picture took to be drawn is left of 50 ms, half of them at least. Witness: a clock by hand, 10 ms for each group of draws."""
+    with opened(page.html) as tab:
+        found = tab.ask(FRAMES)
+    first, *later, last = found["budgets"]
+    assert first == 50 and last == 25 and all(25 <= each <= 30 for each in later)
+    assert [each / found["width"] for each in found["drawn"]] == [1, 2, 4, 4]
+
+
 NUMBERS = """
 const page = await cellsim.ready;
 const lists = %s.map((each) => each.map((value) => value ?? NaN));
