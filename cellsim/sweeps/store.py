@@ -204,17 +204,19 @@ class SweepStore:
             shutil.rmtree(place, ignore_errors=True)
 
     @cached_property
-    def _group(self) -> Any:
+    def _arrays(self) -> dict[str, Any]:
+        """Every array by its name: to look one up anew takes longer than to write a chunk of it."""
         zarr = _zarr()
         try:
-            return zarr.open_group(str(self.path), mode="r+", zarr_format=3)
+            group = zarr.open_group(str(self.path), mode="r+", zarr_format=3)
+            return {name: group[name] for name in (*_ARRAYS, *(f"courses/{each}" for each in self.courses))}
         except (OSError, ValueError, KeyError) as error:
             raise CellsimError(
                 f"{self.path} cannot be opened as a Zarr store: {error}. Give a new folder."
             ) from None
 
     def __getstate__(self) -> dict[str, Any]:
-        return {name: each for name, each in self.__dict__.items() if name != "_group"}
+        return {name: each for name, each in self.__dict__.items() if name != "_arrays"}
 
     # ---- blocks -----------------------------------------------------------------------------------
 
@@ -248,7 +250,7 @@ class SweepStore:
 
     def open(self) -> None:
         """Make ready to write, which takes a while the first time: not while a block that is made waits for it."""
-        self._group  # noqa: B018
+        self._arrays  # noqa: B018
 
     def missing(self) -> list[int]:
         """Blocks that are not there, or not as they were written."""
@@ -265,7 +267,7 @@ class SweepStore:
         draws, plans = self.draws_of(block), self.plans_of(block)
         try:
             for name, each in made.parts().items():
-                array = self._group[name]
+                array = self._arrays[name]
                 array[(plans, draws) if name.startswith("courses/") else (plans, ..., draws)] = each
             said = {"sha256": self._digest_of_chunks(block), "why": list(made.why)}
             write_whole(self._digest(block), json.dumps(said))
@@ -285,11 +287,11 @@ class SweepStore:
             return None
         draws, plans = self.draws_of(block), self.plans_of(block)
         try:
-            arrays = {name: np.asarray(self._group[name][plans, ..., draws]) for name in _ARRAYS}
+            arrays = {name: np.asarray(self._arrays[name][plans, ..., draws]) for name in _ARRAYS}
             courses = {}
             if self.has_courses(block):
                 courses = {
-                    name: np.asarray(self._group[f"courses/{name}"][plans, draws]) for name in self.courses
+                    name: np.asarray(self._arrays[f"courses/{name}"][plans, draws]) for name in self.courses
                 }
             return Block(**arrays, courses=courses, why=(str(said["why"][0]), str(said["why"][1])))
         except (OSError, ValueError, KeyError, TypeError, IndexError, RuntimeError):
