@@ -31,6 +31,17 @@ def test_of_a_normal_posterior_the_approximation_is_the_closed_form() -> None:
     assert np.array_equal(again[0], mean) and np.array_equal(again[1], precision)
 
 
+def test_an_approximation_begun_far_away_comes_home() -> None:
+    """The same closed form, from a place twelve standard deviations off: steps are two long at most."""
+    fit = calibrate(straight_line(VALUES, DAYS, sd=SD), starts=1)
+    density = WithoutDays(fit.objective, 1e-6)
+    mean, precision = normal_near(density, fit.theta, seed=1)
+    away = np.linalg.solve(np.linalg.cholesky(precision).T, np.full(2, 12 / np.sqrt(2)))
+    found, _ = normal_near(density, fit.theta + away, seed=1)
+    off = found - mean
+    assert np.sqrt(off @ precision @ off) < 0.1
+
+
 def test_an_approximation_that_cannot_be_simulated_is_refused() -> None:
     """A baseline below zero, whose logarithm is scored."""
     broken = Alteration(id="broken", group="prior", name="a negative baseline", held={"base_IL6": -1.0})
