@@ -60,7 +60,7 @@ _MOST_ROUNDS = 1000
 # Pareto k of weights without a mean: what they are weighted for once more means nothing
 _HOPELESS = 1.0
 # effective draws of an altered posterior, sampled by itself
-_AGAIN = 100
+_AGAIN = 40
 
 
 @dataclass(frozen=True)

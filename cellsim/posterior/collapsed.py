@@ -49,6 +49,9 @@ __all__ = ["collapsed_draws"]
 # first, for what a few draws teach is worth more than as many draws of a poor proposal, then such of a quarter of all draws so
 # far, to which no round more could add much
 _ROUND, _BLOCK, _TOGETHER, _QUARTER = 96, 96, 16, 4
+# places before which no run ends: of fewer the heaviest weights are as a rule not among them, so that the evidence is some tenths of a
+# nat too low and Pareto's k, which is then uncertain by 0.2, content
+_FEWEST = 480
 # places after which a run ends that at its pace would need so many times its budget
 _FAIR, _HOPE = 1200, 4
 # slopes of the rows from which others are predicted, at least; and anew when there are so many times as many
@@ -64,6 +67,7 @@ def collapsed_draws(
     budget: int,
     seed: int = 0,
     progress: bool | None = None,
+    astray: Callable[[Weighted], bool] | None = None,
 ) -> Weighted:
     """Draw until there are enough effective draws, or until the budget is spent, or would be several times over at the pace of more than a
     thousand draws.
@@ -80,6 +84,8 @@ def collapsed_draws(
     seed : int
         Of everything that is drawn.
     progress : bool, optional
+    astray : callable, optional
+        Asked once, of some hundred draws whose weights are not trusted: whether they should be given up, as from another start.
 
     Returns
     -------
@@ -95,7 +101,7 @@ def collapsed_draws(
     """
     # small matrices: more threads than one take turns with those of the simulations
     with one_thread_of_blas():
-        return _collapsed_draws(density, normal, modes, effective, budget, seed, progress)
+        return _collapsed_draws(density, normal, modes, effective, budget, seed, progress, astray)
 
 
 def _collapsed_draws(
@@ -106,6 +112,7 @@ def _collapsed_draws(
     budget: int,
     seed: int,
     progress: bool | None,
+    astray: Callable[[Weighted], bool] | None,
 ) -> Weighted:
     split = split_of(density, normal.mean, normal.covariance, seed=seed, modes=[each.mean for each in modes])
     names = [density.objective.names[k] for k in density.columns]
@@ -127,8 +134,13 @@ def _collapsed_draws(
                 if not run.draws:
                     continue
                 weighted = run.weighted(names, effective, budget)
-                if weighted.trusted and weighted.effective >= effective:
+                many = run.count >= _FEWEST
+                if many and weighted.trusted and weighted.effective >= effective:
                     break
+                if many and astray is not None and not weighted.trusted:
+                    if astray(weighted):
+                        break
+                    astray = None
                 if run.count >= _FAIR and _HOPE * weighted.effective * budget < effective * run.count:
                     break
                 more = max(_ROUND, run.count // _QUARTER)

@@ -17,13 +17,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cellsim.errors import CutShortError
+from cellsim.errors import CalibrationError, CutShortError
 from cellsim.interrupts import brought_home
 from cellsim.likelihood.marginal_days import WithoutDays
 from cellsim.likelihood.objective import Objective
 from cellsim.likelihood.replicates import Scored, score
 from cellsim.posterior.collapsed import collapsed_draws
 from cellsim.posterior.collapsed_proposal import Normal
+from cellsim.posterior.fitting import optima
 from cellsim.posterior.laplace import Mixture
 from cellsim.posterior.nuts import Chains, Preconditioner, preconditioner_between, run_chains
 from cellsim.posterior.variational_fitting import normal_near
@@ -38,6 +39,9 @@ if TYPE_CHECKING:
 __all__ = ["CLOSER", "FRAME_POINTS", "Drawn", "Run", "continued", "explored", "weighed"]
 
 # at how many points the curvature is averaged: it is known exactly at each, so few are enough
+# draws of greatest weight from which modes are looked for; of the sum of squares: less is where two descents to one mode end
+_HEAVIEST, _HIGHER = 4, 2.0
+
 FRAME_POINTS = 40
 # rows are scored this much more exactly than the chains were simulated, which also measures what that cost
 CLOSER = 0.1
@@ -172,22 +176,36 @@ def weighed(
     modes = [
         (np.append(each.theta, np.zeros(size - each.theta.size)), each.covariance) for each in mixture.modes
     ]
-    mean, precision = normal_near(density.rough, modes[0][0], seed=first)
-    columns = density.columns
-    around = []
-    for theta, covariance in modes:
-        whole = np.eye(size)
-        whole[: len(covariance), : len(covariance)] = covariance
-        around.append(Normal(theta[columns], whole[np.ix_(columns, columns)]))
-    weighted = collapsed_draws(
-        density,
-        Normal(mean, np.asarray(np.linalg.inv(precision))),
-        around,
-        effective=effective,
-        budget=budget,
-        seed=first,
-        progress=progress,
-    )
+    columns, known = density.columns, min(objective.evaluate(theta).objective for theta, _ in modes)
+    higher: list[tuple[Array, Array]] = []
+
+    def astray(weighted: Weighted) -> bool:
+        higher[:] = _higher_modes(objective, weighted, known)
+        return bool(higher)
+
+    def drawn(first_look: bool) -> Weighted:
+        mean, precision = normal_near(density.rough, modes[0][0], seed=first)
+        around = []
+        for theta, covariance in modes:
+            whole = np.eye(size)
+            whole[: len(covariance), : len(covariance)] = covariance
+            around.append(Normal(theta[columns], whole[np.ix_(columns, columns)]))
+        return collapsed_draws(
+            density,
+            Normal(mean, np.asarray(np.linalg.inv(precision))),
+            around,
+            effective=effective,
+            budget=budget,
+            seed=first,
+            progress=progress,
+            astray=astray if first_look else None,
+        )
+
+    weighted = drawn(first_look=True)
+    if higher and not weighted.interrupted:
+        modes[:0] = higher
+        missed = known - objective.evaluate(higher[0][0]).objective
+        weighted = replace(drawn(first_look=False), missed=0.5 * missed)
 
     def completed() -> tuple[Array, Array, Scored]:
         thetas, weights = weighted.resampled(run.asked, seed=resample)
@@ -213,6 +231,24 @@ def weighed(
         ),
         weighted=replace(weighted, interrupted=interrupted),
     )
+
+
+def _higher_modes(objective: Objective, weighted: Weighted, known: float) -> list[tuple[Array, Array]]:
+    """Modes, with their covariances, where the sum of squares is less than any known by more than luck of a descent, the least first.
+
+    A mode that all starts of a calibration missed shows in few draws of great weight: from the heaviest a descent leads there.
+    """
+    heaviest = np.argsort(-weighted.log_weights.max(axis=1))[:_HEAVIEST]
+    firsts = [weighted.thetas[k, np.argmax(weighted.log_weights[k])] for k in heaviest.tolist()]
+    try:
+        found = optima(objective, firsts).mixture.modes
+    except CalibrationError:  # no descent went through: they lead nowhere
+        return []
+    return [
+        (each.theta, each.covariance)
+        for each in sorted(found, key=lambda mode: mode.objective)
+        if each.objective < known - _HIGHER
+    ]
 
 
 def explored(

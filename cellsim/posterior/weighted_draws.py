@@ -45,6 +45,8 @@ class Weighted:
         What the last failure said.
     interrupted : bool
         Whether it ended for an interrupt.
+    missed : float
+        By how much ln of the posterior at a mode that draws have shown exceeds that at all modes known before; 0 where none did.
     """
 
     thetas: Array
@@ -55,6 +57,7 @@ class Weighted:
     budget: int
     why: str = ""
     interrupted: bool = False
+    missed: float = 0.0
 
     def __repr__(self) -> str:
         return (
@@ -163,6 +166,11 @@ class Weighted:
             out.append(
                 f"{self.effective:.0f} of {self.asked} effective draws were reached with {made} draws; sample with "
                 f"budget={int(np.ceil(made * self.asked / max(self.effective, 1.0) / 500) * 500)}."
+            )
+        if self.missed:
+            out.append(
+                f"draws have shown a mode that the starts of the calibration missed, {self.missed:.1f} nats above theirs, and were made "
+                "around it; calibrate with more starts."
             )
         if self.lost:
             out.append(

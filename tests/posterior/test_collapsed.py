@@ -19,7 +19,7 @@ from cellsim.likelihood.formulation import objective_of
 from cellsim.likelihood.linear_rows import LinearRows
 from cellsim.likelihood.marginal_days import WithoutDays
 from cellsim.likelihood.row_dependence import answers_of, moved_together
-from cellsim.posterior import collapsed, collapsed_proposal, conditional_draws
+from cellsim.posterior import collapsed, collapsed_proposal, conditional_draws, sampler
 from cellsim.posterior.approximation import smoothed_weights
 from cellsim.posterior.collapsed_proposal import (
     Normal,
@@ -32,7 +32,7 @@ from cellsim.posterior.collapsed_proposal import (
 )
 from cellsim.posterior.conditional_draws import Guess, PredictedSlopes, guess_of_modes
 from cellsim.posterior.convergence import arviz
-from cellsim.posterior.fitting import calibrate
+from cellsim.posterior.fitting import calibrate, optima
 from cellsim.posterior.inner_parameters import Bend, bends_at, split_by
 from cellsim.posterior.posterior import Posterior, sample
 from cellsim.posterior.weighted_draws import Weighted
@@ -170,6 +170,57 @@ def test_both_modes_are_drawn_in_proportion() -> None:
     thetas, _ = post.weighted
     share, error = weighted_mean(post, (thetas[:, post.objective.names.index("c")] > 0).astype(float))
     assert abs(share - 0.5) < LUCK * error
+
+
+def test_a_mode_that_all_starts_missed_is_drawn_around_once_a_draw_shows_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A calibration that knows the lower of two modes: the evidence of both is that of a quadrature over c, and is told to be news."""
+    case = tiny_case(
+        "x = 0; x' = 1",
+        {"y": ("10 + a + b*x + c*c", 0.3, "normal")},
+        [("y", 0.0, 11.2), ("y", 1.0, 11.3), ("y", 2.0, 11.4)],
+        {"a": ("normal", 0.0, 0.1), "b": ("normal", 0.0, 0.1), "c": ("normal", 1.0, 1.0)},
+        name="lopsided",
+    )
+    rows, days = np.array([11.2, 11.3, 11.4]), np.arange(3.0)
+    spread = 0.09 * np.eye(3) + 0.01 * np.ones((3, 3)) + 0.01 * np.outer(days, days)
+    total = integrate.quad(
+        lambda c: (
+            stats.multivariate_normal(np.full(3, 10 + c * c), spread).pdf(rows) * stats.norm.pdf(c, 1.0)
+        ),
+        -4,
+        6,
+        points=[-1, 1],
+    )[0]
+    fit = calibrate(case, starts=4)
+    k = fit.objective.names.index("c")
+    lower, across = np.zeros(3), np.zeros(3)
+    lower[k] = -2.1
+    low = replace(fit, mixture=optima(fit.objective, [lower]).mixture)
+    [mode] = low.mixture.modes
+    assert mode.theta[k] < -1.5
+    made, asked = sampler.collapsed_draws, []
+
+    def drawn_once(*arguments: Any, astray: Any, **options: Any) -> Weighted:
+        if astray is None:
+            return made(*arguments, astray=None, **options)
+        # a draw of great weight at the other one; then none
+        for place, heavy in ((across, 9.0), (mode.theta, 9.0)):
+            thetas = np.array([[mode.theta]] * 5 + [[place]])
+            logs = np.array([[0.0]] * 5 + [[heavy]])
+            found = Weighted(thetas, logs, ("c",), 0.0, 100, 1000)
+            asked.append(astray(found))
+        astray(Weighted(np.array([[across]]), np.zeros((1, 1)), ("c",), 0.0, 100, 1000))
+        return found
+
+    monkeypatch.setattr(sampler, "collapsed_draws", drawn_once)
+    post = sample(low, method="collapsed", seed=1, draws=200, effective=200, progress=False)
+    assert asked == [True, False]
+    assert abs(post.log_evidence - np.log(total)) < LUCK * post.log_evidence_error + 1e-3
+    [told] = [each for each in post.doubts if "calibration missed" in each]
+    best = max(fit.mixture.modes, key=lambda each: -each.objective)
+    assert f"{0.5 * (mode.objective - best.objective):.1f} nats above" in told
 
 
 def test_an_unknown_day_is_drawn_from_its_own_density() -> None:

@@ -47,7 +47,7 @@ def test_an_approximation_that_cannot_be_simulated_is_refused() -> None:
     broken = Alteration(id="broken", group="prior", name="a negative baseline", held={"base_IL6": -1.0})
     density = WithoutDays(broken.of(small_fit("V0").objective), 1e-3)
     with pytest.raises(
-        CalibrationError, match="12 of 12 points of the variational approximation cannot be simulated"
+        CalibrationError, match="6 of 6 points of the variational approximation cannot be simulated"
     ):
         normal_near(density, np.zeros(len(density.objective.names)), seed=1)
 
