@@ -456,8 +456,8 @@ def test_a_mechanism_whose_draws_stand_for_nothing_is_told_and_not_computed(monk
 
 
 def test_what_weights_cannot_tell_says_so():
-    """A row ten standard deviations from all others, which hold the line: where it alone is believed, no draw lies."""
-    case = straight_line([10.0, 10.1, 9.9, 16.0], [1.0, 1.1, 1.2, 4.0], sd=0.2)
+    """A row many standard deviations from all others, which hold the line: where it alone is believed, no draw lies."""
+    case = straight_line([10.0, 10.1, 9.9, 22.0], [1.0, 1.1, 1.2, 4.0], sd=0.2)
     post = cs.sample(calibrate(case, starts=1), seed=1, **{**DRAWN, "effective": 200})
     rest = replace(post.objective, terms=post.objective.terms[3:])
     weighted = Reweighting(post)
@@ -465,7 +465,7 @@ def test_what_weights_cannot_tell_says_so():
     assert standing.pareto_k > 0.7 and not standing.trusted
     assert "Pareto k" in standing.approximation.brief
     # moved, the same draws meet the closed form: one row of mean 10, variance 1 + 16 + sd^2
-    exact = stats.norm(10.0, np.sqrt(1 + 16 + 0.04)).logpdf(16.0)
+    exact = stats.norm(10.0, np.sqrt(1 + 16 + 0.04)).logpdf(22.0)
     assert weighted.of(rest).log_evidence == pytest.approx(exact, abs=1e-4) and weighted.of(rest).trusted
 
 

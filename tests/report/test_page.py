@@ -41,6 +41,7 @@ from cellsim.report.steps import LONG, Job
 from cellsim.report.style import STYLE
 from cellsim.results import number
 from cellsim.sweeps.prior_draws import PriorDraws
+from cellsim.sweeps.prior_draws import PriorDraws
 from cellsim.sweeps.sweep_result import Sweep
 
 mpl.use("Agg")
@@ -206,9 +207,9 @@ def test_better_is_said_where_every_mechanism_agrees_and_else_what_it_hangs_on(j
         return replace(
             result,
             posterior=posterior,
-            prior=posterior,
+            prior_draws=PriorDraws.of(posterior),
             effective=100.0,
-            approximation=Approximation("collapsed"),
+            rests_on=Approximation("collapsed"),
         )
 
     made = copy(job)
