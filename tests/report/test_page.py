@@ -41,7 +41,6 @@ from cellsim.report.steps import LONG, Job
 from cellsim.report.style import STYLE
 from cellsim.results import number
 from cellsim.sweeps.prior_draws import PriorDraws
-from cellsim.sweeps.prior_draws import PriorDraws
 from cellsim.sweeps.sweep_result import Sweep
 
 mpl.use("Agg")
