@@ -36,7 +36,7 @@ Array = NDArray[np.float64]
 # changes when a line would come out otherwise for the same case: how a posterior is found, what is remembered of it
 METHOD = (
     "collapsed sampler, days by their evidence to first order, each value and the moments left out where it is weighed, 2 starts, "
-    "spreads of hierarchies held, an approximation of 18 steps"
+    "spreads of hierarchies held, an approximation of 18 steps, 480 places at least, modes that draws show"
 )
 # effective draws asked for, draws that are allowed for them, draws of one weight made of them
 EFFECTIVE, BUDGET, DRAWS = 100, 1600, 200
