@@ -372,7 +372,7 @@ MUTATIONS = (
     ),
     *_of(
         "cellsim/posterior/sampler.py",
-        ("a mode that draws show is not looked for", "astray=astray if first_look else None", "astray=None",
+        ("a mode that draws show is not looked for", "misses_mode=misses_mode if first_look else None", "misses_mode=None",
          "posterior/test_collapsed.py::test_a_mode_that_all_starts_missed_is_drawn_around_once_a_draw_shows_it"),
     ),
     *_of(

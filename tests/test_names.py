@@ -131,7 +131,7 @@ def test_awkward_names_change_no_number(tmp_path: Path) -> None:
         # sums stand in the order of their names, and chains enlarge what rounding makes of that: with newer libraries to 3e-7
         # within fifty steps; a value of another name would be off by tenths
         chained = what not in ("theta", "profile")
-        rel, near = (1e-3, 1e-4) if chained else (1e-6, 1e-9)
+        rel, near = (1e-5, 1e-6) if chained else (1e-6, 1e-9)
         assert numbers == pytest.approx(expected[what], rel=rel, abs=near), what
 
 

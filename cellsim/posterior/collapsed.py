@@ -67,7 +67,7 @@ def collapsed_draws(
     budget: int,
     seed: int = 0,
     progress: bool | None = None,
-    astray: Callable[[Weighted], bool] | None = None,
+    misses_mode: Callable[[Weighted], bool] | None = None,
 ) -> Weighted:
     """Draw until there are enough effective draws, or until the budget is spent, or would be several times over at the pace of more than a
     thousand draws.
@@ -84,8 +84,8 @@ def collapsed_draws(
     seed : int
         Of everything that is drawn.
     progress : bool, optional
-    astray : callable, optional
-        Asked once, of some hundred draws whose weights are not trusted: whether they should be given up, as from another start.
+    misses_mode : callable, optional
+        Asked once, of some hundred draws whose weights are not trusted: whether they show a mode that no proposal knows; if so no more are made.
 
     Returns
     -------
@@ -101,7 +101,7 @@ def collapsed_draws(
     """
     # small matrices: more threads than one take turns with those of the simulations
     with one_thread_of_blas():
-        return _collapsed_draws(density, normal, modes, effective, budget, seed, progress, astray)
+        return _collapsed_draws(density, normal, modes, effective, budget, seed, progress, misses_mode)
 
 
 def _collapsed_draws(
@@ -112,7 +112,7 @@ def _collapsed_draws(
     budget: int,
     seed: int,
     progress: bool | None,
-    astray: Callable[[Weighted], bool] | None,
+    misses_mode: Callable[[Weighted], bool] | None,
 ) -> Weighted:
     split = split_of(density, normal.mean, normal.covariance, seed=seed, modes=[each.mean for each in modes])
     names = [density.objective.names[k] for k in density.columns]
@@ -137,10 +137,10 @@ def _collapsed_draws(
                 many = run.count >= _FEWEST
                 if many and weighted.trusted and weighted.effective >= effective:
                     break
-                if many and astray is not None and not weighted.trusted:
-                    if astray(weighted):
+                if many and misses_mode is not None and not weighted.trusted:
+                    if misses_mode(weighted):
                         break
-                    astray = None
+                    misses_mode = None
                 if run.count >= _FAIR and _HOPE * weighted.effective * budget < effective * run.count:
                     break
                 more = max(_ROUND, run.count // _QUARTER)

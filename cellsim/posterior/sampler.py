@@ -179,7 +179,7 @@ def weighed(
     columns, known = density.columns, min(objective.evaluate(theta).objective for theta, _ in modes)
     higher: list[tuple[Array, Array]] = []
 
-    def astray(weighted: Weighted) -> bool:
+    def misses_mode(weighted: Weighted) -> bool:
         higher[:] = _higher_modes(objective, weighted, known)
         return bool(higher)
 
@@ -198,7 +198,7 @@ def weighed(
             budget=budget,
             seed=first,
             progress=progress,
-            astray=astray if first_look else None,
+            misses_mode=misses_mode if first_look else None,
         )
 
     weighted = drawn(first_look=True)

@@ -202,16 +202,16 @@ def test_a_mode_that_all_starts_missed_is_drawn_around_once_a_draw_shows_it(
     assert mode.theta[k] < -1.5
     made, asked = sampler.collapsed_draws, []
 
-    def drawn_once(*arguments: Any, astray: Any, **options: Any) -> Weighted:
-        if astray is None:
-            return made(*arguments, astray=None, **options)
+    def drawn_once(*arguments: Any, misses_mode: Any, **options: Any) -> Weighted:
+        if misses_mode is None:
+            return made(*arguments, misses_mode=None, **options)
         # a draw of great weight at the other one; then none
         for place, heavy in ((across, 9.0), (mode.theta, 9.0)):
             thetas = np.array([[mode.theta]] * 5 + [[place]])
             logs = np.array([[0.0]] * 5 + [[heavy]])
             found = Weighted(thetas, logs, ("c",), 0.0, 100, 1000)
-            asked.append(astray(found))
-        astray(Weighted(np.array([[across]]), np.zeros((1, 1)), ("c",), 0.0, 100, 1000))
+            asked.append(misses_mode(found))
+        misses_mode(Weighted(np.array([[across]]), np.zeros((1, 1)), ("c",), 0.0, 100, 1000))
         return found
 
     monkeypatch.setattr(sampler, "collapsed_draws", drawn_once)
