@@ -14,7 +14,7 @@ from cellsim.errors import CalibrationError, Problem, did_you_mean, is_finite_nu
 from cellsim.estimation.coordinates import Coordinates, Place
 from cellsim.estimation.problem import EstimationProblem, refuse_options, why_not
 from cellsim.lazy import upstairs
-from cellsim.posterior.calibration import Start
+from cellsim.likelihood.descents import Start
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -17,6 +17,7 @@ from cellsim.errors import CalibrationError
 from cellsim.files import write_whole
 from cellsim.likelihood.compatibility import saved_case
 from cellsim.likelihood.descent_points import Way
+from cellsim.likelihood.descents import Start
 from cellsim.likelihood.formulation import objective_of
 from cellsim.likelihood.objective import Objective
 from cellsim.posterior.approximation import LARGEST_SHAPE, Approximation
@@ -35,31 +36,10 @@ if TYPE_CHECKING:
 
     Array = NDArray[np.float64]
 
-__all__ = ["Calibration", "Start"]
+__all__ = ["Calibration"]
 
 FORMAT = "cellsim calibration 1"
 GUESTS = ("numpy", "scipy", "sympy", "lmfit", "llvmlite", "numba")
-
-
-@dataclass(frozen=True)
-class Start:
-    """How one start ended.
-
-    Attributes
-    ----------
-    objective : float
-        Sum of squares reached (-2 ln posterior up to a constant); inf when it failed.
-    evaluations : int
-        Simulations without those of gradients.
-    converged : bool
-    message : str
-        MINPACK's, with what came in the way, or why the start was given up.
-    """
-
-    objective: float
-    evaluations: int
-    converged: bool
-    message: str
 
 
 @dataclass(frozen=True, eq=False)

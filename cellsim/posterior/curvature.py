@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from cellsim.likelihood.descents import FEW
 from cellsim.threads import in_threads
 
 if TYPE_CHECKING:
@@ -47,9 +48,9 @@ __all__ = [
 # relative tolerance of simulations that only show a way: the derivative is that of what is computed, so a descent is not
 # misled, and where it ends is told at the objective's own tolerance
 ON_THE_WAY = 1e-4
-# so few parameters are differenced along their own axes at once, and their standard deviations wanted to three digits;
+# few parameters are differenced along their own axes at once, and their standard deviations wanted to three digits;
 # of more some directions are tried first, and half a percent is enough
-FEW, _WANTED, _WANTED_OF_MANY = 12, 5e-4, 5e-3
+_WANTED, _WANTED_OF_MANY = 5e-4, 5e-3
 # tolerance of the simulations and step, in standard deviations, of each closer matrix; two in a row are compared
 _CLOSER = ((1e-8, 0.04), (1e-10, 0.02), (1e-12, 0.01))
 _SOFTEST, _RANDOM = 2, 2

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from cellsim.likelihood.descents import AGREEMENT, Start
 from cellsim.likelihood.objective import Objective
 from cellsim.posterior.approximation import LARGEST_SHAPE, pareto_shape
-from cellsim.posterior.calibration import Start
 from cellsim.posterior.curvature import spread_by_slopes
 from cellsim.posterior.laplace import Mixture, Mode
 from cellsim.results import difference
@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 
 __all__ = ["diagnose", "lost_starts"]
 
-# two starts agree when -2 ln posterior differs by less: a likelihood ratio of 1.05
-AGREEMENT = 0.1
 FAR = 3.0
 SHARE_TO_MENTION = 0.02
 LARGEST_GRADIENT_ERROR = 1e-3
