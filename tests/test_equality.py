@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import ast
+import os
 import pickle
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -53,6 +56,27 @@ def test_records_with_a_number_that_is_not_there_equal_others_like_them() -> Non
     assert {Asked("peak", "x", "mg", nothing), Asked("peak", "x", "mg", -nothing)} == {
         Asked("peak", "x", "mg")
     }
+
+
+def test_a_model_from_another_process_is_found_among_its_like() -> None:
+    """Witness: a process that hashes text otherwise. What a model's hash was there means nothing here."""
+    code = """import pickle, sys
+from cellsim import load_model
+model = load_model("x = 5; x' = -k*x; k = 0.1")
+hash(model)
+sys.stdout.buffer.write(pickle.dumps(model))"""
+    here = cellsim.load_model("x = 5; x' = -k*x; k = 0.1")
+    for seed in ("1", "2"):
+        told = subprocess.run(
+            [sys.executable, "-c", code],
+            env={**os.environ, "PYTHONHASHSEED": seed},
+            capture_output=True,
+            check=True,
+        )
+        sent = pickle.loads(told.stdout)
+        assert {here} == {sent} and hash(here) == hash(sent)
+    other = here.with_values(k=0.2)
+    assert other not in {here} and hash(other) == hash(sent.with_values(k=0.2))
 
 
 def test_every_record_that_may_lack_a_number_is_compared_and_hashed_so() -> None:

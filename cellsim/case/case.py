@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
+from functools import cached_property
 from os import PathLike
 from typing import TYPE_CHECKING, Any
 
@@ -130,12 +131,12 @@ class Case(Scores):
 
     # ---- treatment --------------------------------------------------------------------------------
 
-    @property
+    @cached_property
     def schedule(self) -> Schedule:
         """What was given from day 0 on: the plan."""
         return self.timeline.only(after=0.0)
 
-    @property
+    @cached_property
     def history(self) -> Schedule:
         """What was given before day 0."""
         return self.timeline.only(before=0.0)

@@ -369,9 +369,9 @@ class Layout:
         return self.offset[name]
 
 
-def aligned(size: int) -> Array:
-    """Zeros that start at a multiple of 64 bytes."""
-    raw = np.zeros(size + BLOCK)
+def aligned(size: int, *, blank: bool = True) -> Array:
+    """Numbers that start at a multiple of 64 bytes: zeros, or, unless they are to be `blank`, whatever memory held."""
+    raw = np.zeros(size + BLOCK) if blank else np.empty(size + BLOCK)
     skip = (-raw.ctypes.data // 8) % BLOCK
     return raw[skip : skip + size]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
@@ -82,6 +82,18 @@ class Model:
             seen.add(name)
         if problems:
             raise ModelError(problems)
+
+    @cached_property
+    def _hash(self) -> int:
+        return hash(tuple(getattr(self, each.name) for each in fields(self) if each.compare))
+
+    def __hash__(self) -> int:
+        """That of its content, found out once: models are keys of what is compiled, and have hundreds of parts."""
+        return self._hash
+
+    def __getstate__(self) -> dict[str, Any]:
+        # another process hashes text otherwise
+        return {name: value for name, value in self.__dict__.items() if name != "_hash"}
 
     @property
     def quantities(self) -> tuple[Quantity, ...]:

@@ -423,8 +423,7 @@ class DaysBelow(Plain):
         return {f"{self.quantity} (model)" if other else self.quantity: itself}
 
     def areas(self, case: Case) -> dict[str, sp.Expr]:
-        below = sp.Lt(sp.Symbol(self.quantity), sp.Float(self.level))
-        return {self._name: sp.Piecewise((sp.Integer(1), below), (sp.Integer(0), True))}
+        return {self._name: _below(self.quantity, self.level)}
 
     def asked(self, case: Case, model: Model, until: float) -> tuple[Asked, ...]:
         name = model[self.quantity].name
@@ -432,6 +431,25 @@ class DaysBelow(Plain):
 
     def of(self, runs: Runs, case: Case, until: float) -> Array:
         return np.array([runs.area(self._name, until)])
+
+
+@lru_cache(maxsize=64)
+def _below(quantity: str, level: float) -> sp.Expr:
+    """1 while a quantity is below a level, else 0."""
+    return sp.Piecewise((sp.Integer(1), sp.Lt(sp.Symbol(quantity), sp.Float(level))), (sp.Integer(0), True))
+
+
+@lru_cache(maxsize=64)
+def _load(case: Case, panel: str) -> sp.Expr:
+    """The geometric mean of value over upper limit; put together by SymPy, it takes as long as to simulate ten draws."""
+    logs = [
+        sp.log(prediction_of(each) / sp.Float(each.upper))
+        for each in case.analytes
+        if each.panel == panel and each.upper is not None
+    ]
+    if not logs:
+        raise CellsimError(f"no panel {panel!r} with upper limits in {case.name}.")
+    return sp.exp(sp.Add(*logs) / len(logs))
 
 
 @dataclass(frozen=True)
@@ -455,14 +473,7 @@ class PeakLoad(Plain):
         return f"load of {self.panel}"
 
     def formulas(self, case: Case) -> dict[str, sp.Expr]:
-        logs = [
-            sp.log(prediction_of(each) / sp.Float(each.upper))
-            for each in case.analytes
-            if each.panel == self.panel and each.upper is not None
-        ]
-        if not logs:
-            raise CellsimError(f"no panel {self.panel!r} with upper limits in {case.name}.")
-        return {self._name: sp.exp(sp.Add(*logs) / len(logs))}
+        return {self._name: _load(case, self.panel)}
 
     def peaks(self, case: Case) -> tuple[str, ...]:
         return (self._name,)

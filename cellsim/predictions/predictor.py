@@ -98,7 +98,7 @@ class Workspace:
         apart = padded(draws)
         size = math.prod(rows) * apart
         if size > self._all.size:
-            self._all = aligned(size)
+            self._all = aligned(size, blank=False)
         return self._all[:size].reshape(*rows, apart)[..., :draws]
 
 
