@@ -20,7 +20,7 @@ __all__ = ["Outcome", "Suite", "ledger", "main", "run_case"]
 VERDICTS = ("right", "unjudged", "refused", "wrong", "crashed", "slow")
 """``unjudged``: it opened and was answered, and the suite has nothing to compare the answer with."""
 
-_WALL = 6  # times the processor time a case may take, on a busy machine
+_WALL = 60  # times the processor time a case may take: a machine may be busy, and what hangs uses none
 
 
 @dataclass(frozen=True)

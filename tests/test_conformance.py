@@ -76,5 +76,5 @@ def _waiting(path: Path, gradients: bool) -> tuple[str, str]:
 def test_a_case_that_ends_its_process_has_crashed_and_one_that_goes_on_is_slow(tmp_path: Path) -> None:
     assert conformance.run_case(_crash, tmp_path) == ("crashed", "the process ended with 3")
     assert conformance.run_case(_slow, tmp_path, seconds=0.2)[0] == "slow"
-    waited = conformance.run_case(_waiting, tmp_path, seconds=0.1)
+    waited = conformance.run_case(_waiting, tmp_path, seconds=0.01)
     assert waited == ("slow", "not done after 0.6 s on the clock")

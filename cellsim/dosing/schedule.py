@@ -41,7 +41,7 @@ def _place(infusion: Infusion) -> tuple[float, str, float, float, str, float, fl
 class Schedule:
     """An immutable set of infusions on one clock.
 
-    At one instant restarts come first, then infusions, then events, then samples (see `cellsim.simulate`).
+    At one instant restarts come first, then infusions, then events, then samples, then events on a strict ``>`` (see `cellsim.simulate`).
 
     Parameters
     ----------

@@ -175,7 +175,7 @@ def _machine(
 
 def _turned(kernels: Kernels, p: Array, start: float, until: float) -> Content:
     found = turnings(kernels.system, p.tolist(), start, until, between=True)
-    return {"days": sorted({*found.days, *found.steep}), "firings": list(found.firings)}
+    return {"days": sorted({*found.days, *found.steep}), "firings": [list(each) for each in found.firings]}
 
 
 def _products(case: Case, kernels: Kernels, model: Model) -> list[Content]:

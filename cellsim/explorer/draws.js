@@ -20,7 +20,7 @@ function breakTable(doses, turned, start, end, also = []) {
       operations.push({ time: off, kind: OP_RATE, index: state, amount: -amount / length });
     } else operations.push({ time: day, kind: OP_JUMP, index: state, amount });
   }
-  for (const { day, event, lanes } of turned.firings) operations.push({ time: day, kind: OP_EVENT, index: event, lanes });
+  for (const { day, event, after, lanes } of turned.firings) operations.push({ time: day, kind: after ? OP_AFTER : OP_EVENT, index: event, lanes });
   const reached = operations.filter((each) => each.time <= end);
   reached.sort((one, other) => one.time - other.time || one.kind - other.kind || one.index - other.index);
   const days = [start, end, ...also, ...turned.days.filter((day) => day <= end), ...reached.map((each) => each.time)];
@@ -196,9 +196,9 @@ const pause = () => new Promise((go) => {
 // what time alone turns in any of the draws of a group: days of all, events of each
 function together(turned) {
   const firings = new Map();
-  turned.forEach((each, l) => each.firings.forEach(([day, event]) => {
-    const key = `${day} ${event}`;
-    if (!firings.has(key)) firings.set(key, { day, event, lanes: turned.map(() => false) });
+  turned.forEach((each, l) => each.firings.forEach(([day, event, after]) => {
+    const key = `${day} ${event} ${after}`;
+    if (!firings.has(key)) firings.set(key, { day, event, after, lanes: turned.map(() => false) });
     firings.get(key).lanes[l] = true;
   }));
   return { days: turned.flatMap((each) => each.days), firings: [...firings.values()] };

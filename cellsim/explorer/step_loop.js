@@ -3,7 +3,7 @@
 "use strict";
 
 const OK = 0, STEP_UNDERFLOW = 1, TOO_MANY_STEPS = 2, NOT_FINITE = 3, UNRESOLVED = 6;
-const OP_JUMP = 0, OP_RATE = 1, OP_EVENT = 2;
+const OP_JUMP = 0, OP_RATE = 1, OP_EVENT = 2, OP_AFTER = 3;
 
 // from cellsim.solver.step_control and step_loop, where they are explained
 const START = 1.2, UNRESOLVED_BELOW = 1e3, LEAST = 1e-290, RISEN = 10, GROWTH = 0.25, RISING = 3, SHORTEST = 1e-11, LONG = 1e-9, LONGER = 3;
@@ -222,6 +222,18 @@ class Group {
     return this.standIn();
   }
 
+  // draws whose states are no finite numbers are given up; false where none is left
+  allFinite() {
+    const { width: W, off, states: n } = this.machine, { w, source } = this, Y = off.y;
+    for (let i = 0; i < n * W; i++) {
+      if (Math.abs(w[Y + i]) < 1e300 || source[i % W] !== i % W) continue;
+      w.fill(0, off.error, off.error + 8);
+      for (let j = 0; j < n * W; j++) if (!(Math.abs(w[Y + j]) < 1e300)) w[off.error + (j % W)] = NaN;
+      if (!this.giveUp(NOT_FINITE)) return false;
+    }
+    return true;
+  }
+
   standIn() {
     const { width: W, off, states, fixed } = this.machine, { w, source } = this;
     let healthy = -1;
@@ -244,7 +256,7 @@ class Group {
   // picture that moves, neither what is watched is followed nor what an absolute tolerance does not resolve.
   run(table, first, times, pointer, watch, sampled, atBreak) {
     const { width: W, off, states: n, clock, middle, gaps, modes, watched, maxSteps } = this.machine;
-    const { w, k, base, source } = this, size = n * W, Y = off.y, Y1 = off.y1, control = off.control;
+    const { w, k, base } = this, size = n * W, Y = off.y, Y1 = off.y1, control = off.control;
     const { breaks, middles, operations } = table, count = breaks.length, watching = watch && watched.length > 0;
     this.following = watch;
     const pace = (this.pace = watch ? PACE.exact : PACE.moving);
@@ -255,9 +267,10 @@ class Group {
       if (clock >= 0) w.fill(t, Y + clock * W, Y + (clock + 1) * W);
       if (middle >= 0) w.fill(middles[b], Y + middle * W, Y + (middle + 1) * W);
       if (modes) this.renewModes();
-      const events = [];
+      const events = [], afterwards = [];
       for (const each of operations[b]) {
         if (each.kind === OP_EVENT) events.push(each);
+        else if (each.kind === OP_AFTER) afterwards.push(each);
         else {
           const slot = (each.kind === OP_JUMP ? Y : off.u) + each.index * W;
           for (let l = 0; l < W; l++) w[slot + l] += each.amount;
@@ -268,12 +281,7 @@ class Group {
         this.fire(events);
         if (modes) this.renewModes();
       }
-      for (let i = 0; i < size; i++) {
-        if (Math.abs(w[Y + i]) < 1e300 || source[i % W] !== i % W) continue;
-        w.fill(0, off.error, off.error + 8);
-        for (let j = 0; j < size; j++) if (!(Math.abs(w[Y + j]) < 1e300)) w[off.error + (j % W)] = NaN;
-        if (!this.giveUp(NOT_FINITE)) return;
-      }
+      if (!this.allFinite()) return;
       for (; pointer < times.length && times[pointer] <= t; pointer++) {
         w.copyWithin(off.ys, Y, Y + size);
         sampled(pointer);
@@ -284,6 +292,15 @@ class Group {
           this.readWatched(0);
         }
         return;
+      }
+      if (afterwards.length) {
+        if (watching && t >= this.machine.since) {
+          w.copyWithin(off.ys, Y, Y + size);
+          this.readWatched(0);
+        }
+        this.fire(afterwards);
+        if (modes) this.renewModes();
+        if (!this.allFinite()) return;
       }
       const end = breaks[b + 1];
       this.followScales(true);

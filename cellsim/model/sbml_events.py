@@ -4,7 +4,8 @@ A plain event acts at the instant its trigger turns true, together with all othe
 SBML asks for more, and each of it becomes states that remember and plain events that read them:
 
 * **Delay.** The trigger notes when the execution is due (and the values, if they are those of that moment) in the first free of a few
-  places; another event acts when the clock gets there. Where all places are taken the run has no value, which is an error.
+  places; another event acts when the clock gets there. Where all places are taken the run has no value, which is an error. A trigger that
+  time alone turns true just after an instant (``time > 2``) is executed just after its due one.
 * **Order.** Where an event has a priority, or reads or is called off by what another of its instant sets, executions wait in
   a queue: triggers note that they wait; of those that wait the one of highest priority acts; triggers are then read again
   before the next one acts. Among equal priorities the earlier in the file acts first (SBML leaves that open).
@@ -229,12 +230,18 @@ class _Plain:
         assert delay is not None
         early = f"The delay of {event.name} is negative there."
         dues = [self.remember(f"due_{k + 1}_of_{event.name}", _NEVER, early) for k in range(_PLACES)]
+        # whether the trigger does not hold yet at the instant itself
+        strict, open_ended = list[sp.Symbol](), sp.Piecewise((_NOUGHT, event.trigger), (sp.Integer(1), True))
+        if TIME in event.trigger.free_symbols:
+            strict = [self.remember(f"just_after_{k + 1}_of_{event.name}") for k in range(_PLACES)]
         taken: list[sp.Basic] = []
         noted: list[tuple[str, sp.Expr]] = []
         kept: list[dict[str, sp.Symbol]] = []
         instant = sp.Piecewise((TIME + delay, delay >= 0), (sp.log(delay), True))
         for k, due in enumerate(dues):
             here = sp.And(due > _LATE, *taken)
+            if strict:
+                noted.append((strict[k].name, sp.Piecewise((open_ended, here), (strict[k], True))))
             places = {}
             if event.early:
                 places = {
@@ -258,10 +265,13 @@ class _Plain:
         )
         self.events.append(Event(event.name, event.trigger, tuple(noted), event.initially))
         for k, due in enumerate(dues):
+            reached = sp.Ge(TIME, due)
+            if strict:
+                reached = sp.Or(sp.Gt(TIME, due), sp.And(reached, strict[k] < _HALF))
             self.events.append(
                 Event(
                     self.fresh(f"{event.name}_due_{k + 1}"),
-                    sp.Ge(TIME, due),
+                    reached,
                     (*self._acts(event, wait, kept[k]), (due.name, _NEVER)),
                 )
             )

@@ -16,8 +16,10 @@ from cellsim.solver.loop_arrays import addresses
 
 if TYPE_CHECKING:
     from cellsim.dosing.delivery import Anew, Delivery
+    from cellsim.solver.conditions import Firing
 
 __all__ = [
+    "OP_AFTER",
     "OP_EVENT",
     "OP_JUMP",
     "OP_RATE",
@@ -31,7 +33,8 @@ __all__ = [
 ]
 
 Array = NDArray[np.float64]
-OP_JUMP, OP_RATE, OP_EVENT = 0, 1, 2
+# in this order at one instant; samples are read before the last
+OP_JUMP, OP_RATE, OP_EVENT, OP_AFTER = range(4)
 # below this a step's length has no inverse among the doubles
 _NEAREST = 1e-305
 _ALONE = [np.zeros((1, 1), np.intp)]
@@ -142,7 +145,7 @@ def break_table(
     start: float,
     end: float,
     turns: tuple[float, ...],
-    firings: tuple[tuple[tuple[float, int], ...], ...],
+    firings: tuple[tuple[Firing, ...], ...],
 ) -> BreakTable:
     """Common break points of a lane group.
 
@@ -154,8 +157,8 @@ def break_table(
     start, end : float
     turns : tuple of float
         Other days on which something jumps, in any lane.
-    firings : tuple of tuple of (float, int)
-        Day and event; for each lane, or one for all.
+    firings : tuple of tuple of Firing
+        For each lane, or one for all.
     """
     lanes = max(len(doses), len(firings))
     names = {name: i for i, name in enumerate(states)}
@@ -171,8 +174,8 @@ def break_table(
             for target in range(lanes) if len(doses) == 1 else (lane,):
                 row[target] += amount
     for lane, fired in enumerate(firings):
-        for day, event in fired:
-            row = table.setdefault((day, OP_EVENT, event, 0), [0.0] * lanes)
+        for day, event, after in fired:
+            row = table.setdefault((day, OP_AFTER if after else OP_EVENT, event, 0), [0.0] * lanes)
             for target in range(lanes) if len(firings) == 1 else (lane,):
                 row[target] = 1.0
     rows = sorted(table.items())
@@ -243,7 +246,7 @@ def segment_tree(
     start: float,
     end: float,
     turns: tuple[float, ...],
-    firings: tuple[tuple[tuple[float, int], ...], ...],
+    firings: tuple[tuple[Firing, ...], ...],
     until: float | None = None,
 ) -> SegmentTree:
     """What a lane group has to go through under each of these schedules.

@@ -11,7 +11,7 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -23,7 +23,7 @@ from cellsim.compiler.time_conditions import RELATIONS, Turn
 from cellsim.errors import SimulationError
 from cellsim.solver.intervals import MOST, TooManyError, steep_days, values, zeros
 
-__all__ = ["Cause", "Conditions", "NoValueError", "Turnings", "setters", "turnings"]
+__all__ = ["Cause", "Conditions", "Firing", "NoValueError", "Turnings", "setters", "turnings"]
 
 Array = np.ndarray[Any, np.dtype[np.float64]]
 
@@ -46,6 +46,23 @@ class Cause:
     middle: float
 
 
+class Firing(NamedTuple):
+    """An event that time alone sets off.
+
+    Attributes
+    ----------
+    day : float
+    event : int
+    after : bool
+        Whether its condition does not hold yet on that day (``time > 2`` on day 2), but holds just after it: what is read on that day
+        is read before the event.
+    """
+
+    day: float
+    event: int
+    after: bool
+
+
 @dataclass(frozen=True)
 class Turnings:
     """Days after the start and up to the end on which something turns, and events that time alone sets off.
@@ -59,8 +76,8 @@ class Turnings:
         Ascending.
     causes : tuple of tuple of Cause
         Of each day.
-    firings : tuple of (float, int)
-        Day and event; the start and the end are among the days that can be.
+    firings : tuple of Firing
+        The start and the end are among the days that can be.
     steep : tuple of float
         Days on which nothing turns, but a smooth function of time rises or falls so steeply that a step could pass over it.
     unfollowed : tuple of int
@@ -71,7 +88,7 @@ class Turnings:
     parameters: tuple[float, ...]
     days: tuple[float, ...] = ()
     causes: tuple[tuple[Cause, ...], ...] = ()
-    firings: tuple[tuple[float, int], ...] = ()
+    firings: tuple[Firing, ...] = ()
     steep: tuple[float, ...] = ()
     unfollowed: tuple[int, ...] = ()
 
@@ -245,7 +262,7 @@ def _firings(
     end: float,
     days: list[float],
     found: dict[float, list[Cause]],
-) -> list[tuple[float, int]]:
+) -> list[Firing]:
     """When the condition of an event on time alone turns true: at a day, or just after it."""
     if not system.timed:
         return []
@@ -270,7 +287,7 @@ def _firings(
         truths = np.broadcast_to(later[place], instants.shape)
         for day, now, then in zip(instants.tolist(), at[:, place].tolist(), truths.tolist(), strict=True):
             if (now and not held) or (then and not now):
-                firings.append((day, event))
+                firings.append(Firing(day, event, not now))
             held = bool(then)
     return sorted(firings)
 

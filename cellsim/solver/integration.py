@@ -187,7 +187,8 @@ def integrate(
         that differ in their doses alone are integrated once up to where these part (see `cellsim.solver.breakpoints`),
         unless there are `directions`.
     times : (n_times,) or (n_sets, n_times) array
-        When to sample, not decreasing. A sample at the instant of a dose or event is read after it.
+        When to sample, not decreasing. A sample at the instant of a dose or event is read after it, of an event
+        whose trigger does not hold yet there (``time > 2`` at 2) before it.
     start : float
         Time of the initial values.
     start_states : (n_states,) or (n_sets, n_states) array, optional

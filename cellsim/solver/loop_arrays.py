@@ -198,8 +198,8 @@ class Tangents(NamedTuple):
 
 T_PREPARE, T_STEP, T_DENSE, T_OBSERVE_Y, T_OBSERVE_P, T_INITIAL = range(6)
 T_ATOMS, T_ERROR, T_EXCESS, T_EVENTS = range(6, 10)
-# what moves along a direction: a state, an input, or the instant of a turn, of doses, of timed events
-SEED_STATE, SEED_INPUT, SEED_TURN, SEED_DOSE, SEED_EVENT = range(5)
+# what moves along a direction: a state, an input, or the instant of a turn, of doses, of timed events at it or just after it
+SEED_STATE, SEED_INPUT, SEED_TURN, SEED_DOSE, SEED_EVENT, SEED_AFTER = range(6)
 ON, N_GROUPS, N_PLACES, N_PAIRS_Y, N_PAIRS_P, N_INITIALS, N_DIRECTIONS, N_ATOMS, N_RESULTS = range(9)
 
 

@@ -149,27 +149,27 @@ class Watch:
         self.held = np.array(events.initially, dtype=bool) & events.truths(start, y, start)
         self.fired: list[list[float]] = [[] for _ in self.held]
 
-    def settle(
-        self, t: float, y: Array, middles: Sequence[float], timed: Sequence[int] = ()
-    ) -> tuple[Array, list[int]]:
+    def settle(self, t: float, y: Array, middle: float, timed: Sequence[int] = ()) -> tuple[Array, list[int]]:
         """Let everything fire that turned true at this instant, and what that sets off.
 
-        Conditions are asked at each of `middles` in turn; all that fire at first, those set off by time alone
-        included, start from the same values. Returns the states, and which located events fired.
+        All that fire at first, those set off by time alone included, start from the same values. Returns the states,
+        and which located events fired.
         """
         all_fired: list[int] = []
         for turn in range(_MOST_ROUNDS):
-            turned: set[int] = set()
-            for middle in middles if turn == 0 else middles[-1:]:
-                holds = self.events.truths(t, y, middle)
-                turned |= {int(e) for e in np.flatnonzero(holds & ~self.held)}
-                self.held = holds
-            now = [*(timed if turn == 0 else ()), *(self.events.located[e] for e in sorted(turned))]
+            holds = self.events.truths(t, y, middle)
+            turned = np.flatnonzero(holds & ~self.held).tolist()
+            self.held = holds
+            now = [*(timed if turn == 0 else ()), *(self.events.located[e] for e in turned)]
             if not now:
                 return y, all_fired
-            all_fired += sorted(turned)
+            all_fired += turned
             y = self.events.fire(now, t, y)
         raise endless(self.events.names[now[0]], t)
+
+    def turns(self, t: float, y: Array, middle: float) -> bool:
+        """Whether a condition that has not been met is met now."""
+        return bool((self.events.truths(t, y, middle) & ~self.held).any())
 
     def count(self, fired: Iterable[int], t: float, before: Array, after: Array) -> None:
         """Refuse an event whose intervals shrink by one factor each time until nothing is left of them.

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -25,6 +25,9 @@ from cellsim.solver.scipy_crossings import (
     endless,
     same_instant,
 )
+
+if TYPE_CHECKING:
+    from cellsim.solver.conditions import Firing
 
 __all__ = ["breakdown", "integrate"]
 
@@ -117,6 +120,9 @@ class _Steps:
     curves: list[Interpolant]
 
     def add(self, start: float, end: float, curve: Interpolant) -> None:
+        if self.ends and self.starts[-1] == self.ends[-1] == start:
+            # what happens just after an instant is not there yet at that instant
+            start = float(np.nextafter(start, np.inf))
         self.starts.append(start)
         self.ends.append(end)
         self.curves.append(curve)
@@ -168,7 +174,7 @@ def integrate(
     boluses: Sequence[tuple[float, int, float]],
     inflows: Sequence[tuple[float, float, int, float]],
     breaks: Iterable[float] = (),
-    firings: Iterable[tuple[float, int]] = (),
+    firings: Iterable[Firing] = (),
     rtol: float,
     atol: float | None,
     max_evaluations: int = 1_000_000,
@@ -189,7 +195,7 @@ def integrate(
         Constant inflows, in units of the state per day.
     breaks : iterable of float
         Other days on which the right-hand side may jump.
-    firings : iterable of (day, event)
+    firings : iterable of Firing
         Events that time alone sets off.
     rtol, atol : float
         Error allowed per step, relative and absolute; left out, the absolute one follows the values of each state.
@@ -244,7 +250,7 @@ def _carried(
     boluses: Sequence[tuple[float, int, float]],
     inflows: Sequence[tuple[float, float, int, float]],
     breaks: Iterable[float],
-    firings: Iterable[tuple[float, int]],
+    firings: Iterable[Firing],
     tolerances: Tolerances,
     max_evaluations: int,
 ) -> tuple[Array, Array, Callable[[np.ndarray[Any, Any], Array], Array]]:
@@ -254,9 +260,9 @@ def _carried(
     stops = [start, *sorted(day for day in days if start < day < end)]
     stops += [end] if end > start else []
     steps, work = _Steps([], [], []), _Work(max_evaluations)
-    timed: dict[float, list[int]] = {}
-    for day, event in firings:
-        timed.setdefault(day, []).append(event)
+    timed: dict[tuple[float, bool], list[int]] = {}
+    for day, event, after in firings:
+        timed.setdefault((day, after), []).append(event)
     watch = Watch(events, start, y) if events else None
     inflow, before = np.zeros_like(y), start
     for place, t in enumerate(stops):
@@ -266,8 +272,14 @@ def _carried(
         until = stops[place + 1] if place + 1 < len(stops) else float(np.nextafter(t, np.inf))
         middle, fired = 0.5 * (t + until) if place + 1 < len(stops) else until, list[int]()
         if watch:
-            y, fired = watch.settle(t, y, (t, middle), timed.get(t, ()))
+            y, fired = watch.settle(t, y, t, timed.get((t, False), ()))
         if place + 1 < len(stops):
+            if watch:
+                at = y
+                y, more = watch.settle(t, at, middle, timed.get((t, True), ()))
+                fired += more
+                if y is not at:
+                    steps.add(t, t, _constant(at))
             inflow = np.zeros_like(y)
             for on, off, state, rate in inflows:
                 if on <= t < off:
@@ -293,11 +305,15 @@ def _carried(
             soon = y + same_instant(t) * (motion.rates(t, y, before) + inflow)
             turned = watch.events.truths(t, soon, before) & ~watch.held
             if turned.any():
-                y, fired = watch.settle(t, soon, (before,))
+                y, fired = watch.settle(t, soon, before)
         before = middle
-    last = y.copy()
-    steps.add(end, end, lambda times: np.repeat(last[:, None], len(times), axis=1))
+    steps.add(end, end, _constant(y))
     return np.array(steps.starts), np.array(steps.ends), steps.states
+
+
+def _constant(y: Array) -> Interpolant:
+    kept = y.copy()
+    return lambda times: np.repeat(kept[:, None], len(times), axis=1)
 
 
 def _line(start: float, y: Array, slope: Array) -> Interpolant:
@@ -371,11 +387,13 @@ def _stretch(
                             curve, turned[1], now, middle, [each for each in more if each > turned[1]]
                         )
                     if day is not None:
-                        begins = day - same_instant(day)
-                        begins = begins if begins > before else day
-                        steps.add(before, begins, curve)
                         reached = curve(np.array([day]))[:, 0]
-                        y, fired = watch.settle(day, reached, (middle,))
+                        begins = day - same_instant(day)
+                        # an instant that the clock alone decides is exact
+                        if begins <= before or watch.turns(day, curve(np.array([begins]))[:, 0], middle):
+                            begins = day
+                        steps.add(before, begins, curve)
+                        y, fired = watch.settle(day, reached, middle)
                         watch.count(fired, day, reached, y)
                         if fired and work.slides(day, until):
                             raise endless(watch.events.names[watch.events.located[fired[-1]]], day)

@@ -18,6 +18,7 @@ from cellsim.compiler.sensitivity_kernels import Shape, TangentWriter
 from cellsim.solver.breakpoints import BreakTable, Doses
 from cellsim.solver.conditions import Turnings
 from cellsim.solver.loop_arrays import (
+    SEED_AFTER,
     SEED_DOSE,
     SEED_EVENT,
     SEED_INPUT,
@@ -171,6 +172,8 @@ class SensitivityLayout:
             if (b := at(time)) is not None:
                 seeds.append((b, code, where, value))
 
+        fired = {(each.day, SEED_AFTER if each.after else SEED_EVENT) for each in turned.firings}
+        days, waiting = {day for day, _ in fired}, bool(turned.system.located)
         for d, direction in enumerate(self.made.packing.directions):
             kind, i = direction.kind, direction.index
             if kind == "initial":
@@ -181,6 +184,8 @@ class SensitivityLayout:
                     seed(time, SEED_STATE, self.place(d, index(state)), 1.0)
                 else:
                     seed(time, SEED_DOSE, d, 1.0)
+                    if waiting and time not in days:  # what the dose sets off moves with it
+                        seed(time, SEED_EVENT, d, 1.0)
             elif kind in ("rate", "on", "off"):
                 on, off, state, _ = doses.rates[i]
                 if kind == "rate":
@@ -192,13 +197,14 @@ class SensitivityLayout:
         for d, direction in enumerate(self.made.packing.directions):
             if direction.kind == "parameter":
                 along.setdefault(direction.index, []).append(d)
-        fired = {day for day, _ in turned.firings}
         for number, parameter, speed in turned.speeds(along):
             day = turned.days[number]
             for d in along[parameter]:
                 seed(day, SEED_TURN, d, speed)
-                if day in fired:
-                    seed(day, SEED_EVENT, d, speed)
+                for code in (SEED_EVENT, SEED_AFTER):
+                    # an event on time and states may fire there too; where none does, tangents come back to where they were
+                    if (day, code) in fired or waiting:
+                        seed(day, code, d, speed)
         seeds.sort()
         counted = np.bincount(np.array([b for b, *_ in seeds], np.int64), minlength=len(table.breaks))
         return Seeds(

@@ -95,7 +95,8 @@ def simulate(
 
     What happens at one instant happens in this order, as in PEtab and SBML: resets and steady states of the schedule; doses,
     all of them added; then every event whose trigger turns true there, on time or on states, all from the values that the doses left (where two set the
-    same state, the later in the file has it); then events that these set off; then samples. A condition on time turns
+    same state, the later in the file has it); then events that these set off; then samples; then events whose trigger does not hold yet at the instant
+    and holds just after it, as ``time > 2`` at 2. A condition on time turns
     exactly on its day: before it what held before, behind it what holds behind it, for rates as for events.
 
     Parameters
@@ -397,7 +398,7 @@ class _Run:
     def breaks(self) -> list[float]:
         """Start, end, and the known days between on which something jumps or moves steeply."""
         days = {day for day, _, _ in self.delivery.boluses} | {*self.turned.days, *self.turned.steep}
-        days |= {day for day, _ in self.turned.firings}
+        days |= {each.day for each in self.turned.firings}
         days |= {day for on, off, _, _ in self.delivery.inflows for day in (on, off)}
         return [self.begin, *sorted(day for day in days if self.begin < day < self.end), self.end]
 
@@ -458,7 +459,7 @@ class _Run:
             ],
             inflows=[(on, off, self.plan.state_at[str(state)], rate) for on, off, state, rate in doses.rates],
             breaks=[day for day in self.breaks() if begin < day < end],
-            firings=[each for each in self.turned.firings if begin <= each[0] <= end],
+            firings=[each for each in self.turned.firings if begin <= each.day <= end],
             rtol=rtol,
             atol=self.atol,
         )

@@ -22,12 +22,14 @@ from cellsim.solver.loop_arrays import (
     N_PADDED,
     N_STATES,
     N_TURNING,
+    NOT_FINITE,
     OBSERVE,
     RECORDED,
     RHS,
     RHS_AT_SAMPLE,
     RTOL,
     S_ATOL,
+    S_CONTROL,
     S_DENSE,
     S_ERROR,
     S_F,
@@ -55,6 +57,8 @@ from cellsim.solver.loop_arrays import (
 
 __all__ = [
     "BETWEEN",
+    "all_finite",
+    "beside",
     "call_kernel",
     "compiled",
     "fields_at",
@@ -67,6 +71,7 @@ __all__ = [
     "interpolate_turning",
     "read_heights",
     "read_rates",
+    "record_instant",
     "record_step",
     "sample_inside",
     "sample_lane",
@@ -75,6 +80,7 @@ __all__ = [
 ]
 
 START = 1.2
+_NEXT = 2.3e-16  # of a number: what leads to one of its next two neighbours
 _RISING = 3.0  # what `low` says of it until that is known
 _ROUGH = 2e-4  # of its range in a piece of a step: what a polynomial must not leave of an output that may be greatest
 BETWEEN = 0.6180339887498949  # of a piece: where a polynomial through five points is compared with what it stands for, at no regular distance from its points
@@ -142,6 +148,14 @@ def interpolate(off, w, theta, into):  # type: ignore[no-untyped-def]
     for i in range(size):
         inner = w[k + i] + theta * (w[k + step + i] + theta * w[k + 2 * step + i])
         w[into + i] = rest * w[y + i] + theta * (w[y1 + i] + rest * inner)
+        if inner == 0.0 and w[y1 + i] == w[y + i]:  # what stands still is not rounded
+            w[into + i] = w[y + i]
+
+
+@compiled
+def beside(t, sign):  # type: ignore[no-untyped-def]
+    """A time just after another (just before it where `sign` is -1), with nothing that a number can tell in between."""
+    return t + sign * max(abs(t) * _NEXT, 1e-300)
 
 
 @compiled
@@ -154,12 +168,18 @@ def interpolate_rows(off, w, theta, rows, first, count):  # type: ignore[no-unty
         for lane in range(W):
             inner = w[k + lane] + theta * (w[k + step + lane] + theta * w[k + 2 * step + lane])
             w[into + lane] = rest * w[y + lane] + theta * (w[y1 + lane] + rest * inner)
+            if inner == 0.0 and w[y1 + lane] == w[y + lane]:
+                w[into + lane] = w[y + lane]
 
 
 @compiled
 def interpolate_turning(off, w, theta):  # type: ignore[no-untyped-def]
-    """The same of the states that conditions read."""
+    """The same of the states that conditions read; the clock is told exactly."""
     interpolate_rows(off, w, theta, off, TURNING, off[N_TURNING])
+    if off[N_CLOCK] >= 0:
+        W = off[N_LANES]
+        for at in range(off[N_CLOCK] * W, (off[N_CLOCK] + 1) * W):
+            w[off[S_YS] + at] = w[off[S_Y] + at] + theta * w[off[S_CONTROL]]
 
 
 @compiled
@@ -382,6 +402,35 @@ def record_step(G, start, end, h):  # type: ignore[no-untyped-def]
         for m in range(3):
             path[row + 3 + (2 + m) * n + i] = w[off[S_DENSE] + m * off[N_PADDED] + i]
     G.counts[RECORDED] += 1
+
+
+@compiled
+def record_instant(G, t):  # type: ignore[no-untyped-def]
+    """Keep the state in slot y as a step without length."""
+    off, w = G.off, G.w
+    for i in range(off[N_STATES] * off[N_LANES]):
+        w[off[S_Y1] + i] = w[off[S_Y] + i]
+        for m in range(3):
+            w[off[S_DENSE] + m * off[N_PADDED] + i] = 0.0
+    record_step(G, t, t, 1.0)
+
+
+@compiled
+def all_finite(G, t):  # type: ignore[no-untyped-def]
+    """Give up lanes in which the state in slot y is no finite number; False if none is left."""
+    off, w, source, W = G.off, G.w, G.source, G.off[N_LANES]
+    size, Y = off[N_STATES] * W, off[S_Y]
+    for i in range(size):
+        if not abs(w[Y + i]) < 1e300 and source[i % W] == i % W:
+            for e in range(8):
+                w[off[S_ERROR] + e] = 0.0
+            for j in range(size):
+                w[off[S_F] + j] = np.nan if not abs(w[Y + j]) < 1e300 else 0.0
+                if not abs(w[Y + j]) < 1e300:
+                    w[off[S_ERROR] + j % W] = np.nan
+            if not give_up(off, w, G.status, source, t, G.fail_time, G.culprit, np.int64(NOT_FINITE)):
+                return False
+    return True
 
 
 @compiled

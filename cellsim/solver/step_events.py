@@ -13,6 +13,7 @@ from cellsim.solver.loop_arrays import (
     GAPS,
     KERNELS,
     MODES,
+    N_CLOCK,
     N_GAPS,
     N_LANES,
     N_MIDDLE,
@@ -39,17 +40,20 @@ from cellsim.solver.step_control import (
     call_kernel,
     compiled,
     interpolate_turning,
+    read_rates,
     stand_in,
     stays_above,
     through_five,
 )
-from cellsim.solver.step_loop_tangents import copy_tangents, event_tangents
+from cellsim.solver.step_loop_tangents import copy_tangents, event_tangents, instant_is, shift_tangents
 
 __all__ = [
     "end_events",
     "end_sliding",
+    "fire_events",
     "hold_events",
     "leave_branch",
+    "read_before",
     "renew_modes",
     "settle_events",
     "turned_within",
@@ -62,6 +66,8 @@ _EARLY = 0.1464466094067262  # of a step: another such place, for a wave may loo
 # look like a slow one; no two are in the ratio of small whole numbers, or a wave could be in the same phase at all of them
 _PLACES = (0.0, 0.25, 0.5, 0.75, 1.0, BETWEEN, _EARLY, 0.3794733192202055, 0.9168766718381447)
 _SOON = 1e-6  # of a step
+# of the time: by rounding alone the instant of a located event is this uncertain
+_SAME_INSTANT = 1e-12
 _FOLLOWED = 0.01  # of its range in a step: what a polynomial may leave of a gap
 _ROUNDS = 64  # events that set off events at one instant
 _NO_DELAY = 1e-7  # of the first step: what an event brings about this soon is of the same instant
@@ -121,6 +127,26 @@ def what_turns(G, base, room):  # type: ignore[no-untyped-def]
 
 
 @compiled
+def read_before(G, base, t, h, event, instant, last, n_times):  # type: ignore[no-untyped-def]
+    """The first sample that is to be read after a located event of this step (one lane only).
+
+    The instant is known to rounding. Where a sample is as near as that, up to time `last`, the condition itself is asked at it.
+    """
+    off, w, times, sample, roots = G.off, G.w, G.times, G.ptr[0], G.off[N_ROOTS]
+    near = _SAME_INSTANT * max(1.0, abs(instant))
+    while sample < n_times and times[sample] <= min(instant + near, last):
+        if times[sample] >= instant - near:
+            interpolate_turning(off, w, (times[sample] - t) / h)
+            if off[N_CLOCK] >= 0:
+                w[off[S_YS] + off[N_CLOCK]] = times[sample]
+            _read_conditions(G.addr, off, w, base, off[S_YS], G.now, roots)
+            if G.now[roots + event] != 0:
+                break
+        sample += 1
+    return sample
+
+
+@compiled
 def leave_branch(G, base, span):  # type: ignore[no-untyped-def]
     """Change modes where the branch held has no value beyond its end, so that no step can go past it.
 
@@ -152,37 +178,30 @@ def _apply_event(addr, off, w, base, event, targets, target_ptr, mask, first, st
 
 
 @compiled
-def settle_events(G, base, T, other, t, middle, first, last, stride, hit):  # type: ignore[no-untyped-def]
+def settle_events(G, base, T, other, asked, first, last, stride):  # type: ignore[no-untyped-def]
     """Fire all events that turn true at this instant, from the values before any of them, then those these set off.
 
-    Operations ``first:last`` hold events that time alone sets off; `hit` is a located one that was met on the way, or
-    -1 at a break. There, conditions are asked at the instant itself and just after it.
+    Operations ``first:last`` hold events that time alone sets off; conditions on time and states are `asked` at the
+    instant itself, or just after it. Those that fire are added to the third part of `now`.
 
-    Returns the located event that fires without end, or -1.
+    Returns the located event that fires without end; -1 where all came to rest, -2 where none fired.
     """
     addr, off, w, now, held = G.addr, G.off, G.w, G.now, G.held
     roots, size, Y, Y1 = off[N_ROOTS], off[N_STATES] * off[N_LANES], off[S_Y], off[S_Y1]
-    middle_at = off[N_MIDDLE]
-    for e in range(roots):
-        now[2 * roots + e] = 0
+    if roots and off[N_MIDDLE] >= 0:
+        w[Y + off[N_MIDDLE]] = asked
     for turn in range(_ROUNDS):
         some = turn == 0 and last > first
-        for e in range(roots):
-            now[roots + e] = 0
-        for look in range(2 if roots else 0):
-            if look == 0 and (hit >= 0 or turn > 0 or middle_at < 0):
-                continue
-            if middle_at >= 0:
-                w[Y + middle_at] = middle if look else t
+        if roots:
             _read_conditions(addr, off, w, base, Y, now, np.int64(0))
-            for e in range(roots):
-                if now[e] != 0 and held[e] == 0:
-                    now[roots + e] = 1
-                    now[2 * roots + e] = 1
-                    some = True
-                held[e] = now[e]
+        for e in range(roots):
+            now[roots + e] = 1 if now[e] != 0 and held[e] == 0 else 0
+            if now[roots + e] != 0:
+                now[2 * roots + e] = 1
+                some = True
+            held[e] = now[e]
         if not some:
-            return np.int64(-1)
+            return np.int64(-1 if turn else -2)
         if T.sizes[ON]:
             copy_tangents(T, np.int64(0), np.int64(2))
         for i in range(size):
@@ -207,6 +226,25 @@ def settle_events(G, base, T, other, t, middle, first, last, stride, hit):  # ty
         if now[roots + e] != 0:
             return np.int64(e)
     return np.int64(-1)
+
+
+@compiled
+def fire_events(G, base, T, other, b, asked, first, last, stride, kind):  # type: ignore[no-untyped-def]
+    """What :func:`settle_events` does at a break, with tangents moved to where its instants move, and back."""
+    addr, off, w = G.addr, G.off, G.w
+    moves = T.sizes[ON] != 0 and instant_is(T, b, kind)
+    if moves:
+        read_rates(addr, off, w, base, G.flow)
+        shift_tangents(T, b, kind, G.flow, 1.0)
+    endless = settle_events(G, base, T, other, asked, first, last, stride)
+    if off[N_ROOTS] and off[N_MIDDLE] >= 0:
+        w[off[S_Y] + off[N_MIDDLE]] = G.middles[b]
+    if off[N_MODES]:
+        renew_modes(addr, off, w, base)
+    if moves:
+        read_rates(addr, off, w, base, G.flow)
+        shift_tangents(T, b, kind, G.flow, -1.0)
+    return endless
 
 
 @compiled

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from cellsim.solver.breakpoints import OP_EVENT, OP_JUMP
+from cellsim.solver.breakpoints import OP_AFTER, OP_EVENT, OP_JUMP
 from cellsim.solver.loop_arrays import (
     ACCEPTED,
     ARRIVED,
@@ -43,13 +43,13 @@ from cellsim.solver.loop_arrays import (
     S_CONTROL,
     S_DENSE,
     S_ERROR,
-    S_F,
     S_G,
     S_GDOT,
     S_U,
     S_Y,
     S_Y1,
     S_YS,
+    SEED_AFTER,
     SEED_DOSE,
     SEED_EVENT,
     SEED_TURN,
@@ -67,6 +67,8 @@ from cellsim.solver.loop_arrays import (
     Tangents,
 )
 from cellsim.solver.step_control import (
+    all_finite,
+    beside,
     call_kernel,
     compiled,
     fields_at,
@@ -79,6 +81,7 @@ from cellsim.solver.step_control import (
     leave_unresolved,
     read_heights,
     read_rates,
+    record_instant,
     record_step,
     sample_inside,
     sample_lane,
@@ -86,8 +89,10 @@ from cellsim.solver.step_control import (
 from cellsim.solver.step_events import (
     end_events,
     end_sliding,
+    fire_events,
     hold_events,
     leave_branch,
+    read_before,
     renew_modes,
     settle_events,
     turned_within,
@@ -194,11 +199,13 @@ def run_group(at, base, other, given_start, first, stop, n_breaks, n_times, stri
         if moves:
             read_rates(addr, off, w, base, G.flow)
             shift_tangents(T, b, SEED_DOSE, G.flow, 1.0)
-        events = G.op_ptr[b + 1]
+        events = afterwards = G.op_ptr[b + 1]
         for o in range(G.op_ptr[b], G.op_ptr[b + 1]):
             i = G.op_index[o]
-            if G.op_kind[o] == OP_EVENT:  # they come last
+            if G.op_kind[o] >= OP_EVENT:  # they come last
                 events = min(events, o)
+                if G.op_kind[o] == OP_AFTER:
+                    afterwards = min(afterwards, o)
             else:
                 slot = Y if G.op_kind[o] == OP_JUMP else off[S_U]
                 for lane in range(W):
@@ -208,32 +215,15 @@ def run_group(at, base, other, given_start, first, stop, n_breaks, n_times, stri
         if moves:
             read_rates(addr, off, w, base, G.flow)
             shift_tangents(T, b, SEED_DOSE, G.flow, -1.0)
-        if roots or events < G.op_ptr[b + 1]:
-            moves = tangents and instant_is(T, b, SEED_EVENT)
-            if moves:
-                read_rates(addr, off, w, base, G.flow)
-                shift_tangents(T, b, SEED_EVENT, G.flow, 1.0)
-            endless = settle_events(
-                G, base, T, other, t, G.middles[b], events, G.op_ptr[b + 1], stride, np.int64(-1)
-            )
+        for e in range(roots):
+            now[2 * roots + e] = 0
+        if roots or events < afterwards:
+            endless = fire_events(G, base, T, other, b, t, events, afterwards, stride, np.int64(SEED_EVENT))
             if endless >= 0:
                 end_events(G, t, endless)
                 return ARRIVED
-            if modes:
-                renew_modes(addr, off, w, base)
-            if moves:
-                read_rates(addr, off, w, base, G.flow)
-                shift_tangents(T, b, SEED_EVENT, G.flow, -1.0)
-        for i in range(size):
-            if not abs(w[Y + i]) < 1e300 and source[i % W] == i % W:
-                for e in range(8):
-                    w[off[S_ERROR] + e] = 0.0
-                for j in range(size):
-                    w[off[S_F] + j] = np.nan if not abs(w[Y + j]) < 1e300 else 0.0
-                    if not abs(w[Y + j]) < 1e300:
-                        w[off[S_ERROR] + j % W] = np.nan
-                if not give_up(off, w, G.status, source, t, G.fail_time, G.culprit, np.int64(NOT_FINITE)):
-                    return ARRIVED
+        if not all_finite(G, t):
+            return ARRIVED
         for lane in range(W):
             while ptr[lane] < n_times and times[ptr[lane] * W + lane] <= t:
                 sample_lane(G, ptr[lane], lane)
@@ -248,15 +238,35 @@ def run_group(at, base, other, given_start, first, stop, n_breaks, n_times, stri
                 for i in range(size):
                     w[off[S_YS] + i] = w[Y + i]
                 read_heights(G, base, t, np.int64(0), n_watched)
-            if room and G.op_ptr[b + 1] > G.op_ptr[b]:  # what happens at the end is a step without length
-                for i in range(size):
-                    w[Y1 + i] = w[Y + i]
-                    for m in range(3):
-                        w[off[S_DENSE] + m * off[N_PADDED] + i] = 0.0
+            if room and afterwards > G.op_ptr[b]:  # what happens at the end is a step without length
                 if counts[RECORDED] == room:
                     return PATH_FULL
-                record_step(G, t, t, 1.0)
+                record_instant(G, t)
             return ARRIVED
+        begun = t  # where the next step begins, as far as it is read
+        if afterwards < G.op_ptr[b + 1] or (
+            roots and off[N_MIDDLE] >= 0
+        ):  # what turns just after the instant
+            if n_watched and t >= opt[SINCE]:
+                for i in range(size):
+                    w[off[S_YS] + i] = w[Y + i]
+                read_heights(G, base, t, np.int64(0), n_watched)
+            if room:
+                if counts[RECORDED] == room:
+                    return PATH_FULL
+                record_instant(G, t)
+            endless = fire_events(
+                G, base, T, other, b, G.middles[b], afterwards, G.op_ptr[b + 1], stride, np.int64(SEED_AFTER)
+            )
+            if endless >= 0:
+                end_events(G, t, endless)
+                return ARRIVED
+            if endless == -1:
+                begun = beside(t, 1.0)
+                if not all_finite(G, t):
+                    return ARRIVED
+            elif room:
+                counts[RECORDED] -= 1
         end = G.breaks[b + 1]
         follow_scales(G, base, Y)
         h = min(initial_step(addr, off, opt, w, base, end - t), opt[H_MAX])
@@ -368,6 +378,12 @@ def run_group(at, base, other, given_start, first, stop, n_breaks, n_times, stri
                             held[e] = 0
                 if hit >= 0:
                     new = t + hit_theta * h
+            before = np.int64(-1)
+            if hit >= 0 and hit < roots:
+                # at a break where more happens a sample is read after that
+                alone = G.op_ptr[b + 1] == G.op_ptr[b + 2]
+                until = end if alone else beside(end, -1.0)
+                before = read_before(G, base, t, h, hit, new, until, n_times)
             if n_watched:
                 if not dense:
                     call_kernel(addr[DENSE], base, base)
@@ -385,9 +401,9 @@ def run_group(at, base, other, given_start, first, stop, n_breaks, n_times, stri
                 for lane in range(W):
                     ptr[lane] += 1
             for lane in range(0 if together else W):
-                while ptr[lane] < n_times:
+                while ptr[lane] < n_times and (before < 0 or ptr[lane] < before):
                     s = times[ptr[lane] * W + lane]
-                    if not (s < new or (s <= new and new < end and hit < 0)):
+                    if before < 0 and not (s < new or (s <= new and new < end and hit < 0)):
                         break
                     if source[lane] == lane:
                         if not dense:
@@ -422,7 +438,8 @@ def run_group(at, base, other, given_start, first, stop, n_breaks, n_times, stri
                     return PATH_FULL
                 if not dense:
                     call_kernel(addr[DENSE], base, base)
-                record_step(G, t, new, h)
+                record_step(G, begun, new, h)
+                begun = new
             grazing = 0.0
             if hit >= 0:
                 if tangents:
@@ -443,6 +460,9 @@ def run_group(at, base, other, given_start, first, stop, n_breaks, n_times, stri
                     copy_tangents(T, np.int64(1), np.int64(0))
             fresh = True
             t = new
+            if off[N_CLOCK] >= 0:
+                for lane in range(W):
+                    w[Y + off[N_CLOCK] * W + lane] = t
             if risen and not leave_unresolved(G, base, t):
                 return ARRIVED
             if hit >= 0:
@@ -454,7 +474,9 @@ def run_group(at, base, other, given_start, first, stop, n_breaks, n_times, stri
                     for i in range(n):
                         G.flow[n + i] = G.flow[i]
                 if hit < roots:
-                    endless = settle_events(G, base, T, other, t, G.middles[b], 0, 0, 0, hit)
+                    for e in range(roots):
+                        now[2 * roots + e] = 0
+                    endless = settle_events(G, base, T, other, G.middles[b], 0, 0, 0)
                     follow_scales(G, base, Y)
                     if endless < 0:
                         endless = without_end(G, t)

@@ -330,8 +330,13 @@ class Path:
 
     def peak(self, place: int, name: str, start: float, end: float) -> tuple[float, float]:
         """Day and height of the highest value between two days, the first of several alike."""
-        # a dose on the last day asked about counts, as it does for a sample on that day
-        last = float(self.one(place, self.step_of(np.array([end])), np.array([end]))[0])
+        # a dose on the last day asked about counts, as it does for a sample on that day, and so does an instant
+        # just after which something happens
+        alone = np.flatnonzero((self.starts == self.ends) & (self.starts >= start) & (self.starts < end))
+        instants = np.append(self.starts[alone], end)
+        heights = self.one(place, np.append(alone, self.step_of(np.array([end]))), instants)
+        highest = int(np.argmax(heights))
+        instant, last = float(instants[highest]), float(heights[highest])
         best = [last]
 
         def matters(seen: Array, rest: Array, width: Array) -> np.ndarray[Any, Any]:
@@ -341,12 +346,12 @@ class Path:
 
         steps, lower, upper, seen = self._panels(place, name, start, end, matters)
         if not len(steps):
-            _finite(name, np.array([end]), np.array([last]))
-            return end, last
+            _finite(name, instants, heights)
+            return instant, last
         row, look = np.unravel_index(np.argmax(seen), seen.shape)
         day, height = float(lower[row] + (upper[row] - lower[row]) * _LOOKS[look]), float(seen[row, look])
         if last > height:
-            day, height = end, last
+            day, height = instant, last
         high = seen.max(axis=1) + 0.2 * np.ptp(seen, axis=1) > height
         steps, lower, upper, powers = steps[high], lower[high], upper[high], seen[high] @ _POWERS.T
         left, right = np.zeros(len(steps)), np.ones(len(steps))

@@ -192,6 +192,22 @@ def test_events_are_asked_once_whatever_the_periods() -> None:
     assert load_problem(texts).simulate()["simulation"].tolist() == pytest.approx([1, 20, 1, 21, 1])
 
 
+@pytest.mark.parametrize(("relation", "there"), [(">", [2, 0]), (">=", [2, 1])])
+def test_a_sample_on_the_border_of_two_periods_is_read_after_the_change_and_before_a_strict_event(
+    relation: str, there: list[float]
+) -> None:
+    """PEtab 2: conditions are set, events of the instant follow, then measurements are read; an event just after it follows these."""
+    texts = version_2(
+        "parameterId estimate nominalValue\nsd false 1\n",
+        "observableId observableFormula noiseFormula\nx_ x sd\nn_ n sd\n",
+        "observableId experimentId time measurement\nx_ e 2 1\nn_ e 2 1\nn_ e 3 1\n",
+        conditions="conditionId targetId targetValue\nadd x x+1\n",
+        experiments="experimentId time conditionId\ne 0 -\ne 2 add\n",
+        models={"m": f"x = 1; x' = 0; n = 0; n' = 0; at (time {relation} 2): n = n + 1"},
+    )
+    assert load_problem(texts).simulate()["simulation"].tolist() == pytest.approx([*there, 1])
+
+
 def test_a_constant_worked_out_at_the_start_stays_when_what_it_came_from_is_changed_later() -> None:
     """SBML evaluates an initial assignment once: twice = 2 k1 of the first period; set itself, it moves alone."""
     texts = version_2(

@@ -29,7 +29,7 @@ from cellsim.predictions.measures import Area, DaysBelow, InRange, Value
 from cellsim.solver.integration import Doses, integrate
 from cellsim.sweeps.trust_region import beyond_given
 
-# absorption, a condition on a state, one on time, an event on time, a function that WebAssembly has not
+# absorption, a condition on a state, one on time, events on time (the second just after its instant), a function that WebAssembly has not
 MODEL = """
 depot = 0; blood = 0; effect = 1; stock = 0
 ka = 1; ke = 0.3; kout = 0.2; half = 2; base = 1
@@ -40,6 +40,7 @@ blood' = ka*depot - ke*blood
 effect' = base*kout*wave/(1 + high + (blood/half)^2) - kout*effect*piecewise(1, time < 30, 1.2)
 stock' = 0.5*stock*(1 - stock/4) - 0.05*stock*blood
 at (time >= 20): stock = stock + 1
+at (time > 20): stock = stock - 0.2
 """
 PRODUCTS = "productId\tname\tsource\tstate\tunit\ndrug\ta drug\t\tdepot\tmg\nother\tanother\t\tblood\tmg\n"
 UNTIL = 60.0
