@@ -363,7 +363,7 @@ def parser_of(doing: Mapping[str, Doing]) -> argparse.ArgumentParser:
         "--effective",
         type=int,
         metavar="N",
-        help="effective draws of each posterior (default: 400; of a quick report 100, and at most 40 of mechanisms that it does not show)",
+        help="effective draws of the mechanism shown (default: 400; of a quick report 100), and a quarter of them, but 40 at least, of each other one",
     )
     report.add_argument(
         "--without",

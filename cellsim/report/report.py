@@ -104,12 +104,12 @@ def write_report(
     folder : path
         Made when missing; files of the same names are written anew, others are left alone.
     starts : int
-        Of each calibration; at most four of the variants not shown where all that takes minutes is left out.
+        Of each calibration; at most four of the variants not shown, one of which begins at the optimum of the one that is.
     draws : int
         Posterior draws of every comparison and band, and as many of the prior.
     effective : int
-        Effective draws asked for of each posterior; the first page waits for a hundred of the variant shown. Where all that takes
-        minutes is left out, forty are enough of the other variants.
+        Effective draws asked for of the variant shown, for a hundred of which the first page waits; of each other one a quarter of
+        them, but forty at least: enough for its evidence to a tenth or a fifth of a nat.
     seed : int
         Of everything.
     variants : sequence of str, optional

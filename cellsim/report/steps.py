@@ -45,11 +45,9 @@ LONG = ("leave-out", "robustness")
 FEWEST_EFFECTIVE = 100
 """Effective draws that the first page waits for, and all that a quick report asks for."""
 
-# and of the mechanisms that a quick report does not show: enough for an evidence to a fifth of a nat
-_OTHERS = 40
-
-# starts of their calibrations
-_STARTS_OF_OTHERS = 4
+# of the mechanisms that are not shown it asks for this part, which a quarter of the draws give, but for so many at least, which tell an
+# evidence to a fifth of a nat; and starts of their calibrations
+_PART_OF_OTHERS, _FEWEST_OF_OTHERS, _STARTS_OF_OTHERS = 4, 40, 4
 
 # draws that are handed out (of each chain, where nothing is nearly linear), and those dropped before
 _DRAWS, _TUNE = 400, 400
@@ -125,8 +123,8 @@ class Job:
         waited = [ReportStep("case", 1, Job.inputs)]
         waited += [step for name in first for step in self._of_variant(name, early)]
         waited[-1] = replace(waited[-1], page=True)
-        drawn = min(self.effective, _OTHERS) if self.without == LONG else self.effective
-        chains = [self._of_variant(name, drawn) for name in others]
+        fewer = min(self.effective, max(self.effective // _PART_OF_OTHERS, _FEWEST_OF_OTHERS))
+        chains = [self._of_variant(name, fewer) for name in others]
         if early < self.effective:
             chains = [*(self._of_variant(name, self.effective, fitted=True) for name in first), *chains]
         chains += [[ReportStep("profiles", 3, Job.profile)]]
@@ -207,10 +205,10 @@ class Job:
         self._tables(name, {"parameters": fit.table, "rows": fit.rows})
 
     def _starts(self, name: str) -> int:
-        """How many starts a calibration has: of a quick report's mechanisms that it does not show in detail, few."""
+        """How many starts a calibration has: of mechanisms that are not shown in detail few, for one of them begins at the optimum of the one that is."""
         shown = self.case.default_variant
         other = shown in self.variants and name != shown
-        return min(self.starts, _STARTS_OF_OTHERS) if other and self.without == LONG else self.starts
+        return min(self.starts, _STARTS_OF_OTHERS) if other else self.starts
 
     def ask(self, name: str) -> None:
         """The schedules under one variant, written at once."""
