@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from itertools import product
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,6 +13,7 @@ from cellsim.comparison.comparison import Comparison, Power
 from cellsim.comparison.evidence import (
     ALL,
     POWERS,
+    Change,
     Evidence,
     change_of,
     evidence_and_draws,
@@ -216,17 +218,8 @@ def comparison_of(
                     doubts += problems
                     steps.update()
         so_far = Comparison({name: fits[name] for name in known}, known)
-        tried = list(_worth_trying(so_far))
-        with progress_bar(total=len(tried), title="other priors", progress=progress) as steps:
-            for group, first, second in tried:
-                try:
-                    powers += [
-                        _power(so_far, weighted, group, alpha, (first, second), seed, thorough=leave_out)
-                        for alpha in POWERS
-                    ]
-                except CalibrationError as error:
-                    doubts.append(f"other priors of {group} could not be tried: {error}")
-                steps.update()
+        powers, untold = _powers(so_far, weighted, seed=seed, thorough=leave_out, progress=progress)
+        doubts += untold
     except KeyboardInterrupt:
         if not known:
             raise
@@ -284,42 +277,67 @@ def _refuse_foreign(
         raise CalibrationError(problems)
 
 
-def _worth_trying(found: Comparison) -> Iterator[tuple[str, str, str]]:
-    """Groups of priors that move most the lead of the best null over the best that acts, or of the best two."""
+def _worth_trying(found: Comparison) -> tuple[list[str], Sequence[str]]:
+    """Groups of priors that move most the lead of the best null over the best that acts, or of the best two; and these two, the first the
+    better one."""
     if len(found.fits) < 2:
-        return
+        return [], ()
     order, roles = found.order, found.roles
-    first, second = order[:2]
+    pair = order[0], order[1]
     if roles.nulls and roles.acting:
         null = next(name for name in order if name in roles.nulls)
         acts = next(name for name in order if name in roles.acting)
-        first, second = sorted((null, acts), key=order.index)
-    one, other = found.slopes(first), found.slopes(second)
+        pair = (null, acts) if order.index(null) < order.index(acts) else (acts, null)
+    one, other = (found.slopes(name) for name in pair)
     by_size = sorted(
         {*one, *other} - {ALL}, key=lambda group: -abs(one.get(group, 0.0) - other.get(group, 0.0))
     )
-    for group in [*by_size[:_TRIED], ALL]:
-        yield group, first, second
+    return [*by_size[:_TRIED], ALL], pair
 
 
-def _power(
+def _powers(
     found: Comparison,
     weighted: Mapping[str, Reweighting | Exact],
-    group: str,
-    alpha: float,
-    pair: tuple[str, str],
-    seed: int,
     *,
+    seed: int,
     thorough: bool,
-) -> Power:
-    """The lead of one over another, and what other priors make of it."""
+    progress: bool | None,
+) -> tuple[list[Power], list[str]]:
+    """The lead of one variant over another, and what other priors make of it; each variant in a process."""
+    tried, pair = _worth_trying(found)
+    calls = [(found.fits[name], found.known[name], weighted[name], tried, seed, thorough) for name in pair]
     changes = []
-    for name in pair:
-        fit = found.fits[name]
+    with progress_bar(total=len(pair), title="other priors", progress=progress) as steps:
+        for made in in_processes(_under_powers, calls, worth=any(map(_large, found.fits.values()))):
+            changes.append(made)
+            steps.update()
+    powers, untold = [], []
+    for group, alpha in product(tried, POWERS):
+        (one, other), (first, second) = pair, (each[group, alpha] for each in changes)
+        if isinstance(first, str) or isinstance(second, str):
+            why = first if isinstance(first, str) else second
+            untold.append(f"other priors of {group} could not be tried: {why}")
+            continue
+        before = found.evidences[one] - found.evidences[other]
+        after = before + first.value - second.value
+        powers.append(Power(group, alpha, one, other, before, after, max(first.shape, second.shape)))
+    return powers, untold
+
+
+def _under_powers(
+    fit: Calibration,
+    known: Evidence,
+    weighted: Reweighting | Exact,
+    groups: Sequence[str],
+    seed: int,
+    thorough: bool,
+) -> dict[tuple[str, float], Change | str]:
+    """What priors of each group raised to each power make of the evidence of a variant, or why that is not known."""
+    out: dict[tuple[str, float], Change | str] = {}
+    for group, alpha in product(groups, POWERS):
         altered = with_power(fit.objective, groups_of(fit).get(group, ()), alpha)
-        changes.append(
-            change_of(fit, found.known[name], weighted[name], altered, seed=seed, thorough=thorough)
-        )
-    before = found.evidences[pair[0]] - found.evidences[pair[1]]
-    one, other = changes
-    return Power(group, alpha, *pair, before, before + one.value - other.value, max(one.shape, other.shape))
+        try:
+            out[group, alpha] = change_of(fit, known, weighted, altered, seed=seed, thorough=thorough)
+        except CalibrationError as error:
+            out[group, alpha] = str(error)
+    return out

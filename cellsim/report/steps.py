@@ -130,10 +130,10 @@ class Job:
         chains += [[ReportStep("profiles", 3, Job.profile)]]
         chains += [[ReportStep("predictions", 10, Job.predict)]]
         ahead = [[ReportStep(words, 4, work)] for words, work in AHEAD.items()]
-        words, cost = "variants held against each other", 400 if left_out else 2
-        compared = [ReportStep(words, cost, Job.compare, page=left_out)]
-        # what takes minutes is alone, with a bar of its own
-        last = [ahead, [compared]] if left_out else [[*ahead, compared]]
+        words, cost = "variants held against each other", 400 if left_out else 12
+        # it has processes of its own; and where it takes minutes a bar of its own
+        compared = [[ReportStep(words, cost, Job.compare, page=left_out)]]
+        last = [ahead, compared] if left_out else [compared, ahead]
         if "robustness" not in self.without:
             last += [[[ReportStep("robustness", 120, Job.robustness_step)]]]
         return [[waited], chains, *last]

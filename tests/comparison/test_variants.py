@@ -289,7 +289,7 @@ def test_what_no_draws_tell_is_told_in_words_and_the_others_go_on(monkeypatch: p
         sum(each.elpd for each in found.left["V2"] if each.by == gone.by and each.group != gone.group)
     )
     monkeypatch.setattr(module, "change_of", lost)
-    monkeypatch.setattr("cellsim.comparison.variants._worth_trying", lambda _: ())
+    monkeypatch.setattr("cellsim.comparison.variants._worth_trying", lambda _: ([], ()))
     told = comparison_of(small().fits, posteriors=posteriors)
     assert told.left["V0"] == () and len(told.left["V2"]) == len(found.left["V2"])
     assert "visit v0 of V0 could not be predicted from all others: 12 of 12" in " ".join(told.doubts)
@@ -304,7 +304,7 @@ def test_a_quick_comparison_samples_nothing_anew(monkeypatch: pytest.MonkeyPatch
     fits, posteriors = small().fits, {name: small_posterior(name) for name in ("V2", "V0")}
     monkeypatch.setattr(Reweighted, "trusted", False)
     monkeypatch.setattr("cellsim.comparison.evidence.posterior_of", sampled)
-    monkeypatch.setattr("cellsim.comparison.variants._worth_trying", lambda _: [("all priors", "V2", "V0")])
+    monkeypatch.setattr("cellsim.comparison.variants._worth_trying", lambda _: (["all priors"], ("V2", "V0")))
     told = comparison_of(fits, posteriors=posteriors, leave_out=False)
     assert len(told.powers) == 2 and all(np.isfinite(each.shape) for each in told.powers)
     with pytest.raises(AssertionError, match="sampled anew"):
