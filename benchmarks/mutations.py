@@ -2,7 +2,7 @@
 
 ``python -m benchmarks.mutations [word ...]`` makes them one by one, each in a copy of the tree of its own (all of them
 take about a quarter of an hour; words choose those in whose names or files they stand), runs the tests that should catch
-it, and prints which one did. It ends with 1 when one survives.
+it, and prints which one did. It ends with 1 when one survives. With ``--record FILE`` a run that was stopped goes on.
 
 A mutation names the text that it replaces; a test keeps that this stands in its file exactly once, so that the list
 cannot go out of date unnoticed.
@@ -11,6 +11,7 @@ cannot go out of date unnoticed.
 from __future__ import annotations
 
 import argparse
+import hashlib
 import os
 import re
 import shutil
@@ -290,8 +291,10 @@ MUTATIONS = (
          "w[off[S_Y1] + i * W + lane] = w[off[S_Y] + i * W + lane] = w[off[S_YS] + i * W + lane]", "solver/test_time_windows.py::test_what_happens_at_one_instant_has_one_order"),
         ("an event that is on and off again within a step is stepped over", "_gap_error(addr, off, opt, w, base, i):\n                    return theta",
          "_gap_error(addr, off, opt, w, base, i):\n                    return 0.0", "solver/test_time_windows.py::test_a_window_of_states_is_met_however_short"),
-        ("an event fires again while its condition holds", "if now[e] != 0 and held[e] == 0:", "if now[e] != 0:",
+        ("an event fires again while its condition holds", "now[roots + e] = 1 if now[e] != 0 and held[e] == 0 else 0", "now[roots + e] = 1 if now[e] != 0 else 0",
          "solver/test_time_windows.py::test_an_event_fires_each_time_its_window_opens"),
+        ("a sample at a late execution is read as rounding has it", "if times[sample] >= instant - near:", "if times[sample] >= instant:",
+         "solver/test_event_instants.py::test_so_are_samples_at_instants_that_are_no_round_numbers"),
     ),
     *_of(
         "cellsim/solver/step_loop.py",
@@ -302,8 +305,8 @@ MUTATIONS = (
         ("dense output of the second order", "inner = w[k] + theta * (w[k + step] + theta * w[k + 2 * step])",
          "inner = w[k] + theta * w[k + step]", "solver/test_solver_stories.py::test_a_dense_path_passes_through_the_samples"),
         ("a sample on the day of a dose is read before it",
-         "s = times[ptr[lane] * W + lane]\n                    if not (s < new or (s <= new and new < end and hit < 0)):",
-         "s = times[ptr[lane] * W + lane]\n                    if not s <= new:",
+         "s = times[ptr[lane] * W + lane]\n                    if before < 0 and not (s < new or (s <= new and new < end and hit < 0)):",
+         "s = times[ptr[lane] * W + lane]\n                    if before < 0 and not s <= new:",
          "solver/test_simulation.py::test_a_sample_at_the_instant_of_a_dose_is_read_after_it"),
         ("samples of lanes on the day of a dose are read before it",
          "s = times[ptr[0] * W]\n                if not (s < new or (s <= new and new < end and hit < 0)):",
@@ -455,8 +458,25 @@ MUTATIONS = (
          "predictions/test_measures.py::test_chance_as_sampled_is_scipys_under_either_noise"),
     ),
     *_of(
+        "cellsim/solver/conditions.py",
+        ("a strict trigger acts before the sample of its instant", "firings.append(Firing(day, event, not now))", "firings.append(Firing(day, event, False))",
+         "solver/test_event_instants.py::test_a_sample_at_the_instant_is_read_as_the_trigger_is_there"),
+    ),
+    *_of(
+        "cellsim/solver/sensitivities.py",
+        ("an event on time and states has no derivative by its instant", "if (day, code) in fired or waiting:", "if (day, code) in fired:",
+         "solver/test_event_instants.py::test_instants_move_what_follows_whatever_else_the_trigger_asks"),
+        ("what a dose sets off stays when the dose moves", "if waiting and time not in days:", "if False and time not in days:",
+         "solver/test_event_instants.py::test_what_a_dose_sets_off_moves_with_the_dose"),
+    ),
+    *_of(
+        "cellsim/model/sbml_events.py",
+        ("a late execution of a strict trigger comes at its instant", "reached = sp.Or(sp.Gt(TIME, due), sp.And(reached, strict[k] < _HALF))",
+         "reached = sp.Ge(TIME, due)", "solver/test_event_instants.py::test_a_sample_at_the_instant_is_read_as_the_trigger_is_there"),
+    ),
+    *_of(
         "cellsim/predictions/measures.py",
-        ("days below are days above", "below = sp.Lt(", "below = sp.Gt(", "predictions/test_measures.py::test_days_below_a_level_miss_no_stay_however_short"),
+        ("days below are days above", "sp.Lt(sp.Symbol(quantity)", "sp.Gt(sp.Symbol(quantity)", "predictions/test_measures.py::test_days_below_a_level_miss_no_stay_however_short"),
         ("an area begins before day 0", "self.areas[name][:, last] - self.areas[name][:, first]", "self.areas[name][:, last]",
          "sweeps/test_sweeps.py::test_measures_have_their_closed_forms"),
     ),
@@ -549,6 +569,28 @@ def caught_by(mutation: Mutation, kept: str) -> str:
     return found[1]
 
 
+class _Record:
+    """What was found so far, kept in a file whose first line says of which sources and tests."""
+
+    def __init__(self, path: Path | None) -> None:
+        self.path, self.found = path, dict[str, str]()
+        if path is None:
+            return
+        files = sorted([*ROOT.glob("cellsim/**/*.py"), *ROOT.glob("tests/**/*.py"), *ROOT.glob("benchmarks/*.py")])
+        told = hashlib.sha256(b"".join(each.read_bytes() for each in files)).hexdigest()
+        if not path.exists():
+            path.write_text(f"{told}\n", encoding="utf-8")
+        first, *lines = path.read_text(encoding="utf-8").splitlines()
+        if first != told:
+            raise SystemExit(f"{path} is of other sources; begin a new one.")
+        self.found = dict(line.split("\t") for line in lines)
+
+    def keep(self, name: str, found: str) -> None:
+        if self.path and name not in self.found:
+            with self.path.open("a", encoding="utf-8") as file:
+                file.write(f"{name}\t{found}\n")
+
+
 def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.mutations", description=__doc__.splitlines()[0]
@@ -556,7 +598,9 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument(
         "word", nargs="*", help="which ones: what stands in their names or files; all without any"
     )
-    words = parser.parse_args(arguments).word
+    parser.add_argument("--record", type=Path, help="file that keeps what was found, to go on from there")
+    asked = parser.parse_args(arguments)
+    words, record = asked.word, _Record(asked.record)
     known = {each: f"{each.name} {each.file}" for each in MUTATIONS}
     for word in words:
         if not any(word in text for text in known.values()):
@@ -564,14 +608,18 @@ def main(arguments: Sequence[str]) -> int:
     chosen = [each for each, text in known.items() if not words or any(word in text for word in words)]
     survivors = []
     with TemporaryDirectory() as kept:
-        with _copy() as tree:
-            done = _tested(tree, sorted({test for each in chosen for test in each.tests}), kept)
-        if done.returncode:
-            print(f"Without any mutation the tests fail:\n{done.stdout}{done.stderr}")
-            return 1
+        tests = sorted({test for each in chosen for test in each.tests})
+        if (key := " ".join(tests)) not in record.found:
+            with _copy() as tree:
+                done = _tested(tree, tests, kept)
+            if done.returncode:
+                print(f"Without any mutation the tests fail:\n{done.stdout}{done.stderr}")
+                return 1
+            record.keep(key, "none fails without any mutation")
         print("| mutation | caught by |\n|---|---|")
         for each in chosen:
-            found = caught_by(each, kept)
+            found = record.found[each.name] if each.name in record.found else caught_by(each, kept)
+            record.keep(each.name, found)
             survivors += [] if found else [each]
             print(f"| {each.name} | {found or '**survived**'} |", flush=True)
     print(f"\n{len(chosen) - len(survivors)} of {len(chosen)} caught.")
