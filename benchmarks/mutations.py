@@ -576,7 +576,9 @@ class _Record:
         self.path, self.found = path, dict[str, str]()
         if path is None:
             return
-        files = sorted([*ROOT.glob("cellsim/**/*.py"), *ROOT.glob("tests/**/*.py"), *ROOT.glob("benchmarks/*.py")])
+        files = sorted(
+            [*ROOT.glob("cellsim/**/*.py"), *ROOT.glob("tests/**/*.py"), *ROOT.glob("benchmarks/*.py")]
+        )
         told = hashlib.sha256(b"".join(each.read_bytes() for each in files)).hexdigest()
         if not path.exists():
             path.write_text(f"{told}\n", encoding="utf-8")
