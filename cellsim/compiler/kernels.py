@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from cellsim.compiler.derivatives import System
 from cellsim.compiler.equations import Equations
 from cellsim.compiler.graph import WRITING
-from cellsim.compiler.llvm import CompiledKernels, assemble
+from cellsim.compiler.llvm import Assembly, CompiledKernels, assemble
 from cellsim.compiler.writer import Writer
 
 __all__ = ["Kernels", "compile_equations"]
@@ -43,6 +43,7 @@ class Kernels:
     equations: Equations
     _units: dict[int, CompiledKernels] = field(default_factory=dict, repr=False)
     _writers: dict[int, Writer] = field(default_factory=dict, repr=False)
+    _inside: dict[tuple[int, tuple[int, ...]], Assembly] = field(default_factory=dict, repr=False)
     _of_thread: local = field(default_factory=local, repr=False)
 
     def __reduce__(self) -> tuple[Callable[[Equations], Kernels], tuple[Equations]]:
@@ -76,6 +77,16 @@ class Kernels:
                         writer.layout, width, code.address, len(writer.kept), code.engines
                     )
         return self._units[width]
+
+    def inside(self, width: int, outputs: tuple[int, ...]) -> int:
+        """The address of a kernel that reads some outputs inside a step, compiled at first use (see `Writer.inside`)."""
+        if (width, outputs) not in self._inside:
+            writer = self.writer(width)
+            with WRITING:
+                if (width, outputs) not in self._inside:
+                    code = writer.inside("inside", outputs)
+                    self._inside[width, outputs] = assemble([code], writer.externals)
+        return self._inside[width, outputs].address["inside"]
 
     def writer(self, width: int = 1) -> Writer:
         """How the kernels of this width are laid out."""

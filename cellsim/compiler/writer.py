@@ -7,7 +7,7 @@ Terms that depend on parameters only are computed once per simulation (``prepare
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from cellsim.compiler import rodas5p as tableau
 from cellsim.compiler.derivatives import System
@@ -18,9 +18,9 @@ from cellsim.compiler.lu import Elimination, FactorEntry, Pieces, plan_eliminati
 from cellsim.compiler.lu_tables import through_tables, write_lu_loops, write_solve_loops
 from cellsim.compiler.scales import write_scales
 
-__all__ = ["CONTROL_H", "CONTROL_RTOL", "Writer"]
+__all__ = ["CONTROL_H", "CONTROL_RTOL", "CONTROL_THETA", "Writer"]
 
-CONTROL_H, CONTROL_RTOL = 0, 1
+CONTROL_H, CONTROL_RTOL, CONTROL_THETA = 0, 1, 2
 LONGEST_RUN = 1000  # nodes
 
 
@@ -253,6 +253,40 @@ class Writer:
             emit_nodes(
                 code, self.graph, [(node, sink(i)) for i, node in run], self.reader("%y"), kept=self.kept
             )
+        return pieces.text()
+
+    def inside(self, name: str, outputs: Sequence[int]) -> str:
+        """A kernel that writes some outputs into slot g, at y + theta h of a step: of the states only those they read are looked up there."""
+        lay, w = self.layout, self.width
+        pieces = Pieces(self, name, "ptr %w, ptr %v", internal=False)
+        for number, run in enumerate(self.portions([(k, self.system.outputs[k]) for k in outputs])):
+            if number:
+                pieces.cut(always=True)
+            code = pieces.code
+            at = code.load("%w", lay["control"] + CONTROL_THETA, 1)
+            theta, rest = code.spread(at), code.spread(code.line(f"fsub double {code.const(1.0, 1)}, {at}"))
+            elsewhere = self.reader("")
+
+            def read(
+                code: Code, node: int, theta: str = theta, rest: str = rest, elsewhere: Callable = elsewhere
+            ) -> str:
+                if node in self.kept or self.graph.ops[node] != "y":
+                    return str(elsewhere(code, node))
+                place = self.graph.args[node][0] * w
+                before = code.load("%w", lay["y"] + place)
+                if self.graph.args[node][0] == self.system.clock:
+                    step = code.spread(code.load("%w", lay["control"] + CONTROL_H, 1))
+                    return code.times_plus(theta, step, before)
+                moved = code.two("fsub", code.load("%w", lay["y1"] + place), before)
+                k = [code.load("%w", lay["dense"] + m * self.nw + place) for m in range(3)]
+                inner = code.times_plus(theta, code.times_plus(theta, k[2], k[1]), k[0])
+                # what stands still is not rounded
+                return code.times_plus(theta, code.times_plus(rest, inner, moved), before)
+
+            def sink(k: int, code: Code = code) -> Callable[[str], None]:
+                return lambda value: code.store(value, "%w", lay["g"] + k * w)
+
+            emit_nodes(code, self.graph, [(node, sink(k)) for k, node in run], read, kept=self.kept)
         return pieces.text()
 
     def copy_u(self, code: Code) -> None:

@@ -479,7 +479,7 @@ def observe(kernels: Kernels, times: ArrayLike, states: ArrayLike, parameters: A
     samples[:, len(kernels.equations.states) :] = t[:, None]  # the clock, and what outputs do not look at
     found, none = np.empty((1, t.size, len(system.outputs))), np.empty((1, 0, 0))
     w[lay["peak"] : lay["peak"] + system.n] = np.abs(samples).max(axis=0, initial=0.0)
-    options, lanes = np.zeros(7), np.zeros(1, np.int64)
+    options, lanes = np.zeros(8), np.zeros(1, np.int64)
     reading = Reading(
         machine.addresses, machine.offsets, options, w, samples, none, lanes, lanes, none, found, none
     )

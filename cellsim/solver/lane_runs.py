@@ -363,7 +363,9 @@ def _settled(asked: Settings, times: Array) -> LaneRun:
     width = (
         1 if asked.dense or asked.directions is not None else _width_for(kernels, asked.n_sets, asked.lanes)
     )
-    machine = machine_of(kernels, width)
+    # where sets lie side by side and all that is asked of a sample are its outputs, these are read where it is taken
+    alone = width > 1 and times.ndim == 1 and not (asked.keep_states or asked.output_rates)
+    machine = machine_of(kernels, width, alone, watched)
     shares = np.asarray(0.0 if asked.atol is not None else asked.peak_share, float)
     absolute = np.empty(system.n)
     absolute[:n_states] = UNSEEN * asked.rtol if asked.atol is None else asked.atol
@@ -383,8 +385,8 @@ def _settled(asked: Settings, times: Array) -> LaneRun:
             clock=system.clock,
             output_rates=asked.output_rates,
             dense=asked.dense,
+            outputs_alone=alone,
             watched=watched,
-            behind=tuple(i for i, node in enumerate(system.y) if node in behind) if watched else (),
         ),
         np.array(
             [
@@ -395,6 +397,7 @@ def _settled(asked: Settings, times: Array) -> LaneRun:
                 asked.since,
                 float(system.time in behind),
                 float(times.ndim == 1),
+                float(alone),
             ]
         ),
         np.broadcast_to(shares, (asked.n_sets, n_states)) if shares.ndim else None,

@@ -19,6 +19,7 @@ from cellsim.solver.loop_arrays import (
     KERNELS,
     N_GAPS,
     N_MIDDLE,
+    N_OUTPUTS,
     N_PADDED,
     PATH_FULL,
     SLOTS,
@@ -72,9 +73,23 @@ class Machine:
         return addresses(self.addresses, self.offsets, self.root_event, self.targets, self.target_ptr)
 
 
+def machine_of(kernels: Kernels, width: int, sampled: bool = False, watched: tuple[int, ...] = ()) -> Machine:
+    """The machine for `width` simulations side by side.
+
+    Parameters
+    ----------
+    kernels : Kernels
+    width : int
+    sampled : bool
+        Whether it reads outputs at samples, inside its steps.
+    watched : tuple of int
+        Outputs of which the greatest value is wanted.
+    """
+    return _machine(kernels, width, sampled, watched)
+
+
 @lru_cache(maxsize=256)
-def machine_of(kernels: Kernels, width: int) -> Machine:
-    """The machine for `width` simulations side by side."""
+def _machine(kernels: Kernels, width: int, sampled: bool, watched: tuple[int, ...]) -> Machine:
     system, unit = kernels.system, kernels.unit(width)
     lay = unit.layout
     events = [f"event{e}" for e in range(len(system.assignments))]
@@ -95,9 +110,14 @@ def machine_of(kernels: Kernels, width: int) -> Machine:
         *system.turning,
     ]
     targets = [[i for i, _ in each] for each in system.assignments]
+    places = {
+        **unit.address,
+        "inside": kernels.inside(width, tuple(range(len(system.outputs)))) if sampled else 0,
+        "watch": kernels.inside(width, watched) if watched else 0,
+    }
     return Machine(
         unit,
-        np.array([unit.address[name] for name in (*KERNELS, *events)], np.int64),
+        np.array([places[name] for name in (*KERNELS, *events)], np.int64),
         np.array([*(lay[name] for name in SLOTS), *sizes], np.int64),
         np.array(roots, np.int64),
         np.array([kernels.equations.events[e].initially for e in roots], np.int64),
@@ -187,8 +207,8 @@ def lane_start(
     clock: int | None,
     output_rates: bool,
     dense: bool,
+    outputs_alone: bool,
     watched: tuple[int, ...],
-    behind: tuple[int, ...],
 ) -> LaneStart:
     """What all lane groups have in common that differ in the values of parameters alone.
 
@@ -205,15 +225,15 @@ def lane_start(
     n_times : int
     clock : int or None
         Which state is the clock.
-    output_rates, dense : bool
+    output_rates, dense, outputs_alone : bool
+        Outputs alone: that samples are of these, not of states.
     watched : tuple of int
         Outputs of which the greatest value is wanted.
-    behind : tuple of int
-        The states that these read.
     """
     lay, n, width = machine.unit.layout, len(absolute), machine.unit.width
     room = LaneDimensions(
-        lay.size, n, width, n_times, output_rates, len(machine.held), int(machine.offsets[N_GAPS]), watched, behind
+        lay.size, n, width, n_times, int(machine.offsets[N_OUTPUTS]) if outputs_alone else n, output_rates,
+        len(machine.held), int(machine.offsets[N_GAPS]), watched,
     )  # fmt: skip
     lane_state = LaneState.of(room._replace(times=0))
     lane_state.blank()

@@ -44,6 +44,8 @@ KERNELS = (
     "gaps",
     "modes",
     "scales",
+    "inside",
+    "watch",
 )
 SLOTS = (
     "control",
@@ -85,7 +87,9 @@ SLOTS = (
     GAPS,
     MODES,
     SCALES,
-) = range(14)
+    INSIDE,
+    WATCH,
+) = range(16)
 (
     S_CONTROL,
     S_ERROR,
@@ -114,8 +118,9 @@ SLOTS = (
 N_STATES, N_LANES, N_PADDED, N_OUTPUTS, N_ROOTS, N_CLOCK, N_FIXED, N_MIDDLE, N_GAPS, N_MODES = range(23, 33)
 # how many states the conditions on states read, then which
 N_TURNING, TURNING = 33, 34
-RTOL, H_MAX, MAX_STEPS, WANT_RATES, SINCE, IN_TIME, TOGETHER = range(7)
+RTOL, H_MAX, MAX_STEPS, WANT_RATES, SINCE, IN_TIME, TOGETHER, OUTPUTS_ALONE = range(8)
 ACCEPTED, REJECTED, FACTORED, RECORDED = range(4)
+THETA = 2  # in slot control, behind the step and the tolerance: where in a step outputs are read
 
 
 class LoopArrays(NamedTuple):
@@ -136,7 +141,7 @@ class LoopArrays(NamedTuple):
     times: Reals  # (n_times, W): ascending per lane; the same in all where `opt` says so
     w: Reals  # workspace; slots p, atol, share (and y if `given_start`) are filled
     held: Wholes  # (n_roots,): whether their condition counts as true before the start
-    samples: Reals  # (n_times, n W): receives states, as far as `ptr`; nan of lanes given up
+    samples: Reals  # (n_times, n W): receives states, or outputs where `opt` says so, as far as `ptr`; nan of lanes given up
     inputs: Reals  # (n_times, n W): receives zero-order inputs
     status: Wholes  # (W,): outcome per lane
     fail_time: Reals  # (W,)
@@ -152,7 +157,6 @@ class LoopArrays(NamedTuple):
     flow: Reals  # (2 n W,): room
     grown: Wholes  # (n, W): receives which states grew by themselves from where their error counts
     watched: Wholes  # (n_watched,): outputs of which the greatest value is wanted
-    behind: Wholes  # (1 + some,): how many states these read, then which
     greatest: Reals  # (2, n_watched, W): receives it, and its time
     heights: Reals  # (8, n_watched, W): room for these outputs along a step
     path: Reals  # (some, 3 + 5 n), one lane only: receives start, end, step length, y, y1, K_1, K_2, K_3 of every step
@@ -210,7 +214,7 @@ class Reading(NamedTuple):
     off: Wholes
     opt: Reals
     w: Reals  # workspace, prepared
-    samples: Reals  # (n_times, n W)
+    samples: Reals  # (n_times, n W): states, or outputs where `opt` says so
     inputs: Reals  # (n_times, n W): zero-order inputs, when rates are wanted
     lanes: Wholes  # (n_lanes,): which row of `states` each lane is
     places: Wholes  # (n_lanes,): where in `outputs` and `rates` each lane begins
@@ -251,25 +255,25 @@ class LaneDimensions(NamedTuple):
     workspace : int
         Doubles of ``w``.
     states, width : int
-    times : int
-        Samples of each lane.
+    times, sampled : int
+        Samples of each lane, and of how many numbers each is: states, or outputs.
     rates : bool
         Whether zero-order inputs are kept at samples.
     roots, gaps : int
         Events and conditions on states.
-    watched, behind : tuple of int
-        Outputs of which the greatest value is wanted, and the states that these read.
+    watched : tuple of int
+        Outputs of which the greatest value is wanted.
     """
 
     workspace: int
     states: int
     width: int
     times: int
+    sampled: int
     rates: bool
     roots: int
     gaps: int
     watched: tuple[int, ...]
-    behind: tuple[int, ...]
 
     def reals(self) -> dict[str, tuple[int, ...]]:
         """Shapes of arrays of doubles, by their names in :class:`cellsim.solver.loop_arrays.LoopArrays`."""
@@ -284,7 +288,7 @@ class LaneDimensions(NamedTuple):
             "heights": (8, watched, width),
             # what samples leave behind stands last
             "inputs": (self.times if self.rates else 0, n * width),
-            "samples": (self.times, n * width),
+            "samples": (self.times, self.sampled * width),
         }
 
     def wholes(self) -> dict[str, tuple[int, ...]]:
@@ -300,7 +304,6 @@ class LaneDimensions(NamedTuple):
             "now": (3 * self.roots,),
             "grown": (n, width),
             "watched": (len(self.watched),),
-            "behind": (1 + len(self.behind),),
         }
 
 
@@ -344,7 +347,6 @@ class LaneState:
     now: Wholes
     grown: Wholes
     watched: Wholes
-    behind: Wholes
     path: Reals = field(default_factory=lambda: _NO_PATH)
 
     def __post_init__(self) -> None:
@@ -381,7 +383,6 @@ class LaneState:
         self.pace[:] = np.nan
         self.greatest[:] = -np.inf
         self.watched[:] = self.room.watched
-        self.behind[0], self.behind[1:] = len(self.room.behind), self.room.behind
 
     @property
     def moving(self) -> Reals:

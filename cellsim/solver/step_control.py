@@ -19,6 +19,7 @@ from cellsim.solver.loop_arrays import (
     N_FIXED,
     N_LANES,
     N_MODES,
+    N_OUTPUTS,
     N_PADDED,
     N_STATES,
     N_TURNING,
@@ -47,10 +48,12 @@ from cellsim.solver.loop_arrays import (
     S_YS,
     SCALES,
     SINCE,
+    THETA,
     TOO_MANY_STEPS,
     TURNING,
     UNRESOLVED,
     WANT_RATES,
+    WATCH,
     Reals,
     Wholes,
 )
@@ -67,7 +70,6 @@ __all__ = [
     "give_up",
     "initial_step",
     "interpolate",
-    "interpolate_rows",
     "interpolate_turning",
     "read_heights",
     "read_rates",
@@ -75,6 +77,8 @@ __all__ = [
     "record_step",
     "sample_inside",
     "sample_lane",
+    "see_lanes",
+    "see_until",
     "stays_above",
     "through_five",
 ]
@@ -159,25 +163,18 @@ def beside(t, sign):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def interpolate_rows(off, w, theta, rows, first, count):  # type: ignore[no-untyped-def]
-    """Dense output at t + theta h into slot ys, of some states alone: those at `count` places of `rows` from `first` on."""
+def interpolate_turning(off, w, theta):  # type: ignore[no-untyped-def]
+    """Dense output at t + theta h into slot ys, of the states alone that conditions read; the clock is told exactly."""
     W, step, rest = off[N_LANES], off[N_PADDED], 1.0 - theta
-    for place in range(first, first + count):
-        row = rows[place] * W
+    for place in range(TURNING, TURNING + off[N_TURNING]):
+        row = off[place] * W
         y, y1, k, into = off[S_Y] + row, off[S_Y1] + row, off[S_DENSE] + row, off[S_YS] + row
         for lane in range(W):
             inner = w[k + lane] + theta * (w[k + step + lane] + theta * w[k + 2 * step + lane])
             w[into + lane] = rest * w[y + lane] + theta * (w[y1 + lane] + rest * inner)
             if inner == 0.0 and w[y1 + lane] == w[y + lane]:
                 w[into + lane] = w[y + lane]
-
-
-@compiled
-def interpolate_turning(off, w, theta):  # type: ignore[no-untyped-def]
-    """The same of the states that conditions read; the clock is told exactly."""
-    interpolate_rows(off, w, theta, off, TURNING, off[N_TURNING])
     if off[N_CLOCK] >= 0:
-        W = off[N_LANES]
         for at in range(off[N_CLOCK] * W, (off[N_CLOCK] + 1) * W):
             w[off[S_YS] + at] = w[off[S_Y] + at] + theta * w[off[S_CONTROL]]
 
@@ -211,6 +208,34 @@ def sample_inside(G, row, time, theta):  # type: ignore[no-untyped-def]
         if G.source[lane] != lane:
             for i in range(lane, size, W):
                 samples[at + i] = np.nan
+
+
+@compiled
+def see_lanes(G, base, kernel, theta, row):  # type: ignore[no-untyped-def]
+    """Outputs of all lanes into a row of samples, by a kernel that reads slot ys or the step at t + theta h; nan of those given up."""
+    off, w, W, samples = G.off, G.w, G.off[N_LANES], G.samples
+    size, g = off[N_OUTPUTS] * W, off[S_G]
+    w[off[S_CONTROL] + THETA] = theta
+    call_kernel(G.addr[kernel], base, base)
+    at = row * size
+    for i in range(size):
+        samples[at + i] = w[g + i]
+    for lane in range(W):
+        if G.source[lane] != lane:
+            for i in range(lane, size, W):
+                samples[at + i] = np.nan
+
+
+@compiled
+def see_until(G, base, time, n_times):  # type: ignore[no-untyped-def]
+    """Outputs at the state in slot y, at every sample up to now, the same in all lanes."""
+    off, w, ptr, W = G.off, G.w, G.ptr, G.off[N_LANES]
+    while ptr[0] < n_times and G.times[ptr[0] * W] <= time:
+        for i in range(off[N_STATES] * W):
+            w[off[S_YS] + i] = w[off[S_Y] + i]
+        see_lanes(G, base, OBSERVE, 0.0, ptr[0])
+        for lane in range(W):
+            ptr[lane] += 1
 
 
 @compiled
@@ -434,10 +459,11 @@ def all_finite(G, t):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def read_heights(G, base, time, row, n_watched):  # type: ignore[no-untyped-def]
-    """Outputs of which the greatest value is wanted, at the state in slot ys, into a row of `heights`."""
+def read_heights(G, base, kernel, theta, time, row, n_watched):  # type: ignore[no-untyped-def]
+    """Outputs of which the greatest value is wanted, as `see_lanes` reads them, into a row of `heights`."""
     off, w, W = G.off, G.w, G.off[N_LANES]
-    call_kernel(G.addr[OBSERVE], base, base)
+    w[off[S_CONTROL] + THETA] = theta
+    call_kernel(G.addr[kernel], base, base)
     for k in range(n_watched):
         for lane in range(W):
             here = k * W + lane
@@ -489,20 +515,19 @@ def follow_heights(G, base, t, h, last, n_watched):  # type: ignore[no-untyped-d
     The step is cut into pieces in which a polynomial through five points follows each output that may be greatest
     there; where its top lies inside, the output itself is read near it.
     """
-    off, w, a, behind = G.off, G.w, G.heights, G.behind
+    off, a = G.off, G.heights
     count = n_watched * off[N_LANES]
     left = max((G.opt[SINCE] - t) / h, 0.0)
     # what stands still with the states may still move with time
     wide, known, cut = last - left, False, G.opt[IN_TIME] != 0.0
     while left < last and wide > 0.0:
         if not known:
-            interpolate_rows(off, w, left, behind, 1, behind[0])
-            read_heights(G, base, t + left * h, np.int64(0), n_watched)
+            read_heights(G, base, WATCH, left, t + left * h, np.int64(0), n_watched)
         for row in (4, 2):
             # what is read at the end of a step is the value before anything happens there
             early = 4e-16 * abs(t + last * h) if row == 4 else 0.0
-            interpolate_rows(off, w, left + 0.25 * row * wide, behind, 1, behind[0])
-            read_heights(G, base, t + (left + 0.25 * row * wide) * h - early, np.int64(row), n_watched)
+            place = left + 0.25 * row * wide
+            read_heights(G, base, WATCH, place, t + place * h - early, np.int64(row), n_watched)
         some = cut
         for i in range(count):
             low, high = (
@@ -514,8 +539,7 @@ def follow_heights(G, base, t, h, last, n_watched):  # type: ignore[no-untyped-d
         if some:
             for row in (1, 3, 5):
                 place = left + (0.25 * row if row < 5 else BETWEEN) * wide
-                interpolate_rows(off, w, place, behind, 1, behind[0])
-                read_heights(G, base, t + place * h, np.int64(row), n_watched)
+                read_heights(G, base, WATCH, place, t + place * h, np.int64(row), n_watched)
             for i in range(count):
                 low, high = a[i], a[i]
                 for row in range(1, 6):
@@ -534,8 +558,7 @@ def follow_heights(G, base, t, h, last, n_watched):  # type: ignore[no-untyped-d
                     top = min(max(top, near), 1.0 - near)
                     for row in range(1, 4):
                         place = left + (top + (row - 2) * near) * wide
-                        interpolate_rows(off, w, place, behind, 1, behind[0])
-                        read_heights(G, base, t + place * h, np.int64(4 + row), n_watched)
+                        read_heights(G, base, WATCH, place, t + place * h, np.int64(4 + row), n_watched)
                     before, here, after = a[5 * count + i], a[6 * count + i], a[7 * count + i]
                     bend = before - 2.0 * here + after
                     if not bend < 0.0:

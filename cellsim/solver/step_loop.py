@@ -17,6 +17,7 @@ from cellsim.solver.loop_arrays import (
     FACTORED,
     H_MAX,
     INITIAL,
+    INSIDE,
     JAC,
     LU,
     MAX_STEPS,
@@ -33,6 +34,7 @@ from cellsim.solver.loop_arrays import (
     OBSERVE,
     OBSERVE_RATE,
     ON,
+    OUTPUTS_ALONE,
     PATH_FULL,
     PREPARE,
     RECORDED,
@@ -85,6 +87,8 @@ from cellsim.solver.step_control import (
     record_step,
     sample_inside,
     sample_lane,
+    see_lanes,
+    see_until,
 )
 from cellsim.solver.step_events import (
     end_events,
@@ -165,7 +169,7 @@ def run_group(at, base, other, given_start, first, stop, n_breaks, n_times, stri
     size, Y, Y1 = n * W, off[S_Y], off[S_Y1]
     control, roots, modes = off[S_CONTROL], off[N_ROOTS], off[N_MODES]
     tangents = T.sizes[ON] != 0
-    together = W > 1 and opt[TOGETHER] != 0.0
+    together, outputs_alone = W > 1 and opt[TOGETHER] != 0.0, opt[OUTPUTS_ALONE] != 0.0
     if first == 0:
         call_kernel(addr[PREPARE], base, base)
         if not given_start:
@@ -224,6 +228,8 @@ def run_group(at, base, other, given_start, first, stop, n_breaks, n_times, stri
                 return ARRIVED
         if not all_finite(G, t):
             return ARRIVED
+        if outputs_alone:
+            see_until(G, base, t, n_times)
         for lane in range(W):
             while ptr[lane] < n_times and times[ptr[lane] * W + lane] <= t:
                 sample_lane(G, ptr[lane], lane)
@@ -237,7 +243,7 @@ def run_group(at, base, other, given_start, first, stop, n_breaks, n_times, stri
             if n_watched and t >= opt[SINCE]:
                 for i in range(size):
                     w[off[S_YS] + i] = w[Y + i]
-                read_heights(G, base, t, np.int64(0), n_watched)
+                read_heights(G, base, OBSERVE, 0.0, t, np.int64(0), n_watched)
             if room and afterwards > G.op_ptr[b]:  # what happens at the end is a step without length
                 if counts[RECORDED] == room:
                     return PATH_FULL
@@ -250,7 +256,7 @@ def run_group(at, base, other, given_start, first, stop, n_breaks, n_times, stri
             if n_watched and t >= opt[SINCE]:
                 for i in range(size):
                     w[off[S_YS] + i] = w[Y + i]
-                read_heights(G, base, t, np.int64(0), n_watched)
+                read_heights(G, base, OBSERVE, 0.0, t, np.int64(0), n_watched)
             if room:
                 if counts[RECORDED] == room:
                     return PATH_FULL
@@ -381,8 +387,8 @@ def run_group(at, base, other, given_start, first, stop, n_breaks, n_times, stri
             before = np.int64(-1)
             if hit >= 0 and hit < roots:
                 # at a break where more happens a sample is read after that
-                alone = G.op_ptr[b + 1] == G.op_ptr[b + 2]
-                until = end if alone else beside(end, -1.0)
+                nothing_else = G.op_ptr[b + 1] == G.op_ptr[b + 2]
+                until = end if nothing_else else beside(end, -1.0)
                 before = read_before(G, base, t, h, hit, new, until, n_times)
             if n_watched:
                 if not dense:
@@ -397,7 +403,10 @@ def run_group(at, base, other, given_start, first, stop, n_breaks, n_times, stri
                 if not dense:
                     call_kernel(addr[DENSE], base, base)
                     dense = True
-                sample_inside(G, ptr[0], s, (s - t) / h)
+                if outputs_alone:
+                    see_lanes(G, base, INSIDE, (s - t) / h, ptr[0])
+                else:
+                    sample_inside(G, ptr[0], s, (s - t) / h)
                 for lane in range(W):
                     ptr[lane] += 1
             for lane in range(0 if together else W):
@@ -506,6 +515,8 @@ def run_group(at, base, other, given_start, first, stop, n_breaks, n_times, stri
                     if hit < roots:
                         hold_events(G, base, h)
                     old_error = 1e-4
+                if outputs_alone and t < end:
+                    see_until(G, base, t, n_times)
                 for lane in range(W):
                     while ptr[lane] < n_times and times[ptr[lane] * W + lane] <= t and t < end:
                         sample_lane(G, ptr[lane], lane)
@@ -551,6 +562,13 @@ def observe_group(at, base, n_times, n_lanes, n_states, by_time, by_output):  # 
     addr, off, w = R.addr, R.off, R.w
     W, n, n_out, rates = off[N_LANES], off[N_STATES], off[N_OUTPUTS], R.opt[WANT_RATES] != 0.0
     size = n * W
+    if R.opt[OUTPUTS_ALONE] != 0.0:  # read already: lanes lie side by side where draws do
+        for s in range(n_times):
+            for o in range(n_out):
+                at_time, row = s * by_time + o * by_output, (s * n_out + o) * W
+                for lane in range(n_lanes):
+                    R.outputs[R.places[lane] + at_time] = R.samples[row + lane]
+        return ARRIVED
     for s in range(n_times):
         for i in range(size):
             w[off[S_YS] + i] = R.samples[s * size + i]

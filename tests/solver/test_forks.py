@@ -234,7 +234,7 @@ def test_histories_take_no_more_room_than_they_are_given() -> None:
         output_rates=False,
         dense=False,
         watched=(),
-        behind=(),
+        outputs_alone=False,
     )
     state = begin(start, P[:1])
     kept = Histories(5 * state.bytes)

@@ -110,3 +110,51 @@ def test_samples_of_lanes_on_the_day_of_a_dose_are_read_after_it(shared: bool) -
     gone = np.exp(-rates_of[:, 0])
     assert found[:, 1] == pytest.approx(4.0, abs=1e-12)
     assert found[:, 3] == pytest.approx(4.0 + 4.0 * gone, rel=1e-6)
+
+
+@pytest.mark.parametrize("plans", [1, 2])
+def test_outputs_without_states_are_read_where_samples_are_taken(plans: int) -> None:
+    """x' = x^2 from c and y' = -y, both given something on a sampled day: x y + t in closed form, nan once a lane is given up.
+
+    And all as it is said of states that are kept, which are read in the end; the greatest of x y too.
+    """
+    x, y, t, c = sp.symbols("x y time c")
+    kernels = compile_equations(
+        replace(
+            system({"y": "-y", "x": "x**2", "late": "Piecewise((1, x > 0.3), (0, True))"}, "c"),
+            initials=(sp.Integer(1), c, sp.Integer(0)),
+            outputs=(x * y + t, sp.Symbol("late"), x * y),
+            output_names=("seen", "since", "product"),
+        )
+    )
+    start = np.array([0.01, 0.9, 0.02, 0.4, 0.03, 0.05, 0.2, 0.01])
+    times = np.linspace(0, 4.2, 43)
+    given = (Doses(jumps=((2.0, "y", 1.0), (4.2, "y", 1.0))), Doses(jumps=((2.0, "y", 3.0),)))[:plans]
+    asked = (
+        np.tile(start, plans)[:, None],
+        [each for each in given for _ in start] if plans > 1 else given[0],
+        times,
+    )
+    options = {"lanes": 8, "rtol": 1e-8, "peaks": ["product"]}
+    kept = integrate(kernels, *asked, **options)
+    into = np.full((len(times), 3, len(start) * plans), -1.0)
+    for found in (
+        integrate(kernels, *asked, keep_states=False, **options),
+        integrate(kernels, *asked, keep_states=False, into=into.transpose(2, 0, 1), **options),
+    ):
+        assert not found.states.size and found.status.tolist() == kept.status.tolist()
+        assert np.allclose(found.outputs, kept.outputs, rtol=1e-12, atol=1e-12, equal_nan=True)
+        assert np.allclose(found.greatest, kept.greatest, rtol=1e-12, equal_nan=True)
+        for which, outputs in enumerate(found.outputs.reshape(plans, len(start), len(times), 3)):
+            for lane, end in enumerate(1 / start):
+                before, after = times < 0.999 * end, times > end
+                more = (1.0, 3.0)[which] * np.exp(-(times - 2.0))
+                dosed = np.exp(-times) + np.where(times >= 2.0, more, 0.0)
+                dosed[-1] += 1.0 - which  # on the last day itself
+                right = start[lane] / (1 - start[lane] * times[before]) * dosed[before] + times[before]
+                assert outputs[lane, before, 0] == pytest.approx(right, rel=1e-5)
+                crossed = max(1 / start[lane] - 1 / 0.3, 0.0)
+                assert outputs[lane, before, 1] == pytest.approx(
+                    np.maximum(times - crossed, 0)[before], abs=1e-6
+                )
+                assert np.isnan(outputs[lane, after]).all()
