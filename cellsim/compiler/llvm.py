@@ -221,32 +221,47 @@ class Code:
 
         self.fold(blocks, "", turn)
 
-    def fold(self, blocks: int | str, start: str, body: Callable[[str, str], str]) -> str:
+    def fold(
+        self, blocks: int | str, start: str, body: Callable[[str, str], str], width: int | None = None
+    ) -> str:
         """As `loop`; `body` also takes a value, `start` first, and gives that of the next turn. What the last one gives."""
         if blocks == 1:
             return body("0", start)
         if blocks == 0:
             return start
         size = blocks if isinstance(blocks, str) else str(BLOCK * blocks)
+        kind = self.kind(self.width if width is None else width)
         self._count += 1
         label, after = f"loop{self._count}", f"after{self._count}"
         offset, following, more = f"%o{self._count}", f"%n{self._count}", f"%m{self._count}"
         passed, before = f"%c{self._count}" if start else "", self.block
         self.do(f"br label %{label}")
         self.lines.append(f"{label}:")
-        self.do(f"{offset} = phi i64 [0, %{before}], [{following}, %{label}]")
-        place = len(self.lines)
+        place, self.block = len(self.lines), label
         given = body(offset, passed)
+        last = self.block
+        first = [f"  {offset} = phi i64 [0, %{before}], [{following}, %{last}]"]
         if start:
-            self.lines.insert(
-                place, f"  {passed} = phi {self.type} [{start}, %{before}], [{given}, %{label}]"
-            )
+            first.append(f"  {passed} = phi {kind} [{start}, %{before}], [{given}, %{last}]")
+        self.lines[place:place] = first
         self.do(f"{following} = add nuw nsw i64 {offset}, {BLOCK}")
         self.do(f"{more} = icmp ult i64 {following}, {size}")
         self.do(f"br i1 {more}, label %{label}, label %{after}")
         self.lines.append(f"{after}:")
         self.block = after
         return given
+
+    def when(self, condition: str, body: Callable[[], None]) -> None:
+        """Run `body` where a truth holds; nothing it makes has a name after it."""
+        self._count += 1
+        label, after = f"then{self._count}", f"after{self._count}"
+        self.do(f"br i1 {condition}, label %{label}, label %{after}")
+        self.lines.append(f"{label}:")
+        self.block = label
+        body()
+        self.do(f"br label %{after}")
+        self.lines.append(f"{after}:")
+        self.block = after
 
     def function(self, name: str, arguments: str = "ptr %w, ptr %v", *, internal: bool = False) -> str:
         """The whole definition, as text."""

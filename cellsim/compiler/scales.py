@@ -40,6 +40,9 @@ def write_scales(writer: Writer) -> str:
     def size(value: str) -> str:
         return code.intrinsic("llvm.fabs", value, width=BLOCK)
 
+    def bits_of(truths: str) -> str:
+        return code.line(f"bitcast {truth} {truths} to i{BLOCK}")
+
     def body(o: str) -> None:
         value, top, part = (
             size(code.load(y1, o, BLOCK)),
@@ -59,19 +62,24 @@ def write_scales(writer: Writer) -> str:
         scarce = code.two("fmul", code.two("fmul", number(RESOLVED_FROM), part, BLOCK), top, BLOCK)
         below = code.compare("olt", value, scarce, BLOCK)
         was = code.compare("one", code.load(low, o, BLOCK), number(0.0), BLOCK)
-        before = code.load(least, o, BLOCK)
-        lowest = code.choose(code.compare("olt", value, before, BLOCK), value, before, BLOCK)
-        code.store(lowest, least, o, BLOCK)
-        old, first = code.load(y, o, BLOCK), code.load(k, o, BLOCK)
-        rises = code.compare("ogt", value, code.two("fmul", number(RISEN), lowest, BLOCK), BLOCK)
-        pace, square = code.two("fmul", first, old, BLOCK), code.two("fmul", old, old, BLOCK)
-        grows = code.compare("ogt", pace, code.two("fmul", number(GROWTH), square, BLOCK), BLOCK)
-        turns = code.compare("ogt", size(first), code.two("fmul", number(1.001), size(old), BLOCK), BLOCK)
-        asked = both("and", below, both("or", rises, both("or", grows, turns)))
-        changed = both("or", both("xor", below, was), asked)
-        bits = code.line(f"bitcast {truth} {changed} to i{BLOCK}")
         place = code.line(f"udiv i64 {o}, {BLOCK}")
-        code.store(code.line(f"uitofp i{BLOCK} {bits} to double"), news, place, 1)
+        code.store(code.const(0.0, 1), news, place, 1)
+
+        def fallen() -> None:
+            before = code.load(least, o, BLOCK)
+            lowest = code.choose(code.compare("olt", value, before, BLOCK), value, before, BLOCK)
+            code.store(lowest, least, o, BLOCK)
+            old, first = code.load(y, o, BLOCK), code.load(k, o, BLOCK)
+            rises = code.compare("ogt", value, code.two("fmul", number(RISEN), lowest, BLOCK), BLOCK)
+            pace, square = code.two("fmul", first, old, BLOCK), code.two("fmul", old, old, BLOCK)
+            grows = code.compare("ogt", pace, code.two("fmul", number(GROWTH), square, BLOCK), BLOCK)
+            turns = code.compare("ogt", size(first), code.two("fmul", number(1.001), size(old), BLOCK), BLOCK)
+            asked = both("and", below, both("or", rises, both("or", grows, turns)))
+            changed = both("or", both("xor", below, was), asked)
+            code.store(code.line(f"uitofp i{BLOCK} {bits_of(changed)} to double"), news, place, 1)
+
+        # few states are, or were, so low that their error counts
+        code.when(code.line(f"icmp ne i{BLOCK} {bits_of(both('or', below, was))}, 0"), fallen)
 
     code.loop(writer.nw // BLOCK, body)
     return writer.finish(code, "scales")

@@ -376,9 +376,8 @@ class Writer:
         y1, atol = code.pointer("%w", lay["y1"]), code.pointer("%w", lay["atol"])
         error = code.pointer("%w", lay["error"])
         rtol = code.spread(code.load("%w", lay["control"] + CONTROL_RTOL, 1), BLOCK)
-        code.store(code.const(0.0, BLOCK), error, 0, BLOCK)
 
-        def close(o: str) -> None:
+        def close(o: str, worst: str) -> str:
             k = code.load(ks[-1], o, BLOCK)
             new = code.two("fadd", code.load(stages[-1], o, BLOCK), k, BLOCK)
             code.store(new, y1, o, BLOCK)
@@ -387,13 +386,12 @@ class Writer:
             size = code.choose(code.compare("ogt", old, size, BLOCK), old, size, BLOCK)
             scale = code.times_plus(rtol, size, code.load(atol, o, BLOCK), BLOCK)
             e = code.two("fdiv", code.intrinsic("llvm.fabs", k, width=BLOCK), scale, BLOCK)
-            worst = code.load(error, 0, BLOCK)
             # unordered: not-a-number wins and stays
             wins = code.line(f"fcmp ugt {code.kind(BLOCK)} {e}, {worst}")
             stuck = code.line(f"fcmp uno {code.kind(BLOCK)} {worst}, {worst}")
-            code.store(code.choose(stuck, worst, code.choose(wins, e, worst, BLOCK), BLOCK), error, 0, BLOCK)
+            return code.choose(stuck, worst, code.choose(wins, e, worst, BLOCK), BLOCK)
 
-        code.loop(blocks, close)
+        code.store(code.fold(blocks, code.const(0.0, BLOCK), close, BLOCK), error, 0, BLOCK)
         return self.finish(code, "step")
 
     def dense(self) -> str:
