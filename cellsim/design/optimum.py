@@ -26,9 +26,44 @@ if TYPE_CHECKING:
 
     Array = NDArray[np.float64]
 
-__all__ = ["Optimum"]
+__all__ = ["Optimum", "told_by"]
 
 _LINES = 15
+_DRAWS_WANTED = 100
+"""What draws must be worth for a bound to say something of the mechanism, not of how few they are."""
+
+
+def told_by(leader: Array, several: Array) -> Array:
+    """Means of several things, some of few draws, with the help of one that had more: a control variate, its slope between 0 and 1.
+
+    What goes with the one as it does itself is compared with it; what has nothing to do with it keeps its own mean.
+
+    Parameters
+    ----------
+    leader : array, shape (n_draws,)
+        Nan where there was none.
+    several : array, shape (n, n_draws)
+        The same.
+
+    Returns
+    -------
+    array, shape (n,)
+
+    Examples
+    --------
+    >>> leader = np.array([1.0, 3.0, 8.0])
+    >>> told_by(leader, np.array([[0.0, 2.0, np.nan], [5.0, 5.0, np.nan]]))
+    array([3., 5.])
+    """
+    both = np.isfinite(several) & np.isfinite(leader)
+    size = np.maximum(both.sum(axis=1), 1)
+    mine, others = np.where(both, several, 0.0), np.where(both, leader, 0.0)
+    own, shared = mine.sum(axis=1) / size, others.sum(axis=1) / size
+    apart = np.where(both, others - shared[:, None], 0.0)
+    spread, along = (apart**2).sum(axis=1), (apart * mine).sum(axis=1)
+    slope = np.clip(along / np.where(spread > 0, spread, 1.0), 0.0, 1.0)
+    whole = leader[np.isfinite(leader)].mean() if np.isfinite(leader).any() else 0.0
+    return np.asarray(own + slope * (whole - shared))
 
 
 @dataclass(frozen=True, eq=False)
@@ -124,13 +159,19 @@ class Optimum:
 
     @cached_property
     def mean(self) -> Array:
-        """Mean utility of every plan, averaged over mechanisms: that of the leader, less what a plan is behind in the draws that both had.
+        """Mean utility of every plan, averaged over mechanisms; nan where none could be simulated.
 
-        So plans that were dropped after few draws compare with those that had all; nan where none could be simulated.
+        Of a plan of the answer it is that of the leader, less what the plan is behind in the draws that both had. One that was dropped after few draws
+        is moved by how its utility goes with the leader's in these (see `told_by`): one that does nothing stays at nothing.
         """
         every = np.arange(len(self.candidates))
         behind, _, _ = compared(self.leader, every, self.raced.utility, self._counted, self.chance)
-        return np.asarray(np.where(np.isfinite(behind), self._averaged[self.leader] - behind, np.nan))
+        dropped = sum(
+            weight * told_by(self.raced.utility[name][self.leader], self.raced.utility[name])
+            for name, (weight, _) in self._counted.items()
+        )
+        near = np.where(self.raced.average, self._averaged[self.leader] - behind, dropped)
+        return np.asarray(np.where(np.isfinite(behind), near, np.nan))
 
     @cached_property
     def leader(self) -> int:
@@ -260,6 +301,8 @@ class Optimum:
             which = "allowed plan" if self.complete else "plan that was looked at"
             within = f" in {name}" if name else ""
             says = f"no {which} is better than “{self.names[first]}” by more than {number(bound)} with probability {self.probability:g}{within}"
+            if self.worth[name] < _DRAWS_WANTED:
+                says += f" (its draws are worth {self.worth[name]:.0f}: sample it again for a bound that says more)"
             if name in self.alike:
                 cost = ", but by what they cost" if self.cost else ""
                 says = (
@@ -291,7 +334,7 @@ class Optimum:
         -------
         DataFrame
             Columns plan, amount, doses, benefit, draws, tie (whether another plan of the same or a smaller amount has a higher mean, within the Monte
-            Carlo error), by amount and then benefit. Draws are few where a dearer plan is surely better (see :mod:`cellsim.design.racing`); what such a
+            Carlo error), by amount, then benefit, the simplest first. Draws are few where a dearer plan is surely better (see :mod:`cellsim.design.racing`); what such a
             plan is behind the leader is that of the draws that both had.
         """
         import pandas as pd
@@ -300,7 +343,8 @@ class Optimum:
         benefit = self.sign * np.array([self._benefit(place) for place in places.tolist()])
         amount = self.amounts[places]
         rows = []
-        for k in np.lexsort((-benefit, amount)).tolist():
+        simple = [self.candidates[place].simplicity for place in places.tolist()]
+        for k in sorted(range(len(places)), key=lambda k: (amount[k], -benefit[k], simple[k])):
             place = int(places[k])
             rows.append(
                 {
@@ -351,9 +395,26 @@ class Optimum:
             if beyond := table["extrapolation"].iloc[0]:
                 lines += [f"The first lies outside what was given: {beyond}", ""]
             lines += [*self.certificate()["says"], "", "Benefit against amount:", ""]
-            one_each = front[~front["tie"]]
-            lines += [one_each[["plan", "amount", "benefit", "draws"]].head(_LINES).to_string(**shown)]
+            lines += [self._steps(front)[["plan", "amount", "benefit", "draws"]].to_string(**shown), ""]
+            lines += [
+                f"Of {len(front)} plans than which none that gives no more is surely better, the rest as CSV (front())."
+            ]
         return "\n".join(lines)
+
+    def _steps(self, front: pd.DataFrame) -> pd.DataFrame:
+        """A front as few lines: of each amount that gives more than all smaller ones the best, spread over amounts."""
+        better = self.sign * front["benefit"].to_numpy(float)
+        before = np.concatenate([[-np.inf], np.fmax.accumulate(better)[:-1]])
+        best = np.flatnonzero(better > before)
+        best = best[
+            [
+                k + 1 == len(best) or front["amount"][best[k + 1]] > front["amount"][best[k]]
+                for k in range(len(best))
+            ]
+        ]
+        return front.iloc[
+            best[np.unique(np.linspace(0, len(best) - 1, min(len(best), _LINES)).round().astype(int))]
+        ]
 
     def __repr__(self) -> str:
         return (

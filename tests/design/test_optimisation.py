@@ -14,6 +14,7 @@ from small_cases import tiny_case
 
 import cellsim as cs
 from cellsim.design.clinic_rules import Candidate, ClinicRules
+from cellsim.design.optimum import told_by
 from cellsim.design.racing import Contender, compared, race, rounds_of, upper
 from cellsim.errors import CellsimError
 from cellsim.predictions.own_measures import DaysToRelapse
@@ -175,6 +176,40 @@ def test_a_plan_of_few_draws_is_told_by_how_far_it_is_behind_in_them(fits: list[
     assert len(few) > 10
     off, off_alone = (float(np.sqrt(np.mean((each - truth) ** 2))) for each in (found.mean[few], alone))
     assert off < 0.6 * off_alone and off < 0.02 * np.ptp(truth)
+
+
+def test_a_mean_of_few_draws_is_moved_by_what_goes_with_one_of_many() -> None:
+    """Normal draws of known means: nothing stays nothing, what follows the one is told by it, the rest by its own draws; 400 repeats."""
+    rng, off = np.random.default_rng(3), []
+    for _ in range(400):
+        leader = rng.normal(200.0, 60.0, 500)
+        several = np.full((4, 500), np.nan)
+        several[0, :32] = 0.0
+        several[1, :32] = leader[:32] - 3.0 + rng.normal(0, 1, 32)
+        several[2, :32] = 0.3 * leader[:32] + rng.normal(0, 1, 32)
+        several[3, :32] = rng.normal(50.0, 10.0, 32)
+        found = told_by(leader, several)
+        assert found[0] == 0.0
+        off.append(found - [0.0, 197.0, 60.0, 50.0])
+    error = np.sqrt(np.mean(np.square(off), axis=0))
+    assert np.abs(np.mean(off, axis=0)) == pytest.approx(np.zeros(4), abs=0.6)
+    # what 500 draws of the leader leave, its share, and 32 draws alone
+    assert error == pytest.approx([0.0, 60 / np.sqrt(500), 18 / np.sqrt(500), 10 / np.sqrt(32)], rel=0.2)
+
+
+def test_a_report_shows_the_steps_of_the_front_up_to_the_best(fits: list[cs.Calibration]) -> None:
+    """Areas in closed form grow with what is given: one line an amount, each with more benefit than all before; no plan below nothing."""
+    found = cs.optimise(
+        fits[0], until=60, measure=BENEFIT, better="higher", draws=64, product="x", cells=[0.25, 0.5, 1.0, 3.0], doses=range(1, 9), interval=[2, 3]
+    )  # fmt: skip
+    shown = found._steps(found.front())
+    assert (
+        (np.diff(shown["amount"]) > 0).all()
+        and (np.diff(shown["benefit"]) > 0).all()
+        and 2 < len(shown) <= 15
+    )
+    assert shown["benefit"].iloc[-1] == found.front()["benefit"].max()
+    assert f"Of {len(found.front())} plans" in found.report()
 
 
 def test_draws_that_are_drawn_again_are_not_simulated() -> None:
