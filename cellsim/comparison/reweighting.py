@@ -354,7 +354,8 @@ class Reweighting:
         """
         places, outer = self.thetas, self._outer
         about, lines = (self.objective, self._lines) if lines is None else (objective, lines)
-        kept = np.array([term in set(objective.terms) for term in about.terms])
+        left = set(objective.terms)
+        kept = np.array([term in left for term in about.terms])
         found, ratio = self._moved_from(objective, gone, places, lines, kept)
         best = found
         shares = self.log_weights - logsumexp(self.log_weights)

@@ -252,14 +252,13 @@ class System:
         self.courses = self._find_courses(self.rates)
         known = {node for node, _ in self.courses}
         self.output_courses = [each for each in self._find_courses(self.outputs) if each[0] not in known]
-        told = graph.reachable(
-            [
-                *(turn.gap for turn in self.turns),
-                *(self.conditions[e] for e in self.timed),
-                *(node for node, _ in (*self.courses, *self.output_courses)),
-            ]
-        )
-        self.told_by = tuple(j for j, node in enumerate(self.p) if node in set(told))
+        asked = [
+            *(turn.gap for turn in self.turns),
+            *(self.conditions[e] for e in self.timed),
+            *(node for node, _ in (*self.courses, *self.output_courses)),
+        ]
+        told = set(graph.reachable(asked))
+        self.told_by = tuple(j for j, node in enumerate(self.p) if node in told)
         names = dict(zip([*self.y, *self.p], (*equations.states, *equations.parameters), strict=True))
         problems = [
             Problem(
