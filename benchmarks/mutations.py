@@ -515,8 +515,11 @@ MUTATIONS = (
         "cellsim/comparison/draw_maps.py",
         ("moved draws forget what they were stretched by", "return moved, size + left", "return moved, left",
          "comparison/test_variants.py::test_a_visit_left_out_is_predicted_as_a_gaussian_line_does"),
-        ("a scale of outer parameters is not counted", "return out, float(np.log(np.diag(root_then)).sum() - np.log(np.diag(root)).sum())",
-         "return out, 0.0", "comparison/test_robustness.py::test_draws_matched_have_mean_and_covariance_of_the_weighted_ones"),
+    ),
+    *_of(
+        "cellsim/comparison/reweighting.py",
+        ("few draws count as many", "few=worth < min(_FEW, 0.5 / float((before**2).sum())),", "few=False,",
+         "comparison/test_robustness.py::test_draws_of_which_weights_leave_few_are_made_afresh"),
     ),
 )
 # fmt: on

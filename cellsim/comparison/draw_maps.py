@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy.linalg.lapack import dtrtrs
-from scipy.special import logsumexp
 
 from cellsim.comparison.reweighted import RTOL
 from cellsim.likelihood.marginal_days import WithoutDays
@@ -23,13 +22,9 @@ if TYPE_CHECKING:
 
     Array = NDArray[np.float64]
 
-__all__ = ["Line", "Normal", "carried", "joint", "mapped", "matched", "normal_log_density"]
+__all__ = ["Line", "Normal", "carried", "joint", "mapped", "normal_log_density"]
 
 _LOG_TWO_PI = float(np.log(2 * np.pi))
-# independent draws that moments are taken from, and for each dimension
-_LEAST, _LEAST_EACH = 30.0, 2.0
-# of a variance, where a parameter all but stands still
-_STILL = 1e-9
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,61 +89,6 @@ def mapped(
     moved = goal.place[kept] + dtrtrs(root_after, half, lower=1, trans=1)[0]
     size = float(np.log(np.diag(root)).sum() - np.log(np.diag(root_after)).sum())
     return moved, size + left
-
-
-def matched(before: Array, weights: Array, places: Array, log_weights: Array) -> tuple[Array, float]:
-    """Draws under the linear map that gives them mean and covariance of other, weighted ones, and ln of what it stretches.
-
-    Weights that are worth too few draws are tempered until they are not, so that a few maps in turn go all the way; covariances of few
-    draws are drawn towards the correlations that there were before.
-
-    Parameters
-    ----------
-    before : array, shape (n, n_parameters)
-    weights : array, shape (n,)
-        Of them, ln, summing to one.
-    places : array, shape (m, n_parameters)
-    log_weights : array, shape (m,)
-        Of these, summing to one.
-
-    Returns
-    -------
-    array, shape (n, n_parameters)
-    float
-    """
-    size = before.shape[1]
-    shares = np.exp(_tempered(log_weights, max(_LEAST, _LEAST_EACH * size)))
-    old = np.exp(weights)
-    mean, goal = old @ before, shares @ places
-    apart, off = before - mean, places - goal
-    still = _STILL * np.eye(size)
-    first, then = apart.T @ (old[:, None] * apart) + still, off.T @ (shares[:, None] * off) + still
-    known = 1 / float(shares @ shares)
-    wider = np.sqrt(np.diag(then) / np.diag(first))
-    then = (known * then + size * wider[:, None] * first * wider) / (known + size)
-    # moments of few draws are off, and draws that are too narrow miss what no k can tell
-    then *= 1 + size / known
-    root, root_then = np.linalg.cholesky(first), np.linalg.cholesky(then)
-    out = goal + np.linalg.solve(root, apart.T).T @ root_then.T
-    return out, float(np.log(np.diag(root_then)).sum() - np.log(np.diag(root)).sum())
-
-
-def _tempered(log_weights: Array, least: float) -> Array:
-    """Weights raised to the largest power up to one that leaves so many independent draws, ln, summing to one."""
-
-    def raised(power: float) -> Array:
-        return np.asarray(power * log_weights - logsumexp(power * log_weights))
-
-    def worth(power: float) -> float:
-        return 1 / float(np.exp(2 * raised(power)).sum())
-
-    if worth(1.0) >= least:
-        return raised(1.0)
-    low, high = 0.0, 1.0
-    while high - low > 1e-3:
-        middle = (low + high) / 2
-        low, high = (middle, high) if worth(middle) >= least else (low, middle)
-    return raised(low)
 
 
 def joint(objective: Objective, thetas: Array) -> Array:

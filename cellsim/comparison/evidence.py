@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cellsim.comparison.draw_maps import carried
-from cellsim.comparison.reweighted import RTOL
+from cellsim.comparison.reweighted import RTOL, Reweighted
 from cellsim.comparison.reweighting import Exact, Reweighting
 from cellsim.errors import CalibrationError, CutShortError, equal_fields, hash_fields
 from cellsim.likelihood.marginal_days import WithoutDays
@@ -41,6 +41,7 @@ __all__ = [
     "QUADRATURE",
     "Change",
     "Evidence",
+    "altered",
     "bridge",
     "change_of",
     "evidence_and_draws",
@@ -54,6 +55,8 @@ __all__ = [
 
 # by what an evidence is known; and by either, a variant one, a variant the other
 BRIDGE, COLLAPSED, EITHER, QUADRATURE = ("bridge sampling", "the collapsed sampler", "sampling", "quadrature")
+# how draws of an altered posterior were had that was sampled by itself
+FRESH = "fresh draws"
 _ENOUGH = 1e-8
 _LOST = 0.01
 _MOST_ROUNDS = 1000
@@ -356,10 +359,25 @@ def change_of(
     seed: int,
     thorough: bool = True,
 ) -> Change:
-    """By how much the ln evidence changes when rows or priors are others.
+    """By how much the ln evidence changes when rows or priors are others; parameters and errors as for :func:`altered`."""
+    found = altered(fit, known, weighted, objective, seed=seed, thorough=thorough)
+    error = float(np.hypot(found.error, known.error)) if found.how == FRESH else found.error
+    return Change(found.log_evidence - weighted.log_evidence, error, found.pareto_k, found.how)
+
+
+def altered(
+    fit: Calibration,
+    known: Evidence,
+    weighted: Reweighting | Exact,
+    objective: Objective,
+    *,
+    seed: int,
+    thorough: bool = True,
+) -> Reweighted:
+    """Draws of the posterior of another objective: other rows, priors, noise, limits or days, or parameters held.
 
     The draws are weighted, moved before where that can be (:mod:`cellsim.comparison.reweighting`). Where no weights can be trusted, the
-    altered posterior is sampled by itself if the evidence as it stands can be trusted; the number of smaller k is told.
+    altered posterior is sampled by itself if the evidence as it stands can be trusted.
 
     Parameters
     ----------
@@ -370,16 +388,15 @@ def change_of(
     weighted : Reweighting or Exact
         Its draws.
     objective : Objective
-        With other rows or priors.
+        The other one.
     seed : int
         Of fresh draws.
     thorough : bool, default True
-        Whether outer parameters may be moved as well, and an altered posterior be sampled by itself, up to a minute each; without, what
-        weights tell is told with its k.
+        Whether an altered posterior may be sampled by itself, half a minute each; without, what weights tell is told with its k.
 
     Returns
     -------
-    Change
+    Reweighted
 
     Raises
     ------
@@ -388,36 +405,41 @@ def change_of(
     """
     found, problem = None, None
     try:
-        again = weighted.of(objective, thorough=thorough)
-        how = "quadrature" if isinstance(weighted, Exact) else "moved draws" if again.moved else "draws"
-        found = Change(again.log_evidence - weighted.log_evidence, again.error, again.pareto_k, how)
+        found = weighted.of(objective)
         # a difference from an evidence that is not trusted itself gains nothing by fresh draws
-        if not thorough or again.trusted or known.pareto_k >= LARGEST_SHAPE:
+        if not thorough or found.trusted or known.pareto_k >= LARGEST_SHAPE:
             return found
     except CalibrationError as error:
         if not thorough:
             raise
         problem = error
     try:
-        places = np.array([mode.theta for mode in fit.mixture.modes])
-        firsts = list(carried(fit.objective, objective, places)[0])
-        mixture = optima(objective, firsts).mixture
-        fresh = evidence_of(
-            posterior_of(
-                replace(fit, objective=objective, mixture=mixture, point=None),
-                effective=_AGAIN,
-                draws=_AGAIN,
-                seed=seed,
-                progress=False,
-            )
-        )
+        fresh = _fresh(fit, objective, seed)
     except CutShortError:
         raise KeyboardInterrupt from None
     except CalibrationError as error:
         if found is None:
             raise (problem or error) from None
         return found
-    if found is not None and fresh.pareto_k >= found.shape:
+    if found is not None and not found.few and fresh.pareto_k >= found.pareto_k:
         return found
-    both = float(np.hypot(fresh.error, known.error))
-    return Change(fresh.log_evidence - known.log_evidence, both, fresh.pareto_k, "fresh draws")
+    if isinstance(weighted, Reweighting):
+        weighted.keep(fresh)
+    return fresh
+
+
+def _fresh(fit: Calibration, objective: Objective, seed: int) -> Reweighted:
+    """Draws of the posterior of another objective, sampled by itself from the modes of a calibration."""
+    places = np.array([mode.theta for mode in fit.mixture.modes])
+    mixture = optima(objective, list(carried(fit.objective, objective, places)[0])).mixture
+    post = posterior_of(
+        replace(fit, objective=objective, mixture=mixture, point=None),
+        effective=_AGAIN,
+        draws=_AGAIN,
+        seed=seed,
+        progress=False,
+    )
+    evidence = evidence_of(post)
+    drawn = Reweighting(post, log_evidence=evidence.log_evidence, seed=seed).unaltered()
+    shape = evidence.pareto_k if np.isfinite(evidence.pareto_k) else drawn.pareto_k
+    return replace(drawn, how=FRESH, error=evidence.error, pareto_k=shape)

@@ -52,10 +52,12 @@ class Reweighted:
         And its standard error beside that of the posterior the draws are of.
     pareto_k : float
         Shape of the weights, trusted below 0.7.
-    moved : bool
-        Whether the draws were moved before they were weighted.
+    how : str
+        ``"draws"`` as they stand, ``"moved draws"``, ``"fresh draws"`` of this very posterior, or ``"quadrature"``.
     kind : str
         Of the approximation.
+    few : bool
+        Whether weights have left so few draws that their k means nothing.
     known : tuple of str
         What is doubted of the posterior they are draws of.
     days : mapping of int to array, shape (n, n_nodes)
@@ -68,8 +70,9 @@ class Reweighted:
     log_evidence: float
     error: float
     pareto_k: float
-    moved: bool
+    how: str
     kind: str
+    few: bool = False
     known: tuple[str, ...] = ()
     days: Mapping[int, Array] = field(default_factory=dict)
 
@@ -91,12 +94,13 @@ class Reweighted:
     @property
     def trusted(self) -> bool:
         """Whether the weights can be trusted."""
-        return self.pareto_k < LARGEST_SHAPE
+        return self.pareto_k < LARGEST_SHAPE and not self.few
 
     @property
     def approximation(self) -> Approximation:
         """What its numbers rest on."""
-        own = () if self.trusted else (f"weights of these draws are uneven (Pareto k {self.pareto_k:.2f})",)
+        own = [f"weights of these draws are uneven (Pareto k {self.pareto_k:.2f})"] * (not self.trusted)
+        own += [f"they leave {self.effective:.0f} independent draws, too few for any k to tell"] * self.few
         return Approximation(self.kind, (*self.known, *own))
 
     def __repr__(self) -> str:

@@ -11,7 +11,7 @@ import numpy as np
 from cellsim.case.records import variant_names
 from cellsim.comparison.alterations import Alteration, alterations_of, days_held
 from cellsim.comparison.conclusions import Question, questions
-from cellsim.comparison.evidence import evidence_and_draws, hopeless
+from cellsim.comparison.evidence import Evidence, altered, evidence_and_draws, hopeless
 from cellsim.comparison.reweighting import Exact, Reweighted, Reweighting
 from cellsim.comparison.robustness_table import BASE, ConclusionRow, Robustness
 from cellsim.comparison.variant_roles import variant_roles
@@ -54,7 +54,7 @@ def robustness(
 
     Each alteration changes one thing: a sampling day, days of infusion, a reference limit, the width of a prior, the
     noise, an analyte or a visit left out. Draws of each variant's posterior are weighted for it, or moved and then weighted
-    (:mod:`cellsim.comparison.reweighting`), and every conclusion is asked again; every number carries its Pareto k.
+    (:mod:`cellsim.comparison.reweighting`), or where that cannot be trusted made afresh, and every conclusion is asked again; every number carries its Pareto k.
 
     Parameters
     ----------
@@ -139,7 +139,8 @@ def robustness(
     left_out += [f"Not computed for “{called.get(name, name)}”: {why}." for name, why in told.items()]
     base = {name: each.unaltered() for name, each in weighted.items()}
     rows = [_row(BASE, "", "the case as it stands", base, asked)]
-    rows += _altered(planned, weighted, asked, progress)
+    about = {name: (fits[name], evidence, each) for name, (evidence, each) in both.items()}
+    rows += _altered(planned, about, asked, seed, progress)
     return Robustness(
         case=case,
         roles=roles,
@@ -162,17 +163,18 @@ def _has(case: Case, variant: str) -> bool:
 
 def _altered(
     planned: Sequence[Alteration],
-    weighted: Mapping[str, Reweighting | Exact],
+    about: Mapping[str, tuple[Calibration, Evidence, Reweighting | Exact]],
     asked: Sequence[Question],
+    seed: int,
     progress: bool | None,
 ) -> list[ConclusionRow]:
     """A row for each alteration; those done so far when interrupted."""
     rows: list[ConclusionRow] = []
-    worth = any(len(each.objective.names) >= MANY_PARAMETERS for each in weighted.values())
+    worth = any(len(fit.objective.names) >= MANY_PARAMETERS for fit, _, _ in about.values())
     size = _TOGETHER if worth else 1
-    held = {name: Held(each) for name, each in weighted.items()}
+    held = {name: Held(each) for name, each in about.items()}
     parts = [planned[first : first + size] for first in range(0, len(planned), size)]
-    made = in_processes(_again, [(each, part) for part in parts for each in held.values()], worth=worth)
+    made = in_processes(_again, [(each, part, seed) for part in parts for each in held.values()], worth=worth)
     try:
         with progress_bar(total=len(planned), title="alterations", progress=progress) as bar:
             for part in parts:
@@ -204,13 +206,14 @@ def _altered_row(
 
 
 def _again(
-    weighted: Reweighting | Exact, alterations: Sequence[Alteration]
+    about: tuple[Calibration, Evidence, Reweighting | Exact], alterations: Sequence[Alteration], seed: int
 ) -> list[Reweighted | CellsimError]:
     """A variant's posterior under each alteration, or why there is none."""
+    fit, known, weighted = about
     out: list[Reweighted | CellsimError] = []
     for each in alterations:
         try:
-            out.append(weighted.of(each.of(weighted.objective)))
+            out.append(altered(fit, known, weighted, each.of(weighted.objective), seed=seed))
         except CellsimError as error:
             out.append(error)
     return out
@@ -224,7 +227,7 @@ def _row(
         group=group,
         name=words,
         values={each.conclusion.id: _answer(each, posteriors, altered=name != BASE) for each in asked},
-        evidence={variant: post.log_evidence for variant, post in posteriors.items()},
+        evidence={variant: np.nan if post.few else post.log_evidence for variant, post in posteriors.items()},
         shapes={variant: post.pareto_k for variant, post in posteriors.items()},
     )
 
