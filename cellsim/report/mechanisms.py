@@ -373,8 +373,8 @@ def changes(job: Job) -> tuple[str, str, str]:
                 [
                     *sentences(found),
                     f"How: up to {DRAWS} draws of the posterior of each of {listed([f'“{job.called(name)}”' for name in found.variants])} were "
-                    "weighted for the alteration, or moved and then weighted, with unknown sampling days integrated out; each "
-                    "evidence carries the Pareto k of its weights in the table, and what rests on a k above 0.7 is not concluded. Leads of two lines that differ by a few tenths of "
+                    "weighted for the alteration, or moved and then weighted, with unknown sampling days integrated out, or made afresh where weights cannot "
+                    "be trusted; each evidence carries the Pareto k of its weights in the table, and what rests on a k above 0.7 is not concluded. Leads of two lines that differ by a few tenths of "
                     "a nat are the same.",
                 ]
             ),
