@@ -164,6 +164,11 @@ class VisitPlan:
         ]
         return tuple(sorted(found, key=lambda each: -each.bracket.middle))
 
+    def tells(self, question: str | None = None) -> bool:
+        """Whether the best candidate of the next visit is expected to tell anything, by more than two of its errors; as :meth:`ranked`."""
+        best = self.ranked(question)[0].bracket
+        return bool(best.upper > 2 * best.error)
+
     @property
     def chosen(self) -> tuple[Candidate, ...]:
         """The best candidate of each visit, by the first question."""
@@ -270,7 +275,7 @@ class VisitPlan:
                 + share
             )
         tied = self.ties(question)
-        if not best.bracket.upper > 2 * best.bracket.error:
+        if not self.tells(question):
             lines.append("  None of these visits is expected to tell anything about it.")
         elif len(tied) > 1:
             lines.append(f"  {len(tied)} of {len(ranked)} cannot be told from the best.")

@@ -37,7 +37,8 @@ def next_visit(result: VisitPlan, ax: Any = None) -> AxesArray:
     -------
     AxesArray
         A band reaches from the lower to the upper end of each bracket, its line is half way. The left axis is in the unit of
-        the question: regret removed, nats, or the share of a variance. A new assay of a stored sample is a diamond on its day, its bracket a bar. The best day and panel of each question has a ring.
+        the question: regret removed, nats, or the share of a variance. A new assay of a stored sample is a diamond on its day, its bracket a bar. The best day and panel of each question
+        has a ring, where any is expected to tell something.
 
     Raises
     ------
@@ -76,15 +77,19 @@ def next_visit(result: VisitPlan, ax: Any = None) -> AxesArray:
                 each.plot(
                     one.candidate.day, one.bracket.middle, marker="d", markersize=4, color=colours[name]
                 )
-        best = ranked[0]
-        each.plot(
-            best.candidate.day,
-            best.bracket.middle,
-            marker="o",
-            markersize=8,
-            markerfacecolor="none",
-            color=colours[best.candidate.panel],
-        )
+        if result.tells(question):
+            best = ranked[0]
+            each.plot(
+                best.candidate.day,
+                best.bracket.middle,
+                marker="o",
+                markersize=8,
+                markerfacecolor="none",
+                color=colours[best.candidate.panel],
+            )
+        else:
+            said = "no day is expected to tell anything"
+            each.text(0.5, 0.5, said, transform=each.transAxes, ha="center", va="center", fontsize="small")
         each.set_ylim(bottom=0)
         about = result.about[question]
         title = (
@@ -92,9 +97,10 @@ def next_visit(result: VisitPlan, ax: Any = None) -> AxesArray:
         )
         dress(each, title=title, x="day of the sample", y=_axis(result, question))
     handles: list[Any] = [Line2D([], [], color=colours[name], label=name) for name in names]
-    handles.append(
-        Line2D([], [], marker="o", linestyle="none", markerfacecolor="none", color="black", label="best")
-    )
+    if any(map(result.tells, result.questions)):
+        handles.append(
+            Line2D([], [], marker="o", linestyle="none", markerfacecolor="none", color="black", label="best")
+        )
     if any(one.sample for one in result.candidates):
         handles.append(
             Line2D([], [], marker="d", markersize=4, color="black", label="new assay of a stored sample")

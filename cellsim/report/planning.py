@@ -257,7 +257,7 @@ def _visit(job: Job) -> str:
         ranked = coming.ranked(question)
         unit = found.about["unit"] if question == "plan" else "nats"
         best = ranked[0]
-        if not best.bracket.upper > 2 * best.bracket.error:
+        if not coming.tells(question):
             said.append(f"No visit is expected to tell anything about {_ASKED[question]}.")
             continue
         ties = len(coming.ties(question))

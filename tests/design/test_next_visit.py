@@ -150,6 +150,11 @@ def test_a_plan_that_is_no_other_leaves_nothing_to_learn() -> None:
     )
     assert found.ranked()[0].of == found.ranked()[0].bracket.upper == 0.0
     assert "None of these visits is expected to tell anything" in found.report()
+    # nor has the figure a best one
+    assert not found.tells("plan")
+    axes = np.atleast_1d(np.asarray(cs.plots.next_visit(found)))[0]
+    assert [each.get_text() for each in axes.texts] == ["no day is expected to tell anything"]
+    assert not [each for each in axes.lines if each.get_markersize() == 8]
 
 
 def test_which_variant_it_is_is_asked_of_draws_of_both() -> None:
@@ -242,13 +247,13 @@ def test_the_command_line_says_what_the_call_says(tmp_path: Path, capsys: pytest
 
 def test_the_figure_shows_every_question_and_panel() -> None:
     found = cs.plan_visits(
-        small_fit(), [150, 200], question=("everything", "parameter"), parameter="e", draws=60, seed=1
+        small_fit(), [150, 200], question=("everything", "parameter"), parameter="e", draws=240, seed=1
     )
     axes = cs.plots.next_visit(found)
-    assert len(axes) == 2
+    assert len(axes) == 2 and any(map(found.tells, found.questions))
     for ax, question in zip(axes, found.questions, strict=True):
-        ring = ax.lines[-1]
+        rings = [each.get_xydata()[0].tolist() for each in ax.lines if each.get_markersize() == 8]
         best = found.ranked(question)[0]
-        assert ring.get_xydata()[0].tolist() == [best.candidate.day, best.bracket.middle]
+        assert rings == [[best.candidate.day, best.bracket.middle]] * found.tells(question)
         assert len(ax.collections) == len({each.panel for each in found.candidates})
     plt.close(axes.figure)
