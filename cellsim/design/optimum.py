@@ -26,14 +26,14 @@ if TYPE_CHECKING:
 
     Array = NDArray[np.float64]
 
-__all__ = ["Optimum", "told_by"]
+__all__ = ["Optimum", "control_variate_means"]
 
 _LINES = 15
 _DRAWS_WANTED = 100
 """What draws must be worth for a bound to say something of the mechanism, not of how few they are."""
 
 
-def told_by(leader: Array, several: Array) -> Array:
+def control_variate_means(leader: Array, several: Array) -> Array:
     """Means of several things, some of few draws, with the help of one that had more: a control variate, its slope between 0 and 1.
 
     What goes with the one as it does itself is compared with it; what has nothing to do with it keeps its own mean.
@@ -52,7 +52,7 @@ def told_by(leader: Array, several: Array) -> Array:
     Examples
     --------
     >>> leader = np.array([1.0, 3.0, 8.0])
-    >>> told_by(leader, np.array([[0.0, 2.0, np.nan], [5.0, 5.0, np.nan]]))
+    >>> control_variate_means(leader, np.array([[0.0, 2.0, np.nan], [5.0, 5.0, np.nan]]))
     array([3., 5.])
     """
     both = np.isfinite(several) & np.isfinite(leader)
@@ -162,12 +162,12 @@ class Optimum:
         """Mean utility of every plan, averaged over mechanisms; nan where none could be simulated.
 
         Of a plan of the answer it is that of the leader, less what the plan is behind in the draws that both had. One that was dropped after few draws
-        is moved by how its utility goes with the leader's in these (see `told_by`): one that does nothing stays at nothing.
+        is moved by how its utility goes with the leader's in these (see `control_variate_means`): one that does nothing stays at nothing.
         """
         every = np.arange(len(self.candidates))
         behind, _, _ = compared(self.leader, every, self.raced.utility, self._counted, self.chance)
         dropped = sum(
-            weight * told_by(self.raced.utility[name][self.leader], self.raced.utility[name])
+            weight * control_variate_means(self.raced.utility[name][self.leader], self.raced.utility[name])
             for name, (weight, _) in self._counted.items()
         )
         near = np.where(self.raced.average, self._averaged[self.leader] - behind, dropped)

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
     Array = NDArray[np.float64]
 
-__all__ = ["Descent", "Start", "descend", "firsts_of", "polish", "probes"]
+__all__ = ["Descent", "Start", "descend", "polish", "probes", "starting_points"]
 
 # two starts agree when -2 ln posterior differs by less: a likelihood ratio of 1.05
 AGREEMENT = 0.1
@@ -67,7 +67,7 @@ _CONVERGED = (1, 2, 3, 4)
 _DAYS_TRIED = (-1.3, 0.0, 1.3)
 
 
-def firsts_of(
+def starting_points(
     case: Case, model: Model | None, objective: Objective, *, starts: int, seed: int
 ) -> list[Array]:
     """Points that descents begin at, prior-whitened.

@@ -25,7 +25,7 @@ from cellsim.compiler.llvm import lane_width
 from cellsim.errors import CalibrationError, did_you_mean, unusable
 from cellsim.interrupts import brought_home
 from cellsim.likelihood.compatibility import case_given, other_problem
-from cellsim.likelihood.descents import AGREEMENT, Descent, Start, descend, firsts_of, polish, probes
+from cellsim.likelihood.descents import AGREEMENT, Descent, Start, descend, polish, probes, starting_points
 from cellsim.likelihood.formulation import objective_of
 from cellsim.likelihood.objective import Objective
 from cellsim.likelihood.petab_density import at_bounds, petab_mode
@@ -138,7 +138,10 @@ def calibrate(
         case = load_case(held(case, fixed, variant=variant))
     objective = objective_of(case, model, variant=variant, degrees=degrees)
     found = optima(
-        objective, firsts_of(case, model, objective, starts=starts, seed=seed), whole=False, progress=progress
+        objective,
+        starting_points(case, model, objective, starts=starts, seed=seed),
+        whole=False,
+        progress=progress,
     )
     diagnosis, interrupted = brought_home(
         lambda: diagnose(objective, found.mixture, found.starts), found.interrupted

@@ -45,8 +45,8 @@ LONG = ("leave-out", "robustness")
 FEWEST_EFFECTIVE = 100
 """Effective draws that the first page waits for, and all that a quick report asks for."""
 
-# of the mechanisms that are not shown it asks for this part, which a quarter of the draws give, but for so many at least, which tell an
-# evidence to a fifth of a nat; and starts of their calibrations
+# of a mechanism that is not shown: effective draws, this part of those of the one shown but so many at least, which tell an evidence to a fifth
+# of a nat; and starts of its calibration
 _PART_OF_OTHERS, _FEWEST_OF_OTHERS, _STARTS_OF_OTHERS = 4, 40, 4
 
 # draws that are handed out (of each chain, where nothing is nearly linear), and those dropped before

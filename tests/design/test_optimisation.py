@@ -14,7 +14,7 @@ from small_cases import tiny_case
 
 import cellsim as cs
 from cellsim.design.clinic_rules import Candidate, ClinicRules
-from cellsim.design.optimum import told_by
+from cellsim.design.optimum import control_variate_means
 from cellsim.design.racing import Contender, compared, race, rounds_of, upper
 from cellsim.errors import CellsimError
 from cellsim.predictions.own_measures import DaysToRelapse
@@ -188,7 +188,7 @@ def test_a_mean_of_few_draws_is_moved_by_what_goes_with_one_of_many() -> None:
         several[1, :32] = leader[:32] - 3.0 + rng.normal(0, 1, 32)
         several[2, :32] = 0.3 * leader[:32] + rng.normal(0, 1, 32)
         several[3, :32] = rng.normal(50.0, 10.0, 32)
-        found = told_by(leader, several)
+        found = control_variate_means(leader, several)
         assert found[0] == 0.0
         off.append(found - [0.0, 197.0, 60.0, 50.0])
     error = np.sqrt(np.mean(np.square(off), axis=0))

@@ -14,7 +14,7 @@ from small_cases import decay, straight_line, tiny_case
 import cellsim as cs
 from cellsim.dosing.schedule import Schedule
 from cellsim.errors import CalibrationError, CaseError
-from cellsim.likelihood.descents import firsts_of
+from cellsim.likelihood.descents import starting_points
 from cellsim.likelihood.formulation import objective_of
 from cellsim.posterior import fitting
 from cellsim.posterior.curvature import hessian
@@ -387,12 +387,12 @@ def test_a_variant_is_also_sought_from_where_the_default_one_leads() -> None:
     """From the prior medians V1 falls 25 nats short of the optimum that descents from every other variant but V0's reach."""
     case = cs.load_case("sjogren_rfib")
     objective = objective_of(case, variant="V1")
-    medians, passed = firsts_of(case, None, objective, starts=2, seed=1)
+    medians, passed = starting_points(case, None, objective, starts=2, seed=1)
     assert not medians.any()
     low, high = (optima(objective, [first]).mixture.modes[0] for first in (medians, passed))
     assert low.objective - high.objective > 40
     # the default one has no other to pass through
     default = objective_of(case)
-    assert len(firsts_of(case, None, default, starts=3, seed=1)) == 3
-    assert not firsts_of(case, None, default, starts=1, seed=1)[0].any()
+    assert len(starting_points(case, None, default, starts=3, seed=1)) == 3
+    assert not starting_points(case, None, default, starts=1, seed=1)[0].any()
     assert np.abs(passed).max() < 6
